@@ -1,0 +1,1 @@
+"""Run one inference request in a real browser page. Makes sense without Celery."""

@@ -1,0 +1,134 @@
+"""Every error webinfer raises.
+
+InferenceError
+├── BadRequest            the caller's fault; never retried
+│   ├── UnknownModel
+│   ├── BadInput
+│   └── TooLarge
+├── Unsupported           this browser cannot; another queue might
+├── Busy                  no session before the deadline; retry
+├── SessionLost           retry on a fresh session
+│   ├── BrowserDied
+│   ├── PageSilent
+│   ├── DeviceLost
+│   └── BridgeClosed
+├── OutOfMemory           does not fit this device
+├── BadOutput             NaN, Inf, or a failed golden check
+├── PageFault             a defect in the page code; carries the JavaScript stack
+└── SetupError            something on this machine is missing; names the remedy
+
+A class's docstring is the sentence a user reads, with its positional arguments in braces. Arguments are
+positional and plain, so an error survives the result store and the page border unchanged.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class InferenceError(Exception):
+    """{0}"""
+
+    retryable: ClassVar[bool] = False
+    """True: the same request may succeed on another attempt."""
+    reroute: ClassVar[bool] = False
+    """True: another browser may succeed where this one cannot."""
+
+    @classmethod
+    def code(cls) -> str:
+        """The error's name on every border: page, result store, metrics."""
+        return cls.__name__
+
+    def __str__(self) -> str:
+        sentence = type(self).__doc__ or "{0}"
+        missing = max(sentence.count("{") - len(self.args), 0)
+        return sentence.format(*self.args, *["?"] * missing)
+
+
+class BadRequest(InferenceError):
+    """The request is refused: {0}"""
+
+
+class UnknownModel(BadRequest):
+    """model_name {0} is not known: {1}"""
+
+
+class BadInput(BadRequest):
+    """{0} is {1}, but must be {2}."""
+
+
+class TooLarge(BadRequest):
+    """{0} holds {1} bytes, more than the {2} bytes allowed."""
+
+
+class Unsupported(InferenceError):
+    """{0} is not supported here: {1}"""
+
+    reroute = True
+
+
+class Busy(InferenceError):
+    """No browser session was free within {0} s; try again later or add sessions."""
+
+    retryable = True
+
+
+class SessionLost(InferenceError):
+    """The browser session {0} was lost: {1}"""
+
+    retryable = True
+
+
+class BrowserDied(SessionLost):
+    """The browser of session {0} died: {1}"""
+
+
+class PageSilent(SessionLost):
+    """The page of session {0} fell silent: {1}"""
+
+
+class DeviceLost(SessionLost):
+    """The compute device of session {0} was lost: {1}"""
+
+
+class BridgeClosed(SessionLost):
+    """The connection to the page of session {0} closed: {1}"""
+
+
+class OutOfMemory(InferenceError):
+    """The model does not fit this device: {0}"""
+
+    reroute = True
+
+
+class BadOutput(InferenceError):
+    """The model's output cannot be trusted: {0}"""
+
+    reroute = True
+
+
+class PageFault(InferenceError):
+    """The page code failed, which is a defect of webinfer: {0}
+    {1}"""
+
+
+class SetupError(InferenceError):
+    """{0} is missing on this machine; {1}"""
+
+
+def _tree(root: type[InferenceError]) -> dict[str, type[InferenceError]]:
+    found = {root.code(): root}
+    for child in root.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+BY_CODE: dict[str, type[InferenceError]] = _tree(InferenceError)
+
+
+def from_page(code: str, args: list[str], stack: str = "") -> InferenceError:
+    """The Python error for an error answer of the page; an unknown code is a PageFault."""
+    kind = BY_CODE.get(code)
+    if kind is None or kind is PageFault:
+        return PageFault(args[0] if args else code, stack)
+    return kind(*args)
