@@ -25,7 +25,10 @@ MAX_FRAME_BYTES = 256 << 20
 MAX_HEADER_BYTES = 4 << 20
 MAX_DIMENSIONS = 8
 DTYPES = frozenset(
-    "float32 float16 float64 int8 uint8 int16 uint16 int32 uint32 int64 uint64 bool".split()
+    (
+        *("float16", "float32", "float64", "bool"),
+        *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    )
 )
 
 
@@ -45,7 +48,7 @@ def encode(message: dict[str, Any]) -> bytes:
     ]
     header = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
     header += b" " * (-len(header) % ALIGN)
-    parts = [MAGIC, len(header).to_bytes(4, "little"), header]
+    parts: list[bytes | memoryview] = [MAGIC, len(header).to_bytes(4, "little"), header]
     for blob in blobs:
         parts += [blob.data.cast("B") if blob.size else b"", b"\0" * (-blob.nbytes % ALIGN)]
     frame = b"".join(parts)

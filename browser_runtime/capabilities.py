@@ -1,0 +1,95 @@
+"""What a page proved it can do. A backend counts only when a small graph gave the right numbers on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from browser_runtime.messages import Adapter
+from browser_runtime.vocabulary import Backend
+
+
+@dataclass(frozen=True, slots=True)
+class BackendCapability:
+    """One backend of one page."""
+
+    supported: bool
+    """The interface is there."""
+    proved: bool
+    """A small graph ran on it and its numbers were right."""
+    reason: str = ""
+    """Why not, when it is not; empty otherwise."""
+    adapter: Adapter = field(default_factory=Adapter)
+    ms: float = 0.0
+    """How long the proof took."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """Features, limits, operators, threads: whatever the page found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """All backends of one page."""
+
+    backends: dict[Backend, BackendCapability]
+    cross_origin_isolated: bool = False
+    user_agent: str = ""
+    hardware_concurrency: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def can(self, backend: Backend) -> bool:
+        """Whether `backend` was proved here."""
+        found = self.backends.get(backend)
+        return found is not None and found.proved
+
+    def reason(self, backend: Backend) -> str:
+        """Why `backend` cannot be used here; empty where it can."""
+        found = self.backends.get(backend)
+        return "this session has no such backend" if found is None else found.reason
+
+    def adapter(self, backend: Backend) -> Adapter:
+        """The device behind `backend`."""
+        found = self.backends.get(backend)
+        return Adapter() if found is None else found.adapter
+
+    @classmethod
+    def from_probe(cls, probe: dict[str, Any]) -> Capabilities:
+        """The capabilities in a page's answer to `probe` (see page/README.md)."""
+        backends = {
+            backend: _capability(backend, probe.get(backend, {}))
+            for backend in (Backend.WEBGPU, Backend.WEBNN, Backend.WASM)
+        }
+        return cls(
+            backends,
+            bool(probe.get("cross_origin_isolated")),
+            str(probe.get("user_agent", "")),
+            int(probe.get("hardware_concurrency") or 0),
+            dict(probe.get("versions", {})),
+        )
+
+
+def _capability(backend: Backend, found: dict[str, Any]) -> BackendCapability:
+    known = {"supported", "proved", "reason", "adapter", "ms"}
+    return BackendCapability(
+        bool(found.get("supported")),
+        bool(found.get("proved")),
+        str(found.get("reason") or ""),
+        _adapter(backend, found),
+        float(found.get("ms") or 0.0),
+        {key: value for key, value in found.items() if key not in known},
+    )
+
+
+def _adapter(backend: Backend, found: dict[str, Any]) -> Adapter:
+    """The device: WebAssembly is the CPU, which is never an accelerator."""
+    if backend is Backend.WASM:
+        return Adapter("CPU", software=True)
+    told = found.get("adapter") or {}
+    if backend is Backend.WEBNN and not told:
+        device = str(found.get("device_type") or "cpu")
+        return Adapter(f"WebNN {device}", software=device == "cpu")
+    return Adapter(
+        str(told.get("name") or ""),
+        str(told.get("vendor") or ""),
+        str(told.get("architecture") or ""),
+        told.get("software"),
+    )

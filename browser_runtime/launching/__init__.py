@@ -1,0 +1,1 @@
+"""Find browsers and drivers on this machine; start and stop them, leaving nothing behind."""

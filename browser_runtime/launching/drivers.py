@@ -1,0 +1,160 @@
+"""The control line to a browser: Selenium starts it and opens its page. Only this file knows Selenium."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import structlog
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.common.options import ArgOptions
+from selenium.webdriver.common.service import Service
+
+from browser_runtime.errors import BrowserDied
+from browser_runtime.launching.binaries import Installation
+from browser_runtime.vocabulary import Browser
+
+log = structlog.get_logger(__name__)
+
+# Each was needed on a machine without a display, a GPU or a way out: see docs/browsers.md.
+CHROMIUM_ARGUMENTS = (
+    "--enable-unsafe-webgpu",
+    "--enable-features=WebMachineLearningNeuralNetwork",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--disable-breakpad",
+    "--disable-backgrounding-occluded-windows",
+    "--disable-background-timer-throttling",
+    "--disable-renderer-backgrounding",
+)
+FIREFOX_PREFERENCES: dict[str, bool | int | str] = {
+    "dom.webgpu.enabled": True,
+    "gfx.webgpu.ignore-blocklist": True,
+    "dom.webgpu.workers.enabled": True,
+    # Background pages run at full speed: a headless page is always in the background.
+    "dom.min_background_timeout_value": 4,
+    "dom.min_background_timeout_value_without_budget_throttling": 4,
+    "dom.timeout.enable_budget_timer_throttling": False,
+    # Nothing calls home.
+    "app.normandy.enabled": False,
+    "app.update.auto": False,
+    "browser.safebrowsing.downloads.remote.enabled": False,
+    "datareporting.policy.dataSubmissionEnabled": False,
+    "network.captive-portal-service.enabled": False,
+    "network.connectivity-service.enabled": False,
+    "toolkit.telemetry.unified": False,
+}
+
+
+class Launched:
+    """A running browser under WebDriver; its calls block, so they belong in a thread."""
+
+    def __init__(self, driver: webdriver.Remote, service: Service, started_s: float) -> None:
+        self._driver = driver
+        self._service = service
+        self.launch_ms = started_s * 1000
+        capabilities: dict[str, Any] = driver.capabilities
+        self.version = str(capabilities.get("browserVersion", ""))
+        self.driver_version = _driver_version(capabilities)
+        self.leader: int = service.process.pid
+        """Process id of the driver, which leads the session's own process session."""
+
+    def open_page(self, url: str, timeout_s: float) -> None:
+        """Navigate to `url`. Raises BrowserDied."""
+        try:
+            self._driver.set_page_load_timeout(timeout_s)
+            self._driver.get(url)
+        except Exception as error:
+            raise BrowserDied("", f"its page did not open: {_first_line(error)}") from error
+
+    def release(self) -> None:
+        """Drop the client side after the processes have been ended; nothing is asked of the browser."""
+        with contextlib.suppress(Exception):
+            self._driver.command_executor.close()  # type: ignore[union-attr]
+        process = self._service.process
+        with contextlib.suppress(Exception):
+            process.stdin.close()  # type: ignore[union-attr]
+        with contextlib.suppress(Exception):
+            process.wait(timeout=5)
+        self._service.process = None  # type: ignore[assignment]
+
+
+def launch(
+    installation: Installation, environment: dict[str, str], folder: Path, *, headless: bool = True
+) -> Launched:
+    """A started browser in a process session of its own. Blocks. Raises BrowserDied."""
+    start = time.monotonic()
+    service, options, kind = _recipe(installation, environment, folder, headless)
+    try:
+        driver = kind(options=options, service=service)
+    except (WebDriverException, OSError, ValueError) as error:
+        raise BrowserDied(folder.name, f"it did not start: {_first_line(error)}") from error
+    return Launched(driver, service, time.monotonic() - start)
+
+
+def _recipe(
+    installation: Installation, environment: dict[str, str], folder: Path, headless: bool
+) -> tuple[Service, ArgOptions, Any]:
+    executable = str(installation.driver) if installation.driver else None
+    common: dict[str, Any] = {
+        "executable_path": executable,
+        "env": environment,
+        "log_output": str(folder / "driver.log"),
+        "popen_kw": {"start_new_session": True},
+    }
+    if installation.browser is Browser.FIREFOX:
+        return webdriver.FirefoxService(**common), _firefox_options(installation, headless), webdriver.Firefox
+    if installation.browser is Browser.EDGE and not installation.stands_in:
+        edge = webdriver.EdgeOptions()
+        _fill_chromium(edge, installation, headless)
+        return webdriver.EdgeService(**common), edge, webdriver.Edge
+    chrome = webdriver.ChromeOptions()
+    _fill_chromium(chrome, installation, headless)
+    # The packaged driver need not be of the very build of the binary.
+    common["service_args"] = ["--disable-build-check"]
+    return webdriver.ChromeService(**common), chrome, webdriver.Chrome
+
+
+def _firefox_options(installation: Installation, headless: bool) -> webdriver.FirefoxOptions:
+    options = webdriver.FirefoxOptions()
+    options.binary_location = str(installation.binary)
+    if headless:
+        options.add_argument("-headless")
+    for name, value in FIREFOX_PREFERENCES.items():
+        options.set_preference(name, value)
+    return options
+
+
+def _fill_chromium(options: Any, installation: Installation, headless: bool) -> None:
+    options.binary_location = str(installation.binary)
+    if headless:
+        options.add_argument("--headless" if installation.headless_shell else "--headless=new")
+    for argument in CHROMIUM_ARGUMENTS:
+        options.add_argument(argument)
+    if os.geteuid() == 0:
+        log.warning(
+            "the browser runs without its sandbox, because webinfer runs as root",
+            browser=str(installation.browser),
+        )
+        options.add_argument("--no-sandbox")
+
+
+def _driver_version(capabilities: dict[str, Any]) -> str:
+    for vendor in ("chrome", "msedge"):
+        if isinstance(capabilities.get(vendor), dict):
+            told = capabilities[vendor].get(f"{vendor}driverVersion") or ""
+            return str(told).split(" ")[0]
+    return str(capabilities.get("moz:geckodriverVersion", ""))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(getattr(error, "msg", "") or error).strip().splitlines() or [type(error).__name__])[0]

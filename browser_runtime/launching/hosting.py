@@ -1,0 +1,112 @@
+"""The asynchronous side of one browser: its blocking calls run in threads, its end is certain."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from browser_runtime.errors import BrowserDied
+from browser_runtime.launching import processes
+from browser_runtime.launching.binaries import Installation
+from browser_runtime.launching.drivers import Launched, launch
+from browser_runtime.settings import RuntimeSettings
+
+
+class Guardian:
+    """The process that ends this worker's browsers should the worker be killed."""
+
+    def __init__(self) -> None:
+        script = Path(__file__).with_name("guardian.py")
+        self._process = subprocess.Popen(
+            [sys.executable, "-S", "-E", str(script)],
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+
+    def watch(self, folder: Path, leader: int = -1) -> None:
+        """End this session should the worker die; `leader` is the driver's pid once it is known."""
+        self._tell(f"+{folder} {leader}")
+
+    def release(self, folder: Path) -> None:
+        """The session has ended."""
+        self._tell(f"-{folder}")
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def close(self) -> None:
+        """End the guardian; it ends what it still watches first."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+
+
+class BrowserHost:
+    """One browser's processes and folder."""
+
+    def __init__(self, name: str, settings: RuntimeSettings, guardian: Guardian) -> None:
+        self._name, self._settings, self._guardian = name, settings, guardian
+        self._folder: Path | None = None
+        self._launched: Launched | None = None
+
+    async def launch(self, installation: Installation) -> Launched:
+        """The started browser. Raises BrowserDied."""
+        self._folder = processes.make_session_folder(self._name)
+        self._guardian.watch(self._folder)
+        environment = processes.session_environment(self._folder)
+        starting = asyncio.to_thread(
+            launch, installation, environment, self._folder, headless=self._settings.headless
+        )
+        try:
+            async with asyncio.timeout(self._settings.launch_timeout_s):
+                self._launched = await starting
+        except TimeoutError as error:
+            raise BrowserDied(
+                self._name, f"it did not start in {self._settings.launch_timeout_s} s"
+            ) from error
+        self._guardian.watch(self._folder, self._launched.leader)
+        return self._launched
+
+    async def open_page(self, url: str) -> None:
+        """Navigate to `url`. Raises BrowserDied."""
+        assert self._launched is not None
+        await asyncio.to_thread(self._launched.open_page, url, self._settings.launch_timeout_s)
+
+    async def browser_alive(self) -> bool:
+        """Whether the driver still has a browser beneath it."""
+        if self._launched is None:
+            return False
+        return await asyncio.to_thread(_has_live_child, self._launched.leader)
+
+    async def memory_bytes(self) -> int | None:
+        """Proportional memory of all the session's processes."""
+        if self._folder is None or self._launched is None:
+            return None
+        return await asyncio.to_thread(processes.memory_bytes, self._folder, self._launched.leader)
+
+    async def end(self) -> None:
+        """Kill the browser and all it started, remove its folder; safe to call at any time."""
+        if self._folder is None:
+            return
+        folder, self._folder = self._folder, None
+        leader = self._launched.leader if self._launched else None
+        await asyncio.to_thread(processes.end_session, folder, leader)
+        if self._launched is not None:
+            await asyncio.to_thread(self._launched.release)
+        self._guardian.release(folder)
+
+
+def _has_live_child(leader: int) -> bool:
+    try:
+        children = psutil.Process(leader).children()
+    except psutil.NoSuchProcess:
+        return False
+    return any(child.status() != psutil.STATUS_ZOMBIE for child in children if child.pid != os.getpid())

@@ -1,0 +1,91 @@
+"""A browser session's processes: found whatever they forked, ended without asking, cleaned up after.
+
+Every process of a session carries the variable WEBINFER_SESSION in its environment and shares the
+session id (setsid) of its driver. Either is enough to find it; sandboxed renderers hide the first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+import psutil
+
+MARK = "WEBINFER_SESSION"
+PREFIX = "webinfer-"
+
+
+def make_session_folder(session: str) -> Path:
+    """A fresh temporary directory for one session: profile, sockets, driver files."""
+    return Path(tempfile.mkdtemp(prefix=f"{PREFIX}{session}-"))
+
+
+def session_environment(folder: Path) -> dict[str, str]:
+    """The environment of a session's driver and browser: all they write stays in `folder`."""
+    return os.environ | {
+        MARK: str(folder),
+        "TMPDIR": str(folder),
+        "HOME": str(folder),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "MOZ_CRASHREPORTER_DISABLE": "1",
+        "MOZ_HEADLESS": "1",
+    }
+
+
+def session_processes(folder: Path, leader: int | None) -> list[psutil.Process]:
+    """All live processes of the session whose folder is `folder` and whose driver has pid `leader`."""
+    mark = f"{MARK}={folder}".encode()
+    found = [process for process in psutil.process_iter() if _belongs(process.pid, mark, leader)]
+    return found + [child for process in found for child in _children(process) if child not in found]
+
+
+def _belongs(pid: int, mark: bytes, leader: int | None) -> bool:
+    with contextlib.suppress(OSError):
+        if leader is not None and os.getsid(pid) == leader:
+            return True
+    try:
+        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def _children(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def end_session(folder: Path, leader: int | None, timeout_s: float = 5.0) -> None:
+    """Kill all processes of the session and remove its folder. Never waits on a polite quit."""
+    for _ in range(3):  # a process may fork between the look and the kill
+        processes = session_processes(folder, leader)
+        if not processes:
+            break
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(processes, timeout=timeout_s)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def memory_bytes(folder: Path, leader: int | None) -> int | None:
+    """Proportional memory (PSS) of the session's processes; None where the system does not tell."""
+    sizes = [_pss(process.pid) for process in session_processes(folder, leader)]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if known else None
+
+
+def _pss(pid: int) -> int | None:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) << 10
+    except OSError:
+        return None
+    return None

@@ -1,0 +1,93 @@
+"""Models of one lane: what is loaded, what was refused and why, who has to go."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from browser_runtime.messages import Request
+from browser_runtime.models.store import StoredModel
+from browser_runtime.vocabulary import Backend
+
+# The guide's flags that change how a model is opened, so a model opened with them is another model.
+LOAD_FLAGS = ("compute_shaders", "precompile_shaders", "mixed_precision")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that is open and warm in a lane."""
+
+    key: str
+    backend: Backend
+    answer: dict[str, Any]
+    """The page's answer to `load`: kernel, times, warm-up, placement."""
+
+
+@dataclass
+class Shelf:
+    """The loaded models of one lane, least recently used first."""
+
+    limit: int
+    loaded: OrderedDict[str, LoadedModel] = field(default_factory=OrderedDict)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Keys that this lane cannot load and why, so that no request tries again."""
+
+    def take(self, key: str) -> LoadedModel | None:
+        """The loaded model, now the most recently used."""
+        if key in self.loaded:
+            self.loaded.move_to_end(key)
+        return self.loaded.get(key)
+
+    def put(self, model: LoadedModel) -> None:
+        """Keep a model that has just been loaded."""
+        self.loaded[model.key] = model
+
+    def overdue(self) -> str | None:
+        """The key to unload before another model is loaded; None while there is room."""
+        return next(iter(self.loaded)) if len(self.loaded) >= self.limit else None
+
+    def drop(self, key: str) -> None:
+        """Forget a model that was unloaded."""
+        self.loaded.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything: the page was loaded anew."""
+        self.loaded.clear()
+        self.refused.clear()
+
+    def forget_backend(self, backend: Backend) -> None:
+        """Forget the models whose device was lost."""
+        for key in [key for key, model in self.loaded.items() if model.backend is backend]:
+            del self.loaded[key]
+
+
+def load_options(request: Request) -> dict[str, Any]:
+    """The request's options that change how its model is opened."""
+    return {flag: True for flag in LOAD_FLAGS if request.options.get(flag)}
+
+
+def load_values(model: StoredModel, request: Request) -> dict[str, Any]:
+    """What a `load` call says of the model (see page/README.md), besides its key and backend."""
+    return {
+        "family": str(request.family),
+        "model": {
+            "name": model.name,
+            "revision": model.revision,
+            "url": f"/models/{model.name}/",
+            "settings": model.settings,
+        },
+        "precision": str(request.precision),
+        "options": load_options(request),
+    }
+
+
+def model_key(model: StoredModel, backend: Backend, request: Request) -> str:
+    """What identifies an opened model in a lane."""
+    flags = "+".join(sorted(load_options(request)))
+    return "|".join((model.name, model.revision[:12], str(backend), str(request.precision), flags))
+
+
+def items_of(request: Request) -> list[Any]:
+    """The request's items, whatever its family calls them."""
+    return list(next(iter(request.inputs.values())))

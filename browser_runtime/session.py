@@ -1,0 +1,287 @@
+"""One browser, its page and lanes, and the models loaded in them: a request in, a reply out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+
+from browser_runtime.bridge import Lane
+from browser_runtime.capabilities import Capabilities
+from browser_runtime.errors import (
+    BrowserDied,
+    OutOfMemory,
+    PageSilent,
+    SessionLost,
+    Unsupported,
+)
+from browser_runtime.launching.binaries import Installation
+from browser_runtime.launching.drivers import Launched
+from browser_runtime.launching.hosting import BrowserHost
+from browser_runtime.loading import LoadedModel, Shelf, items_of, load_values, model_key
+from browser_runtime.loopback import Loopback
+from browser_runtime.messages import Reply, Request
+from browser_runtime.models.store import StoredModel
+from browser_runtime.plan import plan_backends
+from browser_runtime.protocol import PageEvent
+from browser_runtime.replies import Place, Spent, build_reply
+from browser_runtime.vocabulary import Backend
+
+log = structlog.get_logger(__name__)
+
+PROBE_TIMEOUT_S = 60.0
+# A page whose socket alone dropped is back within its first backoff; a dead browser never is.
+REJOIN_TIMEOUT_S = 1.0
+
+
+class State(StrEnum):
+    """Where a session is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    LOST = "lost"
+    CLOSED = "closed"
+
+
+@dataclass(eq=False)
+class SessionLane:
+    """A lane with its shelf of models; one request at a time."""
+
+    lane: Lane
+    shelf: Shelf
+    busy: bool = False
+    boot: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A request on its way through a session."""
+
+    request: Request
+    model: StoredModel
+    queue_ms: float = 0.0
+    """What it waited before it came here."""
+    deadline: float | None = None
+    """Monotonic time by which it must be answered."""
+    routing: dict[str, Any] = field(default_factory=dict)
+    """Why it came here."""
+
+    def remaining_s(self, limit_s: float) -> float:
+        """Time left until the deadline, at most `limit_s`."""
+        return limit_s if self.deadline is None else max(min(self.deadline - time.monotonic(), limit_s), 0.0)
+
+
+class Session:
+    """A running browser with its lanes."""
+
+    def __init__(
+        self,
+        name: str,
+        installation: Installation,
+        loopback: Loopback,
+        *,
+        n_lanes: int = 1,
+        on_lost: Callable[[Session, SessionLost], None],
+    ) -> None:
+        self.name = name
+        self.installation = installation
+        self.state = State.STARTING
+        self.capabilities = Capabilities({})
+        self.memory_bytes: int | None = None
+        self.started_ms = 0.0
+        self.n_runs = 0
+        self.lanes = [self._expect_lane(loopback, number) for number in range(n_lanes)]
+        self._loopback, self._settings = loopback, loopback.settings
+        self._host = BrowserHost(name, loopback.settings, loopback.guardian)
+        self._on_lost = on_lost
+        self._launched: Launched | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def _expect_lane(self, loopback: Loopback, number: int) -> SessionLane:
+        lane = loopback.bridge.expect(self.name, number, self._on_event, self._on_lane_lost)
+        return SessionLane(lane, Shelf(loopback.settings.max_loaded_models))
+
+    def __repr__(self) -> str:
+        lanes = ",".join("busy" if lane.busy else "idle" for lane in self.lanes)
+        models = sorted({key.split("|")[0] for lane in self.lanes for key in lane.shelf.loaded})
+        return f"<{self.name} {self.state} lanes={lanes} models={models} runs={self.n_runs}>"
+
+    @property
+    def build(self) -> str:
+        """Product, version, and what it stands in for."""
+        return self.installation.build
+
+    @property
+    def driver_version(self) -> str:
+        """The WebDriver's version; empty before the start."""
+        return self._launched.driver_version if self._launched else ""
+
+    async def open(self) -> None:
+        """Start the browser, wait for every lane, prove its backends. Raises SessionLost."""
+        start = time.monotonic()
+        try:
+            self._launched = await self._host.launch(self.installation)
+            await self._host.open_page(self._page_address())
+            await self._wait_for_lanes()
+            probe = await self.lanes[0].lane.call("probe", PROBE_TIMEOUT_S)
+            self.capabilities = Capabilities.from_probe(probe)
+        except BaseException:
+            await self.close()
+            raise
+        self.started_ms = (time.monotonic() - start) * 1000
+        self.state = State.READY
+        log.info("session is ready", session=self.name, build=self.build, started_ms=round(self.started_ms))
+
+    def _page_address(self) -> str:
+        told = {
+            "socket": self._loopback.bridge.address,
+            "session": self.name,
+            "lanes": [{"lane": lane.lane.number, "token": lane.lane.token} for lane in self.lanes],
+            "threads": self._settings.wasm_threads,
+        }
+        return f"{self._loopback.origin}/page/index.html#{quote(json.dumps(told))}"
+
+    async def _wait_for_lanes(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.launch_timeout_s):
+                for lane in self.lanes:
+                    await lane.lane.joined.wait()
+                    lane.boot = lane.lane.boot
+        except TimeoutError as error:
+            raise PageSilent(self.name, "its lanes did not join in time") from error
+
+    async def run(self, lane: SessionLane, job: Job) -> Reply:
+        """The reply of one run on `lane`, the model loaded first if it is new. Raises InferenceError."""
+        start = time.monotonic()
+        request = job.request
+        plan = plan_backends(request.backends, self.installation.browser, request.family, self.capabilities)
+        loaded, fallbacks, loaded_now = await self._load_first(lane, job, plan.backends)
+        called = time.monotonic()
+        answer = await lane.lane.call(
+            "run",
+            job.remaining_s(self._settings.run_timeout_s),
+            key=loaded.key,
+            items=items_of(request),
+            options=request.options,
+        )
+        done = time.monotonic()
+        self.n_runs += 1
+        return build_reply(
+            request,
+            job.model.revision,
+            Place(self.name, self.installation.browser, self.build, self.capabilities, self.memory_bytes),
+            loaded,
+            answer,
+            Spent(job.queue_ms, (done - called) * 1000, job.queue_ms + (done - start) * 1000, loaded_now),
+            fallbacks=(*plan.passed_over, *fallbacks),
+            routing={**job.routing, "backend": plan.reason},
+        )
+
+    async def _load_first(
+        self, lane: SessionLane, job: Job, backends: tuple[Backend, ...]
+    ) -> tuple[LoadedModel, list[dict[str, str]], bool]:
+        """The model on the first backend that takes it, what was tried before, and whether it is new."""
+        self._check_boot(lane)
+        fallbacks: list[dict[str, str]] = []
+        for backend in backends:
+            key = model_key(job.model, backend, job.request)
+            found = lane.shelf.take(key)
+            if found is not None:
+                return found, fallbacks, False
+            try:
+                return await self._load(lane, key, job, backend), fallbacks, True
+            except (Unsupported, OutOfMemory) as error:
+                if isinstance(error, Unsupported):  # memory may be free another time; abilities do not change
+                    lane.shelf.refused[key] = str(error.args[-1])
+                fallbacks.append({"backend": str(backend), "reason": str(error)})
+                log.warning("falling back", session=self.name, model=job.model.name, **fallbacks[-1])
+        raise self._nothing_left(job.request, fallbacks)
+
+    def _nothing_left(self, request: Request, fallbacks: list[dict[str, str]]) -> Unsupported:
+        asked = request.backends or tuple(self.capabilities.backends)
+        reasons = {backend: self.capabilities.reason(backend) for backend in asked}
+        told = {str(b): reason for b, reason in reasons.items()} | {
+            f["backend"]: f["reason"] for f in fallbacks
+        }
+        wanted = ", ".join(request.backends) or "any backend"
+        return Unsupported(
+            f"{request.model_name} on {wanted} in {self.build}",
+            "; ".join(f"{b}: {r}" for b, r in told.items()),
+        )
+
+    async def _load(self, lane: SessionLane, key: str, job: Job, backend: Backend) -> LoadedModel:
+        if key in lane.shelf.refused:
+            raise Unsupported(f"{job.model.name} on {backend}", lane.shelf.refused[key])
+        while (overdue := lane.shelf.overdue()) is not None:
+            await lane.lane.call("unload", self._settings.run_timeout_s, key=overdue)
+            lane.shelf.drop(overdue)
+        answer = await lane.lane.call(
+            "load",
+            job.remaining_s(self._settings.load_timeout_s),
+            key=key,
+            backend=str(backend),
+            **load_values(job.model, job.request),
+        )
+        loaded = LoadedModel(key, backend, answer)
+        lane.shelf.put(loaded)
+        return loaded
+
+    async def echo(self, lane: SessionLane, value: Any) -> Any:
+        """`value` after its way to the page and back."""
+        answer = await lane.lane.call("echo", self._settings.run_timeout_s, value=value)
+        return answer["value"]
+
+    def _check_boot(self, lane: SessionLane) -> None:
+        """A page loaded anew has forgotten its models."""
+        if lane.lane.boot != lane.boot:
+            lane.boot = lane.lane.boot
+            lane.shelf.clear()
+
+    def _on_event(self, event: PageEvent) -> None:
+        log.warning("the page tells", session=self.name, event_name=event.name, text=event.text)
+        if event.name == "device-lost":
+            for lane in self.lanes:
+                lane.shelf.forget_backend(Backend.WEBGPU)
+
+    def _on_lane_lost(self, error: SessionLost) -> None:
+        if self.state is State.READY:
+            task = asyncio.get_running_loop().create_task(self._await_rejoin(error))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _await_rejoin(self, error: SessionLost) -> None:
+        """A line that drops alone is taken up again; otherwise the session is lost."""
+        alive = await self._host.browser_alive()
+        try:
+            async with asyncio.timeout(REJOIN_TIMEOUT_S if alive else 0):
+                for lane in self.lanes:
+                    await lane.lane.joined.wait()
+        except TimeoutError:
+            if self.state is State.READY:
+                self.state = State.LOST
+                lost = error if alive else BrowserDied(self.name, "its process is gone")
+                log.warning("session lost", session=self.name, why=str(lost))
+                self._on_lost(self, lost)
+
+    async def sample_memory(self) -> None:
+        """Update `memory_bytes` from the session's processes."""
+        self.memory_bytes = await self._host.memory_bytes()
+
+    async def close(self) -> None:
+        """End the browser and everything it started; its lanes' waiting calls fail."""
+        if self.state is State.CLOSED:
+            return
+        self.state = State.CLOSED
+        self._loopback.bridge.forget(self.name)
+        for task in self._tasks:
+            task.cancel()
+        await self._host.end()
+        for lane in self.lanes:
+            lane.lane.lose(BrowserDied(self.name, "the session was closed"))

@@ -1,0 +1,63 @@
+"""Settings of the browser runtime, from `WEBINFER_*` environment variables; read only at entry points."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _xdg(variable: str, fallback: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / fallback) / "webinfer"
+
+
+class RuntimeSettings(BaseSettings):
+    """How browsers are found, started and talked to. Every field is `WEBINFER_<FIELD>` in upper case."""
+
+    model_config = SettingsConfigDict(env_prefix="WEBINFER_", extra="ignore")
+
+    firefox_binary: Path | None = Field(
+        default=None, description="Firefox to run; default: found on this machine"
+    )
+    firefox_driver: Path | None = Field(default=None, description="geckodriver to run; default: found")
+    chrome_binary: Path | None = Field(default=None, description="Chrome or Chromium to run; default: found")
+    chrome_driver: Path | None = Field(default=None, description="chromedriver to run; default: found")
+    edge_binary: Path | None = Field(default=None, description="Microsoft Edge, or what stands in for it")
+    edge_driver: Path | None = Field(
+        default=None, description="msedgedriver (or chromedriver for a stand-in)"
+    )
+    headless: bool = Field(default=True, description="run browsers without a window")
+    simulation: Literal["never", "fallback", "always"] = Field(
+        default="fallback",
+        description="Python's onnxruntime instead of a browser: never, only where none can be had, always",
+    )
+    models_dir: Path = Field(
+        default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share") / "models",
+        description="where pulled and imported models live",
+    )
+    cache_dir: Path = Field(
+        default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"),
+        description="unpacked browsers and other things that can be made again",
+    )
+    wasm_threads: int = Field(
+        default_factory=lambda: min(os.cpu_count() or 1, 4),
+        ge=1,
+        le=64,
+        description="WebAssembly threads of a lane; default: the processors, at most 4",
+    )
+    launch_timeout_s: float = Field(
+        default=60.0, gt=0, description="starting a browser until its lanes answer"
+    )
+    load_timeout_s: float = Field(default=300.0, gt=0, description="loading a model until it is ready")
+    run_timeout_s: float = Field(
+        default=120.0, gt=0, description="one run, where the request gives no deadline"
+    )
+    queue_timeout_s: float = Field(default=60.0, gt=0, description="waiting for a free lane before Busy")
+    max_waiting: int = Field(default=512, ge=1, description="requests waiting in one pool before Busy")
+    max_loaded_models: int = Field(
+        4, ge=1, description="models a lane keeps loaded; the least recently used goes"
+    )
+    beat_interval_s: float = Field(default=1.0, gt=0, description="how often a lane says that it is alive")

@@ -1,0 +1,65 @@
+"""The `webinfer` command. Commands are imported when they are called, so `--help` stays quick."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from browser_runtime.errors import InferenceError
+
+COMMANDS = {
+    "doctor": ("webinfer.commands.doctor", "What each browser on this machine proved it can do."),
+    "up": ("webinfer.commands.up", "Run the local stack: Redis and one worker a browser."),
+    "infer": ("webinfer.commands.infer", "Send inputs to a model and print the answers."),
+    "models": ("webinfer.commands.models", "List, pull, import and verify models."),
+    "bench": ("webinfer.commands.bench", "Measure this machine: overhead, tensors, models."),
+    "demo": ("webinfer.commands.demo", "Text, image and sound through every browser, end to end."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in modules of their own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The command names, in the order a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The overview, without importing a single command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="webinfer")
+def cli() -> None:
+    """AI inference in real web browsers, served from a task queue."""
+
+
+def main() -> None:
+    """Run the command; a user's mistake is one sentence and exit code 1, never a traceback."""
+    from webinfer.logs import configure_logs
+
+    configure_logs()
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except InferenceError as error:
+        click.echo(f"webinfer: {error}", err=True)
+        sys.exit(1)

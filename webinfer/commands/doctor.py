@@ -1,0 +1,83 @@
+"""`webinfer doctor`: what each browser proved, and what to install for what is missing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from browser_runtime.capabilities import BackendCapability
+from browser_runtime.settings import RuntimeSettings
+from browser_runtime.vocabulary import Backend, Browser
+from webinfer.examination import BrowserExam, Tool, examine_browsers, examine_tools
+from webinfer.words import adapter_kind
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON with every feature and limit.")
+@click.option(
+    "--browser",
+    "browsers",
+    multiple=True,
+    type=click.Choice([str(browser) for browser in Browser]),
+    help="Only this browser; may be given more than once.",
+)
+def command(as_json: bool, browsers: tuple[str, ...]) -> None:
+    """What each browser on this machine can do, proved by running a small graph and checking its numbers.
+
+    Exit code 0 when at least one browser can run models, 1 otherwise.
+    """
+    chosen = [Browser(name) for name in browsers] or list(Browser)
+    progress = Console(stderr=True)
+    with progress.status("looking") as status:
+        tools = examine_tools()
+        exams = asyncio.run(examine_browsers(RuntimeSettings(), chosen, status.update))
+    if as_json:
+        click.echo(json.dumps(_plain(exams, tools), indent=2))
+    else:
+        _show(Console(), exams, tools)
+    if not any(capability.proved for exam in exams for capability in exam.backends.values()):
+        sys.exit(1)
+
+
+def _plain(exams: list[BrowserExam], tools: list[Tool]) -> dict[str, object]:
+    browsers = {}
+    for exam in exams:
+        told = asdict(exam)
+        for backend, capability in exam.backends.items():
+            told["backends"][backend]["adapter"]["kind"] = adapter_kind(capability.adapter)
+        browsers[str(exam.browser)] = told
+    return {"browsers": browsers, "tools": {tool.name: asdict(tool) for tool in tools}}
+
+
+def _show(console: Console, exams: list[BrowserExam], tools: list[Tool]) -> None:
+    table = Table("browser", "build", "driver", "start", "WebGPU", "WebNN", "WASM", title="Browsers")
+    for exam in exams:
+        cells = [_cell(exam.backends.get(b)) for b in (Backend.WEBGPU, Backend.WEBNN, Backend.WASM)]
+        start = f"{exam.start_ms:.0f} ms" if exam.start_ms else "-"
+        table.add_row(
+            str(exam.browser), exam.build or "[red]missing", exam.driver_version or "-", start, *cells
+        )
+    console.print(table)
+    for exam in exams:
+        if exam.problem:
+            console.print(
+                f"[red]{exam.browser}[/]: {exam.problem}\n  install: {exam.remedy}", highlight=False
+            )
+    for tool in tools:
+        if tool.remedy:
+            console.print(f"[red]{tool.name}[/] is missing\n  install: {tool.remedy}", highlight=False)
+
+
+def _cell(capability: BackendCapability | None) -> str:
+    if capability is None:
+        return "-"
+    if not capability.proved:
+        return f"[yellow]no[/]: {capability.reason}"
+    adapter = capability.adapter
+    return f"[green]proved[/] {adapter.name} ({adapter_kind(adapter)})".replace("  ", " ")

@@ -1,0 +1,96 @@
+"""What this machine can do, browser by browser, each backend proved by running a small graph."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from browser_runtime.capabilities import BackendCapability
+from browser_runtime.errors import InferenceError, SetupError
+from browser_runtime.launching.binaries import REMEDY, find_installation, read_version
+from browser_runtime.pool import Pool
+from browser_runtime.serving import PAGE_FOLDER
+from browser_runtime.settings import RuntimeSettings
+from browser_runtime.vocabulary import Backend, Browser
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserExam:
+    """One browser: what was found and what it proved."""
+
+    browser: Browser
+    build: str = ""
+    binary: str = ""
+    driver: str = ""
+    driver_version: str = ""
+    start_ms: float = 0.0
+    """From nothing until every backend was tried."""
+    backends: dict[Backend, BackendCapability] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    problem: str = ""
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Something beside the browsers that webinfer needs."""
+
+    name: str
+    path: str
+    version: str
+    remedy: str
+
+
+def examine_tools() -> list[Tool]:
+    """Redis, Node and the vendored page packages, with what installs the missing ones."""
+    wanted = (("redis-server", "apt-get install -y redis-server"), ("node", "apt-get install -y nodejs npm"))
+    tools = []
+    for name, remedy in wanted:
+        path = shutil.which(name)
+        tools.append(Tool(name, path or "", read_version(Path(path)) if path else "", "" if path else remedy))
+    manifest = PAGE_FOLDER / "vendor" / "manifest.json"
+    remedy = "" if manifest.exists() else "make setup"
+    return [*tools, Tool("page packages", str(manifest) if manifest.exists() else "", "", remedy)]
+
+
+async def examine_browsers(
+    settings: RuntimeSettings, browsers: list[Browser], tell: Callable[[str], None]
+) -> list[BrowserExam]:
+    """Every browser in turn, alone, so that start times are its own; `tell` hears what happens."""
+    exams = []
+    for browser in browsers:
+        tell(f"starting {browser} and proving its backends")
+        exams.append(await _examine(settings, browser))
+    return exams
+
+
+async def _examine(settings: RuntimeSettings, browser: Browser) -> BrowserExam:
+    try:
+        installation = await asyncio.to_thread(find_installation, browser, settings)
+    except SetupError as error:
+        return BrowserExam(browser, problem=str(error), remedy=REMEDY[browser])
+    found: dict[str, Any] = {
+        "browser": browser,
+        "build": installation.build,
+        "binary": str(installation.binary),
+        "driver": str(installation.driver or "Selenium Manager"),
+    }
+    pool = Pool(settings.model_copy(update={"simulation": "never"}), browser)
+    try:
+        await pool.open()
+        session = pool.sessions[0]
+        return BrowserExam(
+            **found,
+            driver_version=session.driver_version,
+            start_ms=session.started_ms,
+            backends=session.capabilities.backends,
+            versions=session.capabilities.versions,
+        )
+    except InferenceError as error:
+        return BrowserExam(**found, problem=str(error), remedy=REMEDY[browser])
+    finally:
+        await pool.close()

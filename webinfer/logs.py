@@ -1,0 +1,25 @@
+"""Where log lines of the command go: standard error, warnings and above, one line each."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import structlog
+
+
+def configure_logs() -> None:
+    """Send structlog's lines to standard error at WEBINFER_LOG_LEVEL (default: warning)."""
+    level = logging.getLevelNamesMapping().get(os.environ.get("WEBINFER_LOG_LEVEL", "warning").upper(), 30)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="%H:%M:%S"),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )

@@ -1,0 +1,27 @@
+"""How values are said to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from browser_runtime.messages import Adapter
+
+
+def adapter_kind(adapter: Adapter) -> str:
+    """hardware, software, or unknown where the browser hides it."""
+    return {True: "software", False: "hardware", None: "unknown"}[adapter.software]
+
+
+def answer_text(model_type: str, output: Any) -> str:
+    """An output in one short line, by what it holds."""
+    if isinstance(output, Mapping) and "error" in output:
+        return str(output["error"]["message"])
+    if model_type == "audio":
+        return repr(output["text"])
+    if model_type == "vision":
+        best = output["labels"][0]
+        return f"{best['label']} ({best['score']:.1%})"
+    embedding = output["embedding"]
+    head = ", ".join(f"{value:+.3f}" for value in embedding[:3])
+    return f"[{head}, ...] {len(embedding)} dimensions"
