@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 
 from browser_runtime.errors import BadInput
@@ -95,3 +96,18 @@ def parse_precision(text: object, field: str = "precision") -> Precision:
     if isinstance(text, str) and text in list(Precision):
         return Precision(text)
     raise BadInput(field, repr(text), "one of " + ", ".join(Precision))
+
+
+# One part, or `org/name` as on the Hugging Face Hub; no part starts with a dot, so none leaves its folder.
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
+
+
+def check_model_name(text: object, field: str = "model_name") -> str:
+    """`text` where it can be a model's name; whether there is such a model is the store's question.
+
+    Raises BadInput naming the field.
+    """
+    if isinstance(text, str) and MODEL_NAME.fullmatch(text):
+        return text
+    shown = repr(text) if len(repr(text)) <= 120 else repr(text)[:117] + "..."
+    raise BadInput(field, shown, "a name or org/name, each of 1 to 96 letters, digits, '.', '_' or '-'")

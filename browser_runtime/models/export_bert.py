@@ -59,11 +59,15 @@ class BertShape:
 
 def _refuse_variants(config: dict[str, Any]) -> None:
     if config.get("model_type") != "bert":
-        raise BadRequest(f"model_type {config.get('model_type')!r} cannot be exported to ONNX here, only 'bert'")
+        raise BadRequest(
+            f"model_type {config.get('model_type')!r} cannot be exported to ONNX here, only 'bert'"
+        )
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise BadRequest("only BERT with absolute position embeddings can be exported to ONNX here")
     if config.get("hidden_act", "gelu") not in ACTIVATIONS:
-        raise BadRequest(f"hidden_act {config['hidden_act']!r} cannot be exported, only {', '.join(ACTIVATIONS)}")
+        raise BadRequest(
+            f"hidden_act {config['hidden_act']!r} cannot be exported, only {', '.join(ACTIVATIONS)}"
+        )
     for name in ("hidden_size", "num_attention_heads", "num_hidden_layers"):
         if type(config.get(name)) is not int or config[name] < 1:
             raise BadRequest(f"config.json has no whole {name} from 1")
@@ -95,7 +99,9 @@ def read_weights(folder: Path) -> Weights:
             raise BadRequest(f"{path.name} cannot be read: {error}") from error
     total = sum(array.nbytes for array in weights.values())
     if total > MAX_WEIGHT_BYTES:
-        raise BadRequest(f"the weights hold {total} bytes, more than the {MAX_WEIGHT_BYTES} that one ONNX file can")
+        raise BadRequest(
+            f"the weights hold {total} bytes, more than the {MAX_WEIGHT_BYTES} that one ONNX file can"
+        )
     return weights
 
 
@@ -145,7 +151,7 @@ def _embeddings(graph: _Graph, shape: BertShape) -> str:
 
 
 def _hidden_scores(graph: _Graph) -> str:
-    """What to add to the attention scores: 0 for a token, HIDDEN_SCORE for padding: [batch, 1, 1, sequence]."""
+    """What to add to attention scores: 0 for a token, HIDDEN_SCORE for padding: [batch, 1, 1, sequence]."""
     from onnx import TensorProto
 
     axes = graph.constant([1, 2], np.int64)
@@ -233,5 +239,7 @@ class _Graph:
 
         if key not in self.known:
             self.known[key] = name
-            self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name))
+            self.constants.append(
+                numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+            )
         return self.known[key]

@@ -1,0 +1,51 @@
+"""The catalogue: short names and the Hub repositories that they stand for."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from browser_runtime.vocabulary import Family, check_model_name, parse_family
+
+CATALOGUE = Path(__file__).with_name("catalogue.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """A model on the Hub. `family` None: read from the repository's config.json."""
+
+    name: str
+    repository: str
+    revision: str = "main"
+    family: Family | None = None
+    license: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@cache
+def read_catalogue() -> dict[str, HubModel]:
+    """Every entry by its short name."""
+    entries = tomllib.loads(CATALOGUE.read_text(encoding="utf-8"))
+    return {name: _parse(name, entry) for name, entry in entries.items()}
+
+
+def _parse(name: str, entry: dict[str, Any]) -> HubModel:
+    return HubModel(
+        name=check_model_name(name, "name"),
+        repository=check_model_name(entry["repository"], "repository"),
+        revision=entry["revision"],
+        family=parse_family(entry["family"], "family"),
+        license=entry["license"],
+        settings=entry.get("settings", {}),
+    )
+
+
+def find_hub_model(name: str) -> HubModel | None:
+    """What `name` stands for on the Hub: a catalogue entry, or any `org/name` itself."""
+    entry = read_catalogue().get(name)
+    if entry is None and "/" in name:
+        return HubModel(name, repository=name)
+    return entry

@@ -1,0 +1,36 @@
+"""One process at a time does a thing: a lock on a file, which the system frees when its holder dies."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from browser_runtime.errors import SetupError
+
+# flock has no deadline of its own and tells no one when it is freed, so it is asked again.
+POLL_S = 0.1
+
+
+@contextmanager
+def hold_lock(path: Path, what: str, deadline: float) -> Iterator[None]:
+    """Holds the lock file at `path`. Raises SetupError when another holds it past `deadline` (monotonic)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as stream:
+        while not _try_lock(stream.fileno()):
+            if time.monotonic() >= deadline:
+                raise SetupError(
+                    what, "another process was still fetching it at the deadline; try again later"
+                )
+            time.sleep(POLL_S)
+        yield
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,64 @@
+"""What the `webinfer models` commands print: plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from browser_runtime.errors import BadRequest
+from browser_runtime.models.catalogue import HubModel
+from browser_runtime.models.integrity import FileCheck, sign_files
+from browser_runtime.models.manifest import StoredModel
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One line of `webinfer models list`."""
+
+    name: str
+    family: str
+    where: str
+    """built-in, local, or hub: known, and fetched when first asked for."""
+    precisions: tuple[str, ...]
+    size_bytes: int | None
+    revision: str
+    source: str
+    license: str
+    problem: str = ""
+    """Why the model cannot be used; empty where it can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What `webinfer models verify` found, file by file."""
+
+    name: str
+    revision: str
+    files: tuple[FileCheck, ...]
+
+    @property
+    def whole(self) -> bool:
+        """True when every file is what the manifest says."""
+        return not any(check.problem for check in self.files)
+
+
+def list_stored(model: StoredModel, where: str) -> Listing:
+    """The line of a model that is here; its problem where a file is missing or of another size."""
+    try:
+        sign_files(model)
+        problem = ""
+    except BadRequest as error:
+        problem = str(error)
+    precisions = tuple(map(str, model.precisions))
+    told = (model.size_bytes, model.revision, model.source, model.license)
+    return Listing(model.name, str(model.family), where, precisions, *told, problem)
+
+
+def list_broken(name: str, where: str, problem: str) -> Listing:
+    """The line of a model whose manifest cannot be used."""
+    return Listing(name, "", where, (), None, "", "", "", problem)
+
+
+def list_catalogued(entry: HubModel) -> Listing:
+    """The line of a model that is not here and that the catalogue knows."""
+    family = str(entry.family or "")
+    return Listing(entry.name, family, "hub", (), None, entry.revision, entry.repository, entry.license)

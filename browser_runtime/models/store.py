@@ -1,0 +1,193 @@
+"""The model store: built-in models, then the local folder, then the Hub."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from browser_runtime.errors import BadInput, BadRequest, UnknownModel
+from browser_runtime.models.catalogue import HubModel, find_hub_model, read_catalogue
+from browser_runtime.models.hub import Pull, TellProgress, offline_refusal, pull, pull_precision
+from browser_runtime.models.hub_settings import HubSettings
+from browser_runtime.models.integrity import (
+    Signature,
+    check_model,
+    require_size,
+    require_whole,
+    sign_files,
+)
+from browser_runtime.models.locking import hold_lock
+from browser_runtime.models.manifest import MANIFEST, ModelFile, StoredModel, read_manifest
+from browser_runtime.models.reports import Listing, Verification, list_broken, list_catalogued, list_stored
+from browser_runtime.settings import RuntimeSettings
+from browser_runtime.vocabulary import Family, Precision, check_model_name
+
+__all__ = ["Listing", "ModelFile", "ModelStore", "StoredModel", "Verification"]
+
+BUILTIN_FOLDER = Path(__file__).parent / "builtin"
+# Hidden: no model's name starts with a dot.
+LOCK_FOLDER = ".locks"
+
+
+class ModelStore:
+    """Finds, fetches, checks and serves models. Safe to use from several threads and processes."""
+
+    def __init__(self, root: Path | None = None, hub: HubSettings | None = None) -> None:
+        self.root = (root or RuntimeSettings().models_dir).expanduser()
+        self._hub = hub
+        self._guard = threading.Lock()
+        self._read: dict[Path, tuple[int, StoredModel]] = {}
+        """Manifests by folder, with the modification time that each was read at."""
+        self._whole: dict[Path, Signature] = {}
+        """The signature that each model's files had when their hashes were right."""
+
+    def find(self, name: str) -> StoredModel | None:
+        """The model where it is here, built in or local; None where it is not.
+
+        Raises BadInput for what is no name, BadRequest for a broken manifest.
+        """
+        check_model_name(name)
+        for home in (BUILTIN_FOLDER, self.root):
+            folder = home / name
+            try:
+                modified_ns = (folder / MANIFEST).stat().st_mtime_ns
+            except OSError:
+                continue
+            return self._manifest(folder, name, modified_ns)
+        return None
+
+    def _manifest(self, folder: Path, name: str, modified_ns: int) -> StoredModel:
+        with self._guard:
+            held = self._read.get(folder)
+        if held is not None and held[0] == modified_ns:
+            return held[1]
+        model = read_manifest(folder, name)
+        with self._guard:
+            self._read[folder] = (modified_ns, model)
+        return model
+
+    def ensure(
+        self, name: str, precision: Precision = Precision.FP32, progress: TellProgress | None = None
+    ) -> StoredModel:
+        """The model in that precision, whole and verified, fetched where it is not here yet.
+
+        Raises UnknownModel, BadInput for a precision it does not come in, BadRequest where it is damaged,
+        SetupError where it would have to be fetched and cannot be.
+        """
+        model = self.find(name)
+        if model is None or (precision not in model.precisions and "hub" in model.extra):
+            model = self.pull(name, precision, progress=progress)
+        if precision not in model.precisions:
+            there = ", ".join(model.precisions) or "nothing that can run"
+            raise BadInput("precision", repr(str(precision)), f"what model {name!r} comes in: {there}")
+        self._verify_once(model)
+        return model
+
+    def _verify_once(self, model: StoredModel) -> None:
+        """Full hashes at the first use and after any change of size or time; else sizes and times."""
+        signature = sign_files(model)
+        with self._guard:
+            known = self._whole.get(model.folder)
+        if known == signature:
+            return
+        require_whole(model)
+        with self._guard:
+            self._whole[model.folder] = signature
+
+    def pull(
+        self,
+        name: str,
+        precision: Precision = Precision.FP32,
+        *,
+        family: Family | None = None,
+        revision: str | None = None,
+        progress: TellProgress | None = None,
+    ) -> StoredModel:
+        """The model from the Hub in that precision; returns at once where it is here already.
+
+        One process fetches, the others wait for it. Raises like `ensure`.
+        """
+        hub_model = self._hub_model(name, family, revision)
+        settings = self._hub or HubSettings()
+        deadline = time.monotonic() + settings.timeout_s
+        if settings.offline and self._held(name, precision, revision) is None:
+            raise offline_refusal(name)
+        with hold_lock(
+            self.root / LOCK_FOLDER / f"{name.replace('/', '--')}.lock", f"model {name!r}", deadline
+        ):
+            held = self._held(name, precision, revision)
+            if held is not None:
+                return held
+            model = self.find(name)
+            order = Pull(hub_model, precision, self.root, settings, deadline, progress)
+            if model is None or revision not in (None, model.revision):
+                return pull(order)
+            return pull_precision(replace(order, model=replace(hub_model, revision=model.revision)), model)
+
+    def _held(self, name: str, precision: Precision, revision: str | None) -> StoredModel | None:
+        """The model where it is here in that precision, and of that revision if one is asked for."""
+        model = self.find(name)
+        fits = model is not None and precision in model.precisions and revision in (None, model.revision)
+        return model if fits else None
+
+    def _hub_model(self, name: str, family: Family | None, revision: str | None) -> HubModel:
+        hub_model = find_hub_model(check_model_name(name))
+        if hub_model is None:
+            raise UnknownModel(repr(name), self._suggest(name))
+        return replace(hub_model, family=family or hub_model.family, revision=revision or hub_model.revision)
+
+    def _suggest(self, name: str) -> str:
+        """Near matches, and what to do."""
+        known = sorted({*read_catalogue(), *(name for name, _ in self._folders())})
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
+        return f"{meant}`webinfer models list` shows all; others are pulled as org/name or imported"
+
+    def listing(self) -> tuple[Listing, ...]:
+        """Every model that is here, and every one of the catalogue that is not, by name."""
+        here = [self._list(name, folder) for name, folder in self._folders()]
+        names = {entry.name for entry in here}
+        known = [list_catalogued(entry) for name, entry in read_catalogue().items() if name not in names]
+        return tuple(sorted((*here, *known), key=lambda entry: entry.name))
+
+    def _folders(self) -> Iterator[tuple[str, Path]]:
+        """The models that are here by name, one that is built in before a local one of the same name."""
+        seen: set[str] = set()
+        for home in (BUILTIN_FOLDER, self.root):
+            for manifest in sorted((*home.glob(f"*/{MANIFEST}"), *home.glob(f"*/*/{MANIFEST}"))):
+                name = manifest.parent.relative_to(home).as_posix()
+                if not name.startswith(".") and name not in seen:
+                    seen.add(name)
+                    yield name, manifest.parent
+
+    def _list(self, name: str, folder: Path) -> Listing:
+        where = "built-in" if folder.is_relative_to(BUILTIN_FOLDER) else "local"
+        try:
+            return list_stored(read_manifest(folder, name), where)
+        except BadRequest as error:
+            return list_broken(name, where, str(error))
+
+    def verify(self, name: str) -> Verification:
+        """Every file of the model held against its hash, now. Raises UnknownModel where it is not here."""
+        model = self.find(name)
+        if model is None:
+            raise UnknownModel(repr(name), f"it is not on this machine; {self._suggest(name)}")
+        return Verification(name, model.revision, check_model(model))
+
+    def resolve_file(self, name: str, relative_path: str) -> Path:
+        """The path on disk of one file of a model that is here.
+
+        Raises UnknownModel, BadInput for a path that the manifest lacks, BadRequest for a damaged file.
+        """
+        model = self.find(name)
+        if model is None:
+            raise UnknownModel(repr(name), "it is not on this machine")
+        path = (model.folder / relative_path).resolve() if relative_path in model.files else None
+        if path is None or not path.is_relative_to(model.folder.resolve()):
+            raise BadInput("path", repr(relative_path), f"a file of model {name!r}")
+        require_size(model, relative_path)
+        return path
