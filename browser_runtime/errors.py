@@ -14,6 +14,8 @@ InferenceError
 │   └── BridgeClosed
 ├── OutOfMemory           does not fit this device
 ├── BadOutput             NaN, Inf, or a failed golden check
+├── ClaimExpired          large inputs or results waited too long
+├── GivenUp               ended its worker on every delivery; no retry
 ├── PageFault             a defect in the page code; carries the JavaScript stack
 └── SetupError            something on this machine is missing; names the remedy
 
@@ -105,6 +107,14 @@ class BadOutput(InferenceError):
     """The model's output cannot be trusted: {0}"""
 
     reroute = True
+
+
+class ClaimExpired(InferenceError):
+    """An array of {0} bytes has passed its time to live in Redis and is gone; send the request again."""
+
+
+class GivenUp(InferenceError):
+    """The task was given up after {0} deliveries, each of which ended its worker."""
 
 
 class PageFault(InferenceError):

@@ -1,0 +1,10 @@
+"""What can be asked and where it is sent: `from tasks import infer`."""
+
+from tasks.app import app
+from tasks.echoes import echo, noop
+from tasks.infer import infer
+
+# `celery -A tasks` looks for either name.
+celery = app
+
+__all__ = ["app", "celery", "echo", "infer", "noop"]

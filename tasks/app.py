@@ -1,0 +1,139 @@
+"""The Celery app: `celery -A tasks worker -Q chrome-vision`, `celery -A tasks flower`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import redis
+from celery import Celery
+from kombu import Exchange, Queue
+from kombu.serialization import register
+from kombu.utils.imports import symbol_by_name
+
+from tasks import codec
+from tasks.claims import Claims
+from tasks.links import connect
+from tasks.router import QUEUE_OF
+from tasks.settings import TaskSettings
+
+# Everything that is not an inference; no browser worker consumes it.
+DEFAULT_QUEUE = "celery"
+
+
+class WebinferApp(Celery):
+    """A Celery app that reads `WEBINFER_*` when it is first used, not when it is imported."""
+
+    @cached_property
+    def settings(self) -> TaskSettings:
+        """The environment's settings, read once."""
+        return TaskSettings()
+
+    @cached_property
+    def redis(self) -> redis.Redis:
+        """A client of the Redis that holds results and claims."""
+        return connect(self.settings.results)
+
+    @cached_property
+    def claims(self) -> Claims:
+        """The claim check for arrays too large for a message."""
+        settings = self.settings
+        return Claims(
+            lambda: self.redis, settings.redis_prefix, settings.claim_ttl_s, settings.inline_limit_bytes
+        )
+
+
+class WorkerOptions(set[Any]):
+    """The worker's own command line options; only the `celery` command iterates, and so imports, them."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(symbol_by_name("workers.options:OPTIONS"))
+
+
+def configuration(settings: TaskSettings) -> dict[str, Any]:
+    """Celery's settings. What holds no comment is explained in docs/celery.md."""
+    return {
+        "broker_url": settings.broker_url,
+        "result_backend": settings.results,
+        "result_expires": settings.result_ttl_s,
+        "task_serializer": "tensor",
+        "result_serializer": "tensor",
+        "accept_content": ["tensor", "json"],
+        "task_queues": [Queue(name, Exchange(name), name) for name in (DEFAULT_QUEUE, *QUEUE_OF.values())],
+        "task_default_queue": DEFAULT_QUEUE,
+        "task_create_missing_queues": False,  # a mistyped queue is refused, not filled unseen
+        "task_time_limit": settings.task_time_limit_s,
+        "task_send_sent_event": False,
+        "worker_send_task_events": True,  # Flower; costs about 40 % of no-op throughput
+        **_worker(settings),
+        **_nothing_lost(settings),
+    }
+
+
+def _worker(settings: TaskSettings) -> dict[str, Any]:
+    return {
+        # By name: a producer must not import the worker's room.
+        "worker_pool": "workers.taskpool:TaskPool",
+        "worker_consumer": "workers.consumer:SafeConsumer",
+        # The least in flight; a worker with browsers raises it to what its lanes can take.
+        "worker_concurrency": 1,
+        "worker_prefetch_multiplier": 1,
+        "worker_soft_shutdown_timeout": settings.grace_s,
+        "worker_hijack_root_logger": False,
+        "worker_enable_prefetch_count_reduction": False,  # the slots are the browsers', not the connection's
+    }
+
+
+def _nothing_lost(settings: TaskSettings) -> dict[str, Any]:
+    """A task is redelivered until its result is stored, and stored once."""
+    return {
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "task_acks_on_failure_or_timeout": True,
+        "worker_deduplicate_successful_tasks": True,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "result_backend_always_retry": True,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            # A worker renews what it holds (workers/custody.py), so this need not outlast a task.
+            "visibility_timeout": settings.redelivery_s,
+            "unacked_restore_interval": 5,
+            "unacked_restore_throttle": 1,
+            "socket_keepalive": True,
+            "health_check_interval": 25,
+        },
+        # A producer is told after about three seconds that Redis is away.
+        "task_publish_retry_policy": {
+            "max_retries": 4,
+            "interval_start": 0.1,
+            "interval_step": 0.5,
+            "interval_max": 1,
+        },
+    }
+
+
+app = WebinferApp("webinfer", set_as_current=True)
+
+
+def _dumps(value: Any) -> bytes:
+    """The message for `value`; the claim check is looked up when it is needed, not on import."""
+    return app.claims.dumps(value)
+
+
+register(
+    "tensor",
+    _dumps,  # type: ignore[arg-type]  # kombu takes bytes; its stubs know text only
+    codec.loads,
+    content_type="application/x-webinfer-tensor",
+    content_encoding="binary",
+)
+app.add_defaults(lambda: configuration(app.settings))
+app.loader.override_backends = {
+    "redis": "tasks.backend:TensorBackend",
+    "rediss": "tasks.backend:TensorBackend",
+}
+app.steps["worker"].add("workers.steps:BrowserPool")
+app.steps["consumer"].add("workers.steps:BrowserEvents")
+app.user_options["worker"] = WorkerOptions()

@@ -1,0 +1,146 @@
+"""What a user passes to `infer`, bound to names and made into a `Request`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from browser_runtime.errors import BadInput
+from browser_runtime.messages import Request
+from browser_runtime.vocabulary import (
+    Backend,
+    Precision,
+    parse_backend,
+    parse_browser,
+    parse_family,
+    parse_precision,
+)
+from tasks.inputs import normalise
+from tasks.inputs.limits import Limits
+
+NAMES = (
+    *("model_type", "model_name", "inputs", "priority_list", "precision", "browser"),
+    *("options", "deadline_s", "hardware_preferences"),
+)
+REQUIRED = ("model_type", "model_name", "inputs")
+PREFERENCES = ("priority_list", "compute_shaders", "precompile_shaders", "precision", "mixed_precision")
+FLAGS = ("compute_shaders", "precompile_shaders", "mixed_precision")
+MAX_NAME = 200
+
+
+def bind(args: tuple[Any, ...] | list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by name: keywords first, then positional ones fill what is left, in order.
+
+    So in a chain the result of the task before becomes the `inputs` of a signature that names the rest.
+    Raises BadInput for an unknown name or too many arguments.
+    """
+    for name in kwargs:
+        if name not in NAMES:
+            raise BadInput(
+                "infer", f"called with the unknown argument {name!r}", "one of " + ", ".join(NAMES)
+            )
+    free = [name for name in NAMES if name not in kwargs]
+    if len(args) > len(free):
+        raise BadInput("infer", f"called with {len(args) + len(kwargs)} arguments", f"at most {len(NAMES)}")
+    return dict(zip(free, args, strict=False)) | kwargs
+
+
+def is_complete(named: dict[str, Any]) -> bool:
+    """Whether nothing that a request needs is missing."""
+    return all(name in named for name in REQUIRED)
+
+
+def check_partial(named: dict[str, Any]) -> None:
+    """Refuse early what is already wrong in a signature that lacks its inputs. Raises BadInput."""
+    _settings_of(named)
+    if "model_type" in named:
+        parse_family(named["model_type"])
+    if "model_name" in named:
+        _checked_name(named["model_name"])
+
+
+def build_request(named: dict[str, Any], limits: Limits, *, allow_paths: bool = True) -> Request:
+    """The frozen request. Raises BadInput or TooLarge naming the field, its value and what is allowed."""
+    for name in REQUIRED:
+        if name not in named:
+            raise BadInput(name, "missing", "given; " + ", ".join(REQUIRED) + " are required")
+    family = parse_family(named["model_type"])
+    settings = _settings_of(named)
+    plain = normalise(family, named["inputs"], limits, allow_paths=allow_paths)
+    return Request(
+        family=family,
+        model_name=_checked_name(named["model_name"]),
+        inputs=plain.inputs,
+        single=plain.single,
+        synthetic=plain.synthetic,
+        **settings,
+    )
+
+
+def _settings_of(named: dict[str, Any]) -> dict[str, Any]:
+    """Everything of a request but its model and inputs; an argument wins over the same preference."""
+    preferences = _checked_preferences(named.get("hardware_preferences"))
+    backends = named.get("priority_list")
+    precision = named.get("precision") or preferences.get("precision") or Precision.FP32
+    browser = named.get("browser")
+    flags = {name: preferences[name] for name in FLAGS if name in preferences}
+    return {
+        "backends": _checked_backends(preferences.get("priority_list") if backends is None else backends),
+        "precision": parse_precision(precision),
+        "browser": None if browser is None else parse_browser(browser),
+        "options": flags | _checked_options(named.get("options")),
+        "deadline_s": _checked_deadline(named.get("deadline_s")),
+    }
+
+
+def _checked_name(name: Any) -> str:
+    """A model's name as text; whether it exists, and stays inside the store, is the store's to say."""
+    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+        raise BadInput("model_name", repr(name)[:100], f"a printable name of 1 to {MAX_NAME} characters")
+    return name
+
+
+def _checked_preferences(preferences: Any) -> dict[str, Any]:
+    if preferences is None:
+        return {}
+    if not isinstance(preferences, dict):
+        raise BadInput("hardware_preferences", f"of type {type(preferences).__name__}", "a dict")
+    for name, value in preferences.items():
+        if name not in PREFERENCES:
+            raise BadInput("hardware_preferences", f"holding {name!r}", "made of " + ", ".join(PREFERENCES))
+        if name in FLAGS and not isinstance(value, bool):
+            raise BadInput(f"hardware_preferences.{name}", repr(value)[:100], "True or False")
+    return preferences
+
+
+def _checked_backends(backends: Any) -> tuple[Backend, ...]:
+    """In the order asked; a word said twice counts once."""
+    if backends is None:
+        return ()
+    if not isinstance(backends, (list, tuple)) or not backends:
+        raise BadInput("priority_list", repr(backends)[:100], "a list of webgpu, webnn, wasm, cpu")
+    return tuple(dict.fromkeys(parse_backend(word) for word in backends))
+
+
+def _checked_options(options: Any) -> dict[str, Any]:
+    """Plain values only: options travel to the page as JSON."""
+    if options is None:
+        return {}
+    if not isinstance(options, dict):
+        raise BadInput("options", f"of type {type(options).__name__}", "a dict")
+    for name, value in options.items():
+        if not isinstance(name, str) or not isinstance(value, (str, int, float, bool, type(None))):
+            raise BadInput("options", f"holding {name!r}: {value!r}"[:200], "a dict of plain values by name")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BadInput(f"options.{name}", repr(value), "finite")
+    return options
+
+
+def _checked_deadline(deadline_s: Any) -> float | None:
+    if deadline_s is None:
+        return None
+    if isinstance(deadline_s, bool) or not isinstance(deadline_s, (int, float)):
+        raise BadInput("deadline_s", repr(deadline_s)[:100], "a number of seconds")
+    if not (math.isfinite(deadline_s) and deadline_s > 0):
+        raise BadInput("deadline_s", repr(deadline_s), "a positive number of seconds")
+    return float(deadline_s)

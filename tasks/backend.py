@@ -1,0 +1,57 @@
+"""Celery's Redis result backend, with large arrays beside the result and restored where it is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.backends.redis import RedisBackend
+from kombu.exceptions import EncodeError
+
+from tasks.claims import Claims, find_claims
+from tasks.codec import CodecError
+
+
+class TensorBackend(RedisBackend):
+    """Celery finds this class by name: see `tasks.app`."""
+
+    # Celery's stubs stop short of the backend's own attributes.
+    app: Any
+    expires: int
+    content_type: str
+    content_encoding: str
+    get: Any
+    get_key_for_task: Any
+
+    def _encode(self, data: Any) -> tuple[str, str, bytes]:
+        """The stored form of `data`; its large arrays live as long as the result. Raises EncodeError."""
+        try:
+            payload = self._claims().dumps(data, self.expires)
+        except CodecError as error:
+            raise EncodeError(str(error)) from error
+        return self.content_type, self.content_encoding, payload
+
+    def decode(self, payload: Any) -> Any:
+        """The stored value with its arrays, writable as any fresh array. Raises ClaimExpired."""
+        value = super().decode(payload)
+        if next(find_claims(value), None) is None:
+            return value
+        return _writable(self._claims().redeem(value))
+
+    def _forget(self, task_id: str) -> None:
+        """Delete the result and the arrays beside it."""
+        payload = self.get(self.get_key_for_task(task_id))
+        if payload:
+            self._claims().discard(super().decode(payload))
+        super()._forget(task_id)  # type: ignore[misc]
+
+    def _claims(self) -> Claims:
+        claims: Claims = self.app.claims
+        return claims
+
+
+def _writable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _writable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_writable(item) for item in value]
+    return value.copy() if hasattr(value, "setflags") else value

@@ -1,0 +1,94 @@
+"""A Celery task whose work is a coroutine.
+
+The worker's task pool runs `body` on its event loop, deposits the outcome under the task's id, and lets
+Celery's own tracer call `run`, which returns or raises that outcome. So results, retries, links, chords,
+signals and events stay Celery's. Where no such pool runs (eager mode, other pools), `run` runs `body` itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from celery import Task
+from celery.app.task import Context
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a body came to: a value, or the error it raised."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+    def settle(self) -> Any:
+        """The value, or the error raised."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+class RetryWanted(Exception):
+    """Raised by a body through `self.retry(...)`: the tracer's thread carries it out, off the event loop."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        super().__init__(options)
+        self.options = options
+
+
+_outcomes: dict[str, Outcome] = {}
+# Celery's request stack is one of threads; coroutines that share a thread need one of their own.
+_request: ContextVar[Context | None] = ContextVar("webinfer_request", default=None)
+
+
+def deposit_outcome(task_id: str, outcome: Outcome) -> None:
+    """Keep `outcome` for the tracer of `task_id`."""
+    _outcomes[task_id] = outcome
+
+
+def forget_outcome(task_id: str) -> None:
+    """Drop an outcome nobody asked for."""
+    _outcomes.pop(task_id, None)
+
+
+@contextmanager
+def serving(request: Context) -> Iterator[None]:
+    """Within it, `task.request` is `request` for this coroutine."""
+    token = _request.set(request)
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+class CoroutineTask(Task):  # type: ignore[type-arg]
+    """Base class: define `async def body(self, ...)` and never touch Redis in it but through a thread."""
+
+    abstract = True
+
+    async def body(self, *args: Any, **kwargs: Any) -> Any:
+        """The work."""
+        raise NotImplementedError(f"task {self.name} defines no body")
+
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        """The body's outcome. Called by Celery's tracer."""
+        outcome = _outcomes.pop(self.request.id or "", None)
+        try:
+            return asyncio.run(self.body(*args, **kwargs)) if outcome is None else outcome.settle()
+        except RetryWanted as wanted:
+            return super().retry(**wanted.options)
+
+    def retry(self, *args: Any, **options: Any) -> Any:
+        """Celery's retry; from a body it is carried out a moment later, in the tracer's thread."""
+        if _request.get() is None:
+            return super().retry(*args, **options)
+        names = ("args", "kwargs", "exc", "throw", "eta", "countdown", "max_retries")
+        raise RetryWanted(dict(zip(names, args, strict=False)) | options)
+
+    def _get_request(self) -> Context:
+        request: Context = _request.get() or super()._get_request()  # type: ignore[misc]
+        return request

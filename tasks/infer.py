@@ -1,0 +1,149 @@
+"""The task `infer`: one inference, checked where it is sent and run where the browsers are."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import redis
+from celery import current_task
+from celery.canvas import Signature
+from celery.result import AsyncResult
+from kombu.exceptions import EncodeError, OperationalError
+
+from browser_runtime.errors import BadInput, Busy, InferenceError
+from browser_runtime.messages import Request
+from tasks.app import WebinferApp, app
+from tasks.arguments import bind, build_request, check_partial, is_complete
+from tasks.codec import Readable
+from tasks.coroutines import CoroutineTask
+from tasks.inputs.arrival import check_plain
+from tasks.readable import describe_reply, describe_request
+from tasks.router import choose_route
+from tasks.runner import need_runner
+
+# What the message of a checked request holds; a user never passes these.
+WIRE = ("request", "route")
+# Set by Celery when a signature already says where to go.
+ROUTED = ("queue", "exchange", "routing_key")
+
+
+class Infer(CoroutineTask):
+    """infer(model_type, model_name, inputs, priority_list=None, precision="fp32", browser=None,
+    options=None, deadline_s=None, hardware_preferences=None)
+
+    The reply as a dict with NumPy arrays: see `browser_runtime.messages.Reply`.
+    Raises BadInput or TooLarge where it is called; `get()` raises what the worker met.
+    """
+
+    name = "infer"
+    app: WebinferApp
+    # A busy pool may be free in a moment, here or in another worker. A lost session has been tried
+    # on others already by the pool; more of it is the request's own doing.
+    autoretry_for = (Busy,)
+    retry_backoff = 1
+    retry_backoff_max = 30
+    max_retries = 3
+    # An expected refusal is one line in the worker's log, not a traceback.
+    throws = (InferenceError,)
+
+    def apply_async(  # type: ignore[override]  # the stubs list every option by name
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> AsyncResult[Any]:
+        """Check, route and send. Raises BadInput, TooLarge, or OperationalError when Redis is away."""
+        message = self._checked(args or (), kwargs or {})
+        _route(message, options)
+        options.setdefault("argsrepr", "()")
+        options.setdefault("kwargsrepr", describe_request(message["request"]))
+        try:
+            return super().apply_async((), message, **options)
+        except EncodeError as error:
+            raise _translated(error) from error
+
+    def signature(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Signature[Any]:
+        """A signature whose inputs are checked and plain already, unless some come later in a chain."""
+        named = dict(kwargs or {})
+        if not _is_wire(named):
+            named = bind(args or (), named)
+            if is_complete(named):
+                named = self._checked((), named)
+            else:
+                check_partial(named)
+        return super().signature((), named, *rest, **options)
+
+    def _checked(self, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The message's arguments: a request on the wire, whatever of it was given before."""
+        if _is_wire(kwargs):
+            return _without_extra(kwargs, args)
+        # Inside a worker the inputs are another task's result: it must not pick files of this machine.
+        request = build_request(bind(args, kwargs), self.app.settings.limits(), allow_paths=not current_task)
+        return {"request": request.to_wire()}
+
+    async def body(self, request: Any = None, route: Any = None, **unknown: Any) -> Readable:
+        """Run the request on this worker's runner. Raises InferenceError."""
+        if unknown or not isinstance(request, dict):
+            raise BadInput("message", "not one of tasks.infer", "sent with infer.delay or infer.apply_async")
+        order = await self._opened(request)
+        reply = await need_runner().run(order)
+        routing = (route if isinstance(route, dict) else {}) | reply.routing
+        plain = replace(reply, routing=routing, synthetic_input=order.synthetic).to_dict()
+        return Readable(plain, describe_reply(plain))
+
+    async def _opened(self, wire: dict[str, Any]) -> Request:
+        """The request with its large arrays, checked. Raises BadRequest, ClaimExpired."""
+        inputs = await asyncio.to_thread(self.app.claims.redeem, wire.get("inputs"))
+        try:
+            order = Request.from_wire(wire | {"inputs": inputs})
+        except TypeError as error:
+            raise BadInput("request", f"incomplete ({error})", "built by tasks.infer") from error
+        check_plain(order.family, order.inputs, self.app.settings.limits())
+        return order
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: dict[str, Any]) -> None:
+        """The result is stored: the large inputs are not needed for another delivery any more."""
+        self.app.claims.discard(kwargs)
+
+
+def _is_wire(kwargs: dict[str, Any]) -> bool:
+    return "request" in kwargs
+
+
+def _without_extra(kwargs: dict[str, Any], args: Any) -> dict[str, Any]:
+    """A checked request as it stands; what is added to a complete signature would be lost silently."""
+    extra = [name for name in kwargs if name not in WIRE]
+    if extra or args:
+        told = ", ".join(extra) or f"{len(args)} positional arguments"
+        raise BadInput(
+            "infer", f"given {told} on top of a complete signature", "a new signature; or use .si()"
+        )
+    return dict(kwargs)
+
+
+def _route(message: dict[str, Any], options: dict[str, Any]) -> None:
+    """Set the queue in `options` and the reason in `message`, unless an earlier delivery did."""
+    if "route" in message and any(name in options for name in ROUTED):
+        return
+    wire = message["request"]
+    request = Request.from_wire(wire | {"inputs": {}})
+    route = choose_route(request.family, request.model_name, request.browser, _queue_name(options))
+    if not any(name in options for name in ROUTED):
+        options["queue"] = route.queue
+    message["route"] = route.to_wire()
+
+
+def _queue_name(options: dict[str, Any]) -> str | None:
+    """The queue the caller named, as text."""
+    for name in ROUTED:
+        if options.get(name):
+            return str(getattr(options[name], "name", options[name]))
+    return None
+
+
+def _translated(error: EncodeError) -> Exception:
+    """Redis was away while a large array was deposited: the error every other failed send raises."""
+    cause = error.args[0] if error.args else None
+    return OperationalError(str(cause)) if isinstance(cause, redis.RedisError) else error
+
+
+infer = app.register_task(Infer())

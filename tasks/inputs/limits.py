@@ -1,0 +1,40 @@
+"""How much one request may hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from browser_runtime.errors import BadInput, TooLarge
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Checked from headers and sizes, before anything is read or unpacked."""
+
+    max_items: int = 256
+    max_text_characters: int = 100_000
+    max_file_bytes: int = 64 << 20
+    """Encoded image or sound, as a file or as bytes."""
+    max_input_bytes: int = 192 << 20
+    """Decoded arrays of a whole request: three quarters of a frame to the page (`frames.MAX_FRAME_BYTES`)."""
+    max_sound_s: float = 600.0
+
+    def check_file(self, size_bytes: int, field: str) -> None:
+        """Raises TooLarge for an encoded input over the limit."""
+        if size_bytes > self.max_file_bytes:
+            raise TooLarge(field, size_bytes, self.max_file_bytes)
+
+    def check_arrays(self, size_bytes: int, field: str) -> None:
+        """Raises TooLarge for decoded inputs over the limit."""
+        if size_bytes > self.max_input_bytes:
+            raise TooLarge(field, size_bytes, self.max_input_bytes)
+
+    def check_duration(self, duration_s: float, field: str) -> None:
+        """Raises BadInput for too long a sound."""
+        if duration_s > self.max_sound_s:
+            raise BadInput(field, f"a sound of {duration_s:.1f} s", f"at most {self.max_sound_s:g} s long")
+
+    def check_count(self, n_items: int, field: str) -> None:
+        """Raises BadInput for an empty or too long a list."""
+        if not 1 <= n_items <= self.max_items:
+            raise BadInput(field, f"a list of {n_items} items", f"a list of 1 to {self.max_items} items")

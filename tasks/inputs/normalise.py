@@ -1,0 +1,106 @@
+"""Any accepted form of inputs -> the plain batch of one family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from browser_runtime.vocabulary import Family
+from tasks.inputs.images import read_image
+from tasks.inputs.limits import Limits
+from tasks.inputs.sounds import read_sound
+from tasks.inputs.synthetic import synthesize
+from tasks.inputs.texts import read_text
+
+Reader = Callable[[Any, Limits, str, bool], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """The part of a `Request` that comes from the user's inputs."""
+
+    inputs: dict[str, Any]
+    single: bool
+    """The user gave one item, not a list."""
+    synthetic: bool
+    """At least one item was made from a bare shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What one family reads: the key of its batch, the key a user may wrap one item in, the reader."""
+
+    batch: str
+    item: str
+    read: Reader
+
+
+FORMS: dict[Family, Form] = {
+    Family.TEXT_EMBEDDING: Form("texts", "text", read_text),
+    Family.VISION: Form("images", "image", read_image),
+    Family.AUDIO: Form("sounds", "audio", read_sound),
+}
+
+
+def normalise(
+    family: Family, inputs: Any, limits: Limits, field: str = "inputs", *, allow_paths: bool = True
+) -> Plain:
+    """The plain batch in `inputs`. Raises BadInput or TooLarge with one sentence naming the item.
+
+    `allow_paths` is False where the inputs come from another task, whose author must not pick files here.
+    """
+    form = FORMS[family]
+    inputs = _unwrap(inputs, form)
+    items = _batch_of(inputs, family)
+    single = items is None
+    named = [(field, inputs)] if items is None else _named(items, limits, field)
+    read = [_read(value, name, family, form, limits, allow_paths) for name, value in named]
+    values = [value for value, _ in read]
+    _check_total(values, limits, field)
+    return Plain({form.batch: values}, single, any(synthetic for _, synthetic in read))
+
+
+def _unwrap(inputs: Any, form: Form) -> Any:
+    """The value inside a reply (of an earlier task of a chain), `{"images": [...]}` or `{"image": [...]}`."""
+    if isinstance(inputs, dict):
+        if "success" in inputs and "output" in inputs:
+            return _unwrap(inputs["output"], form)
+        if form.batch in inputs and len(inputs) == 1:
+            return inputs[form.batch]
+        wrapped = inputs.get(form.item)
+        if isinstance(wrapped, (list, tuple)) and len(inputs) == 1:
+            return wrapped
+    return inputs
+
+
+def _batch_of(inputs: Any, family: Family) -> Sequence[Any] | None:
+    """The items of a batch, or None for a single item. A 4-D array is a batch of images."""
+    if isinstance(inputs, (list, tuple)):
+        return inputs
+    if family is Family.VISION and isinstance(inputs, np.ndarray) and inputs.ndim == 4:
+        return list(inputs)
+    return None
+
+
+def _named(items: Sequence[Any], limits: Limits, field: str) -> list[tuple[str, Any]]:
+    limits.check_count(len(items), field)
+    return [(f"{field}[{index}]", item) for index, item in enumerate(items)]
+
+
+def _read(
+    value: Any, name: str, family: Family, form: Form, limits: Limits, allow_paths: bool
+) -> tuple[Any, bool]:
+    """The plain item and whether it was made up."""
+    if isinstance(value, dict) and "success" in value and "output" in value:
+        value = value["output"]
+    made = synthesize(family, value, limits, name)
+    if made is not None:
+        return made, True
+    return form.read(value, limits, name, allow_paths), False
+
+
+def _check_total(values: list[Any], limits: Limits, field: str) -> None:
+    limits.check_arrays(sum(value.nbytes for value in values if isinstance(value, np.ndarray)), field)

@@ -1,0 +1,34 @@
+"""One text of a text family."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from browser_runtime.errors import BadInput
+from tasks.inputs.limits import Limits
+
+ALLOWED = "a text or a list of texts"
+
+
+def read_text(value: Any, limits: Limits, field: str, allow_paths: bool = True) -> str:
+    """The text in `value`: a str, or `{"text": str}`. Raises BadInput."""
+    if isinstance(value, dict) and "text" in value:
+        value = value["text"]
+    if not isinstance(value, str):
+        raise BadInput(field, f"of type {type(value).__name__}", ALLOWED)
+    if not value.strip():
+        raise BadInput(field, "an empty text", "a text with at least one visible character")
+    if len(value) > limits.max_text_characters:
+        raise BadInput(
+            field, f"a text of {len(value)} characters", f"at most {limits.max_text_characters} long"
+        )
+    return _checked(value, field)
+
+
+def _checked(text: str, field: str) -> str:
+    """`text`, which can be written as UTF-8: a lone surrogate could not travel."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise BadInput(field, f"a text with a lone surrogate at {error.start}", "valid Unicode") from error
+    return str(text)

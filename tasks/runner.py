@@ -1,0 +1,46 @@
+"""The runner of this process: what a worker bound to answer requests. Producers have none."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from browser_runtime.errors import SetupError
+from browser_runtime.messages import Reply, Request
+
+
+class Runner(Protocol):
+    """What `infer` needs of a worker; `browser_runtime.pool.Pool` is one. Coroutines run on its loop."""
+
+    async def run(self, request: Request) -> Reply:
+        """The reply. Raises InferenceError."""
+
+    async def echo(self, value: Any) -> Any:
+        """`value` after its way to a page and back."""
+
+    async def resize(self, n_sessions: int) -> int:
+        """Grow or shrink to `n_sessions`; the number reached."""
+
+    def status(self) -> dict[str, Any]:
+        """The live state, as plain values."""
+
+
+_bound: list[Runner] = []
+
+
+def bind_runner(runner: Runner | None) -> None:
+    """From now on `runner` answers this process's requests; None takes it away."""
+    _bound[:] = [] if runner is None else [runner]
+
+
+def bound_runner() -> Runner | None:
+    """The runner, or None where no worker has bound one."""
+    return _bound[0] if _bound else None
+
+
+def need_runner() -> Runner:
+    """The runner. Raises SetupError naming the remedy."""
+    if not _bound:
+        raise SetupError(
+            "A browser pool", "start a worker that owns one: celery -A tasks worker -Q chrome-vision"
+        )
+    return _bound[0]
