@@ -50,7 +50,7 @@ def encode(message: dict[str, Any]) -> bytes:
     header += b" " * (-len(header) % ALIGN)
     parts: list[bytes | memoryview] = [MAGIC, len(header).to_bytes(4, "little"), header]
     for blob in blobs:
-        parts += [blob.data.cast("B") if blob.size else b"", b"\0" * (-blob.nbytes % ALIGN)]
+        parts += [blob.reshape(-1).data.cast("B") if blob.size else b"", b"\0" * (-blob.nbytes % ALIGN)]
     frame = b"".join(parts)
     if len(header) > MAX_HEADER_BYTES or len(frame) > MAX_FRAME_BYTES:
         raise FrameError(f"a frame of {len(frame)} bytes is over the limit of {MAX_FRAME_BYTES}")
@@ -90,7 +90,7 @@ def _extract(value: Any, blobs: list[np.ndarray[Any, Any]]) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype.name not in DTYPES:
             raise FrameError(f"arrays of dtype {value.dtype} cannot travel")
-        blobs.append(np.ascontiguousarray(value.astype(value.dtype.newbyteorder("<"), copy=False)))
+        blobs.append(np.asarray(value, dtype=value.dtype.newbyteorder("<"), order="C"))
         return {"$blob": len(blobs) - 1}
     if value is None or isinstance(value, (str, int, float, bool)):
         return value

@@ -7,7 +7,7 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -19,8 +19,10 @@ from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.queueing import LaneQueue, Place, remaining_s
 from browser_runtime.session import Job, Session, SessionLane, State
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.simulation import SimulatedSession
 from browser_runtime.vocabulary import Browser
+
+if TYPE_CHECKING:
+    from browser_runtime.simulation import SimulatedSession
 
 log = structlog.get_logger(__name__)
 
@@ -89,6 +91,8 @@ class Pool:
         self._spawn(self._sample_memory())
 
     def _simulate(self, why: str) -> None:
+        from browser_runtime.simulation import SimulatedSession
+
         log.warning("no browser: the models run in Python's onnxruntime", browser=str(self.browser), why=why)
         self._simulated = SimulatedSession(self.browser, why)
 

@@ -1,0 +1,137 @@
+"""The bridge over real sockets: who may join, what an answer is, what a lost line does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from browser_runtime import frames
+from browser_runtime.bridge import Bridge, Lane
+from browser_runtime.errors import BridgeClosed, PageSilent, SessionLost, Unsupported
+
+ORIGIN = "http://127.0.0.1:4242"
+
+
+@pytest.fixture
+async def bridge() -> AsyncIterator[Bridge]:
+    bridge = Bridge(ORIGIN)
+    await bridge.open()
+    yield bridge
+    await bridge.close()
+
+
+def expected(bridge: Bridge, lost: list[SessionLost] | None = None) -> Lane:
+    return bridge.expect("chrome-1", 0, lambda event: None, (lost if lost is not None else []).append)
+
+
+def hello(its: Lane, /, **change: Any) -> bytes:
+    told = {"type": "hello", "protocol": 1, "token": its.token, "session": "chrome-1", "lane": 0}
+    return frames.encode(told | {"boot": "b", "user_agent": "test"} | change)
+
+
+async def join(bridge: Bridge, lane: Lane) -> ClientConnection:
+    socket = await connect(bridge.address, origin=ORIGIN)  # type: ignore[arg-type]
+    await socket.send(hello(lane))
+    assert frames.decode(await socket.recv(decode=False))["type"] == "welcome"
+    await lane.joined.wait()
+    return socket
+
+
+async def answer(socket: ClientConnection, **told: Any) -> dict[str, Any]:
+    call = frames.decode(await socket.recv(decode=False))
+    await socket.send(frames.encode({"type": "answer", "id": call["id"], **told}))
+    return call
+
+
+async def test_a_call_gets_its_answer(bridge: Bridge) -> None:
+    lane = expected(bridge)
+    async with await join(bridge, lane) as socket:
+        call = asyncio.create_task(lane.call("echo", 5, value=1))
+        seen = await answer(socket, ok=True, value={"value": 1})
+        assert (seen["kind"], seen["deadline_ms"]) == ("echo", 5000)
+        assert await call == {"value": 1}
+
+
+async def test_an_error_answer_is_raised(bridge: Bridge) -> None:
+    lane = expected(bridge)
+    async with await join(bridge, lane) as socket:
+        call = asyncio.create_task(lane.call("load", 5))
+        await answer(socket, ok=False, error={"code": "Unsupported", "args": ["webnn", "no"], "stack": ""})
+        with pytest.raises(Unsupported, match="webnn"):
+            await call
+
+
+async def test_a_deadline_cancels_the_call_in_the_page(bridge: Bridge) -> None:
+    lane = expected(bridge)
+    async with await join(bridge, lane) as socket:
+        with pytest.raises(PageSilent):
+            await lane.call("run", 0.01)
+        told = [frames.decode(await socket.recv(decode=False)) for _ in range(2)]
+        assert [frame["type"] for frame in told] == ["call", "cancel"]
+
+
+async def test_a_lost_line_fails_what_waits_and_the_next_token_lets_the_lane_back_in(bridge: Bridge) -> None:
+    lost: list[SessionLost] = []
+    lane = expected(bridge, lost)
+    socket = await join(bridge, lane)
+    call = asyncio.create_task(lane.call("run", 30))
+    await socket.recv()
+    await socket.close()
+    with pytest.raises(BridgeClosed):
+        await call
+    assert len(lost) == 1
+    async with await join(bridge, lane):
+        assert lane.joined.is_set()
+
+
+async def test_a_token_serves_once(bridge: Bridge) -> None:
+    lane = expected(bridge)
+    first = hello(lane)
+    async with await join(bridge, lane), connect(bridge.address, origin=ORIGIN) as thief:  # type: ignore[arg-type]
+        await thief.send(first)
+        refused = frames.decode(await thief.recv(decode=False))
+        assert refused["type"] == "refused"
+        with pytest.raises(ConnectionClosed):
+            await thief.recv()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"token": "guess"}, {"session": "firefox-1"}, {"lane": 1}, {"protocol": 9}],
+    ids=lambda c: next(iter(c)),
+)
+async def test_strangers_are_turned_away(bridge: Bridge, change: dict[str, Any]) -> None:
+    lane = expected(bridge)
+    async with connect(bridge.address, origin=ORIGIN) as socket:  # type: ignore[arg-type]
+        await socket.send(hello(lane, **change))
+        assert frames.decode(await socket.recv(decode=False))["type"] == "refused"
+    assert not lane.joined.is_set()
+
+
+@pytest.mark.parametrize("origin", [None, "http://evil.example", "http://127.0.0.1:4243"])
+async def test_another_origin_is_refused(bridge: Bridge, origin: str | None) -> None:
+    with pytest.raises(InvalidStatus):
+        async with connect(bridge.address, origin=origin):  # type: ignore[arg-type]
+            pass
+
+
+async def test_another_host_is_refused(bridge: Bridge) -> None:
+    address = bridge.address.replace("127.0.0.1", "localhost")
+    with pytest.raises(InvalidStatus):
+        async with connect(address, origin=ORIGIN):  # type: ignore[arg-type]
+            pass
+
+
+async def test_noise_ends_only_its_own_lane(bridge: Bridge) -> None:
+    lost: list[SessionLost] = []
+    lane = expected(bridge, lost)
+    async with await join(bridge, lane) as socket:
+        await socket.send(b"noise")
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+    assert len(lost) == 1
