@@ -125,7 +125,8 @@ async function openMl() {
   if (!navigator.ml) throw new Fault('Unsupported', 'WebNN', 'navigator.ml is missing in this browser');
   const { ml, mlDeviceType } = await createContext(navigator.ml);
   const accelerated = ml.accelerated ?? null;
-  const software = accelerated === null ? null : !accelerated;
+  // Where the browser does not say, the context that was asked for is the CPU's: see createContext.
+  const software = !accelerated;
   const adapter = { name: `WebNN ${mlDeviceType}`, vendor: '', architecture: mlDeviceType, software };
   const lost = ml.lost.then((info) => info.message);
   return { ...(await openCpu()), backend: 'webnn', ml, mlDeviceType, accelerated, adapter, lost };

@@ -3,11 +3,14 @@
  */
 import { Fault } from '../faults.js';
 import { awaitGpu } from './devices.js';
+import { fetchModel } from './model_bytes.js';
 import { listen, readPlacement } from './placement.js';
 import { openRuntime } from './runtimes.js';
+import { isSize, makeZeros } from './zeros.js';
 
 /** @typedef {import('onnxruntime-common').Tensor} Tensor */
 /** @typedef {import('onnxruntime-common').InferenceSession} Session */
+/** @typedef {import('onnxruntime-common').InferenceSession.SessionOptions} SessionOptions */
 /** @typedef {Record<string, Tensor>} Tensors */
 /** @typedef {import('./devices.js').Device} Device */
 /**
@@ -17,22 +20,29 @@ import { openRuntime } from './runtimes.js';
  * @property {Uint8Array} [bytes] the file itself, instead of `url`
  * @property {string[]} [externalData] names of weight files beside `url`, as the graph refers to them
  * @property {Record<string, number>} [freeDimensions] sizes for the graph's named dimensions; WebNN needs all
- * @property {boolean} [keepOnDevice] outputs stay device tensors, for another graph or shader
+ * @property {boolean | string[]} [keepOnDevice] outputs that stay device tensors, for another graph or shader:
+ *   all of them, or these
  * @property {boolean} [precompile] run once on zeros, so that every shader is compiled before the first request
  */
+/** @typedef {{kernel: string, loadMs: number, compileMs: number, weightBytes: number, placement: import('./placement.js').Placement | null}} Facts */
 
 /** One opened graph; runs must not overlap. */
 export class Graph {
+  #session;
+  #device;
+  /** @type {string[]} */
+  #readBack;
+
   /**
    * @param {Session} session
    * @param {Device} device
-   * @param {boolean} keepOnDevice
+   * @param {boolean | string[]} keepOnDevice
    * @param {Facts} facts
    */
   constructor(session, device, keepOnDevice, facts) {
-    this.session = session;
-    this.device = device;
-    this.keepOnDevice = keepOnDevice;
+    this.#session = session;
+    this.#device = device;
+    this.#readBack = session.outputNames.filter((name) => !isKept(name, keepOnDevice));
     this.inputNames = session.inputNames;
     this.outputNames = session.outputNames;
     this.inputMetadata = session.inputMetadata;
@@ -41,26 +51,34 @@ export class Graph {
     this.loadMs = facts.loadMs;
     this.compileMs = facts.compileMs;
     this.weightBytes = facts.weightBytes;
+    /** Nodes by the backend that runs them; null when onnxruntime did not tell. */
     this.placement = facts.placement;
     this.precompiled = false;
     this.lastRun = { computeMs: 0, readbackMs: 0 };
   }
 
   /**
-   * The outputs of one run by name: CPU tensors, or device tensors when `keepOnDevice`.
-   * `lastRun` then holds the times; WebNN cannot tell computing from reading back, so all is computeMs there.
+   * The outputs of one run by name: CPU tensors, save those that `keepOnDevice` named.
+   *
+   * `lastRun` then holds the times. WebNN cannot tell computing from reading back: computeMs holds both there.
+   * When all stays on the GPU, computeMs ends with the submission: nobody waited for the GPU.
    * @param {Tensors} feeds
    * @returns {Promise<Tensors>}
    */
   async run(feeds) {
-    const { gpu } = this.device;
+    const { gpu } = this.#device;
     return gpu ? awaitGpu(gpu, this.#runOnGpu(gpu, feeds)) : this.#compute(feeds);
+  }
+
+  /** Frees the graph; the device stays. */
+  async release() {
+    await this.#session.release();
   }
 
   /** @param {Tensors} feeds @returns {Promise<Tensors>} */
   async #compute(feeds) {
     const started = performance.now();
-    const outputs = /** @type {Tensors} */ (await this.session.run(feeds));
+    const outputs = /** @type {Tensors} */ (await this.#session.run(feeds));
     this.lastRun = { computeMs: performance.now() - started, readbackMs: 0 };
     return outputs;
   }
@@ -69,22 +87,19 @@ export class Graph {
   async #runOnGpu(gpu, feeds) {
     const started = performance.now();
     const outputs = await this.#compute(feeds);
-    if (this.keepOnDevice) return outputs;
+    if (this.#readBack.length === 0) return outputs;
     // Asked for before the copies are queued, so it fires when the graph itself is done.
     const computed = gpu.queue.onSubmittedWorkDone().then(() => performance.now());
-    await Promise.all(Object.values(outputs).map((tensor) => tensor.getData(true)));
+    await Promise.all(this.#readBack.map((name) => outputs[name]?.getData(true)));
     const computedAt = await computed;
     this.lastRun = { computeMs: computedAt - started, readbackMs: performance.now() - computedAt };
     return outputs;
   }
-
-  /** Frees the graph; the device stays. */
-  async release() {
-    await this.session.release();
-  }
 }
 
-/** @typedef {{kernel: string, loadMs: number, compileMs: number, weightBytes: number, placement: import('./placement.js').Placement | null}} Facts */
+/** @param {string} name @param {boolean | string[]} keepOnDevice */
+const isKept = (name, keepOnDevice) =>
+  Array.isArray(keepOnDevice) ? keepOnDevice.includes(name) : keepOnDevice;
 
 /**
  * The graph from `url` or `bytes`, on `device` and nothing else. Raises Unsupported when it cannot run there.
@@ -92,39 +107,27 @@ export class Graph {
  * @returns {Promise<Graph>}
  */
 export async function openGraph(source) {
-  const { device, keepOnDevice = false, precompile = false } = source;
-  const { ort, build, version } = await openRuntime(device.backend);
-  const files = await fetchFiles(source);
+  const { ort, build, version } = await openRuntime(source.device.backend);
+  const { model, external, loadMs, sizeBytes } = await fetchModel(source);
+  const options = { ...sessionOptions(source), externalData: external };
   const started = performance.now();
-  const options = sessionOptions(source, files.external);
-  const { made: session, lines } = await listen(() => ort.InferenceSession.create(files.model, options));
-  const compileMs = performance.now() - started;
-  const placement = readPlacement(lines);
-  const kernel = `onnxruntime-web ${version} ${build} ${device.backend}`;
-  const facts = { kernel, compileMs, placement, loadMs: files.loadMs, weightBytes: files.sizeBytes };
-  const graph = new Graph(session, device, keepOnDevice, facts);
-  try {
-    checkShapes(graph);
-    checkPlacement(graph);
-    if (precompile) await runOnZeros(graph, ort);
-  } catch (error) {
-    await graph.release();
-    throw error;
-  }
-  return graph;
+  const { made: session, lines } = await listen(() => ort.InferenceSession.create(model, options));
+  const graph = new Graph(session, source.device, source.keepOnDevice ?? false, {
+    kernel: `onnxruntime-web ${version} ${build} ${source.device.backend}`,
+    loadMs,
+    compileMs: performance.now() - started,
+    weightBytes: sizeBytes,
+    placement: readPlacement(lines),
+  });
+  return prepare(graph, source.precompile ?? false, ort);
 }
 
-/**
- * @param {Source} source
- * @param {{path: string, data: Uint8Array}[]} externalData
- * @returns {import('onnxruntime-common').InferenceSession.SessionOptions}
- */
-function sessionOptions({ device, freeDimensions = {}, keepOnDevice = false }, externalData) {
+/** @param {Source} source @returns {SessionOptions} */
+function sessionOptions({ device, freeDimensions = {}, keepOnDevice = false }) {
   return {
     executionProviders: [provider(device)],
     freeDimensionOverrides: freeDimensions,
     preferredOutputLocation: outputLocation(device, keepOnDevice),
-    externalData,
     // Verbose: the only place where onnxruntime tells which node runs where. `listen` keeps it off the console.
     logSeverityLevel: 0,
   };
@@ -137,98 +140,59 @@ function provider({ backend, gpu, ml, mlDeviceType }) {
   return 'wasm';
 }
 
-/** @param {Device} device @param {boolean} keepOnDevice @returns {'gpu-buffer' | 'ml-tensor' | 'cpu'} */
+/**
+ * @param {Device} device
+ * @param {boolean | string[]} keepOnDevice
+ * @returns {SessionOptions['preferredOutputLocation']}
+ */
 function outputLocation({ backend }, keepOnDevice) {
   // WebGPU outputs always stay on the device at first: that is how computing and reading back are told apart.
   if (backend === 'webgpu') return 'gpu-buffer';
-  return backend === 'webnn' && keepOnDevice ? 'ml-tensor' : 'cpu';
+  if (backend === 'wasm' || !keepOnDevice) return 'cpu';
+  if (keepOnDevice === true) return 'ml-tensor';
+  return Object.fromEntries(keepOnDevice.map((name) => [name, 'ml-tensor']));
 }
 
-/** @param {Source} source */
-async function fetchFiles({ url = '', bytes, externalData = [] }) {
-  const started = performance.now();
-  const model = bytes ?? (await fetchBytes(url));
-  const external = await Promise.all(
-    externalData.map(async (path) => ({
-      path,
-      data: await fetchBytes(new URL(path, new URL(url, self.location.href)).href),
-    })),
-  );
-  const sizeBytes = external.reduce((sum, file) => sum + file.data.byteLength, model.byteLength);
-  return { model, external, sizeBytes, loadMs: performance.now() - started };
+/** The graph, checked and where asked for precompiled; released when it cannot be used. */
+async function prepare(
+  /** @type {Graph} */ graph,
+  /** @type {boolean} */ precompile,
+  /** @type {import('./runtimes.js').Ort} */ ort,
+) {
+  try {
+    checkShapes(graph);
+    checkPlacement(graph);
+    if (precompile) await runOnZeros(graph, ort);
+    return graph;
+  } catch (error) {
+    await graph.release();
+    throw error;
+  }
 }
 
-/** @param {string} url @returns {Promise<Uint8Array>} */
-async function fetchBytes(url) {
-  const answer = await fetch(url);
-  if (!answer.ok) throw new Fault('UnknownModel', url, `the server answers ${answer.status}`);
-  return new Uint8Array(await answer.arrayBuffer());
-}
-
-/** Raises Unsupported when a WebNN graph has an input whose size is not known: it would run 12 times slower. @param {Graph} graph */
+/** Raises Unsupported when a WebNN input's size is open: short inputs were 12 times slower so. @param {Graph} graph */
 function checkShapes(graph) {
   if (graph.backend !== 'webnn') return;
   for (const input of graph.inputMetadata) {
     const free = input.isTensor ? input.shape.filter((size) => !isSize(size)) : [];
-    if (free.length > 0) {
-      throw new Fault(
-        'Unsupported',
-        'a WebNN graph with free dimensions',
-        `input ${input.name} leaves ${free.join(', ')} open`,
-      );
-    }
+    const told = `input ${input.name} leaves ${free.join(', ')} open`;
+    if (free.length > 0) throw new Fault('Unsupported', 'a WebNN graph with free dimensions', told);
   }
 }
-
-/** @param {number | string} size @returns {size is number} */
-const isSize = (size) => typeof size === 'number' && size >= 0;
 
 /** Raises Unsupported when not one node runs on the backend that was asked for. @param {Graph} graph */
 function checkPlacement(graph) {
-  if (graph.placement && !graph.placement[graph.backend]) {
-    throw new Fault('Unsupported', graph.backend, 'onnxruntime placed no node of this graph there');
-  }
+  if (!graph.placement || graph.placement[graph.backend]) return;
+  throw new Fault('Unsupported', graph.backend, 'onnxruntime placed no node of this graph there');
 }
 
-/**
- * Compiles every shader by one run on zeros; free dimensions count 1. Raises whatever that run raises.
- * @param {Graph} graph
- * @param {import('./runtimes.js').Ort} ort
- */
-async function runOnZeros(graph, ort) {
+/** Compiles every shader by one run on zeros. Raises whatever that run raises. */
+async function runOnZeros(/** @type {Graph} */ graph, /** @type {import('./runtimes.js').Ort} */ ort) {
   const started = performance.now();
-  const feeds = Object.fromEntries(graph.inputMetadata.map((input) => [input.name, zeros(input, ort)]));
-  disposeAll(await graph.run(feeds));
+  disposeAll(await graph.run(makeZeros(graph.inputMetadata, ort)));
   graph.compileMs += performance.now() - started;
   graph.precompiled = true;
 }
-
-/**
- * @param {import('onnxruntime-common').InferenceSession.ValueMetadata} input
- * @param {import('./runtimes.js').Ort} ort
- * @returns {Tensor}
- */
-function zeros(input, ort) {
-  if (!input.isTensor) throw new Fault('Unsupported', `input ${input.name}`, 'it is not a tensor');
-  const dims = input.shape.map((size) => (isSize(size) ? size : 1));
-  const count = dims.reduce((product, size) => product * size, 1);
-  const Numbers = ARRAYS[input.type];
-  if (!Numbers) throw new Fault('Unsupported', `input ${input.name}`, `no array type for ${input.type}`);
-  return new ort.Tensor(input.type, /** @type {any} */ (new Numbers(count)), dims);
-}
-
-/** @type {Partial<Record<import('onnxruntime-common').Tensor.Type, new (length: number) => ArrayBufferView>>} */
-const ARRAYS = {
-  float32: Float32Array,
-  float16: Uint16Array,
-  int64: BigInt64Array,
-  uint64: BigUint64Array,
-  int32: Int32Array,
-  uint32: Uint32Array,
-  int8: Int8Array,
-  uint8: Uint8Array,
-  bool: Uint8Array,
-};
 
 /** Frees tensors wherever they are. @param {Tensors} tensors */
 export function disposeAll(tensors) {

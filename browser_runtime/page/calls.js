@@ -1,0 +1,63 @@
+/**
+ * The calls of one lane: answered one after another in the order they came, each exactly once.
+ */
+import { Fault, toWire } from './faults.js';
+
+/** @typedef {{id: number, kind: string} & Record<string, unknown>} Call */
+/** @typedef {(call: Call, isCancelled: () => boolean) => Promise<Record<string, unknown>>} Answerer */
+/** @typedef {{type: 'answer', id: number} & ({ok: true, value: Record<string, unknown>} | {ok: false, error: ReturnType<typeof toWire>})} Answer */
+
+export class CallQueue {
+  /** @type {Promise<void>} resolves when everything that was pushed so far is answered */
+  #last = Promise.resolve();
+  /** @type {Set<number>} queued or running */
+  #open = new Set();
+  /** @type {Set<number>} */
+  #cancelled = new Set();
+  /** @type {number | null} the id of the call that runs now */
+  busy = null;
+
+  /**
+   * @param {Answerer} answerer gives a call's value, or throws
+   * @param {(answer: Answer) => void} send
+   * @param {string} session named in errors that say which session was lost
+   */
+  constructor(answerer, send, session) {
+    this.answerer = answerer;
+    this.send = send;
+    this.session = session;
+  }
+
+  /** Answers `call` after those before it. @param {Call} call */
+  push(call) {
+    this.#open.add(call.id);
+    this.#last = this.#last.then(() => this.#settle(call));
+  }
+
+  /** Drops a queued call; a running one is asked to stop between its items. @param {number} id */
+  cancel(id) {
+    if (this.#open.has(id)) this.#cancelled.add(id);
+  }
+
+  /** Cancels whatever is open: nobody waits for it any more. */
+  cancelAll() {
+    for (const id of this.#open) this.#cancelled.add(id);
+  }
+
+  /** Sends the one answer to `call`; never throws. @param {Call} call */
+  async #settle(call) {
+    const { id } = call;
+    this.busy = id;
+    try {
+      if (this.#cancelled.has(id)) throw new Fault('InferenceError', 'The call was cancelled before it ran.');
+      const value = await this.answerer(call, () => this.#cancelled.has(id));
+      this.send({ type: 'answer', id, ok: true, value });
+    } catch (error) {
+      this.send({ type: 'answer', id, ok: false, error: toWire(error, this.session) });
+    } finally {
+      this.busy = null;
+      this.#open.delete(id);
+      this.#cancelled.delete(id);
+    }
+  }
+}

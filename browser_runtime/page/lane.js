@@ -1,0 +1,96 @@
+/**
+ * One lane: a dedicated Worker with its own socket, engines and models. Hidden pages are throttled, Workers are
+ * not; and a lane that computes blocks nobody else.
+ */
+import { CallQueue } from './calls.js';
+import { onDeviceLost } from './engines/devices.js';
+import { setThreads } from './engines/runtimes.js';
+import { describe, Fault } from './faults.js';
+import { Models } from './models.js';
+import { probe } from './probes.js';
+import { LaneSocket } from './socket.js';
+
+/** @typedef {import('./calls.js').Call} Call */
+/** @typedef {import('./socket.js').Told & {boot: string, threads: number}} Start what main.js tells a lane */
+
+class Lane {
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  #beats;
+
+  /** @param {Start} start */
+  constructor(start) {
+    this.boot = start.boot;
+    this.models = new Models(start.session);
+    this.socket = new LaneSocket(start, start.boot, {
+      onMessage: (message) => this.#receive(message),
+      onWelcome: (beatMs) => this.#startBeats(beatMs),
+      onDrop: () => this.#stop(),
+    });
+    const send = (/** @type {import('./calls.js').Answer} */ answer) => this.socket.send(answer);
+    this.calls = new CallQueue((call, isCancelled) => this.answer(call, isCancelled), send, start.session);
+    onDeviceLost((backend, reason) => this.#forgetDevice(backend, reason));
+  }
+
+  /**
+   * A call's value. Whatever it throws becomes the call's error answer.
+   * @param {Call} call
+   * @param {() => boolean} isCancelled
+   * @returns {Promise<Record<string, unknown>>}
+   */
+  async answer(call, isCancelled) {
+    switch (call.kind) {
+      case 'run':
+        return this.models.run(call, isCancelled);
+      case 'load':
+        return this.models.load(call);
+      case 'unload':
+        return this.models.unload(call);
+      case 'echo':
+        return { value: call.value };
+      case 'probe':
+        return probe();
+      default:
+        throw new Fault('Unsupported', `a call of kind ${call.kind}`, 'this page does not know it');
+    }
+  }
+
+  /** Sends an event; `more` holds whatever else a reader needs. */
+  tell(/** @type {string} */ event, /** @type {string} */ text, more = {}) {
+    this.socket.send({ type: 'event', event, text, ...more });
+  }
+
+  /** @param {Record<string, unknown>} message */
+  #receive(message) {
+    if (message.type === 'call') this.calls.push(/** @type {Call} */ (message));
+    else if (message.type === 'cancel') this.calls.cancel(Number(message.id));
+  }
+
+  /** @param {number} beatMs */
+  #startBeats(beatMs) {
+    clearInterval(this.#beats);
+    this.#beats = setInterval(() => this.#beat(), beatMs);
+  }
+
+  #beat() {
+    this.socket.send({ type: 'beat', boot: this.boot, busy: this.calls.busy, loaded: this.models.keys });
+  }
+
+  #stop() {
+    clearInterval(this.#beats);
+    this.calls.cancelAll();
+  }
+
+  /** @param {import('./engines/runtimes.js').Backend} backend @param {string} reason */
+  #forgetDevice(backend, reason) {
+    this.models.forget(backend, reason);
+    this.tell('device-lost', reason, { backend });
+  }
+}
+
+self.onmessage = ({ data }) => {
+  self.onmessage = null;
+  setThreads(data.threads);
+  const lane = new Lane(data);
+  // Nothing of ours leaves a promise alone; a library that does is worth a line in the worker's log.
+  self.onunhandledrejection = ({ reason }) => lane.tell('warning', describe(reason));
+};

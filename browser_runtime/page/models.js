@@ -1,0 +1,125 @@
+/**
+ * The models of this lane: opened by their family, run and released by key.
+ */
+import { openDevice } from './engines/devices.js';
+import { openGraph } from './engines/graphs.js';
+import { openRuntime, openTransformers } from './engines/runtimes.js';
+import { warmUp } from './engines/warmup.js';
+import { Fault } from './faults.js';
+
+/** @typedef {import('./families/contract.js').OpenedFamily<unknown>} Opened */
+/** @typedef {import('./engines/runtimes.js').Backend} Backend */
+/** @typedef {Record<string, unknown>} Values */
+
+// The only modules a name from outside can reach.
+/** @type {Record<string, () => Promise<{open: (opening: any) => Promise<Opened>}>>} */
+const FAMILIES = {
+  text_embedding: () => import('./families/text_embedding.js'),
+  vision: () => import('./families/vision.js'),
+  audio: () => import('./families/audio.js'),
+};
+const BACKENDS = ['webgpu', 'webnn', 'wasm'];
+const MODEL_BASE = '/models/';
+
+export class Models {
+  /** @type {Map<string, {opened: Opened, backend: Backend}>} */
+  #loaded = new Map();
+  /** @type {Map<string, string>} keys whose device was lost, and why */
+  #lost = new Map();
+
+  /** @param {string} session named in errors that say which session was lost */
+  constructor(session) {
+    this.session = session;
+  }
+
+  /** The keys of the models that can run now. */
+  get keys() {
+    return [...this.#loaded.keys()];
+  }
+
+  /**
+   * Opens a model; one that is open already answers as it did then.
+   * @param {Values} call `key, family, model, backend, precision, options`
+   * @returns {Promise<Values>}
+   */
+  async load({ key, family, model, backend, precision, options }) {
+    const name = String(key);
+    const found = this.#loaded.get(name) ?? {
+      opened: await openFamily(String(family), { model, backend: checkBackend(backend), precision, options }),
+      backend: checkBackend(backend),
+    };
+    this.#loaded.set(name, found);
+    this.#lost.delete(name);
+    return /** @type {any} */ (found.opened.ready);
+  }
+
+  /**
+   * @param {Values} call `key, items, options`
+   * @param {() => boolean} isCancelled
+   * @returns {Promise<Values>}
+   */
+  async run({ key, items, options }, isCancelled) {
+    const model = this.#take(String(key));
+    if (!Array.isArray(items)) throw new Fault('BadInput', 'items', typeof items, 'a list');
+    return /** @type {any} */ (
+      await model.opened.run(items, /** @type {Values} */ (options ?? {}), isCancelled)
+    );
+  }
+
+  /** @param {Values} call `key`; one that is not loaded is no error: it is what was wanted */
+  async unload({ key }) {
+    const model = this.#loaded.get(String(key));
+    this.#loaded.delete(String(key));
+    await model?.opened.release();
+    return {};
+  }
+
+  /**
+   * Forgets the models of a lost device: they cannot run any more.
+   * @param {Backend} backend
+   * @param {string} reason
+   */
+  forget(backend, reason) {
+    for (const [key, model] of this.#loaded) {
+      if (model.backend !== backend) continue;
+      this.#loaded.delete(key);
+      this.#lost.set(key, reason);
+      // Frees what lies in WASM memory; that nothing can be freed on the device any more is no news.
+      model.opened.release().catch(() => {});
+    }
+  }
+
+  /** @param {string} key */
+  #take(key) {
+    const model = this.#loaded.get(key);
+    if (model) return model;
+    const reason = this.#lost.get(key);
+    if (reason !== undefined) throw new Fault('DeviceLost', this.session, reason);
+    throw new Fault('BadRequest', `the model ${key} is not loaded in this lane`);
+  }
+}
+
+/**
+ * @param {string} family
+ * @param {{model: unknown, backend: Backend, precision: unknown, options: unknown}} wanted
+ * @returns {Promise<Opened>}
+ */
+async function openFamily(family, wanted) {
+  const load = Object.hasOwn(FAMILIES, family) ? FAMILIES[family] : undefined;
+  if (!load) throw new Fault('Unsupported', `the family ${family}`, 'this page has no engine for it');
+  const [{ open }, realm] = await Promise.all([load(), openRealm(wanted.backend)]);
+  return open({ ...wanted, options: wanted.options ?? {}, realm });
+}
+
+/** What a family works with, all of it on the one onnxruntime-web build that serves `backend`. @param {Backend} backend */
+async function openRealm(backend) {
+  const [{ ort }, transformers] = await Promise.all([openRuntime(backend), openTransformers(backend)]);
+  transformers.env.localModelPath = MODEL_BASE;
+  return { transformers, ort, openDevice, openGraph, warmUp, modelBase: MODEL_BASE };
+}
+
+/** @param {unknown} backend @returns {Backend} */
+function checkBackend(backend) {
+  if (BACKENDS.includes(String(backend))) return /** @type {Backend} */ (backend);
+  throw new Fault('BadInput', 'backend', JSON.stringify(backend), `one of ${BACKENDS.join(', ')}`);
+}
