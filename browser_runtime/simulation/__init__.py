@@ -1,0 +1,6 @@
+"""The models in Python's onnxruntime: the answer where no browser can be had, and what pages are held to."""
+
+from browser_runtime.simulation.runners import reference
+from browser_runtime.simulation.session import SimulatedSession
+
+__all__ = ["SimulatedSession", "reference"]

@@ -1,0 +1,94 @@
+"""Whisper's log-mel features in numpy.
+
+Source: Radford et al. 2022 (arXiv:2212.04356), section 2.2, as Hugging Face's WhisperFeatureExtractor
+computes them; the mel filters are Slaney's (Auditory Toolbox, 1998), which librosa made usual.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from browser_runtime.simulation.graphs import Array
+
+# Slaney's scale: linear up to 1 kHz, 27 steps an octave of 6.4 above.
+LINEAR_HZ = 200.0 / 3
+BREAK_HZ = 1000.0
+LOG_STEP = np.log(6.4) / 27.0
+# log10 of the least energy told apart, and the span below the loudest frame that is kept.
+LEAST_ENERGY = 1e-10
+SPAN = 8.0
+
+
+@dataclass(frozen=True)
+class MelPlan:
+    """The sizes of a feature extractor, from preprocessor_config.json."""
+
+    rate_hz: int
+    window: int
+    hop: int
+    n_mels: int
+    n_samples: int
+    """Samples of one window of the model: 30 s."""
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> MelPlan:
+        """The config's sizes; Whisper's own where it names none."""
+        rate_hz = config.get("sampling_rate", 16_000)
+        return cls(
+            rate_hz=rate_hz,
+            window=config.get("n_fft", 400),
+            hop=config.get("hop_length", 160),
+            n_mels=config.get("feature_size", 80),
+            n_samples=rate_hz * config.get("chunk_length", 30),
+        )
+
+
+def compute_features(sound: Array, plan: MelPlan) -> Array:
+    """float32 [n_mels, frames] of float32 [samples], padded with silence or cut to the plan's window."""
+    samples = np.zeros(plan.n_samples, np.float64)
+    part = sound[: plan.n_samples]
+    samples[: len(part)] = part
+    filters = mel_filters(plan.n_mels, plan.window, plan.rate_hz)
+    energies = np.maximum(filters @ _spectrum(samples, plan), LEAST_ENERGY)
+    logs = np.log10(energies)
+    logs = np.maximum(logs, logs.max() - SPAN)
+    features: Array = ((logs + 4.0) / 4.0).astype(np.float32)
+    return features
+
+
+def _spectrum(samples: Array, plan: MelPlan) -> Array:
+    """Power [window / 2 + 1, frames] under a periodic Hann window, without the last frame as in Whisper."""
+    padded = np.pad(samples, plan.window // 2, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, plan.window)[:: plan.hop][:-1]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(plan.window) / plan.window)
+    power: Array = np.abs(np.fft.rfft(frames * hann, axis=1)).T ** 2
+    return power
+
+
+@cache
+def mel_filters(n_mels: int, window: int, rate_hz: int) -> Array:
+    """Triangles of equal area, evenly spaced in mel from 0 to half the rate: [n_mels, window / 2 + 1]."""
+    edges = _to_hz(np.linspace(0.0, float(_to_mel(rate_hz / 2)), n_mels + 2))
+    bins = np.linspace(0.0, rate_hz / 2, window // 2 + 1)
+    slopes = (edges[:, None] - bins) / np.diff(edges, append=np.inf)[:, None]
+    rising = -slopes[:-2]
+    falling = (edges[2:, None] - bins) / np.diff(edges)[1:, None]
+    triangles = np.maximum(0.0, np.minimum(rising, falling))
+    filters: Array = triangles * (2.0 / (edges[2:] - edges[:-2]))[:, None]
+    return filters
+
+
+def _to_mel(hz: float) -> Array:
+    linear = hz / LINEAR_HZ
+    above = BREAK_HZ / LINEAR_HZ + np.log(np.maximum(hz, BREAK_HZ) / BREAK_HZ) / LOG_STEP
+    return np.where(np.asarray(hz) < BREAK_HZ, linear, above)
+
+
+def _to_hz(mel: Array) -> Array:
+    break_mel = BREAK_HZ / LINEAR_HZ
+    above = BREAK_HZ * np.exp(LOG_STEP * (mel - break_mel))
+    return np.where(mel < break_mel, mel * LINEAR_HZ, above)

@@ -1,0 +1,147 @@
+"""Opens a model for its family and runs items through it; each item succeeds or fails alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from browser_runtime.errors import BadInput, InferenceError, Unsupported
+from browser_runtime.models.manifest import StoredModel
+from browser_runtime.vocabulary import Family, Precision
+
+# As many as a browser's lane keeps by default (`max_loaded_models`).
+MAX_OPEN_MODELS = 4
+
+
+class FamilyRunner(Protocol):
+    """An open model of one family: an item goes through the three steps, or fails alone in one of them."""
+
+    def prepare(self, item: Any, field: str, options: dict[str, Any]) -> Any:
+        """The item as the graph takes it."""
+
+    def compute(self, prepared: Any, options: dict[str, Any]) -> Any:
+        """What the graph makes of it."""
+
+    def finish(self, prepared: Any, computed: Any, options: dict[str, Any]) -> dict[str, Any]:
+        """The item's output, as the page's contract has it."""
+
+
+# Each family's field of Request.inputs, for naming an item in an error.
+FIELDS = {Family.TEXT_EMBEDDING: "texts", Family.VISION: "images", Family.AUDIO: "sounds"}
+
+
+def open_runner(model: StoredModel, precision: Precision) -> FamilyRunner:
+    """The model, opened for its family."""
+    if model.family is Family.TEXT_EMBEDDING:
+        from browser_runtime.simulation.texts import Embedder
+
+        return Embedder(model, precision)
+    if model.family is Family.VISION:
+        from browser_runtime.simulation.images import Classifier
+
+        return Classifier(model, precision)
+    if model.family is Family.AUDIO:
+        from browser_runtime.simulation.sounds import Transcriber
+
+        return Transcriber(model, precision)
+    raise Unsupported(f"the family {model.family}", "the simulation has no engine for it")
+
+
+@dataclass
+class Spent:
+    """Milliseconds by step, summed over the items."""
+
+    preprocess_ms: float = 0.0
+    compute_ms: float = 0.0
+    postprocess_ms: float = 0.0
+
+    @contextmanager
+    def timing(self, step: str) -> Iterator[None]:
+        """Adds what the block takes to `step`, also when it fails."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            setattr(self, step, getattr(self, step) + (time.perf_counter() - start) * 1000)
+
+
+@dataclass
+class Answers:
+    """What one run gave: an output or an error an item."""
+
+    outputs: list[dict[str, Any] | InferenceError] = field(default_factory=list)
+    spent: Spent = field(default_factory=Spent)
+
+
+class OpenModels:
+    """The models open in this process, the least recently used closed beyond the limit."""
+
+    def __init__(self, limit: int = MAX_OPEN_MODELS) -> None:
+        self._limit = limit
+        self._open: OrderedDict[tuple[Path, str, Precision], FamilyRunner] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def take(self, model: StoredModel, precision: Precision) -> tuple[FamilyRunner, float]:
+        """The open model and how long opening took, in milliseconds; 0 where it was open."""
+        key = (model.folder, model.revision, precision)
+        with self._guard:
+            if key in self._open:
+                self._open.move_to_end(key)
+                return self._open[key], 0.0
+            started = time.perf_counter()
+            self._open[key] = open_runner(model, precision)
+            while len(self._open) > self._limit:
+                self._open.popitem(last=False)
+            return self._open[key], (time.perf_counter() - started) * 1000
+
+
+def require_family(model: StoredModel, family: Family) -> None:
+    """Returns when the model is of that family. Raises BadInput."""
+    if model.family is not family:
+        raise BadInput("model_name", f"{model.name!r}, a model of {model.family}", f"a model of {family}")
+
+
+def run_items(runner: FamilyRunner, family: Family, items: list[Any], options: dict[str, Any]) -> Answers:
+    """Each item's output or error, one after another."""
+    answers = Answers()
+    for index, item in enumerate(items):
+        answers.outputs.append(_run_item(runner, item, f"{FIELDS[family]}[{index}]", options, answers.spent))
+    return answers
+
+
+def _run_item(
+    runner: FamilyRunner, item: Any, name: str, options: dict[str, Any], spent: Spent
+) -> dict[str, Any] | InferenceError:
+    try:
+        with spent.timing("preprocess_ms"):
+            prepared = runner.prepare(item, name, options)
+        with spent.timing("compute_ms"):
+            computed = runner.compute(prepared, options)
+        with spent.timing("postprocess_ms"):
+            return runner.finish(prepared, computed, options)
+    except InferenceError as error:
+        return error
+
+
+def reference(
+    model: StoredModel,
+    family: Family,
+    items: list[Any],
+    options: dict[str, Any] | None = None,
+    precision: Precision = Precision.FP32,
+) -> list[dict[str, Any]]:
+    """The outputs that a page is held to, from Python's onnxruntime. Raises the first item's error."""
+    require_family(model, family)
+    runner = open_runner(model, precision)
+    outputs: list[dict[str, Any]] = []
+    for answer in run_items(runner, family, items, options or {}).outputs:
+        if isinstance(answer, InferenceError):
+            raise answer
+        outputs.append(answer)
+    return outputs
