@@ -61,9 +61,10 @@ def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Ten
 def _move(ink: Tensor, generator: torch.Generator) -> Tensor:
     """Each digit enlarged to 64 pixels, scaled, turned, slanted and shifted on a 32-pixel sheet."""
     n = len(ink)
-    angle, slant = _uniform(n, -0.25, 0.25, generator), _uniform(n, -0.25, 0.25, generator)
-    wide, high = _uniform(n, 0.95, 1.9, generator), _uniform(n, 0.9, 1.15, generator)
-    right, down = _uniform(n, -0.25, 0.25, generator), _uniform(n, -0.25, 0.25, generator)
+    boldness = _uniform(n, 0, 1, generator)  # 0 leaves the original as it is: those are asked for too
+    angle, slant = (boldness * _uniform(n, -0.2, 0.2, generator) for _ in range(2))
+    wide, high = (1 + boldness * _uniform(n, low, top, generator) for low, top in ((-0.08, 0.9), (-0.1, 0.15)))
+    right, down = (boldness * _uniform(n, -0.25, 0.25, generator) for _ in range(2))
     cos, sin = torch.cos(angle) * wide, torch.sin(angle) * wide
     first = torch.cat([cos * high, slant - sin, right * wide], dim=3)
     second = torch.cat([sin * high, cos, down * wide], dim=3)
@@ -73,11 +74,11 @@ def _move(ink: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _restroke(ink: Tensor, generator: torch.Generator) -> Tensor:
-    """Half of the digits with hard edges, as a pen or a mouse draws, thinner or thicker than written."""
+    """Two in five digits with hard edges, as a pen or a mouse draws, thinner or thicker than written."""
     n = len(ink)
-    edge, hardness = _uniform(n, 0.2, 0.7, generator), _uniform(n, 6, 25, generator)
+    edge, hardness = _uniform(n, 0.4, 0.75, generator), _uniform(n, 6, 25, generator)
     hard = torch.sigmoid((ink - edge) * hardness)
-    return torch.where(_uniform(n, 0, 1, generator) < 0.5, hard, ink)
+    return torch.where(_uniform(n, 0, 1, generator) < 0.4, hard, ink)
 
 
 def _colour(ink: Tensor, generator: torch.Generator) -> Tensor:

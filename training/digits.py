@@ -20,7 +20,7 @@ from training.manifests import BUILTIN, write_json, write_manifest
 FOLDER = BUILTIN / "digits-vit"
 SEED = 20
 BATCH = 128
-STEPS = 2000
+STEPS = 3000
 PEAK_RATE = 2e-3
 SOURCE = (
     "Trained by training/digits.py on scikit-learn's load_digits "
@@ -64,7 +64,7 @@ def train(digits: Digits) -> ViTForImageClassification:
     for _ in track(range(STEPS), "digits-vit"):
         some = digits.pick(torch.randint(len(digits.labels), (BATCH,), generator=generator))
         logits = model(pixel_values=draw_varied(some.ink, generator)).logits
-        loss = functional.cross_entropy(logits, some.labels, label_smoothing=0.05)
+        loss = functional.cross_entropy(logits, some.labels, label_smoothing=0.02)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
