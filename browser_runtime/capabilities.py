@@ -84,7 +84,7 @@ def _adapter(backend: Backend, found: dict[str, Any]) -> Adapter:
     if backend is Backend.WASM:
         return Adapter("CPU", software=True)
     told = found.get("adapter") or {}
-    if backend is Backend.WEBNN and not told:
+    if backend is Backend.WEBNN and not told and found.get("proved"):
         device = str(found.get("device_type") or "cpu")
         return Adapter(f"WebNN {device}", software=device == "cpu")
     return Adapter(

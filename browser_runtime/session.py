@@ -155,7 +155,8 @@ class Session:
                     await lane.lane.joined.wait()
                     lane.boot = lane.lane.boot
         except TimeoutError as error:
-            raise PageSilent(self.name, "its lanes did not join in time") from error
+            told = await self._host.page_status()
+            raise PageSilent(self.name, f"its lanes did not join in time; it says {told!r}") from error
 
     async def run(self, lane: SessionLane, job: Job) -> Reply:
         """The reply of one run on `lane`, the model loaded first if it is new. Raises InferenceError."""

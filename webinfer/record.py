@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from webinfer.stack import Stack
+
 
 def _path() -> Path:
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
@@ -17,11 +19,11 @@ def _path() -> Path:
 
 
 @contextmanager
-def recorded(broker_url: str) -> Iterator[None]:
+def recorded(stack: Stack) -> Iterator[None]:
     """While inside, `running_broker` finds this stack."""
     path = _path()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"broker_url": broker_url, "pid": os.getpid()}))
+    path.write_text(json.dumps({"broker_url": stack.broker_url, "pid": os.getpid()}))
     path.chmod(0o600)
     try:
         yield

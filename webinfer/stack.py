@@ -7,7 +7,7 @@ import queue
 import shutil
 import sys
 import tempfile
-import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from typing import Self
 
 from browser_runtime.errors import SetupError
 from browser_runtime.vocabulary import Browser
-from tasks.router import queue_of
+from tasks.router import QUEUE_OF
 from webinfer.parts import Part
 
 REDIS_TIMEOUT_S = 15.0
@@ -101,28 +101,28 @@ class Stack:
         return Part("redis", argv, os.environ, self.folder / "redis.log", "Ready to accept connections")
 
     def _worker(self, browser: Browser) -> Part:
-        name = queue_of(browser)
+        name = QUEUE_OF[browser]
         argv = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-Q", name, "-n", f"{browser}@%h"]
         argv += ["--loglevel", "INFO", "--without-mingle", "--without-gossip", "-E"]
         argv += ["--browser", str(browser), "--sessions", str(self._n_sessions)]
         env = os.environ | {"WEBINFER_BROKER_URL": self.broker_url} | self._settings
         return Part(f"worker {name}", argv, env, self.folder / f"{browser}.log", r"@\S+ ready\.")
 
-    def supervise(self, stop: threading.Event) -> None:
-        """Until `stop` is set, start every part that ends again, more slowly each time it fails soon."""
-        ended: queue.SimpleQueue[Part | None] = queue.SimpleQueue()
+    def supervise(self) -> None:
+        """Until interrupted, start every part that ends again, more slowly each time."""
+        ended: queue.SimpleQueue[Part] = queue.SimpleQueue()
         for part in self.parts:
             part.on_end = ended.put
-        threading.Thread(target=lambda: (stop.wait(), ended.put(None)), daemon=True).start()
         delays_s = dict.fromkeys((part.name for part in self.parts), RESTART_DELAYS_S[0])
-        while (part := ended.get()) is not None and not stop.is_set():
-            self._tell(part.name, f"ended; starting again in {delays_s[part.name]:.0f} s")
-            stop.wait(delays_s[part.name])
-            delays_s[part.name] = min(delays_s[part.name] * 2, RESTART_DELAYS_S[1])
-            if not stop.is_set():
-                part.stop(timeout_s=1)
-                part.start()
-                self._tell(part.name, "started again")
+        while True:
+            part = ended.get()
+            delay_s = delays_s[part.name]
+            self._tell(part.name, f"ended; starting again in {delay_s:.0f} s")
+            time.sleep(delay_s)
+            delays_s[part.name] = min(delay_s * 2, RESTART_DELAYS_S[1])
+            part.stop(timeout_s=1)
+            part.start()
+            self._tell(part.name, "started again")
 
     def close(self) -> None:
         """Stop all workers together, Redis last, and remove the folder."""

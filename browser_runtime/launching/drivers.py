@@ -76,6 +76,13 @@ class Launched:
         except Exception as error:
             raise BrowserDied("", f"its page did not open: {_first_line(error)}") from error
 
+    def page_status(self) -> str:
+        """What the page says of itself; empty when it cannot be asked."""
+        try:
+            return str(self._driver.find_element("id", "status").text)
+        except WebDriverException as error:
+            return _first_line(error)
+
     def release(self) -> None:
         """Drop the client side after the processes have been ended; nothing is asked of the browser."""
         with contextlib.suppress(Exception):

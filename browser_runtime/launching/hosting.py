@@ -80,6 +80,11 @@ class BrowserHost:
         assert self._launched is not None
         await asyncio.to_thread(self._launched.open_page, url, self._settings.launch_timeout_s)
 
+    async def page_status(self) -> str:
+        """What the page says of itself."""
+        assert self._launched is not None
+        return await asyncio.to_thread(self._launched.page_status)
+
     async def browser_alive(self) -> bool:
         """Whether the driver still has a browser beneath it."""
         if self._launched is None:

@@ -9,11 +9,10 @@ from typing import Any
 import click
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-from browser_runtime.messages import Adapter
 from webinfer.record import use_running_broker
-from webinfer.words import adapter_kind, answer_text
+from webinfer.tables import reply_table
+from webinfer.words import answer_text
 
 
 @click.command("infer")
@@ -55,32 +54,9 @@ def command(
     if as_json:
         click.echo(json.dumps(replies, indent=2, default=_plain))
     else:
-        Console().print(
-            reply_table([(Path(one).name, reply) for one, reply in zip(inputs, replies, strict=True)])
-        )
-
-
-def reply_table(rows: list[tuple[str, dict[str, Any]]], title: str | None = None) -> Table:
-    """A table of replies: what went in, what came out, where it ran, how long each step took."""
-    table = Table("input", "answer", "browser", "backend", "adapter", title=title)
-    for step in ("queue", "load", "compute", "total"):
-        table.add_column(f"{step} ms", justify="right")
-    for told, reply in rows:
-        times = reply["timings"]
-        load_ms = times["load_ms"] + times["compile_ms"] + times["warmup_ms"]
-        adapter = Adapter(**reply["adapter"])
-        table.add_row(
-            told,
-            answer_text(reply["model_type"], reply["output"]),
-            reply["browser_build"],
-            reply["backend"],
-            f"{adapter.name} ({adapter_kind(adapter)})".strip(),
-            *(
-                f"{ms:.1f}"
-                for ms in (times["queue_ms"], load_ms, reply["inference_time_ms"], times["total_ms"])
-            ),
-        )
-    return table
+        pairs = zip(inputs, replies, strict=True)
+        rows = [(Path(told).name, answer_text(model_type, reply["output"]), reply) for told, reply in pairs]
+        Console().print(reply_table(rows))
 
 
 def _plain(value: Any) -> Any:

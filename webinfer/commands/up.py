@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 
 import click
 from rich.console import Console
@@ -22,7 +21,7 @@ from webinfer.stack import Stack
     "names",
     multiple=True,
     type=click.Choice([str(browser) for browser in Browser]),
-    help="Run a worker for this browser; may be given more than once. Default: every browser found.",
+    help="Only this browser; repeatable. Default: all found.",
 )
 @click.option(
     "--sessions", default=1, show_default=True, type=click.IntRange(1, 8), help="Browser sessions a worker."
@@ -34,26 +33,19 @@ def command(names: tuple[str, ...], sessions: int, broker: str | None) -> None:
     """Run the local stack: Redis if none is given, and one worker a browser. Ctrl-C stops it clean."""
     console = Console()
     browsers = [Browser(name) for name in names] or found_browsers(console)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is a Ctrl-C from outside
 
     def tell(part: str, state: str) -> None:
         console.print(f"[cyan]{part:<24}[/] {state}", highlight=False)
-        if stop.is_set() and state in ("starting", "ready"):
-            raise click.Abort
 
-    with (
-        Stack(browsers, n_sessions=sessions, broker_url=broker, tell=tell) as stack,
-        recorded(stack.broker_url),
-    ):
+    with Stack(browsers, n_sessions=sessions, broker_url=broker, tell=tell) as stack, recorded(stack):
         console.print(f"\nproducers: export WEBINFER_BROKER_URL={stack.broker_url}", highlight=False)
         console.print(f"logs:      {stack.folder}\nstop:      Ctrl-C", highlight=False)
-        stack.supervise(stop)
+        stack.supervise()
 
 
 def found_browsers(console: Console) -> list[Browser]:
-    """The browsers on this machine; says which are missing and how to get them. Raises SetupError for none."""
+    """The browsers on this machine; says which are missing and how to get them."""
     found, missing = [], []
     for browser in Browser:
         try:

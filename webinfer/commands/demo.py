@@ -1,0 +1,75 @@
+"""`webinfer demo`: the main job, end to end, on a private stack that goes away again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from browser_runtime.vocabulary import Browser
+from webinfer.commands.up import found_browsers
+from webinfer.demonstration import SENTENCES, Show, run_shows, show_answer, shows
+from webinfer.stack import Stack
+from webinfer.tables import reply_table
+
+
+@click.command("demo")
+def command() -> None:
+    """Text, image and sound through every browser there is, by `infer.delay`; leaves nothing behind."""
+    console = Console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is a Ctrl-C from outside
+    started = time.monotonic()
+    browsers = found_browsers(console)
+    with _progress(console) as progress, Stack(browsers, tell=_teller(progress)) as stack:
+        os.environ["WEBINFER_BROKER_URL"] = stack.broker_url
+        replies = _answers(progress, browsers)
+    rows = [(line.told, show_answer(reply), reply) for line, reply in replies]
+    console.print(reply_table(rows, title="webinfer demo"))
+    _explain(console, rows)
+    console.print(f"[green]done in {time.monotonic() - started:.1f} s[/]; nothing was left running")
+
+
+def _answers(progress: Progress, browsers: list[Browser]) -> list[tuple[Show, dict[str, Any]]]:
+    lines = shows(browsers)
+    task = progress.add_task("answers", total=len(lines), state="waiting")
+
+    def done() -> None:
+        progress.advance(task)
+        progress.update(task, state=f"{progress.tasks[task].completed:.0f} of {len(lines)}")
+
+    return list(run_shows(lines, done))
+
+
+def _explain(console: Console, rows: list[tuple[str, str, dict[str, Any]]]) -> None:
+    for number, sentence in enumerate(SENTENCES, 1):
+        console.print(f"  sentence {number}: {sentence}", highlight=False)
+    told = {fallback["reason"] for _, _, reply in rows for fallback in reply["fallbacks"]}
+    told |= {warning for _, _, reply in rows for warning in reply["warnings"]}
+    for line in sorted(told):
+        console.print(f"  [yellow]note[/] {line}", highlight=False)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[state]}"),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console, transient=True)
+
+
+def _teller(progress: Progress) -> Any:
+    tasks: dict[str, TaskID] = {}
+
+    def tell(part: str, state: str) -> None:
+        if part not in tasks:
+            tasks[part] = progress.add_task(part, total=1, state=state)
+        progress.update(tasks[part], state=state, completed=int(state in ("ready", "stopped")))
+
+    return tell

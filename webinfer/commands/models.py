@@ -1,0 +1,94 @@
+"""`webinfer models`: what models there are, fetch, import, check."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from browser_runtime.models.downloading import Progress as FetchProgress
+from browser_runtime.models.store import ModelStore
+from browser_runtime.vocabulary import parse_family, parse_precision
+
+
+@click.group("models")
+def command() -> None:
+    """List, pull, import and verify models."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_models(as_json: bool) -> None:
+    """Every model on this machine, and those known by a short name that a first use would fetch."""
+    entries = ModelStore().listing()
+    if as_json:
+        click.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        return
+    table = Table("name", "family", "where", "precisions", "size", "revision", "licence", "problem")
+    for entry in entries:
+        size = "-" if entry.size_bytes is None else f"{entry.size_bytes / 1e6:.1f} MB"
+        words = (entry.name, entry.family, entry.where, ", ".join(entry.precisions), size)
+        table.add_row(*words, entry.revision[:12], entry.license, entry.problem)
+    Console().print(table)
+
+
+@command.command("pull")
+@click.argument("name")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, int8 or q4.")
+@click.option("--family", help="Only where it cannot be told from the model's config.json.")
+@click.option(
+    "--revision", help="A commit of the repository; default: the one the catalogue pins, or the newest."
+)
+def pull_model(name: str, precision: str, family: str | None, revision: str | None) -> None:
+    """Fetch NAME, a short name or a Hugging Face id, from the Hub; resumes what was cut off."""
+    chosen = parse_family(family, "--family") if family else None
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        bar = bars.add_task(name, total=None)
+
+        def tell(progress: FetchProgress) -> None:
+            bars.update(
+                bar, description=progress.path, completed=progress.done_bytes, total=progress.total_bytes
+            )
+
+        model = ModelStore().pull(
+            name, parse_precision(precision, "--precision"), family=chosen, revision=revision, progress=tell
+        )
+    click.echo(f"{model.name} at {model.revision} in {model.folder}")
+
+
+@command.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", help="What requests will call it; default: the folder's or file's name.")
+@click.option("--family", help="Only where it cannot be told from the model's config.json.")
+def import_model(path: Path, name: str | None, family: str | None) -> None:
+    """Take a local ONNX file or Hugging Face folder at PATH into the store."""
+    from browser_runtime.models.importing import import_model as take
+
+    chosen = parse_family(family, "--family") if family else None
+    model = take(path, name or path.resolve().stem, family=chosen, store=ModelStore())
+    click.echo(f"{model.name} ({model.family}) in {model.folder}")
+
+
+@command.command("verify")
+@click.argument("names", nargs=-1)
+def verify_models(names: tuple[str, ...]) -> None:
+    """Hold every file of the NAMED models (default: all on this machine) against its SHA-256."""
+    store = ModelStore()
+    chosen = names or tuple(entry.name for entry in store.listing() if entry.where != "hub")
+    console, broken = Console(highlight=False), False
+    for name in chosen:
+        found = store.verify(name)
+        broken = broken or not found.whole
+        for check in found.files:
+            if check.problem:
+                console.print(f"[red]{name}/{check.path}[/]: {check.problem}")
+        if found.whole:
+            console.print(f"[green]{name}[/]: {len(found.files)} files as the manifest says")
+    sys.exit(1 if broken else 0)
