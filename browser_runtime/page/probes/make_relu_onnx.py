@@ -1,6 +1,6 @@
 """Writes relu.onnx, the graph that proves the WASM backend: the numbers of problem.js, as ONNX.
 
-    python browser_runtime/page/probes/make_relu_onnx.py
+python browser_runtime/page/probes/make_relu_onnx.py
 """
 
 from pathlib import Path
