@@ -25,7 +25,7 @@ OUTPUTS: dict[str, dict[Family, tuple[str, ...]]] = {
 def require_graphs(
     name: str, folder: Path, family: Family, precision: Precision, paths: Iterable[str]
 ) -> None:
-    """Returns when the graphs of `precision` are whole and fit the family. Raises BadRequest naming the file."""
+    """Returns when the graphs of `precision` are whole and fit the family. Raises BadRequest."""
     held = set(paths)
     graphs = graph_paths(family, precision, held) or ()
     for stem, path in zip(STEMS[family], graphs, strict=False):
