@@ -1,0 +1,115 @@
+/**
+ * What a family is given and what it gives back: the types of the interface between lane.js, engines/ and families/.
+ * The words of `Ready` and `Answer` are the wire contract of ../README.md.
+ */
+import type * as Transformers from '@huggingface/transformers';
+import type * as Ort from 'onnxruntime-common';
+
+export type Backend = 'webgpu' | 'webnn' | 'wasm';
+export type Device = import('../engines/devices.js').Device;
+export type Tensors = Record<string, Ort.Tensor>;
+
+/** A model as the store serves it: `settings` come from its manifest. */
+export interface Model {
+  name: string;
+  revision: string;
+  /** Ends in a slash. */
+  url: string;
+  settings: { pooling?: string; normalize?: boolean; max_tokens?: number };
+}
+
+/** One onnxruntime-web session on exactly one backend (engines/graphs.js). */
+export interface Graph {
+  backend: Backend;
+  inputNames: readonly string[];
+  outputNames: readonly string[];
+  inputMetadata: readonly Ort.InferenceSession.ValueMetadata[];
+  loadMs: number;
+  compileMs: number;
+  weightBytes: number;
+  placement: Partial<Record<Backend, number>> | null;
+  kernel: string;
+  precompiled: boolean;
+  run(feeds: Tensors): Promise<Tensors>;
+  lastRun: { computeMs: number; readbackMs: number };
+  release(): Promise<void>;
+}
+
+export interface GraphRequest {
+  device: Device;
+  url?: string;
+  bytes?: Uint8Array;
+  freeDimensions?: Record<string, number>;
+  /** True: every output stays on the device; names: these do, the others are read back. */
+  keepOnDevice?: boolean | string[];
+  precompile?: boolean;
+}
+
+export interface WarmUp {
+  runs: number;
+  ms: number;
+  steady: boolean;
+}
+
+/** What a lane owns: one onnxruntime-web build, the transformers.js bound to it, and its devices. */
+export interface Realm {
+  transformers: typeof Transformers;
+  ort: typeof Ort;
+  openDevice(backend: Backend): Promise<Device>;
+  openGraph(request: GraphRequest): Promise<Graph>;
+  warmUp(runOnce: () => Promise<unknown>, limits: { maxRuns: number; maxMs: number }): Promise<WarmUp>;
+}
+
+export interface Opening {
+  model: Model;
+  backend: Backend;
+  precision: string;
+  options: Record<string, unknown>;
+  realm: Realm;
+}
+
+export interface Ready {
+  backend: Backend;
+  kernel: string;
+  load_ms: number;
+  compile_ms: number;
+  warmup_ms: number;
+  warmup_runs: number;
+  warmup_steady: boolean;
+  weight_bytes: number;
+  placement: Partial<Record<Backend, number>> | null;
+  compute_shaders: boolean;
+  precompiled: boolean;
+  details: Record<string, unknown>;
+}
+
+export interface Timings {
+  preprocess_ms: number;
+  compute_ms: number;
+  readback_ms: number;
+  postprocess_ms: number;
+}
+
+export interface WireError {
+  code: string;
+  args: string[];
+  stack: string;
+}
+
+export type Result<Output> = { ok: true; output: Output } | { ok: false; error: WireError };
+
+export interface Answer<Output> {
+  results: Result<Output>[];
+  timings: Timings;
+  details: Record<string, unknown>;
+}
+
+export interface OpenedFamily<Output> {
+  ready: Ready;
+  run(
+    items: unknown[],
+    options: Record<string, unknown>,
+    isCancelled: () => boolean,
+  ): Promise<Answer<Output>>;
+  release(): Promise<void>;
+}

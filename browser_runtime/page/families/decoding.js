@@ -1,0 +1,118 @@
+/**
+ * Greedy decoding, one token a step, on a merged decoder graph with a cache.
+ */
+import { Fault } from '../faults.js';
+import { readFloats } from './floats.js';
+import { KvCache } from './kv_cache.js';
+import { stopIfCancelled } from './results.js';
+
+/** @typedef {import('./contract.js').Graph} Graph */
+/** @typedef {import('./contract.js').Tensors} Tensors */
+/** @typedef {import('./results.js').Stopwatch} Stopwatch */
+/** @typedef {import('onnxruntime-common').Tensor} Tensor */
+/**
+ * @typedef {object} Task
+ * @property {Tensor} heard the encoder's output
+ * @property {number[]} prompt
+ * @property {import('./prompting.js').Rules} rules
+ * @property {number} maxTokens
+ */
+
+export class Decoder {
+  /**
+   * @param {Graph} graph
+   * @param {typeof import('onnxruntime-common')} ort
+   */
+  constructor(graph, ort) {
+    this.graph = graph;
+    this.ort = ort;
+  }
+
+  /**
+   * The tokens that follow the prompt, without the one that ends them.
+   * @param {Task} task
+   * @param {Stopwatch} watch
+   * @param {() => boolean} isCancelled
+   * @returns {Promise<number[]>}
+   */
+  async generate({ heard, prompt, rules, maxTokens }, watch, isCancelled) {
+    const cache = new KvCache(this.graph, this.ort);
+    /** @type {number[]} */
+    const tokens = [];
+    try {
+      while (tokens.length < maxTokens) {
+        stopIfCancelled(isCancelled);
+        const known = tokens.length > 0 ? tokens.slice(-1) : prompt;
+        const logits = await this.#step(known, heard, cache, watch);
+        const token = chooseToken(logits, tokens.length > 0 ? rules.never : rules.notFirst);
+        if (rules.ends.includes(token)) break;
+        tokens.push(token);
+      }
+      return tokens;
+    } finally {
+      cache.release();
+    }
+  }
+
+  /**
+   * The likeliest of `allowed` right after `prompt`.
+   * @param {Tensor} heard
+   * @param {number[]} prompt
+   * @param {number[]} allowed
+   * @param {Stopwatch} watch
+   * @returns {Promise<number>}
+   */
+  async pick(heard, prompt, allowed, watch) {
+    const cache = new KvCache(this.graph, this.ort);
+    try {
+      const logits = await this.#step(prompt, heard, cache, watch);
+      const best = chooseToken(
+        Float32Array.from(allowed, (id) => logits[id] ?? -Infinity),
+        new Set(),
+      );
+      return /** @type {number} */ (allowed[best]);
+    } finally {
+      cache.release();
+    }
+  }
+
+  /**
+   * The logits after the last of `ids`; the cache then holds them too.
+   * @param {number[]} ids
+   * @param {Tensor} heard
+   * @param {KvCache} cache
+   * @param {Stopwatch} watch
+   * @returns {Promise<Float32Array>}
+   */
+  async #step(ids, heard, cache, watch) {
+    const { Tensor } = this.ort;
+    const outputs = await watch.run(this.graph, {
+      ...cache.feeds,
+      input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),
+      encoder_hidden_states: heard,
+      use_cache_branch: new Tensor('bool', [!cache.isEmpty], [1]),
+    });
+    cache.take(outputs);
+    if (!outputs.logits) throw new Error(`the decoder gives ${this.graph.outputNames} but no logits`);
+    const logits = readFloats(outputs.logits);
+    return logits.subarray(logits.length - (outputs.logits.dims.at(-1) ?? 0));
+  }
+}
+
+/**
+ * The token of the highest logit that is not suppressed; of equals the lower one. Raises BadOutput when a logit is
+ * NaN or infinite, or every token is suppressed.
+ * @param {Float32Array} logits
+ * @param {Set<number>} suppressed
+ * @returns {number}
+ */
+export function chooseToken(logits, suppressed) {
+  let best = -1;
+  for (const [token, logit] of logits.entries()) {
+    if (!Number.isFinite(logit)) throw new Fault('BadOutput', `the logit of token ${token} is ${logit}`);
+    if (suppressed.has(token)) continue;
+    if (best < 0 || logit > /** @type {number} */ (logits[best])) best = token;
+  }
+  if (best < 0) throw new Fault('BadOutput', 'every token is suppressed');
+  return best;
+}

@@ -1,0 +1,75 @@
+/**
+ * A model's graphs, opened from its folder: one for every shape, or on WebNN one for each static shape bucket.
+ */
+import { bindDimensions, readInputShapes } from './dimension_names.js';
+import { GraphShelf } from './graph_shelf.js';
+import { fetchGraph } from './model_files.js';
+
+/** @typedef {import('./contract.js').Graph} Graph */
+/** @typedef {import('./contract.js').Opening} Opening */
+/** @typedef {import('./contract.js').Backend} Backend */
+/** @typedef {Record<string, number[]>} Shapes sizes by input name */
+/**
+ * @typedef {object} Choice
+ * @property {string} stem "model", "encoder_model", ...
+ * @property {Backend} [backend] another than the opening's: for a part that cannot run there
+ * @property {Shapes} [shapes] static input sizes; the dimensions stay free without them
+ * @property {boolean | string[]} [keepOnDevice]
+ */
+
+/**
+ * The graph on the backend; its `loadMs` covers the fetching. Raises Unsupported where the file or a name that
+ * `shapes` needs is missing.
+ * @param {Opening} opening
+ * @param {Choice} choice
+ * @returns {Promise<Graph>}
+ */
+export async function openModelGraph(opening, choice) {
+  const { model, precision, options, realm } = opening;
+  const { stem, backend = opening.backend, shapes, keepOnDevice = false } = choice;
+  const { bytes, fetchMs } = await fetchGraph(model, stem, precision);
+  const graph = await realm.openGraph({
+    device: await realm.openDevice(backend),
+    bytes,
+    freeDimensions: shapes ? bindKnown(bytes, shapes) : {},
+    keepOnDevice,
+    precompile: wantsPrecompile(backend, options),
+  });
+  graph.loadMs += fetchMs;
+  return graph;
+}
+
+/**
+ * The model's graphs by input shapes. Off WebNN there is one graph for all shapes, whatever is asked for.
+ * @param {Opening} opening
+ * @param {number} limit static graphs kept at once
+ * @returns {GraphShelf}
+ */
+export function shelveGraphs(opening, limit) {
+  const isStatic = opening.backend === 'webnn';
+  return new GraphShelf(
+    (shapes) => openModelGraph(opening, { stem: 'model', shapes: isStatic ? shapes : undefined }),
+    (shapes) => (isStatic ? JSON.stringify(shapes) : 'any shape'),
+    limit,
+  );
+}
+
+/**
+ * `shapes` by the file's own dimension names; an input that the graph does not take is left out.
+ * @param {Uint8Array} bytes
+ * @param {Shapes} shapes
+ */
+function bindKnown(bytes, shapes) {
+  const declared = readInputShapes(bytes);
+  const taken = Object.entries(shapes).filter(([input]) => declared[input]);
+  return bindDimensions(declared, Object.fromEntries(taken));
+}
+
+/**
+ * True when shaders are to be compiled before the first run: only WebGPU has any.
+ * @param {Backend} backend
+ * @param {Record<string, unknown>} options
+ */
+function wantsPrecompile(backend, options) {
+  return backend === 'webgpu' && options.precompile_shaders === true;
+}

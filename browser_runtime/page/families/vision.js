@@ -1,0 +1,145 @@
+/**
+ * Images -> labels: classifiers such as ViT. Pixels are prepared here, not on a canvas, so that every browser
+ * gives the model the same numbers.
+ */
+import { runBatches } from './batches.js';
+import { BATCH_SIZES, pickBucket, splitBatches } from './buckets.js';
+import { readCount } from './choices.js';
+import { checkFinite, floatTensor, readFloats } from './floats.js';
+import { fetchJson } from './model_files.js';
+import { shelveGraphs } from './model_graphs.js';
+import { planPixels, preparePixels, readPixels } from './pixels.js';
+import { describeReady } from './ready.js';
+import { rankLabels, softmax } from './scores.js';
+
+/** @typedef {import('./contract.js').Opening} Opening */
+/** @typedef {{labels: {label: string, score: number}[], logits: Float32Array}} Output */
+/** @typedef {{logits: Float32Array, classes: number}} Computed `logits` is [rows, classes] */
+
+// The largest bucket; a ViT-base batch of 8 takes ~0.5 GB of activations at most.
+const MAX_BATCH = Math.max(...BATCH_SIZES);
+const MAX_STATIC_GRAPHS = 4;
+const WARM_UP = { maxRuns: 60, maxMs: 3000 };
+// As many as transformers.js' and Hugging Face's pipelines give.
+const TOP_K = 5;
+
+/**
+ * @param {Opening} opening
+ * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
+ */
+export async function open(opening) {
+  const { model, backend, realm } = opening;
+  const config = await fetchJson(model, 'config.json');
+  const plan = planPixels(await fetchJson(model, 'preprocessor_config.json'), config.num_channels ?? 3);
+  const classifier = new Classifier(opening, plan, config.id2label ?? {});
+  try {
+    const image = drawSample(plan);
+    const warm = await realm.warmUp(() => classifier.run([image], {}, () => false), WARM_UP);
+    const graph = await classifier.takeGraph(1);
+    return {
+      ready: describeReady(backend, [graph], warm, classifier.describe()),
+      run: (items, options, isCancelled) => classifier.run(items, options, isCancelled),
+      release: () => classifier.graphs.release(),
+    };
+  } catch (error) {
+    await classifier.graphs.release();
+    throw error;
+  }
+}
+
+/**
+ * An image of the model's own size with every grey level in it.
+ * @param {import('./pixels.js').Plan} plan
+ */
+function drawSample({ height, width }) {
+  const data = Uint8Array.from({ length: height * width * 3 }, (_, at) => at % 256);
+  return { dtype: 'uint8', shape: [height, width, 3], data };
+}
+
+class Classifier {
+  /**
+   * @param {Opening} opening
+   * @param {import('./pixels.js').Plan} plan
+   * @param {Record<string, string>} names
+   */
+  constructor(opening, plan, names) {
+    this.ort = opening.realm.ort;
+    this.isStatic = opening.backend === 'webnn';
+    this.plan = plan;
+    this.names = names;
+    this.graphs = shelveGraphs(opening, MAX_STATIC_GRAPHS);
+  }
+
+  /**
+   * @param {unknown[]} images
+   * @param {Record<string, unknown>} options `top_k`
+   * @param {() => boolean} isCancelled
+   */
+  async run(images, options, isCancelled) {
+    const topK = readCount(options, 'top_k', TOP_K);
+    /** @type {number[]} */
+    const buckets = [];
+    /** @type {import('./batches.js').Steps<Float32Array, Computed, Output>} */
+    const steps = {
+      prepare: (image, index) => preparePixels(readPixels(image, `images[${index}]`), this.plan),
+      split: (prepared) => splitBatches(prepared, MAX_BATCH),
+      compute: (batch, watch) => this.#compute(batch, watch, buckets),
+      finish: (computed, row) => this.#finish(computed, row, topK),
+    };
+    const done = await runBatches(images, steps, isCancelled);
+    return { ...done, details: { ...this.describe(), bucket: buckets[0] ?? null, buckets } };
+  }
+
+  /** What the images became before the graph saw them. */
+  describe() {
+    const { channels, height, width } = this.plan;
+    return { input: [channels, height, width], static_shapes: this.isStatic };
+  }
+
+  /** @param {number} rows */
+  takeGraph(rows) {
+    return this.graphs.take({ pixel_values: [rows, this.plan.channels, this.plan.height, this.plan.width] });
+  }
+
+  /**
+   * @param {Float32Array[]} batch
+   * @param {import('./results.js').Stopwatch} watch
+   * @param {number[]} buckets where the batch's size is noted
+   * @returns {Promise<Computed>}
+   */
+  async #compute(batch, watch, buckets) {
+    const rows = this.isStatic ? pickBucket(batch.length, BATCH_SIZES) : batch.length;
+    buckets.push(rows);
+    const graph = await this.takeGraph(rows);
+    const logits = (await watch.run(graph, this.#feed(graph, batch, rows))).logits;
+    if (!logits) throw new Error(`the graph gives ${graph.outputNames} but no logits`);
+    return { logits: readFloats(logits), classes: logits.dims.at(-1) ?? 0 };
+  }
+
+  /**
+   * @param {import('./contract.js').Graph} graph
+   * @param {Float32Array[]} batch
+   * @param {number} rows more than the batch's where the bucket is larger; those stay zero
+   */
+  #feed(graph, batch, rows) {
+    const { channels, height, width } = this.plan;
+    const size = channels * height * width;
+    const data = new Float32Array(rows * size);
+    for (const [row, planes] of batch.entries()) data.set(planes, row * size);
+    const input = graph.inputMetadata.find(({ name }) => name === 'pixel_values');
+    const type = input?.isTensor ? input.type : 'float32';
+    return { pixel_values: floatTensor(this.ort, type, data, [rows, channels, height, width]) };
+  }
+
+  /**
+   * @param {Computed} computed
+   * @param {number} row
+   * @param {number} topK
+   * @returns {Output}
+   */
+  #finish({ logits: all, classes }, row, topK) {
+    const logits = all.slice(row * classes, (row + 1) * classes);
+    checkFinite(logits, 'logit');
+    return { labels: rankLabels(softmax(logits), topK, this.names), logits };
+  }
+}
