@@ -25,6 +25,14 @@ def missing_service(what: str) -> None:
     pytest.skip(what)
 
 
+def require_browser(browser: Browser) -> None:
+    """Return where `browser` can be started; else skip, or fail in CI."""
+    try:
+        find_installation(browser, RuntimeSettings())
+    except SetupError as error:
+        missing_service(str(error))
+
+
 @pytest.fixture(autouse=True)
 def needs_browser(request: pytest.FixtureRequest) -> None:
     """`@pytest.mark.browser("chrome")` and parameters named `browser` run only where that browser is."""
@@ -34,10 +42,7 @@ def needs_browser(request: pytest.FixtureRequest) -> None:
     if callspec is not None and isinstance(callspec.params.get("browser"), Browser):
         names.append(callspec.params["browser"])
     for name in names:
-        try:
-            find_installation(Browser(name), RuntimeSettings())
-        except SetupError as error:
-            missing_service(str(error))
+        require_browser(Browser(name))
 
 
 def _ours() -> set[int]:

@@ -1,0 +1,103 @@
+"""The page's end of the data line: it comes back when the line drops, and says when its device is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import numpy as np
+import psutil
+import pytest
+
+from browser_runtime.errors import BadRequest, DeviceLost, Unsupported
+from browser_runtime.messages import Request
+from browser_runtime.pool import Pool
+from browser_runtime.protocol import PageEvent
+from browser_runtime.session import Session, SessionLane
+from browser_runtime.settings import RuntimeSettings
+from browser_runtime.vocabulary import Backend, Browser, Family
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DIGIT = np.full((28, 28, 3), 255, np.uint8)
+
+
+def request(backend: Backend) -> Request:
+    return Request(Family.VISION, "digits-vit", {"images": [DIGIT]}, backends=(backend,))
+
+
+def first_lane(pool: Pool) -> tuple[Session, SessionLane]:
+    session = pool.sessions[0]
+    return session, session.lanes[0]
+
+
+async def test_a_dropped_line_is_taken_up_again_with_the_models_still_loaded(shared_pool: Pool) -> None:
+    await shared_pool.run(request(Backend.WASM))
+    session, lane = first_lane(shared_pool)
+    boot, keys = lane.lane.boot, set(lane.shelf.loaded)
+    assert lane.lane._socket is not None
+    await lane.lane._socket.close()
+    async with asyncio.timeout(1):
+        await lane.lane.joined.wait()
+    assert lane.lane.boot == boot
+    await shared_pool.run(request(Backend.WASM))
+    assert shared_pool.sessions == [session]
+    assert set(lane.shelf.loaded) == keys
+
+
+async def test_calls_that_make_no_sense_are_refused_and_the_lane_goes_on(shared_pool: Pool) -> None:
+    _, lane = first_lane(shared_pool)
+    with pytest.raises(Unsupported, match="divine"):
+        await lane.lane.call("divine", 10)
+    with pytest.raises(BadRequest, match="not loaded"):
+        await lane.lane.call("run", 10, key="nothing", items=[], options={})
+    with pytest.raises(Unsupported, match="family"):
+        await lane.lane.call(
+            "load", 10, key="k", family="toString", model={}, backend="wasm", precision="fp32", options={}
+        )
+    assert (await lane.lane.call("echo", 10, value=[1, None, "x"]))["value"] == [1, None, "x"]
+
+
+async def test_a_call_that_was_given_up_while_queued_does_not_run(shared_pool: Pool) -> None:
+    _, lane = first_lane(shared_pool)
+    big = np.zeros(2_000_000, np.float32)
+    calls = [asyncio.create_task(lane.lane.call("echo", 10, value=big)) for _ in range(3)]
+    await asyncio.sleep(0)
+    calls[1].cancel()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(results[1], asyncio.CancelledError)
+    assert all(not isinstance(results[index], BaseException) for index in (0, 2))
+
+
+@pytest.mark.browser("chrome")
+async def test_a_lost_gpu_is_told_and_the_next_request_gets_a_new_device(settings: RuntimeSettings) -> None:
+    pool = Pool(settings, Browser.CHROME)
+    await pool.open()
+    try:
+        await pool.run(request(Backend.WEBGPU))
+        session, lane = first_lane(pool)
+        (key,) = lane.shelf.loaded
+        told, tell = asyncio.Event(), lane.lane.on_event
+
+        def hear(event: PageEvent) -> None:
+            tell(event)
+            told.set()
+
+        lane.lane.on_event = hear
+        _gpu_process(session).send_signal(signal.SIGKILL)
+        async with asyncio.timeout(20):
+            await told.wait()
+        assert not lane.shelf.loaded
+        with pytest.raises(DeviceLost, match=session.name):
+            await lane.lane.call("run", 20, key=key, items=[DIGIT], options={})
+        reply = await pool.run(request(Backend.WEBGPU))
+        assert reply.backend == "webgpu"
+        assert pool.sessions == [session]
+    finally:
+        await pool.close()
+
+
+def _gpu_process(session: Session) -> psutil.Process:
+    assert session._launched is not None
+    children = psutil.Process(session._launched.leader).children(recursive=True)
+    return next(child for child in children if "--type=gpu-process" in child.cmdline())
