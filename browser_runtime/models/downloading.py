@@ -18,8 +18,6 @@ from browser_runtime.errors import BadRequest, SetupError
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.integrity import hash_file
 
-CHUNK_BYTES = 1 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class HubFile:
@@ -114,7 +112,7 @@ def _append(response: Any, target: Path, file: HubFile, deadline: float, tell: T
     """Writes what comes, after what is there if the server resumed, instead of it if it did not."""
     mode = "ab" if response.status_code == HTTPStatus.PARTIAL_CONTENT else "wb"
     with target.open(mode) as stream:
-        for chunk in response.iter_bytes(CHUNK_BYTES):
+        for chunk in response.iter_bytes():  # as it comes: a chunk size would hold back what a cut left
             stream.write(chunk)
             tell(stream.tell())
             if stream.tell() > file.size_bytes:

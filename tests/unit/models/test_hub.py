@@ -1,0 +1,274 @@
+"""Pulling from the Hub: pinned, only what is needed, resumed, verified, one process at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from browser_runtime.errors import BadInput, BadRequest, SetupError, TooLarge, UnknownModel
+from browser_runtime.models.downloading import Progress
+from browser_runtime.models.hub_settings import HubSettings
+from browser_runtime.models.manifest import MANIFEST
+from browser_runtime.models.store import ModelStore
+from browser_runtime.vocabulary import Family, Precision
+from tests.stand_ins.hub import Fault, Hub, list_files
+from tests.stand_ins.tiny_models import write_classifier, write_json, write_text_repository
+
+NAME = "tiny/bert"
+GRAPH = "onnx/model.onnx"
+
+
+def changed(settings: HubSettings, **changes: object) -> HubSettings:
+    return settings.model_copy(update=changes)
+
+
+def test_a_pull_takes_what_the_family_needs_and_pins_the_commit(store: ModelStore, hub: Hub) -> None:
+    model = store.ensure(NAME)
+    commit = hub.commit(NAME)
+    assert (model.name, model.family, model.revision) == (NAME, Family.TEXT_EMBEDDING, commit)
+    assert model.settings == {"pooling": "mean", "normalize": True, "max_tokens": 16}
+    assert (model.license, model.precisions) == ("mit", (Precision.FP32,))
+    assert model.source == f"{hub.address}/{NAME}"
+    assert sorted(list_files(model.folder)) == sorted([*model.files, MANIFEST])
+    assert not {"pytorch_model.bin", "README.md", "onnx/model_fp16.onnx"} & set(model.files)
+    assert all(f"/resolve/{commit}/" in entry.path for entry in hub.requests if "/resolve/" in entry.path)
+
+
+def test_a_second_ensure_asks_the_hub_nothing(store: ModelStore, hub: Hub) -> None:
+    store.ensure(NAME)
+    n_requests = len(hub.requests)
+    assert store.ensure(NAME).name == NAME
+    assert ModelStore(store.root, store._hub).ensure(NAME).name == NAME
+    assert len(hub.requests) == n_requests
+
+
+def test_nothing_half_written_stays_and_nothing_is_visible_before_the_end(
+    store: ModelStore, hub: Hub
+) -> None:
+    seen: list[bool] = []
+    store.pull(NAME, progress=lambda _: seen.append(store.find(NAME) is None))
+    assert seen and all(seen)
+    assert list((store.root / ".partial").iterdir()) == []
+
+
+def test_progress_goes_up_to_the_whole(store: ModelStore) -> None:
+    told: list[Progress] = []
+    model = store.ensure(NAME, progress=told.append)
+    done = [progress.done_bytes for progress in told]
+    assert done == sorted(done)
+    assert done[-1] == told[-1].total_bytes == model.size_bytes
+
+
+def test_another_precision_comes_from_the_same_commit(store: ModelStore, hub: Hub) -> None:
+    first = store.ensure(NAME)
+    (hub.root / NAME / "main").rename(hub.root / NAME / "old")
+    write_text_repository(hub.root / NAME / "main", precisions=("", "_fp16", "_q4"))
+    second = store.ensure(NAME, Precision.FP16)
+    assert second.revision == first.revision
+    assert second.precisions == (Precision.FP32, Precision.FP16)
+    assert len(hub.downloads("tokenizer.json")) == 1
+    assert store.verify(NAME).whole
+
+
+def test_a_precision_that_is_not_there_is_named(store: ModelStore) -> None:
+    with pytest.raises(BadInput, match="precision is 'q4', which model 'tiny/bert' does not have"):
+        store.ensure(NAME, Precision.Q4)
+
+
+def test_a_cut_connection_is_resumed_where_it_broke(store: ModelStore, hub: Hub) -> None:
+    hub.faults[GRAPH] = Fault(times=2, cut_after_bytes=5000)
+    assert store.ensure(NAME).precisions
+    ranges = [entry.range for entry in hub.downloads(GRAPH) if entry.path.startswith("lfs/")]
+    assert ranges == [None, "bytes=5000-", "bytes=10000-"]
+
+
+def test_a_pull_that_was_given_up_is_resumed_by_the_next(store: ModelStore, hub: Hub) -> None:
+    store._hub = changed(store._hub, n_attempts=1)
+    hub.faults[GRAPH] = Fault(times=1, cut_after_bytes=5000)
+
+    def give_up(progress: Progress) -> None:
+        if progress.path == GRAPH:
+            hub.faults[GRAPH] = Fault(times=99, status=503)
+
+    with pytest.raises(SetupError, match=r"onnx/model\.onnx"):
+        store.pull(NAME, progress=give_up)
+    assert store.find(NAME) is None
+    hub.faults.clear()
+    before = len(hub.requests)
+    assert store.ensure(NAME).name == NAME
+    fetched = [(entry.path, entry.range) for entry in hub.requests[before:] if entry.path.startswith("lfs/")]
+    assert fetched == [(f"lfs/{NAME}/{hub.commit(NAME)}/{GRAPH}", "bytes=5000-")]
+
+
+def test_a_server_that_ignores_ranges_is_read_from_the_start(store: ModelStore, hub: Hub) -> None:
+    cut = hub.faults[GRAPH] = Fault(times=1, cut_after_bytes=5000)
+
+    def ignore_ranges(_: Progress) -> None:
+        if cut.times == 0:
+            hub.faults[GRAPH] = Fault(times=1, ignore_range=True)
+
+    store.ensure(NAME, progress=ignore_ranges)
+    ranges = [entry.range for entry in hub.downloads(GRAPH) if entry.path.startswith("lfs/")]
+    assert ranges == [None, "bytes=5000-"]
+    assert store.verify(NAME).whole
+
+
+@pytest.mark.parametrize("path", [GRAPH, "config.json"])
+def test_a_corrupt_file_is_refused_and_fetched_anew_next_time(store: ModelStore, hub: Hub, path: str) -> None:
+    hub.faults[path] = Fault(times=1, corrupt=True)
+    with pytest.raises(BadRequest, match=f"{path} came corrupt"):
+        store.ensure(NAME)
+    assert store.find(NAME) is None
+    assert store.ensure(NAME).name == NAME
+
+
+def test_a_hub_that_stays_broken_is_given_up(store: ModelStore, hub: Hub) -> None:
+    hub.faults[GRAPH] = Fault(times=99, status=503)
+    with pytest.raises(SetupError, match=r"onnx/model.onnx is missing .*failed.*503"):
+        store.ensure(NAME)
+    assert hub.faults[GRAPH].times == 99 - store._hub.n_attempts
+
+
+def test_an_unreachable_hub_is_one_sentence_with_the_remedy(tmp_path: Path, settings: HubSettings) -> None:
+    store = ModelStore(tmp_path / "models", changed(settings, endpoint="http://127.0.0.1:9"))
+    with pytest.raises(
+        SetupError, match=r"'tiny/bert' is missing on this machine; the Hub at .* did not answer"
+    ):
+        store.ensure(NAME)
+
+
+def test_offline_asks_nothing_and_says_how_to_go_on(store: ModelStore, hub: Hub) -> None:
+    offline = ModelStore(store.root, changed(store._hub, offline=True))
+    with pytest.raises(SetupError, match="HF_HUB_OFFLINE forbids fetching it"):
+        offline.ensure(NAME)
+    assert hub.requests == []
+    store.ensure(NAME)
+    assert offline.ensure(NAME).name == NAME
+
+
+def test_the_deadline_ends_a_pull_that_crawls(store: ModelStore, hub: Hub) -> None:
+    store._hub = changed(store._hub, timeout_s=0.2)
+    hold = threading.Event()
+    hub.faults[GRAPH] = Fault(times=1, hold=hold)
+    timer = threading.Timer(0.5, hold.set)
+    timer.start()
+    try:
+        with pytest.raises(SetupError, match="reached its deadline; run it again and it goes on"):
+            store.ensure(NAME)
+    finally:
+        hold.set()
+        timer.join()
+    assert store.find(NAME) is None
+
+
+def test_an_unknown_repository_and_revision_are_named(store: ModelStore) -> None:
+    with pytest.raises(UnknownModel, match="has no repository tiny/bart"):
+        store.ensure("tiny/bart")
+    with pytest.raises(UnknownModel, match="tiny/bert has no revision v9"):
+        store.pull(NAME, revision="v9")
+
+
+def test_a_gated_repository_asks_for_a_token_and_takes_it(store: ModelStore, hub: Hub) -> None:
+    hub.gated.add(NAME)
+    with pytest.raises(SetupError, match="gated: accept its terms and set HF_TOKEN"):
+        store.ensure(NAME)
+    told = HubSettings(endpoint=hub.address, token="secret-token", retry_wait_s=0)  # type: ignore[arg-type]
+    assert "secret-token" not in repr(told)
+    assert ModelStore(store.root, told).ensure(NAME).name == NAME
+    assert all(entry.authorization == "Bearer secret-token" for entry in hub.downloads("tokenizer.json"))
+
+
+def test_a_model_over_the_limit_is_refused_before_a_byte(store: ModelStore, hub: Hub) -> None:
+    store._hub = changed(store._hub, max_model_bytes=10_000)
+    with pytest.raises(TooLarge, match=r"model 'tiny/bert' holds \d+ bytes, more than the 10000"):
+        store.ensure(NAME)
+    assert hub.downloads(GRAPH) == []
+
+
+def test_the_family_is_told_by_the_config_or_by_the_caller(store: ModelStore, hub: Hub) -> None:
+    write_classifier(hub.root / "tiny" / "vit" / "main")
+    assert store.ensure("tiny/vit").family is Family.VISION
+    write_classifier(hub.root / "tiny" / "odd" / "main")
+    write_json(hub.root / "tiny/odd/main/config.json", {"model_type": "odd", "num_channels": 3})
+    with pytest.raises(
+        BadInput, match=r"family of model 'tiny/odd' is not to be told .* must be given as one of"
+    ):
+        store.ensure("tiny/odd")
+    assert store.pull("tiny/odd", family=Family.VISION).family is Family.VISION
+
+
+def test_a_graph_of_another_kind_is_refused(store: ModelStore, hub: Hub) -> None:
+    write_classifier(hub.root / "tiny" / "vit" / "main")
+    for path in ("tokenizer.json", "config.json"):
+        target = hub.root / "tiny" / "vit" / "main" / path
+        target.write_bytes((hub.root / NAME / "main" / path).read_bytes())
+    with pytest.raises(BadRequest, match="gives logits, but last_hidden_state or token_embeddings is needed"):
+        store.pull("tiny/vit")
+
+
+def test_a_repository_without_onnx_says_so(store: ModelStore, hub: Hub) -> None:
+    (hub.root / NAME / "main" / "onnx" / "model.onnx").unlink()
+    (hub.root / NAME / "main" / "onnx" / "model_fp16.onnx").unlink()
+    with pytest.raises(BadInput, match="holds no ONNX graphs for its family"):
+        store.ensure(NAME)
+
+
+PULL = """
+import sys
+from pathlib import Path
+from browser_runtime.models.store import ModelStore
+print(ModelStore(Path(sys.argv[1])).ensure("tiny/bert").revision)
+"""
+
+
+def test_processes_that_ask_at_once_fetch_once(store: ModelStore, hub: Hub) -> None:
+    environment = os.environ | {"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "0"}
+    command = [sys.executable, "-c", PULL, str(store.root)]
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    revisions = {process.communicate(timeout=60)[0].strip() for process in processes}
+    assert revisions == {hub.commit(NAME)}
+    assert len([entry for entry in hub.downloads(GRAPH) if entry.path.startswith("lfs/")]) == 1
+
+
+def test_waiting_for_another_process_ends_at_the_deadline(store: ModelStore) -> None:
+    from browser_runtime.models.locking import hold_lock
+
+    store._hub = changed(store._hub, timeout_s=0.15)
+    lock = store.root / ".locks" / "tiny--bert.lock"
+    with (
+        hold_lock(lock, "it", time.monotonic() + 5),
+        pytest.raises(SetupError, match="another process was still fetching it"),
+    ):
+        store.ensure(NAME)
+
+
+def test_hugging_face_variables_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://mirror.example")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("WEBINFER_HUB_TIMEOUT_S", "7")
+    settings = HubSettings()
+    assert (settings.endpoint, settings.offline, settings.timeout_s) == ("http://mirror.example", True, 7)
+
+
+def test_the_stand_in_serves_huggingface_hub_itself(hub: Hub, tmp_path: Path) -> None:
+    from huggingface_hub import hf_hub_download
+
+    for path in ("config.json", GRAPH):
+        told = {"endpoint": hub.address, "local_dir": tmp_path / "got", "token": False}
+        got = Path(hf_hub_download(NAME, path, **told))
+        assert got.read_bytes() == (hub.root / NAME / "main" / path).read_bytes()
+
+
+def test_the_manifest_names_the_repository(store: ModelStore) -> None:
+    model = store.ensure(NAME)
+    plain = json.loads((model.folder / MANIFEST).read_text())
+    assert plain["hub"] == {"repository": NAME, "revision": "main"}
