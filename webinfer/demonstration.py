@@ -11,6 +11,7 @@ import numpy as np
 
 from browser_runtime.models.store import BUILTIN_FOLDER
 from browser_runtime.vocabulary import PREFERRED_BROWSER, Browser, Family
+from webinfer.producing import collect, send
 from webinfer.words import answer_text
 
 SENTENCES = (
@@ -71,8 +72,6 @@ def _show(
 
 def run_shows(lines: list[Show], done: Callable[[], None]) -> Iterator[tuple[Show, dict[str, Any]]]:
     """Send all at once, then yield each with its reply, in order; `done` is called after each."""
-    from webinfer.producing import collect, send
-
     pending = [(line, send(**line.request)) for line in lines]
     for line, result in pending:
         reply = collect(result, RESULT_TIMEOUT_S)

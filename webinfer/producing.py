@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from celery.exceptions import TimeoutError as ResultTimeout
@@ -9,6 +10,14 @@ from kombu.exceptions import OperationalError
 
 from browser_runtime.errors import SetupError
 from tasks import app, infer
+from tasks.app import configuration
+
+
+def use_broker(url: str) -> None:
+    """Point this process's producer, imported already and not used yet, at another Redis."""
+    os.environ["WEBINFER_BROKER_URL"] = url
+    app.__dict__.pop("settings", None)
+    app.conf.update(configuration(app.settings))
 
 
 def send(**request: Any) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 
+from webinfer.producing import use_broker
 from webinfer.stack import Stack
 
 
@@ -43,4 +44,4 @@ def running_broker() -> str | None:
 def use_running_broker() -> None:
     """Point this process's producer at the running stack, unless WEBINFER_BROKER_URL already says where."""
     if "WEBINFER_BROKER_URL" not in os.environ and (url := running_broker()):
-        os.environ["WEBINFER_BROKER_URL"] = url
+        use_broker(url)

@@ -98,7 +98,7 @@ class Stack:
         # Every write reaches the disk's queue, and nothing is ever thrown away to make room.
         argv += ["--dir", str(self.folder), "--save", "", "--appendonly", "yes"]
         argv += ["--maxmemory-policy", "noeviction"]
-        return Part("redis", argv, os.environ, self.folder / "redis.log", "Ready to accept connections")
+        return Part("redis", argv, os.environ, self.folder / "redis.log", "(?i)ready to accept connections")
 
     def _worker(self, browser: Browser) -> Part:
         name = QUEUE_OF[browser]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from typing import Any
 
@@ -12,6 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from browser_runtime.vocabulary import Browser
+from webinfer.measuring.overhead import measure_overhead, measure_tensors
+from webinfer.producing import use_broker
 from webinfer.stack import Stack
 
 BROWSERS = click.Choice([str(browser) for browser in Browser])
@@ -30,9 +31,7 @@ def overhead(browser: str, rounds: int, as_json: bool) -> None:
     """A no-op's round trip, an inference's and its compute, and tensors to the page and back."""
     chosen = Browser(browser)
     with Console(stderr=True).status("starting a private stack") as status, Stack([chosen]) as stack:
-        os.environ["WEBINFER_BROKER_URL"] = stack.broker_url
-        from webinfer.measuring.overhead import measure_overhead, measure_tensors
-
+        use_broker(stack.broker_url)
         found = measure_overhead(chosen, rounds, status.update)
         trips = measure_tensors(chosen, status.update)
     told: dict[str, Any] = {"browser": browser, **asdict(found), "tensors": [asdict(trip) for trip in trips]}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from typing import Any
@@ -14,6 +13,7 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from browser_runtime.vocabulary import Browser
 from webinfer.commands.up import found_browsers
 from webinfer.demonstration import SENTENCES, Show, run_shows, show_answer, shows
+from webinfer.producing import use_broker
 from webinfer.stack import Stack
 from webinfer.tables import reply_table
 
@@ -26,7 +26,7 @@ def command() -> None:
     started = time.monotonic()
     browsers = found_browsers(console)
     with _progress(console) as progress, Stack(browsers, tell=_teller(progress)) as stack:
-        os.environ["WEBINFER_BROKER_URL"] = stack.broker_url
+        use_broker(stack.broker_url)
         replies = _answers(progress, browsers)
     rows = [(line.told, show_answer(reply), reply) for line, reply in replies]
     console.print(reply_table(rows, title="webinfer demo"))

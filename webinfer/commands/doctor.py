@@ -56,13 +56,11 @@ def _plain(exams: list[BrowserExam], tools: list[Tool]) -> dict[str, object]:
 
 
 def _show(console: Console, exams: list[BrowserExam], tools: list[Tool]) -> None:
-    table = Table("browser", "build", "driver", "start", "WebGPU", "WebNN", "WASM", title="Browsers")
+    table = Table("browser", "backend", "proved", "adapter", "took", title="What each browser proved")
     for exam in exams:
-        cells = [_cell(exam.backends.get(b)) for b in (Backend.WEBGPU, Backend.WEBNN, Backend.WASM)]
-        start = f"{exam.start_ms:.0f} ms" if exam.start_ms else "-"
-        table.add_row(
-            str(exam.browser), exam.build or "[red]missing", exam.driver_version or "-", start, *cells
-        )
+        table.add_section()
+        for number, backend in enumerate((Backend.WEBGPU, Backend.WEBNN, Backend.WASM)):
+            table.add_row(_head(exam)[number], str(backend), *_cells(exam.backends.get(backend)))
     console.print(table)
     for exam in exams:
         if exam.problem:
@@ -74,10 +72,19 @@ def _show(console: Console, exams: list[BrowserExam], tools: list[Tool]) -> None
             console.print(f"[red]{tool.name}[/] is missing\n  install: {tool.remedy}", highlight=False)
 
 
-def _cell(capability: BackendCapability | None) -> str:
+def _head(exam: BrowserExam) -> tuple[str, str, str]:
+    """The first cell of a browser's three rows: its name, its build, its driver and start."""
+    if not exam.backends:
+        return f"[bold]{exam.browser}", exam.build or "[red]missing", ""
+    started = f"driver {exam.driver_version}, up in {exam.start_ms / 1000:.1f} s"
+    return f"[bold]{exam.browser}", exam.build, started
+
+
+def _cells(capability: BackendCapability | None) -> tuple[str, str, str]:
     if capability is None:
-        return "-"
+        return "-", "", ""
+    took = f"{capability.ms:.0f} ms"
     if not capability.proved:
-        return f"[yellow]no[/]: {capability.reason}"
+        return "[yellow]no", capability.reason, took
     adapter = capability.adapter
-    return f"[green]proved[/] {adapter.name} ({adapter_kind(adapter)})".replace("  ", " ")
+    return "[green]yes", f"{adapter.name} ({adapter_kind(adapter)})".strip(), took

@@ -10,6 +10,7 @@ import click
 import numpy as np
 from rich.console import Console
 
+from webinfer.producing import collect, send
 from webinfer.record import use_running_broker
 from webinfer.tables import reply_table
 from webinfer.words import answer_text
@@ -40,8 +41,6 @@ def command(
 ) -> None:
     """Send each INPUT (a text, or the path of an image or sound file) to a model and print the answers."""
     use_running_broker()
-    from webinfer.producing import collect, send
-
     wish = list(backends) or None
     with Console(stderr=True).status("waiting for the answers"):
         pending = [
