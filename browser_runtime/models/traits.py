@@ -35,7 +35,7 @@ WANTED = {
 REQUIRED = {
     Family.TEXT_EMBEDDING: ("config.json", "tokenizer.json"),
     Family.VISION: ("config.json", "preprocessor_config.json"),
-    Family.AUDIO: ("config.json", "preprocessor_config.json", "tokenizer.json"),
+    Family.AUDIO: ("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json"),
 }
 PIPELINES = {
     "feature-extraction": Family.TEXT_EMBEDDING,

@@ -10,15 +10,17 @@ import numpy as np
 from browser_runtime.errors import BadInput
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.traits import read_json
-from browser_runtime.simulation.decoding import Decoder, DecodingPlan
+from browser_runtime.simulation.decoding import Decoder
 from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
 from browser_runtime.simulation.mels import MelPlan, compute_features
+from browser_runtime.simulation.prompting import DecodingPlan
+from browser_runtime.simulation.windows import join_tokens, split_windows
 from browser_runtime.vocabulary import Precision
 
 
 @dataclass(frozen=True)
 class Heard:
-    """A sound's features by part of 30 s, and how long it is."""
+    """A sound's features by window, and how long it is."""
 
     features: list[Array]
     duration_s: float
@@ -31,43 +33,59 @@ class Transcriber:
         from tokenizers import Tokenizer
 
         graphs = open_graphs(model, precision)
-        config = read_json(model.folder / "config.json")
-        generation = read_json(model.folder / "generation_config.json")
+        config, generation = (
+            read_json(model.folder / name) for name in ("config.json", "generation_config.json")
+        )
         self._mels = MelPlan.of(read_json(model.folder / "preprocessor_config.json"))
-        self._encoder = graphs["encoder_model"]
         self._plan = DecodingPlan.of(config, generation)
-        self._decoder = Decoder(graphs["decoder_model_merged"], config)
+        self._encoder = graphs["encoder_model"]
+        self._decoder = Decoder(graphs["decoder_model_merged"])
         self._tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
 
     def prepare(self, sound: Any, field: str, options: dict[str, Any]) -> Heard:
-        """The features of each 30 s of the sound. Raises BadInput for what is no sound or has odd samples."""
-        self._plan.prompt(options)
-        if (
-            not isinstance(sound, np.ndarray)
-            or sound.dtype != np.float32
-            or sound.ndim != 1
-            or not sound.size
-        ):
-            shape = getattr(sound, "shape", type(sound).__name__)
-            raise BadInput(field, f"of shape {shape}", "an array of floats [samples], mono at 16 kHz")
-        if not np.isfinite(sound).all():
-            raise BadInput(field, "holding NaN or infinite samples", "an array of finite floats")
-        parts = range(0, len(sound), self._mels.n_samples)
-        features = [
-            compute_features(sound[start : start + self._mels.n_samples], self._mels) for start in parts
-        ]
-        return Heard(features, len(sound) / self._mels.rate_hz)
+        """The features of each window of the sound. Raises BadInput naming the field or the option."""
+        self._plan.choose(options)
+        self._plan.limit(1, options)
+        samples = _read_samples(sound, field)
+        windows = split_windows(samples, self._mels.n_samples)
+        features = [compute_features(window, self._mels) for window in windows]
+        return Heard(features, len(samples) / self._mels.rate_hz)
 
-    def compute(self, heard: Heard, options: dict[str, Any]) -> list[list[int]]:
-        """The token ids of each part."""
-        return [self._decode(part, options) for part in heard.features]
+    def compute(self, heard: Heard, options: dict[str, Any]) -> list[int]:
+        """The token ids of the whole sound."""
+        tokens: list[int] = []
+        for features in heard.features:
+            tokens = join_tokens(tokens, self._decode(features, options))
+        return tokens
 
     def _decode(self, features: Array, options: dict[str, Any]) -> list[int]:
         hidden = self._encoder.run({"input_features": features[None]})["last_hidden_state"]
-        return self._decoder.decode(require_finite(hidden, "encoder state"), self._plan, options)
+        require_finite(hidden, "encoder state")
+        prompt = self._prompt(hidden, options)
+        return self._decoder.decode(hidden, prompt, self._plan, self._plan.limit(len(prompt), options))
 
-    def finish(self, heard: Heard, tokens: list[list[int]], options: dict[str, Any]) -> dict[str, Any]:
-        """The text of all parts."""
-        texts = [self._tokenizer.decode(part, skip_special_tokens=True) for part in tokens]
-        whole = [token for part in tokens for token in part]
-        return {"text": "".join(texts).strip(), "tokens": whole, "duration_s": heard.duration_s}
+    def _prompt(self, hidden: Array, options: dict[str, Any]) -> list[int]:
+        """The prompt; a language that the request leaves open is recognised by the model."""
+        language, task = self._plan.choose(options)
+        codes = {token: code for code, token in self._plan.languages.items()}
+        if language is None and codes:
+            language = codes[self._decoder.pick(hidden, [self._plan.start], list(codes))]
+        return self._plan.prompt(language, task)
+
+    def finish(self, heard: Heard, tokens: list[int], options: dict[str, Any]) -> dict[str, Any]:
+        """The text of all windows."""
+        text = self._tokenizer.decode(tokens, skip_special_tokens=True).strip()
+        return {"text": text, "tokens": tokens, "duration_s": heard.duration_s}
+
+
+def _read_samples(sound: Any, field: str) -> Array:
+    """The sound where it is one. Raises BadInput naming the field."""
+    allowed = "a float32 vector of at least one sample, 16 kHz mono"
+    if not isinstance(sound, np.ndarray):
+        raise BadInput(field, f"of type {type(sound).__name__}", allowed)
+    if sound.dtype != np.float32 or sound.ndim != 1 or not sound.size:
+        raise BadInput(field, f"{sound.dtype} of shape {list(sound.shape)}", allowed)
+    odd = np.flatnonzero(~np.isfinite(sound))
+    if odd.size:
+        raise BadInput(field, f"{sound[odd[0]]} at sample {odd[0]}", "of finite numbers")
+    return sound
