@@ -134,6 +134,6 @@ app.loader.override_backends = {
     "redis": "tasks.backend:TensorBackend",
     "rediss": "tasks.backend:TensorBackend",
 }
-app.steps["worker"].add("workers.steps:BrowserPool")
+app.steps["worker"].update(("workers.steps:SafeKeeping", "workers.steps:BrowserPool"))
 app.steps["consumer"].add("workers.steps:BrowserEvents")
 app.user_options["worker"] = WorkerOptions()

@@ -15,6 +15,7 @@ from browser_runtime.vocabulary import (
     parse_family,
     parse_precision,
 )
+from tasks.codec import Readable
 from tasks.inputs import normalise
 from tasks.inputs.limits import Limits
 
@@ -42,7 +43,9 @@ def bind(args: tuple[Any, ...] | list[Any], kwargs: dict[str, Any]) -> dict[str,
     free = [name for name in NAMES if name not in kwargs]
     if len(args) > len(free):
         raise BadInput("infer", f"called with {len(args) + len(kwargs)} arguments", f"at most {len(NAMES)}")
-    return dict(zip(free, args, strict=False)) | kwargs
+    # In a worker the result of the task before has not been through the codec yet.
+    plain = [value.value if isinstance(value, Readable) else value for value in args]
+    return dict(zip(free, plain, strict=False)) | kwargs
 
 
 def is_complete(named: dict[str, Any]) -> bool:

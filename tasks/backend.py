@@ -10,6 +10,9 @@ from kombu.exceptions import EncodeError
 from tasks.claims import Claims, find_claims
 from tasks.codec import CodecError
 
+# How long large results stay after they were read: time to read them again elsewhere.
+READ_TTL_S = 300
+
 
 class TensorBackend(RedisBackend):
     """Celery finds this class by name: see `tasks.app`."""
@@ -35,7 +38,9 @@ class TensorBackend(RedisBackend):
         value = super().decode(payload)
         if next(find_claims(value), None) is None:
             return value
-        return _writable(self._claims().redeem(value))
+        found = self._claims().redeem(value)
+        self._claims().expire(value, min(READ_TTL_S, self.expires))
+        return _writable(found)
 
     def _forget(self, task_id: str) -> None:
         """Delete the result and the arrays beside it."""

@@ -1,7 +1,8 @@
 """The claim check: arrays too large for a message wait in Redis under a key of their own.
 
 Inputs are read with GET and deleted only after their task has succeeded, so that a task which is delivered
-again finds them. Results stay as long as the result they belong to. Both have a time to live.
+again finds them. Results have the time to live of the result they belong to until they are first read, and
+a few minutes from then on: a second `get()` finds them, and Redis does not fill up with what was fetched.
 """
 
 from __future__ import annotations
@@ -57,6 +58,13 @@ class Claims:
         found: list[Any] = self._connect().mget([self._key(claim) for claim in claims])
         arrays = {claim.token: self._opened(claim, data) for claim, data in zip(claims, found, strict=True)}
         return _replace(value, arrays)
+
+    def expire(self, value: Any, ttl_s: int) -> None:
+        """Let the arrays behind the claims in `value` go after `ttl_s`."""
+        pipeline = self._connect().pipeline(transaction=False)
+        for claim in find_claims(value):
+            pipeline.expire(self._key(claim), ttl_s)
+        pipeline.execute()
 
     def discard(self, value: Any) -> None:
         """Delete the arrays behind the claims in `value`."""

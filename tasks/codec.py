@@ -74,6 +74,8 @@ def dumps(value: Any, deposit: Deposit | None = None) -> bytes:
     """
 
     def extend(item: Any) -> Any:
+        # msgpack asks once about each object: what is inside a wrapper must come out in the same go.
+        item = item.value if isinstance(item, Readable) else item
         if isinstance(item, np.ndarray):
             array = _portable(item)
             claim = deposit(array) if deposit else None
@@ -131,8 +133,8 @@ def _plain(item: Any) -> Any:
     """What stands for `item` on the wire."""
     if isinstance(item, Claim):
         return _pack_claim(item)
-    if isinstance(item, Readable):
-        return item.value
+    if item is None or isinstance(item, (bool, int, float, str, bytes, list, tuple, dict)):
+        return item
     if isinstance(item, np.generic):
         return item.item()
     if isinstance(item, dt.datetime):

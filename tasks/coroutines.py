@@ -1,13 +1,14 @@
 """A Celery task whose work is a coroutine.
 
-The worker's task pool runs `body` on its event loop, deposits the outcome under the task's id, and lets
-Celery's own tracer call `run`, which returns or raises that outcome. So results, retries, links, chords,
+The worker's task pool runs `body` on its event loop, hands the outcome to a thread, and lets Celery's own
+tracer call `run` there, which returns or raises that outcome. So results, retries, links, chords,
 signals and events stay Celery's. Where no such pool runs (eager mode, other pools), `run` runs `body` itself.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -40,19 +41,23 @@ class RetryWanted(Exception):
         self.options = options
 
 
-_outcomes: dict[str, Outcome] = {}
+class _Handover(threading.local):
+    outcome: Outcome | None = None
+
+
+_handover = _Handover()
 # Celery's request stack is one of threads; coroutines that share a thread need one of their own.
 _request: ContextVar[Context | None] = ContextVar("webinfer_request", default=None)
 
 
-def deposit_outcome(task_id: str, outcome: Outcome) -> None:
-    """Keep `outcome` for the tracer of `task_id`."""
-    _outcomes[task_id] = outcome
-
-
-def forget_outcome(task_id: str) -> None:
-    """Drop an outcome nobody asked for."""
-    _outcomes.pop(task_id, None)
+@contextmanager
+def handing_over(outcome: Outcome) -> Iterator[None]:
+    """Within it, the next `run` of this thread settles with `outcome`."""
+    _handover.outcome = outcome
+    try:
+        yield
+    finally:
+        _handover.outcome = None
 
 
 @contextmanager
@@ -76,7 +81,7 @@ class CoroutineTask(Task):  # type: ignore[type-arg]
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """The body's outcome. Called by Celery's tracer."""
-        outcome = _outcomes.pop(self.request.id or "", None)
+        outcome, _handover.outcome = _handover.outcome, None
         try:
             return asyncio.run(self.body(*args, **kwargs)) if outcome is None else outcome.settle()
         except RetryWanted as wanted:
@@ -89,6 +94,8 @@ class CoroutineTask(Task):  # type: ignore[type-arg]
         names = ("args", "kwargs", "exc", "throw", "eta", "countdown", "max_retries")
         raise RetryWanted(dict(zip(names, args, strict=False)) | options)
 
-    def _get_request(self) -> Context:
-        request: Context = _request.get() or super()._get_request()  # type: ignore[misc]
-        return request
+    @property
+    def request(self) -> Context:
+        """The request being served: by this coroutine, else by this thread."""
+        found: Context = _request.get() or self._get_request()  # type: ignore[attr-defined]
+        return found

@@ -1,0 +1,165 @@
+"""A private Redis on a unix socket, the app pointed at it, and real Celery workers as processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import redis
+
+from tasks import app
+from tasks.app import configuration
+from tasks.settings import TaskSettings
+from tests.conftest import missing_service
+
+START_TIMEOUT_S = 60.0
+# The shortest the settings allow, so that tests of a killed worker do not wait long.
+REDELIVERY_S = 5
+
+
+def point_app(settings: TaskSettings) -> None:
+    """Let the producer in this process use `settings`, whatever it used before."""
+    for name in ("settings", "redis", "claims"):
+        app.__dict__.pop(name, None)
+    app.__dict__["settings"] = settings
+    app.conf.update(configuration(settings))
+    app._pool = app.amqp._producer_pool = None
+    app._backend_cache = None
+    with suppress(AttributeError):
+        del app._local.backend
+
+
+def disconnect_app() -> None:
+    """Close every connection of the producer in this process."""
+    app.backend.result_consumer.stop()
+    app.backend.client.connection_pool.disconnect()
+    app.redis.close()
+    app.pool.force_close_all()
+
+
+def await_ready(path: Path, process: subprocess.Popen[bytes], words: str) -> None:
+    """Return when `words` are in the process's log; fail when it ended before."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while words not in path.read_text(errors="replace"):
+        assert process.poll() is None, path.read_text(errors="replace")[-3000:]
+        assert time.monotonic() < deadline, f"not ready in time: {path.read_text()[-3000:]}"
+        time.sleep(0.05)  # a log file has no event
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """The URL of a Redis that lives as long as the tests."""
+    if shutil.which("redis-server") is None:
+        missing_service("redis-server (apt-get install redis-server)")
+    # Not pytest's own folder: the path of a unix socket has at most 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="wi-", dir="/tmp") as folder:
+        socket = Path(folder) / "r.sock"
+        command = ["redis-server", "--unixsocket", str(socket), "--port", "0", "--save", "", "--dir", folder]
+        server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            client = redis.Redis(unix_socket_path=str(socket))
+            deadline = time.monotonic() + START_TIMEOUT_S
+            while True:
+                with suppress(redis.ConnectionError):
+                    if client.ping():
+                        break
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            client.close()
+            yield f"redis+socket://{socket}"
+        finally:
+            server.terminate()
+            server.wait(10)
+
+
+@pytest.fixture(scope="session")
+def settings(redis_url: str) -> Iterator[TaskSettings]:
+    """The settings of producer and workers, in the environment too."""
+    changed = {
+        "WEBINFER_BROKER_URL": redis_url,
+        "WEBINFER_REDELIVERY_S": str(REDELIVERY_S),
+        "WEBINFER_GRACE_S": "3",
+    }
+    before = {name: os.environ.get(name) for name in changed}
+    os.environ.update(changed)
+    found = TaskSettings()
+    point_app(found)
+    yield found
+    disconnect_app()
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+class Worker:
+    """A worker process and its log."""
+
+    def __init__(self, process: subprocess.Popen[bytes], name: str, log: Path) -> None:
+        self.process, self.name, self.log = process, name, log
+
+    def ready(self) -> Worker:
+        """Itself, once it consumes."""
+        await_ready(self.log, self.process, "ready.")
+        return self
+
+    def stop(self, sig: signal.Signals = signal.SIGTERM, timeout_s: float = 30) -> int:
+        """Its exit status after `sig`."""
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+            raise AssertionError(self.log.read_text()[-3000:]) from None
+
+
+StartWorker = Callable[..., Worker]
+
+
+@contextmanager
+def workers(folder: Path, application: str = "tests.cluster.memory_app") -> Iterator[StartWorker]:
+    """A function that starts workers; all are stopped in the end."""
+    started: list[Worker] = []
+
+    def start(*options: str, queue: str = "chrome-vision", **environment: str) -> Worker:
+        name = f"w{len(started)}@{folder.name[-8:]}"
+        log = folder / f"{name}.log"
+        command = [sys.executable, "-m", "celery", "-A", application, "worker", "-l", "INFO", "-n", name]
+        command += ["-Q", queue] if queue else []
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*command, *options], stdout=output, stderr=subprocess.STDOUT, env=os.environ | environment
+            )
+        started.append(Worker(process, name, log))
+        return started[-1]
+
+    try:
+        yield start
+    finally:
+        for worker in started:
+            worker.stop(signal.SIGTERM)
+
+
+@pytest.fixture
+def start_worker(settings: TaskSettings, tmp_path: Path) -> Iterator[StartWorker]:
+    """Start workers of one test."""
+    app.control.purge()
+    with workers(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def worker(settings: TaskSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
+    """One worker for the tests of a module, on every queue's browser: Chrome's."""
+    app.control.purge()
+    with workers(tmp_path_factory.mktemp("worker")) as start:
+        yield start("-c", "256").ready()

@@ -1,0 +1,101 @@
+"""A runner without browsers that speaks the real messages, and a worker step that binds it.
+
+A request's options steer it: `sleep_s`, `fail` (an error's name), `exit` (the process ends, as if killed).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from browser_runtime.errors import BY_CODE
+from browser_runtime.messages import Adapter, Reply, Request
+from workers.steps import BrowserPool
+
+
+class MemoryRunner:
+    """Answers with the mean of each array, or the length of each text."""
+
+    def __init__(self, browser: str, n_sessions: int) -> None:
+        self.browser, self.n_sessions = browser, n_sessions
+        self.n_running = self.most_running = 0
+        self.seen: list[str] = []
+        self.opened = self.closed = False
+
+    async def open(self) -> None:
+        self.opened = True
+
+    async def close(self) -> None:
+        self.closed = True
+        write("closed")
+
+    async def run(self, request: Request) -> Reply:
+        self.n_running += 1
+        self.most_running = max(self.most_running, self.n_running)
+        try:
+            return await self._answer(request)
+        finally:
+            self.n_running -= 1
+
+    async def _answer(self, request: Request) -> Reply:
+        self.seen.append(request.model_name)
+        write(f"run {request.model_name}")
+        await asyncio.sleep(float(request.options.get("sleep_s", 0)))
+        if request.options.get("exit"):
+            os._exit(9)
+        if name := request.options.get("fail"):
+            raise BY_CODE[str(name)]("the session", "as asked")
+        outputs = [_output(item) for item in next(iter(request.inputs.values()))]
+        if request.options.get("large"):
+            outputs = [np.arange(int(request.options["large"]), dtype=np.float32) for _ in outputs]
+        return Reply(
+            success=True,
+            model_name=request.model_name,
+            model_type=str(request.family),
+            output=outputs[0] if request.single else outputs,
+            browser=self.browser,
+            browser_build="no browser at all",
+            platform="wasm",
+            backend="wasm",
+            adapter=Adapter("CPU", software=True),
+            precision=str(request.precision),
+            inference_time_ms=0.1,
+            routing={"session": "memory-1"},
+        )
+
+    async def echo(self, value: Any) -> Any:
+        return value
+
+    async def resize(self, n_sessions: int) -> int:
+        self.n_sessions = n_sessions
+        return n_sessions
+
+    def status(self) -> dict[str, Any]:
+        sessions = [{"session": f"memory-{n}", "state": "ready"} for n in range(1, self.n_sessions + 1)]
+        return {"browser": self.browser, "sessions": sessions}
+
+
+def write(line: str) -> None:
+    """Append to the log that the test reads, when it wants one."""
+    if log := os.environ.get("MEMORY_RUNNER_LOG"):
+        with Path(log).open("a") as file:
+            file.write(line + "\n")
+
+
+def _output(item: Any) -> Any:
+    if isinstance(item, str):
+        return {"embedding": np.full(3, len(item), dtype=np.float32), "text": item.upper()}
+    return {"mean": float(np.mean(item)), "shape": list(item.shape), "text": "heard"}
+
+
+class MemoryBrowsers(BrowserPool):
+    """The browser step with a runner in memory."""
+
+    name = "webinfer.BrowserPool"
+
+    def build_runner(self, w: Any, browser: Any) -> MemoryRunner:
+        return MemoryRunner(str(browser), self.n_sessions)

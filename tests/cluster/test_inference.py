@@ -1,0 +1,167 @@
+"""Requests through a real Redis and a real worker: what comes back, and how it may be asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from celery import chain, chord, group
+from celery.exceptions import TaskRevokedError
+
+from browser_runtime.errors import BY_CODE, BadInput, ClaimExpired
+from tasks import app, echo, infer, noop
+from tasks.claims import find_claims
+from tests.cluster.conftest import Worker
+from tests.cluster.memory_app import collect, patient
+
+VISION = {"model_type": "vision", "model_name": "vit-base"}
+QUEUE = "chrome-vision"
+PICTURE = np.full((4, 6, 3), 9, np.uint8)
+
+
+def ask(inputs: Any = PICTURE, **more: Any) -> Any:
+    return infer.delay(**VISION, inputs=inputs, **more).get(timeout=20)
+
+
+def test_a_reply_comes_back_under_the_guides_names(worker: Worker) -> None:
+    reply = ask()
+    assert reply["success"] and reply["model_type"] == "vision" and reply["platform"] == "wasm"
+    assert reply["output"] == {"mean": 9.0, "shape": [4, 6, 3], "text": "heard"}
+    assert reply["routing"] == {
+        "queue": QUEUE,
+        "reason": "chrome is the prior choice for vision",
+        "session": "memory-1",
+    }
+
+
+def test_a_list_gives_a_list_and_a_shape_is_called_synthetic(worker: Worker) -> None:
+    assert [output["mean"] for output in ask([PICTURE, PICTURE * 2])["output"]] == [9.0, 18.0]
+    assert ask({"image": {"width": 8, "height": 8}})["synthetic_input"] is True
+
+
+def test_arrays_are_restored_and_can_be_written_to(worker: Worker) -> None:
+    reply = infer.apply_async(
+        kwargs={"model_type": "text", "model_name": "bert", "inputs": "hello"}, queue=QUEUE
+    ).get(timeout=20)
+    embedding = reply["output"]["embedding"]
+    assert embedding.dtype == np.float32 and list(embedding) == [5, 5, 5]
+    embedding += 1
+    assert reply["routing"]["reason"] == "the request names this queue"
+
+
+def test_large_inputs_and_results_travel_beside_the_message(worker: Worker) -> None:
+    large = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+    result = infer.delay(**VISION, inputs=large, options={"large": 300_000})
+    reply = result.get(timeout=20)
+    np.testing.assert_array_equal(reply["output"], np.arange(300_000, dtype=np.float32))
+    reply["output"] += 1
+    again = app.AsyncResult(result.id).get(timeout=5)["output"]
+    assert again[1] == 1
+    assert len(claim_keys()) == 1, "the inputs' bytes went with the task's success"
+    result.forget()
+    assert not claim_keys()
+
+
+def claim_keys() -> list[bytes]:
+    return list(app.redis.scan_iter("webinfer:claim:*"))
+
+
+def test_an_expired_claim_is_a_clear_error(worker: Worker) -> None:
+    large = np.zeros((512, 512, 3), np.uint8)
+    result = infer.apply_async(kwargs={**VISION, "inputs": large}, countdown=1)
+    app.redis.delete(*claim_keys())
+    with pytest.raises(ClaimExpired, match="An array of 786432 bytes has passed its time to live"):
+        result.get(timeout=20)
+
+
+@pytest.mark.parametrize("name", ["PageFault", "Unsupported", "BrowserDied", "OutOfMemory", "BadOutput"])
+def test_our_errors_come_back_as_themselves(worker: Worker, name: str) -> None:
+    with pytest.raises(BY_CODE[name]) as caught:
+        ask(options={"fail": name})
+    assert type(caught.value) is BY_CODE[name] and caught.value.args == ("the session", "as asked")
+
+
+def test_busy_is_tried_again(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    result = infer.apply_async(kwargs={**VISION, "inputs": PICTURE, "options": {"fail": "Busy"}})
+    while result.state != "RETRY":
+        pass
+    result.revoke()
+
+
+def test_group_chain_and_chord(worker: Worker) -> None:
+    pictures = [PICTURE, PICTURE * 2, PICTURE * 3]
+    replies = group(infer.s(**VISION, inputs=picture) for picture in pictures)().get(timeout=20)
+    assert [reply["output"]["mean"] for reply in replies] == [9, 18, 27]
+    heard = chain(
+        infer.s(model_type="audio", model_name="whisper", inputs={"audio": {"duration": 0.5}}).set(
+            queue=QUEUE
+        ),
+        infer.s(model_type="text", model_name="bert").set(queue=QUEUE),
+    )().get(timeout=20)
+    assert heard["output"]["text"] == "HEARD"
+    outputs = chord([infer.s(**VISION, inputs=picture) for picture in pictures])(
+        collect.s().set(queue=QUEUE)
+    ).get(timeout=20)
+    assert sorted(output["mean"] for output in outputs) == [9, 18, 27]
+
+
+def test_a_chord_of_large_arrays_and_a_large_second_step(worker: Worker) -> None:
+    large = np.full((400, 400, 3), 7, np.uint8)
+    first, second = infer.s(**VISION, inputs=PICTURE), infer.si(**VISION, inputs=large)
+    assert chain(first, second)().get(timeout=20)["output"]["shape"] == [400, 400, 3]
+    header = [infer.s(**VISION, inputs=PICTURE, options={"large": 50_000}) for _ in range(2)]
+    outputs = chord(header)(collect.s().set(queue=QUEUE)).get(timeout=20)
+    assert [output.shape for output in outputs] == [(50_000,), (50_000,)]
+
+
+def test_a_signature_may_be_sent_twice(worker: Worker) -> None:
+    signature = infer.si(**VISION, inputs=np.full((300, 300, 3), 5, np.uint8))
+    for _ in range(2):
+        assert chain(noop.si(), signature)().get(timeout=20)["output"]["mean"] == 5
+    assert not list(find_claims(dict(signature.kwargs)))
+
+
+def test_bad_requests_are_refused_before_they_are_sent(worker: Worker) -> None:
+    with pytest.raises(BadInput, match="model_type is 'sculpture', but must be one of"):
+        infer.delay(model_type="sculpture", model_name="x", inputs="y")
+    with pytest.raises(BadInput, match="browser is 'opera'"):
+        infer.s(**VISION, browser="opera")
+    with pytest.raises(BadInput, match="no readable file"):
+        group([infer.s(**VISION, inputs="/no/such/cat.png")])
+
+
+def test_a_message_of_a_stranger_is_refused_by_the_worker(worker: Worker) -> None:
+    raw = app.send_task("infer", kwargs=VISION | {"inputs": "/etc/hostname"}, queue=QUEUE)
+    with pytest.raises(BadInput, match=r"message is not one of tasks\.infer"):
+        raw.get(timeout=20)
+    wire = dict(infer.s(**VISION, inputs=PICTURE).kwargs["request"])
+    for broken in (
+        wire | {"inputs": {"images": ["text"]}},
+        wire | {"family": "x"},
+        wire | {"protocol": 0},
+        {},
+    ):
+        with pytest.raises(BadInput):
+            app.send_task("infer", kwargs={"request": broken}, queue=QUEUE).get(timeout=20)
+    assert ask()["success"]
+
+
+def test_expires_and_priority_are_obeyed(worker: Worker) -> None:
+    late = infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, expires=-1)
+    with pytest.raises(TaskRevokedError):
+        late.get(timeout=20)
+    assert infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, priority=0).get(timeout=20)["success"]
+
+
+def test_a_body_may_retry_by_hand(worker: Worker) -> None:
+    result = patient.apply_async(("retry",), queue=QUEUE)
+    assert result.get(timeout=20) == [2, result.id]
+
+
+def test_noop_and_echo(worker: Worker) -> None:
+    assert noop.delay().get(timeout=20) is None
+    value = {"a": np.arange(5), "b": [np.ones((200, 200))]}
+    echoed = echo.delay(value).get(timeout=20)
+    np.testing.assert_array_equal(echoed["a"], value["a"])
+    np.testing.assert_array_equal(echoed["b"][0], value["b"][0])

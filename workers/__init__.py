@@ -1,0 +1,1 @@
+"""Celery worker processes that own browsers. `tasks.app` names what is used here, as text."""

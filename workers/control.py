@@ -1,0 +1,33 @@
+"""Remote control: `celery inspect browser_status`, `celery control resize 3`. Neither ever blocks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.worker.control import control_command, inspect_command
+
+from tasks.runner import bound_runner
+
+NONE = "this worker owns no browsers"
+
+
+@inspect_command(default_timeout=2.0)
+def browser_status(state: Any, **_: Any) -> dict[str, Any]:
+    """The browser sessions of a worker: state, models, memory."""
+    runner = bound_runner()
+    if runner is None:
+        return {"error": NONE}
+    return runner.status() | {"slots": state.consumer.pool.limit}
+
+
+@control_command(args=[("n", int)], signature="<N>")
+def resize(state: Any, n: int, **_: Any) -> dict[str, str]:
+    """Grow or shrink a worker to N browser sessions (1..8)."""
+    sizing = state.consumer.pool.sizing
+    if sizing is None:
+        return {"error": NONE}
+    try:
+        sizing.resize(int(n))
+    except ValueError as error:
+        return {"error": str(error)}
+    return {"ok": f"resizing from {sizing.n_sessions} to {int(n)} sessions"}

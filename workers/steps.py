@@ -1,0 +1,165 @@
+"""Boot steps: browsers are up before the worker consumes, and are drained before they are closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from celery import bootsteps
+from celery.utils.log import get_logger
+
+import workers.control  # noqa: F401 - registers the remote control commands
+from browser_runtime.errors import InferenceError
+from browser_runtime.vocabulary import Browser
+from tasks.runner import Runner, bind_runner, bound_runner
+from workers.custody import Custody
+from workers.deadletters import DeadLetters
+from workers.queues import Contradiction, plan_browser
+from workers.sizing import Sizing, count_slots
+from workers.transport import safe_connection
+
+log = get_logger(__name__)
+
+# How often a session's health is published: events cost throughput.
+HEALTH_INTERVAL_S = 5.0
+# Closing browsers politely; whatever is left then is killed by the launcher's guardian.
+CLOSE_TIMEOUT_S = 15.0
+EXIT_FAILURE = 1
+
+
+class SafeKeeping(bootsteps.StartStopStep):
+    """First up and last down: the connection that survives broken items, and custody of messages held."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def create(self, w: Any) -> Custody:  # type: ignore[override]
+        """Prepare both, before the consumer connects."""
+        w.app.amqp.Connection = safe_connection(DeadLetters(w.app, w.hostname).bury)
+        w.custody = Custody(w.app.conf.broker_url, w.app.settings.redelivery_s)
+        return w.custody  # type: ignore[no-any-return]
+
+    def terminate(self, w: Any) -> None:
+        """Stop renewing at once."""
+        w.custody.stop()
+
+
+class BrowserPool(bootsteps.StartStopStep):
+    """Opens the runner on the task pool's loop; its options are --browser, --sessions and --lanes."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(
+        self,
+        w: Any,
+        browser: str | None = None,
+        sessions: int | None = None,
+        lanes: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(w, **options)
+        try:
+            self.browser = plan_browser(w.app.amqp.queues.consume_from, browser)
+        except Contradiction as error:
+            raise click.UsageError(str(error)) from error
+        self.n_sessions, self.n_lanes = sessions or 1, lanes or 1
+        self.runner: Any = None
+
+    def include_if(self, w: Any) -> bool:
+        """Only in a worker that consumes a browser's queue."""
+        return self.browser is not None
+
+    def create(self, w: Any) -> BrowserPool:  # type: ignore[override]
+        """Give the worker room for what its lanes take, before its consumer is made."""
+        self._at_least = w.concurrency
+        w.concurrency = w.pool.limit = self._slots(self.n_sessions)
+        return self
+
+    def build_runner(self, w: Any, browser: Browser) -> Any:
+        """The runner, not yet open."""
+        from browser_runtime.pool import Pool
+        from browser_runtime.settings import RuntimeSettings
+
+        return Pool(RuntimeSettings(), browser, self.n_sessions, self.n_lanes)
+
+    def start(self, w: Any) -> None:
+        """Open the browsers. Ends the worker with one sentence where that cannot be done."""
+        assert self.browser is not None
+        log.info("opening %s sessions of %s", self.n_sessions, self.browser)
+        try:
+            self.runner = self.build_runner(w, self.browser)
+            w.pool.loop.call(self.runner.open())
+        except InferenceError as error:
+            log.critical("cannot open %s: %s", self.browser, error)
+            raise SystemExit(EXIT_FAILURE) from error
+        bind_runner(self.runner)
+        w.pool.sizing = Sizing(self.runner, w.pool.loop, self.n_sessions, lambda n: self._resized(w, n))
+        log.info("%s", self.runner)
+
+    def _slots(self, n_sessions: int) -> int:
+        return count_slots(n_sessions, self.n_lanes, self._at_least)
+
+    def _resized(self, w: Any, n_sessions: int) -> None:
+        w.pool.set_limit(self._slots(n_sessions))
+        w.consumer.call_soon(w.consumer._update_prefetch_count)
+
+    def close(self, w: Any) -> None:
+        """Nothing yet: what was taken in is still to be answered."""
+
+    def stop(self, w: Any) -> None:
+        """Answer what is in flight within the grace time, hand back the rest, then close the browsers."""
+        if not w.pool.drain(w.app.settings.grace_s):
+            log.warning("grace time is over: what is in flight goes back to its queue")
+            w.pool.hand_back()
+        self._close_runner(w)
+
+    def terminate(self, w: Any) -> None:
+        """Hand everything back, close the browsers."""
+        w.pool.hand_back()
+        self._close_runner(w)
+
+    def _close_runner(self, w: Any) -> None:
+        runner, self.runner = self.runner, None
+        bind_runner(None)
+        if runner is None:
+            return
+        try:
+            w.pool.loop.call(runner.close(), CLOSE_TIMEOUT_S)
+        except Exception:
+            log.exception("the browsers did not close in order")
+
+    def info(self, w: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Shown by `celery inspect stats`."""
+        return {"browser": str(self.browser), "lanes": self.n_lanes}
+
+
+class BrowserEvents(bootsteps.StartStopStep):
+    """Publishes a `browser-health` event for each session, and gives custody the channel to look after."""
+
+    requires = ("celery.worker.consumer.events:Events", "celery.worker.consumer.tasks:Tasks")
+
+    def __init__(self, c: Any, **options: Any) -> None:
+        super().__init__(c, **options)
+        self._timer: Any = None
+
+    def start(self, c: Any) -> None:
+        """After every (re)connection."""
+        c.controller.custody.hold(c.task_consumer.channel)
+        self._timer = c.timer.call_repeatedly(HEALTH_INTERVAL_S, publish_health, (c,))
+
+    def stop(self, c: Any) -> None:
+        """Publish no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    shutdown = stop
+
+
+def publish_health(c: Any) -> None:
+    """Send one event for each session of this worker."""
+    runner: Runner | None = bound_runner()
+    if runner is None or not c.event_dispatcher or not c.event_dispatcher.enabled:
+        return
+    status = runner.status()
+    for session in status.get("sessions", ()):
+        c.event_dispatcher.send("browser-health", browser=status["browser"], **session)

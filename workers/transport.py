@@ -1,0 +1,86 @@
+"""kombu's Redis transport, which a broken item in a queue cannot bring down.
+
+Stock kombu lets the error of an item that is no envelope end the worker, or reconnect for ever; the next
+worker would inherit the item. Here it is buried with the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import Empty
+from typing import Any
+
+import kombu
+from celery.utils.log import get_logger
+from kombu.transport import redis as kombu_redis
+
+log = get_logger(__name__)
+
+Bury = Callable[..., None]
+
+
+class SafeQoS(kombu_redis.QoS):
+    """Custody of unacknowledged messages that survives a broken entry."""
+
+    # kombu's stubs stop short of these, here and below.
+    channel: Any
+    _remove_from_indices: Any
+
+    def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
+        """Put a message back into its queue, or drop and bury an entry that is none."""
+        try:
+            super().restore_by_tag(tag, client, leftmost)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self.channel.connection.bury(f"broken unacknowledged entry: {error!r}", body=str(tag))
+            self._remove_from_indices(tag).execute()
+
+
+class SafeChannel(kombu_redis.Channel):
+    """A channel that buries queue items which are not JSON."""
+
+    QoS = SafeQoS
+    connection: Any
+    connection_errors: tuple[type[Exception], ...]
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[misc]
+        except self.connection_errors:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raw = getattr(error, "doc", None) or getattr(error, "object", "")
+            self.connection.bury(f"queue item is not JSON: {error!r}"[:500], body=raw)
+            raise Empty from error
+
+
+class SafeTransport(kombu_redis.Transport):
+    """A transport that buries JSON items which are not kombu envelopes."""
+
+    Channel = SafeChannel
+    client: Any
+
+    def bury(self, why: str, **evidence: Any) -> None:
+        """Keep the evidence of a broken item."""
+        self.client.bury(why, **evidence)
+
+    def _deliver(self, message: Any, queue: str | None) -> None:
+        try:
+            super()._deliver(message, queue)
+        except self.connection_errors:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self.bury(f"queue item is not a message: {error!r}"[:500], queue=queue, body=repr(message))
+
+
+def safe_connection(bury: Bury) -> type[kombu.Connection]:
+    """A connection class that uses the safe transport for Redis, and `bury` for what it finds broken."""
+
+    class SafeConnection(kombu.Connection):
+        def get_transport_cls(self) -> Any:
+            found = super().get_transport_cls()
+            return SafeTransport if found is kombu_redis.Transport else found
+
+        def bury(self, why: str, **evidence: Any) -> None:
+            bury(why, **evidence)
+
+    return SafeConnection
