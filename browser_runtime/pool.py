@@ -184,7 +184,8 @@ class Pool:
         deadline = None if request.deadline_s is None else start + request.deadline_s
         self._admit()
         try:
-            model = await asyncio.to_thread(self._store.ensure, request.model_name, request.precision)
+            model = await self._store.provide(request.model_name, request.precision)
+            model.require_family(request.family)
             return await self._attempt(request, model, start, deadline)
         finally:
             self._leave()

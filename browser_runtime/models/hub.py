@@ -16,7 +16,7 @@ from browser_runtime.models.graph_check import require_graphs
 from browser_runtime.models.graphs import available_precisions
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.integrity import describe_file
-from browser_runtime.models.manifest import StoredModel, write_manifest
+from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
 from browser_runtime.models.traits import choose_files, infer_family, read_json, read_settings
 from browser_runtime.vocabulary import Family, Precision
 
@@ -60,14 +60,25 @@ def pull(order: Pull) -> StoredModel:
     unreachable, deadline, disk), TooLarge, and BadRequest where it does not hold what its family needs.
     """
     repository = look_up(order)
-    folder = order.root / PARTIAL_FOLDER / f"{order.model.name.replace('/', '--')}@{repository.commit}"
+    folder = _partial_folder(order, repository.commit)
     family = _family(order, repository, folder)
     paths = choose_files(order.model.name, family, order.precision, list(repository.files))
     model = _fetch(order, repository, folder, family, paths)
+    for path in set(list_paths(folder)) - set(model.files):
+        (folder / path).unlink()  # what a pull of another precision left when it was given up
     target = order.root / model.name
     target.parent.mkdir(parents=True, exist_ok=True)
     _replace_folder(folder, target)
     return replace(model, folder=target)
+
+
+def _partial_folder(order: Pull, commit: str) -> Path:
+    """Where the pull gathers its files, and finds what an earlier one left; those of other commits go."""
+    home, name = order.root / PARTIAL_FOLDER, order.model.name.replace("/", "--")
+    for old in home.glob(f"{name}@*"):
+        if old.name != f"{name}@{commit}":
+            shutil.rmtree(old)
+    return home / f"{name}@{commit}"
 
 
 def pull_precision(order: Pull, held: StoredModel) -> StoredModel:
@@ -75,7 +86,7 @@ def pull_precision(order: Pull, held: StoredModel) -> StoredModel:
     repository = look_up(order)
     paths = choose_files(held.name, held.family, order.precision, list(repository.files))
     fresh = [path for path in paths if path not in held.files]
-    folder = order.root / PARTIAL_FOLDER / f"{held.name.replace('/', '--')}@{repository.commit}"
+    folder = _partial_folder(order, repository.commit)
     part = _fetch(order, repository, folder, held.family, fresh)
     for path in fresh:
         (held.folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -229,6 +240,9 @@ def _download_all(order: Pull, files: list[HubFile], folder: Path) -> None:
 
 def _replace_folder(fresh: Path, target: Path) -> None:
     """Puts `fresh` at `target`; what was there before goes."""
+    old = fresh.with_name(f"{fresh.name}.old")
     if target.exists():
-        shutil.rmtree(target)
+        target.rename(old)
     fresh.rename(target)
+    if old.exists():
+        shutil.rmtree(old)

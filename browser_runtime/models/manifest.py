@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from browser_runtime.errors import BadRequest, InferenceError
+from browser_runtime.errors import BadInput, BadRequest, InferenceError
 from browser_runtime.models.graphs import available_precisions
 from browser_runtime.vocabulary import Family, Precision, check_model_name, parse_family
 
@@ -51,6 +51,11 @@ class StoredModel:
     def size_bytes(self) -> int:
         """The size of all files together."""
         return sum(file.size_bytes for file in self.files.values())
+
+    def require_family(self, family: Family) -> None:
+        """Returns when the model is of that family. Raises BadInput."""
+        if self.family is not family:
+            raise BadInput("model_name", f"{self.name!r}, a model of {self.family}", f"a model of {family}")
 
 
 def read_manifest(folder: Path, name: str) -> StoredModel:

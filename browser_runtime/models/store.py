@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import threading
 import time
@@ -44,6 +45,8 @@ class ModelStore:
         """Manifests by folder, with the modification time that each was read at."""
         self._whole: dict[Path, Signature] = {}
         """The signature that each model's files had when their hashes were right."""
+        self._coming: dict[tuple[str, Precision], asyncio.Task[StoredModel]] = {}
+        """Models that coroutines wait for: one thread each, however many wait."""
 
     def find(self, name: str) -> StoredModel | None:
         """The model where it is here, built in or local; None where it is not.
@@ -86,6 +89,28 @@ class ModelStore:
             raise BadInput("precision", repr(str(precision)), f"what model {name!r} comes in: {there}")
         self._verify_once(model)
         return model
+
+    async def provide(self, name: str, precision: Precision = Precision.FP32) -> StoredModel:
+        """What `ensure` gives, for coroutines of one loop; at once where the model was verified before.
+
+        A model that has to be fetched or hashed keeps one thread busy, however many ask for it. Raises like
+        `ensure`.
+        """
+        model = self.find(name)
+        if model is not None and precision in model.precisions and self._is_verified(model):
+            return model
+        key = (name, precision)
+        if key not in self._coming:
+            self._coming[key] = asyncio.create_task(asyncio.to_thread(self.ensure, name, precision))
+            self._coming[key].add_done_callback(lambda _: self._coming.pop(key))
+        # Shielded: one caller's cancellation must not take the model from the others.
+        return await asyncio.shield(self._coming[key])
+
+    def _is_verified(self, model: StoredModel) -> bool:
+        """True when the files are those whose hashes were right. Raises BadRequest for odd sizes."""
+        signature = sign_files(model)
+        with self._guard:
+            return self._whole.get(model.folder) == signature
 
     def _verify_once(self, model: StoredModel) -> None:
         """Full hashes at the first use and after any change of size or time; else sizes and times."""

@@ -80,8 +80,10 @@ class PixelPlan:
         resize = None if config.get("do_resize") is False else _read_size(config.get("size"))
         crop = _read_size(config.get("crop_size")) if config.get("do_center_crop") else resize
         resample = 2 if config.get("resample") is None else config["resample"]
-        if not isinstance(crop, tuple) or resample not in RESAMPLES:
+        if not isinstance(crop, tuple):
             raise Unsupported("a preprocessor_config without a fixed size", f"size {config.get('size')}")
+        if resample not in RESAMPLES:
+            raise Unsupported(f"resample {resample}", "known are 1, 2 and 3")
         normal = config.get("do_normalize") is not False
         return cls(
             channels=channels,

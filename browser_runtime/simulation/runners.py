@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from browser_runtime.errors import BadInput, InferenceError, Unsupported
+from browser_runtime.errors import InferenceError, Unsupported
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.vocabulary import Family, Precision
 
@@ -101,12 +101,6 @@ class OpenModels:
             return self._open[key], (time.perf_counter() - started) * 1000
 
 
-def require_family(model: StoredModel, family: Family) -> None:
-    """Returns when the model is of that family. Raises BadInput."""
-    if model.family is not family:
-        raise BadInput("model_name", f"{model.name!r}, a model of {model.family}", f"a model of {family}")
-
-
 def run_items(runner: FamilyRunner, family: Family, items: list[Any], options: dict[str, Any]) -> Answers:
     """Each item's output or error, one after another."""
     answers = Answers()
@@ -137,7 +131,7 @@ def reference(
     precision: Precision = Precision.FP32,
 ) -> list[dict[str, Any]]:
     """The outputs that a page is held to, from Python's onnxruntime. Raises the first item's error."""
-    require_family(model, family)
+    model.require_family(family)
     runner = open_runner(model, precision)
     outputs: list[dict[str, Any]] = []
     for answer in run_items(runner, family, items, options or {}).outputs:

@@ -12,7 +12,7 @@ from browser_runtime.errors import InferenceError
 from browser_runtime.loading import items_of
 from browser_runtime.messages import Adapter, Reply, Request, Timings
 from browser_runtime.models.manifest import StoredModel
-from browser_runtime.simulation.runners import Answers, OpenModels, require_family, run_items
+from browser_runtime.simulation.runners import Answers, OpenModels, run_items
 from browser_runtime.vocabulary import Backend, Browser
 
 log = structlog.get_logger(__name__)
@@ -28,7 +28,7 @@ class SimulatedSession:
 
     async def run(self, request: Request, model: StoredModel) -> Reply:
         """The reply, marked as a simulation. Raises InferenceError."""
-        require_family(model, request.family)
+        model.require_family(request.family)
         log.warning(
             "simulated: no browser ran this", model=model.name, browser=str(self.browser), why=self.why
         )

@@ -28,7 +28,7 @@ def join_tokens(left: list[int], right: list[int]) -> list[int]:
     heard worst. Windows that agree nowhere follow each other.
     """
     best_score, cuts = 0.0, (len(left), 0)
-    for shift in range(1, len(left) + len(right)):
+    for shift in range(1, len(left) + len(right)) if left and right else ():
         matches, score, candidate = _lay_over(left, right, shift)
         # A single token agrees by chance too often.
         if matches > 1 and score > best_score:

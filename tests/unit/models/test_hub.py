@@ -168,6 +168,32 @@ def test_the_deadline_ends_a_pull_that_crawls(store: ModelStore, hub: Hub) -> No
     assert store.find(NAME) is None
 
 
+def test_another_revision_takes_the_place_of_the_first(store: ModelStore, hub: Hub) -> None:
+    first = store.ensure(NAME)
+    write_text_repository(hub.root / NAME / "v2", precisions=("", "_q4"))
+    (hub.root / NAME / "v2" / "tokenizer_config.json").write_text('{"model_max_length": 8}')
+    second = store.pull(NAME, revision=hub.commit(NAME, "v2"))
+    assert second.revision == hub.commit(NAME, "v2") != first.revision
+    assert store.ensure(NAME).settings["max_tokens"] == 8
+    assert list((store.root / ".partial").iterdir()) == []
+
+
+def test_what_a_given_up_pull_left_does_not_stay(store: ModelStore, hub: Hub) -> None:
+    store._hub = changed(store._hub, n_attempts=1)
+    hub.faults["onnx/model_fp16.onnx"] = Fault(times=1, cut_after_bytes=100)
+
+    def give_up(progress: Progress) -> None:
+        if progress.path.endswith("_fp16.onnx"):
+            hub.faults[progress.path] = Fault(times=9, status=500)
+
+    with pytest.raises(SetupError):
+        store.pull(NAME, Precision.FP16, progress=give_up)
+    model = store.ensure(NAME)
+    assert sorted(list_files(model.folder)) == sorted([*model.files, MANIFEST])
+    (hub.root / NAME / "main" / "tokenizer_config.json").write_text("{}")
+    assert store.ensure(NAME, Precision.FP32).revision == model.revision
+
+
 def test_an_unknown_repository_and_revision_are_named(store: ModelStore) -> None:
     with pytest.raises(UnknownModel, match="has no repository tiny/bart"):
         store.ensure("tiny/bart")

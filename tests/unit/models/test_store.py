@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from browser_runtime.errors import BadInput, BadRequest, InferenceError, Unknown
 from browser_runtime.models import integrity
 from browser_runtime.models.catalogue import read_catalogue
 from browser_runtime.models.importing import import_model
-from browser_runtime.models.manifest import MANIFEST, check_path
+from browser_runtime.models.manifest import MANIFEST, StoredModel, check_path
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.vocabulary import Family, Precision, check_model_name
 from tests.stand_ins.tiny_models import write_classifier
@@ -230,3 +232,45 @@ def test_errors_of_the_store_are_never_retried(store: ModelStore) -> None:
     with pytest.raises(InferenceError) as caught:
         store.ensure("tinny")
     assert not caught.value.retryable
+
+
+async def test_coroutines_share_one_thread_and_are_not_cancelled_together(
+    store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, go_on, ensured = asyncio.Event(), threading.Event(), []
+    loop, ensure = asyncio.get_running_loop(), store.ensure
+
+    def ensure_slowly(name: str, precision: Precision) -> StoredModel:
+        ensured.append(name)
+        loop.call_soon_threadsafe(entered.set)
+        assert go_on.wait(10)
+        return ensure(name, precision)
+
+    monkeypatch.setattr(store, "ensure", ensure_slowly)
+    waiting = [asyncio.create_task(store.provide("tiny")) for _ in range(3)]
+    await entered.wait()
+    waiting[0].cancel()
+    go_on.set()
+    models = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(models[0], asyncio.CancelledError)
+    assert models[1] == models[2] == store.find("tiny")
+    assert ensured == ["tiny"]
+    assert await store.provide("tiny") == models[1]
+    assert ensured == ["tiny"]
+
+
+async def test_coroutines_get_the_stores_errors(store: ModelStore) -> None:
+    with pytest.raises(UnknownModel):
+        await store.provide("tinny")
+    await store.provide("tiny")
+    truncate(store.root / "tiny" / GRAPH)
+    with pytest.raises(BadRequest, match="is truncated"):
+        await store.provide("tiny")
+
+
+def test_a_model_of_another_family_is_refused(store: ModelStore) -> None:
+    model = store.ensure("tiny")
+    model.require_family(Family.VISION)
+    words = "model_name is 'tiny', a model of vision, but must be a model of text_embedding"
+    with pytest.raises(BadInput, match=words):
+        model.require_family(Family.TEXT_EMBEDDING)
