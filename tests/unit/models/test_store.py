@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -274,3 +276,10 @@ def test_a_model_of_another_family_is_refused(store: ModelStore) -> None:
     words = "model_name is 'tiny', a model of vision, but must be a model of text_embedding"
     with pytest.raises(BadInput, match=words):
         model.require_family(Family.TEXT_EMBEDDING)
+
+
+def test_importing_the_store_loads_nothing_heavy() -> None:
+    heavy = ("huggingface_hub", "onnx", "onnxruntime", "tokenizers", "safetensors", "numpy", "httpx2")
+    told = f"import sys, browser_runtime.models.store; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
