@@ -46,6 +46,8 @@ class PageEvent:
 
     name: str
     text: str
+    backend: str = ""
+    """Whose device was lost; empty for other events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,8 @@ class LaneProtocol:
             case "beat":
                 return Beat(told.get("busy"), tuple(map(str, told.get("loaded") or ())))
             case "event":
-                return PageEvent(str(told.get("event")), str(told.get("text", "")))
+                name, text, backend = (str(told.get(key, "")) for key in ("event", "text", "backend"))
+                return PageEvent(name, text, backend)
             case kind:
                 return Stray(f"a frame of type {kind!r}")
 

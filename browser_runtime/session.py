@@ -249,7 +249,7 @@ class Session:
         log.warning("the page tells", session=self.name, event_name=event.name, text=event.text)
         if event.name == "device-lost":
             for lane in self.lanes:
-                lane.shelf.forget_backend(Backend.WEBGPU)
+                lane.shelf.forget_backend(Backend(event.backend))
 
     def _on_lane_lost(self, error: SessionLost) -> None:
         if self.state is State.READY:

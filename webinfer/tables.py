@@ -1,33 +1,50 @@
-"""Tables that more than one command prints."""
+"""Tables that more than one command prints, and the console they are printed on."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from browser_runtime.messages import Adapter
 from webinfer.words import adapter_kind
 
+# What a table of replies needs for a column each; narrower terminals get one column for where it ran.
+WIDE = 124
 
-def reply_table(rows: list[tuple[str, str, dict[str, Any]]], title: str | None = None) -> Table:
+Row = tuple[str, str, dict[str, Any]]
+"""What went in, what came out in a line, the reply."""
+
+
+def output_console() -> Console:
+    """Standard output: as wide as the terminal; wide enough for every column where it is none."""
+    return Console(width=None if sys.stdout.isatty() else WIDE + 16, highlight=False)
+
+
+def print_replies(console: Console, rows: list[Row], title: str | None = None) -> None:
     """A table of replies: what went in, what came out, where it ran, how long each step took."""
-    table = Table("input", "answer", "browser", "backend", "adapter", title=title)
+    wide = console.width >= WIDE
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for name in ("input", "answer", *(("browser", "backend", "adapter") if wide else ("ran on",))):
+        table.add_column(name)
     for step in ("queue", "load", "compute", "total"):
-        table.add_column(f"{step} ms", justify="right")
+        table.add_column(f"{step} ms" if wide else f"{step}\nms", justify="right", no_wrap=True)
     for told, answer, reply in rows:
-        times = reply["timings"]
-        load_ms = times["load_ms"] + times["compile_ms"] + times["warmup_ms"]
         adapter = Adapter(**reply["adapter"])
-        table.add_row(
-            told,
-            answer,
+        place = (
             reply["browser_build"],
             reply["backend"],
             f"{adapter.name} ({adapter_kind(adapter)})".strip(),
-            *(
-                f"{ms:.1f}"
-                for ms in (times["queue_ms"], load_ms, reply["inference_time_ms"], times["total_ms"])
-            ),
         )
-    return table
+        table.add_row(told, answer, *(place if wide else ["\n".join(place)]), *_times(reply))
+    console.print(table)
+
+
+def _times(reply: dict[str, Any]) -> list[str]:
+    times = reply["timings"]
+    load_ms = times["load_ms"] + times["compile_ms"] + times["warmup_ms"]
+    steps_ms = (times["queue_ms"], load_ms, reply["inference_time_ms"], times["total_ms"])
+    return [f"{ms:.1f}" for ms in steps_ms]

@@ -37,6 +37,12 @@ class Interruptible:
                 value, step = (yield awaited), self._coroutine.send
             except asyncio.CancelledError as cancelled:
                 value, step = self._thrown(cancelled), self._coroutine.throw
+            except GeneratorExit:
+                self._coroutine.close()
+                raise
+            except BaseException as error:
+                # A task is woken by throwing what its future failed with: the coroutine's to handle.
+                value, step = error, self._coroutine.throw
 
     def _thrown(self, cancelled: asyncio.CancelledError) -> BaseException:
         """The interruption that asked for this cancellation, or the cancellation itself."""

@@ -14,6 +14,7 @@ from browser_runtime.vocabulary import Browser
 from webinfer.measuring.overhead import measure_overhead, measure_tensors
 from webinfer.producing import use_broker
 from webinfer.stack import Stack
+from webinfer.tables import output_console
 
 BROWSERS = click.Choice([str(browser) for browser in Browser])
 
@@ -42,7 +43,7 @@ def overhead(browser: str, rounds: int, as_json: bool) -> None:
 
 
 def _show(told: dict[str, Any]) -> None:
-    console = Console(highlight=False)
+    console = output_console()
     table = Table("round trip", "p50 ms", "p95 ms", "least ms", title=f"one at a time, {told['browser']}")
     for name in ("noop", "infer", "compute"):
         row = told[name]

@@ -15,13 +15,13 @@ from webinfer.commands.up import found_browsers
 from webinfer.demonstration import SENTENCES, Show, run_shows, show_answer, shows
 from webinfer.producing import use_broker
 from webinfer.stack import Stack
-from webinfer.tables import reply_table
+from webinfer.tables import output_console, print_replies
 
 
 @click.command("demo")
 def command() -> None:
     """Text, image and sound through every browser there is, by `infer.delay`; leaves nothing behind."""
-    console = Console()
+    console = output_console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is a Ctrl-C from outside
     started = time.monotonic()
     browsers = found_browsers(console)
@@ -29,7 +29,7 @@ def command() -> None:
         use_broker(stack.broker_url)
         replies = _answers(progress, browsers)
     rows = [(line.told, show_answer(reply), reply) for line, reply in replies]
-    console.print(reply_table(rows, title="webinfer demo"))
+    print_replies(console, rows, title="webinfer demo")
     _explain(console, rows)
     console.print(f"[green]done in {time.monotonic() - started:.1f} s[/]; nothing was left running")
 

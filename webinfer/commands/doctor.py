@@ -15,6 +15,7 @@ from browser_runtime.capabilities import BackendCapability
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.vocabulary import Backend, Browser
 from webinfer.examination import BrowserExam, Tool, examine_browsers, examine_tools
+from webinfer.tables import output_console
 from webinfer.words import adapter_kind
 
 
@@ -40,7 +41,7 @@ def command(as_json: bool, browsers: tuple[str, ...]) -> None:
     if as_json:
         click.echo(json.dumps(_plain(exams, tools), indent=2))
     else:
-        _show(Console(), exams, tools)
+        _show(output_console(), exams, tools)
     if not any(capability.proved for exam in exams for capability in exam.backends.values()):
         sys.exit(1)
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from webinfer.producing import collect, send
 from webinfer.record import use_running_broker
-from webinfer.tables import reply_table
+from webinfer.tables import output_console, print_replies
 from webinfer.words import answer_text
 
 
@@ -55,7 +55,7 @@ def command(
     else:
         pairs = zip(inputs, replies, strict=True)
         rows = [(Path(told).name, answer_text(model_type, reply["output"]), reply) for told, reply in pairs]
-        Console().print(reply_table(rows))
+        print_replies(output_console(), rows)
 
 
 def _plain(value: Any) -> Any:

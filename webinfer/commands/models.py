@@ -15,6 +15,7 @@ from rich.table import Table
 from browser_runtime.models.downloading import Progress as FetchProgress
 from browser_runtime.models.store import ModelStore
 from browser_runtime.vocabulary import parse_family, parse_precision
+from webinfer.tables import output_console
 
 
 @click.group("models")
@@ -35,7 +36,7 @@ def list_models(as_json: bool) -> None:
         size = "-" if entry.size_bytes is None else f"{entry.size_bytes / 1e6:.1f} MB"
         words = (entry.name, entry.family, entry.where, ", ".join(entry.precisions), size)
         table.add_row(*words, entry.revision[:12], entry.license, entry.problem)
-    Console().print(table)
+    output_console().print(table)
 
 
 @command.command("pull")
@@ -82,7 +83,7 @@ def verify_models(names: tuple[str, ...]) -> None:
     """Hold every file of the NAMED models (default: all on this machine) against its SHA-256."""
     store = ModelStore()
     chosen = names or tuple(entry.name for entry in store.listing() if entry.where != "hub")
-    console, broken = Console(highlight=False), False
+    console, broken = output_console(), False
     for name in chosen:
         found = store.verify(name)
         broken = broken or not found.whole

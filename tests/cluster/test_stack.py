@@ -1,0 +1,196 @@
+"""The whole way on three real browsers: producer, Redis, Celery workers, pages, and back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from celery import chord, group
+
+from browser_runtime.errors import BadInput, UnknownModel, Unsupported
+from browser_runtime.models.store import BUILTIN_FOLDER
+from browser_runtime.vocabulary import Browser
+from tasks import app, echo, infer
+from tasks.settings import TaskSettings
+from tests.cluster.conftest import disconnect_app, point_app
+from tests.conftest import require_browser
+from webinfer.stack import Stack
+
+pytestmark = pytest.mark.browser("firefox", "chrome", "edge")
+
+DIGITS = BUILTIN_FOLDER / "digits-vit/examples"
+TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    for browser in Browser:
+        require_browser(browser)
+    with Stack(list(Browser), settings={"WEBINFER_SIMULATION": "never"}) as stack:
+        point_app(TaskSettings(broker_url=stack.broker_url))
+        yield stack
+        disconnect_app()
+
+
+def read(name: str, **more: Any) -> Any:
+    """A pending reply for the digit in the example `name`."""
+    return infer.delay(
+        model_type="vision", model_name="digits-vit", inputs=str(DIGITS / f"{name}.png"), **more
+    )
+
+
+def label(reply: dict[str, Any]) -> str:
+    return str(reply["output"]["labels"][0]["label"])
+
+
+def webinfer(stack: Stack, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command, as a person runs it."""
+    return subprocess.run(
+        [sys.executable, "-m", "webinfer", *words],
+        env=os.environ | {"WEBINFER_BROKER_URL": stack.broker_url},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("browser", list(Browser))
+def test_every_browser_answers_from_its_own_queue(stack: Stack, browser: Browser) -> None:
+    reply = read("7", browser=str(browser)).get(timeout=TIMEOUT_S)
+    assert label(reply) == "7"
+    assert reply["browser"] == browser
+    assert reply["is_simulation"] is False
+    assert reply["total_time_ms"] >= reply["inference_time_ms"] > 0
+    assert reply["memory_usage_mb"] > 10
+    assert isinstance(reply["output"]["logits"], np.ndarray)
+
+
+def test_the_usual_browser_is_chosen_and_the_reason_told(stack: Stack) -> None:
+    reply = read("0").get(timeout=TIMEOUT_S)
+    assert reply["browser"] == "chrome"
+    assert "prior choice" in reply["routing"]["reason"]
+    assert reply["routing"]["queue"] == "chrome-vision"
+
+
+def test_edge_says_what_stands_in_for_it(stack: Stack) -> None:
+    reply = read("7", browser="edge", priority_list=["webnn"]).get(timeout=TIMEOUT_S)
+    assert reply["backend"] == "webnn"
+    assert reply["browser_build"].startswith(("Microsoft Edge", "Chromium"))
+    assert (
+        reply["browser_build"].startswith("Microsoft Edge") or "stands in for edge" in reply["browser_build"]
+    )
+
+
+def test_groups_chords_and_queues_work_as_in_any_celery_project(stack: Stack) -> None:
+    one = infer.s(model_type="vision", model_name="digits-vit", inputs=str(DIGITS / "4.png"))
+    replies = group(one.set(queue=queue) for queue in ("firefox-audio", "chrome-vision", "edge-text"))()
+    assert [label(reply) for reply in replies.get(timeout=TIMEOUT_S)] == ["4", "4", "4"]
+    echoed = chord([one, one])(echo.s(browser="edge")).get(timeout=TIMEOUT_S)
+    assert [label(reply) for reply in echoed] == ["4", "4"]
+
+
+def test_a_large_tensor_goes_to_a_page_and_back(stack: Stack) -> None:
+    tensor = np.random.default_rng(3).standard_normal((1000, 800), np.float32)
+    back = echo.delay(tensor, browser="firefox").get(timeout=TIMEOUT_S)
+    assert np.array_equal(back, tensor)
+
+
+def test_refusals_are_one_sentence_and_leave_the_worker_unharmed(stack: Stack) -> None:
+    with pytest.raises(BadInput, match="model_type is 'smell'"):
+        infer.delay(model_type="smell", model_name="digits-vit", inputs="x")
+    with pytest.raises(UnknownModel, match="did you mean digits-vit"):
+        infer.delay(model_type="vision", model_name="digit-vit", inputs=str(DIGITS / "7.png")).get(
+            timeout=TIMEOUT_S
+        )
+    with pytest.raises(Unsupported, match="webnn"):
+        read("7", priority_list=["webnn"]).get(timeout=TIMEOUT_S)
+    with pytest.raises(BadInput, match="a model of vision, but must be a model of text_embedding"):
+        infer.delay(model_type="text_embedding", model_name="digits-vit", inputs="x").get(timeout=TIMEOUT_S)
+    assert label(read("7").get(timeout=TIMEOUT_S)) == "7"
+
+
+def test_a_killed_browser_costs_a_moment_not_an_answer(stack: Stack) -> None:
+    read("7").get(timeout=TIMEOUT_S)
+    worker = next(part for part in stack.parts if "chrome" in part.name)
+    browsers = [p for p in psutil.Process(worker.pid).children(recursive=True) if "chromium" in p.name()]
+    assert browsers
+    for process in browsers:
+        process.send_signal(signal.SIGKILL)
+    assert [label(read(name).get(timeout=TIMEOUT_S)) for name in ("7", "0", "4")] == ["7", "0", "4"]
+
+
+def test_remote_control_tells_and_resizes(stack: Stack) -> None:
+    name = next(name for name in (app.control.inspect(timeout=5).ping() or {}) if name.startswith("edge@"))
+    status = app.control.broadcast("browser_status", destination=[name], reply=True, timeout=5)[0][name]
+    assert status["browser"] == "edge"
+    assert status["sessions"][0]["backends"]["webnn"] is True
+
+
+def test_the_command_answers(stack: Stack) -> None:
+    done = webinfer(stack, "infer", "-t", "vision", "-m", "digits-vit", "--json", str(DIGITS / "7.png"))
+    assert done.returncode == 0, done.stderr
+    assert label(json.loads(done.stdout)[0]) == "7"
+    shown = webinfer(stack, "infer", "-t", "vision", "-m", "digits-vit", str(DIGITS / "7.png"))
+    assert "7 (" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-t", "smell", "-m", "digits-vit", "x"], "model_type is 'smell', but must be one of"),
+        (["-t", "vision", "-m", "digits-vit", "/nowhere/7.png"], "/nowhere/7.png"),
+        (["-t", "vision", "-m", "digits-vit", "a text for a vision model"], "inputs is"),
+        (["-t", "vision", "-m", "no-such-model", str(DIGITS / "7.png")], "is not known"),
+        (["-t", "vision", "-m", "../../etc", str(DIGITS / "7.png")], "model_name"),
+        (["-t", "vision", "-m", "digits-vit", "--backend", "cuda", str(DIGITS / "7.png")], "priority_list"),
+        (
+            ["-t", "vision", "-m", "digits-vit", "--browser", "lynx", str(DIGITS / "7.png")],
+            "browser is 'lynx'",
+        ),
+    ],
+    ids=["type", "file", "text", "model", "escape", "backend", "browser"],
+)
+def test_a_users_mistake_is_one_sentence(stack: Stack, words: list[str], told: str) -> None:
+    done = webinfer(stack, "infer", *words)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_up_comes_up_and_ctrl_c_takes_everything_down() -> None:
+    before = set(Path(tempfile.gettempdir()).glob("webinfer-*"))
+    with subprocess.Popen(
+        [sys.executable, "-m", "webinfer", "up", "--browser", "edge"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "WEBINFER_BROKER_URL"},
+    ) as stack:
+        assert stack.stdout is not None
+        told = []
+        for line in stack.stdout:
+            told.append(line)
+            if line.startswith("stop:"):
+                break
+        assert any("WEBINFER_BROKER_URL=redis+socket://" in line for line in told), told
+        children = psutil.Process(stack.pid).children(recursive=True)
+        assert len(children) > 3
+        stack.send_signal(signal.SIGINT)
+        rest = stack.stdout.read()
+    assert stack.returncode in (0, 130), rest
+    assert "Traceback" not in rest
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+    assert set(Path(tempfile.gettempdir()).glob("webinfer-*")) == before

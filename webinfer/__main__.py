@@ -1,0 +1,5 @@
+"""`python -m webinfer`."""
+
+from webinfer.cli import main
+
+main()
