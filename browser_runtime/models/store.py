@@ -136,10 +136,13 @@ class ModelStore:
 
         One process fetches, the others wait for it. Raises like `ensure`.
         """
+        held = self._held(name, precision, revision)
+        if held is not None:
+            return held
         hub_model = self._hub_model(name, family, revision)
         settings = self._hub or HubSettings()
         deadline = time.monotonic() + settings.timeout_s
-        if settings.offline and self._held(name, precision, revision) is None:
+        if settings.offline:
             raise offline_refusal(name)
         with hold_lock(
             self.root / LOCK_FOLDER / f"{name.replace('/', '--')}.lock", f"model {name!r}", deadline

@@ -225,6 +225,10 @@ def test_the_catalogue_has_one_model_a_served_family_and_true_pins() -> None:
         assert entry.license
 
 
+def test_pulling_what_is_here_gives_it(store: ModelStore) -> None:
+    assert store.pull("tiny") == store.find("tiny")
+
+
 def test_verifying_what_is_not_here_says_so(store: ModelStore) -> None:
     with pytest.raises(UnknownModel, match="it is not on this machine"):
         store.verify("whisper-tiny")
