@@ -8,10 +8,11 @@
 import { Decoder } from './decoding.js';
 import { floatTensor } from './floats.js';
 import { nameCache } from './kv_cache.js';
+import { extractLogMel } from './log_mel.js';
 import { fetchJson } from './model_files.js';
 import { openModelGraph } from './model_graphs.js';
 import { languageIds, limitTokens, planPrompt, readChoices, readRules } from './prompting.js';
-import { describeReady } from './ready.js';
+import { makeReady } from './ready.js';
 import { Stopwatch, settle, stopIfCancelled } from './results.js';
 import { makeTone, readSamples, SAMPLE_RATE_HZ } from './sounds.js';
 import { joinTokens, splitWindows } from './windows.js';
@@ -23,7 +24,7 @@ import { joinTokens, splitWindows } from './windows.js';
 /** @typedef {{encoder: Graph, decoder: Graph}} Graphs */
 /**
  * @typedef {object} Parts what does not compute
- * @property {any} extractor transformers.js' log-mel front end
+ * @property {import('./log_mel.js').Extractor} extractor transformers.js' log-mel front end
  * @property {any} tokenizer
  * @property {Record<string, any>} config
  * @property {Record<string, any>} generation
@@ -31,9 +32,9 @@ import { joinTokens, splitWindows } from './windows.js';
 /** @typedef {{watch: Stopwatch, isCancelled: () => boolean, options: Record<string, unknown>}} Course of one call */
 
 const ENCODED = 'last_hidden_state';
-// Ten runs are the fewest that can show a steady state; four tokens run both branches of the decoder.
+// Ten runs are the fewest that can show a steady state; two tokens run both branches of the decoder.
 const WARM_UP = { maxRuns: 20, maxMs: 3000 };
-const WARM_UP_TOKENS = 4;
+const WARM_UP_TOKENS = 2;
 const SPLIT_WARNING =
   'The decoder ran on wasm: webnn takes static shapes only, and the decoder grows by a token a step.';
 
@@ -45,19 +46,8 @@ export async function open(opening) {
   const parts = await openParts(opening);
   const graphs = await openGraphs(opening, parts.config);
   const transcriber = new Transcriber(opening.realm.ort, parts, graphs);
-  try {
-    const tone = makeTone();
-    const options = { max_new_tokens: WARM_UP_TOKENS };
-    const warm = await opening.realm.warmUp(() => transcriber.run([tone], options, () => false), WARM_UP);
-    return {
-      ready: describeReady(opening.backend, Object.values(graphs), warm, transcriber.describe()),
-      run: (items, options, isCancelled) => transcriber.run(items, options, isCancelled),
-      release: () => releaseGraphs(graphs),
-    };
-  } catch (error) {
-    await releaseGraphs(graphs);
-    throw error;
-  }
+  const options = { max_new_tokens: WARM_UP_TOKENS, ...anyLanguage(parts.generation) };
+  return makeReady(opening, transcriber, { item: makeTone(), options, limits: WARM_UP });
 }
 
 /**
@@ -119,10 +109,13 @@ function openDecoder(opening, config) {
   });
 }
 
-/** @param {Graphs} graphs */
-async function releaseGraphs({ encoder, decoder }) {
-  await encoder.release();
-  await decoder.release();
+/**
+ * A language given, so that warming up spends no step on recognising one.
+ * @param {Record<string, any>} generation
+ */
+function anyLanguage(generation) {
+  const [language] = languageIds(generation).keys();
+  return language === undefined ? {} : { language };
 }
 
 class Transcriber {
@@ -154,6 +147,14 @@ class Transcriber {
       results.push(await settle(() => this.#transcribe(readSamples(sound, `sounds[${index}]`), course)));
     }
     return { results, timings: course.watch.timings, details: this.describe() };
+  }
+
+  async openGraphs() {
+    return [this.encoder, this.decoder.graph];
+  }
+
+  async release() {
+    for (const graph of await this.openGraphs()) await graph.release();
   }
 
   /** Which part computes where, and what a reader must be told of it. */
@@ -203,8 +204,9 @@ class Transcriber {
    * @returns {Promise<Tensor>}
    */
   async #encode(window, { watch }) {
-    const extracted = await watch.time('preprocess_ms', () => this.parts.extractor(window));
-    const { data, dims } = extracted.input_features;
+    const { data, dims } = await watch.time('preprocess_ms', () =>
+      extractLogMel(this.parts.extractor, window),
+    );
     const [input] = this.encoder.inputMetadata;
     const type = input?.isTensor ? input.type : 'float32';
     const outputs = await watch.run(this.encoder, {

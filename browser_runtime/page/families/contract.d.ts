@@ -42,7 +42,6 @@ export interface GraphRequest {
   freeDimensions?: Record<string, number>;
   /** True: every output stays on the device; names: these do, the others are read back. */
   keepOnDevice?: boolean | string[];
-  precompile?: boolean;
 }
 
 export interface WarmUp {

@@ -8,6 +8,8 @@
 export class GraphShelf {
   /** @type {Map<string, Promise<Graph>>} in the order of use, oldest first */
   #graphs = new Map();
+  /** Time spent opening so far: a run that meets a new shape says how much of it was its own. */
+  openedMs = 0;
 
   /**
    * @param {(shapes: Shapes) => Promise<Graph>} openFor
@@ -18,11 +20,6 @@ export class GraphShelf {
     this.openFor = openFor;
     this.keyOf = keyOf;
     this.limit = limit;
-  }
-
-  /** How many graphs are open or being opened. */
-  get size() {
-    return this.#graphs.size;
   }
 
   /**
@@ -51,7 +48,10 @@ export class GraphShelf {
    * @param {Shapes} shapes
    */
   #open(key, shapes) {
-    const graph = this.openFor(shapes);
+    const started = performance.now();
+    const graph = this.openFor(shapes).finally(() => {
+      this.openedMs += performance.now() - started;
+    });
     // A failed opening must not stay on the shelf: the next caller tries anew.
     graph.catch(() => this.#graphs.delete(key));
     return graph;

@@ -25,7 +25,7 @@ import { fetchGraph } from './model_files.js';
  * @returns {Promise<Graph>}
  */
 export async function openModelGraph(opening, choice) {
-  const { model, precision, options, realm } = opening;
+  const { model, precision, realm } = opening;
   const { stem, backend = opening.backend, shapes, keepOnDevice = false } = choice;
   const { bytes, fetchMs } = await fetchGraph(model, stem, precision);
   const graph = await realm.openGraph({
@@ -33,7 +33,6 @@ export async function openModelGraph(opening, choice) {
     bytes,
     freeDimensions: shapes ? bindKnown(bytes, shapes) : {},
     keepOnDevice,
-    precompile: wantsPrecompile(backend, options),
   });
   graph.loadMs += fetchMs;
   return graph;
@@ -63,13 +62,4 @@ function bindKnown(bytes, shapes) {
   const declared = readInputShapes(bytes);
   const taken = Object.entries(shapes).filter(([input]) => declared[input]);
   return bindDimensions(declared, Object.fromEntries(taken));
-}
-
-/**
- * True when shaders are to be compiled before the first run: only WebGPU has any.
- * @param {Backend} backend
- * @param {Record<string, unknown>} options
- */
-function wantsPrecompile(backend, options) {
-  return backend === 'webgpu' && options.precompile_shaders === true;
 }

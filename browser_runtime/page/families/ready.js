@@ -1,14 +1,80 @@
 /**
- * The answer to a `load` call, from the graphs that were opened for it.
+ * From an opened model to the answer of a `load` call: shaders compiled where asked for, warmed up, described.
  */
+
+import { Fault } from '../faults.js';
 
 /** @typedef {import('./contract.js').Graph} Graph */
 /** @typedef {import('./contract.js').Backend} Backend */
+/** @typedef {import('./contract.js').Opening} Opening */
+/**
+ * @template Output
+ * @typedef {object} Engine what a family runs a model with
+ * @property {import('./contract.js').OpenedFamily<Output>['run']} run
+ * @property {() => Promise<Graph[]>} openGraphs the graphs that a usual item needs, the main one first
+ * @property {() => Record<string, unknown>} describe
+ * @property {() => Promise<void>} release
+ */
+/** @typedef {{item: unknown, options: Record<string, unknown>, limits: {maxRuns: number, maxMs: number}}} Sample */
+
+/**
+ * The family, ready to run; released again when it cannot run `sample`.
+ * @template Output
+ * @param {Opening} opening
+ * @param {Engine<Output>} engine
+ * @param {Sample} sample a usual item, and how long to warm up on it at most
+ * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
+ */
+export async function makeReady(opening, engine, { item, options, limits }) {
+  try {
+    const runOnce = () => runSample(engine, item, options);
+    const graphs = await engine.openGraphs();
+    if (wantsPrecompile(opening)) await precompile(graphs, runOnce);
+    const warm = await opening.realm.warmUp(runOnce, limits);
+    return {
+      ready: describeReady(opening.backend, graphs, warm, engine.describe()),
+      run: (items, chosen, isCancelled) => engine.run(items, chosen, isCancelled),
+      release: () => engine.release(),
+    };
+  } catch (error) {
+    await engine.release();
+    throw error;
+  }
+}
+
+/**
+ * Runs the item; its failure is the model's.
+ * @param {Engine<unknown>} engine
+ * @param {unknown} item
+ * @param {Record<string, unknown>} options
+ */
+async function runSample(engine, item, options) {
+  const { results } = await engine.run([item], options, () => false);
+  const [result] = results;
+  if (result?.ok === false) throw new Fault(result.error.code, ...result.error.args);
+}
+
+/** True when shaders are to be compiled before all else: only WebGPU has any. @param {Opening} opening */
+function wantsPrecompile({ backend, options }) {
+  return backend === 'webgpu' && options.precompile_shaders === true;
+}
+
+/**
+ * Compiles every shader that the sample needs, by running it; the time counts as compiling.
+ * @param {Graph[]} graphs the main one first
+ * @param {() => Promise<void>} runOnce
+ */
+async function precompile(graphs, runOnce) {
+  const started = performance.now();
+  await runOnce();
+  for (const graph of graphs) graph.precompiled = true;
+  if (graphs[0]) graphs[0].compileMs += performance.now() - started;
+}
 
 /**
  * What really opened and how long each step took. `compute_shaders` stays false: no kernel of ours runs in a family.
  * @param {Backend} backend the one that was asked for
- * @param {Graph[]} graphs all that belong to the model, the main one first
+ * @param {Graph[]} graphs
  * @param {import('./contract.js').WarmUp} warm
  * @param {Record<string, unknown>} details
  * @returns {import('./contract.js').Ready}

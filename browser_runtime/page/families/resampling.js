@@ -1,7 +1,8 @@
 /**
  * Images resized exactly as Pillow resizes them, so every browser feeds a model what its training saw; a canvas
  * would differ from browser to browser.
- * Source: Pillow, src/libImaging/Resample.c (antialiased, horizontal pass first, 8 bits between the passes).
+ * Source: Pillow, src/libImaging/Resample.c (antialiased, 8 bits between the passes). Width first, as in every Pillow
+ * before 13, which trained today's models; Pillow 13 turns the order round for some sizes, to be faster.
  */
 import { Fault } from '../faults.js';
 

@@ -9,7 +9,7 @@ import { checkFinite, floatTensor, readFloats } from './floats.js';
 import { fetchJson } from './model_files.js';
 import { shelveGraphs } from './model_graphs.js';
 import { planPixels, preparePixels, readPixels } from './pixels.js';
-import { describeReady } from './ready.js';
+import { makeReady } from './ready.js';
 import { rankLabels, softmax } from './scores.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
@@ -28,23 +28,11 @@ const TOP_K = 5;
  * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
  */
 export async function open(opening) {
-  const { model, backend, realm } = opening;
+  const { model } = opening;
   const config = await fetchJson(model, 'config.json');
   const plan = planPixels(await fetchJson(model, 'preprocessor_config.json'), config.num_channels ?? 3);
   const classifier = new Classifier(opening, plan, config.id2label ?? {});
-  try {
-    const image = drawSample(plan);
-    const warm = await realm.warmUp(() => classifier.run([image], {}, () => false), WARM_UP);
-    const graph = await classifier.takeGraph(1);
-    return {
-      ready: describeReady(backend, [graph], warm, classifier.describe()),
-      run: (items, options, isCancelled) => classifier.run(items, options, isCancelled),
-      release: () => classifier.graphs.release(),
-    };
-  } catch (error) {
-    await classifier.graphs.release();
-    throw error;
-  }
+  return makeReady(opening, classifier, { item: drawSample(plan), options: {}, limits: WARM_UP });
 }
 
 /**
@@ -79,6 +67,7 @@ class Classifier {
     const topK = readCount(options, 'top_k', TOP_K);
     /** @type {number[]} */
     const buckets = [];
+    const before = this.graphs.openedMs;
     /** @type {import('./batches.js').Steps<Float32Array, Computed, Output>} */
     const steps = {
       prepare: (image, index) => preparePixels(readPixels(image, `images[${index}]`), this.plan),
@@ -87,13 +76,22 @@ class Classifier {
       finish: (computed, row) => this.#finish(computed, row, topK),
     };
     const done = await runBatches(images, steps, isCancelled);
-    return { ...done, details: { ...this.describe(), bucket: buckets[0] ?? null, buckets } };
+    const opened_ms = this.graphs.openedMs - before;
+    return { ...done, details: { ...this.describe(), bucket: buckets[0] ?? null, buckets, opened_ms } };
   }
 
   /** What the images became before the graph saw them. */
   describe() {
     const { channels, height, width } = this.plan;
     return { input: [channels, height, width], static_shapes: this.isStatic };
+  }
+
+  async openGraphs() {
+    return [await this.takeGraph(1)];
+  }
+
+  release() {
+    return this.graphs.release();
   }
 
   /** @param {number} rows */

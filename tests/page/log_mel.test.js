@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { extractLogMel } from '../../browser_runtime/page/families/log_mel.js';
+
+// By address, so that the type checker does not read the packages' own sources.
+const MODULES = new URL('../../browser_runtime/page/node_modules/', import.meta.url).href;
+const ort = await import(`${MODULES}onnxruntime-web/dist/ort.node.min.mjs`);
+// transformers.js multiplies by the mel filters in onnxruntime: here its WebAssembly, as in the page.
+Reflect.set(globalThis, Symbol.for('onnxruntime'), ort);
+const { WhisperFeatureExtractor } = await import(
+  `${MODULES}@huggingface/transformers/dist/transformers.web.js`
+);
+// Importing transformers.js points onnxruntime at a CDN.
+ort.env.wasm.wasmPaths = `${MODULES}onnxruntime-web/dist/`;
+ort.env.wasm.numThreads = 1;
+
+// Whisper's, with a window of 3 s instead of 30 to be quick.
+const CONFIG = {
+  feature_size: 80,
+  sampling_rate: 16000,
+  n_fft: 400,
+  hop_length: 160,
+  chunk_length: 3,
+  n_samples: 48000,
+  nb_max_frames: 300,
+};
+
+for (const count of [1, 159, 160, 161, 8000, 16123, 47199, 47200, 47999, 48000]) {
+  test(`${count} samples give the features that padding to the whole window gives`, async () => {
+    const extractor = /** @type {any} */ (new WhisperFeatureExtractor({ ...CONFIG }));
+    const samples = Float32Array.from({ length: count }, (_, at) => Math.sin(at * at * 1e-5) * 0.5);
+    const whole = (await extractor(samples)).input_features;
+    const features = await extractLogMel(extractor, samples);
+    assert.deepEqual(features.dims, [1, 80, 300]);
+    // The product with the mel filters is summed in another order for another width: the last bits differ.
+    const errors = whole.data.map((/** @type {number} */ value, /** @type {number} */ at) =>
+      Math.abs(value - (features.data[at] ?? NaN)),
+    );
+    assert.ok(Math.max(...errors) < 1e-6, `off by ${Math.max(...errors)}`);
+  });
+}

@@ -1,0 +1,177 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { chooseToken, Decoder } from '../../browser_runtime/page/families/decoding.js';
+import { nameCache } from '../../browser_runtime/page/families/kv_cache.js';
+import {
+  limitTokens,
+  planPrompt,
+  readChoices,
+  readRules,
+} from '../../browser_runtime/page/families/prompting.js';
+import { Stopwatch } from '../../browser_runtime/page/families/results.js';
+import { readSamples } from '../../browser_runtime/page/families/sounds.js';
+import { joinTokens, splitWindows } from '../../browser_runtime/page/families/windows.js';
+
+// As in the generation_config.json of whisper-tiny and whisper-tiny.en.
+const MANY = {
+  decoder_start_token_id: 50258,
+  eos_token_id: 50257,
+  no_timestamps_token_id: 50363,
+  forced_decoder_ids: [
+    [1, null],
+    [2, 50359],
+  ],
+  lang_to_id: { '<|en|>': 50259, '<|de|>': 50261 },
+  task_to_id: { transcribe: 50359, translate: 50358 },
+  max_length: 448,
+};
+const ENGLISH = {
+  decoder_start_token_id: 50257,
+  eos_token_id: 50256,
+  no_timestamps_token_id: 50362,
+  forced_decoder_ids: [[1, 50362]],
+  max_length: 448,
+};
+
+test('a prompt names the language, the task and that no timestamps are wanted', () => {
+  assert.deepEqual(planPrompt(MANY, 'de', null), [50258, 50261, 50359, 50363]);
+  assert.deepEqual(planPrompt(MANY, 'en', 'translate'), [50258, 50259, 50358, 50363]);
+  assert.deepEqual(planPrompt(ENGLISH, null, null), [50257, 50362]);
+});
+
+test('choices are held to what the model knows', () => {
+  assert.deepEqual(readChoices(MANY, {}), { language: null, task: null });
+  assert.deepEqual(readChoices(MANY, { language: 'de', task: 'translate' }), {
+    language: 'de',
+    task: 'translate',
+  });
+  assert.throws(() => readChoices(MANY, { language: 'xx' }), {
+    args: ['options.language', '"xx"', 'one of en, de'],
+  });
+  assert.throws(() => readChoices(MANY, { task: 'sing' }), { code: 'BadInput' });
+  assert.throws(() => readChoices(ENGLISH, { language: 'en' }), { code: 'BadInput' });
+});
+
+test('tokens are limited by the request and by the model', () => {
+  assert.equal(limitTokens(MANY, { max_target_positions: 448 }, 4, { max_new_tokens: 9 }), 9);
+  assert.equal(limitTokens(MANY, { max_target_positions: 64 }, 4, {}), 60);
+  assert.equal(limitTokens(MANY, { max_target_positions: 64 }, 4, { max_new_tokens: 500 }), 60);
+  assert.throws(() => limitTokens(MANY, {}, 4, { max_new_tokens: 0 }), { code: 'BadInput' });
+});
+
+test('the likeliest token that is not suppressed is chosen', () => {
+  assert.equal(chooseToken(Float32Array.of(1, 9, 9, 3), new Set()), 1);
+  assert.equal(chooseToken(Float32Array.of(1, 9, 8, 3), new Set([1])), 2);
+  assert.throws(() => chooseToken(Float32Array.of(1, NaN), new Set()), /token 1 is NaN/);
+  assert.throws(() => chooseToken(Float32Array.of(1), new Set([0])), { code: 'BadOutput' });
+});
+
+/** Counts the tensors that are alive: a leak in the decoding loop shows as a number above zero. */
+class CountedTensor {
+  static alive = 0;
+  /** @param {string} type @param {any} data @param {number[]} dims */
+  constructor(type, data, dims) {
+    Object.assign(this, { type, data, dims });
+    CountedTensor.alive += 1;
+  }
+  dispose() {
+    CountedTensor.alive -= 1;
+  }
+}
+
+/** A merged decoder of one layer that says `script` token by token, and notes what it was fed. @param {number[]} script */
+function makeDecoder(script) {
+  /** @type {{ids: number[], cached: boolean, past: number}[]} */
+  const fed = [];
+  const outputs = nameCache(1);
+  const inputs = outputs.map((name) => name.replace('present', 'past_key_values'));
+  const shape = ['batch', 2, 'past', 4];
+  const run = async (/** @type {any} */ feeds) => {
+    fed.push({
+      ids: [...feeds.input_ids.data].map(Number),
+      cached: feeds.use_cache_branch.data[0],
+      past: feeds['past_key_values.0.decoder.key'].dims[2],
+    });
+    const logits = new Float32Array(feeds.input_ids.data.length * 10);
+    logits[logits.length - 10 + (script[fed.length - 1] ?? 0)] = 1;
+    const cache = outputs.map((name) => [name, new CountedTensor('float32', null, [1, 2, fed.length, 4])]);
+    return {
+      logits: { data: logits, dims: [1, feeds.input_ids.data.length, 10] },
+      ...Object.fromEntries(cache),
+    };
+  };
+  const inputMetadata = inputs.map((name) => ({ name, isTensor: true, type: 'float32', shape }));
+  const graph = /** @type {any} */ ({ inputMetadata, run, lastRun: { computeMs: 2, readbackMs: 1 } });
+  return { fed, decoder: new Decoder(graph, /** @type {any} */ ({ Tensor: CountedTensor })) };
+}
+
+const RULES = readRules({ eos_token_id: 9, suppress_tokens: [], begin_suppress_tokens: [] });
+const HEARD = /** @type {any} */ ({});
+
+test('decoding feeds the prompt, then one token a step with what is cached, until the end token', async () => {
+  const { fed, decoder } = makeDecoder([3, 4, 9, 5]);
+  const watch = new Stopwatch();
+  const task = { heard: HEARD, prompt: [1, 2], rules: RULES, maxTokens: 8 };
+  assert.deepEqual(await decoder.generate(task, watch, () => false), [3, 4]);
+  assert.deepEqual(fed, [
+    { ids: [1, 2], cached: false, past: 0 },
+    { ids: [3], cached: true, past: 1 },
+    { ids: [4], cached: true, past: 2 },
+  ]);
+  assert.equal(watch.timings.compute_ms, 6);
+});
+
+test('decoding frees every cached tensor, also when it is cancelled', async () => {
+  const task = { heard: HEARD, prompt: [1], rules: RULES, maxTokens: 3 };
+  const inputs = 2;
+  for (const stopAfter of [Infinity, 2]) {
+    CountedTensor.alive = 0;
+    const { fed, decoder } = makeDecoder([3, 4, 5, 6]);
+    const ended = decoder.generate(task, new Stopwatch(), () => fed.length >= stopAfter).catch(() => null);
+    await ended;
+    // What is left are the two inputs of each step that lie on the CPU and need no freeing.
+    assert.equal(CountedTensor.alive, fed.length * inputs);
+  }
+});
+
+test('the likeliest of a few tokens is picked, for the language', async () => {
+  const { decoder } = makeDecoder([5]);
+  assert.equal(await decoder.pick(HEARD, [1], [4, 5, 6], new Stopwatch()), 5);
+});
+
+test('long sounds are cut into windows that overlap by a sixth', () => {
+  const samples = Float32Array.from({ length: 28 }, (_, at) => at);
+  const windows = splitWindows(samples, 12);
+  assert.deepEqual(
+    windows.map((window) => [window[0], window.length]),
+    [
+      [0, 12],
+      [10, 12],
+      [20, 8],
+    ],
+  );
+  assert.equal(splitWindows(samples, 28).length, 1);
+  assert.equal(splitWindows(samples, 100).length, 1);
+});
+
+test('windows are joined where their tokens agree', () => {
+  assert.deepEqual(joinTokens([1, 2, 3, 4, 5], [4, 5, 6, 7]), [1, 2, 3, 4, 5, 6, 7]);
+  // The end of the left window and the start of the right one were misheard.
+  assert.deepEqual(joinTokens([1, 2, 3, 4, 99], [88, 3, 4, 5, 6]), [1, 2, 3, 4, 5, 6]);
+  assert.deepEqual(joinTokens([1, 2], [3, 4]), [1, 2, 3, 4]);
+  assert.deepEqual(joinTokens([], [3, 4]), [3, 4]);
+});
+
+test('what is no sound is refused by name', () => {
+  const silence = { dtype: 'float32', shape: [2], data: new Float32Array(2) };
+  assert.equal(readSamples(silence, 'sounds[0]').length, 2);
+  const broken = { ...silence, data: Float32Array.of(0, NaN) };
+  assert.throws(() => readSamples(broken, 'sounds[1]'), {
+    args: ['sounds[1]', 'NaN at sample 1', 'of finite numbers'],
+  });
+  const stereo = { dtype: 'float32', shape: [2, 1], data: new Float32Array(2) };
+  assert.throws(() => readSamples(stereo, 'sounds[0]'), { code: 'BadInput' });
+  assert.throws(() => readSamples({ dtype: 'float32', shape: [0], data: new Float32Array() }, 'sounds[0]'), {
+    code: 'BadInput',
+  });
+});
