@@ -42,6 +42,54 @@ def overhead(browser: str, rounds: int, as_json: bool) -> None:
         _show(told)
 
 
+@command.command("backends")
+@click.option(
+    "--model", "model_name", default="all-minilm-l6-v2", show_default=True, help="A text embedding model."
+)
+@click.option("--browser", "names", multiple=True, type=BROWSERS, help="Only this browser; repeatable.")
+@click.option(
+    "--threads", default=2, show_default=True, type=click.IntRange(1, 64), help="Of WASM and native."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def backends(model_name: str, names: tuple[str, ...], threads: int, as_json: bool) -> None:
+    """A text model on every browser and backend, against native onnxruntime on this machine."""
+    from webinfer.measuring.backends import measure_browsers
+
+    chosen = [Browser(name) for name in names] or list(Browser)
+    with Console(stderr=True).status("starting") as status:
+        native, cells = measure_browsers(model_name, chosen, threads, status.update)
+    runs = {str(list(shape)): asdict(run) for shape, run in native.runs.items()}
+    told = {
+        "model": model_name,
+        "threads": threads,
+        "native": runs,
+        "cells": [asdict(cell) for cell in cells],
+    }
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+    else:
+        _show_backends(told)
+
+
+def _show_backends(told: dict[str, Any]) -> None:
+    title = f"{told['model']}, {told['threads']} threads, p50 of a batch"
+    table = Table(
+        "where", "backend", "adapter", "shape", "p50 ms", "to native", "cosine", "runs", title=title
+    )
+    for shape, run in told["native"].items():
+        table.add_row(
+            "native onnxruntime", "cpu", "CPU", shape, f"{run['p50_ms']:.1f}", "1.0", "", str(run["n"])
+        )
+    for cell in told["cells"]:
+        place = (cell["place"], cell["backend"], cell["adapter"], str(list(cell["shape"])))
+        if cell["run"] is None:
+            table.add_row(*place, "-", "-", "-", cell["note"])
+            continue
+        figures = (f"{cell['run']['p50_ms']:.1f}", f"{cell['ratio']:.1f}", f"{cell['cosine']:.6f}")
+        table.add_row(*place, *figures, str(cell["run"]["n"]))
+    output_console().print(table)
+
+
 def _show(told: dict[str, Any]) -> None:
     console = output_console()
     table = Table("round trip", "p50 ms", "p95 ms", "least ms", title=f"one at a time, {told['browser']}")
