@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import redis
 from celery.app.trace import build_tracer
 from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer
+from kombu.exceptions import OperationalError
 
 from tasks.codec import MAX_MESSAGE_BYTES
 from tasks.coroutines import CoroutineTask
@@ -17,6 +19,9 @@ from workers.deadletters import DeadLetters
 log = get_logger(__name__)
 
 MAX_ID = 128
+# The errors a reconnection can mend; what else a message raises is its own fault. (Celery's own list of
+# connection errors holds KeyError too.)
+OUTAGES = (OSError, OperationalError, redis.ConnectionError, redis.TimeoutError)
 
 
 class SafeConsumer(Consumer):
@@ -54,7 +59,7 @@ class SafeConsumer(Consumer):
                 return
             try:
                 handle(message)
-            except self.connection_errors:
+            except OUTAGES:
                 raise
             except Exception as error:
                 self._bury(message, repr(error))

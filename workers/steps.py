@@ -46,7 +46,7 @@ class SafeKeeping(bootsteps.StartStopStep):
 class BrowserPool(bootsteps.StartStopStep):
     """Opens the runner on the task pool's loop; its options are --browser, --sessions and --lanes."""
 
-    requires = ("celery.worker.components:Pool",)
+    requires = ("celery.worker.components:Pool", SafeKeeping)
 
     def __init__(
         self,
@@ -64,14 +64,11 @@ class BrowserPool(bootsteps.StartStopStep):
         self.n_sessions, self.n_lanes = sessions or 1, lanes or 1
         self.runner: Any = None
 
-    def include_if(self, w: Any) -> bool:
-        """Only in a worker that consumes a browser's queue."""
-        return self.browser is not None
-
     def create(self, w: Any) -> BrowserPool:  # type: ignore[override]
         """Give the worker room for what its lanes take, before its consumer is made."""
         self._at_least = w.concurrency
-        w.concurrency = w.pool.limit = self._slots(self.n_sessions)
+        if self.browser is not None:
+            w.concurrency = w.pool.limit = self._slots(self.n_sessions)
         return self
 
     def build_runner(self, w: Any, browser: Browser) -> Any:
@@ -83,13 +80,16 @@ class BrowserPool(bootsteps.StartStopStep):
 
     def start(self, w: Any) -> None:
         """Open the browsers. Ends the worker with one sentence where that cannot be done."""
-        assert self.browser is not None
+        if self.browser is None:
+            return
         log.info("opening %s sessions of %s", self.n_sessions, self.browser)
         try:
             self.runner = self.build_runner(w, self.browser)
+            w.pool.before_end = lambda: self._close_runner(w)
             w.pool.loop.call(self.runner.open())
         except InferenceError as error:
             log.critical("cannot open %s: %s", self.browser, error)
+            self._close_runner(w)
             raise SystemExit(EXIT_FAILURE) from error
         bind_runner(self.runner)
         w.pool.sizing = Sizing(self.runner, w.pool.loop, self.n_sessions, lambda n: self._resized(w, n))
@@ -107,15 +107,11 @@ class BrowserPool(bootsteps.StartStopStep):
 
     def stop(self, w: Any) -> None:
         """Answer what is in flight within the grace time, hand back the rest, then close the browsers."""
-        if not w.pool.drain(w.app.settings.grace_s):
-            log.warning("grace time is over: what is in flight goes back to its queue")
-            w.pool.hand_back()
-        self._close_runner(w)
+        w.pool.stop()
 
     def terminate(self, w: Any) -> None:
         """Hand everything back, close the browsers."""
-        w.pool.hand_back()
-        self._close_runner(w)
+        w.pool.terminate()
 
     def _close_runner(self, w: Any) -> None:
         runner, self.runner = self.runner, None
@@ -129,6 +125,8 @@ class BrowserPool(bootsteps.StartStopStep):
 
     def info(self, w: Any) -> dict[str, Any]:  # type: ignore[override]
         """Shown by `celery inspect stats`."""
+        if self.browser is None:
+            return {}
         return {"browser": str(self.browser), "lanes": self.n_lanes}
 
 

@@ -43,6 +43,9 @@ class TaskPool(BasePool):
         super().__init__(limit, **options)
         self.sizing: Sizing | None = None
         """Set by a worker that owns browsers: grow and shrink then change their number."""
+        self.before_end: Callable[[], None] | None = None
+        """Set by who needs the loop to the last: called when nothing is in flight any more."""
+        self._ended = False
         self._jobs: set[Job] = set()
         self._waiting: deque[Job] = deque()
         self._n_running = 0
@@ -75,18 +78,22 @@ class TaskPool(BasePool):
         self._admit()
 
     def on_stop(self) -> None:
-        """Finish within the grace time, hand back the rest, end the threads."""
-        if not self.drain(self.app.settings.grace_s):
+        """Finish within the grace time, hand back the rest, end loop and threads."""
+        if not self._ended and not self.drain(self.app.settings.grace_s):
             log.warning("grace time is over: %s tasks go back to their queue", self._n_in_flight)
-            self.hand_back()
         self._end()
 
     def on_terminate(self) -> None:
-        """Hand everything back, end the threads."""
-        self.hand_back()
+        """Hand everything back, end loop and threads. Celery may call it twice."""
         self._end()
 
     def _end(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        self.hand_back()
+        if self.before_end is not None:
+            self.before_end()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._finishers.shutdown(wait=True)
         self.loop.stop()

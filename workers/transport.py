@@ -17,6 +17,8 @@ from kombu.transport import redis as kombu_redis
 log = get_logger(__name__)
 
 Bury = Callable[..., None]
+# What broken content raises. kombu counts KeyError among the errors of a lost connection, and reconnects.
+BROKEN = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 class SafeQoS(kombu_redis.QoS):
@@ -30,7 +32,7 @@ class SafeQoS(kombu_redis.QoS):
         """Put a message back into its queue, or drop and bury an entry that is none."""
         try:
             super().restore_by_tag(tag, client, leftmost)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except BROKEN as error:
             self.channel.connection.bury(f"broken unacknowledged entry: {error!r}", body=str(tag))
             self._remove_from_indices(tag).execute()
 
@@ -40,14 +42,11 @@ class SafeChannel(kombu_redis.Channel):
 
     QoS = SafeQoS
     connection: Any
-    connection_errors: tuple[type[Exception], ...]
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]
-        except self.connection_errors:
-            raise
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except BROKEN as error:
             raw = getattr(error, "doc", None) or getattr(error, "object", "")
             self.connection.bury(f"queue item is not JSON: {error!r}"[:500], body=raw)
             raise Empty from error
@@ -66,9 +65,7 @@ class SafeTransport(kombu_redis.Transport):
     def _deliver(self, message: Any, queue: str | None) -> None:
         try:
             super()._deliver(message, queue)
-        except self.connection_errors:
-            raise
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except BROKEN as error:
             self.bury(f"queue item is not a message: {error!r}"[:500], queue=queue, body=repr(message))
 
 

@@ -122,6 +122,14 @@ class Worker:
             raise AssertionError(self.log.read_text()[-3000:]) from None
 
 
+def until(check: Callable[[], bool], timeout_s: float = 20) -> None:
+    """Return once `check()` holds: for state of another process, which tells no one when it changes."""
+    deadline = time.monotonic() + timeout_s
+    while not check():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 StartWorker = Callable[..., Worker]
 
 
