@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
-from celery import Celery
+from celery import Celery, Task
+from celery._state import connect_on_app_finalize
 from kombu import Exchange, Queue
 from kombu.serialization import register
 from kombu.utils.imports import symbol_by_name
@@ -18,12 +19,20 @@ from tasks.links import connect
 from tasks.router import QUEUE_OF
 from tasks.settings import TaskSettings
 
+T = TypeVar("T", bound=Task[Any, Any])
+
 # Everything that is not an inference; no browser worker consumes it.
 DEFAULT_QUEUE = "celery"
 
 
 class WebinferApp(Celery):
     """A Celery app that reads `WEBINFER_*` when it is first used, not when it is imported."""
+
+    def adopt(self, task: T) -> T:
+        """`task`, registered when the app is finalized: registering it now would read the configuration."""
+        type(task)._app = self  # type: ignore[attr-defined]  # the stubs know only the bound property
+        connect_on_app_finalize(lambda app: app.register_task(task) if app is self else None)
+        return task
 
     @cached_property
     def settings(self) -> TaskSettings:

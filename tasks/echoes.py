@@ -60,5 +60,5 @@ class Echo(BrowserBound):
         self.app.claims.discard([args, kwargs])
 
 
-noop = app.register_task(Noop())
-echo = app.register_task(Echo())
+noop = app.adopt(Noop())
+echo = app.adopt(Echo())

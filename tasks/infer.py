@@ -146,4 +146,4 @@ def _translated(error: EncodeError) -> Exception:
     return OperationalError(str(cause)) if isinstance(cause, redis.RedisError) else error
 
 
-infer = app.register_task(Infer())
+infer = app.adopt(Infer())

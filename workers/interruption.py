@@ -21,7 +21,7 @@ class Interruptible:
 
     def interrupt(self, error: BaseException) -> None:
         """Raise `error` at the await where the coroutine waits now; nothing when it has ended."""
-        if self._task is not None and not self._task.done():
+        if self._task is not None:
             self._pending = error
             self._task.cancel()
 
@@ -32,7 +32,11 @@ class Interruptible:
             try:
                 awaited = step(value)
             except StopIteration as done:
+                self._task = None
                 return done.value
+            except BaseException:
+                self._task = None
+                raise
             try:
                 value, step = (yield awaited), self._coroutine.send
             except asyncio.CancelledError as cancelled:

@@ -59,9 +59,9 @@ def _from_encoded(data: bytes, limits: Limits, field: str) -> np.ndarray[Any, An
             return _from_pil(image, limits, field)
     except UnidentifiedImageError as error:
         raise BadInput(field, f"{len(data)} bytes of no known image format", ALLOWED) from error
-    except Image.DecompressionBombError as error:
-        # Pillow refuses to open it, from twice its own limit of pixels on.
-        raise TooLarge(field, f"over {6 * (Image.MAX_IMAGE_PIXELS or 0)}", limits.max_input_bytes) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        # Pillow's own limit of pixels, a warning that may be made an error, and twice it, are past ours.
+        raise TooLarge(field, f"over {3 * (Image.MAX_IMAGE_PIXELS or 0)}", limits.max_input_bytes) from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise BadInput(field, f"a broken image ({error})", ALLOWED) from error
 
