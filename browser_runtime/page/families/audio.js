@@ -139,7 +139,9 @@ class Transcriber {
    */
   async run(sounds, options, isCancelled) {
     const course = { watch: new Stopwatch(), isCancelled, options };
+    // Wrong options are the whole call's fault, and found before anything is computed.
     readChoices(this.parts.generation, options);
+    limitTokens(this.parts.generation, this.parts.config, 0, options);
     /** @type {import('./contract.js').Result<Output>[]} */
     const results = [];
     for (const [index, sound] of sounds.entries()) {
