@@ -44,8 +44,14 @@ test('warms up until steady', async () => {
   assert.equal(ms, now());
 });
 
+test('a hopelessly slow first run is the only one', async () => {
+  const { runOnce, now } = simulate([16000, 16000]);
+  const { runs, steady, ms } = await warmUp(runOnce, { maxMs: 3000, now });
+  assert.deepEqual([runs, steady, ms], [1, false, 16000]);
+});
+
 test('a software GPU is stopped by the time, after two runs', async () => {
-  const { runOnce, now } = simulate([9000, 5000]);
+  const { runOnce, now } = simulate([8000, 6000]);
   const { runs, steady, ms } = await warmUp(runOnce, { maxMs: 3000, now });
   assert.deepEqual([runs, steady, ms], [2, false, 14000]);
 });

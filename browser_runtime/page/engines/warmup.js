@@ -8,6 +8,9 @@ const WINDOW = 5;
 // Medians of consecutive windows of a warmed-up MiniLM stayed within 8 % on a shared two-core machine.
 const TOLERANCE = 0.1;
 
+// A first run of this many time bounds is no compilation but a software GPU on a large model: one is enough.
+const PATIENCE = 3;
+
 /**
  * True when the last `window` runs were not faster than the `window` before them, beyond `tolerance`.
  * Getting slower is noise of the machine, never a reason to go on.
@@ -23,7 +26,8 @@ export function isSteady(latencies, { window = WINDOW, tolerance = TOLERANCE } =
 }
 
 /**
- * Runs `runOnce` until steady or until a bound is met. At least two runs: the first one compiles.
+ * Runs `runOnce` until steady or until a bound is met. The first run compiles, so there is a second one unless the
+ * first was hopelessly slow.
  * @param {() => Promise<unknown>} runOnce
  * @param {{maxRuns?: number, maxMs?: number, minRuns?: number, now?: () => number}} [bounds] `minRuns` is for
  *   engines known to tier up late: a plateau before it does not count
@@ -33,7 +37,9 @@ export async function warmUp(runOnce, { maxRuns = 100, maxMs = 3000, minRuns = 2
   /** @type {number[]} */
   const latencies = [];
   const started = now();
-  const mayGoOn = () => latencies.length < maxRuns && (latencies.length < 2 || now() - started < maxMs);
+  const spentMs = () => now() - started;
+  const boundMs = () => (latencies.length < 2 ? PATIENCE * maxMs : maxMs);
+  const mayGoOn = () => latencies.length === 0 || (latencies.length < maxRuns && spentMs() < boundMs());
   const isReady = () => latencies.length >= minRuns && isSteady(latencies);
   while (mayGoOn() && !isReady()) {
     const begun = now();
@@ -41,7 +47,7 @@ export async function warmUp(runOnce, { maxRuns = 100, maxMs = 3000, minRuns = 2
     latencies.push(now() - begun);
   }
   const [firstMs = 0, lastMs = 0] = [latencies[0], latencies.at(-1)];
-  return { ms: now() - started, runs: latencies.length, steady: isReady(), firstMs, lastMs };
+  return { ms: spentMs(), runs: latencies.length, steady: isReady(), firstMs, lastMs };
 }
 
 const clock = () => performance.now();
