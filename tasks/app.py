@@ -89,7 +89,7 @@ def _worker(settings: TaskSettings) -> dict[str, Any]:
         "worker_concurrency": 1,
         "worker_prefetch_multiplier": 1,
         "worker_soft_shutdown_timeout": settings.grace_s,
-        "worker_hijack_root_logger": False,
+        "worker_redirect_stdouts": False,  # structured logs keep their own form
         "worker_enable_prefetch_count_reduction": False,  # the slots are the browsers', not the connection's
     }
 

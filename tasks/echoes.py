@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from celery.result import AsyncResult
@@ -51,7 +50,7 @@ class Echo(BrowserBound):
 
     async def body(self, value: Any, browser: str = "chrome") -> Readable:
         """`value` after its way to a page and back."""
-        opened = await asyncio.to_thread(self.app.claims.redeem, value)
+        opened = await self.app.claims.redeem_off_loop(value)
         echoed = await need_runner().echo(opened)
         return Readable(echoed, describe_value(echoed))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -92,7 +91,7 @@ class Infer(CoroutineTask):
 
     async def _opened(self, wire: dict[str, Any]) -> Request:
         """The request with its large arrays, checked. Raises BadRequest, ClaimExpired."""
-        inputs = await asyncio.to_thread(self.app.claims.redeem, wire.get("inputs"))
+        inputs = await self.app.claims.redeem_off_loop(wire.get("inputs"))
         try:
             order = Request.from_wire(wire | {"inputs": inputs})
         except TypeError as error:
