@@ -24,33 +24,43 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
-    """What the worker measured of one run, in milliseconds."""
+class Ran:
+    """What a run on a lane came to: the page's answers and the worker's own clock, in milliseconds."""
 
-    queue_ms: float
-    call_ms: float
-    total_ms: float
+    place: Place
+    loaded: LoadedModel
     loaded_now: bool
+    """True: this run waited for the model to be loaded."""
+    answer: dict[str, Any]
+    """The page's answer to `run`; its results are in the order of the items."""
+    fallbacks: tuple[dict[str, str], ...]
+    backend_reason: str
+    call_ms: float
+    """The `run` call alone."""
+    total_ms: float
+    """With loading."""
 
 
-def build_reply(
-    request: Request,
-    revision: str,
-    place: Place,
-    model: LoadedModel,
-    answer: dict[str, Any],
-    spent: Spent,
-    *,
-    fallbacks: tuple[dict[str, str], ...],
-    routing: dict[str, Any],
-) -> Reply:
-    """The reply for a `run` answer. Raises the item's error where a single item failed."""
-    outputs = [_output(result) for result in answer["results"]]
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One request's part of a run."""
+
+    results: list[dict[str, Any]]
+    """The page's results for this request's items."""
+    queue_ms: float
+    n_items: int
+    """Items of all requests that ran together, this one's included."""
+    routing: dict[str, Any]
+
+
+def build_reply(request: Request, revision: str, ran: Ran, share: Share) -> Reply:
+    """The reply to one request of a run. Raises the item's error where a single item failed."""
+    outputs = [_output(result) for result in share.results]
     if request.single and isinstance(outputs[0], InferenceError):
         raise outputs[0]
-    adapter = place.capabilities.adapter(model.backend)
-    timings = _timings(answer.get("timings", {}), model, spent)
-    ready = model.answer
+    place, ready, backend = ran.place, ran.loaded.answer, ran.loaded.backend
+    adapter = place.capabilities.adapter(backend)
+    timings = _timings(ran, share.queue_ms)
     return Reply(
         success=not any(isinstance(output, InferenceError) for output in outputs),
         model_name=request.model_name,
@@ -58,13 +68,13 @@ def build_reply(
         output=outputs[0] if request.single else [_plain(output) for output in outputs],
         browser=str(place.browser),
         browser_build=place.build,
-        platform=str(model.backend),
-        backend=str(model.backend),
+        platform=str(backend),
+        backend=str(backend),
         adapter=adapter,
         precision=str(request.precision),
         kernel=str(ready.get("kernel", "")),
         model_revision=revision,
-        is_real_hardware=adapter.software is False and model.backend in (Backend.WEBGPU, Backend.WEBNN),
+        is_real_hardware=adapter.software is False and backend in (Backend.WEBGPU, Backend.WEBNN),
         synthetic_input=request.synthetic,
         compute_shader_optimized=ready.get("compute_shaders") is True,
         precompile_shaders=ready.get("precompiled") is True,
@@ -72,11 +82,16 @@ def build_reply(
         inference_time_ms=timings.compute_ms + timings.readback_ms,
         total_time_ms=timings.total_ms,
         timings=timings,
-        fallbacks=fallbacks,
-        warnings=_warnings(request, ready, answer),
-        routing=routing,
+        fallbacks=ran.fallbacks,
+        warnings=_warnings(request, ready, ran.answer),
+        routing={**share.routing, "backend": ran.backend_reason},
         session=place.session,
-        details={**ready.get("details", {}), **answer.get("details", {}), **_load_report(ready)},
+        details={
+            **ready.get("details", {}),
+            **ran.answer.get("details", {}),
+            **_load_report(ready),
+            "batch_items": share.n_items,
+        },
     )
 
 
@@ -96,13 +111,14 @@ def _plain(output: Any) -> Any:
     return output
 
 
-def _timings(page: dict[str, Any], model: LoadedModel, spent: Spent) -> Timings:
+def _timings(ran: Ran, queue_ms: float) -> Timings:
+    page = ran.answer.get("timings", {})
     run = {name: float(page.get(name) or 0.0) for name in RUN_STEPS}
-    load = {name: float(model.answer.get(name) or 0.0) if spent.loaded_now else 0.0 for name in LOAD_STEPS}
+    load = {name: float(ran.loaded.answer.get(name) or 0.0) if ran.loaded_now else 0.0 for name in LOAD_STEPS}
     return Timings(
-        queue_ms=spent.queue_ms,
-        bridge_ms=max(spent.call_ms - sum(run.values()), 0.0),
-        total_ms=spent.total_ms,
+        queue_ms=queue_ms,
+        bridge_ms=max(ran.call_ms - sum(run.values()), 0.0),
+        total_ms=queue_ms + ran.total_ms,
         **run,
         **load,
     )
@@ -119,6 +135,9 @@ def _load_report(ready: dict[str, Any]) -> dict[str, Any]:
 
 def _warnings(request: Request, ready: dict[str, Any], answer: dict[str, Any]) -> tuple[str, ...]:
     told = [*ready.get("warnings", []), *answer.get("warnings", [])]
+    for details in (ready.get("details", {}), answer.get("details", {})):
+        told += details.get("warnings", [])
+    told = list(dict.fromkeys(told))
     if request.synthetic:
         told.append("the input was generated from a bare shape")
     asked = {"compute_shaders": "compute_shaders", "precompile_shaders": "precompiled"}

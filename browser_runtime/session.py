@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from urllib.parse import quote
@@ -27,11 +27,11 @@ from browser_runtime.launching.drivers import Launched
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.loading import LoadedModel, Shelf, items_of, load_values, model_key
 from browser_runtime.loopback import Loopback
-from browser_runtime.messages import Reply, Request
+from browser_runtime.messages import Request
 from browser_runtime.models.store import StoredModel
 from browser_runtime.plan import plan_backends
 from browser_runtime.protocol import PageEvent
-from browser_runtime.replies import Place, Spent, build_reply
+from browser_runtime.replies import Place, Ran
 from browser_runtime.vocabulary import Backend
 
 log = structlog.get_logger(__name__)
@@ -46,6 +46,7 @@ class State(StrEnum):
 
     STARTING = "starting"
     READY = "ready"
+    DRAINING = "draining"
     LOST = "lost"
     CLOSED = "closed"
 
@@ -62,20 +63,18 @@ class SessionLane:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A request on its way through a session."""
+    """What one run on a lane computes: a request, or several merged into one."""
 
     request: Request
     model: StoredModel
-    queue_ms: float = 0.0
-    """What it waited before it came here."""
     deadline: float | None = None
     """Monotonic time by which it must be answered."""
-    routing: dict[str, Any] = field(default_factory=dict)
-    """Why it came here."""
 
     def remaining_s(self, limit_s: float) -> float:
         """Time left until the deadline, at most `limit_s`."""
-        return limit_s if self.deadline is None else max(min(self.deadline - time.monotonic(), limit_s), 0.0)
+        if self.deadline is None:
+            return limit_s
+        return max(min(self.deadline - time.monotonic(), limit_s), 0.0)
 
 
 class Session:
@@ -112,6 +111,11 @@ class Session:
         lanes = ",".join("busy" if lane.busy else "idle" for lane in self.lanes)
         models = sorted({key.split("|")[0] for lane in self.lanes for key in lane.shelf.loaded})
         return f"<{self.name} {self.state} lanes={lanes} models={models} runs={self.n_runs}>"
+
+    @property
+    def idle(self) -> bool:
+        """Whether none of its lanes computes."""
+        return not any(lane.busy for lane in self.lanes)
 
     @property
     def build(self) -> str:
@@ -158,8 +162,8 @@ class Session:
             told = await self._host.page_status()
             raise PageSilent(self.name, f"its lanes did not join in time; it says {told!r}") from error
 
-    async def run(self, lane: SessionLane, job: Job) -> Reply:
-        """The reply of one run on `lane`, the model loaded first if it is new. Raises InferenceError."""
+    async def run(self, lane: SessionLane, job: Job) -> Ran:
+        """What one run on `lane` came to, the model loaded first if it is new. Raises InferenceError."""
         start = time.monotonic()
         request = job.request
         plan = plan_backends(request.backends, self.installation.browser, request.family, self.capabilities)
@@ -174,16 +178,21 @@ class Session:
         )
         done = time.monotonic()
         self.n_runs += 1
-        return build_reply(
-            request,
-            job.model.revision,
-            Place(self.name, self.installation.browser, self.build, self.capabilities, self.memory_bytes),
+        return Ran(
+            self.place,
             loaded,
+            loaded_now,
             answer,
-            Spent(job.queue_ms, (done - called) * 1000, job.queue_ms + (done - start) * 1000, loaded_now),
-            fallbacks=(*plan.passed_over, *fallbacks),
-            routing={**job.routing, "backend": plan.reason},
+            (*plan.passed_over, *fallbacks),
+            plan.reason,
+            (done - called) * 1000,
+            (done - start) * 1000,
         )
+
+    @property
+    def place(self) -> Place:
+        """Where a run here takes place."""
+        return Place(self.name, self.installation.browser, self.build, self.capabilities, self.memory_bytes)
 
     async def _load_first(
         self, lane: SessionLane, job: Job, backends: tuple[Backend, ...]
@@ -252,7 +261,7 @@ class Session:
                 lane.shelf.forget_backend(Backend(event.backend))
 
     def _on_lane_lost(self, error: SessionLost) -> None:
-        if self.state is State.READY:
+        if self.state in (State.READY, State.DRAINING):
             task = asyncio.get_running_loop().create_task(self._await_rejoin(error))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -265,8 +274,7 @@ class Session:
                 for lane in self.lanes:
                     await lane.lane.joined.wait()
         except TimeoutError:
-            if self.state is State.READY:
-                self.state = State.LOST
+            if self.state in (State.READY, State.DRAINING):
                 lost = error if alive else BrowserDied(self.name, "its process is gone")
                 log.warning("session lost", session=self.name, why=str(lost))
                 self._on_lost(self, lost)

@@ -1,0 +1,30 @@
+"""Tell whoever waits that something changed: no polling, no sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+
+class Change:
+    """Wakes its waiters, who look again at what they wait for."""
+
+    def __init__(self) -> None:
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def notify(self) -> None:
+        """Let every waiter look."""
+        waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Return when `holds()` is true."""
+        while not holds():
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)

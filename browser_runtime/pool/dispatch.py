@@ -1,0 +1,262 @@
+"""Match waiting orders with lanes, and bring each run's results, or its failure, back to its orders."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from browser_runtime.deciders.choosing import Choice
+from browser_runtime.errors import (
+    Busy,
+    InferenceError,
+    PageSilent,
+    SessionLost,
+)
+from browser_runtime.pool.care import Care
+from browser_runtime.pool.change import Change
+from browser_runtime.pool.fleet import Fleet
+from browser_runtime.pool.matching import Matching, Place
+from browser_runtime.pool.orders import Line, Order, latest_deadline, merge, model_need, share_results
+from browser_runtime.pool.views import Running
+from browser_runtime.replies import Ran, Share, build_reply
+from browser_runtime.session import Job, Session, SessionLane
+from browser_runtime.settings import RuntimeSettings
+from browser_runtime.vocabulary import Browser
+
+log = structlog.get_logger(__name__)
+
+# A request whose session dies is tried on another; more deaths than this are the request's own doing.
+MAX_ATTEMPTS = 3
+# A lane whose request was given up has this long to finish it before its browser is replaced.
+PROOF_TIMEOUT_S = 30.0
+# For a timer that only a deadline, which there is none of, would set off.
+NEVER_S = 86400.0
+
+
+class Dispatch:
+    """Runs whenever something changed: an order came, a lane was freed, a session came up."""
+
+    def __init__(
+        self, fleet: Fleet, line: Line, care: Care, settings: RuntimeSettings, change: Change
+    ) -> None:
+        self.matching = Matching(fleet, line, care)
+        self._fleet, self._line, self._care = fleet, line, care
+        self._settings, self._change = settings, change
+        self.on_reply: list[Callable[[Order, Ran], None]] = []
+        self._runs: dict[asyncio.Task[None], list[Order]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # --- orders in
+
+    def put(self, order: Order) -> None:
+        """A new order, run at once where a lane is free."""
+        self._line.put(order)
+        self.match()
+
+    def watch(self, order: Order) -> asyncio.TimerHandle:
+        """End the order at its deadline, or when it has waited too long for a lane; to be cancelled."""
+        limits = [order.arrived + self._settings.queue_timeout_s] if not order.running else []
+        limits += [order.deadline] if order.deadline is not None else []
+        after_s = min(limits, default=time.monotonic() + NEVER_S) - time.monotonic()
+        return asyncio.get_running_loop().call_later(max(after_s, 0.0), self._expire, order)
+
+    def _expire(self, order: Order) -> None:
+        late = order.deadline is not None and time.monotonic() >= order.deadline
+        if order.settled:
+            return
+        if order.running and not late:
+            order.timer = self.watch(order)
+            return
+        waited_s = round(time.monotonic() - order.arrived, 1)
+        told = PageSilent("?", f"no answer within the request's {waited_s} s")
+        order.reply.set_exception(told if order.running else Busy(waited_s))
+
+    def abandon(self, order: Order) -> None:
+        """Nobody waits for it any more; a run that has no other order is cancelled in the page."""
+        if not order.reply.done():
+            order.reply.cancel()
+        self._line.take([order])
+        for task, orders in self._runs.items():
+            if order in orders and all(each.settled for each in orders) and not task.done():
+                task.cancel()
+
+    # --- matching
+
+    def match(self) -> None:
+        """Start a run on every lane that something waiting is best served by."""
+        self._line.prune()
+        passed: set[str] = set()
+        for order in self._line:
+            if order.key in passed or order.settled or order.running:
+                continue
+            choice = self.matching.choose(order)
+            if choice is None:
+                self._refuse_hopeless(order)
+            elif not (place := self.matching.place(choice))[1].busy:
+                self._start(place, order, choice)
+                continue
+            passed.add(order.key)
+
+    def _refuse_hopeless(self, order: Order) -> None:
+        refusal = self.matching.why_hopeless(order)
+        if refusal is not None:
+            order.reply.set_exception(refusal)
+
+    def _start(self, place: Place, head: Order, choice: Choice) -> None:
+        """Run `head`, and what goes with it, on a free lane."""
+        orders = self.matching.batch(place, head, choice)
+        self._line.take(orders)
+        session, lane = place
+        lane.busy = True
+        self._care.of(session).breaker.allow(time.monotonic())
+        for order in orders:
+            order.running, order.reasons = True, choice.reasons
+        n_items = sum(len(order.items) for order in orders)
+        self.matching.running[lane] = Running(
+            time.monotonic(), self.matching.expected_ms(place, head, choice, n_items)
+        )
+        task = asyncio.get_running_loop().create_task(self._run(place, orders, choice))
+        self._runs[task] = orders
+        task.add_done_callback(self._runs.pop)
+
+    # --- running
+
+    async def _run(self, place: Place, orders: list[Order], choice: Choice) -> None:
+        session, lane = place
+        started = time.monotonic()
+        job = Job(merge(orders), orders[0].model, latest_deadline(orders))
+        try:
+            ran = await session.run(lane, job)
+        except asyncio.CancelledError:
+            self._care.of(session).breaker.withdraw(time.monotonic())
+            self._spawn(self._prove(session, lane))
+            raise
+        except InferenceError as error:
+            self._care.failed(session, error)
+            if isinstance(error, PageSilent):
+                self._spawn(self._prove(session, lane))
+            else:
+                self._free(lane)
+            self._recover(orders, error, session.installation.browser)
+            return
+        n_items = sum(len(order.items) for order in orders)
+        self._care.ran(session, model_need(job.request, job.model), ran, n_items)
+        self._free(lane)
+        self._settle(orders, ran, choice, started)
+
+    def _settle(self, orders: list[Order], ran: Ran, choice: Choice, started: float) -> None:
+        shares = share_results(orders, ran.answer["results"])
+        n_items = sum(len(order.items) for order in orders)
+        routing = choice.to_routing()
+        for order, results in zip(orders, shares, strict=True):
+            if order.settled:
+                continue
+            told = {**routing, "attempt": order.attempts + 1}
+            share = Share(results, (started - order.arrived) * 1000, n_items, told)
+            try:
+                order.reply.set_result(build_reply(order.request, order.model.revision, ran, share))
+            except InferenceError as error:
+                order.reply.set_exception(error)
+            for listener in self.on_reply:
+                listener(order, ran)
+
+    def _recover(self, orders: list[Order], error: InferenceError, browser: Browser) -> None:
+        """Give each order what its failure calls for: another try, a run by itself, or the error."""
+        for order in orders:
+            if order.settled:
+                continue
+            order.attempts += isinstance(error, SessionLost)
+            if error.reroute:
+                order.shunned.add(browser)
+            if self._may_try_again(order, orders, error):
+                order.alone = order.alone or not isinstance(error, SessionLost)
+                log.warning("running a request again", model=order.model.name, why=str(error))
+                self._line.put(order)
+            else:
+                order.reply.set_exception(error if len(orders) == 1 else type(error)(*error.args))
+        self.match()
+
+    def _may_try_again(self, order: Order, orders: list[Order], error: InferenceError) -> bool:
+        late = order.deadline is not None and time.monotonic() >= order.deadline
+        if isinstance(error, SessionLost):
+            return order.attempts < MAX_ATTEMPTS and not late
+        if error.reroute and any(s.installation.browser not in order.shunned for s in self._fleet.sessions):
+            return not late
+        # Whatever a batch failed with, only those it is about shall fail.
+        return len(orders) > 1 and not late
+
+    def _free(self, lane: SessionLane) -> None:
+        lane.busy = False
+        self.matching.running.pop(lane, None)
+        self.match()
+        self._change.notify()
+
+    async def _prove(self, session: Session, lane: SessionLane) -> None:
+        """Calls of a lane run in order, so an echo's answer means that the given-up one has ended."""
+        try:
+            await lane.lane.call("echo", PROOF_TIMEOUT_S, value=None)
+            self._free(lane)
+        except SessionLost as error:
+            self._fleet.lose(session, error)
+
+    # --- beside
+
+    def is_needed(self, session: Session) -> bool:
+        """Whether it alone holds a model that something waits for: it is the last to go."""
+        held = {key.split("|")[0] for lane in session.lanes for key in lane.shelf.loaded}
+        others = [other for other in self._fleet.sessions if other is not session]
+        elsewhere = {
+            key.split("|")[0] for other in others for lane in other.lanes for key in lane.shelf.loaded
+        }
+        busy = {order.model.name for order in self._line} | {
+            order.model.name for orders in self._runs.values() for order in orders
+        }
+        return bool((held - elsewhere) & busy)
+
+    async def echo(self, value: Any) -> Any:
+        """`value` after its way to a page and back, on the first lane that is free."""
+        place: Place | None = None
+
+        def found() -> bool:
+            nonlocal place
+            place = self.matching.free_place()
+            return place is not None
+
+        async with _busy_after(self._settings.queue_timeout_s):
+            await self._change.until(found)
+        assert place is not None
+        session, lane = place
+        lane.busy = True
+        try:
+            return await session.echo(lane, value)
+        finally:
+            self._free(lane)
+
+    async def close(self) -> None:
+        """End every run; what waits is Busy."""
+        for order in list(self._line):
+            if not order.settled:
+                order.reply.set_exception(Busy(0))
+        tasks = [*self._runs, *self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+@contextlib.asynccontextmanager
+async def _busy_after(limit_s: float) -> Any:
+    try:
+        async with asyncio.timeout(limit_s):
+            yield
+    except TimeoutError as error:
+        raise Busy(limit_s) from error

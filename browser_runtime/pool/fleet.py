@@ -1,0 +1,165 @@
+"""The sessions of a pool: started, replaced when they die, drained before they are closed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from browser_runtime.errors import InferenceError, SessionLost
+from browser_runtime.launching.binaries import Installation, find_installation
+from browser_runtime.loopback import Loopback
+from browser_runtime.pool.change import Change
+from browser_runtime.session import Session, State
+from browser_runtime.vocabulary import Browser
+
+log = structlog.get_logger(__name__)
+
+# The guide's bounds on browser connections.
+MIN_SESSIONS, MAX_SESSIONS = 1, 8
+# Between attempts to replace a session: doubled each time up to the second figure, with jitter.
+RESTART_BACKOFF_S = (0.1, 10.0)
+
+
+class Fleet:
+    """Sessions by browser, and how many of each are wanted."""
+
+    def __init__(
+        self,
+        loopback: Loopback,
+        n_lanes: int,
+        change: Change,
+        on_start: Callable[[Session], Coroutine[Any, Any, None]],
+        on_end: Callable[[Session, SessionLost | None], None],
+    ) -> None:
+        self.sessions: list[Session] = []
+        self.wanted: Counter[Browser] = Counter()
+        self.n_starting: Counter[Browser] = Counter()
+        self.n_restarts = 0
+        self.installations: dict[Browser, Installation] = {}
+        self._loopback, self._n_lanes, self._change = loopback, n_lanes, change
+        self._on_start, self._on_end = on_start, on_end
+        self._serial: Counter[Browser] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    def find(self, browser: Browser) -> Installation:
+        """The browser's installation, looked for once. Raises SetupError."""
+        if browser not in self.installations:
+            self.installations[browser] = find_installation(browser, self._loopback.settings)
+        return self.installations[browser]
+
+    def count(self, browser: Browser) -> int:
+        """Sessions of `browser` that are up or coming up."""
+        return sum(s.installation.browser is browser for s in self.sessions) + self.n_starting[browser]
+
+    async def grow(self, browser: Browser, n: int = 1) -> None:
+        """Start `n` more, side by side. Raises the first failure only when none came up."""
+        self.wanted[browser] += n
+        results = await asyncio.gather(*(self._start(browser) for _ in range(n)), return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        self.wanted[browser] -= len(failures)
+        for failure in failures:
+            log.error("a session did not start", browser=str(browser), why=str(failure))
+        if failures and len(failures) == n:
+            raise failures[0]
+
+    async def _start(self, browser: Browser) -> None:
+        installation = await asyncio.to_thread(self.find, browser)
+        self._serial[browser] += 1
+        name = f"{browser}-{self._serial[browser]}"
+        self.n_starting[browser] += 1
+        try:
+            session = Session(name, installation, self._loopback, n_lanes=self._n_lanes, on_lost=self.lose)
+            await session.open()
+        finally:
+            self.n_starting[browser] -= 1
+        await session.sample_memory()
+        await self._on_start(session)
+        self.sessions.append(session)
+        self._change.notify()
+
+    def lose(self, session: Session, error: SessionLost) -> None:
+        """A session died, or has to: fail its calls, end it, and start another in its place."""
+        if session not in self.sessions:
+            return
+        session.state = State.LOST
+        self.sessions.remove(session)
+        for lane in session.lanes:
+            lane.lane.lose(error)
+        self._on_end(session, error)
+        self._change.notify()
+        self._spawn(self._replace(session))
+
+    async def _replace(self, session: Session) -> None:
+        await session.close()
+        browser = session.installation.browser
+        delay_s, longest_s = RESTART_BACKOFF_S
+        while self.count(browser) < self.wanted[browser] and not self._closing:
+            try:
+                self.n_restarts += 1
+                await self._start(browser)
+            except InferenceError as error:
+                log.error("a session could not be replaced yet", browser=str(browser), why=str(error))
+                await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
+                delay_s = min(delay_s * 2, longest_s)
+
+    async def retire(self, session: Session, why: str) -> None:
+        """Take no new work there, wait for what it has, then close it. It is not replaced."""
+        if session.state is not State.READY:
+            return
+        session.state = State.DRAINING
+        self.wanted[session.installation.browser] -= 1
+        log.info("session retires", session=session.name, why=why)
+        await self._change.until(lambda: session.idle or session.state is not State.DRAINING)
+        if session in self.sessions:
+            self.sessions.remove(session)
+        self._on_end(session, None)
+        await session.close()
+        self._change.notify()
+
+    async def recycle(self, session: Session, why: str) -> None:
+        """Start another in its place first, then retire it: the pool never gets smaller."""
+        try:
+            await self.grow(session.installation.browser)
+        except InferenceError as error:
+            log.error("a session is not recycled", session=session.name, why=str(error))
+            return
+        await self.retire(session, why)
+
+    def spawn_recycle(self, session: Session, why: str) -> None:
+        """`recycle` in the background."""
+        self._spawn(self.recycle(session, why))
+
+    async def resize(
+        self, browser: Browser, n: int, keep: Callable[[Session], bool] = lambda s: False
+    ) -> int:
+        """Grow or shrink to `n` sessions of `browser`; those that `keep` says are retired last."""
+        missing = n - self.wanted[browser]
+        if missing > 0:
+            await self.grow(browser, missing)
+        elif missing < 0:
+            ready = [s for s in self.sessions if s.installation.browser is browser and s.state is State.READY]
+            least_needed = sorted(ready, key=lambda session: (keep(session), not session.idle))[:-missing]
+            await asyncio.gather(*(self.retire(session, f"resized to {n}") for session in least_needed))
+        return self.count(browser)
+
+    async def close(self) -> None:
+        """End every session, without waiting for its work."""
+        self._closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(session.close() for session in self.sessions), return_exceptions=True)
+        for session in self.sessions:
+            self._on_end(session, None)
+        self.sessions.clear()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,102 @@
+"""Which lane an order goes to, and which others go with it: live state told to the deciders."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from browser_runtime.deciders.batching import BatchPolicy, take_batch
+from browser_runtime.deciders.choosing import Choice, choose_session
+from browser_runtime.deciders.latencies import BatchCost, LatencyKey, LatencySummary
+from browser_runtime.errors import Unsupported
+from browser_runtime.plan import plan_backends
+from browser_runtime.pool.care import Care
+from browser_runtime.pool.fleet import Fleet
+from browser_runtime.pool.orders import Line, Order, model_need
+from browser_runtime.pool.views import Running, candidate_of, need_of, waiting_of
+from browser_runtime.session import Session, SessionLane, State
+from browser_runtime.vocabulary import Browser, Family
+
+Place = tuple[Session, SessionLane]
+
+
+@dataclass
+class Matching:
+    """Reads the fleet, the line and the measured latencies; changes none of them."""
+
+    fleet: Fleet
+    line: Line
+    care: Care
+    preferred: dict[Family, Browser] = field(default_factory=dict)
+    """The user's browser for a family; the guide's table where there is none."""
+    running: dict[SessionLane, Running] = field(default_factory=dict)
+    _tickets: itertools.count[int] = field(default_factory=itertools.count)
+
+    def choose(self, order: Order) -> Choice | None:
+        """Where `order` is answered soonest; None when no session that is up can take it."""
+        candidates = [
+            candidate_of(session, lane, order, self.care, self.running.get(lane))
+            for session in self.ready()
+            for lane in session.lanes
+            if lane.lane.joined.is_set() and session.installation.browser not in order.shunned
+        ]
+        preferred = self.preferred.get(order.request.family)
+        return choose_session(candidates, need_of(order, preferred)) if candidates else None
+
+    def place(self, choice: Choice) -> Place:
+        """The live lane of a choice made just now."""
+        session = next(session for session in self.fleet.sessions if session.name == choice.session)
+        return session, session.lanes[choice.lane]
+
+    def ready(self) -> list[Session]:
+        """Sessions that take new work."""
+        return [session for session in self.fleet.sessions if session.state is State.READY]
+
+    def free_place(self) -> Place | None:
+        """The first lane that does nothing."""
+        for session in self.ready():
+            for lane in session.lanes:
+                if not lane.busy and lane.lane.joined.is_set():
+                    return session, lane
+        return None
+
+    def why_hopeless(self, order: Order) -> Unsupported | None:
+        """The refusal, when no session that is up, and none that is coming up, can do what it asks."""
+        request, ready = order.request, self.ready()
+        if not ready or self.fleet.n_starting.total():
+            return None
+        told = {}
+        for session in ready:
+            browser, can = session.installation.browser, session.capabilities
+            if plan_backends(request.backends, browser, request.family, can).backends:
+                return None
+            for backend in request.backends or can.backends:
+                told[f"{backend} in {session.build}"] = can.reason(backend) or "not proved"
+        wanted = ", ".join(request.backends) or "any backend"
+        reasons = "; ".join(f"{where}: {why}" for where, why in told.items())
+        return Unsupported(f"{request.model_name} on {wanted}", reasons)
+
+    def batch(self, place: Place, head: Order, choice: Choice) -> list[Order]:
+        """`head` and the waiting orders that run with it."""
+        alike = {next(self._tickets): order for order in self.line if order.key == head.key}
+        if len(alike) == 1 or head.alone:
+            return [head]
+        known = self._measured(place, head, choice)
+        costs: dict[Hashable, BatchCost] = {} if known is None else {head.key: known.cost}
+        waiting = [waiting_of(ticket, order) for ticket, order in alike.items()]
+        batch = take_batch(waiting, BatchPolicy(costs=costs), time.monotonic())
+        chosen = [alike[request.ticket] for request in batch.requests] if batch else []
+        return chosen if head in chosen else [head]
+
+    def expected_ms(self, place: Place, head: Order, choice: Choice, n_items: int) -> float | None:
+        """How long `n_items` are expected to take there; None while that was never measured."""
+        known = self._measured(place, head, choice)
+        return None if known is None else known.expected_ms(n_items)
+
+    def _measured(self, place: Place, head: Order, choice: Choice) -> LatencySummary | None:
+        assert choice.backend is not None, "only a simulation has no backend, and it has no lane"
+        model = model_need(head.request, head.model)
+        key = LatencyKey(model, place[0].installation.browser, choice.backend)
+        return self.care.latencies.summary(key, time.monotonic())

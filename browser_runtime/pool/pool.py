@@ -1,0 +1,219 @@
+"""Many models on a few browser sessions: a request goes where it is answered soonest, with its like."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from browser_runtime.errors import Busy, InferenceError, SessionLost, SetupError
+from browser_runtime.loopback import Loopback
+from browser_runtime.messages import Reply, Request
+from browser_runtime.models.store import ModelStore
+from browser_runtime.pool.care import Care
+from browser_runtime.pool.change import Change
+from browser_runtime.pool.dispatch import Dispatch
+from browser_runtime.pool.fleet import MAX_SESSIONS, MIN_SESSIONS, Fleet
+from browser_runtime.pool.orders import Line, Order
+from browser_runtime.pool.states import pool_state
+from browser_runtime.session import Session
+from browser_runtime.settings import RuntimeSettings
+from browser_runtime.vocabulary import Browser
+
+if TYPE_CHECKING:
+    from browser_runtime.simulation import SimulatedSession
+
+log = structlog.get_logger(__name__)
+
+MEMORY_INTERVAL_S = 10.0
+
+
+class Pool:
+    """Browser sessions and the requests before them. All coroutines run on the loop that opened it."""
+
+    def __init__(
+        self,
+        settings: RuntimeSettings,
+        browser: Browser | Sequence[Browser],
+        n_sessions: int = 1,
+        n_lanes: int = 1,
+        store: ModelStore | None = None,
+    ) -> None:
+        self.browsers = (browser,) if isinstance(browser, Browser) else tuple(browser)
+        self.settings, self.store = settings, store or ModelStore(settings.models_dir)
+        self.change, self.care, self.line = Change(), Care(), Line()
+        self._n_first = n_sessions
+        self._loopback = Loopback(settings, self.store)
+        self.fleet = Fleet(self._loopback, n_lanes, self.change, self._greet, self._part)
+        self.dispatch = Dispatch(self.fleet, self.line, self.care, settings, self.change)
+        self.simulated: SimulatedSession | None = None
+        self.refusing = False
+        self.n_open = 0
+        """Requests admitted and not yet answered."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def browser(self) -> Browser:
+        """The first, and in a worker the only, browser."""
+        return self.browsers[0]
+
+    @property
+    def sessions(self) -> list[Session]:
+        """The live sessions."""
+        return self.fleet.sessions
+
+    def __repr__(self) -> str:
+        state = "simulated" if self.simulated else " ".join(map(repr, self.sessions))
+        return f"<Pool {','.join(self.browsers)} open={self.n_open} waiting={len(self.line)} {state}>"
+
+    # --- life
+
+    async def open(self) -> None:
+        """Sessions up and proved, or the simulation where that is allowed. Raises SetupError, SessionLost."""
+        if self.settings.simulation == "always":
+            self._simulate("WEBINFER_SIMULATION=always")
+            return
+        try:
+            self.browsers = await asyncio.to_thread(self._installed)
+        except SetupError as error:
+            if self.settings.simulation == "never":
+                raise
+            self._simulate(str(error))
+            return
+        try:
+            await self._loopback.open()
+            await asyncio.gather(*(self.fleet.grow(browser, n) for browser, n in self._first_mix()))
+        except BaseException:
+            await self.close()
+            raise
+        self._spawn(self._watch_memory())
+
+    def _installed(self) -> tuple[Browser, ...]:
+        """The browsers of this pool that are on this machine. Raises the first SetupError where none is."""
+        found, missing = [], []
+        for browser in self.browsers:
+            try:
+                self.fleet.find(browser)
+                found.append(browser)
+            except SetupError as error:
+                missing.append(error)
+                log.warning("a browser is missing", browser=str(browser), why=str(error))
+        if not found:
+            raise missing[0]
+        return tuple(found)
+
+    def _first_mix(self) -> list[tuple[Browser, int]]:
+        """How many of each browser to start with: in turn."""
+        n = self._n_first
+        return [
+            (browser, (n - place + len(self.browsers) - 1) // len(self.browsers))
+            for place, browser in enumerate(self.browsers)
+            if place < n
+        ]
+
+    def _simulate(self, why: str) -> None:
+        from browser_runtime.simulation import SimulatedSession
+
+        log.warning("no browser: the models run in Python's onnxruntime", browser=str(self.browser), why=why)
+        self.simulated = SimulatedSession(self.browser, why)
+
+    async def _greet(self, session: Session) -> None:
+        """A session came up."""
+        self.care.of(session)
+
+    def _part(self, session: Session, error: SessionLost | None) -> None:
+        """A session has ended, or is about to."""
+        self.care.forget(session)
+
+    async def resize(self, n_sessions: int, browser: Browser | None = None) -> int:
+        """Grow or shrink to `n_sessions` (1..8) of a browser, draining before closing; the number reached."""
+        wanted = min(max(n_sessions, MIN_SESSIONS), MAX_SESSIONS)
+        if self.simulated is not None:
+            return wanted
+        return await self.fleet.resize(browser or self.browser, wanted, self.dispatch.is_needed)
+
+    def refuse_new(self) -> None:
+        """From now on new requests are Busy; admitted ones go on."""
+        self.refusing = True
+
+    async def drain(self) -> None:
+        """Returns when every admitted request is answered."""
+        await self.change.until(lambda: self.n_open == 0)
+
+    async def close(self) -> None:
+        """End every browser and server; what runs or waits fails."""
+        self.refusing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.dispatch.close()
+        await self.fleet.close()
+        await self._loopback.close()
+
+    # --- work
+
+    async def run(self, request: Request) -> Reply:
+        """The reply, from wherever it is answered soonest. Raises InferenceError."""
+        arrived = time.monotonic()
+        deadline = None if request.deadline_s is None else arrived + request.deadline_s
+        self._admit()
+        try:
+            model = await self.store.provide(request.model_name, request.precision)
+            model.require_family(request.family)
+            if self.simulated is not None:
+                return await self.simulated.run(request, model)
+            reply = asyncio.get_running_loop().create_future()
+            return await self._answered(Order(request, model, arrived, deadline, reply))
+        finally:
+            self._leave()
+
+    async def _answered(self, order: Order) -> Reply:
+        """The order's reply, or Busy or PageSilent at its deadline."""
+        self.dispatch.put(order)
+        order.timer = self.dispatch.watch(order)
+        try:
+            return await order.reply
+        finally:
+            order.timer.cancel()
+            self.dispatch.abandon(order)
+
+    async def echo(self, value: Any) -> Any:
+        """`value` after its way to a page and back."""
+        self._admit()
+        try:
+            return value if self.simulated is not None else await self.dispatch.echo(value)
+        finally:
+            self._leave()
+
+    def _admit(self) -> None:
+        if self.refusing or len(self.line) >= self.settings.max_waiting:
+            raise Busy(0)
+        self.n_open += 1
+
+    def _leave(self) -> None:
+        self.n_open -= 1
+        if self.n_open == 0:
+            self.change.notify()
+
+    # --- watch
+
+    def status(self) -> dict[str, Any]:
+        """The live state, as plain values."""
+        return pool_state(self)
+
+    async def _watch_memory(self) -> None:
+        while True:
+            await asyncio.sleep(MEMORY_INTERVAL_S)
+            for session in list(self.sessions):
+                try:
+                    await session.sample_memory()
+                except InferenceError as error:
+                    log.debug("memory not sampled", session=session.name, why=str(error))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

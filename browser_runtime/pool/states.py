@@ -1,0 +1,50 @@
+"""The pool's live state as plain values: what remote control, metrics and tests read."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from browser_runtime.pool.care import Condition
+from browser_runtime.session import Session
+
+if TYPE_CHECKING:
+    from browser_runtime.pool.pool import Pool
+
+
+def pool_state(pool: Pool) -> dict[str, Any]:
+    """Everything there is to know of a pool now."""
+    fleet = pool.fleet
+    return {
+        "browser": str(pool.browser),
+        "build": next((found.build for found in fleet.installations.values()), ""),
+        "simulation": pool.simulated is not None,
+        "sessions": [session_state(session, pool.care.of(session)) for session in fleet.sessions],
+        "wanted": sum(fleet.wanted.values()),
+        "starting": sum(fleet.n_starting.values()),
+        "running": pool.n_open - len(pool.line),
+        "waiting": len(pool.line),
+        "restarts": fleet.n_restarts,
+        "refusing": pool.refusing,
+    }
+
+
+def session_state(session: Session, condition: Condition) -> dict[str, Any]:
+    """One session."""
+    now = time.monotonic()
+    return {
+        "session": session.name,
+        "browser": str(session.installation.browser),
+        "state": str(session.state),
+        "build": session.build,
+        "driver": session.driver_version,
+        "lanes": [{"busy": lane.busy, "models": list(lane.shelf.loaded)} for lane in session.lanes],
+        "memory_bytes": session.memory_bytes,
+        "runs": session.n_runs,
+        "started_ms": session.started_ms,
+        "backends": {str(b): session.capabilities.can(b) for b in session.capabilities.backends},
+        "health": condition.health.score(now),
+        "health_factors": condition.health.factors(now),
+        "breaker": asdict(condition.breaker.counts(now)),
+    }

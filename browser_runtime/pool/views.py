@@ -1,0 +1,121 @@
+"""What the deciders are told: live sessions and orders as plain values."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import psutil
+
+from browser_runtime.deciders.batching import Waiting
+from browser_runtime.deciders.latencies import LatencyKey
+from browser_runtime.deciders.scoring import Candidate, Need
+from browser_runtime.loading import model_key
+from browser_runtime.plan import plan_backends
+from browser_runtime.pool.care import Care
+from browser_runtime.pool.orders import Order, model_need
+from browser_runtime.session import Session, SessionLane
+from browser_runtime.vocabulary import Backend, Browser, Family
+
+# A text's tokens are not known before the page has cut it: about four characters each in English.
+CHARACTERS_PER_TOKEN = 4
+WHISPER_WINDOW_SAMPLES = 30 * 16_000
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a busy lane does now."""
+
+    started: float
+    expected_ms: float | None
+
+
+def need_of(order: Order, preferred: Browser | None) -> Need:
+    """What an order asks of a session."""
+    request = order.request
+    left = None if order.deadline is None else max((order.deadline - time.monotonic()) * 1000, 0.0)
+    return Need(
+        request.family,
+        order.model.name,
+        request.browser or preferred,
+        request.backends,
+        compute_shaders=bool(request.options.get("compute_shaders")),
+        precompile_shaders=bool(request.options.get("precompile_shaders")),
+        parallel_loading=bool(request.options.get("parallel_loading")),
+        remaining_ms=left,
+    )
+
+
+def candidate_of(
+    session: Session, lane: SessionLane, order: Order, care: Care, running: Running | None
+) -> Candidate:
+    """One lane as it looks to one order."""
+    now = time.monotonic()
+    browser = session.installation.browser
+    plan = plan_backends(order.request.backends, browser, order.request.family, session.capabilities)
+    platform = _first_able(plan.backends, lane, order)
+    condition = care.of(session)
+    known = None
+    if platform is not None:
+        known = care.latencies.summary(
+            LatencyKey(model_need(order.request, order.model), browser, platform), now
+        )
+    return Candidate(
+        session.name,
+        browser,
+        platform,
+        lane=lane.lane.number,
+        backends=tuple(b for b in session.capabilities.backends if session.capabilities.can(b)),
+        n_ahead=int(running is not None),
+        queue_ahead_ms=_left_ms(running, now),
+        is_warm=platform is not None and model_key(order.model, platform, order.request) in lane.shelf.loaded,
+        load_ms=care.load_ms(model_need(order.request, order.model), browser),
+        latency_ms=None if known is None else known.expected_ms(len(order.items)),
+        evidence=0.0 if known is None else known.weight,
+        health=condition.health.score(now),
+        breaker_allows=condition.breaker.would_allow(now),
+    )
+
+
+def _first_able(backends: tuple[Backend, ...], lane: SessionLane, order: Order) -> Backend | None:
+    """The first backend of the plan that this lane has not refused for the model."""
+    for backend in backends:
+        if model_key(order.model, backend, order.request) not in lane.shelf.refused:
+            return backend
+    return backends[0] if backends else None
+
+
+def _left_ms(running: Running | None, now: float) -> float | None:
+    if running is None:
+        return 0.0
+    if running.expected_ms is None:
+        return None
+    return max(running.expected_ms - (now - running.started) * 1000, 0.0)
+
+
+def waiting_of(ticket: int, order: Order) -> Waiting:
+    """An order as the batcher sees it."""
+    return Waiting(
+        ticket,
+        (order.key, ticket) if order.alone else order.key,
+        order.arrived,
+        tuple(_length(order.request.family, item) for item in order.items),
+        order.size_bytes,
+        order.deadline,
+    )
+
+
+def _length(family: Family, item: Any) -> float:
+    """What a batch is padded to."""
+    if family is Family.TEXT_EMBEDDING:
+        return max(len(item) / CHARACTERS_PER_TOKEN, 1.0) + 2
+    if family is Family.AUDIO:
+        return float(math.ceil(len(item) / WHISPER_WINDOW_SAMPLES)) or 1.0
+    return 1.0
+
+
+def free_memory_bytes() -> int:
+    """What the system can still give."""
+    return int(psutil.virtual_memory().available)
