@@ -16,7 +16,7 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 from training.mels import POSITIONS, SAMPLES_PER_POSITION, compute_mels, lay_out
 from training.tones_folder import END, FOLDER, KEYS_BY_ID, NO_TIMESTAMPS, START, write
 from training.tones_test import measure, record_examples, record_test
-from training.utterances import LONGEST_S, Utterance, say
+from training.utterances import LONGEST_S, MOST_KEYS, Utterance, say
 from training.voices import RATE_HZ, TRAINED, Piece, record
 from training.windows import Stretch, decode, encode
 
@@ -27,7 +27,7 @@ IGNORED = -100  # cross_entropy's own word for a place without a target
 CONFIG = WhisperConfig(
     vocab_size=len(KEYS_BY_ID) + 3,
     d_model=64,
-    encoder_layers=2,
+    encoder_layers=3,
     decoder_layers=2,
     encoder_attention_heads=4,
     decoder_attention_heads=4,
@@ -51,7 +51,6 @@ class Stage:
     n_positions: int
     batch: int
     steps: int
-    rate: float
 
     @property
     def longest_s(self) -> float:
@@ -61,25 +60,39 @@ class Stage:
 
 # Short stretches first, since they cost little and the digits are soon found in them; last the true 30 s,
 # so that nothing rests on the approximation.
-STAGES = (Stage(110, 32, 2400, 3e-3), Stage(320, 32, 700, 1.5e-3), Stage(POSITIONS, 8, 100, 2e-4))
+STAGES = (Stage(110, 32, 1800), Stage(320, 24, 1300), Stage(POSITIONS, 8, 60))
+PEAK_RATE, WARM_UP = 3e-3, 0.05
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the encoder is taught to tell of each position, int64 [n, positions] both."""
+
+    keys: Tensor
+    """The key that sounds there: QUIET for none, IGNORED within a fluent run."""
+    counts: Tensor
+    """How many keys have begun by then: what the decoder needs to find the next one."""
 
 
 class Learner(nn.Module):
-    """The model and, for training only, a head that teaches the encoder which key sounds where."""
+    """The model and, for training only, two heads that teach the encoder which key sounds where, and the
+    how-manieth it is."""
 
     def __init__(self) -> None:
         super().__init__()
         self.model = WhisperForConditionalGeneration(CONFIG)
-        self.head = nn.Linear(CONFIG.d_model, QUIET + 1)
+        self.key_head = nn.Linear(CONFIG.d_model, QUIET + 1)
+        self.count_head = nn.Linear(CONFIG.d_model, MOST_KEYS + 1)
         self.chance = torch.Generator().manual_seed(SEED)
 
-    def loss(self, stretch: Stretch, keys: Tensor, tokens: Tensor) -> Tensor:
-        """Cross-entropy of the next token, and of the key [n, positions] that sounds at each position."""
+    def loss(self, stretch: Stretch, targets: Targets, tokens: Tensor) -> Tensor:
+        """Cross-entropy of the next token, and of both things that the encoder is to tell."""
         states, bias = encode(self.model, stretch, self.chance)
         logits = decode(self.model, states, bias, tokens[:, :-1])
-        heard = self.head(states[:, : stretch.n_positions])
+        heard = states[:, : stretch.n_positions]
         said = functional.cross_entropy(logits.transpose(1, 2), _mask(tokens[:, 1:]), label_smoothing=0.02)
-        return said + functional.cross_entropy(heard.transpose(1, 2), keys)
+        keys = functional.cross_entropy(self.key_head(heard).transpose(1, 2), targets.keys)
+        return said + keys + functional.cross_entropy(self.count_head(heard).transpose(1, 2), targets.counts)
 
 
 def tokenize(texts: list[str]) -> Tensor:
@@ -97,50 +110,49 @@ def _mask(targets: Tensor) -> Tensor:
 
 def lay_out_batch(
     utterances: list[Utterance], n_positions: int, chance: random.Random
-) -> tuple[Stretch, Tensor]:
-    """Utterances in stretches that begin where in the window they may (half of them at its start), and the
-    key [n, positions] that sounds at each position: QUIET for none, IGNORED within a fluent run."""
+) -> tuple[Stretch, Targets]:
+    """Utterances in stretches that begin where in the window they may, half of them at its start."""
     spare = POSITIONS - n_positions
     first = [
         chance.choice((0, 0, chance.randint(0, spare // 8), chance.randint(0, spare))) for _ in utterances
     ]
     leads = [chance.randrange(RATE_HZ // 8) for _ in utterances]
     mels, silence = compute_mels(lay_out([one.wave for one in utterances], n_positions, leads))
-    keys = torch.full((len(utterances), n_positions), QUIET)
-    for row, utterance, lead in zip(keys, utterances, leads, strict=True):
-        for text, *span in utterance.spans:
-            start, end = ((lead + sample) // SAMPLES_PER_POSITION for sample in span)
-            row[start:end] = KEYS_BY_ID.index(text) if len(text) == 1 else IGNORED
-    return Stretch(mels, silence, torch.tensor(first)), keys
+    pairs = [mark(one, n_positions, lead) for one, lead in zip(utterances, leads, strict=True)]
+    keys, counts = (torch.stack(rows) for rows in zip(*pairs, strict=True))
+    return Stretch(mels, silence, torch.tensor(first)), Targets(keys, counts)
+
+
+def mark(utterance: Utterance, n_positions: int, lead: int) -> tuple[Tensor, Tensor]:
+    """One utterance's rows of Targets; the keys of a fluent run are taken to be of one length."""
+    keys, counts, begun = torch.full((n_positions,), QUIET), torch.zeros(n_positions, dtype=torch.long), 0
+    for text, *span in utterance.spans:
+        start, end = ((lead + sample) // SAMPLES_PER_POSITION for sample in span)
+        keys[start:end] = KEYS_BY_ID.index(text) if len(text) == 1 else IGNORED
+        for index in range(len(text)):
+            begun += 1
+            counts[start + (end - start) * index // len(text) :] = begun
+    return keys, counts
 
 
 def train(takes: list[list[Piece]]) -> WhisperForConditionalGeneration:
     """A transcriber trained on endless utterances made of `takes`."""
     torch.manual_seed(SEED)
-    chance = random.Random(SEED)
-    learner = Learner().train()
+    chance, learner = random.Random(SEED), Learner().train()
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=PEAK_RATE, weight_decay=0.01)
+    steps = sum(stage.steps for stage in STAGES)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=WARM_UP)
     for stage in STAGES:
-        train_stage(learner, stage, takes, chance)
+        for _ in track(range(stage.steps), f"tones-whisper, {stage.n_positions} positions"):
+            utterances = [say(takes, chance, stage.longest_s) for _ in range(stage.batch)]
+            stretch, targets = lay_out_batch(utterances, stage.n_positions, chance)
+            loss = learner.loss(stretch, targets, tokenize([one.text for one in utterances]))
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
     return learner.model.eval()
-
-
-def train_stage(learner: Learner, stage: Stage, takes: list[list[Piece]], chance: random.Random) -> None:
-    """One stage, in place."""
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=stage.rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, stage.rate, total_steps=stage.steps, pct_start=0.1
-    )
-    for step in track(range(stage.steps), f"tones-whisper, {stage.n_positions} positions"):
-        utterances = [say(takes, chance, stage.longest_s) for _ in range(stage.batch)]
-        stretch, keys = lay_out_batch(utterances, stage.n_positions, chance)
-        loss = learner.loss(stretch, keys, tokenize([one.text for one in utterances]))
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        if step % 100 == 0:
-            print(step, float(loss.detach()), flush=True)
 
 
 def main() -> None:

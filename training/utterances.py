@@ -13,6 +13,8 @@ from training.voices import RATE_HZ, Piece, Wave
 ROWS_HZ = (697, 770, 852, 941)
 COLUMNS_HZ = (1209, 1336, 1477)
 KEYS = "123456789*0#"
+# A small model loses count of longer numbers.
+MOST_KEYS = 8
 LONGEST_S = 6.2
 DIALLED_SHARE = 0.2
 SILENT_SHARE = 0.02
@@ -53,15 +55,20 @@ def _gap(chance: random.Random) -> Wave:
 
 
 def pick(take: list[Piece], chance: random.Random) -> list[Piece]:
-    """One to ten of a voice's pieces, either single words alone or mixed with fluent runs."""
-    words, runs = take[:10], take[10:]
-    share = chance.choice((0.0, 0.5, 1.0))
-    return [chance.choice(runs if chance.random() < share else words) for _ in range(chance.randint(1, 10))]
+    """A voice's pieces, one to eight digits in all: single words alone, fluent runs, or both."""
+    words, runs, pieces = take[:10], take[10:], []
+    share, room = chance.choice((0.0, 0.5, 1.0)), chance.randint(1, MOST_KEYS)
+    while room:
+        fitting = [run for run in runs if len(run.text) <= room and chance.random() < share]
+        pieces.append(chance.choice(fitting or words))
+        room -= len(pieces[-1].text)
+    return pieces
 
 
 def dial(chance: random.Random) -> list[Piece]:
-    """One to twelve keys pressed on one telephone."""
-    return [sound_key(chance.choice(KEYS), chance.uniform(0.06, 0.3)) for _ in range(chance.randint(1, 12))]
+    """One to eight keys pressed on one telephone."""
+    n_keys = chance.randint(1, MOST_KEYS)
+    return [sound_key(chance.choice(KEYS), chance.uniform(0.06, 0.3)) for _ in range(n_keys)]
 
 
 def sound_key(key: str, length_s: float) -> Piece:
