@@ -49,7 +49,7 @@ def draw_plain(ink: Tensor, side: int = SIDE) -> Tensor:
 
 
 def draw_varied(ink: Tensor, generator: torch.Generator) -> Tensor:
-    """Training pictures in -1..1, [n, 3, 32, 32]: moved, turned, thinned, tinted, inverted, noisy, blurred."""
+    """Training pictures in -1..1, [n, 3, 32, 32]: moved, turned, thinned, tinted, inverted and noisy."""
     moved = _move(ink, generator)
     return _colour(_restroke(moved, generator), generator)
 
@@ -63,7 +63,9 @@ def _move(ink: Tensor, generator: torch.Generator) -> Tensor:
     n = len(ink)
     boldness = _uniform(n, 0, 1, generator)  # 0 leaves the original as it is: those are asked for too
     angle, slant = (boldness * _uniform(n, -0.2, 0.2, generator) for _ in range(2))
-    wide, high = (1 + boldness * _uniform(n, low, top, generator) for low, top in ((-0.08, 0.9), (-0.1, 0.15)))
+    wide, high = (
+        1 + boldness * _uniform(n, low, top, generator) for low, top in ((-0.08, 0.9), (-0.1, 0.15))
+    )
     right, down = (boldness * _uniform(n, -0.25, 0.25, generator) for _ in range(2))
     cos, sin = torch.cos(angle) * wide, torch.sin(angle) * wide
     first = torch.cat([cos * high, slant - sin, right * wide], dim=3)

@@ -110,7 +110,10 @@ def write_test_set(digits: Digits) -> None:
 
 def write(model: ViTForImageClassification, test: Digits) -> None:
     """The model's folder in transformers.js' layout."""
-    write_json(FOLDER / "config.json", {"architectures": ["ViTForImageClassification"], **model.config.to_diff_dict()})
+    write_json(
+        FOLDER / "config.json",
+        {"architectures": ["ViTForImageClassification"], **model.config.to_diff_dict()},
+    )
     write_json(FOLDER / "preprocessor_config.json", PROCESSOR.to_dict())
     axes = {
         "pixel_values": {0: "batch_size", 1: "num_channels", 2: "height", 3: "width"},
@@ -133,7 +136,9 @@ def main() -> None:
     console = Console()
     for side, dark in ((8, False), (8, True), (32, True), (100, False), (280, True)):
         accuracy = measure(model, test_digits, side, dark)
-        console.print(f"held out, {side} pixels, {'dark on light' if dark else 'light on dark'}: {accuracy:.2%}")
+        console.print(
+            f"held out, {side} pixels, {'dark on light' if dark else 'light on dark'}: {accuracy:.2%}"
+        )
     console.print(f"trained in {time.monotonic() - started_s:.0f} s")
 
 

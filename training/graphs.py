@@ -16,7 +16,11 @@ Axes = dict[str, dict[int, str]]
 
 
 def write_graph(
-    module: nn.Module, inputs: Sequence[torch.Tensor], path: Path, names: tuple[list[str], list[str]], axes: Axes
+    module: nn.Module,
+    inputs: Sequence[torch.Tensor],
+    path: Path,
+    names: tuple[list[str], list[str]],
+    axes: Axes,
 ) -> None:
     """`module` as one ONNX file, weights inside; `names` are inputs and outputs, `axes` the named free axes.
 

@@ -1,4 +1,4 @@
-"""Utterances to train and test on: spoken or dialled digits with gaps, loudness, tone and noise of all kinds."""
+"""Utterances to train and test on: spoken or dialled digits with gaps, loudness, tone and noise."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from training.voices import RATE_HZ, Piece, Wave
 ROWS_HZ = (697, 770, 852, 941)
 COLUMNS_HZ = (1209, 1336, 1477)
 KEYS = "123456789*0#"
+# A small model loses count of longer numbers.
+MOST_KEYS = 8
 LONGEST_S = 6.2
 DIALLED_SHARE = 0.2
 SILENT_SHARE = 0.02
@@ -20,47 +22,53 @@ SILENT_SHARE = 0.02
 
 @dataclass(frozen=True)
 class Utterance:
-    """A recording at 16 kHz, float32 in -1..1, and its text."""
+    """A recording at 16 kHz, float32 in -1..1; its text; and where in it each piece is said."""
 
     text: str
     wave: Wave
+    spans: tuple[tuple[str, int, int], ...]
+    """Text, first sample and the sample after the last, of each piece."""
 
 
-def say(takes: list[list[Piece]], chance: random.Random) -> Utterance:
+def say(takes: list[list[Piece]], chance: random.Random, longest_s: float) -> Utterance:
     """A random utterance: mostly spoken by one voice of `takes`, some dialled, a few only noise."""
     kind = chance.random()
     if kind < SILENT_SHARE:
-        return Utterance("", _spoil(np.zeros(int(chance.uniform(0.2, 3) * RATE_HZ), np.float32), chance))
-    pieces = _dial(chance) if kind < SILENT_SHARE + DIALLED_SHARE else _pick(chance.choice(takes), chance)
-    return join(pieces, chance)
+        return join([], chance, longest_s)
+    pieces = dial(chance) if kind < SILENT_SHARE + DIALLED_SHARE else pick(chance.choice(takes), chance)
+    return join(pieces, chance, longest_s)
 
 
 def join(pieces: list[Piece], chance: random.Random, longest_s: float = LONGEST_S) -> Utterance:
-    """The pieces one after another with random gaps, as many as fit, spoilt as a recording is."""
-    text, waves, n_samples = "", [_gap(chance)], 0
+    """Those of the pieces that fit, one after another with random gaps, spoilt as a recording is."""
+    wave, spans = _gap(chance), []
     for piece in pieces:
-        n_samples += len(piece.wave) + RATE_HZ // 2
-        if text and n_samples > longest_s * RATE_HZ:
-            break
-        text += piece.text
-        waves += [piece.wave * np.float32(chance.uniform(0.6, 1)), _gap(chance)]
-    return Utterance(text, _spoil(np.concatenate(waves), chance))
+        longer = np.concatenate([wave, piece.wave * np.float32(chance.uniform(0.6, 1)), _gap(chance)])
+        if len(longer) <= longest_s * RATE_HZ:
+            spans.append((piece.text, len(wave), len(wave) + len(piece.wave)))
+            wave = longer
+    return Utterance("".join(text for text, _, _ in spans), _spoil(wave, chance), tuple(spans))
 
 
 def _gap(chance: random.Random) -> Wave:
     return np.zeros(int(chance.triangular(0.0, 0.5, 0.08) * RATE_HZ), np.float32)
 
 
-def _pick(take: list[Piece], chance: random.Random) -> list[Piece]:
-    """One to ten of a voice's pieces, either single words alone or mixed with fluent runs."""
-    words, runs = take[:10], take[10:]
-    share = chance.choice((0.0, 0.5, 1.0))
-    return [chance.choice(runs if chance.random() < share else words) for _ in range(chance.randint(1, 10))]
+def pick(take: list[Piece], chance: random.Random) -> list[Piece]:
+    """A voice's pieces, one to eight digits in all: single words alone, fluent runs, or both."""
+    words, runs, pieces = take[:10], take[10:], []
+    share, room = chance.choice((0.0, 0.5, 1.0)), chance.randint(1, MOST_KEYS)
+    while room:
+        fitting = [run for run in runs if len(run.text) <= room and chance.random() < share]
+        pieces.append(chance.choice(fitting or words))
+        room -= len(pieces[-1].text)
+    return pieces
 
 
-def _dial(chance: random.Random) -> list[Piece]:
-    """One to twelve keys pressed on one telephone."""
-    return [sound_key(chance.choice(KEYS), chance.uniform(0.06, 0.3)) for _ in range(chance.randint(1, 12))]
+def dial(chance: random.Random) -> list[Piece]:
+    """One to eight keys pressed on one telephone."""
+    n_keys = chance.randint(1, MOST_KEYS)
+    return [sound_key(chance.choice(KEYS), chance.uniform(0.06, 0.3)) for _ in range(n_keys)]
 
 
 def sound_key(key: str, length_s: float) -> Piece:

@@ -21,7 +21,9 @@ TRAINED = (
     "robert sandro shelby steph steph2 travis zac"
 ).split()
 # ... and these only in the test.
-HELD_OUT = "Gene2 Jacky Michael aunty f2 f5 grandma iven2 klatt3 linda m3 m7 miguel paul steph3 victor".split()
+HELD_OUT = (
+    "Gene2 Jacky Michael aunty f2 f5 grandma iven2 klatt3 linda m3 m7 miguel paul steph3 victor".split()
+)
 PAUSE = " <break time='900ms'/> "
 # Between two pieces espeak-ng is silent for 0.7 s or more, within one for less than 0.06 s.
 SILENT_S = 0.3
@@ -43,7 +45,7 @@ class Piece:
 
 
 def record(timbres: list[str], n_takes: int, n_runs: int, seed: int) -> list[list[Piece]]:
-    """For each timbre and take, one voice's pieces: the ten words and `n_runs` fluent runs of 2 to 6 digits."""
+    """For each timbre and take, one voice's ten words and `n_runs` fluent runs of 2 to 6 digits."""
     chance = random.Random(seed)
     takes = [_record_take(timbre, n_runs, chance) for timbre in timbres for _ in range(n_takes)]
     return [pieces for pieces in takes if pieces]

@@ -32,14 +32,18 @@ class Stretch:
         return self.mels.shape[2] // 2
 
 
-def encode(model: WhisperForConditionalGeneration, stretch: Stretch, chance: torch.Generator) -> tuple[Tensor, Tensor]:
+def encode(
+    model: WhisperForConditionalGeneration, stretch: Stretch, chance: torch.Generator
+) -> tuple[Tensor, Tensor]:
     """Encoder states [n, positions + drawn, d] and the attention bias [n, 1, 1, positions + drawn]."""
     encoder = model.model.encoder
     places, bias = _place(stretch, chance)
     heard = _convolve(encoder, stretch.mels)
     silent = _convolve(encoder, stretch.silence[:, None, None].expand(-1, stretch.mels.shape[1], 8))[:, 2:3]
     n_drawn = places.shape[1] - stretch.n_positions
-    states = torch.cat([heard, silent.expand(-1, n_drawn, -1)], dim=1) + encoder.embed_positions.weight[places]
+    states = (
+        torch.cat([heard, silent.expand(-1, n_drawn, -1)], dim=1) + encoder.embed_positions.weight[places]
+    )
     for layer in encoder.layers:
         states = layer(states, bias, None)[0]
     return encoder.layer_norm(states), bias
@@ -52,7 +56,11 @@ def decode(model: WhisperForConditionalGeneration, states: Tensor, bias: Tensor,
     hidden = decoder.embed_tokens(tokens) + decoder.embed_positions.weight[:length]
     for layer in decoder.layers:
         hidden = layer(
-            hidden, attention_mask=causal, encoder_hidden_states=states, encoder_attention_mask=bias, use_cache=False
+            hidden,
+            attention_mask=causal,
+            encoder_hidden_states=states,
+            encoder_attention_mask=bias,
+            use_cache=False,
         )[0]
     return model.proj_out(decoder.layer_norm(hidden))
 
