@@ -1,4 +1,4 @@
-"""The true all-MiniLM-L6-v2 in every browser, on every backend, against sentence-transformers' own vectors."""
+"""The true all-MiniLM-L6-v2 in every browser and backend, against sentence-transformers' own vectors."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ async def test_a_tensor_comes_back_from_the_page_as_it_went(
     assert np.array_equal(back["tensor"], tensor)
 
 
-@pytest.mark.parametrize("backend", list((Backend.WEBGPU, Backend.WEBNN, Backend.WASM)))
+@pytest.mark.parametrize("backend", [Backend.WEBGPU, Backend.WEBNN, Backend.WASM])
 async def test_digits_are_read_on_every_backend_that_was_proved(shared_pool: Pool, backend: Backend) -> None:
     if not shared_pool.sessions[0].capabilities.can(backend):
         with pytest.raises(Unsupported, match=str(backend)):
