@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import redis
 from celery.app.trace import build_tracer
+from celery.exceptions import CPendingDeprecationWarning
 from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer
 from kombu.exceptions import OperationalError
@@ -47,6 +49,12 @@ class SafeConsumer(Consumer):
                 task.__trace__ = build_tracer(
                     name, task, self.app.loader, self.hostname, app=self.app, monotonic=tracer_clock
                 )
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Reconnect, without Celery's advice on a setting that `tasks.app` has made a choice about."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)
+            super().on_connection_error_after_connected(exc)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Celery's handler behind a check of the message."""

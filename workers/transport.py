@@ -11,6 +11,7 @@ from queue import Empty
 from typing import Any
 
 import kombu
+import redis
 from celery.utils.log import get_logger
 from kombu.transport import redis as kombu_redis
 
@@ -27,6 +28,7 @@ class SafeQoS(kombu_redis.QoS):
     # kombu's stubs stop short of these, here and below.
     channel: Any
     _remove_from_indices: Any
+    _delivered: Any
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         """Put a message back into its queue, or drop and bury an entry that is none."""
@@ -35,6 +37,20 @@ class SafeQoS(kombu_redis.QoS):
         except BROKEN as error:
             self.channel.connection.bury(f"broken unacknowledged entry: {error!r}", body=str(tag))
             self._remove_from_indices(tag).execute()
+
+    def restore_unacked_once(self, stderr: Any = None) -> None:
+        """Put back what is held when the channel closes; where Redis is gone, it does so itself later.
+
+        Stock kombu ends the worker here: the consumer closes a lost channel twice, and the second time there
+        is neither a connection to restore with nor, as kombu asserts, nothing left to restore.
+        """
+        try:
+            super().restore_unacked_once(stderr)
+        except (AttributeError, AssertionError, OSError, redis.RedisError) as error:
+            log.warning(
+                "%s messages go back when their redelivery time is over: %r", len(self._delivered), error
+            )
+            self._delivered.clear()
 
 
 class SafeChannel(kombu_redis.Channel):
