@@ -6,6 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
+from browser_runtime.golden import Golden
 from browser_runtime.messages import Request
 from browser_runtime.models.store import StoredModel
 from browser_runtime.vocabulary import Backend
@@ -14,7 +15,7 @@ from browser_runtime.vocabulary import Backend
 LOAD_FLAGS = ("compute_shaders", "precompile_shaders", "mixed_precision")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LoadedModel:
     """A model that is open and warm in a lane."""
 
@@ -22,6 +23,10 @@ class LoadedModel:
     backend: Backend
     answer: dict[str, Any]
     """The page's answer to `load`: kernel, times, warm-up, placement."""
+    golden: Golden | None = None
+    """What it must answer to an example; None for a model that has none."""
+    n_runs: int = 0
+    """Since its last golden check."""
 
 
 @dataclass

@@ -91,6 +91,7 @@ def build_reply(request: Request, revision: str, ran: Ran, share: Share) -> Repl
             **ran.answer.get("details", {}),
             **_load_report(ready),
             "batch_items": share.n_items,
+            "golden": "none" if ran.loaded.golden is None else "passed",
         },
     )
 

@@ -16,12 +16,14 @@ import structlog
 from browser_runtime.bridge import Lane
 from browser_runtime.capabilities import Capabilities
 from browser_runtime.errors import (
+    BadOutput,
     BrowserDied,
     OutOfMemory,
     PageSilent,
     SessionLost,
     Unsupported,
 )
+from browser_runtime.golden import read_golden
 from browser_runtime.launching.binaries import Installation
 from browser_runtime.launching.drivers import Launched
 from browser_runtime.launching.hosting import BrowserHost
@@ -39,6 +41,8 @@ log = structlog.get_logger(__name__)
 PROBE_TIMEOUT_S = 60.0
 # A page whose socket alone dropped is back within its first backoff; a dead browser never is.
 REJOIN_TIMEOUT_S = 1.0
+# A run of a golden example for every so many of users': half a percent of the work.
+GOLDEN_EVERY_RUNS = 200
 
 
 class State(StrEnum):
@@ -178,6 +182,7 @@ class Session:
         )
         done = time.monotonic()
         self.n_runs += 1
+        loaded.n_runs += 1
         return Ran(
             self.place,
             loaded,
@@ -207,8 +212,10 @@ class Session:
                 return found, fallbacks, False
             try:
                 return await self._load(lane, key, job, backend), fallbacks, True
-            except (Unsupported, OutOfMemory) as error:
-                if isinstance(error, Unsupported):  # memory may be free another time; abilities do not change
+            except (Unsupported, OutOfMemory, BadOutput) as error:
+                if not isinstance(
+                    error, OutOfMemory
+                ):  # memory may be free another time; abilities do not change
                     lane.shelf.refused[key] = str(error.args[-1])
                 fallbacks.append({"backend": str(backend), "reason": str(error)})
                 log.warning("falling back", session=self.name, model=job.model.name, **fallbacks[-1])
@@ -239,9 +246,36 @@ class Session:
             backend=str(backend),
             **load_values(job.model, job.request),
         )
-        loaded = LoadedModel(key, backend, answer)
+        loaded = LoadedModel(key, backend, answer, await asyncio.to_thread(read_golden, job.model))
         lane.shelf.put(loaded)
+        await self.check_golden(lane, loaded)
         return loaded
+
+    async def check_golden(self, lane: SessionLane, loaded: LoadedModel) -> None:
+        """Hold a loaded model to its golden answer. Raises BadOutput, having unloaded it."""
+        loaded.n_runs = 0
+        if loaded.golden is None:
+            return
+        answer = await lane.lane.call(
+            "run", self._settings.load_timeout_s, key=loaded.key, items=[loaded.golden.item], options={}
+        )
+        result = answer["results"][0]
+        wrong = loaded.golden.mismatch(result["output"]) if result.get("ok") else str(result.get("error"))
+        if wrong:
+            lane.shelf.drop(loaded.key)
+            await lane.lane.call("unload", self._settings.run_timeout_s, key=loaded.key)
+            kernel = loaded.answer.get("kernel", "")
+            log.error("golden check failed", session=self.name, key=loaded.key, kernel=kernel, wrong=wrong)
+            raise BadOutput(f"golden check of {loaded.key} in {self.build}, {kernel}: {wrong}")
+
+    async def check_golden_if_due(self, lane: SessionLane, loaded: LoadedModel) -> None:
+        """Every so many runs, the golden check again. Raises like it."""
+        if loaded.n_runs >= GOLDEN_EVERY_RUNS and loaded.key in lane.shelf.loaded:
+            try:
+                await self.check_golden(lane, loaded)
+            except BadOutput as error:
+                lane.shelf.refused[loaded.key] = str(error.args[-1])
+                raise
 
     async def echo(self, lane: SessionLane, value: Any) -> Any:
         """`value` after its way to the page and back."""

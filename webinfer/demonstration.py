@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from webinfer.producing import collect, send
 from webinfer.words import answer_text
 
 SENTENCES = (
-    "A cat is sleeping on the sofa.",
-    "A kitten takes a nap on the couch.",
-    "The price of oil fell again.",
+    "A man is playing a guitar.",
+    "Someone makes music on a string instrument.",
+    "The train to the coast leaves at noon.",
 )
 RESULT_TIMEOUT_S = 180.0
 
@@ -33,12 +32,12 @@ class Show:
 
 def shows(browsers: list[Browser]) -> list[Show]:
     """What to send, each to a browser that is up; the usual one where it is among them."""
-    image = BUILTIN_FOLDER / "digits-vit/examples/7.png"
-    sound = _first_sound()
+    image = BUILTIN_FOLDER / "digits-vit/examples/4.png"
+    sound = BUILTIN_FOLDER / "tones-whisper/examples/spoken-4071.flac"
     lines = [
         _show(Family.TEXT_EMBEDDING, "sentences-bert", "three sentences", list(SENTENCES), browsers),
         _show(Family.VISION, "digits-vit", image.name, str(image), browsers),
-        _show(Family.AUDIO, sound.parent.parent.name, sound.name, str(sound), browsers),
+        _show(Family.AUDIO, "tones-whisper", sound.name, str(sound), browsers),
     ]
     for browser, backend in (
         (Browser.FIREFOX, "webgpu"),
@@ -48,12 +47,6 @@ def shows(browsers: list[Browser]) -> list[Show]:
         if browser in browsers:
             lines.append(_show(Family.VISION, "digits-vit", image.name, str(image), [browser], [backend]))
     return lines
-
-
-def _first_sound() -> Path:
-    return next(
-        path for path in sorted(BUILTIN_FOLDER.glob("*/examples/*")) if path.suffix in (".wav", ".flac")
-    )
 
 
 def _show(

@@ -146,8 +146,12 @@ class Dispatch:
             return
         n_items = sum(len(order.items) for order in orders)
         self._care.ran(session, model_need(job.request, job.model), ran, n_items)
-        self._free(lane)
         self._settle(orders, ran, choice, started)
+        try:
+            await session.check_golden_if_due(lane, ran.loaded)
+        except InferenceError as error:
+            self._care.failed(session, error)
+        self._free(lane)
 
     def _settle(self, orders: list[Order], ran: Ran, choice: Choice, started: float) -> None:
         shares = share_results(orders, ran.answer["results"])

@@ -48,8 +48,9 @@ async def test_a_killed_browser_is_replaced_and_its_request_runs_elsewhere(
         replies = await asyncio.gather(*running)
         assert all(reply.success for reply in replies)
         async with asyncio.timeout(30):
-            while len(pool.sessions) < 2 or first in {session.name for session in pool.sessions}:
-                await asyncio.sleep(0.05)
+            await pool.change.until(
+                lambda: len(pool.sessions) == 2 and first not in {session.name for session in pool.sessions}
+            )
         assert pool.status()["restarts"] == 1
     finally:
         await pool.close()

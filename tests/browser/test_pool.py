@@ -1,0 +1,121 @@
+"""The pool on real browsers: batches, golden checks, cancellation, deadlines, several models at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from browser_runtime.errors import BadOutput, Busy, InferenceError, PageSilent
+from browser_runtime.golden import Golden, read_golden
+from browser_runtime.messages import Request
+from browser_runtime.models.store import ModelStore
+from browser_runtime.pool import Pool
+from browser_runtime.settings import RuntimeSettings
+from browser_runtime.vocabulary import Backend, Browser, Family
+from tests.conftest import require_browser
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pools(settings: RuntimeSettings) -> AsyncIterator[Pool]:
+    """One pool for this module; the name tells the leftover check that it outlives a test."""
+    require_browser(Browser.EDGE)
+    pool = Pool(settings, Browser.EDGE)
+    await pool.open()
+    yield pool
+    await pool.close()
+
+
+def embed(*texts: str, **more: object) -> Request:
+    inputs = {"texts": list(texts)}
+    return Request(
+        Family.TEXT_EMBEDDING,
+        "sentences-bert",
+        inputs,
+        backends=(Backend.WASM,),
+        single=len(texts) == 1,
+        **more,
+    )
+
+
+def see(image: np.ndarray, **more: object) -> Request:
+    return Request(Family.VISION, "digits-vit", {"images": [image]}, backends=(Backend.WASM,), **more)
+
+
+async def test_an_idle_session_gets_a_request_at_once(pools: Pool) -> None:
+    await pools.run(embed("warm"))
+    reply = await pools.run(embed("alone"))
+    assert reply.details["batch_items"] == 1
+    assert reply.timings.queue_ms < 50
+
+
+async def test_what_gathers_while_it_is_busy_goes_together_and_stays_in_order(pools: Pool) -> None:
+    texts = [f"sentence number {n}" for n in range(40)]
+    alone = [np.asarray((await pools.run(embed(text))).output["embedding"]) for text in texts[:8]]
+    replies = await asyncio.gather(*(pools.run(embed(text)) for text in texts))
+    assert max(reply.details["batch_items"] for reply in replies) > 1
+    for one, reply in zip(alone, replies, strict=False):
+        assert one @ np.asarray(reply.output["embedding"]) > 1 - 1e-5
+
+
+async def test_two_models_share_the_lane_without_starving_each_other(pools: Pool) -> None:
+    image = np.full((32, 32, 3), 255, np.uint8)
+    orders = [pools.run(embed(f"text {n}") if n % 2 else see(image)) for n in range(20)]
+    replies = await asyncio.gather(*orders)
+    assert [reply.model_name for reply in replies] == ["digits-vit", "sentences-bert"] * 10
+
+
+async def test_one_bad_item_fails_alone(pools: Pool) -> None:
+    good, bad = see(np.zeros((8, 8, 3), np.uint8)), see(np.zeros((0, 8, 3), np.uint8))
+    replies = await asyncio.gather(*(pools.run(r) for r in (good, bad, good)), return_exceptions=True)
+    assert isinstance(replies[1], InferenceError)
+    assert replies[0].success
+    assert replies[2].success
+
+
+async def test_a_cancelled_caller_frees_the_lane(pools: Pool) -> None:
+    running = asyncio.create_task(pools.run(embed("to be cancelled")))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert (await pools.run(embed("after it"))).success
+    assert pools.status()["restarts"] == 0
+
+
+async def test_a_deadline_in_line_is_busy_and_one_under_way_is_silent(pools: Pool) -> None:
+    slow = [pools.run(embed(*[f"a longer sentence {n}" for n in range(200)])) for _ in range(4)]
+    late = [pools.run(see(np.zeros((8, 8, 3), np.uint8), deadline_s=0.001)) for _ in range(3)]
+    done = await asyncio.gather(*slow, *late, return_exceptions=True)
+    assert all(reply.success for reply in done[:4])
+    assert all(isinstance(error, (Busy, PageSilent)) for error in done[4:]), done[4:]
+
+
+async def test_every_loaded_model_has_answered_its_golden_example(pools: Pool) -> None:
+    reply = await pools.run(embed("hello"))
+    assert reply.details["golden"] == "passed"
+
+
+async def test_a_wrong_golden_answer_unloads_the_model_and_names_the_kernel(
+    pools: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pools.run(see(np.zeros((8, 8, 3), np.uint8)))
+    lane = pools.sessions[0].lanes[0]
+    loaded = next(model for key, model in lane.shelf.loaded.items() if key.startswith("digits-vit"))
+    assert loaded.golden is not None
+    monkeypatch.setattr(loaded, "golden", Golden(loaded.golden.item, Family.VISION, "not a digit"))
+    with pytest.raises(BadOutput, match=r"golden check of digits-vit.*onnxruntime-web.*'not a digit'"):
+        await pools.sessions[0].check_golden(lane, loaded)
+    assert loaded.key not in lane.shelf.loaded
+    assert (await pools.run(see(np.zeros((8, 8, 3), np.uint8)))).success
+
+
+@pytest.mark.parametrize("name", ["digits-vit", "sentences-bert", "tones-whisper"])
+async def test_every_built_in_model_has_a_golden_example(settings: RuntimeSettings, name: str) -> None:
+    model = ModelStore(settings.models_dir).ensure(name)
+    assert isinstance(read_golden(model), Golden)
