@@ -6,14 +6,12 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 import structlog
 
-from browser_runtime.bridge import Lane
 from browser_runtime.capabilities import Capabilities
 from browser_runtime.errors import (
     BadOutput,
@@ -24,13 +22,14 @@ from browser_runtime.errors import (
     Unsupported,
 )
 from browser_runtime.golden import read_golden
+from browser_runtime.golden_check import GoldenCheck
+from browser_runtime.lanes import Job, SessionLane, State
 from browser_runtime.launching.binaries import Installation
 from browser_runtime.launching.drivers import Launched
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.loading import LoadedModel, Shelf, items_of, load_values, model_key
 from browser_runtime.loopback import Loopback
 from browser_runtime.messages import Request
-from browser_runtime.models.store import StoredModel
 from browser_runtime.plan import plan_backends
 from browser_runtime.protocol import PageEvent
 from browser_runtime.replies import Place, Ran
@@ -41,44 +40,6 @@ log = structlog.get_logger(__name__)
 PROBE_TIMEOUT_S = 60.0
 # A page whose socket alone dropped is back within its first backoff; a dead browser never is.
 REJOIN_TIMEOUT_S = 1.0
-# A run of a golden example for every so many of users': half a percent of the work.
-GOLDEN_EVERY_RUNS = 200
-
-
-class State(StrEnum):
-    """Where a session is in its life."""
-
-    STARTING = "starting"
-    READY = "ready"
-    DRAINING = "draining"
-    LOST = "lost"
-    CLOSED = "closed"
-
-
-@dataclass(eq=False)
-class SessionLane:
-    """A lane with its shelf of models; one request at a time."""
-
-    lane: Lane
-    shelf: Shelf
-    busy: bool = False
-    boot: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What one run on a lane computes: a request, or several merged into one."""
-
-    request: Request
-    model: StoredModel
-    deadline: float | None = None
-    """Monotonic time by which it must be answered."""
-
-    def remaining_s(self, limit_s: float) -> float:
-        """Time left until the deadline, at most `limit_s`."""
-        if self.deadline is None:
-            return limit_s
-        return max(min(self.deadline - time.monotonic(), limit_s), 0.0)
 
 
 class Session:
@@ -102,7 +63,10 @@ class Session:
         self.n_runs = 0
         self.lanes = [self._expect_lane(loopback, number) for number in range(n_lanes)]
         self._loopback, self._settings = loopback, loopback.settings
+        self.golden = GoldenCheck(name, self.build, loopback.settings)
         self._host = BrowserHost(name, loopback.settings, loopback.guardian)
+        self.on_event: Callable[[Session, PageEvent], None] | None = None
+        """Told what the page tells unasked."""
         self._on_lost = on_lost
         self._launched: Launched | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -248,34 +212,8 @@ class Session:
         )
         loaded = LoadedModel(key, backend, answer, await asyncio.to_thread(read_golden, job.model))
         lane.shelf.put(loaded)
-        await self.check_golden(lane, loaded)
+        await self.golden.check(lane, loaded)
         return loaded
-
-    async def check_golden(self, lane: SessionLane, loaded: LoadedModel) -> None:
-        """Hold a loaded model to its golden answer. Raises BadOutput, having unloaded it."""
-        loaded.n_runs = 0
-        if loaded.golden is None:
-            return
-        answer = await lane.lane.call(
-            "run", self._settings.load_timeout_s, key=loaded.key, items=[loaded.golden.item], options={}
-        )
-        result = answer["results"][0]
-        wrong = loaded.golden.mismatch(result["output"]) if result.get("ok") else str(result.get("error"))
-        if wrong:
-            lane.shelf.drop(loaded.key)
-            await lane.lane.call("unload", self._settings.run_timeout_s, key=loaded.key)
-            kernel = loaded.answer.get("kernel", "")
-            log.error("golden check failed", session=self.name, key=loaded.key, kernel=kernel, wrong=wrong)
-            raise BadOutput(f"golden check of {loaded.key} in {self.build}, {kernel}: {wrong}")
-
-    async def check_golden_if_due(self, lane: SessionLane, loaded: LoadedModel) -> None:
-        """Every so many runs, the golden check again. Raises like it."""
-        if loaded.n_runs >= GOLDEN_EVERY_RUNS and loaded.key in lane.shelf.loaded:
-            try:
-                await self.check_golden(lane, loaded)
-            except BadOutput as error:
-                lane.shelf.refused[loaded.key] = str(error.args[-1])
-                raise
 
     async def echo(self, lane: SessionLane, value: Any) -> Any:
         """`value` after its way to the page and back."""
@@ -290,6 +228,8 @@ class Session:
 
     def _on_event(self, event: PageEvent) -> None:
         log.warning("the page tells", session=self.name, event_name=event.name, text=event.text)
+        if self.on_event is not None:
+            self.on_event(self, event)
         if event.name == "device-lost":
             for lane in self.lanes:
                 lane.shelf.forget_backend(Backend(event.backend))
@@ -312,6 +252,15 @@ class Session:
                 lost = error if alive else BrowserDied(self.name, "its process is gone")
                 log.warning("session lost", session=self.name, why=str(lost))
                 self._on_lost(self, lost)
+
+    def demote(self, backend: Backend, reason: str) -> None:
+        """From now on `backend` counts as unable here."""
+        known = self.capabilities.backends.get(backend)
+        if known is not None:
+            demoted = replace(known, proved=False, reason=reason)
+            self.capabilities = replace(
+                self.capabilities, backends={**self.capabilities.backends, backend: demoted}
+            )
 
     async def sample_memory(self) -> None:
         """Update `memory_bytes` from the session's processes."""

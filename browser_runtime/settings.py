@@ -61,3 +61,14 @@ class RuntimeSettings(BaseSettings):
         4, ge=1, description="models a lane keeps loaded; the least recently used goes"
     )
     beat_interval_s: float = Field(default=1.0, gt=0, description="how often a lane says that it is alive")
+    adaptive_scaling: bool = Field(
+        default=False, description="a pool grows and shrinks by itself between its bounds"
+    )
+    min_sessions: int = Field(default=1, ge=1, le=8, description="the fewest sessions of an adaptive pool")
+    max_sessions: int = Field(default=8, ge=1, le=8, description="the most sessions of an adaptive pool")
+    recycle_after_runs: int = Field(
+        default=5000, ge=1, description="a session is replaced after so many runs"
+    )
+    recycle_above_mb: int = Field(
+        default=3072, ge=64, description="a session is replaced when it holds more memory (PSS) than this"
+    )

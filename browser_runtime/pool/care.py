@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
 from browser_runtime.deciders.breaker import Breaker
+from browser_runtime.deciders.devices import DeviceRecord, DeviceStep
 from browser_runtime.deciders.health import HealthSample, HealthState
 from browser_runtime.deciders.latencies import Latencies, LatencyKey
-from browser_runtime.errors import BadOutput, BrowserDied, InferenceError, OutOfMemory, PageFault, SessionLost
+from browser_runtime.deciders.recovery import Blame, assign_blame
+from browser_runtime.deciders.recycling import MAX_SAMPLES, MemorySample
+from browser_runtime.errors import InferenceError
 from browser_runtime.replies import Ran
 from browser_runtime.session import Session
-from browser_runtime.vocabulary import Browser
+from browser_runtime.vocabulary import Backend, Browser
 
-# Failures that say something of the session; the others are the request's own doing.
-TELLING = (SessionLost, OutOfMemory, BadOutput, PageFault)
+# Weight of the newest request in a model's running service time.
+SERVICE_SHARE = 0.2
 
 
 @dataclass
@@ -23,9 +27,12 @@ class Condition:
 
     breaker: Breaker = field(default_factory=Breaker)
     health: HealthState = field(default_factory=HealthState)
-    n_since_golden: int = 0
-    memory_samples: list[tuple[float, float]] = field(default_factory=list)
-    """(monotonic seconds, bytes), oldest first."""
+    memory_samples: list[MemorySample] = field(default_factory=list)
+    """Oldest first."""
+    settled_at_s: float = -math.inf
+    """When a model was last loaded: memory before that is no part of its trend."""
+    was_unhealthy: bool = False
+    """At the last check."""
 
 
 class Care:
@@ -33,7 +40,10 @@ class Care:
 
     def __init__(self) -> None:
         self.latencies = Latencies()
+        self.service_s: dict[str, float] = {}
+        """Seconds of lane time that a request of each model takes, lately."""
         self._load_ms: dict[tuple[str, Browser], float] = {}
+        self._devices: dict[tuple[Browser, Backend], DeviceRecord] = {}
         self._conditions: dict[str, Condition] = {}
 
     def of(self, session: Session) -> Condition:
@@ -60,14 +70,16 @@ class Care:
         self.latencies.record(key, ran.call_ms, now, n_items)
         condition.breaker.record_success(now)
         condition.health = condition.health.after(HealthSample(now, ok=True, slowdown=slowdown))
-        condition.n_since_golden += 1
+        if ran.loaded_now:
+            condition.settled_at_s = now
 
     def failed(self, session: Session, error: InferenceError) -> None:
         """A run failed; only what says something of the session counts against it."""
         now = time.monotonic()
         condition = self.of(session)
-        if isinstance(error, TELLING):
-            condition.breaker.record_failure(now, crash=isinstance(error, BrowserDied))
+        blame = assign_blame(error)
+        if blame is not Blame.NONE:
+            condition.breaker.record_failure(now, crash=blame is Blame.CRASH)
             condition.health = condition.health.after(HealthSample(now, ok=False))
         else:
             condition.breaker.withdraw(now)
@@ -80,4 +92,21 @@ class Care:
         condition = self.of(session)
         fraction = session.memory_bytes / limit_bytes
         condition.health = condition.health.after(HealthSample(now, memory_fraction=fraction))
-        condition.memory_samples = [*condition.memory_samples[-63:], (now, float(session.memory_bytes))]
+        sample = MemorySample(now, session.memory_bytes)
+        condition.memory_samples = [*condition.memory_samples[-MAX_SAMPLES:], sample]
+
+    def pinged(self, session: Session, ping_ms: float) -> None:
+        """An empty echo took so long."""
+        condition, now = self.of(session), time.monotonic()
+        condition.health = condition.health.after(HealthSample(now, ping_ms=ping_ms))
+
+    def served(self, model: str, lane_s: float) -> None:
+        """A request of `model` took that much of a lane's time: its share of its batch."""
+        known = self.service_s.get(model, lane_s)
+        self.service_s[model] = known + SERVICE_SHARE * (lane_s - known)
+
+    def lost_device(self, browser: Browser, backend: Backend) -> DeviceStep:
+        """A device was lost; what that calls for."""
+        record = self._devices.get((browser, backend), DeviceRecord()).after_loss(time.monotonic())
+        self._devices[browser, backend] = record
+        return record.step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import structlog
 
 from browser_runtime.deciders.choosing import Choice
+from browser_runtime.deciders.recovery import Action, RecoveryContext, Step, categorize, plan_recovery
 from browser_runtime.errors import (
     Busy,
     InferenceError,
     PageSilent,
     SessionLost,
 )
+from browser_runtime.lanes import Job, SessionLane
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.change import Change
 from browser_runtime.pool.fleet import Fleet
@@ -24,14 +27,12 @@ from browser_runtime.pool.matching import Matching, Place
 from browser_runtime.pool.orders import Line, Order, latest_deadline, merge, model_need, share_results
 from browser_runtime.pool.views import Running
 from browser_runtime.replies import Ran, Share, build_reply
-from browser_runtime.session import Job, Session, SessionLane
+from browser_runtime.session import Session
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.vocabulary import Browser
 
 log = structlog.get_logger(__name__)
 
-# A request whose session dies is tried on another; more deaths than this are the request's own doing.
-MAX_ATTEMPTS = 3
 # A lane whose request was given up has this long to finish it before its browser is replaced.
 PROOF_TIMEOUT_S = 30.0
 # For a timer that only a deadline, which there is none of, would set off.
@@ -47,7 +48,10 @@ class Dispatch:
         self.matching = Matching(fleet, line, care)
         self._fleet, self._line, self._care = fleet, line, care
         self._settings, self._change = settings, change
+        self.on_order: list[Callable[[Order], None]] = []
         self.on_reply: list[Callable[[Order, Ran], None]] = []
+        self.on_busy: list[Callable[[int], None]] = []
+        """Told how many lanes compute, at every change."""
         self._runs: dict[asyncio.Task[None], list[Order]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -55,6 +59,8 @@ class Dispatch:
 
     def put(self, order: Order) -> None:
         """A new order, run at once where a lane is free."""
+        for listener in self.on_order:
+            listener(order)
         self._line.put(order)
         self.match()
 
@@ -120,6 +126,7 @@ class Dispatch:
         self.matching.running[lane] = Running(
             time.monotonic(), self.matching.expected_ms(place, head, choice, n_items)
         )
+        self._tell_busy()
         task = asyncio.get_running_loop().create_task(self._run(place, orders, choice))
         self._runs[task] = orders
         task.add_done_callback(self._runs.pop)
@@ -148,7 +155,7 @@ class Dispatch:
         self._care.ran(session, model_need(job.request, job.model), ran, n_items)
         self._settle(orders, ran, choice, started)
         try:
-            await session.check_golden_if_due(lane, ran.loaded)
+            await session.golden.check_if_due(lane, ran.loaded)
         except InferenceError as error:
             self._care.failed(session, error)
         self._free(lane)
@@ -157,6 +164,7 @@ class Dispatch:
         shares = share_results(orders, ran.answer["results"])
         n_items = sum(len(order.items) for order in orders)
         routing = choice.to_routing()
+        self._care.served(orders[0].model.name, (time.monotonic() - started) / len(orders))
         for order, results in zip(orders, shares, strict=True):
             if order.settled:
                 continue
@@ -174,31 +182,43 @@ class Dispatch:
         for order in orders:
             if order.settled:
                 continue
-            order.attempts += isinstance(error, SessionLost)
             if error.reroute:
                 order.shunned.add(browser)
-            if self._may_try_again(order, orders, error):
-                order.alone = order.alone or not isinstance(error, SessionLost)
-                log.warning("running a request again", model=order.model.name, why=str(error))
-                self._line.put(order)
-            else:
-                order.reply.set_exception(error if len(orders) == 1 else type(error)(*error.args))
+            action = self._plan(order, orders, error)
+            if not action.retries:
+                order.reply.set_exception(type(error)(*error.args))
+                continue
+            order.attempts += isinstance(error, SessionLost)
+            order.alone = order.alone or not isinstance(error, SessionLost)
+            log.warning("again", model=order.model.name, step=str(action.step), why=str(error))
+            self._line.put(order)
         self.match()
 
-    def _may_try_again(self, order: Order, orders: list[Order], error: InferenceError) -> bool:
-        late = order.deadline is not None and time.monotonic() >= order.deadline
-        if isinstance(error, SessionLost):
-            return order.attempts < MAX_ATTEMPTS and not late
-        if error.reroute and any(s.installation.browser not in order.shunned for s in self._fleet.sessions):
-            return not late
-        # Whatever a batch failed with, only those it is about shall fail.
-        return len(orders) > 1 and not late
+    def _plan(self, order: Order, orders: list[Order], error: InferenceError) -> Action:
+        """What the recovery table says; whatever a batch failed with, only those it is about shall fail."""
+        if len(orders) > 1 and not isinstance(error, SessionLost):
+            return Action(Step.SMALLER_BATCH, categorize(error), "each by itself", n_items=1)
+        others = [s for s in self._fleet.sessions if s.installation.browser not in order.shunned]
+        left_s = None if order.deadline is None else order.deadline - time.monotonic()
+        context = RecoveryContext(
+            draw=random.random(),  # noqa: S311 - jitter, not a secret
+            has_other_session=bool(others),
+            has_other_browser=bool(others),
+            timeout_s=self._settings.run_timeout_s,
+            remaining_s=left_s,
+        )
+        return plan_recovery(error, order.attempts + 1, context)
 
     def _free(self, lane: SessionLane) -> None:
         lane.busy = False
         self.matching.running.pop(lane, None)
+        self._tell_busy()
         self.match()
         self._change.notify()
+
+    def _tell_busy(self) -> None:
+        for listener in self.on_busy:
+            listener(len(self.matching.running))
 
     async def _prove(self, session: Session, lane: SessionLane) -> None:
         """Calls of a lane run in order, so an echo's answer means that the given-up one has ended."""
@@ -234,7 +254,10 @@ class Dispatch:
         async with _busy_after(self._settings.queue_timeout_s):
             await self._change.until(found)
         assert place is not None
-        session, lane = place
+        return await self.echo_on(*place, value)
+
+    async def echo_on(self, session: Session, lane: SessionLane, value: Any) -> Any:
+        """`value` after its way to the page and back on a lane that is free."""
         lane.busy = True
         try:
             return await session.echo(lane, value)

@@ -11,10 +11,11 @@ from typing import Any
 import structlog
 
 from browser_runtime.errors import InferenceError, SessionLost
+from browser_runtime.lanes import State
 from browser_runtime.launching.binaries import Installation, find_installation
 from browser_runtime.loopback import Loopback
 from browser_runtime.pool.change import Change
-from browser_runtime.session import Session, State
+from browser_runtime.session import Session
 from browser_runtime.vocabulary import Browser
 
 log = structlog.get_logger(__name__)

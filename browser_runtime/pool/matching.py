@@ -11,12 +11,13 @@ from browser_runtime.deciders.batching import BatchPolicy, take_batch
 from browser_runtime.deciders.choosing import Choice, choose_session
 from browser_runtime.deciders.latencies import BatchCost, LatencyKey, LatencySummary
 from browser_runtime.errors import Unsupported
+from browser_runtime.lanes import SessionLane, State
 from browser_runtime.plan import plan_backends
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.orders import Line, Order, model_need
 from browser_runtime.pool.views import Running, candidate_of, need_of, waiting_of
-from browser_runtime.session import Session, SessionLane, State
+from browser_runtime.session import Session
 from browser_runtime.vocabulary import Browser, Family
 
 Place = tuple[Session, SessionLane]

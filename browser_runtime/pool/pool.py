@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from browser_runtime.errors import Busy, InferenceError, SessionLost, SetupError
+from browser_runtime.deciders.devices import DeviceStep
+from browser_runtime.deciders.recycling import RecyclePolicy
+from browser_runtime.deciders.scaling_values import ScalingPolicy
+from browser_runtime.errors import Busy, DeviceLost, SessionLost, SetupError
 from browser_runtime.loopback import Loopback
 from browser_runtime.messages import Reply, Request
 from browser_runtime.models.store import ModelStore
@@ -17,18 +20,19 @@ from browser_runtime.pool.care import Care
 from browser_runtime.pool.change import Change
 from browser_runtime.pool.dispatch import Dispatch
 from browser_runtime.pool.fleet import MAX_SESSIONS, MIN_SESSIONS, Fleet
+from browser_runtime.pool.growth import Growth
 from browser_runtime.pool.orders import Line, Order
 from browser_runtime.pool.states import pool_state
+from browser_runtime.pool.upkeep import Upkeep
+from browser_runtime.protocol import PageEvent
 from browser_runtime.session import Session
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Browser
+from browser_runtime.vocabulary import Backend, Browser
 
 if TYPE_CHECKING:
     from browser_runtime.simulation import SimulatedSession
 
 log = structlog.get_logger(__name__)
-
-MEMORY_INTERVAL_S = 10.0
 
 
 class Pool:
@@ -49,6 +53,10 @@ class Pool:
         self._loopback = Loopback(settings, self.store)
         self.fleet = Fleet(self._loopback, n_lanes, self.change, self._greet, self._part)
         self.dispatch = Dispatch(self.fleet, self.line, self.care, settings, self.change)
+        policy = ScalingPolicy(min_sessions=settings.min_sessions, max_sessions=settings.max_sessions)
+        self.growth = Growth(self.fleet, self.line, self.care, self.dispatch, self.browsers, policy)
+        limits = RecyclePolicy(settings.recycle_after_runs, settings.recycle_above_mb << 20)
+        self.upkeep = Upkeep(self.fleet, self.care, self.dispatch, limits)
         self.simulated: SimulatedSession | None = None
         self.refusing = False
         self.n_open = 0
@@ -89,7 +97,9 @@ class Pool:
         except BaseException:
             await self.close()
             raise
-        self._spawn(self._watch_memory())
+        self._spawn(self.upkeep.watch())
+        if self.settings.adaptive_scaling:
+            self._spawn(self.growth.watch())
 
     def _installed(self) -> tuple[Browser, ...]:
         """The browsers of this pool that are on this machine. Raises the first SetupError where none is."""
@@ -123,6 +133,20 @@ class Pool:
     async def _greet(self, session: Session) -> None:
         """A session came up."""
         self.care.of(session)
+        session.on_event = self._told
+
+    def _told(self, session: Session, event: PageEvent) -> None:
+        """A lost device is renewed once, then its browser, then its backend is left."""
+        if event.name != "device-lost":
+            return
+        backend = Backend(event.backend)
+        step = self.care.lost_device(session.installation.browser, backend)
+        log.warning("device lost", session=session.name, backend=str(backend), step=str(step))
+        if step is DeviceStep.DEMOTE_BACKEND:
+            for each in self.sessions:
+                each.demote(backend, f"left after its device was lost again: {event.text}")
+        elif step is DeviceStep.RESTART_BROWSER:
+            self.fleet.lose(session, DeviceLost(session.name, event.text))
 
     def _part(self, session: Session, error: SessionLost | None) -> None:
         """A session has ended, or is about to."""
@@ -203,15 +227,6 @@ class Pool:
     def status(self) -> dict[str, Any]:
         """The live state, as plain values."""
         return pool_state(self)
-
-    async def _watch_memory(self) -> None:
-        while True:
-            await asyncio.sleep(MEMORY_INTERVAL_S)
-            for session in list(self.sessions):
-                try:
-                    await session.sample_memory()
-                except InferenceError as error:
-                    log.debug("memory not sampled", session=session.name, why=str(error))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

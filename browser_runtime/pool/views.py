@@ -12,11 +12,12 @@ import psutil
 from browser_runtime.deciders.batching import Waiting
 from browser_runtime.deciders.latencies import LatencyKey
 from browser_runtime.deciders.scoring import Candidate, Need
+from browser_runtime.lanes import SessionLane
 from browser_runtime.loading import model_key
 from browser_runtime.plan import plan_backends
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.orders import Order, model_need
-from browser_runtime.session import Session, SessionLane
+from browser_runtime.session import Session
 from browser_runtime.vocabulary import Backend, Browser, Family
 
 # A text's tokens are not known before the page has cut it: about four characters each in English.

@@ -110,7 +110,7 @@ async def test_a_wrong_golden_answer_unloads_the_model_and_names_the_kernel(
     assert loaded.golden is not None
     monkeypatch.setattr(loaded, "golden", Golden(loaded.golden.item, Family.VISION, "not a digit"))
     with pytest.raises(BadOutput, match=r"golden check of digits-vit.*onnxruntime-web.*'not a digit'"):
-        await pools.sessions[0].check_golden(lane, loaded)
+        await pools.sessions[0].golden.check(lane, loaded)
     assert loaded.key not in lane.shelf.loaded
     assert (await pools.run(see(np.zeros((8, 8, 3), np.uint8)))).success
 

@@ -1,0 +1,160 @@
+"""Adaptive scaling: look at the pool, do what the decider says, keep every change as an event."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, deque
+from dataclasses import replace
+from typing import Any
+
+import psutil
+import structlog
+
+from browser_runtime.deciders.forecasting import Arrivals, MeanLoad
+from browser_runtime.deciders.scaling import decide_scale
+from browser_runtime.deciders.scaling_values import (
+    Decision,
+    ScalingMemory,
+    ScalingPolicy,
+    ScalingState,
+    SessionView,
+)
+from browser_runtime.deciders.trends import theil_sen_slope
+from browser_runtime.errors import InferenceError
+from browser_runtime.lanes import State
+from browser_runtime.pool.care import Care
+from browser_runtime.pool.dispatch import Dispatch
+from browser_runtime.pool.fleet import Fleet
+from browser_runtime.pool.orders import Line, Order
+from browser_runtime.replies import Ran
+from browser_runtime.session import Session
+from browser_runtime.vocabulary import PREFERRED_BROWSER, Browser
+
+log = structlog.get_logger(__name__)
+
+INTERVAL_S = 2.0
+# Looks at the line that its slope is taken from: the last half minute.
+N_LINE_SAMPLES = 15
+# Replies that throughput is counted from.
+THROUGHPUT_WINDOW_S = 10.0
+MAX_EVENTS = 500
+
+
+class Growth:
+    """Grows and shrinks a fleet between its bounds; `resize` and remote control use the fleet alike."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        line: Line,
+        care: Care,
+        dispatch: Dispatch,
+        browsers: tuple[Browser, ...],
+        policy: ScalingPolicy,
+    ) -> None:
+        self.policy = policy
+        self.events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
+        """Every change with its reasons and factors, oldest first."""
+        self.arrivals, self.load = Arrivals(), MeanLoad()
+        self.factors: dict[str, float | None] = {}
+        self._fleet, self._line, self._care, self._dispatch = fleet, line, care, dispatch
+        self._browsers = browsers
+        self._memory = ScalingMemory()
+        self._line_lengths: deque[tuple[float, float]] = deque(maxlen=N_LINE_SAMPLES)
+        self._replies: deque[float] = deque(maxlen=10_000)
+        dispatch.on_order.append(self._arrived)
+        dispatch.on_reply.append(self._replied)
+        dispatch.on_busy.append(self._busy)
+
+    def _arrived(self, order: Order) -> None:
+        self.arrivals.record(order.model.name, time.monotonic())
+
+    def _replied(self, order: Order, ran: Ran) -> None:
+        self._replies.append(time.monotonic())
+
+    def _busy(self, n_busy: int) -> None:
+        self.load = self.load.after(n_busy, time.monotonic())
+
+    async def watch(self) -> None:
+        """Look, decide, act; for ever."""
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            self._line_lengths.append((time.monotonic(), float(len(self._line))))
+            decision = decide_scale(self._state(), time.monotonic(), self.policy)
+            self._memory, self.factors = decision.memory, dict(decision.factors)
+            if decision.change:
+                await self._act(decision)
+
+    def _state(self) -> ScalingState:
+        now = time.monotonic()
+        views = tuple(self._view(session) for session in self._fleet.sessions if session.state is State.READY)
+        starting = tuple(
+            SessionView(f"starting-{browser}-{n}", is_starting=True)
+            for browser, count in self._fleet.n_starting.items()
+            for n in range(count)
+        )
+        memory = psutil.virtual_memory()
+        sizes = [session.memory_bytes for session in self._fleet.sessions if session.memory_bytes]
+        recent = sum(at_s > now - THROUGHPUT_WINDOW_S for at_s in self._replies)
+        return ScalingState(
+            views + starting,
+            load=self.load.value(now),
+            n_waiting=len(self._line),
+            queue_slope_per_s=theil_sen_slope(list(self._line_lengths)) or 0.0,
+            forecast_load=self.arrivals.forecast_load(now, self._start_s(), self._care.service_s),
+            memory_percent=memory.percent,
+            session_memory_percent=100 * sum(sizes) / len(sizes) / memory.total if sizes else None,
+            throughput_per_s=recent / THROUGHPUT_WINDOW_S,
+            busy_models=self.arrivals.busy_models(now),
+            memory=self._memory,
+        )
+
+    def _view(self, session: Session) -> SessionView:
+        now, condition = time.monotonic(), self._care.of(session)
+        return SessionView(
+            session.name,
+            len(session.lanes),
+            sum(lane.busy for lane in session.lanes),
+            condition.health.score(now),
+            condition.breaker.would_allow(now),
+            warm_models=frozenset(key.split("|")[0] for lane in session.lanes for key in lane.shelf.loaded),
+        )
+
+    def _start_s(self) -> float:
+        """How long a session takes to start, as measured on those that are up."""
+        times = [session.started_ms / 1000 for session in self._fleet.sessions]
+        return max(times, default=INTERVAL_S)
+
+    async def _act(self, decision: Decision) -> None:
+        event = decision.to_event() | {"at": time.time()}
+        log.info("scaling", change=decision.change, target=decision.target, reasons=list(decision.reasons))
+        if decision.change > 0:
+            browser = self._browser_in_need()
+            self.events.append(event | {"browser": str(browser)})
+            try:
+                await self._fleet.grow(browser, decision.change)
+            except InferenceError as error:
+                log.error("scaling up failed", browser=str(browser), why=str(error))
+            return
+        for name in decision.drain:
+            session = next((each for each in self._fleet.sessions if each.name == name), None)
+            if session is not None:
+                self.events.append(event | {"browser": str(session.installation.browser)})
+                await self._fleet.retire(session, "; ".join(decision.reasons))
+
+    def _browser_in_need(self) -> Browser:
+        """The browser that most of what waits would prefer; the first where nothing waits."""
+        wishes: Counter[Browser] = Counter()
+        for order in self._line:
+            family = order.request.family
+            wish = order.request.browser or self._dispatch.matching.preferred.get(family)
+            wishes[wish or PREFERRED_BROWSER[family]] += 1
+        for browser, _ in wishes.most_common():
+            if browser in self._browsers:
+                return browser
+        return self._browsers[0]
+
+    def set_bounds(self, least: int, most: int) -> None:
+        """Between how many sessions to scale from now on."""
+        self.policy = replace(self.policy, min_sessions=least, max_sessions=most)

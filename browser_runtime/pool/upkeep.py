@@ -1,0 +1,74 @@
+"""Every so often measure each session's memory and echo, and replace the one that calls for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+
+from browser_runtime.deciders.health import HEALTHY_SCORE
+from browser_runtime.deciders.recycling import RecyclePolicy, SessionUse, find_recycle_reason
+from browser_runtime.errors import InferenceError, SessionLost
+from browser_runtime.lanes import State
+from browser_runtime.pool.care import Care
+from browser_runtime.pool.dispatch import Dispatch
+from browser_runtime.pool.fleet import Fleet
+from browser_runtime.session import Session
+
+log = structlog.get_logger(__name__)
+
+# The guide's health check.
+INTERVAL_S = 15.0
+
+
+class Upkeep:
+    """Looks after the sessions of a fleet."""
+
+    def __init__(self, fleet: Fleet, care: Care, dispatch: Dispatch, policy: RecyclePolicy) -> None:
+        self.policy = policy
+        self.n_recycled = 0
+        self._fleet, self._care, self._dispatch = fleet, care, dispatch
+
+    async def watch(self) -> None:
+        """Look, for ever."""
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            for session in list(self._fleet.sessions):
+                if session.state is State.READY:
+                    await self.look_after(session)
+
+    async def look_after(self, session: Session) -> None:
+        """Measure one session, and replace it where that is called for."""
+        try:
+            await session.sample_memory()
+            self._care.sampled(session, self.policy.max_memory_bytes)
+            await self._ping(session)
+        except SessionLost as error:
+            self._fleet.lose(session, error)
+            return
+        except InferenceError as error:
+            log.warning("a session could not be measured", session=session.name, why=str(error))
+        reason = self._reason(session)
+        if reason is not None and session.state is State.READY:
+            self.n_recycled += 1
+            log.warning("recycling a session", session=session.name, why=reason)
+            self._fleet.spawn_recycle(session, reason)
+
+    async def _ping(self, session: Session) -> None:
+        """An echo on each lane that is free; a busy one shows by its answers that it lives."""
+        for lane in session.lanes:
+            if not lane.busy and lane.lane.joined.is_set():
+                start = time.monotonic()
+                await self._dispatch.echo_on(session, lane, None)
+                self._care.pinged(session, (time.monotonic() - start) * 1000)
+
+    def _reason(self, session: Session) -> str | None:
+        condition, now = self._care.of(session), time.monotonic()
+        use = SessionUse(session.n_runs, condition.memory_samples, condition.settled_at_s)
+        reason = find_recycle_reason(use, self.policy)
+        score = condition.health.score(now)
+        if reason is None and score < HEALTHY_SCORE and condition.was_unhealthy:
+            reason = f"its health is {score:.0f} for the second check in a row"
+        condition.was_unhealthy = score < HEALTHY_SCORE
+        return reason
