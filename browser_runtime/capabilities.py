@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from browser_runtime.messages import Adapter
 from browser_runtime.vocabulary import Backend
+
+# By whether it is a backend of the GPU.
+SWITCHED_OFF = {
+    True: "backends of the GPU are switched off (enable_gpu, WEBINFER_USE_GPU)",
+    False: "backends of the CPU are switched off (enable_cpu, WEBINFER_USE_CPU)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,8 @@ class BackendCapability:
     """How long the proof took."""
     details: dict[str, Any] = field(default_factory=dict)
     """Features, limits, operators, threads: whatever the page found."""
+    permitted: bool = True
+    """False: the settings keep it from being used, whatever it can do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +45,28 @@ class Capabilities:
     versions: dict[str, str] = field(default_factory=dict)
 
     def can(self, backend: Backend) -> bool:
-        """Whether `backend` was proved here."""
+        """Whether `backend` was proved here and may be used."""
         found = self.backends.get(backend)
-        return found is not None and found.proved
+        return found is not None and found.proved and found.permitted
 
     def reason(self, backend: Backend) -> str:
         """Why `backend` cannot be used here; empty where it can."""
         found = self.backends.get(backend)
+        if found is not None and not found.permitted:
+            return SWITCHED_OFF[self.uses_gpu(backend)]
         return "this session has no such backend" if found is None else found.reason
+
+    def uses_gpu(self, backend: Backend) -> bool:
+        """Whether `backend` computes on a GPU: WebGPU does, WebNN where the browser says so."""
+        return backend is Backend.WEBGPU or self.adapter(backend).software is False
+
+    def permit(self, *, gpu: bool, cpu: bool) -> Capabilities:
+        """The same, with the backends of the GPU or of the CPU switched off where they are not permitted."""
+        backends = {
+            backend: replace(found, permitted=gpu if self.uses_gpu(backend) else cpu)
+            for backend, found in self.backends.items()
+        }
+        return replace(self, backends=backends)
 
     def adapter(self, backend: Backend) -> Adapter:
         """The device behind `backend`."""

@@ -43,6 +43,12 @@ class Loopback:
         await self._bridge.open()
         self._guardian = Guardian()
 
+    def kill(self) -> None:
+        """End every browser, by the guardian, from any thread; blocks until they are gone."""
+        if self._guardian is not None:
+            self._guardian.close()
+            self._guardian = None
+
     async def close(self) -> None:
         """Close both servers; the guardian ends whatever it still watches, then itself."""
         if self._bridge is not None:

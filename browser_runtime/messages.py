@@ -25,7 +25,7 @@ PROTOCOL = 1
 class Request:
     """One inference to run; `inputs` are already plain values and arrays (see `tasks.inputs`).
 
-    inputs by family, always a batch of items:
+    inputs by family, always a batch of items; without any, the model is only loaded:
       text_embedding  {"texts": [str, ...]}
       vision          {"images": [uint8 array [height, width, 3], ...]}
       audio           {"sounds": [float32 array [samples] in -1..1, mono, 16 kHz, ...]}

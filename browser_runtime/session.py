@@ -103,7 +103,8 @@ class Session:
             await self._host.open_page(self._page_address())
             await self._wait_for_lanes()
             probe = await self.lanes[0].lane.call("probe", PROBE_TIMEOUT_S)
-            self.capabilities = Capabilities.from_probe(probe)
+            can = Capabilities.from_probe(probe)
+            self.capabilities = can.permit(gpu=self._settings.use_gpu, cpu=self._settings.use_cpu)
         except BaseException:
             await self.close()
             raise
@@ -137,16 +138,8 @@ class Session:
         plan = plan_backends(request.backends, self.installation.browser, request.family, self.capabilities)
         loaded, fallbacks, loaded_now = await self._load_first(lane, job, plan.backends)
         called = time.monotonic()
-        answer = await lane.lane.call(
-            "run",
-            job.remaining_s(self._settings.run_timeout_s),
-            key=loaded.key,
-            items=items_of(request),
-            options=request.options,
-        )
+        answer = await self._compute(lane, job, loaded)
         done = time.monotonic()
-        self.n_runs += 1
-        loaded.n_runs += 1
         return Ran(
             self.place,
             loaded,
@@ -157,6 +150,17 @@ class Session:
             (done - called) * 1000,
             (done - start) * 1000,
         )
+
+    async def _compute(self, lane: SessionLane, job: Job, loaded: LoadedModel) -> dict[str, Any]:
+        """The page's answer to `run`; a request without items only wanted its model loaded."""
+        items, limit_s = items_of(job.request), job.remaining_s(self._settings.run_timeout_s)
+        if not items:
+            return {"results": []}
+        options = job.request.options
+        answer = await lane.lane.call("run", limit_s, key=loaded.key, items=items, options=options)
+        self.n_runs += 1
+        loaded.n_runs += 1
+        return answer
 
     @property
     def place(self) -> Place:

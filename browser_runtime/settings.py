@@ -30,6 +30,10 @@ class RuntimeSettings(BaseSettings):
         default=None, description="msedgedriver (or chromedriver for a stand-in)"
     )
     headless: bool = Field(default=True, description="run browsers without a window")
+    use_gpu: bool = Field(
+        default=True, description="allow WebGPU, and WebNN where the browser says that it is accelerated"
+    )
+    use_cpu: bool = Field(default=True, description="allow WebAssembly, and WebNN that computes on the CPU")
     simulation: Literal["never", "fallback", "always"] = Field(
         default="fallback",
         description="Python's onnxruntime instead of a browser: never, only where none can be had, always",

@@ -7,8 +7,8 @@ from concurrent.futures import Future
 
 from celery.utils.log import get_logger
 
+from browser_runtime.loops import LoopThread
 from tasks.runner import Runner
-from workers.loops import LoopThread
 
 log = get_logger(__name__)
 

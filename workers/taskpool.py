@@ -17,9 +17,9 @@ from typing import Any
 from celery.concurrency.base import BasePool, apply_target
 from celery.utils.log import get_logger
 
+from browser_runtime.loops import LoopThread
 from tasks.coroutines import CoroutineTask, Outcome
 from workers.jobs import HandedBack, Job
-from workers.loops import LoopThread
 from workers.reports import Reports
 from workers.sizing import Sizing
 

@@ -66,9 +66,11 @@ class Care:
         known = self.latencies.summary(key, now)
         if ran.loaded_now:
             self._load_ms[model, session.installation.browser] = ran.total_ms - ran.call_ms
+        condition.breaker.record_success(now)
+        if not n_items:  # it was only loaded
+            return
         slowdown = None if known is None else ran.call_ms / max(known.expected_ms(n_items), 0.1)
         self.latencies.record(key, ran.call_ms, now, n_items)
-        condition.breaker.record_success(now)
         condition.health = condition.health.after(HealthSample(now, ok=True, slowdown=slowdown))
         if ran.loaded_now:
             condition.settled_at_s = now

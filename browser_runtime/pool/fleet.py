@@ -160,6 +160,10 @@ class Fleet:
             self._on_end(session, None)
         self.sessions.clear()
 
+    def give_up(self) -> None:
+        """Replace no session any more."""
+        self._closing = True
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)

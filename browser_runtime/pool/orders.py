@@ -27,7 +27,7 @@ class Order:
     attempts: int = 0
     """Runs it took part in that failed through no fault of its own."""
     alone: bool = False
-    """True: a batch with it failed, so it runs by itself to fail or succeed alone."""
+    """True: it runs by itself: a batch with it failed, so that it shall fail or succeed alone."""
     running: bool = False
     reasons: tuple[str, ...] = ()
     """Why it went where it went."""
@@ -41,6 +41,7 @@ class Order:
 
     def __post_init__(self) -> None:
         self.items = items_of(self.request)
+        self.alone = self.alone or not self.items  # it only loads its model, which is no part of a batch
         self.key = _batch_key(self.request, self.model)
         self.size_bytes = sum(map(_size_bytes, self.items))
 

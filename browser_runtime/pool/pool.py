@@ -177,6 +177,11 @@ class Pool:
         await self.fleet.close()
         await self._loopback.close()
 
+    def kill(self) -> None:
+        """End every browser at once, from any thread; for an interpreter that ends without `close`."""
+        self.fleet.give_up()
+        self._loopback.kill()
+
     # --- work
 
     async def run(self, request: Request) -> Reply:

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from browser_runtime.loops import LoopThread
 from browser_runtime.vocabulary import Browser
 from tasks.coroutines import CoroutineTask, Outcome, handing_over
 from workers.clock import TracerClock
 from workers.consumer import find_defect
 from workers.interruption import Interruptible
-from workers.loops import LoopThread
 from workers.queues import Contradiction, plan_browser
 from workers.sizing import MAX_SESSIONS, MIN_SESSIONS, Sizing, count_slots
 
