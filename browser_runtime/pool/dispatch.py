@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -35,6 +37,8 @@ log = structlog.get_logger(__name__)
 
 # A lane whose request was given up has this long to finish it before its browser is replaced.
 PROOF_TIMEOUT_S = 30.0
+# Orders that are looked at when something changed: those behind them wait for many runs anyway.
+LOOK_AHEAD = 16
 # For a timer that only a deadline, which there is none of, would set off.
 NEVER_S = 86400.0
 
@@ -94,19 +98,25 @@ class Dispatch:
     # --- matching
 
     def match(self) -> None:
-        """Start a run on every lane that something waiting is best served by."""
+        """Start a run on every lane that something waiting is best served by.
+
+        An order that had better wait for a busy lane makes that lane busier for those behind it, so that a
+        line before one warm lane spills over to a cold one as soon as that is quicker.
+        """
         self._line.prune()
-        passed: set[str] = set()
-        for order in self._line:
-            if order.key in passed or order.settled or order.running:
+        ahead: defaultdict[SessionLane, float] = defaultdict(float)
+        for order in itertools.islice(self._line, LOOK_AHEAD):
+            if order.settled or order.running:
                 continue
-            choice = self.matching.choose(order)
+            choice = self.matching.choose(order, ahead)
             if choice is None:
                 self._refuse_hopeless(order)
-            elif not (place := self.matching.place(choice))[1].busy:
-                self._start(place, order, choice)
                 continue
-            passed.add(order.key)
+            place = self.matching.place(choice)
+            if place[1].busy:
+                ahead[place[1]] += self.matching.share_ms(place, order, choice)
+            else:
+                self._start(place, order, choice)
 
     def _refuse_hopeless(self, order: Order) -> None:
         refusal = self.matching.why_hopeless(order)

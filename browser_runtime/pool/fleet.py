@@ -77,11 +77,11 @@ class Fleet:
         try:
             session = Session(name, installation, self._loopback, n_lanes=self._n_lanes, on_lost=self.lose)
             await session.open()
+            await session.sample_memory()
+            await self._on_start(session)
+            self.sessions.append(session)
         finally:
             self.n_starting[browser] -= 1
-        await session.sample_memory()
-        await self._on_start(session)
-        self.sessions.append(session)
         self._change.notify()
 
     def lose(self, session: Session, error: SessionLost) -> None:

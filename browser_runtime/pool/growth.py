@@ -61,6 +61,7 @@ class Growth:
         self._fleet, self._line, self._care, self._dispatch = fleet, line, care, dispatch
         self._browsers = browsers
         self._memory = ScalingMemory()
+        self._latest: dict[str, Order] = {}
         self._line_lengths: deque[tuple[float, float]] = deque(maxlen=N_LINE_SAMPLES)
         self._replies: deque[float] = deque(maxlen=10_000)
         dispatch.on_order.append(self._arrived)
@@ -69,6 +70,17 @@ class Growth:
 
     def _arrived(self, order: Order) -> None:
         self.arrivals.record(order.model.name, time.monotonic())
+        self._latest[order.model.name] = order
+
+    def busiest_orders(self, n: int) -> list[Order]:
+        """The latest order of each of the `n` models that take most of the lanes' time now."""
+        now = time.monotonic()
+        rates = self.arrivals.rates_per_s(now)
+        loads = {
+            name: rates[name] * self._care.service_s.get(name, 0.0) for name in self.arrivals.busy_models(now)
+        }
+        busiest = sorted(loads, key=lambda name: -loads[name])[:n]
+        return [self._latest[name] for name in busiest if name in self._latest]
 
     def _replied(self, order: Order, ran: Ran) -> None:
         self._replies.append(time.monotonic())

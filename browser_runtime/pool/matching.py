@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from browser_runtime.deciders.batching import BatchPolicy, take_batch
@@ -16,7 +16,7 @@ from browser_runtime.plan import plan_backends
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.orders import Line, Order, model_need
-from browser_runtime.pool.views import Running, candidate_of, need_of, waiting_of
+from browser_runtime.pool.views import Queue, Running, candidate_of, need_of, waiting_of
 from browser_runtime.session import Session
 from browser_runtime.vocabulary import Browser, Family
 
@@ -35,16 +35,23 @@ class Matching:
     running: dict[SessionLane, Running] = field(default_factory=dict)
     _tickets: itertools.count[int] = field(default_factory=itertools.count)
 
-    def choose(self, order: Order) -> Choice | None:
-        """Where `order` is answered soonest; None when no session that is up can take it."""
+    def choose(self, order: Order, ahead_ms: Mapping[SessionLane, float]) -> Choice | None:
+        """Where `order` is answered soonest; None when no session that is up can take it.
+
+        `ahead_ms`: work of waiting orders before it, by the lane they had better wait for.
+        """
         candidates = [
-            candidate_of(session, lane, order, self.care, self.running.get(lane))
+            candidate_of(session, lane, order, self.care, self._queue(lane, ahead_ms))
             for session in self.ready()
             for lane in session.lanes
             if lane.lane.joined.is_set() and session.installation.browser not in order.shunned
         ]
         preferred = self.preferred.get(order.request.family)
         return choose_session(candidates, need_of(order, preferred)) if candidates else None
+
+    def _queue(self, lane: SessionLane, ahead_ms: Mapping[SessionLane, float]) -> Queue | None:
+        running = self.running.get(lane)
+        return None if running is None else Queue(running, ahead_ms.get(lane, 0.0))
 
     def place(self, choice: Choice) -> Place:
         """The live lane of a choice made just now."""
@@ -95,6 +102,13 @@ class Matching:
         """How long `n_items` are expected to take there; None while that was never measured."""
         known = self._measured(place, head, choice)
         return None if known is None else known.expected_ms(n_items)
+
+    def share_ms(self, place: Place, order: Order, choice: Choice) -> float:
+        """What an order adds to the work before that lane: its part of a batch with its like."""
+        known = self._measured(place, order, choice)
+        if known is not None:
+            return known.cost.per_item_ms * len(order.items)
+        return next(w.run_ms for w in choice.weighed if (w.session, w.lane) == (choice.session, choice.lane))
 
     def _measured(self, place: Place, head: Order, choice: Choice) -> LatencySummary | None:
         assert choice.backend is not None, "only a simulation has no backend, and it has no lane"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -12,7 +13,8 @@ import structlog
 from browser_runtime.deciders.devices import DeviceStep
 from browser_runtime.deciders.recycling import RecyclePolicy
 from browser_runtime.deciders.scaling_values import ScalingPolicy
-from browser_runtime.errors import Busy, DeviceLost, SessionLost, SetupError
+from browser_runtime.errors import Busy, DeviceLost, InferenceError, SessionLost, SetupError
+from browser_runtime.lanes import Job
 from browser_runtime.loopback import Loopback
 from browser_runtime.messages import Reply, Request
 from browser_runtime.models.store import ModelStore
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from browser_runtime.simulation import SimulatedSession
 
 log = structlog.get_logger(__name__)
+
+# Models a new session loads before it joins: each takes seconds.
+MOST_WARMED = 2
 
 
 class Pool:
@@ -134,6 +139,19 @@ class Pool:
         """A session came up."""
         self.care.of(session)
         session.on_event = self._told
+        if self.sessions:  # while others serve, it may take the time to come up warm
+            await self._warm(session)
+
+    async def _warm(self, session: Session) -> None:
+        """Load what is asked for most, so that a new session takes over at once."""
+        for order in self.growth.busiest_orders(MOST_WARMED):
+            name = next(iter(order.request.inputs))
+            loading = Job(replace(order.request, inputs={name: []}), order.model)
+            try:
+                for lane in session.lanes:
+                    await session.run(lane, loading)
+            except InferenceError as error:
+                log.warning("not warmed", session=session.name, model=order.model.name, why=str(error))
 
     def _told(self, session: Session, event: PageEvent) -> None:
         """A lost device is renewed once, then its browser, then its backend is left."""

@@ -33,6 +33,15 @@ class Running:
     expected_ms: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What is before an order on a busy lane."""
+
+    running: Running
+    waiting_ms: float
+    """Orders that wait for that lane already."""
+
+
 def need_of(order: Order, preferred: Browser | None) -> Need:
     """What an order asks of a session."""
     request = order.request
@@ -50,7 +59,7 @@ def need_of(order: Order, preferred: Browser | None) -> Need:
 
 
 def candidate_of(
-    session: Session, lane: SessionLane, order: Order, care: Care, running: Running | None
+    session: Session, lane: SessionLane, order: Order, care: Care, queue: Queue | None
 ) -> Candidate:
     """One lane as it looks to one order."""
     now = time.monotonic()
@@ -69,8 +78,8 @@ def candidate_of(
         platform,
         lane=lane.lane.number,
         backends=tuple(b for b in session.capabilities.backends if session.capabilities.can(b)),
-        n_ahead=int(running is not None),
-        queue_ahead_ms=_left_ms(running, now),
+        n_ahead=int(queue is not None),
+        queue_ahead_ms=_left_ms(queue, now),
         is_warm=platform is not None and model_key(order.model, platform, order.request) in lane.shelf.loaded,
         load_ms=care.load_ms(model_need(order.request, order.model), browser),
         latency_ms=None if known is None else known.expected_ms(len(order.items)),
@@ -88,12 +97,13 @@ def _first_able(backends: tuple[Backend, ...], lane: SessionLane, order: Order) 
     return backends[0] if backends else None
 
 
-def _left_ms(running: Running | None, now: float) -> float | None:
-    if running is None:
+def _left_ms(queue: Queue | None, now: float) -> float | None:
+    if queue is None:
         return 0.0
+    running = queue.running
     if running.expected_ms is None:
         return None
-    return max(running.expected_ms - (now - running.started) * 1000, 0.0)
+    return max(running.expected_ms - (now - running.started) * 1000, 0.0) + queue.waiting_ms
 
 
 def waiting_of(ticket: int, order: Order) -> Waiting:
