@@ -34,11 +34,11 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(work, self.loop)
 
     def call(self, work: Coroutine[Any, Any, T], timeout_s: float | None = None) -> T:
-        """The result of `work`. Raises TimeoutError after `timeout_s`, having cancelled it."""
+        """The result of `work`. Raises TimeoutError after `timeout_s`; interrupted, it is cancelled."""
         future = self.submit(work)
         try:
             return future.result(timeout_s)
-        except TimeoutError:
+        except BaseException:
             future.cancel()
             raise
 

@@ -18,6 +18,7 @@ from browser_runtime.vocabulary import (
 from tasks.codec import Readable
 from tasks.inputs import normalise
 from tasks.inputs.limits import Limits
+from tasks.inputs.normalise import FORMS
 
 NAMES = (
     *("model_type", "model_name", "inputs", "priority_list", "precision", "browser"),
@@ -78,6 +79,14 @@ def build_request(named: dict[str, Any], limits: Limits, *, allow_paths: bool = 
         synthetic=plain.synthetic,
         **settings,
     )
+
+
+def build_load(named: dict[str, Any]) -> Request:
+    """A request without items, which only loads its model. Raises BadInput like `build_request`."""
+    family = parse_family(named.get("model_type"))
+    name = _checked_name(named.get("model_name"))
+    nothing: dict[str, Any] = {FORMS[family].batch: []}
+    return Request(family=family, model_name=name, inputs=nothing, single=False, **_settings_of(named))
 
 
 def _settings_of(named: dict[str, Any]) -> dict[str, Any]:

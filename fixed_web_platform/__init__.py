@@ -1,0 +1,1 @@
+"""The guide's import path: `fixed_web_platform.resource_pool_bridge.ResourcePoolBridgeIntegration`."""

@@ -1,0 +1,174 @@
+"""The pool of one integration on an event loop of its own: it works while the user's loop is blocked."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+import structlog
+
+from browser_runtime.errors import BadRequest, InferenceError, SessionLost, Unsupported
+from browser_runtime.logs import log_through_stdlib
+from browser_runtime.loops import LoopThread
+from browser_runtime.messages import Reply, Request
+from browser_runtime.pool import Pool
+from browser_runtime.vocabulary import Browser
+from webinfer.integration.options import Options
+from webinfer.integration.tally import Tally
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+# Closing browsers politely; whatever is left then is killed by the pool's guardian.
+CLOSE_TIMEOUT_S = 15.0
+
+
+class Engine:
+    """A pool and its loop. Its methods may be called from any thread; those that block say so."""
+
+    def __init__(self, options: Options) -> None:
+        if not structlog.is_configured():  # else every line would go to the user's standard output
+            log_through_stdlib()
+        self.options, self.tally = options, Tally()
+        self.pool = self._new_pool()
+        self._loops = LoopThread("webinfer-pool")
+        self._life, self._growing = threading.Lock(), asyncio.Lock()
+        self._running = False
+
+    def _new_pool(self, **settings: Any) -> Pool:
+        over = self.options.settings().model_copy(update=settings)
+        pool = Pool(over, self.options.start_order(), self.options.min_connections)
+        pool.dispatch.matching.preferred.update(self.options.preferred)
+        return pool
+
+    # --- life
+
+    def open(self) -> bool:
+        """Bring sessions up; True where a real browser is. Blocks. Raises SetupError, SessionLost."""
+        with self._life:
+            self._loops.start()
+            self._running = True
+            try:
+                self._loops.call(self._open())
+            except BaseException:
+                self._end()
+                raise
+            return self.pool.simulated is None
+
+    async def _open(self) -> None:
+        try:
+            await self.pool.open()
+        except SessionLost as error:
+            if self.pool.settings.simulation == "never":
+                raise
+            await self._simulate(str(error))
+
+    async def _simulate(self, why: str) -> None:
+        """A browser that is there and does not start cannot be had either."""
+        self.pool = self._new_pool(simulation="always")
+        await self.pool.open()
+        assert self.pool.simulated is not None
+        self.pool.simulated.why = why
+
+    def close(self) -> None:
+        """End browsers, servers and loop; what runs or waits fails. Blocks; safe at any time."""
+        with self._life:
+            if not self._running:
+                return
+            try:
+                self._loops.call(self.pool.close(), CLOSE_TIMEOUT_S)
+            except TimeoutError:
+                log.error("the browsers did not close in order and are killed", pool=repr(self.pool))
+            finally:
+                self._end()
+
+    def _end(self) -> None:
+        self._running = False
+        self._loops.stop()
+        self.pool.kill()
+
+    def abandon(self) -> None:
+        """End everything without the loop's help: nobody can close it any more. Blocks."""
+        if self._running:
+            log.warning("an integration was not closed; its browsers are ended now")
+            self._end()
+
+    # --- work
+
+    def submit(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        """Start `work()` on the loop. Raises BadRequest before `open` and after `close`."""
+        if not self._running:
+            raise BadRequest("the integration is not up; await initialize() first, and not after close()")
+        return self._loops.submit(work())
+
+    def ask(self, request: Request) -> Future[Reply]:
+        """The reply to come."""
+        return self.submit(lambda: self._run(request))
+
+    async def _run(self, request: Request) -> Reply:
+        try:
+            reply = await self.pool.run(request)
+        except InferenceError as error:
+            self.tally.failed(error.code())
+            raise
+        self.tally.answered(reply)
+        return reply
+
+    def read(self, look: Callable[[Engine], T]) -> T:
+        """What `look` finds, looked at on the loop, between two of its steps. Blocks."""
+
+        async def looked() -> T:
+            return look(self)
+
+        return self.submit(looked).result()
+
+    def scaling_events(self) -> list[dict[str, Any]]:
+        """What adaptive scaling decided, oldest first, with its reasons."""
+        growth = getattr(self.pool, "growth", None)
+        return [] if growth is None else list(growth.events)
+
+    # --- models
+
+    def load(self, request: Request, preferred: Browser) -> Future[Reply]:
+        """Load the request's model, in the preferred browser where there is one or room for one."""
+        return self.submit(lambda: self._load(request, preferred))
+
+    async def _load(self, request: Request, preferred: Browser) -> Reply:
+        """Other browsers are started only where those that are up can do nothing of what is asked."""
+        others = [browser for browser in self.options.start_order() if browser is not preferred]
+        await self._bring_up(preferred)
+        while True:
+            try:
+                reply = await self.pool.run(request)
+            except Unsupported:
+                if not await self._bring_up_first(others):
+                    raise
+            else:
+                self.tally.n_loads += 1
+                return reply
+
+    async def _bring_up_first(self, browsers: list[Browser]) -> bool:
+        """Whether one more browser is up; those tried are taken off the list."""
+        while browsers:
+            if await self._bring_up(browsers.pop(0)):
+                return True
+        return False
+
+    async def _bring_up(self, browser: Browser) -> bool:
+        """Start the first session of `browser` where there is room; whether that happened."""
+        if self.pool.simulated is not None:
+            return False
+        fleet = self.pool.fleet
+        async with self._growing:
+            if fleet.count(browser) or fleet.wanted.total() >= self.options.max_connections:
+                return False
+            try:
+                await fleet.grow(browser)
+            except InferenceError as error:
+                log.warning("a browser is not to be had", browser=str(browser), why=str(error))
+                return False
+        return True

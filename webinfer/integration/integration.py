@@ -1,0 +1,160 @@
+"""The guide's class: a pool of real browsers in this process, for asynchronous and synchronous callers."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+
+from browser_runtime.errors import BadInput, BadRequest
+from tasks.arguments import build_load
+from tasks.settings import TaskSettings
+from webinfer.integration.engine import Engine
+from webinfer.integration.metrics import connections_of, metrics_of
+from webinfer.integration.models import PooledModel
+from webinfer.integration.options import Options, refuse_unknown
+
+Work = Sequence[tuple[PooledModel, Any]]
+"""Pairs of a model and its inputs."""
+
+
+class ResourcePoolBridgeIntegration:
+    """Models in real browsers, many at once, without a queue. See docs/integration.md."""
+
+    def __init__(
+        self,
+        max_connections: int = 4,
+        min_connections: int = 1,
+        enable_gpu: bool = True,
+        enable_cpu: bool = True,
+        headless: bool = True,
+        adaptive_scaling: bool = True,
+        browser_preferences: Mapping[str, str] | None = None,
+        db_path: Any = None,
+        **unknown: object,
+    ) -> None:
+        """Start nothing yet. Raises BadInput or Unsupported naming the option that is wrong."""
+        refuse_unknown(unknown)
+        self.options = Options(
+            max_connections,
+            min_connections,
+            enable_gpu,
+            enable_cpu,
+            headless,
+            adaptive_scaling,
+            browser_preferences,
+            db_path,
+        )
+        self._engine: Engine | None = None
+        self._end: weakref.finalize[Any, Any] | None = None
+        self._limits = TaskSettings().limits()
+
+    def __repr__(self) -> str:
+        return f"<ResourcePoolBridgeIntegration {self._engine.pool if self._engine else 'not up'}>"
+
+    # --- life
+
+    async def initialize(self) -> bool:
+        """True once a real browser is up; False where the simulation stands in (WEBINFER_SIMULATION).
+
+        Raises SetupError, naming the remedy, or SessionLost where neither is to be had; nothing is left then.
+        """
+        if self._engine is None:
+            engine = Engine(self.options)
+            try:
+                await anyio.to_thread.run_sync(engine.open)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(engine.close)
+                raise
+            self._engine = engine
+            # Should nobody close it: at the interpreter's end, or when nobody can call it any more.
+            self._end = weakref.finalize(self, engine.abandon)
+        return self._engine.pool.simulated is None
+
+    async def close(self) -> None:
+        """End every browser, server and thread; what runs or waits fails. Again is nothing."""
+        engine, self._engine = self._engine, None
+        if engine is None:
+            return
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(engine.close)
+        if self._end is not None:
+            self._end.detach()
+
+    async def __aenter__(self) -> Self:
+        await self.initialize()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def _up(self) -> Engine:
+        if self._engine is None:
+            raise BadRequest("the integration is not up; await initialize() first, and not after close()")
+        return self._engine
+
+    # --- models
+
+    async def get_model(
+        self, model_type: str, model_name: str, hardware_preferences: dict[str, Any] | None = None
+    ) -> PooledModel:
+        """The model, loaded and warm in a browser. Raises InferenceError.
+
+        hardware_preferences: priority_list (of webgpu, webnn, cpu), precompile_shaders, compute_shaders,
+        precision, mixed_precision.
+        """
+        engine = self._up()
+        named: dict[str, Any] = {"model_type": model_type, "model_name": model_name}
+        named["hardware_preferences"] = hardware_preferences
+        request = build_load(named)
+        preferred = self.options.browser_for(request.family)
+        loaded = await asyncio.wrap_future(engine.load(request, preferred))
+        return PooledModel(engine, named, self._limits, loaded)
+
+    def execute_concurrent_sync(self, work: Work) -> list[dict[str, Any]]:
+        """The results of all pairs, run side by side, in their order. Blocks.
+
+        One that fails is a result with `success` False and `error`; the others are not touched by it.
+        """
+        answers = [model.ask(inputs) for model, inputs in _checked(work)]
+        try:
+            settled = [answer.exception() or answer.result() for answer in answers]
+        except BaseException:
+            for answer in answers:
+                answer.cancel()
+            raise
+        return [model.settle(answer) for (model, _), answer in zip(work, settled, strict=True)]
+
+    async def execute_concurrent(self, work: Work) -> list[dict[str, Any]]:
+        """`execute_concurrent_sync` without blocking the caller's loop; cancelling it reaches the pages."""
+        pairs = _checked(work)
+        answers = await asyncio.to_thread(lambda: [model.ask(inputs) for model, inputs in pairs])
+        settled = await asyncio.gather(*map(asyncio.wrap_future, answers), return_exceptions=True)
+        return [model.settle(answer) for (model, _), answer in zip(pairs, settled, strict=True)]
+
+    # --- watch
+
+    def get_metrics(self) -> dict[str, Any]:
+        """The live state and measurements under the guide's keys. Raises BadRequest where it is not up."""
+        return self._up().read(metrics_of)
+
+    @property
+    def browser_connections(self) -> dict[str, dict[str, Any]]:
+        """Every session that is up by its id: browser, platform, is_simulation, capabilities, and more."""
+        return {} if self._engine is None else self._engine.read(connections_of)
+
+
+def _checked(work: Work) -> Work:
+    """Raises BadInput for what is no pair of a model and its inputs."""
+    for index, pair in enumerate(work):
+        if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], PooledModel)):
+            allowed = "a pair (model, inputs) with a model of get_model"
+            raise BadInput(f"requests[{index}]", repr(pair)[:100], allowed)
+    return work

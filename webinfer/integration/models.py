@@ -1,0 +1,81 @@
+"""A model that can be called: what `get_model` gives."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import Future
+from typing import Any
+
+from browser_runtime.errors import InferenceError
+from browser_runtime.messages import Reply, Request
+from tasks.arguments import build_request
+from tasks.inputs.limits import Limits
+from webinfer.integration.engine import Engine
+from webinfer.integration.results import failure
+
+
+class PooledModel:
+    """One model with its hardware preferences; calls go wherever they are answered soonest."""
+
+    def __init__(self, engine: Engine, named: dict[str, Any], limits: Limits, loaded: Reply) -> None:
+        self._engine, self._named, self._limits = engine, named, limits
+        self.model_type: str = loaded.model_type
+        self.model_name: str = loaded.model_name
+        self.precision: str = loaded.precision
+        self.loaded = loaded.to_dict()
+        """Where it was loaded first and how long that took: a result without output."""
+
+    def __repr__(self) -> str:
+        place = f"{self.loaded['browser']} {self.loaded['backend']}"
+        return f"<PooledModel {self.model_name} ({self.model_type}), first loaded in {place}>"
+
+    @property
+    def browser(self) -> str:
+        """The browser it was loaded in first; each result names the one that computed."""
+        return str(self.loaded["browser"])
+
+    @property
+    def platform(self) -> str:
+        """The backend it was loaded on first."""
+        return str(self.loaded["platform"])
+
+    def __call__(
+        self, inputs: Any, *, options: dict[str, Any] | None = None, deadline_s: float | None = None
+    ) -> dict[str, Any]:
+        """The result for `inputs`, in the forms that `infer.delay` takes. Blocks. Raises InferenceError."""
+        answer = self._engine.ask(self._request(inputs, options, deadline_s))
+        try:
+            return answer.result().to_dict()
+        except BaseException:
+            answer.cancel()
+            raise
+
+    async def run(
+        self, inputs: Any, *, options: dict[str, Any] | None = None, deadline_s: float | None = None
+    ) -> dict[str, Any]:
+        """The result for `inputs`, without blocking the caller's loop; cancelling it reaches the page."""
+        request = await asyncio.to_thread(self._request, inputs, options, deadline_s)
+        return (await asyncio.wrap_future(self._engine.ask(request))).to_dict()
+
+    def ask(self, inputs: Any) -> Future[Reply]:
+        """The reply to come; inputs that are refused fail it. Blocks while the inputs are read."""
+        try:
+            return self._engine.ask(self._request(inputs))
+        except InferenceError as error:
+            refused: Future[Reply] = Future()
+            refused.set_exception(error)
+            return refused
+
+    def settle(self, answer: Reply | BaseException) -> dict[str, Any]:
+        """The result of what `ask` came to; its failure as a result, unless it is none of ours."""
+        if isinstance(answer, Reply):
+            return answer.to_dict()
+        if isinstance(answer, InferenceError):
+            return failure(self.model_name, self.model_type, self.precision, answer)
+        raise answer
+
+    def _request(
+        self, inputs: Any, options: dict[str, Any] | None = None, deadline_s: float | None = None
+    ) -> Request:
+        more = {"inputs": inputs, "options": options, "deadline_s": deadline_s}
+        return build_request(self._named | more, self._limits)

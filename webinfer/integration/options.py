@@ -1,0 +1,108 @@
+"""What a user may set of an integration, checked before anything is started."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from browser_runtime.errors import BadInput, Unsupported
+from browser_runtime.pool.fleet import MAX_SESSIONS, MIN_SESSIONS
+from browser_runtime.settings import RuntimeSettings
+from browser_runtime.vocabulary import FAMILY_ALIASES, PREFERRED_BROWSER, Browser, Family, parse_browser
+
+NAMES = (
+    *("max_connections", "min_connections", "enable_gpu", "enable_cpu", "headless"),
+    *("adaptive_scaling", "browser_preferences", "db_path"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The guide's options. Raises BadInput or Unsupported naming the option and what is allowed."""
+
+    max_connections: int = 4
+    min_connections: int = 1
+    enable_gpu: bool = True
+    enable_cpu: bool = True
+    headless: bool = True
+    adaptive_scaling: bool = True
+    browser_preferences: Mapping[str, str] | None = None
+    db_path: Any = None
+    preferred: dict[Family, Browser] = field(init=False)
+    """The user's browser by family; the guide's table decides where there is none."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_connections", "min_connections"):
+            _check_number(name, getattr(self, name))
+        if self.min_connections > self.max_connections:
+            allowed = f"at most max_connections, {self.max_connections}"
+            raise BadInput("min_connections", self.min_connections, allowed)
+        for name in ("enable_gpu", "enable_cpu", "headless", "adaptive_scaling"):
+            _check_flag(name, getattr(self, name))
+        if not (self.enable_gpu or self.enable_cpu):
+            raise BadInput("enable_cpu", "False", "True where enable_gpu is False: nothing could compute")
+        if self.db_path is not None:
+            raise Unsupported(
+                f"db_path {str(self.db_path)!r}", "no history is written to DuckDB yet; omit it"
+            )
+        object.__setattr__(self, "preferred", _parse_preferences(self.browser_preferences))
+
+    def browser_for(self, family: Family) -> Browser:
+        """The user's browser for `family`, else the guide's."""
+        return self.preferred.get(family, PREFERRED_BROWSER[family])
+
+    def start_order(self) -> tuple[Browser, ...]:
+        """All browsers: first those that most families prefer; so one session alone serves most."""
+        votes = Counter(self.browser_for(family) for family in Family)
+        return tuple(sorted(Browser, key=lambda browser: -votes[browser]))
+
+    def settings(self) -> RuntimeSettings:
+        """The environment's settings with these options over them.
+
+        The simulation computes on the CPU, so it is out where the CPU is.
+        """
+        settings = RuntimeSettings()
+        over = {"headless": self.headless, "use_gpu": self.enable_gpu, "use_cpu": self.enable_cpu}
+        if not self.enable_cpu:
+            over |= {"simulation": "never"}  # type: ignore[dict-item]
+        return settings.model_copy(update=over)
+
+
+def refuse_unknown(options: Mapping[str, object]) -> None:
+    """Raises BadInput for an option that there is not."""
+    for name in options:
+        raise BadInput("the option", repr(name), "one of " + ", ".join(NAMES))
+
+
+def _check_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not MIN_SESSIONS <= value <= MAX_SESSIONS:
+        raise BadInput(name, repr(value), f"a whole number from {MIN_SESSIONS} to {MAX_SESSIONS}")
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise BadInput(name, repr(value), "True or False")
+
+
+def _parse_preferences(preferences: object) -> dict[Family, Browser]:
+    if preferences is None:
+        return {}
+    if not isinstance(preferences, Mapping):
+        raise BadInput("browser_preferences", f"of type {type(preferences).__name__}", "a dict")
+    return {_parse_family(word): parse_browser(b, _key(word)) for word, b in preferences.items()}
+
+
+def _parse_family(word: object) -> Family:
+    """Every family is a known word here, whether it is served yet or not."""
+    name = FAMILY_ALIASES.get(word, word) if isinstance(word, str) else ""
+    if name in list(Family):
+        return Family(name)
+    raise BadInput(
+        "a key of browser_preferences", repr(word), "one of " + ", ".join([*Family, *FAMILY_ALIASES])
+    )
+
+
+def _key(word: object) -> str:
+    return f"browser_preferences[{word!r}]"

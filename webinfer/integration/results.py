@@ -1,0 +1,26 @@
+"""What a user gets back: a reply, or a failure under the same keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from browser_runtime.errors import InferenceError
+from browser_runtime.messages import Adapter, Reply
+
+
+def failure(model_name: str, model_type: str, precision: str, error: InferenceError) -> dict[str, Any]:
+    """The keys of a reply with nothing in them, `success` False, and `error`: code, args and message."""
+    nothing = Reply(
+        success=False,
+        model_name=model_name,
+        model_type=model_type,
+        output=None,
+        browser="",
+        browser_build="",
+        platform="",
+        backend="",
+        adapter=Adapter(),
+        precision=precision,
+    )
+    told = {"code": error.code(), "args": list(error.args), "message": str(error)}
+    return nothing.to_dict() | {"error": told}
