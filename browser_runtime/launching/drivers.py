@@ -76,6 +76,11 @@ class Launched:
         except Exception as error:
             raise BrowserDied("", f"its page did not open: {_first_line(error)}") from error
 
+    def call_script(self, script: str, timeout_s: float, *arguments: Any) -> Any:
+        """What an asynchronous script in the page calls back with. The slow line: only for comparison."""
+        self._driver.set_script_timeout(timeout_s)
+        return self._driver.execute_async_script(script, *arguments)
+
     def page_status(self) -> str:
         """What the page says of itself; empty when it cannot be asked."""
         try:

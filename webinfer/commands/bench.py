@@ -42,6 +42,27 @@ def overhead(browser: str, rounds: int, as_json: bool) -> None:
         _show(told)
 
 
+@command.command("concurrent")
+@click.option("--browser", default="chrome", show_default=True, type=BROWSERS)
+@click.option("--requests", "n", default=120, show_default=True, type=click.IntRange(30, 100_000))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def concurrent(browser: str, n: int, as_json: bool) -> None:
+    """Three models at once through the pool, against one browser driven by hand."""
+    from webinfer.measuring.concurrent import measure_concurrent
+
+    with Console(stderr=True).status("starting") as status:
+        ways = measure_concurrent(Browser(browser), n, status.update)
+    if as_json:
+        click.echo(json.dumps({"browser": browser, "ways": [asdict(way) for way in ways]}, indent=2))
+        return
+    title = f"{n} requests to three models in turn, {browser}"
+    table = Table("way", "requests/s", "to by hand", "p50 ms", "p95 ms", "memory MB", title=title)
+    for way in ways:
+        figures = (way.per_s, way.per_s / ways[0].per_s, way.p50_ms, way.p95_ms, way.memory_mb or 0.0)
+        table.add_row(way.name, *(f"{figure:.1f}" for figure in figures))
+    output_console().print(table)
+
+
 @command.command("backends")
 @click.option(
     "--model", "model_name", default="all-minilm-l6-v2", show_default=True, help="A text embedding model."

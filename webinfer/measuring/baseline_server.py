@@ -1,0 +1,38 @@
+"""The plain page that people write by hand, served plainly: no isolation, so no threads, as by default."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from browser_runtime.models.store import BUILTIN_FOLDER
+from browser_runtime.serving import PAGE_FOLDER
+
+FOLDER = Path(__file__).parent / "baseline"
+
+
+@asynccontextmanager
+async def baseline_server(*, isolated: bool = False) -> AsyncIterator[str]:
+    """The address of the page while inside. `isolated` adds the headers that give WebAssembly its threads."""
+    app = web.Application()
+    app.router.add_static("/npm/", PAGE_FOLDER / "node_modules", follow_symlinks=True)
+    app.router.add_static("/models/", BUILTIN_FOLDER)
+    app.router.add_static("/", FOLDER)
+    if isolated:
+        app.on_response_prepare.append(_isolate)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/index.html"
+    finally:
+        await runner.cleanup()
+
+
+async def _isolate(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    response.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
+    response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
