@@ -51,6 +51,7 @@ def test_arrays_are_restored_and_can_be_written_to(worker: Worker) -> None:
 
 
 def test_large_inputs_and_results_travel_beside_the_message(worker: Worker) -> None:
+    app.redis.delete(*claim_keys(), "none")
     large = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
     result = infer.delay(**VISION, inputs=large, options={"large": 300_000})
     reply = result.get(timeout=20)

@@ -161,3 +161,22 @@ def test_sizes_stay_within_bounds(steps: list[int]) -> None:
 def test_defects_of_messages(headers: Any, body: bytes, defect: str | None) -> None:
     found = find_defect(headers, body)
     assert found is None if defect is None else defect in (found or "")
+
+
+async def test_what_a_future_failed_with_is_the_bodys_to_handle() -> None:
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def body() -> str:
+        try:
+            await failed
+        except KeyError:
+            return "handled"
+        return "missed"
+
+    async def await_it() -> Any:
+        return await Interruptible(body())
+
+    task = asyncio.ensure_future(await_it())
+    await asyncio.sleep(0)
+    failed.set_exception(KeyError("x"))
+    assert await task == "handled"
