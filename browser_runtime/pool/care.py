@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass, field
 
 from browser_runtime.deciders.breaker import Breaker
+from browser_runtime.deciders.categories import Blame, assign_blame
 from browser_runtime.deciders.devices import DeviceRecord, DeviceStep
 from browser_runtime.deciders.health import HealthSample, HealthState
 from browser_runtime.deciders.latencies import Latencies, LatencyKey
-from browser_runtime.deciders.recovery import Blame, assign_blame
 from browser_runtime.deciders.recycling import MAX_SAMPLES, MemorySample
 from browser_runtime.errors import InferenceError
 from browser_runtime.replies import Ran

@@ -13,8 +13,9 @@ from typing import Any
 
 import structlog
 
+from browser_runtime.deciders.categories import categorize
 from browser_runtime.deciders.choosing import Choice
-from browser_runtime.deciders.recovery import Action, RecoveryContext, Step, categorize, plan_recovery
+from browser_runtime.deciders.recovery import Action, RecoveryContext, Step, plan_recovery
 from browser_runtime.errors import (
     Busy,
     InferenceError,

@@ -8,8 +8,9 @@ from typing import Any
 import psutil
 
 from browser_runtime.capabilities import Capabilities
+from browser_runtime.lanes import State
 from browser_runtime.plan import plan_backends
-from browser_runtime.session import Session, State
+from browser_runtime.session import Session
 from browser_runtime.simulation import SimulatedSession
 from browser_runtime.vocabulary import PAGE_BACKENDS, PREFERRED_BROWSER, Backend, Family
 from webinfer.integration.engine import Engine
