@@ -31,7 +31,7 @@ MAX_LENGTH = 40
 
 def write(model: WhisperForConditionalGeneration, examples: dict[str, Utterance]) -> None:
     """The model's folder in transformers.js' layout; `examples` by file name."""
-    write_json(FOLDER / "preprocessor_config.json", _without_filters(EXTRACTOR.to_dict()))
+    write_json(FOLDER / "preprocessor_config.json", describe_extractor())
     write_tokenizer()
     model.generation_config = GenerationConfig(
         decoder_start_token_id=START,
@@ -50,9 +50,10 @@ def write(model: WhisperForConditionalGeneration, examples: dict[str, Utterance]
     write_manifest(FOLDER, family="audio", source=SOURCE, settings={}, examples=rows)
 
 
-def _without_filters(extractor: dict[str, Any]) -> dict[str, Any]:
-    """The filters follow from the other numbers: Python and transformers.js both compute them."""
-    return {key: value for key, value in extractor.items() if key != "mel_filters"}
+def describe_extractor() -> dict[str, Any]:
+    """`preprocessor_config.json`, less the filters, which follow from the other numbers."""
+    plain = {key: value for key, value in EXTRACTOR.to_dict().items() if key != "mel_filters"}
+    return plain | {"processor_class": "WhisperProcessor"}
 
 
 def write_tokenizer() -> None:
