@@ -99,6 +99,13 @@ def settings(redis_url: str) -> Iterator[TaskSettings]:
         os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def pointed_app(settings: TaskSettings) -> None:
+    """Each module begins with the app at this Redis, wherever the one before had pointed it."""
+    if app.__dict__.get("settings") is not settings:
+        point_app(settings)
+
+
 class Worker:
     """A worker process and its log."""
 
