@@ -121,20 +121,36 @@ async def _measure_browser(
             for backend in PAGE_BACKENDS
             if can.can(backend)
             for shape in SHAPES
+        ] + [
+            await _measure_cell(pool, model_name, backend, SHAPES[0], native, tell, dynamic=True)
+            for backend in (Backend.WEBNN,)
+            if can.can(backend)
         ]
     finally:
         await pool.close()
 
 
 async def _measure_cell(
-    pool: Pool, model_name: str, backend: Backend, shape: tuple[int, int], native: Native, tell: Tell
+    pool: Pool,
+    model_name: str,
+    backend: Backend,
+    shape: tuple[int, int],
+    native: Native,
+    tell: Tell,
+    *,
+    dynamic: bool = False,
 ) -> Cell:
     build, adapter = pool.sessions[0].build, pool.sessions[0].capabilities.adapter(backend).name
     tell(f"{build}, {backend}, {list(shape)}")
     request = Request(
-        Family.TEXT_EMBEDDING, model_name, {"texts": make_texts(shape)}, backends=(backend,), single=False
+        Family.TEXT_EMBEDDING,
+        model_name,
+        {"texts": make_texts(shape)},
+        backends=(backend,),
+        single=False,
+        options={"dynamic_shapes": True} if dynamic else {},
     )
-    place = (build, str(backend), adapter, shape)
+    place = (build, f"{backend}, dynamic shapes" if dynamic else str(backend), adapter, shape)
     try:
         samples, output = await _run_for(pool, request)
     except InferenceError as error:

@@ -20,6 +20,7 @@ import { isSize, makeZeros } from './zeros.js';
  * @property {Uint8Array} [bytes] the file itself, instead of `url`
  * @property {string[]} [externalData] names of weight files beside `url`, as the graph refers to them
  * @property {Record<string, number>} [freeDimensions] sizes for the graph's named dimensions; WebNN needs all
+ * @property {boolean} [allowFree] let a WebNN graph keep free dimensions: only to measure what they cost
  * @property {boolean | string[]} [keepOnDevice] outputs that stay device tensors, for another graph or shader:
  *   all of them, or these
  * @property {boolean} [precompile] run once on zeros, so that every shader is compiled before the first request
@@ -119,7 +120,7 @@ export async function openGraph(source) {
     weightBytes: sizeBytes,
     placement: readPlacement(lines),
   });
-  return prepare(graph, source.precompile ?? false, ort);
+  return prepare(graph, source, ort);
 }
 
 /** @param {Source} source @returns {SessionOptions} */
@@ -156,11 +157,11 @@ function outputLocation({ backend }, keepOnDevice) {
 /** The graph, checked and where asked for precompiled; released when it cannot be used. */
 async function prepare(
   /** @type {Graph} */ graph,
-  /** @type {boolean} */ precompile,
+  /** @type {{precompile?: boolean, allowFree?: boolean}} */ { precompile = false, allowFree = false },
   /** @type {import('./runtimes.js').Ort} */ ort,
 ) {
   try {
-    checkShapes(graph);
+    if (!allowFree) checkShapes(graph);
     checkPlacement(graph);
     if (precompile) await runOnZeros(graph, ort);
     return graph;

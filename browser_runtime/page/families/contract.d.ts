@@ -40,6 +40,7 @@ export interface GraphRequest {
   url?: string;
   bytes?: Uint8Array;
   freeDimensions?: Record<string, number>;
+  allowFree?: boolean;
   /** True: every output stays on the device; names: these do, the others are read back. */
   keepOnDevice?: boolean | string[];
 }

@@ -32,6 +32,7 @@ export async function openModelGraph(opening, choice) {
     device: await realm.openDevice(backend),
     bytes,
     freeDimensions: shapes ? bindKnown(bytes, shapes) : {},
+    allowFree: opening.options.dynamic_shapes === true,
     keepOnDevice,
   });
   graph.loadMs += fetchMs;
@@ -39,18 +40,26 @@ export async function openModelGraph(opening, choice) {
 }
 
 /**
- * The model's graphs by input shapes. Off WebNN there is one graph for all shapes, whatever is asked for.
+ * The model's graphs by input shapes. Without static shapes there is one graph for all shapes, whatever is asked for.
  * @param {Opening} opening
  * @param {number} limit static graphs kept at once
  * @returns {GraphShelf}
  */
 export function shelveGraphs(opening, limit) {
-  const isStatic = opening.backend === 'webnn';
+  const isStatic = usesStaticShapes(opening);
   return new GraphShelf(
     (shapes) => openModelGraph(opening, { stem: 'model', shapes: isStatic ? shapes : undefined }),
     (shapes) => (isStatic ? JSON.stringify(shapes) : 'any shape'),
     limit,
   );
+}
+
+/**
+ * Whether a model is compiled for each shape bucket: on WebNN, unless somebody measures what that brings.
+ * @param {Opening} opening
+ */
+export function usesStaticShapes({ backend, options }) {
+  return backend === 'webnn' && options.dynamic_shapes !== true;
 }
 
 /**

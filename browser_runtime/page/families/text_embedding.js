@@ -8,7 +8,7 @@ import { runBatches } from './batches.js';
 import { BATCH_SIZES, pickBucket, sequenceBuckets, splitBatches } from './buckets.js';
 import { checkFinite, readFloats } from './floats.js';
 import { fetchJson } from './model_files.js';
-import { shelveGraphs } from './model_graphs.js';
+import { shelveGraphs, usesStaticShapes } from './model_graphs.js';
 import { choosePool, normalizeLength } from './pooling.js';
 import { makeReady } from './ready.js';
 import { encodeText, padTexts } from './tokens.js';
@@ -66,7 +66,7 @@ class TextEmbedder {
   constructor(opening, tokenizer) {
     const { pooling = 'mean', normalize = true } = opening.model.settings;
     this.ort = opening.realm.ort;
-    this.isStatic = opening.backend === 'webnn';
+    this.isStatic = usesStaticShapes(opening);
     this.multiple = opening.backend === 'webgpu' ? GPU_MULTIPLE : 1;
     this.tokenizer = tokenizer;
     this.lengths = sequenceBuckets(tokenizer.maxTokens);

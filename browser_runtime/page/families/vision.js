@@ -7,7 +7,7 @@ import { BATCH_SIZES, pickBucket, splitBatches } from './buckets.js';
 import { readCount } from './choices.js';
 import { checkFinite, floatTensor, readFloats } from './floats.js';
 import { fetchJson } from './model_files.js';
-import { shelveGraphs } from './model_graphs.js';
+import { shelveGraphs, usesStaticShapes } from './model_graphs.js';
 import { planPixels, preparePixels, readPixels } from './pixels.js';
 import { makeReady } from './ready.js';
 import { rankLabels, softmax } from './scores.js';
@@ -52,7 +52,7 @@ class Classifier {
    */
   constructor(opening, plan, names) {
     this.ort = opening.realm.ort;
-    this.isStatic = opening.backend === 'webnn';
+    this.isStatic = usesStaticShapes(opening);
     this.plan = plan;
     this.names = names;
     this.graphs = shelveGraphs(opening, MAX_STATIC_GRAPHS);
