@@ -160,4 +160,4 @@ def publish_health(c: Any) -> None:
         return
     status = runner.status()
     for session in status.get("sessions", ()):
-        c.event_dispatcher.send("browser-health", browser=status["browser"], **session)
+        c.event_dispatcher.send("browser-health", **({"browser": status["browser"]} | session))
