@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine
@@ -13,21 +12,15 @@ from typing import Any
 
 import structlog
 
-from browser_runtime.deciders.categories import categorize
 from browser_runtime.deciders.choosing import Choice
-from browser_runtime.deciders.recovery import Action, RecoveryContext, Step, plan_recovery
-from browser_runtime.errors import (
-    Busy,
-    InferenceError,
-    PageSilent,
-    SessionLost,
-)
+from browser_runtime.errors import Busy, InferenceError, PageSilent, SessionLost
 from browser_runtime.lanes import Job, SessionLane
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.change import Change
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.matching import Matching, Place
 from browser_runtime.pool.orders import Line, Order, latest_deadline, merge, model_need, share_results
+from browser_runtime.pool.recovering import as_ours, plan_for
 from browser_runtime.pool.views import Running
 from browser_runtime.replies import Ran, Share, build_reply
 from browser_runtime.session import Session
@@ -140,7 +133,7 @@ class Dispatch:
         self._tell_busy()
         task = asyncio.get_running_loop().create_task(self._run(place, orders, choice))
         self._runs[task] = orders
-        task.add_done_callback(self._runs.pop)
+        task.add_done_callback(lambda done: self._runs.pop(done, None))
 
     # --- running
 
@@ -154,21 +147,39 @@ class Dispatch:
             self._care.of(session).breaker.withdraw(time.monotonic())
             self._spawn(self._prove(session, lane))
             raise
-        except InferenceError as error:
-            self._care.failed(session, error)
-            if isinstance(error, PageSilent):
+        except Exception as error:
+            failure = as_ours(error)
+            self._care.failed(session, failure)
+            if isinstance(failure, PageSilent):
                 self._spawn(self._prove(session, lane))
             else:
                 self._free(lane)
-            self._recover(orders, error, session.installation.browser)
+            self._recover(orders, failure, session.installation.browser)
             return
-        n_items = sum(len(order.items) for order in orders)
-        self._care.ran(session, model_need(job.request, job.model), ran, n_items)
-        self._settle(orders, ran, choice, started)
+        self._keep()
+        await self._finish(place, orders, choice, ran, started)
+
+    def _keep(self) -> None:
+        """From here on nobody who goes away cancels this task: its lane has to be checked and freed."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._runs.pop(task, None)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _finish(
+        self, place: Place, orders: list[Order], choice: Choice, ran: Ran, started: float
+    ) -> None:
+        session, lane = place
         try:
+            n_items = sum(len(order.items) for order in orders)
+            self._care.ran(session, model_need(orders[0].request, orders[0].model), ran, n_items)
+            self._settle(orders, ran, choice, started)
             await session.golden.check_if_due(lane, ran.loaded)
-        except InferenceError as error:
-            self._care.failed(session, error)
+        except Exception as error:
+            failure = as_ours(error)
+            self._care.failed(session, failure)
+            self._recover(orders, failure, session.installation.browser)
         self._free(lane)
 
     def _settle(self, orders: list[Order], ran: Ran, choice: Choice, started: float) -> None:
@@ -195,7 +206,7 @@ class Dispatch:
                 continue
             if error.reroute:
                 order.shunned.add(browser)
-            action = self._plan(order, orders, error)
+            action = plan_for(order, orders, error, self._fleet, self._settings)
             if not action.retries:
                 order.reply.set_exception(type(error)(*error.args))
                 continue
@@ -204,21 +215,6 @@ class Dispatch:
             log.warning("again", model=order.model.name, step=str(action.step), why=str(error))
             self._line.put(order)
         self.match()
-
-    def _plan(self, order: Order, orders: list[Order], error: InferenceError) -> Action:
-        """What the recovery table says; whatever a batch failed with, only those it is about shall fail."""
-        if len(orders) > 1 and not isinstance(error, SessionLost):
-            return Action(Step.SMALLER_BATCH, categorize(error), "each by itself", n_items=1)
-        others = [s for s in self._fleet.sessions if s.installation.browser not in order.shunned]
-        left_s = None if order.deadline is None else order.deadline - time.monotonic()
-        context = RecoveryContext(
-            draw=random.random(),  # noqa: S311 - jitter, not a secret
-            has_other_session=bool(others),
-            has_other_browser=bool(others),
-            timeout_s=self._settings.run_timeout_s,
-            remaining_s=left_s,
-        )
-        return plan_recovery(error, order.attempts + 1, context)
 
     def _free(self, lane: SessionLane) -> None:
         lane.busy = False

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from browser_runtime.errors import BadOutput, Busy, InferenceError, PageSilent
+from browser_runtime.errors import BadOutput, Busy, InferenceError, PageFault, PageSilent
 from browser_runtime.golden import Golden, read_golden
+from browser_runtime.golden_check import EVERY_RUNS
 from browser_runtime.messages import Request
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
@@ -99,6 +100,29 @@ async def test_a_deadline_in_line_is_busy_and_one_under_way_is_silent(pools: Poo
 async def test_every_loaded_model_has_answered_its_golden_example(pools: Pool) -> None:
     reply = await pools.run(embed("hello"))
     assert reply.details["golden"] == "passed"
+
+
+async def test_the_golden_check_comes_again_and_the_lane_goes_on(pools: Pool) -> None:
+    await pools.run(embed("before"))
+    loaded = next(m for k, m in pools.sessions[0].lanes[0].shelf.loaded.items() if k.startswith("sentences"))
+    loaded.n_runs = EVERY_RUNS - 1
+    await pools.run(embed("the one after which it is due"))
+    async with asyncio.timeout(30):
+        assert (await pools.run(embed("after it"))).success
+    assert loaded.n_runs < EVERY_RUNS
+
+
+async def test_a_defect_of_ours_is_told_and_frees_the_lane(
+    pools: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise KeyError("a defect")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pools.sessions[0], "run", fail)
+        with pytest.raises(PageFault, match="a defect"):
+            await pools.run(embed("fails"))
+    assert (await pools.run(embed("goes on"))).success
 
 
 async def test_a_wrong_golden_answer_unloads_the_model_and_names_the_kernel(

@@ -1,0 +1,43 @@
+"""What a failed run means for each of its orders, by the deciders' table."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import structlog
+
+from browser_runtime.deciders.categories import categorize
+from browser_runtime.deciders.recovery import Action, RecoveryContext, Step, plan_recovery
+from browser_runtime.errors import InferenceError, PageFault, SessionLost
+from browser_runtime.pool.fleet import Fleet
+from browser_runtime.pool.orders import Order
+from browser_runtime.settings import RuntimeSettings
+
+log = structlog.get_logger(__name__)
+
+
+def plan_for(
+    order: Order, orders: list[Order], error: InferenceError, fleet: Fleet, settings: RuntimeSettings
+) -> Action:
+    """What the table says; whatever a batch failed with, only those it is about shall fail."""
+    if len(orders) > 1 and not isinstance(error, SessionLost):
+        return Action(Step.SMALLER_BATCH, categorize(error), "each by itself", n_items=1)
+    others = [session for session in fleet.sessions if session.installation.browser not in order.shunned]
+    left_s = None if order.deadline is None else order.deadline - time.monotonic()
+    context = RecoveryContext(
+        draw=random.random(),  # noqa: S311 - jitter, not a secret
+        has_other_session=bool(others),
+        has_other_browser=bool(others),
+        timeout_s=settings.run_timeout_s,
+        remaining_s=left_s,
+    )
+    return plan_recovery(error, order.attempts + 1, context)
+
+
+def as_ours(error: Exception) -> InferenceError:
+    """One of our errors as it is; anything else is a defect, told as one rather than leaving a lane busy."""
+    if isinstance(error, InferenceError):
+        return error
+    log.exception("a defect while running a request")
+    return PageFault(f"{type(error).__name__}: {error}", "in the worker, not in the page: see its log")
