@@ -155,8 +155,9 @@ class Reply:
     """What the page reports of the run: shape bucket, node placement, warm-up runs."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values and arrays, under the guide's key names."""
-        return asdict(self)
+        """Plain values and arrays, under the guide's key names; the output itself, not a copy of it."""
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        return plain | {"adapter": asdict(self.adapter), "timings": asdict(self.timings)}
 
     def with_times(self, **times: float) -> Reply:
         """The same reply with some timings replaced; total_time_ms follows."""

@@ -10,10 +10,14 @@ class Change:
     """Wakes its waiters, who look again at what they wait for."""
 
     def __init__(self) -> None:
+        self.listeners: list[Callable[[], None]] = []
+        """Called at every change, before the waiters look."""
         self._waiters: set[asyncio.Future[None]] = set()
 
     def notify(self) -> None:
-        """Let every waiter look."""
+        """Let every listener act and every waiter look."""
+        for listener in self.listeners:
+            listener()
         waiters, self._waiters = self._waiters, set()
         for waiter in waiters:
             if not waiter.done():

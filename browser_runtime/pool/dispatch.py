@@ -46,6 +46,7 @@ class Dispatch:
         self.matching = Matching(fleet, line, care)
         self._fleet, self._line, self._care = fleet, line, care
         self._settings, self._change = settings, change
+        change.listeners.append(self.match)
         self.on_order: list[Callable[[Order], None]] = []
         self.on_reply: list[Callable[[Order, Ran], None]] = []
         self.on_busy: list[Callable[[int], None]] = []
@@ -220,7 +221,6 @@ class Dispatch:
         lane.busy = False
         self.matching.running.pop(lane, None)
         self._tell_busy()
-        self.match()
         self._change.notify()
 
     def _tell_busy(self) -> None:

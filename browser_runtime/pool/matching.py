@@ -114,4 +114,4 @@ class Matching:
         assert choice.backend is not None, "only a simulation has no backend, and it has no lane"
         model = model_need(head.request, head.model)
         key = LatencyKey(model, place[0].installation.browser, choice.backend)
-        return self.care.latencies.summary(key, time.monotonic())
+        return self.care.measured(key)

@@ -69,9 +69,7 @@ def candidate_of(
     condition = care.of(session)
     known = None
     if platform is not None:
-        known = care.latencies.summary(
-            LatencyKey(model_need(order.request, order.model), browser, platform), now
-        )
+        known = care.measured(LatencyKey(model_need(order.request, order.model), browser, platform))
     return Candidate(
         session.name,
         browser,

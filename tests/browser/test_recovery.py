@@ -56,6 +56,24 @@ async def test_a_killed_browser_is_replaced_and_its_request_runs_elsewhere(
         await pool.close()
 
 
+@pytest.mark.browser("edge")
+async def test_a_request_before_a_dead_pool_runs_as_soon_as_a_session_is_back(
+    settings: RuntimeSettings,
+) -> None:
+    pool = Pool(settings, Browser.EDGE)
+    await pool.open()
+    try:
+        await pool.run(request())
+        for process in browser_processes(pool):
+            process.send_signal(signal.SIGKILL)
+        waiting = asyncio.create_task(pool.run(request()))
+        await pool.change.until(lambda: pool.sessions != [] and pool.sessions[0].name == "edge-2")
+        assert len(pool.line) == 0, "it still waits although a session is there"
+        assert (await waiting).session == "edge-2"
+    finally:
+        await pool.close()
+
+
 @pytest.mark.browser("chrome")
 async def test_a_given_up_request_does_not_poison_its_lane(settings: RuntimeSettings) -> None:
     pool = Pool(settings, Browser.CHROME)

@@ -131,6 +131,8 @@ function sessionOptions({ device, freeDimensions = {}, keepOnDevice = false }) {
     preferredOutputLocation: outputLocation(device, keepOnDevice),
     // Verbose: the only place where onnxruntime tells which node runs where. `listen` keeps it off the console.
     logSeverityLevel: 0,
+    // Threads that spin for the next run keep every other process of a small machine waiting.
+    extra: { session: { intra_op: { allow_spinning: '0' } } },
   };
 }
 
