@@ -173,9 +173,10 @@ class Dispatch:
     ) -> None:
         session, lane = place
         try:
+            self._settle(orders, ran, choice, started)
+            await asyncio.sleep(0)  # the callers go on first; what follows is bookkeeping
             n_items = sum(len(order.items) for order in orders)
             self._care.ran(session, model_need(orders[0].request, orders[0].model), ran, n_items)
-            self._settle(orders, ran, choice, started)
             await session.golden.check_if_due(lane, ran.loaded)
         except Exception as error:
             failure = as_ours(error)

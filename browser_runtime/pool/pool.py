@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Coroutine, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from browser_runtime.errors import Busy, DeviceLost, InferenceError, SessionLost
 from browser_runtime.lanes import Job
 from browser_runtime.loopback import Loopback
 from browser_runtime.messages import Reply, Request
-from browser_runtime.models.store import ModelStore
+from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.change import Change
 from browser_runtime.pool.dispatch import Dispatch
@@ -29,7 +30,7 @@ from browser_runtime.pool.upkeep import Upkeep
 from browser_runtime.protocol import PageEvent
 from browser_runtime.session import Session
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Backend, Browser
+from browser_runtime.vocabulary import Backend, Browser, Precision
 
 if TYPE_CHECKING:
     from browser_runtime.simulation import SimulatedSession
@@ -38,6 +39,8 @@ log = structlog.get_logger(__name__)
 
 # Models a new session loads before it joins: each takes seconds.
 MOST_WARMED = 2
+# Looking at a model's files costs as much as all else before a run.
+PROVIDED_TTL_S = 1.0
 
 
 class Pool:
@@ -62,6 +65,7 @@ class Pool:
         self.growth = Growth(self.fleet, self.line, self.care, self.dispatch, self.browsers, policy)
         limits = RecyclePolicy(settings.recycle_after_runs, settings.recycle_above_mb << 20)
         self.upkeep = Upkeep(self.fleet, self.care, self.dispatch, limits)
+        self._provided: dict[tuple[str, Precision], tuple[float, StoredModel]] = {}
         self.simulated: SimulatedSession | None = None
         self.refusing = False
         self.n_open = 0
@@ -208,7 +212,7 @@ class Pool:
         deadline = None if request.deadline_s is None else arrived + request.deadline_s
         self._admit()
         try:
-            model = await self.store.provide(request.model_name, request.precision)
+            model = await self._provide(request)
             model.require_family(request.family)
             if self.simulated is not None:
                 return await self.simulated.run(request, model)
@@ -216,6 +220,15 @@ class Pool:
             return await self._answered(Order(request, model, arrived, deadline, reply))
         finally:
             self._leave()
+
+    async def _provide(self, request: Request) -> StoredModel:
+        """The request's model, its files looked at again after PROVIDED_TTL_S. Raises InferenceError."""
+        now = time.monotonic()
+        looked_at, model = self._provided.get((request.model_name, request.precision), (-math.inf, None))
+        if model is None or now - looked_at > PROVIDED_TTL_S:
+            model = await self.store.provide(request.model_name, request.precision)
+            self._provided[request.model_name, request.precision] = (now, model)
+        return model
 
     async def _answered(self, order: Order) -> Reply:
         """The order's reply, or Busy or PageSilent at its deadline."""
