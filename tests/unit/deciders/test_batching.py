@@ -169,3 +169,14 @@ def test_halves_hold_everyone_in_order(line: list[Waiting]) -> None:
 def test_padding_is_a_share(line: list[Waiting]) -> None:
     assert 0 <= padding_share(line) < 1
     assert padding_share([Waiting(0, "k", 0.0, (7.0,) * 5)] * 3) == 0
+
+
+@given(st.integers(1, 20), st.integers(1, 10))
+def test_a_batch_ends_before_the_first_deadline_in_it(n: int, fits: int) -> None:
+    policy = BatchPolicy(costs={"k": BatchCost(0.0, 10.0)}, max_batch_ms=1e6)
+    deadline_s = NOW + fits * 0.010 + 0.001
+    line = [Waiting(k, "k", float(k), deadline_s=deadline_s) for k in range(n)]
+    assert take(line, policy).n_items == min(n, fits)
+    # one that cannot make it anyway is passed over, those behind it are not
+    hurried = Waiting(99, "k", 0.5, deadline_s=NOW + 0.001)
+    assert 99 not in {r.ticket for r in take([*line, hurried], policy).requests}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from browser_runtime.deciders.choosing import choose_session
@@ -243,3 +243,30 @@ def test_the_score_is_the_guides(candidate: Candidate, need: Need) -> None:
     score += (-15 if candidate.is_simulation else 0) + 30 * candidate.health / 100
     assert prior_score(candidate, need) == pytest.approx(score)
     assert all(points for reason, points in prior_parts(candidate, need) if not reason.startswith("health"))
+
+
+def test_a_loaded_model_needs_no_further_memory() -> None:
+    cold, warm = alike(
+        [{"is_warm": False}, {"is_warm": True}], replace(ABLE, model_bytes=2, free_memory_bytes=1)
+    )
+    assert find_exclusion(cold, anything) == "the model needs 2 bytes, 1 are free"
+    assert find_exclusion(warm, anything) == ""
+
+
+def busy_and_free(busy_ms: float, free_ms: float) -> list[Candidate]:
+    """Two warm lanes, measured for sure: behind one request, and free."""
+    sure: dict[str, object] = {"is_warm": True, "evidence": 1e12, "queue_ahead_ms": 0.0}
+    wait: dict[str, object] = {"n_ahead": 1, "queue_ahead_ms": busy_ms - 1.0, "latency_ms": 1.0}
+    return alike([sure | wait, sure | {"latency_ms": free_ms}])
+
+
+@given(st.floats(2, 1e4), st.floats(0.5, 2))
+def test_a_wait_must_be_a_fifth_shorter_to_be_worth_it(free_ms: float, ratio: float) -> None:
+    assume(abs(ratio - 0.8) > 1e-6 and free_ms * ratio > 1)
+    winner = chosen(busy_and_free(free_ms * ratio, free_ms), anything)
+    assert winner.is_free is (ratio > 0.8)
+
+
+def test_a_deadline_is_reason_enough_to_wait() -> None:
+    assert chosen(busy_and_free(90.0, 100.0), anything).is_free
+    assert not chosen(busy_and_free(90.0, 100.0), replace(anything, remaining_ms=95.0)).is_free

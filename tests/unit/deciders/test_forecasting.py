@@ -8,9 +8,12 @@ from hypothesis import strategies as st
 
 from browser_runtime.deciders.forecasting import (
     BIN_S,
+    DAMPING,
     FORGOTTEN_BINS,
+    LEVEL_SHARE,
     LOAD_HALF_LIFE_S,
     MAX_MODELS,
+    TREND_SHARE,
     ArrivalRate,
     Arrivals,
     MeanLoad,
@@ -92,3 +95,23 @@ def test_the_mean_load_lies_between_what_was_seen(changes: list[tuple[float, int
     end = changes[-1] if changes else (0.0, 0)
     assert 0 <= load.value(end[0]) <= max((n for _, n in changes), default=0) + 1e-9
     assert load.value(end[0] + 50 * LOAD_HALF_LIFE_S) == pytest.approx(end[1])
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=40), st.integers(0, 20))
+def test_the_equations_are_holts(counts: list[int], steps: int) -> None:
+    """Written out once more, from the textbook: level, damped trend, forecast."""
+    rates = [n / BIN_S for n in counts]
+    level, trend = rates[0], 0.0
+    for seen in rates[1:]:
+        before, expected = level, level + DAMPING * trend
+        level = LEVEL_SHARE * seen + (1 - LEVEL_SHARE) * expected
+        trend = TREND_SHARE * (level - before) + (1 - TREND_SHARE) * DAMPING * trend
+    forecast = level + sum(DAMPING**k for k in range(1, steps + 1)) * trend
+    rate = ArrivalRate()
+    for k, n in enumerate(counts):
+        rate = rate.after(k * BIN_S, n)
+    assert rate.per_s(len(counts) * BIN_S, steps * BIN_S) == pytest.approx(max(forecast, 0.0), abs=1e-9)
+
+
+def test_a_long_silence_costs_nothing() -> None:
+    assert ArrivalRate().after(0.0, 10).per_s(1e15) == 0

@@ -90,3 +90,16 @@ def test_a_new_session_is_avoided_just_before_its_breaker_opens() -> None:
     assert healthy == [True] * (failures - 1) + [False] * 2
     broken = after([HealthSample(0.0, ok=False)] * failures)
     assert broken.is_healthy(BreakerPolicy().open_s)
+
+
+@given(histories)
+def test_a_success_ends_a_streak(history: list[HealthSample]) -> None:
+    state = after([*history, HealthSample(NOW, ok=True)])
+    assert state.factors(NOW)["consecutive_failures"] == 0
+
+
+@given(histories, st.lists(st.floats(0.001, 1), max_size=20))
+def test_fast_runs_earn_no_credit_for_slow_ones(history: list[HealthSample], speeds: list[float]) -> None:
+    fast = after([HealthSample(NOW, ok=True, slowdown=x) for x in speeds], after(history))
+    even = after([HealthSample(NOW, ok=True, slowdown=1.0) for _ in speeds], after(history))
+    assert fast == even

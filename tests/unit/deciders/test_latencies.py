@@ -115,3 +115,11 @@ def test_a_weighted_quantile_has_its_share_at_or_below(values: list[tuple[float,
 
 def test_an_unmeasured_key_has_no_summary() -> None:
     assert Latencies().summary(KEY, 0.0) is None
+
+
+def test_a_key_that_is_still_measured_is_kept() -> None:
+    store = Latencies(max_keys=2)
+    for model in ("a", "b", "a", "c"):
+        store.record(LatencyKey(model, Browser.EDGE, Backend.WEBNN), 1.0, 0.0)
+    kept = [m for m in "abc" if store.summary(LatencyKey(m, Browser.EDGE, Backend.WEBNN), 0.0)]
+    assert kept == ["a", "c"]

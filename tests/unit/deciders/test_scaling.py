@@ -157,3 +157,16 @@ def test_an_unhealthy_pool_does_not_shrink_away() -> None:
         decision = decide_scale(ScalingState(ill, memory=memory), NOW + 10 * k)
         memory = decision.memory
         assert decision.change == 0
+
+
+@given(st.integers(2, 4), st.integers(0, 4), st.integers(0, 8))
+def test_sessions_that_start_have_their_memory_kept_free(n: int, n_starting: int, room: int) -> None:
+    n_starting = min(n_starting, n)
+    state = ScalingState(pool(n, n_starting), load=8, memory_percent=79 - 5 * room, session_memory_percent=5)
+    assert decide_scale(state, NOW).change == min(max(room - n_starting, 0), n, 8 - n)
+
+
+def test_nothing_goes_while_something_starts() -> None:
+    idle = ScalingMemory(0.0)
+    assert decide_scale(ScalingState(pool(3), memory=idle), NOW).change == -1
+    assert decide_scale(ScalingState(pool(3, 1), memory=idle), NOW).change == 0
