@@ -104,10 +104,10 @@ def _show_backends(told: dict[str, Any]) -> None:
     for cell in told["cells"]:
         place = (cell["place"], cell["backend"], cell["adapter"], str(list(cell["shape"])))
         if cell["run"] is None:
-            table.add_row(*place, "-", "-", "-", cell["note"])
+            table.add_row(*place, "-", "-", "-", "-", cell["note"])
             continue
         figures = (f"{cell['run']['p50_ms']:.1f}", f"{cell['ratio']:.1f}", f"{cell['cosine']:.6f}")
-        table.add_row(*place, *figures, str(cell["run"]["n"]))
+        table.add_row(*place, *figures, str(cell["run"]["n"]), cell["note"])
     output_console().print(table)
 
 

@@ -24,7 +24,9 @@ SHAPES = ((1, 16), (1, 128), (8, 128))
 """Texts in a batch, tokens in a text."""
 MAX_RUNS, MIN_RUNS = 60, 3
 # A software GPU may need seconds a run: a cell stops here, with what it has by then.
-CELL_LIMIT_S = 20.0
+CELL_LIMIT_S = 12.0
+# A larger shape than one that takes this long is left out: on a software GPU it takes minutes.
+TOO_SLOW_MS = 600.0
 # Before the first counted run of a shape, beyond the model's own warm-up: WASM tiers up shape by shape.
 WARM_UP_LIMIT_S = 4.0
 
@@ -116,18 +118,28 @@ async def _measure_browser(
     await pool.open()
     try:
         can = pool.sessions[0].capabilities
-        return [
-            await _measure_cell(pool, model_name, backend, shape, native, tell)
-            for backend in PAGE_BACKENDS
-            if can.can(backend)
-            for shape in SHAPES
-        ] + [
-            await _measure_cell(pool, model_name, backend, SHAPES[0], native, tell, dynamic=True)
-            for backend in (Backend.WEBNN,)
-            if can.can(backend)
-        ]
+        cells: list[Cell] = []
+        for backend in filter(can.can, PAGE_BACKENDS):
+            cells += await _measure_backend(pool, model_name, backend, native, tell)
+        if can.can(Backend.WEBNN):
+            cell = await _measure_cell(pool, model_name, Backend.WEBNN, SHAPES[0], native, tell, dynamic=True)
+            cells.append(cell)
+        return cells
     finally:
         await pool.close()
+
+
+async def _measure_backend(
+    pool: Pool, model_name: str, backend: Backend, native: Native, tell: Tell
+) -> list[Cell]:
+    """Shapes from small to large, until one is too slow for the next to be worth the wait."""
+    cells: list[Cell] = []
+    for shape in SHAPES:
+        cells.append(await _measure_cell(pool, model_name, backend, shape, native, tell))
+        run = cells[-1].run
+        if run is None or run.p50_ms > TOO_SLOW_MS:
+            break
+    return cells
 
 
 async def _measure_cell(
@@ -152,17 +164,20 @@ async def _measure_cell(
     )
     place = (build, f"{backend}, dynamic shapes" if dynamic else str(backend), adapter, shape)
     try:
-        samples, output = await _run_for(pool, request)
+        samples, output, placement = await _run_for(pool, request)
     except InferenceError as error:
         return Cell(*place, None, None, None, str(error))
     found = np.stack([np.asarray(item["embedding"]) for item in output])
     cosine = float((found * native.embeddings[shape]).sum(axis=1).min())
     run = summarise(samples)
-    return Cell(*place, run, run.p50_ms / native.runs[shape].p50_ms, cosine)
+    ratio = run.p50_ms / native.runs[shape].p50_ms
+    return Cell(
+        *place, run, ratio, cosine, "ran on " + ", ".join(f"{k}: {n} nodes" for k, n in placement.items())
+    )
 
 
-async def _run_for(pool: Pool, request: Request) -> tuple[list[float], list[Any]]:
-    """Milliseconds of each counted run, and the last output."""
+async def _run_for(pool: Pool, request: Request) -> tuple[list[float], list[Any], dict[str, int]]:
+    """Milliseconds of each counted run, the last output, and which nodes ran where."""
     warm_by = time.monotonic() + WARM_UP_LIMIT_S
     reply = await pool.run(request)
     while time.monotonic() < warm_by:
@@ -172,4 +187,4 @@ async def _run_for(pool: Pool, request: Request) -> tuple[list[float], list[Any]
     while len(samples) < MIN_RUNS or (len(samples) < MAX_RUNS and time.monotonic() < end):
         reply = await pool.run(request)
         samples.append(reply.inference_time_ms)
-    return samples, reply.output
+    return samples, reply.output, reply.details.get("placement") or {}

@@ -163,8 +163,10 @@ async function prepare(
   /** @type {import('./runtimes.js').Ort} */ ort,
 ) {
   try {
-    if (!allowFree) checkShapes(graph);
-    checkPlacement(graph);
+    if (!allowFree) {
+      checkShapes(graph);
+      checkPlacement(graph);
+    }
     if (precompile) await runOnZeros(graph, ort);
     return graph;
   } catch (error) {
