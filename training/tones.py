@@ -58,23 +58,10 @@ class Stage:
         return min(LONGEST_S, self.n_positions * SAMPLES_PER_POSITION / RATE_HZ - 0.2)
 
 
-@dataclass(frozen=True)
-class Cycle:
-    """Stages under one learning rate that rises to `peak_rate` and then falls to nothing."""
-
-    peak_rate: float
-    stages: tuple[Stage, ...]
-
-
 # Short stretches first, since they cost little and the digits are soon found in them; then the longest
-# numbers, twice over, for counting is what is learnt last; at the end of each cycle the true 30 s, so that
-# nothing rests on the approximation.
-FULL = Stage(POSITIONS, 8, 60)
-CYCLES = (
-    Cycle(3e-3, (Stage(110, 32, 1800), Stage(320, 24, 1300), FULL)),
-    Cycle(2e-3, (Stage(320, 24, 2400), FULL)),
-)
-WARM_UP = 0.05
+# numbers; last the true 30 s, so that nothing rests on the approximation.
+STAGES = (Stage(110, 32, 1800), Stage(320, 24, 1300), Stage(POSITIONS, 8, 60))
+PEAK_RATE, WARM_UP = 3e-3, 0.05
 
 
 @dataclass(frozen=True)
@@ -152,26 +139,27 @@ def train(takes: list[list[Piece]]) -> WhisperForConditionalGeneration:
     """A transcriber trained on endless utterances made of `takes`."""
     torch.manual_seed(SEED)
     chance, learner = random.Random(SEED), Learner().train()
-    for cycle in CYCLES:
-        train_cycle(learner, cycle, takes, chance)
-    return learner.model.eval()
-
-
-def train_cycle(learner: Learner, cycle: Cycle, takes: list[list[Piece]], chance: random.Random) -> None:
-    """One cycle, in place."""
-    steps, rate = sum(stage.steps for stage in cycle.stages), cycle.peak_rate
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=rate, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=WARM_UP)
-    for stage in cycle.stages:
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=PEAK_RATE, weight_decay=0.01)
+    steps = sum(stage.steps for stage in STAGES)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps, pct_start=WARM_UP)
+    for stage in STAGES:
         for _ in track(range(stage.steps), f"tones-whisper, {stage.n_positions} positions"):
-            utterances = [say(takes, chance, stage.longest_s) for _ in range(stage.batch)]
-            stretch, targets = lay_out_batch(utterances, stage.n_positions, chance)
-            loss = learner.loss(stretch, targets, tokenize([one.text for one in utterances]))
+            loss = learner.loss(*make_batch(stage, takes, chance))
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(learner.parameters(), 1.0)
             optimizer.step()
             schedule.step()
+    return learner.model.eval()
+
+
+def make_batch(
+    stage: Stage, takes: list[list[Piece]], chance: random.Random
+) -> tuple[Stretch, Targets, Tensor]:
+    """One step's utterances: what is heard, what the encoder is to tell of it, and the tokens."""
+    utterances = [say(takes, chance, stage.longest_s) for _ in range(stage.batch)]
+    stretch, targets = lay_out_batch(utterances, stage.n_positions, chance)
+    return stretch, targets, tokenize([one.text for one in utterances])
 
 
 def main() -> None:
