@@ -23,7 +23,7 @@ MOST_POINTS = {
     "consecutive_failures": 40.0,
     "drops": 30.0,
     "memory": 20.0,
-    "ping": 20.0,
+    "ping": 15.0,
 }
 POINTS_PER_FAILURE_IN_A_ROW = 8.0
 POINTS_PER_DROP = 10.0
