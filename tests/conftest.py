@@ -69,7 +69,7 @@ def leaves_nothing(request: pytest.FixtureRequest, own_temporary_folder: None) -
     """A test that leaves a process or a session folder behind fails; module fixtures are not the test's."""
     before, folders = _ours(), _folders()
     yield
-    if {"stack", "pools", "shared_pool"} & set(request.fixturenames):
+    if {"stack", "pools", "shared_pool", "shared_integration"} & set(request.fixturenames):
         return
     left = _ours() - before
     _, alive = psutil.wait_procs([psutil.Process(pid) for pid in left if psutil.pid_exists(pid)], timeout=5)

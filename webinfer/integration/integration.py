@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
+import anyio.lowlevel
 
 from browser_runtime.errors import BadInput, BadRequest
 from tasks.arguments import build_load
@@ -67,6 +68,7 @@ class ResourcePoolBridgeIntegration:
             engine = Engine(self.options)
             try:
                 await anyio.to_thread.run_sync(engine.open)
+                await anyio.lowlevel.checkpoint_if_cancelled()  # the thread was waited for all the same
             except BaseException:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(engine.close)

@@ -63,11 +63,17 @@ class Options:
 
         The simulation computes on the CPU, so it is out where the CPU is.
         """
-        settings = RuntimeSettings()
-        over = {"headless": self.headless, "use_gpu": self.enable_gpu, "use_cpu": self.enable_cpu}
+        over: dict[str, Any] = {
+            "headless": self.headless,
+            "use_gpu": self.enable_gpu,
+            "use_cpu": self.enable_cpu,
+            "adaptive_scaling": self.adaptive_scaling,
+            "min_sessions": self.min_connections,
+            "max_sessions": self.max_connections,
+        }
         if not self.enable_cpu:
-            over |= {"simulation": "never"}  # type: ignore[dict-item]
-        return settings.model_copy(update=over)
+            over["simulation"] = "never"
+        return RuntimeSettings().model_copy(update=over)
 
 
 def refuse_unknown(options: Mapping[str, object]) -> None:
