@@ -1,0 +1,70 @@
+"""What the rules look at: plain values, each None where it could not be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A series that is worse than it was and has not come back."""
+
+    series: str
+    """Model, browser, backend and so on, in one line."""
+    metric: str
+    before: float
+    after: float
+    severity: str
+    changed_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBreaker:
+    """A session that takes no requests because too many failed."""
+
+    worker: str
+    browser: str
+    session: str
+    n_models: int
+    """Models loaded there: what is not served by it now."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLife:
+    """What the canary of a queue came back with."""
+
+    queue: str
+    ok: bool
+    reason: str
+    age_s: float
+    n_waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that could not be a task. Its content is not shown: it may be anybody's."""
+
+    why: str
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """One look at everything."""
+
+    regressions: Sequence[Regression] | None = None
+    breakers: Sequence[OpenBreaker] | None = None
+    queues: Sequence[QueueLife] | None = None
+    beat_silent_s: float | None = None
+    letters: Sequence[DeadLetter] | None = None
+    history_fault: str = ""
+    """Why the analytics worker did not answer; empty when it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is still all right."""
+
+    beat_silent_s: float = 60.0
+    canary_age_s: float = 300.0

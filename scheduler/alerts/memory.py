@@ -1,0 +1,78 @@
+"""What Redis remembers of alerts: which are open, and the letters that are still to be delivered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+from uuid import uuid4
+
+import redis
+from redis.exceptions import LockError
+
+from scheduler.alerts.alert import OpenAlert
+from scheduler.alerts.following import Followed
+from scheduler.alerts.outbox import Letter
+
+# Longer than one check with every receiver timing out; a checker that died holds the lock no longer.
+LOCK_TIMEOUT_S = 300.0
+
+
+class Memory:
+    """The hashes `<prefix>alerts:open` (key -> alert) and `<prefix>alerts:outbox` (id -> letter)."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis, self._prefix = client, prefix
+
+    @contextmanager
+    def alone(self) -> Iterator[bool]:
+        """True while nobody else checks; False at once when somebody does."""
+        lock = self._redis.lock(f"{self._prefix}alerts:lock", timeout=LOCK_TIMEOUT_S, blocking=False)
+        if not lock.acquire():
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            _release(lock)
+
+    def open_alerts(self) -> dict[str, OpenAlert]:
+        """The open alerts by key."""
+        found = (OpenAlert.from_plain(json.loads(told)) for told in self._read("alerts:open").values())
+        return {each.alert.key: each for each in found}
+
+    def letters(self) -> dict[str, Letter]:
+        """The letters not delivered yet, by id."""
+        told = self._read("alerts:outbox").items()
+        return {name.decode(): Letter.from_plain(json.loads(plain)) for name, plain in told}
+
+    def remember(self, followed: Followed, letters: Iterable[Letter]) -> None:
+        """Keep the state and the letters about its change in one transaction: neither without the other."""
+        still = {key: json.dumps(each.as_plain()) for key, each in followed.open.items()}
+        posted = {uuid4().hex: json.dumps(letter.as_plain()) for letter in letters}
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(f"{self._prefix}alerts:open")
+            if still:
+                pipe.hset(f"{self._prefix}alerts:open", mapping=cast("dict[Any, Any]", still))
+            if posted:
+                pipe.hset(f"{self._prefix}alerts:outbox", mapping=cast("dict[Any, Any]", posted))
+            pipe.execute()
+
+    def settle(self, name: str, letter: Letter | None) -> None:
+        """Replace the letter `name` by what is left of it; None: it is delivered or given up."""
+        key = f"{self._prefix}alerts:outbox"
+        if letter is None:
+            self._redis.hdel(key, name)
+        else:
+            self._redis.hset(key, name, json.dumps(letter.as_plain()))
+
+    def _read(self, name: str) -> dict[bytes, bytes]:
+        return cast("dict[bytes, bytes]", self._redis.hgetall(f"{self._prefix}{name}"))
+
+
+def _release(lock: Any) -> None:
+    try:
+        lock.release()
+    except LockError:  # it took longer than the lock lives; nothing to release
+        return

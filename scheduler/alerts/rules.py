@@ -1,0 +1,129 @@
+"""Pure: what was seen -> what is wrong. One function a source; None where the source could not be seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+
+from scheduler.alerts.alert import Alert, Severity
+from scheduler.alerts.conditions import Conditions, Limits, OpenBreaker, QueueLife, Regression
+
+Rule = Callable[[Conditions, Limits], "list[Alert] | None"]
+
+UNITS = {"latency": "ms", "throughput": "items/s", "memory": "MB"}
+SEVERITIES = {str(severity) for severity in Severity}
+
+
+def judge(seen: Conditions, limits: Limits) -> tuple[list[Alert], frozenset[str]]:
+    """Everything that is wrong, and the sources that could not be seen."""
+    judged = {source: rule(seen, limits) for source, rule in RULES.items()}
+    found = [alert for alerts in judged.values() for alert in alerts or ()]
+    return found, frozenset(source for source, alerts in judged.items() if alerts is None)
+
+
+def find_regressions(seen: Conditions, limits: Limits) -> list[Alert] | None:
+    """One alert a series and metric; what is below medium is for the report alone."""
+    if seen.regressions is None:
+        return None
+    return [_regression(found) for found in seen.regressions if found.severity in SEVERITIES]
+
+
+def _regression(found: Regression) -> Alert:
+    unit = UNITS.get(found.metric, "")
+    change = (found.after - found.before) / found.before if found.before else 0.0
+    return Alert(
+        f"regression:{found.metric}:{found.series}",
+        Severity(found.severity),
+        f"{found.metric} {change:+.0%}: {found.series}",
+        f"{found.metric} of {found.series} went from {found.before:.4g} to {found.after:.4g} {unit} "
+        f"({change:+.1%}) at {found.changed_at}. `webinfer report` shows the series.",
+    )
+
+
+def find_open_breakers(seen: Conditions, limits: Limits) -> list[Alert] | None:
+    """One alert a worker: its sessions come and go by name."""
+    if seen.breakers is None:
+        return None
+    by_worker: dict[str, list[OpenBreaker]] = {}
+    for breaker in seen.breakers:
+        by_worker.setdefault(breaker.worker, []).append(breaker)
+    return [_breakers(worker, found) for worker, found in by_worker.items()]
+
+
+def _breakers(worker: str, found: list[OpenBreaker]) -> Alert:
+    names = ", ".join(sorted(breaker.session for breaker in found))
+    word = "session takes" if len(found) == 1 else "sessions take"
+    return Alert(
+        f"breaker:{worker}",
+        Severity.MEDIUM,
+        f"{len(found)} {word} no requests on {worker}",
+        f"The breaker of {names} ({found[0].browser}) on {worker} is open: too many requests failed there. "
+        f"It is tried again by itself; if it stays open, look at the worker's log.",
+    )
+
+
+def find_dead_queues(seen: Conditions, limits: Limits) -> list[Alert] | None:
+    """A queue whose canary came back wrong or not at all, or has not been seen for long."""
+    if seen.queues is None:
+        return None
+    return [alert for queue in seen.queues if (alert := _queue(queue, limits))]
+
+
+def _queue(queue: QueueLife, limits: Limits) -> Alert | None:
+    if queue.ok and queue.age_s <= limits.canary_age_s:
+        return None
+    why = queue.reason if not queue.ok else f"no canary came back for {queue.age_s:.0f} s"
+    text = f"The canary job of queue {queue.queue} was not answered right: {why}. {queue.n_waiting} waiting."
+    return Alert(f"queue:{queue.queue}", Severity.HIGH, f"queue {queue.queue} is dead", text)
+
+
+def find_silent_beat(seen: Conditions, limits: Limits) -> list[Alert] | None:
+    """Beat gave no sign of life: nothing periodic happens."""
+    if seen.beat_silent_s is None:
+        return None
+    if seen.beat_silent_s <= limits.beat_silent_s:
+        return []
+    text = (
+        f"Beat gave no sign of life for {seen.beat_silent_s:.0f} s: no health checks, no autoscaling, "
+        f"no reports. Start it: celery -A scheduler beat."
+    )
+    return [Alert("beat:silent", Severity.HIGH, "beat is silent", text)]
+
+
+def find_dead_letters(seen: Conditions, limits: Limits) -> list[Alert] | None:
+    """Messages buried of late, by the queue they came from."""
+    if seen.letters is None:
+        return None
+    by_queue = Counter(letter.queue or "an unknown queue" for letter in seen.letters)
+    last = {letter.queue or "an unknown queue": letter.why for letter in seen.letters}
+    return [
+        Alert(
+            f"letters:{queue}",
+            Severity.MEDIUM,
+            f"dead letters from {queue}",
+            f"{n} messages of {queue} could not be read as tasks within the last hour; "
+            f"the last: {last[queue]}. They are kept in the Redis stream dead-letters.",
+        )
+        for queue, n in by_queue.items()
+    ]
+
+
+def find_lost_history(seen: Conditions, limits: Limits) -> list[Alert] | None:
+    """The analytics worker does not answer: nothing is recorded, no regression can be seen."""
+    if not seen.history_fault:
+        return []
+    text = (
+        f"The analytics worker does not answer ({seen.history_fault}): rows wait in Redis, "
+        f"regressions and breakers cannot be seen. Start it: celery -A scheduler worker -Q analytics -P solo."
+    )
+    return [Alert("history:away", Severity.HIGH, "the history does not answer", text)]
+
+
+RULES: dict[str, Rule] = {
+    "regression": find_regressions,
+    "breaker": find_open_breakers,
+    "queue": find_dead_queues,
+    "beat": find_silent_beat,
+    "letters": find_dead_letters,
+    "history": find_lost_history,
+}

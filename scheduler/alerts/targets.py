@@ -1,0 +1,78 @@
+"""Where alerts go: one receiver an Apprise URL. The only importer of apprise."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from browser_runtime.errors import SetupError
+
+# Shorter parts of a URL are words and ports, not secrets, and would turn a sentence into stars.
+SECRET_CHARACTERS = 4
+
+NEWS_TYPES = {"opened": "failure", "worse": "failure", "closed": "success", "test": "info"}
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Whether a target took a notice, and what it said if it did not."""
+
+    taken: bool
+    why: str = ""
+
+
+class Target:
+    """One receiver. Its name and id tell nothing of the URL but the scheme, since any part may be a token."""
+
+    def __init__(self, url: str, position: int) -> None:
+        self._url = url
+        self._service: Any = _load_apprise().Apprise.instantiate(url)
+        scheme = url.partition("://")[0]
+        self.name = f"{scheme} #{position}"
+        self.id = hashlib.sha256(url.encode()).hexdigest()[:12]
+        if self._service is None:
+            what = f"URL {position} in WEBINFER_ALERT_URLS ({scheme}://...) that Apprise can use"
+            raise SetupError(what, "see https://appriseit.com/services for the form of each service")
+
+    def __repr__(self) -> str:
+        return f"Target({self.name})"
+
+    def send(self, title: str, body: str, news: str) -> Receipt:
+        """Deliver once. Never raises: a receiver's fault is its receipt."""
+        apprise = _load_apprise()
+        with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as told:
+            try:
+                taken = bool(self._service.notify(body=body, title=title, notify_type=NEWS_TYPES[news]))
+            except Exception as error:  # plugins raise whatever their libraries raise
+                return Receipt(False, redact(f"{type(error).__name__}: {error}", self._url))
+            return Receipt(taken, "" if taken else redact(told.getvalue().strip(), self._url) or "refused")
+
+
+def parse_targets(urls: str) -> list[Target]:
+    """A target for each of the comma separated `urls`. Raises SetupError for one that Apprise cannot use."""
+    # A comma may stand inside a URL; one that divides is followed by a scheme.
+    parts = (part.strip() for part in re.split(r"[,\s]+(?=[\w+.-]+://)", urls.strip().rstrip(",")))
+    return [Target(url, position) for position, url in enumerate(filter(None, parts), 1)]
+
+
+def redact(text: str, url: str) -> str:
+    """`text` without any part of `url` that could be a secret."""
+    _, _, rest = url.partition("://")
+    parts = {part for part in re.split(r"[/:@?&=,#\s]+", rest) if len(part) >= SECRET_CHARACTERS}
+    for part in sorted(parts, key=len, reverse=True):
+        text = text.replace(part, "***")
+    return text
+
+
+def _load_apprise() -> Any:
+    """The library; it takes a second to import, and what it and its HTTP client log may hold tokens."""
+    if "apprise" not in sys.modules:
+        logging.getLogger("apprise").propagate = False
+        logging.getLogger("urllib3").setLevel(logging.INFO)
+    import apprise
+
+    return apprise

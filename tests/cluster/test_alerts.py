@@ -1,0 +1,113 @@
+"""Alerts remembered in a real Redis and delivered to a real HTTP server, at least once and not twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from scheduler.alerts.alert import News, Notice
+from scheduler.alerts.checking import check_alerts
+from scheduler.alerts.conditions import Conditions, Limits
+from scheduler.alerts.memory import Memory
+from scheduler.alerts.outbox import FIRST_WAIT_S
+from scheduler.alerts.targets import Target, parse_targets
+from tasks.links import connect
+from tests.unit.alerts.conftest import Receiver, receiver  # noqa: F401 - a fixture
+
+pytestmark = [pytest.mark.redis, pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")]
+
+FINE = Conditions(regressions=[], breakers=[], queues=[], beat_silent_s=0, letters=[])
+SILENT = Conditions(regressions=[], breakers=[], queues=[], beat_silent_s=100, letters=[])
+PREFIX = "alerts-test:"
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    """A client that leaves no key behind."""
+    found = connect(redis_url)
+    yield found
+    for key in found.scan_iter(f"{PREFIX}*"):
+        found.delete(key)
+    found.close()
+
+
+@pytest.fixture
+def memory(client: redis.Redis) -> Memory:
+    """An empty memory."""
+    return Memory(client, PREFIX)
+
+
+def check(memory: Memory, targets: list[Target], seen: Conditions, now_s: float) -> list[Notice]:
+    return check_alerts(memory, targets, lambda: seen, Limits(), lambda: now_s)
+
+
+def test_it_is_told_when_it_opens_and_when_it_is_over(memory: Memory, receiver: Receiver) -> None:  # noqa: F811
+    targets = parse_targets(receiver.url())
+    told = [
+        [notice.news for notice in check(memory, targets, seen, at_s)]
+        for at_s, seen in enumerate([SILENT, SILENT, FINE, FINE, FINE])
+    ]
+    assert told == [[News.OPENED], [], [], [News.CLOSED], []]
+    assert [post["title"] for post in receiver.posted] == [
+        "[webinfer] HIGH: beat is silent",
+        "[webinfer] OVER: beat is silent",
+    ]
+    assert memory.open_alerts() == memory.letters() == {}
+
+
+def test_what_was_refused_waits_in_redis_and_is_told_later(
+    memory: Memory,
+    receiver: Receiver,  # noqa: F811
+    client: redis.Redis,
+) -> None:
+    targets = parse_targets(receiver.url())
+    receiver.status = 500
+    check(memory, targets, SILENT, 0.0)
+    (letter,) = memory.letters().values()
+    assert letter.n_tries == 1
+    receiver.status = 200
+    # Another process, as after a restart.
+    again = Memory(client, PREFIX)
+    check(again, targets, SILENT, FIRST_WAIT_S - 1)
+    assert len(receiver.posted) == 1
+    check(again, targets, SILENT, FIRST_WAIT_S)
+    check(again, targets, SILENT, FIRST_WAIT_S + 1)
+    assert len(receiver.posted) == 2
+    assert memory.letters() == {}
+
+
+def test_only_the_receiver_that_refused_is_told_again(
+    memory: Memory,
+    receiver: Receiver,  # noqa: F811
+) -> None:
+    with Receiver() as closed:
+        away = closed.url()
+    targets = parse_targets(f"{receiver.url()}, {away}")
+    check(memory, targets, SILENT, 0.0)
+    check(memory, targets, SILENT, FIRST_WAIT_S)
+    assert len(receiver.posted) == 1
+    (letter,) = memory.letters().values()
+    assert (letter.targets, letter.n_tries) == ((targets[1].id,), 2)
+
+
+def test_without_receivers_it_is_open_and_nothing_piles_up(memory: Memory) -> None:
+    check(memory, [], SILENT, 0.0)
+    assert list(memory.open_alerts()) == ["beat:silent"]
+    assert memory.letters() == {}
+
+
+def test_a_second_checker_stands_back(memory: Memory, client: redis.Redis) -> None:
+    with memory.alone() as first:
+        assert first
+        assert check(Memory(client, PREFIX), [], SILENT, 0.0) == []
+    assert len(check(memory, [], SILENT, 0.0)) == 1
+
+
+def test_no_url_reaches_redis(memory: Memory, receiver: Receiver, client: redis.Redis) -> None:  # noqa: F811
+    receiver.status = 500
+    check(memory, parse_targets(receiver.url("s3cret")), SILENT, 0.0)
+    kept = client.hgetall(f"{PREFIX}alerts:outbox")
+    assert kept
+    assert b"s3cret" not in repr(kept).encode()

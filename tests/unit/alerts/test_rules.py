@@ -1,0 +1,95 @@
+"""What is wrong, from what was seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from scheduler.alerts.alert import Severity
+from scheduler.alerts.conditions import (
+    Conditions,
+    DeadLetter,
+    Limits,
+    OpenBreaker,
+    QueueLife,
+    Regression,
+)
+from scheduler.alerts.rules import RULES, judge
+
+FINE = Conditions(
+    regressions=[],
+    breakers=[],
+    queues=[QueueLife("chrome-vision", True, "", 10, 0)],
+    beat_silent_s=1,
+    letters=[],
+)
+SLOWER = Regression("bert on firefox", "latency", 10.0, 13.0, "medium", "2026-11-02 10:00")
+MUCH_SLOWER = replace(SLOWER, severity="high")
+OPEN = OpenBreaker("w1@host", "chrome", "chrome-0", 2)
+WRONG = QueueLife("edge", False, "no answer in 10 s", 3, 4)
+
+
+def keys(seen: Conditions) -> list[str]:
+    return [alert.key for alert in judge(seen, Limits())[0]]
+
+
+def test_nothing_is_wrong_when_all_is_well() -> None:
+    assert judge(FINE, Limits()) == ([], frozenset())
+
+
+def test_each_source_that_could_not_be_seen_is_named() -> None:
+    _, unseen = judge(Conditions(), Limits())
+    assert unseen == set(RULES) - {"history"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "key", "severity"),
+    [
+        (replace(FINE, regressions=[SLOWER]), "regression:latency:bert on firefox", Severity.MEDIUM),
+        (replace(FINE, regressions=[MUCH_SLOWER]), "regression:latency:bert on firefox", Severity.HIGH),
+        (replace(FINE, breakers=[OPEN]), "breaker:w1@host", Severity.MEDIUM),
+        (replace(FINE, queues=[WRONG]), "queue:edge", Severity.HIGH),
+        (replace(FINE, queues=[QueueLife("edge", True, "", 301, 0)]), "queue:edge", Severity.HIGH),
+        (replace(FINE, beat_silent_s=61), "beat:silent", Severity.HIGH),
+        (replace(FINE, letters=[DeadLetter("no id", "edge")]), "letters:edge", Severity.MEDIUM),
+        (replace(FINE, history_fault="TimeoutError"), "history:away", Severity.HIGH),
+    ],
+)  # fmt: skip
+def test_each_rule_finds_its_fault(seen: Conditions, key: str, severity: Severity) -> None:
+    (alert,) = judge(seen, Limits())[0]
+    assert (alert.key, alert.severity) == (key, severity)
+    assert alert.source in RULES
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        replace(FINE, regressions=[replace(SLOWER, severity="low")]),
+        replace(FINE, queues=[QueueLife("edge", True, "", 300, 9)]),
+        replace(FINE, beat_silent_s=60),
+    ],
+)
+def test_what_is_within_the_limits_is_no_alert(seen: Conditions) -> None:
+    assert keys(seen) == []
+
+
+def test_the_sentence_of_a_regression_says_from_what_to_what() -> None:
+    (alert,) = judge(replace(FINE, regressions=[SLOWER]), Limits())[0]
+    assert "from 10 to 13 ms (+30.0%)" in alert.text
+
+
+def test_sessions_of_one_worker_are_one_alert() -> None:
+    other = replace(OPEN, session="chrome-1")
+    elsewhere = replace(OPEN, worker="w2@host")
+    found = judge(replace(FINE, breakers=[other, OPEN, elsewhere]), Limits())[0]
+    assert [alert.key for alert in found] == ["breaker:w1@host", "breaker:w2@host"]
+    assert "chrome-0, chrome-1" in found[0].text
+
+
+def test_dead_letters_are_counted_by_queue_and_show_no_content() -> None:
+    letters = [DeadLetter("no id", "edge"), DeadLetter("not JSON", "edge"), DeadLetter("no id", "")]
+    found = judge(replace(FINE, letters=letters), Limits())[0]
+    assert [alert.key for alert in found] == ["letters:edge", "letters:an unknown queue"]
+    assert found[0].text.startswith("2 messages of edge")
+    assert "not JSON" in found[0].text

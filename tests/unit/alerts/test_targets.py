@@ -1,0 +1,58 @@
+"""Delivery by Apprise to a real HTTP server, and what is never told of a URL."""
+
+from __future__ import annotations
+
+import pytest
+
+from browser_runtime.errors import SetupError
+from scheduler.alerts.targets import parse_targets, redact
+from tests.unit.alerts.conftest import Receiver
+
+# Apprise tries for a module that Python 3.13 removes.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+
+
+def test_a_notice_arrives(receiver: Receiver) -> None:
+    (target,) = parse_targets(receiver.url())
+    assert target.send("title", "the body, <b>as it is</b>", "opened").taken
+    (posted,) = receiver.posted
+    assert (posted["title"], posted["message"], posted["type"]) == (
+        "title",
+        "the body, <b>as it is</b>",
+        "failure",
+    )
+
+
+def test_a_refusal_is_told_without_the_token(receiver: Receiver) -> None:
+    receiver.status = 500
+    (target,) = parse_targets(receiver.url("hook/s3cret-token"))
+    receipt = target.send("title", "body", "closed")
+    assert not receipt.taken
+    assert "error=500" in receipt.why
+    assert "s3cret-token" not in f"{receipt} {target!r}"
+
+
+def test_a_receiver_that_is_away_is_a_refusal(receiver: Receiver) -> None:
+    receiver.shutdown()
+    receiver.server_close()
+    (target,) = parse_targets(receiver.url())
+    assert not target.send("title", "body", "test").taken
+
+
+def test_several_urls_are_several_targets_and_commas_inside_stay() -> None:
+    targets = parse_targets("json://host-a/x?to=a,b, jsons://host-b/y,xml://host-c,")
+    assert [target.name for target in targets] == ["json #1", "jsons #2", "xml #3"]
+    assert len({target.id for target in targets}) == 3
+    assert parse_targets("  ") == []
+
+
+def test_a_url_that_is_none_is_refused_by_place_without_its_text() -> None:
+    with pytest.raises(SetupError) as refused:
+        parse_targets("json://host-a, nosuch://user:s3cret@host")
+    assert "URL 2 in WEBINFER_ALERT_URLS (nosuch://...)" in str(refused.value)
+    assert "s3cret" not in str(refused.value)
+
+
+def test_every_part_that_could_be_a_token_is_hidden() -> None:
+    url = "slack://TokenA12/TokenB34?key=abcd"
+    assert redact("POST TokenA12/TokenB34 with abcd failed", url) == "POST ***/*** with *** failed"
