@@ -23,6 +23,10 @@ T = TypeVar("T", bound=Task[Any, Any])
 
 # Everything that is not an inference; no browser worker consumes it.
 DEFAULT_QUEUE = "celery"
+# The scheduler's: one process that owns the history, and one for all that must not wait for it.
+ANALYTICS_QUEUE = "analytics"
+WATCH_QUEUE = "watch"
+QUEUES = (DEFAULT_QUEUE, ANALYTICS_QUEUE, WATCH_QUEUE, *QUEUE_OF.values())
 
 
 class WebinferApp(Celery):
@@ -69,7 +73,7 @@ def configuration(settings: TaskSettings) -> dict[str, Any]:
         "task_serializer": "tensor",
         "result_serializer": "tensor",
         "accept_content": ["tensor", "json"],
-        "task_queues": [Queue(name, Exchange(name), name) for name in (DEFAULT_QUEUE, *QUEUE_OF.values())],
+        "task_queues": [Queue(name, Exchange(name), name) for name in QUEUES],
         "task_default_queue": DEFAULT_QUEUE,
         "task_create_missing_queues": False,  # a mistyped queue is refused, not filled unseen
         "task_time_limit": settings.task_time_limit_s,

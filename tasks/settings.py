@@ -39,6 +39,11 @@ class TaskSettings(BaseSettings):
     redelivery_s: int = Field(
         30, ge=5, description="a dead worker's tasks go to another worker after this long"
     )
+    telemetry_max_entries: int = Field(
+        20_000,
+        ge=10,
+        description="batches of rows that wait for the history; above that the oldest are dropped",
+    )
     grace_s: float = Field(
         20.0, ge=0, description="a stopping worker finishes tasks this long, then hands them back"
     )

@@ -9,6 +9,7 @@ from pydantic import AliasChoices
 
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.settings import RuntimeSettings
+from scheduler.settings import SchedulerSettings
 from tasks.settings import TaskSettings
 
 PAGE = Path(__file__).parents[2] / "docs/settings.md"
@@ -19,7 +20,7 @@ OTHERS = {"WEBINFER_LOG_LEVEL"}
 def variables() -> dict[str, str]:
     """Each setting's variable and description."""
     found = {}
-    for kind in (RuntimeSettings, TaskSettings, HubSettings):
+    for kind in (RuntimeSettings, TaskSettings, HubSettings, SchedulerSettings):
         prefix = kind.model_config["env_prefix"]
         for name, field in kind.model_fields.items():
             alias = field.validation_alias

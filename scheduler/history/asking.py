@@ -1,0 +1,46 @@
+"""Questions from processes that do not own the history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.exceptions import TimeoutError as ResultTimeout
+
+from browser_runtime.errors import SetupError
+from scheduler.history.history import History, HistoryUnavailable
+from scheduler.settings import SchedulerSettings
+from tasks.app import ANALYTICS_QUEUE, app
+
+TIMEOUT_S = 30.0
+
+Rows = list[dict[str, Any]]
+
+
+def ask(name: str, timeout_s: float = TIMEOUT_S, **params: Any) -> Rows:
+    """The rows of `queries/<name>.sql`, answered by the analytics worker.
+
+    Raises ValueError for an unknown query, SetupError where no analytics worker answers in time.
+    """
+    result = app.send_task(
+        "scheduler.history.query", (name, params), queue=ANALYTICS_QUEUE, expires=timeout_s
+    )
+    try:
+        rows: Rows = result.get(timeout=timeout_s)
+    except ResultTimeout as error:
+        raise SetupError(
+            "an analytics worker that answers",
+            "start `webinfer up`, or celery -A scheduler worker -Q analytics -P solo",
+        ) from error
+    finally:
+        result.forget()
+    return rows
+
+
+def look_up(name: str, settings: SchedulerSettings | None = None, **params: Any) -> Rows:
+    """The rows from the file itself where nobody holds it, else from who does. For commands."""
+    settings = settings or SchedulerSettings()
+    try:
+        with History(settings.history_path, max_memory_mb=settings.history_memory_mb) as history:
+            return history.query(name, **params)
+    except HistoryUnavailable:
+        return ask(name, **params)

@@ -1,0 +1,9 @@
+-- The changes that are dated after $since_s (epoch), newest first; found again, the latest finding counts.
+SELECT
+  CAST(series AS VARCHAR) AS series, metric, epoch(changed_at) AS changed_at_s,
+  "before", "after", effect, p_value, severity, direction, smallest_visible
+FROM changes c
+WHERE changed_at >= make_timestamp(CAST($since_s * 1e6 AS BIGINT))
+QUALIFY row_number() OVER (PARTITION BY series, metric, changed_at ORDER BY c."at" DESC) = 1
+ORDER BY changed_at_s DESC
+LIMIT 100

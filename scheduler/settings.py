@@ -1,0 +1,34 @@
+"""Settings of the scheduler's rooms, from `WEBINFER_*` environment variables; read only at entry points."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def _data_dir() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "webinfer"
+
+
+class SchedulerSettings(BaseSettings):
+    """What is kept and decided. Every field is `WEBINFER_<FIELD>` in upper case."""
+
+    model_config = SettingsConfigDict(env_prefix="WEBINFER_", extra="ignore", frozen=True)
+
+    history_path: Path = Field(
+        default_factory=lambda: _data_dir() / "history.duckdb",
+        description="the DuckDB file of the history; only the analytics worker opens it",
+    )
+    history_days: int = Field(
+        30, ge=1, description="runs and health are kept one by one this long, then runs as hourly figures"
+    )
+    history_long_days: int = Field(
+        365, ge=1, description="hourly figures, alerts, changes and decisions are kept this long"
+    )
+    history_memory_mb: int = Field(1024, ge=64, description="memory the history's database may take")
+    routing_exploration: float = Field(
+        0.05, ge=0, le=0.5, description="share of a model's requests that may go to another browser to learn"
+    )
