@@ -30,6 +30,8 @@ from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.loading import LoadedModel, Shelf, items_of, load_values, model_key
 from browser_runtime.loopback import Loopback
 from browser_runtime.messages import Request
+from browser_runtime.observer import Observer
+from browser_runtime.once import Once
 from browser_runtime.plan import plan_backends
 from browser_runtime.protocol import PageEvent
 from browser_runtime.replies import Place, Ran
@@ -67,9 +69,11 @@ class Session:
         self._host = BrowserHost(name, loopback.settings, loopback.guardian)
         self.on_event: Callable[[Session, PageEvent], None] | None = None
         """Told what the page tells unasked."""
+        self.observer: Observer | None = None
         self._on_lost = on_lost
         self._launched: Launched | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._ending = Once(self._end)
 
     def _expect_lane(self, loopback: Loopback, number: int) -> SessionLane:
         lane = loopback.bridge.expect(self.name, number, self._on_event, self._on_lane_lost)
@@ -185,6 +189,8 @@ class Session:
                     error, OutOfMemory
                 ):  # memory may be free another time; abilities do not change
                     lane.shelf.refused[key] = str(error.args[-1])
+                if self.observer is not None:
+                    self.observer.loaded(self, job, backend, None, error)
                 fallbacks.append({"backend": str(backend), "reason": str(error)})
                 log.warning("falling back", session=self.name, model=job.model.name, **fallbacks[-1])
         raise self._nothing_left(job.request, fallbacks)
@@ -217,6 +223,8 @@ class Session:
         loaded = LoadedModel(key, backend, answer, await asyncio.to_thread(read_golden, job.model))
         lane.shelf.put(loaded)
         await self.golden.check(lane, loaded)
+        if self.observer is not None:
+            self.observer.loaded(self, job, backend, answer, None)
         return loaded
 
     async def echo(self, lane: SessionLane, value: Any) -> Any:
@@ -251,6 +259,8 @@ class Session:
             async with asyncio.timeout(REJOIN_TIMEOUT_S if alive else 0):
                 for lane in self.lanes:
                     await lane.lane.joined.wait()
+            if self.observer is not None:
+                self.observer.connected(self, "reconnected", str(error))
         except TimeoutError:
             if self.state in (State.READY, State.DRAINING):
                 lost = error if alive else BrowserDied(self.name, "its process is gone")
@@ -272,12 +282,15 @@ class Session:
 
     async def close(self) -> None:
         """End the browser and everything it started; its lanes' waiting calls fail."""
-        if self.state is State.CLOSED:
-            return
         self.state = State.CLOSED
+        await self._ending.done()
+
+    async def _end(self) -> None:
         self._loopback.bridge.forget(self.name)
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._host.end()
         for lane in self.lanes:
             lane.lane.lose(BrowserDied(self.name, "the session was closed"))

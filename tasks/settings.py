@@ -40,7 +40,7 @@ class TaskSettings(BaseSettings):
         30, ge=5, description="a dead worker's tasks go to another worker after this long"
     )
     telemetry_max_entries: int = Field(
-        20_000,
+        5000,
         ge=10,
         description="batches of rows that wait for the history; above that the oldest are dropped",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -56,6 +57,7 @@ class Growth:
         self.policy = policy
         self.events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
         """Every change with its reasons and factors, oldest first."""
+        self.on_event: Callable[[dict[str, Any]], None] = lambda event: None
         self.arrivals, self.load = Arrivals(), MeanLoad()
         self.factors: dict[str, float | None] = {}
         self._fleet, self._line, self._care, self._dispatch = fleet, line, care, dispatch
@@ -143,7 +145,7 @@ class Growth:
         log.info("scaling", change=decision.change, target=decision.target, reasons=list(decision.reasons))
         if decision.change > 0:
             browser = self._browser_in_need()
-            self.events.append(event | {"browser": str(browser)})
+            self._keep(event | {"browser": str(browser)})
             try:
                 await self._fleet.grow(browser, decision.change)
             except InferenceError as error:
@@ -152,8 +154,12 @@ class Growth:
         for name in decision.drain:
             session = next((each for each in self._fleet.sessions if each.name == name), None)
             if session is not None:
-                self.events.append(event | {"browser": str(session.installation.browser)})
+                self._keep(event | {"browser": str(session.installation.browser)})
                 await self._fleet.retire(session, "; ".join(decision.reasons))
+
+    def _keep(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        self.on_event(event)
 
     def _browser_in_need(self) -> Browser:
         """The browser that most of what waits would prefer; the first where nothing waits."""

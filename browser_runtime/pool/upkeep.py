@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import structlog
 
@@ -28,6 +29,7 @@ class Upkeep:
     def __init__(self, fleet: Fleet, care: Care, dispatch: Dispatch, policy: RecyclePolicy) -> None:
         self.policy = policy
         self.n_recycled = 0
+        self.on_recycle: Callable[[Session, str], None] = lambda session, reason: None
         self._fleet, self._care, self._dispatch = fleet, care, dispatch
 
     async def watch(self) -> None:
@@ -53,6 +55,7 @@ class Upkeep:
         if reason is not None and session.state is State.READY:
             self.n_recycled += 1
             log.warning("recycling a session", session=session.name, why=reason)
+            self.on_recycle(session, reason)
             self._fleet.spawn_recycle(session, reason)
 
     async def _ping(self, session: Session) -> None:

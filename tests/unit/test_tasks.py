@@ -68,7 +68,7 @@ def test_nothing_lost_is_configured() -> None:
     assert conf["task_acks_late"] and conf["task_reject_on_worker_lost"]
     assert conf["broker_transport_options"]["visibility_timeout"] == 40
     assert "pickle" not in str(conf["accept_content"])
-    assert {queue.name for queue in conf["task_queues"]} == {"celery", *QUEUE_OF.values()}
+    assert {queue.name for queue in conf["task_queues"]} == {"celery", "analytics", "watch", *QUEUE_OF.values()}
 
 
 @pytest.mark.parametrize(

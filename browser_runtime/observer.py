@@ -1,0 +1,31 @@
+"""Who is told what happens in a pool, besides the callers: for a history, say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from browser_runtime.errors import InferenceError
+    from browser_runtime.lanes import Job
+    from browser_runtime.session import Session
+    from browser_runtime.vocabulary import Backend
+
+
+class Observer(Protocol):
+    """Called on the pool's loop, in the midst of its work: each method returns at once and never raises."""
+
+    def loaded(
+        self,
+        session: Session,
+        job: Job,
+        backend: Backend,
+        answer: dict[str, Any] | None,
+        error: InferenceError | None,
+    ) -> None:
+        """A model was opened on a backend (the page's answer to `load`), or was refused by it."""
+
+    def connected(self, session: Session, event: str, reason: str = "") -> None:
+        """What became of a session: opened, closed, died, recycled, reconnected, demoted."""
+
+    def scaled(self, event: dict[str, Any]) -> None:
+        """Adaptive scaling decided: see `browser_runtime.pool.growth`."""
