@@ -19,6 +19,7 @@ from browser_runtime.lanes import Job
 from browser_runtime.loopback import Loopback
 from browser_runtime.messages import Reply, Request
 from browser_runtime.models.store import ModelStore, StoredModel
+from browser_runtime.observer import Observer
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.change import Change
 from browser_runtime.pool.dispatch import Dispatch
@@ -65,11 +66,15 @@ class Pool:
         self.growth = Growth(self.fleet, self.line, self.care, self.dispatch, self.browsers, policy)
         limits = RecyclePolicy(settings.recycle_after_runs, settings.recycle_above_mb << 20)
         self.upkeep = Upkeep(self.fleet, self.care, self.dispatch, limits)
+        self.upkeep.on_recycle = lambda session, reason: self._tell(session, "recycled", reason)
+        self.growth.on_event = self._scaled
         self._provided: dict[tuple[str, Precision], tuple[float, StoredModel]] = {}
         self.simulated: SimulatedSession | None = None
         self.refusing = False
         self.n_open = 0
         """Requests admitted and not yet answered."""
+        self.observer: Observer | None = None
+        """To be set before `open`."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -142,7 +147,8 @@ class Pool:
     async def _greet(self, session: Session) -> None:
         """A session came up."""
         self.care.of(session)
-        session.on_event = self._told
+        session.on_event, session.observer = self._told, self.observer
+        self._tell(session, "opened")
         if self.sessions:  # while others serve, it may take the time to come up warm
             await self._warm(session)
 
@@ -167,12 +173,22 @@ class Pool:
         if step is DeviceStep.DEMOTE_BACKEND:
             for each in self.sessions:
                 each.demote(backend, f"left after its device was lost again: {event.text}")
+                self._tell(each, "demoted", f"{backend}: {each.capabilities.reason(backend)}")
         elif step is DeviceStep.RESTART_BROWSER:
             self.fleet.lose(session, DeviceLost(session.name, event.text))
 
     def _part(self, session: Session, error: SessionLost | None) -> None:
         """A session has ended, or is about to."""
         self.care.forget(session)
+        self._tell(session, "closed" if error is None else "died", str(error or ""))
+
+    def _tell(self, session: Session, event: str, reason: str = "") -> None:
+        if self.observer is not None:
+            self.observer.connected(session, event, reason)
+
+    def _scaled(self, event: dict[str, Any]) -> None:
+        if self.observer is not None:
+            self.observer.scaled(event)
 
     async def resize(self, n_sessions: int, browser: Browser | None = None) -> int:
         """Grow or shrink to `n_sessions` (1..8) of a browser, draining before closing; the number reached."""
