@@ -1,0 +1,1 @@
+"""Flower with added pages: browsers, queues and scaling, performance."""

@@ -1,0 +1,173 @@
+"""Flower with the added pages. Holds every place where we reach into Flower; tests pin each of them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import redis
+import tornado.web
+from celery.utils.log import get_logger
+from flower.app import Flower, rewrite_handler
+from prometheus_client import REGISTRY
+from tornado.web import url
+
+from scheduler.monitor import pages
+from scheduler.monitor.access import find_exposure
+from scheduler.monitor.gauges import MonitorCollector
+from scheduler.monitor.loader import TwoFolderLoader
+from scheduler.monitor.performance import Performance
+from scheduler.monitor.queues import QueueReader
+from scheduler.monitor.sessions import SessionBook
+
+log = get_logger(__name__)
+
+STATIC = {"path": str(Path(__file__).parent / "static")}
+# Redis is read at most so often, however many pages are open.
+QUEUES_TTL_S = 1.0
+# A worker that comes up may answer only a few seconds later.
+ASK_EVERY_S, MAX_ASKED = 5.0, 5
+# The span whose newest values are gauges.
+GAUGES_SPAN_H = 1
+
+# A query takes milliseconds; without an analytics worker nothing is gained by waiting longer.
+HISTORY_TIMEOUT_S = 10.0
+EMPTY_BOARD: dict[str, Any] = {
+    "queues": [],
+    "unacked": 0,
+    "decisions": [],
+    "alerts": {},
+    "dead_letters": 0,
+    "telemetry_entries": 0,
+}
+
+
+class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
+    """The tornado application of `celery webinfer-flower`."""
+
+    def __init__(self, options: Any = None, capp: Any = None, **settings: Any) -> None:
+        settings["template_loader"] = TwoFolderLoader(settings["template_path"])
+        super().__init__(options=options, capp=capp, **settings)
+        self.sessions = SessionBook()
+        self.performance = Performance(self._ask)
+        self._reader = QueueReader(self.capp.settings)
+        self._queues: tuple[float, dict[str, Any]] = (0.0, {})
+        self._gauged: dict[str, Any] = {}
+        self._asked: Counter[str] = Counter()
+        self._asked_at = 0.0
+        self._add_pages()
+        self._listen()
+        REGISTRY.register(MonitorCollector(self.session_rows, lambda: self._queues[1], lambda: self._gauged))
+
+    # --- Flower's own parts
+
+    def start_http_server(self) -> Any:
+        """Listen, unless that would let in anybody. Raises UsageError."""
+        told = self.options
+        exposure = find_exposure(told.address, told.unix_socket, told.basic_auth or (), told.auth)
+        if exposure:
+            raise click.UsageError(exposure)
+        return super().start_http_server()
+
+    def stop(self) -> None:
+        """Flower's stop, and our connections closed."""
+        super().stop()
+        self._reader.close()
+
+    def _add_pages(self) -> None:
+        """Ours go first: Flower's last rule takes everything, and its /metrics asks for no login."""
+        rules = [
+            url(r"/browsers", pages.Browsers, name="browsers"),
+            url(r"/queues", pages.Queues, name="queues"),
+            url(r"/performance", pages.Performance, name="performance"),
+            url(r"/api/browsers", pages.BrowsersJson),
+            url(r"/api/queues", pages.QueuesJson),
+            url(r"/api/performance", pages.PerformanceJson, name="performance_json"),
+            url(r"/metrics", pages.Metrics),
+            url(r"/monitor/static/(.*)", tornado.web.StaticFileHandler, STATIC, name="monitor"),
+        ]
+        if self.options.url_prefix:
+            rules = [rewrite_handler(rule, self.options.url_prefix) for rule in rules]
+        router = self.wildcard_router
+        n_before = len(router.rules)
+        router.add_rules(rules)
+        router.rules[:] = router.rules[n_before:] + router.rules[:n_before]
+
+    def _listen(self) -> None:
+        """Hear every event after Flower's own state did."""
+        state = self.events.state
+        hear_first = state.event
+
+        def event(event: dict[str, Any]) -> Any:
+            answer = hear_first(event)
+            self._hear(event)
+            return answer
+
+        state.event = event
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        kind, worker = event["type"], event["hostname"]
+        if kind == "browser-health":
+            self.sessions.hear(event, time.monotonic())
+        elif kind == "worker-offline":
+            self.sessions.leave(worker)
+            self._asked.pop(worker, None)
+        elif kind in ("worker-online", "worker-heartbeat"):
+            self._get_to_know(worker)
+
+    def _get_to_know(self, worker: str) -> None:
+        """Ask for the queues of a worker that came after us; one that does not answer is left alone."""
+        known = "active_queues" in self.workers.get(worker, {})
+        if not known and self._asked[worker] < MAX_ASKED and time.monotonic() - self._asked_at > ASK_EVERY_S:
+            self._asked[worker] += 1
+            self._asked_at = time.monotonic()
+            self.update_workers()  # all at once: a hundred new workers cost as much as one
+
+    # --- what the pages show
+
+    def session_rows(self) -> list[dict[str, Any]]:
+        """Every browser session."""
+        return self.sessions.rows(time.monotonic())
+
+    async def read_queues(self) -> dict[str, Any]:
+        """The queues, at most QUEUES_TTL_S old; with `problem` where Redis is away."""
+        read_at, board = self._queues
+        if time.monotonic() - read_at < QUEUES_TTL_S and board:
+            return board
+        consumed = self._consumed()
+        names = {queue.name for queue in self.capp.amqp.queues.values()}.union(*consumed.values())
+        try:
+            work = partial(self._reader.read, names, consumed)
+            board = await self.io_loop.run_in_executor(None, work) | {"problem": None}
+        except redis.RedisError as error:
+            log.warning("the queues cannot be read: %s", error)
+            board = EMPTY_BOARD | board | {"problem": f"the queues cannot be read: {error}"}
+        self._queues = (time.monotonic(), board)
+        return board
+
+    def _consumed(self) -> dict[str, list[str]]:
+        """The queues of each live worker, as it told when it was asked."""
+        alive = {name for name, worker in self.events.state.workers.items() if worker.alive}
+        return {
+            name: [queue["name"] for queue in told.get("active_queues") or ()]
+            for name, told in self.workers.items()
+            if name in alive
+        }
+
+    async def refresh_gauges(self) -> None:
+        """Let the gauges show the state of now."""
+        await self.read_queues()
+        self._gauged = self.performance.peek(GAUGES_SPAN_H)
+
+    async def _ask(self, name: str, **params: Any) -> list[dict[str, Any]]:
+        """One named query of the history, answered by the analytics worker. Raises when none does."""
+        from scheduler.history.asking import ask
+
+        found: list[dict[str, Any]] = await self.io_loop.run_in_executor(
+            None, partial(ask, name, HISTORY_TIMEOUT_S, **params)
+        )
+        return found
