@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 
 from browser_runtime.bridge import Bridge
 from browser_runtime.launching.hosting import Guardian
+from browser_runtime.once import Once, call_in_thread
 from browser_runtime.serving import Files, PageServer
 from browser_runtime.settings import RuntimeSettings
 
@@ -18,6 +19,7 @@ class Loopback:
         self._server = PageServer(files)
         self._bridge: Bridge | None = None
         self._guardian: Guardian | None = None
+        self._opening, self._closing = Once(self._open), Once(self._close)
 
     @property
     def origin(self) -> str:
@@ -38,6 +40,9 @@ class Loopback:
 
     async def open(self) -> None:
         """Listen on both ports and start the guardian."""
+        await self._opening.done()
+
+    async def _open(self) -> None:
         await self._server.open()
         self._bridge = Bridge(self._server.origin, self.settings.beat_interval_s)
         await self._bridge.open()
@@ -45,15 +50,21 @@ class Loopback:
 
     def kill(self) -> None:
         """End every browser, by the guardian, from any thread; blocks until they are gone."""
-        if self._guardian is not None:
-            self._guardian.close()
-            self._guardian = None
+        guardian, self._guardian = self._guardian, None
+        if guardian is not None:
+            guardian.close()
 
     async def close(self) -> None:
         """Close both servers; the guardian ends whatever it still watches, then itself."""
+        await self._closing.done()
+
+    async def _close(self) -> None:
+        if self._opening.begun:
+            with contextlib.suppress(Exception):  # whoever opens is told; what did open is closed
+                await self._opening.done()
         if self._bridge is not None:
             await self._bridge.close()
         await self._server.close()
         if self._guardian is not None:
-            await asyncio.to_thread(self._guardian.close)
-            self._guardian = None
+            guardian, self._guardian = self._guardian, None
+            await call_in_thread(guardian.close)

@@ -13,6 +13,7 @@ from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.options import ArgOptions
 from selenium.webdriver.common.service import Service
+from urllib3.exceptions import HTTPError
 
 from browser_runtime.errors import BrowserDied
 from browser_runtime.launching.binaries import Installation
@@ -108,7 +109,7 @@ def launch(
     service, options, kind = _recipe(installation, environment, folder, headless)
     try:
         driver = kind(options=options, service=service)
-    except (WebDriverException, OSError, ValueError) as error:
+    except (WebDriverException, HTTPError, OSError, ValueError) as error:  # HTTPError: its driver was killed
         raise BrowserDied(folder.name, f"it did not start: {_first_line(error)}") from error
     return Launched(driver, service, time.monotonic() - start)
 

@@ -10,11 +10,19 @@ from pathlib import Path
 
 import psutil
 
-from browser_runtime.errors import BrowserDied
+from browser_runtime.errors import BrowserDied, SetupError
 from browser_runtime.launching import processes
 from browser_runtime.launching.binaries import Installation
 from browser_runtime.launching.drivers import Launched, launch
+from browser_runtime.once import call_in_thread
 from browser_runtime.settings import RuntimeSettings
+from browser_runtime.vocabulary import Browser
+
+# A start that is called off makes new processes for as long as it has not noticed.
+KILL_AGAIN_S = 1.0
+# Chrome keeps a socket in its temporary directory, under a name of 45 characters, and a socket's path has at
+# most 107 (sun_path); measured: with 62 it starts, with 63 it exits.
+LONGEST_FOLDER = 62
 
 
 class Guardian:
@@ -56,18 +64,21 @@ class BrowserHost:
         self._name, self._settings, self._guardian = name, settings, guardian
         self._folder: Path | None = None
         self._launched: Launched | None = None
+        self._starting: asyncio.Task[Launched] | None = None
 
     async def launch(self, installation: Installation) -> Launched:
-        """The started browser. Raises BrowserDied."""
+        """The started browser. Raises BrowserDied, SetupError."""
         self._folder = processes.make_session_folder(self._name)
         self._guardian.watch(self._folder)
+        _check_folder(self._folder, installation)
         environment = processes.session_environment(self._folder)
         starting = asyncio.to_thread(
             launch, installation, environment, self._folder, headless=self._settings.headless
         )
+        self._starting = asyncio.get_running_loop().create_task(starting)
         try:
             async with asyncio.timeout(self._settings.launch_timeout_s):
-                self._launched = await starting
+                self._launched = await asyncio.shield(self._starting)  # a thread cannot be cancelled
         except TimeoutError as error:
             raise BrowserDied(
                 self._name, f"it did not start in {self._settings.launch_timeout_s} s"
@@ -102,11 +113,28 @@ class BrowserHost:
         if self._folder is None:
             return
         folder, self._folder = self._folder, None
-        leader = self._launched.leader if self._launched else None
-        await asyncio.to_thread(processes.end_session, folder, leader)
-        if self._launched is not None:
-            await asyncio.to_thread(self._launched.release)
+        launched = self._launched or await self._call_off(folder)
+        await call_in_thread(processes.end_session, folder, launched.leader if launched else None)
+        if launched is not None:
+            await call_in_thread(launched.release)
         self._guardian.release(folder)
+
+    async def _call_off(self, folder: Path) -> Launched | None:
+        """Let a start that is under way fail by taking its processes; what it brought up all the same."""
+        if self._starting is None:
+            return None
+        while not self._starting.done():
+            await call_in_thread(processes.end_session, folder, None)
+            await asyncio.wait([self._starting], timeout=KILL_AGAIN_S)
+        return None if self._starting.exception() else self._starting.result()
+
+
+def _check_folder(folder: Path, installation: Installation) -> None:
+    """Raises SetupError where Chrome would exit without a word."""
+    is_bound = installation.browser is not Browser.FIREFOX and not installation.headless_shell
+    if is_bound and len(str(folder)) > LONGEST_FOLDER:
+        told = f"set TMPDIR to one at least {len(str(folder)) - LONGEST_FOLDER} characters shorter"
+        raise SetupError("a temporary directory with a short path for Chrome's socket", told)
 
 
 def _has_live_child(leader: int) -> bool:

@@ -277,10 +277,10 @@ class Dispatch:
         for order in list(self._line):
             if not order.settled:
                 order.reply.set_exception(Busy(0))
-        tasks = [*self._runs, *self._tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := [*self._runs, *self._tasks]:  # a run that is cancelled leaves a lane to be proved
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

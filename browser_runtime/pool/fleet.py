@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -45,6 +46,8 @@ class Fleet:
         self._loopback, self._n_lanes, self._change = loopback, n_lanes, change
         self._on_start, self._on_end = on_start, on_end
         self._serial: Counter[Browser] = Counter()
+        self._alive: set[Session] = set()
+        """Every session whose browser may run: those that come up and go down are not in `sessions`."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -61,32 +64,61 @@ class Fleet:
     async def grow(self, browser: Browser, n: int = 1) -> None:
         """Start `n` more, side by side. Raises the first failure only when none came up."""
         self.wanted[browser] += n
-        results = await asyncio.gather(*(self._start(browser) for _ in range(n)), return_exceptions=True)
-        failures = [result for result in results if isinstance(result, BaseException)]
-        self.wanted[browser] -= len(failures)
+        starts = [self._spawn(self._start(browser)) for _ in range(n)]
+        for start in starts:
+            start.add_done_callback(partial(self._count_out, browser))
+        results = await asyncio.gather(*starts, return_exceptions=True)
+        failures = [self._explain(result) for result in results if result is not None]
         for failure in failures:
             log.error("a session did not start", browser=str(browser), why=str(failure))
         if failures and len(failures) == n:
             raise failures[0]
 
+    def _count_out(self, browser: Browser, start: asyncio.Task[None]) -> None:
+        """One that did not come up is not wanted any more, so that it is not started again for ever."""
+        if start.cancelled() or start.exception() is not None:
+            self.wanted[browser] -= 1
+
+    def _explain(self, failure: BaseException) -> BaseException:
+        """What a caller of `grow` is told: it was not him who was cancelled."""
+        is_ours = isinstance(failure, asyncio.CancelledError) and self._closing
+        return SessionLost("pool", "it was closed while a session started") if is_ours else failure
+
     async def _start(self, browser: Browser) -> None:
-        installation = await asyncio.to_thread(self.find, browser)
         self._serial[browser] += 1
         name = f"{browser}-{self._serial[browser]}"
         self.n_starting[browser] += 1
+        self._change.notify()
         try:
-            session = Session(name, installation, self._loopback, n_lanes=self._n_lanes, on_lost=self.lose)
-            await session.open()
-            await session.sample_memory()
-            await self._on_start(session)
-            self.sessions.append(session)
+            installation = await asyncio.to_thread(self.find, browser)
+            self.sessions.append(await self._bring_up(name, installation))
         finally:
             self.n_starting[browser] -= 1
         self._change.notify()
 
+    async def _bring_up(self, name: str, installation: Installation) -> Session:
+        """A session that serves. Whatever goes wrong, its browser is ended."""
+        if self._closing:
+            raise SessionLost(name, "its pool is closed")
+        session = Session(name, installation, self._loopback, n_lanes=self._n_lanes, on_lost=self.lose)
+        self._alive.add(session)
+        try:
+            await session.open()
+            await session.sample_memory()
+            await self._on_start(session)
+        except BaseException:
+            await self._end(session)
+            raise
+        return session
+
+    async def _end(self, session: Session) -> None:
+        """Close the session; should whoever asked be cancelled meanwhile, `close` waits for it."""
+        await session.close()
+        self._alive.discard(session)
+
     def lose(self, session: Session, error: SessionLost) -> None:
         """A session died, or has to: fail its calls, end it, and start another in its place."""
-        if session not in self.sessions:
+        if session not in self.sessions or self._closing:
             return
         session.state = State.LOST
         self.sessions.remove(session)
@@ -97,7 +129,7 @@ class Fleet:
         self._spawn(self._replace(session))
 
     async def _replace(self, session: Session) -> None:
-        await session.close()
+        await self._end(session)
         browser = session.installation.browser
         delay_s, longest_s = RESTART_BACKOFF_S
         while self.count(browser) < self.wanted[browser] and not self._closing:
@@ -120,7 +152,7 @@ class Fleet:
         if session in self.sessions:
             self.sessions.remove(session)
         self._on_end(session, None)
-        await session.close()
+        await self._end(session)
         self._change.notify()
 
     async def recycle(self, session: Session, why: str) -> None:
@@ -150,12 +182,14 @@ class Fleet:
         return self.count(browser)
 
     async def close(self) -> None:
-        """End every session, without waiting for its work."""
+        """End every session, without waiting for its work, those too that just come or go."""
         self._closing = True
-        for task in self._tasks:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await asyncio.gather(*(session.close() for session in self.sessions), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(session.close() for session in self._alive), return_exceptions=True)
+        self._alive.clear()
         for session in self.sessions:
             self._on_end(session, None)
         self.sessions.clear()
@@ -164,7 +198,8 @@ class Fleet:
         """Replace no session any more."""
         self._closing = True
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

@@ -20,6 +20,7 @@ from browser_runtime.loopback import Loopback
 from browser_runtime.messages import Reply, Request
 from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.observer import Observer
+from browser_runtime.once import Once
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.change import Change
 from browser_runtime.pool.dispatch import Dispatch
@@ -76,6 +77,7 @@ class Pool:
         self.observer: Observer | None = None
         """To be set before `open`."""
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closing = Once(self._close)
 
     @property
     def browser(self) -> Browser:
@@ -105,6 +107,8 @@ class Pool:
                 raise
             self._simulate(str(error))
             return
+        if self._closing.begun:
+            raise SessionLost(str(self.browser), "the pool was closed while it came up")
         try:
             await self._loopback.open()
             await asyncio.gather(*(self.fleet.grow(browser, n) for browser, n in self._first_mix()))
@@ -208,9 +212,13 @@ class Pool:
     async def close(self) -> None:
         """End every browser and server; what runs or waits fails."""
         self.refusing = True
-        for task in self._tasks:
+        await self._closing.done()
+
+    async def _close(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.dispatch.close()
         await self.fleet.close()
         await self._loopback.close()

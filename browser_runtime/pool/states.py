@@ -25,6 +25,8 @@ def pool_state(pool: Pool) -> dict[str, Any]:
         "starting": sum(fleet.n_starting.values()),
         "running": pool.n_open - len(pool.line),
         "waiting": len(pool.line),
+        "load": round(pool.growth.load.value(time.monotonic()), 3),
+        "busy_models": sorted(pool.growth.arrivals.busy_models(time.monotonic())),
         "restarts": fleet.n_restarts,
         "refusing": pool.refusing,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -37,7 +38,8 @@ class Engine:
         self.pool = self._new_pool()
         self._loops = LoopThread("webinfer-pool")
         self._life, self._growing = threading.Lock(), asyncio.Lock()
-        self._running = False
+        self._running = self._ended = False
+        self._opened: Future[bool] | None = None
 
     def _new_pool(self, **settings: Any) -> Pool:
         over = self.options.settings().model_copy(update=settings)
@@ -47,38 +49,60 @@ class Engine:
 
     # --- life
 
-    def open(self) -> bool:
-        """Bring sessions up; True where a real browser is. Blocks. Raises SetupError, SessionLost."""
-        with self._life:
-            self._loops.start()
-            self._running = True
-            try:
-                self._loops.call(self._open())
-            except BaseException:
-                self._end()
-                raise
-            return self.pool.simulated is None
+    def start(self) -> None:
+        """Begin to bring sessions up; `opened` tells when they are, and `close` ends it whatever it told."""
+        self._loops.start()
+        self._running = True
+        self._opened = self._loops.submit(self._open())
 
-    async def _open(self) -> None:
+    async def opened(self) -> bool:
+        """Whether a real browser is up, once that is known. Raises SetupError, SessionLost.
+
+        On any loop; one who is cancelled only stops waiting, since others may wait too.
+        """
+        assert self._opened is not None, "start() comes first"
+        loop, known = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell(done: Future[bool]) -> None:
+            with contextlib.suppress(RuntimeError):  # nobody waits any more: their loop has ended
+                loop.call_soon_threadsafe(known.set)
+
+        self._opened.add_done_callback(tell)
+        await known.wait()
+        if self._opened.cancelled():  # by the end of its loop
+            raise SessionLost("pool", "it was closed while it came up")
+        return self._opened.result()
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it answers requests."""
+        opened = self._opened
+        return self._running and opened is not None and opened.done() and opened.exception() is None
+
+    async def _open(self) -> bool:
         try:
             await self.pool.open()
         except SessionLost as error:
             if self.pool.settings.simulation == "never":
                 raise
             await self._simulate(str(error))
+        return self.pool.simulated is None
 
     async def _simulate(self, why: str) -> None:
-        """A browser that is there and does not start cannot be had either."""
+        """A browser that is there and does not start cannot be had either. Not while it is closed."""
+        if not self._running:
+            raise SessionLost("pool", "it was closed while it came up")
         self.pool = self._new_pool(simulation="always")
         await self.pool.open()
         assert self.pool.simulated is not None
         self.pool.simulated.why = why
 
     def close(self) -> None:
-        """End browsers, servers and loop; what runs or waits fails. Blocks; safe at any time."""
+        """End browsers, servers and loop; what comes up, runs or waits fails. Blocks; safe at any time."""
         with self._life:
-            if not self._running:
+            if self._opened is None or self._ended:
                 return
+            self._running = False
             try:
                 self._loops.call(self.pool.close(), CLOSE_TIMEOUT_S)
             except TimeoutError:
@@ -87,21 +111,30 @@ class Engine:
                 self._end()
 
     def _end(self) -> None:
-        self._running = False
-        self._loops.stop()
-        self.pool.kill()
+        self._ended = True
+        try:
+            self._loops.stop()
+        finally:
+            self.pool.kill()
 
     def abandon(self) -> None:
-        """End everything without the loop's help: nobody can close it any more. Blocks."""
-        if self._running:
-            log.warning("an integration was not closed; its browsers are ended now")
-            self._end()
+        """Close what nobody can close any more: at the interpreter's end now, else in a thread of its own.
+
+        The garbage collector may call it anywhere, on the pool's loop too, so it must not wait there.
+        """
+        if not self._running:
+            return
+        log.warning("an integration was not closed; its browsers are ended now")
+        if threading.main_thread().is_alive():
+            threading.Thread(target=self.close, name="webinfer-close").start()
+        else:
+            self.close()
 
     # --- work
 
     def submit(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
         """Start `work()` on the loop. Raises BadRequest before `open` and after `close`."""
-        if not self._running:
+        if not self.is_up:
             raise BadRequest("the integration is not up; await initialize() first, and not after close()")
         return self._loops.submit(work())
 

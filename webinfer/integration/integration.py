@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import anyio
-import anyio.lowlevel
 
 from browser_runtime.errors import BadInput, BadRequest
 from tasks.arguments import build_load
@@ -64,29 +63,29 @@ class ResourcePoolBridgeIntegration:
 
         Raises SetupError, naming the remedy, or SessionLost where neither is to be had; nothing is left then.
         """
-        if self._engine is None:
-            engine = Engine(self.options)
-            try:
-                await anyio.to_thread.run_sync(engine.open)
-                await anyio.lowlevel.checkpoint_if_cancelled()  # the thread was waited for all the same
-            except BaseException:
-                with anyio.CancelScope(shield=True):
-                    await anyio.to_thread.run_sync(engine.close)
-                raise
-            self._engine = engine
-            # Should nobody close it: at the interpreter's end, or when nobody can call it any more.
-            self._end = weakref.finalize(self, engine.abandon)
-        return self._engine.pool.simulated is None
+        engine = self._engine
+        if engine is not None:  # it is up, or another caller brings it up and ends what fails
+            return await engine.opened()
+        engine = self._engine = Engine(self.options)
+        # Should nobody close it: at the interpreter's end, or when nobody can call it any more.
+        self._end = weakref.finalize(self, engine.abandon)
+        try:
+            engine.start()
+            return await engine.opened()
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """End every browser, server and thread; what runs or waits fails. Again is nothing."""
         engine, self._engine = self._engine, None
         if engine is None:
             return
+        end, self._end = self._end, None
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(engine.close)
-        if self._end is not None:
-            self._end.detach()
+        if end is not None:
+            end.detach()
 
     async def __aenter__(self) -> Self:
         await self.initialize()
@@ -98,7 +97,7 @@ class ResourcePoolBridgeIntegration:
         await self.close()
 
     def _up(self) -> Engine:
-        if self._engine is None:
+        if self._engine is None or not self._engine.is_up:
             raise BadRequest("the integration is not up; await initialize() first, and not after close()")
         return self._engine
 
@@ -118,7 +117,7 @@ class ResourcePoolBridgeIntegration:
         request = build_load(named)
         preferred = self.options.browser_for(request.family)
         loaded = await asyncio.wrap_future(engine.load(request, preferred))
-        return PooledModel(engine, named, self._limits, loaded)
+        return PooledModel(self, engine, named, self._limits, loaded)
 
     def execute_concurrent_sync(self, work: Work) -> list[dict[str, Any]]:
         """The results of all pairs, run side by side, in their order. Blocks.
@@ -150,7 +149,8 @@ class ResourcePoolBridgeIntegration:
     @property
     def browser_connections(self) -> dict[str, dict[str, Any]]:
         """Every session that is up by its id: browser, platform, is_simulation, capabilities, and more."""
-        return {} if self._engine is None else self._engine.read(connections_of)
+        is_up = self._engine is not None and self._engine.is_up
+        return self._up().read(connections_of) if is_up else {}
 
 
 def _checked(work: Work) -> Work:

@@ -17,7 +17,10 @@ from webinfer.integration.results import failure
 class PooledModel:
     """One model with its hardware preferences; calls go wherever they are answered soonest."""
 
-    def __init__(self, engine: Engine, named: dict[str, Any], limits: Limits, loaded: Reply) -> None:
+    def __init__(
+        self, owner: object, engine: Engine, named: dict[str, Any], limits: Limits, loaded: Reply
+    ) -> None:
+        self._owner = owner  # which is closed when nobody holds it
         self._engine, self._named, self._limits = engine, named, limits
         self.model_type: str = loaded.model_type
         self.model_name: str = loaded.model_name

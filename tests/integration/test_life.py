@@ -1,0 +1,195 @@
+"""An integration from `initialize` to `close`, and whatever goes wrong in between: nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import anyio
+import psutil
+import pytest
+
+from browser_runtime.errors import BadRequest, SessionLost, SetupError, Unsupported
+from fixed_web_platform.resource_pool_bridge import ResourcePoolBridgeIntegration
+from tests.integration.conftest import CPU, SEVEN
+
+EDGE = dict.fromkeys(("text", "vision", "audio"), "edge")
+BINARIES = [f"WEBINFER_{browser}_BINARY" for browser in ("CHROME", "FIREFOX", "EDGE")]
+
+
+def one_session(**more: object) -> ResourcePoolBridgeIntegration:
+    return ResourcePoolBridgeIntegration(max_connections=1, adaptive_scaling=False, **more)  # type: ignore[arg-type]
+
+
+async def test_a_context_brings_it_up_and_ends_it() -> None:
+    async with one_session() as integration:
+        (connection,) = integration.browser_connections.values()
+        assert connection["browser"] == "chrome"
+        assert not connection["is_simulation"]
+        model = await integration.get_model(model_type="vision", model_name="digits-vit")
+        assert (await model.run(SEVEN))["output"]["labels"][0]["label"] == "7"
+    assert integration.browser_connections == {}
+    with pytest.raises(BadRequest, match="not up"):
+        integration.get_metrics()
+    with pytest.raises(BadRequest, match="not up"):
+        model(SEVEN)
+
+
+async def test_closing_again_is_nothing_and_it_can_come_up_again() -> None:
+    integration = one_session(browser_preferences=EDGE)
+    await integration.close()
+    for _ in range(2):
+        assert await integration.initialize()
+        assert await integration.initialize()
+        assert [found["browser"] for found in integration.browser_connections.values()] == ["edge"]
+        await integration.close()
+        await integration.close()
+
+
+@pytest.mark.parametrize("binary", ["/nonexistent", "/bin/false"])
+async def test_a_failed_start_is_told_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, binary: str
+) -> None:
+    for variable in BINARIES:
+        monkeypatch.setenv(variable, binary)
+    integration = one_session()
+    with pytest.raises((SetupError, SessionLost)):
+        await integration.initialize()
+    with pytest.raises(BadRequest, match="not up"):
+        await integration.get_model("vision", "digits-vit")
+    await integration.close()
+
+
+@pytest.mark.parametrize("binary", ["/nonexistent", "/bin/false"])
+async def test_where_no_browser_is_to_be_had_the_simulation_says_so(
+    monkeypatch: pytest.MonkeyPatch, binary: str
+) -> None:
+    monkeypatch.setenv("WEBINFER_SIMULATION", "fallback")
+    for variable in BINARIES:
+        monkeypatch.setenv(variable, binary)
+    integration = one_session()
+    assert not await integration.initialize()
+    (connection,) = integration.browser_connections.values()
+    assert connection["is_simulation"]
+    assert not connection["capabilities"]["webgpu_supported"]
+    model = await integration.get_model("vision", "digits-vit", CPU)
+    result = model(SEVEN)
+    assert result["is_simulation"]
+    assert result["platform"] == "simulation"
+    assert integration.get_metrics()["connections"]["current"] == 0
+    await integration.close()
+
+
+async def test_a_missing_browser_is_no_hindrance_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBINFER_CHROME_BINARY", "/nonexistent")
+    async with ResourcePoolBridgeIntegration(adaptive_scaling=False) as integration:
+        model = await integration.get_model("vision", "digits-vit", CPU)
+        assert model.browser in ("firefox", "edge")
+
+
+@pytest.mark.parametrize("after_s", [0.05, 0.6])
+async def test_a_start_that_is_cancelled_leaves_nothing(after_s: float) -> None:
+    with anyio.move_on_after(after_s) as scope:
+        await one_session().initialize()
+    assert scope.cancelled_caught
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(one_session().initialize(), after_s)
+
+
+async def test_two_that_initialize_at_once_share_one_start() -> None:
+    integration = one_session(browser_preferences=EDGE)
+    assert await asyncio.gather(integration.initialize(), integration.initialize()) == [True, True]
+    assert len([thread for thread in threading.enumerate() if thread.name == "webinfer-pool"]) == 1
+    await integration.close()
+
+
+async def test_closed_while_it_comes_up_it_says_so_to_all_who_wait() -> None:
+    integration = one_session(browser_preferences=EDGE)
+    waiting = [asyncio.create_task(integration.initialize()) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert integration.browser_connections == {}
+    await integration.close()
+    told = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(error) for error in told] == [SessionLost, SessionLost]
+    assert "closed" in str(told[0])
+
+
+async def test_dropped_without_a_close_it_ends_but_not_before_its_models() -> None:
+    integration: Any = one_session(browser_preferences=EDGE)
+    await integration.initialize()
+    model: Any = await integration.get_model("vision", "digits-vit", CPU)
+    children = psutil.Process().children(recursive=True)
+    del integration
+    gc.collect()
+    assert (await model.run(SEVEN))["output"]["labels"][0]["label"] == "7"
+    del model
+    gc.collect()
+    for thread in threading.enumerate():
+        if thread.name == "webinfer-close":
+            await asyncio.to_thread(thread.join)
+    assert not [child for child in children if child.is_running()]
+
+
+@pytest.mark.parametrize("when", ["its browser was lost", "another is coming up"])
+async def test_closed_while_a_killed_browser_is_replaced_it_leaves_nothing(when: str) -> None:
+    integration = one_session(browser_preferences=EDGE)
+    await integration.initialize()
+    engine = integration._up()
+    fleet, change = engine.pool.fleet, engine.pool.change
+    launched = fleet.sessions[0]._launched
+    assert launched is not None
+    for process in psutil.Process(launched.leader).children(recursive=True):
+        process.kill()
+    replaced = {
+        "its browser was lost": lambda: not fleet.sessions,
+        "another is coming up": lambda: fleet.n_starting.total() > 0,
+    }
+    await asyncio.wrap_future(engine.submit(lambda: change.until(replaced[when])))
+    await integration.close()
+
+
+FORGETFUL = """
+import asyncio, psutil
+from fixed_web_platform.resource_pool_bridge import ResourcePoolBridgeIntegration
+integration = ResourcePoolBridgeIntegration(max_connections=1)
+asyncio.run(integration.initialize())
+print(*(process.pid for process in psutil.Process().children(recursive=True)))
+{end}
+"""
+
+
+@pytest.mark.parametrize("end", ["", "raise SystemExit(3)", "1 / 0"])
+def test_an_interpreter_that_ends_without_a_close_leaves_nothing(end: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", FORGETFUL.format(end=end)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    pids = [int(pid) for pid in told.stdout.split()]
+    assert len(pids) > 3, told.stderr
+    for trouble in ("ResourceWarning", "Task was destroyed", "never retrieved", "never awaited"):
+        assert trouble not in told.stderr
+    assert "was not closed" in told.stderr
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+async def test_the_gpu_or_the_cpu_can_be_switched_off() -> None:
+    async with one_session(enable_gpu=False) as integration:
+        (connection,) = integration.browser_connections.values()
+        can = connection["capabilities"]
+        assert (can["webgpu_supported"], can["webgpu_enabled"], can["wasm_enabled"]) == (True, False, True)
+        model = await integration.get_model("vision", "digits-vit", {"priority_list": ["webgpu", "cpu"]})
+        result = model(SEVEN)
+        assert result["platform"] == "wasm"
+        assert "switched off (enable_gpu" in result["fallbacks"][0]["reason"]
+    async with one_session(enable_cpu=False) as integration:
+        with pytest.raises(Unsupported, match="switched off"):
+            await integration.get_model("vision", "digits-vit", CPU)
+        model = await integration.get_model("vision", "digits-vit")
+        assert model.platform == "webgpu"
