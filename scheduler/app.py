@@ -1,8 +1,20 @@
-"""The scheduler's Celery app: `celery -A scheduler worker -Q analytics -P solo`, `... beat`."""
+"""The Celery app with every task of the scheduler: `celery -A scheduler worker -Q watch`, `... beat`."""
 
 from __future__ import annotations
 
-import scheduler.history.tasks  # noqa: F401 - registers its tasks
+import importlib
+import importlib.util
+
+from scheduler.health.beats import BeatWatch
 from tasks.app import app
 
 __all__ = ["app"]
+
+ROOMS = ("history", "routing", "regression", "reports", "alerts", "autoscaling", "health")
+
+for _room in ROOMS:
+    if importlib.util.find_spec(f"scheduler.{_room}.tasks") is not None:
+        importlib.import_module(f"scheduler.{_room}.tasks")
+
+app.add_defaults(lambda: {"beat_scheduler": "scheduler.beat:OnceScheduler"})
+app.steps["consumer"].add(BeatWatch)

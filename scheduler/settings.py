@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -31,4 +32,20 @@ class SchedulerSettings(BaseSettings):
     history_memory_mb: int = Field(1024, ge=64, description="memory the history's database may take")
     routing_exploration: float = Field(
         0.05, ge=0, le=0.5, description="share of a model's requests that may go to another browser to learn"
+    )
+    autoscaling: Literal["off", "dry-run", "on"] = Field(
+        "dry-run",
+        description="whether decisions on the number of workers are made, and whether scalers act on them",
+    )
+    autoscale_queues: str = Field(
+        "",
+        description="queues that are scaled, like chrome-vision=1:4,edge-text; default: all with a worker",
+    )
+    autoscale_min: int = Field(1, ge=0, description="the fewest workers of a queue that names no bounds")
+    autoscale_max: int = Field(4, ge=1, description="the most workers of a queue that names no bounds")
+    autoscale_latency_s: float = Field(
+        1.0, gt=0, description="nine in ten requests should not wait longer for a worker than this"
+    )
+    canary_deadline_s: float = Field(
+        60.0, gt=0, description="a queue that does not answer its canary in this time is taken for dead"
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import psutil
 from celery.worker.control import control_command, inspect_command
+from celery.worker.state import active_requests, all_total_count
 
 from tasks.runner import bound_runner
 
@@ -13,11 +15,17 @@ NONE = "this worker owns no browsers"
 
 @inspect_command(default_timeout=2.0)
 def browser_status(state: Any, **_: Any) -> dict[str, Any]:
-    """The browser sessions of a worker: state, models, memory."""
+    """The browser sessions of a worker: state, models, memory; its queues and what it has answered."""
     runner = bound_runner()
     if runner is None:
         return {"error": NONE}
-    return runner.status() | {"slots": state.consumer.pool.limit}
+    memory = psutil.virtual_memory()
+    return runner.status() | {
+        "slots": state.consumer.pool.limit,
+        "queues": sorted(state.app.amqp.queues.consume_from),
+        "answered": all_total_count[0] - len(active_requests),
+        "system_memory": {"percent": memory.percent, "total_bytes": memory.total},
+    }
 
 
 @control_command(args=[("n", int)], signature="<N>")

@@ -1,0 +1,1 @@
+"""How many workers each queue should have: decided here, done by a scaler."""

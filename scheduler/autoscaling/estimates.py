@@ -1,0 +1,69 @@
+"""A queue's arrivals, service time and throughput, from what each look counted. Pure, bounded state."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from browser_runtime.deciders.forecasting import ArrivalRate
+
+# A count this old weighs half. Service times change with models and batches, within minutes; throughput is
+# asked about a growth a cool-down (15 s) ago.
+SERVICE_HALF_LIFE_S = 120.0
+THROUGHPUT_HALF_LIFE_S = 10.0
+# Fewer answers than this tell nothing of a service time.
+FEWEST_ANSWERS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decaying:
+    """A ratio of two sums in which what was counted half a life ago weighs half."""
+
+    half_life_s: float
+    above: float = 0.0
+    below: float = 0.0
+
+    def after(self, above: float, below: float, passed_s: float) -> Decaying:
+        """With one more count."""
+        left = math.exp2(-passed_s / self.half_life_s)
+        return Decaying(self.half_life_s, self.above * left + above, self.below * left + below)
+
+
+@dataclass
+class QueueEstimates:
+    """One queue's estimates; told after every look."""
+
+    arrivals: ArrivalRate = field(default_factory=ArrivalRate)
+    service: Decaying = field(default_factory=lambda: Decaying(SERVICE_HALF_LIFE_S))
+    throughput: Decaying = field(default_factory=lambda: Decaying(THROUGHPUT_HALF_LIFE_S))
+    _at_s: float = -math.inf
+    _passed_s: float = 0.0
+
+    def note(self, now: float, n_arrived: int, n_answered: int, mean_busy: float) -> None:
+        """Since the last look so many requests came and were answered, while `mean_busy` lanes computed."""
+        if self._at_s > -math.inf and now > self._at_s:
+            self._passed_s = now - self._at_s
+            # Counted in the middle of the time they came in, so that no bin gets two looks' counts.
+            self.arrivals = self.arrivals.after(now - self._passed_s / 2, n_arrived)
+            self.service = self.service.after(mean_busy * self._passed_s, n_answered, self._passed_s)
+            self.throughput = self.throughput.after(n_answered, self._passed_s, self._passed_s)
+        self._at_s = now
+
+    def arrivals_per_s(self, horizon_s: float = 0.0) -> float:
+        """Expected arrivals a second, `horizon_s` after the last look."""
+        if self._at_s == -math.inf:
+            return 0.0
+        half_s = self._passed_s / 2
+        return self.arrivals.per_s(self._at_s - half_s, half_s + horizon_s)
+
+    @property
+    def service_s(self) -> float | None:
+        """Seconds of a lane's time a request takes; None where too few were answered."""
+        if self.service.below < FEWEST_ANSWERS or self.service.above <= 0:
+            return None
+        return self.service.above / self.service.below
+
+    @property
+    def answered_per_s(self) -> float | None:
+        """Requests answered a second, lately; None before the second look."""
+        return self.throughput.above / self.throughput.below if self.throughput.below else None

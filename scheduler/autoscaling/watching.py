@@ -1,0 +1,124 @@
+"""From one look to the next: what arrived and was answered, who is starting, who was told to stop. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from scheduler.autoscaling.estimates import QueueEstimates
+from scheduler.autoscaling.sightings import Sighting, WorkerSighting
+from scheduler.autoscaling.values import Decision, QueueView, ScalingMemory, WorkerView
+
+# A worker that was asked for and did not come within this time does not come: it is asked for again.
+START_TIMEOUT_S = 120.0
+# A worker that was told to stop and still answers after this time was not stopped.
+STOP_TIMEOUT_S = 60.0
+# A worker may miss a look, while it is busy or loses its connection; one that is silent for so long is gone.
+SILENCE_S = 20.0
+# Where no start was seen and no browser told how long it took.
+FIRST_START_S = 10.0
+# A start is a browser's and a process's; each new measurement counts for this share.
+START_SHARE = 0.5
+
+
+@dataclass
+class QueueWatch:
+    """What is remembered of one queue."""
+
+    queue: str
+    estimates: QueueEstimates = field(default_factory=QueueEstimates)
+    memory: ScalingMemory = field(default_factory=ScalingMemory)
+    start_s: float | None = None
+    """From asking for a worker until it answered, as measured."""
+    _seen: dict[str, tuple[float, WorkerSighting]] = field(default_factory=dict)
+    """When each worker answered last, and what."""
+    _backlog: int | None = None
+    _asked_s: list[float] = field(default_factory=list)
+    """When each of the workers on their way was asked for."""
+    _stopping: dict[str, float] = field(default_factory=dict)
+    """When each worker was told to stop."""
+
+    def view(self, sighting: Sighting, now: float) -> QueueView:
+        """The queue at this look; call it once a look."""
+        here = {name: worker for name, worker in sighting.workers.items() if self.queue in worker.queues}
+        backlog = sighting.depths.get(self.queue, 0) + sighting.in_flight.get(self.queue, 0)
+        self._count(here, backlog, now)
+        self._welcome(here, now)
+        self._remember(here, now)
+        staying = {name: worker for name, (_, worker) in self._seen.items() if name not in self._stopping}
+        return self._view(sighting, staying)
+
+    def _count(self, here: Mapping[str, WorkerSighting], backlog: int, now: float) -> None:
+        n_answered = sum(self._answered_since(name, worker.answered) for name, worker in here.items())
+        n_arrived = 0 if self._backlog is None else max(backlog - self._backlog + n_answered, 0)
+        is_first, self._backlog = self._backlog is None, backlog
+        load = sum(worker.load for worker in here.values())
+        self.estimates.note(now, n_arrived, 0 if is_first else n_answered, load)
+
+    def _answered_since(self, name: str, answered: int) -> int:
+        """Since the last look; a worker of the same name that counts from nought is a new process."""
+        before = self._seen[name][1].answered if name in self._seen else 0
+        return answered - before if answered >= before else answered
+
+    def _welcome(self, here: Mapping[str, WorkerSighting], now: float) -> None:
+        """Take those that have come off the list of those on their way, the longest waited for first."""
+        for name in here:
+            if name not in self._seen and self._asked_s:
+                took_s = now - self._asked_s.pop(0)
+                self.start_s = took_s if self.start_s is None else _blend(self.start_s, took_s)
+
+    def _remember(self, here: Mapping[str, WorkerSighting], now: float) -> None:
+        self._seen |= {name: (now, worker) for name, worker in here.items()}
+        self._seen = {name: seen for name, seen in self._seen.items() if now - seen[0] < SILENCE_S}
+        self._asked_s = [at for at in self._asked_s if now - at < START_TIMEOUT_S]
+        self._stopping = {
+            name: at
+            for name, at in self._stopping.items()
+            if name in self._seen and now - at < STOP_TIMEOUT_S
+        }
+
+    def _view(self, sighting: Sighting, staying: Mapping[str, WorkerSighting]) -> QueueView:
+        start_s = self._start_s(staying)
+        starting = (WorkerView(f"starting-{n}", is_starting=True) for n in range(len(self._asked_s)))
+        return QueueView(
+            self.queue,
+            (*(worker.view for worker in staying.values()), *starting),
+            sighting.depths.get(self.queue, 0),
+            sighting.in_flight.get(self.queue, 0),
+            self.estimates.arrivals_per_s(),
+            self.estimates.arrivals_per_s(start_s),
+            self.estimates.answered_per_s,
+            self.estimates.service_s,
+            start_s,
+            _most([worker.system_memory_percent for worker in staying.values()]) or 0.0,
+            _most([worker.memory_percent for worker in staying.values()]),
+            frozenset().union(*(worker.busy_models for worker in staying.values())),
+            self.memory,
+        )
+
+    def _start_s(self, staying: Mapping[str, WorkerSighting]) -> float:
+        if self.start_s is not None:
+            return self.start_s
+        told = [worker.started_s for worker in staying.values() if worker.started_s]
+        return max(told, default=FIRST_START_S)
+
+    def applied(self, decision: Decision, now: float) -> None:
+        """A scaler will do as decided."""
+        self.memory = decision.memory
+        self._asked_s += [now] * max(decision.change, 0)
+        n_fewer = max(-decision.change, 0) - len(decision.stop)
+        if n_fewer > 0:  # workers that had not even come
+            del self._asked_s[-n_fewer:]
+        self._stopping |= dict.fromkeys(decision.stop, now)
+
+    def shown(self, decision: Decision) -> None:
+        """Nobody does as decided: only what was wanted is remembered."""
+        self.memory = decision.memory
+
+
+def _most(percents: list[float | None]) -> float | None:
+    return max((percent for percent in percents if percent is not None), default=None)
+
+
+def _blend(known_s: float, measured_s: float) -> float:
+    return known_s + START_SHARE * (measured_s - known_s)

@@ -1,0 +1,1 @@
+"""Are the queues answered, does beat live, and is nothing left over."""

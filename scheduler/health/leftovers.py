@@ -1,0 +1,115 @@
+"""What nobody will take away: keys without an end, and browsers whose worker and guardian are both gone."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import psutil
+import redis
+
+from tasks.settings import TaskSettings
+
+# What browser_runtime/launching/guardian.py sets for each process of a session: the session's folder.
+MARK = "WEBINFER_SESSION"
+FOLDER_PREFIX = "webinfer-"
+# A session that is just starting or ending is not an orphan.
+LEAST_AGE_S = 60.0
+SCAN_COUNT = 1000
+INIT_PID = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of this machine."""
+
+    pid: int
+    parent: int
+    age_s: float
+    folder: str = ""
+    """Of the browser session it belongs to; empty where it belongs to none."""
+
+
+def find_orphans(processes: Iterable[Process], init_owns: bool = False) -> dict[str, list[int]]:
+    """Process ids by session folder, of every session that no living process owns. Pure.
+
+    A session is owned while any of its processes descends from one that is outside it and is not init.
+    `init_owns`: in a container, process 1 is the worker itself.
+    """
+    known = {process.pid: process for process in processes}
+    sessions: dict[str, list[Process]] = {}
+    for process in known.values():
+        if process.folder:
+            sessions.setdefault(process.folder, []).append(process)
+    return {
+        folder: [process.pid for process in members]
+        for folder, members in sessions.items()
+        if min(process.age_s for process in members) >= LEAST_AGE_S
+        and not any(_is_owned(process, known, init_owns) for process in members)
+    }
+
+
+def _is_owned(process: Process, known: dict[int, Process], init_owns: bool) -> bool:
+    parent = known.get(process.parent)
+    while parent is not None and parent.folder == process.folder:
+        parent = known.get(parent.parent)
+    return parent is not None and (parent.pid != INIT_PID or init_owns)
+
+
+def list_processes() -> Iterator[Process]:
+    """Every process of this user."""
+    now = time.time()
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            folder = process.environ().get(MARK, "")
+            yield Process(process.pid, process.ppid(), now - process.create_time(), folder)
+
+
+def end_orphans() -> list[str]:
+    """Kill orphaned browsers and remove their folders; which folders those were."""
+    orphans = find_orphans(list_processes(), init_owns=_is_python(INIT_PID))
+    for folder, pids in orphans.items():
+        for pid in pids:
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(pid).kill()
+        if _is_ours(Path(folder)):
+            shutil.rmtree(folder, ignore_errors=True)
+    return sorted(orphans)
+
+
+def _is_python(pid: int) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return "python" in psutil.Process(pid).name()
+    return False
+
+
+def _is_ours(folder: Path) -> bool:
+    """An environment variable may say anything: only our own temporary folders are removed."""
+    return folder.name.startswith(FOLDER_PREFIX) and folder.parent == Path(tempfile.gettempdir())
+
+
+def end_keys(client: redis.Redis, settings: TaskSettings) -> int:
+    """Give an end to results, claims and counts of deliveries that have none; how many those were."""
+    prefix = settings.redis_prefix
+    lives = {
+        "celery-task-meta-*": settings.result_ttl_s,
+        f"{prefix}claim:*": settings.claim_ttl_s,
+        f"{prefix}deliveries:*": settings.result_ttl_s,
+    }
+    return sum(_end_matching(client, pattern, ttl_s) for pattern, ttl_s in lives.items())
+
+
+def _end_matching(client: redis.Redis, pattern: str, ttl_s: int) -> int:
+    keys, n = client.scan_iter(match=pattern, count=SCAN_COUNT), 0
+    while batch := list(islice(keys, SCAN_COUNT)):
+        pipeline = client.pipeline(transaction=False)
+        for key in batch:
+            pipeline.expire(key, ttl_s, nx=True)  # only where it has none
+        n += sum(map(bool, pipeline.execute()))
+    return n

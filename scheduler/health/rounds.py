@@ -1,0 +1,72 @@
+"""One round of canaries: judge what is overdue, send where nothing is under way."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from celery import Signature
+
+from scheduler.autoscaling.signals import Signals
+from scheduler.health.canaries import (
+    DIGITS,
+    MODEL,
+    CanaryBook,
+    Pending,
+    digit_path,
+    judge_silence,
+    judge_unserved,
+)
+from tasks.app import WATCH_QUEUE, WebinferApp
+from tasks.infer import infer
+from tasks.router import QUEUE_OF
+
+NOTE, NOTE_FAILURE = "scheduler.health.note", "scheduler.health.note_failure"
+
+
+class Rounds:
+    """Looks after every browser queue."""
+
+    def __init__(self, app: WebinferApp, deadline_s: float) -> None:
+        self._app, self._deadline_s = app, deadline_s
+        self._signals = Signals(app)
+        self.book = CanaryBook(app.redis, app.settings.redis_prefix)
+        self._n_sent = 0
+
+    def go(self) -> None:
+        """One round. Raises redis.RedisError."""
+        depths = self._signals.depths(QUEUE_OF.values())
+        workers = self._signals.ask_workers().values()
+        served = {queue for worker in workers for queue in worker.queues}
+        for queue, n_waiting in depths.items():
+            self._visit(queue, n_waiting, queue in served)
+
+    def _visit(self, queue: str, n_waiting: int, is_served: bool) -> None:
+        pending, now = self.book.pending(queue), time.time()
+        verdict = judge_silence(pending, n_waiting, now, self._deadline_s)
+        if verdict is None and not is_served:
+            verdict = judge_unserved(self.book.read(queue) is not None, n_waiting, now)
+        if verdict is not None:
+            self.book.write(queue, verdict, served=is_served)
+            self.book.settle([queue])
+            pending = None
+        if pending is None and is_served:
+            self._send(queue, now)
+
+    def _send(self, queue: str, now: float) -> None:
+        self._n_sent += 1
+        digit, name = DIGITS[self._n_sent % len(DIGITS)], uuid.uuid4().hex
+        self.book.send(queue, Pending(name, now))
+        about = {"queue": queue, "canary": name, "expected": digit, "sent_at": now}
+        infer.apply_async(
+            kwargs={"model_type": "vision", "model_name": MODEL, "inputs": digit_path(digit)},
+            queue=queue,
+            task_id=f"canary-{name}",
+            expires=self._deadline_s,
+            link=Signature(NOTE, kwargs=about, options={"queue": WATCH_QUEUE}),
+            link_error=Signature(NOTE_FAILURE, kwargs=about, options={"queue": WATCH_QUEUE}),
+        )
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._signals.close()

@@ -1,0 +1,62 @@
+"""The tasks of health; they run in the watch worker."""
+
+from __future__ import annotations
+
+import time
+from functools import cache
+from typing import Any
+
+from celery.result import AsyncResult
+
+from scheduler.health.canaries import Canary, judge_answer
+from scheduler.health.leftovers import end_keys, end_orphans
+from scheduler.health.rounds import NOTE, NOTE_FAILURE, Rounds
+from scheduler.periods import only_one
+from scheduler.settings import SchedulerSettings
+from tasks.app import WATCH_QUEUE, app
+
+LOCK_S = 30.0
+
+
+@cache
+def rounds() -> Rounds:
+    """This process's canaries."""
+    return Rounds(app, SchedulerSettings().canary_deadline_s)
+
+
+@app.task(name="scheduler.health.canary", queue=WATCH_QUEUE, ignore_result=True)
+def canary() -> None:
+    """One round of canaries."""
+    with only_one("canary", LOCK_S) as is_ours:
+        if is_ours:
+            rounds().go()
+
+
+@app.task(name=NOTE, queue=WATCH_QUEUE, ignore_result=True)
+def note(reply: Any, queue: str, canary: str, expected: str, sent_at: float) -> None:
+    """Judge the answer to a canary."""
+    _settle(queue, canary, judge_answer(reply, expected, sent_at, time.time()))
+
+
+@app.task(name=NOTE_FAILURE, queue=WATCH_QUEUE, ignore_result=True)
+def note_failure(task_id: str, queue: str, canary: str, expected: str, sent_at: float) -> None:
+    """The canary failed: what is wrong is in its result."""
+    why = repr(AsyncResult(task_id, app=app).result)
+    _settle(queue, canary, Canary(False, "failed", f"the canary failed: {why[:300]}", time.time()))
+
+
+def _settle(queue: str, canary: str, verdict: Canary) -> None:
+    """Keep the verdict, unless this canary was given up long ago."""
+    book = rounds().book
+    pending = book.pending(queue)
+    if pending is not None and pending.id == canary:
+        book.write(queue, verdict, served=True)
+        book.settle([queue])
+    AsyncResult(f"canary-{canary}", app=app).forget()
+
+
+@app.task(name="scheduler.health.clean", queue=WATCH_QUEUE, ignore_result=True)
+def clean() -> None:
+    """Take away what nobody else will."""
+    end_keys(app.redis, app.settings)
+    end_orphans()

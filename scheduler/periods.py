@@ -1,0 +1,75 @@
+"""Once a period, whoever else asks: period keys for beats, locks for tasks.
+
+Two beats that run by mistake do no harm: for each entry and period only the first to take the key sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis
+from redis.exceptions import LockNotOwnedError
+
+from tasks.app import app
+
+
+def period_number(now: float, interval_s: float) -> int:
+    """Which period `now` (Unix seconds) lies in."""
+    return int(now // interval_s)
+
+
+class PeriodKeys:
+    """Period keys of beat entries: `<prefix>beat:<entry>:<period>`; `<prefix>beat:last` and `beat:sent`."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._client, self._prefix = client, f"{prefix}beat:"
+
+    def take(self, entry: str, interval_s: float, now: float) -> bool:
+        """Whether the period of `now` is ours: nobody took it before. Raises redis.RedisError."""
+        key = f"{self._prefix}{entry}:{period_number(now, interval_s)}"
+        is_ours = bool(self._client.set(key, f"{now:.3f}", nx=True, ex=max(int(2 * interval_s), 1)))
+        if is_ours:
+            self._client.hset(f"{self._prefix}sent", entry, f"{now:.3f}")
+        return is_ours
+
+    def sent(self) -> dict[str, float]:
+        """When each entry was sent last, in Unix seconds."""
+        found = self._client.hgetall(f"{self._prefix}sent")
+        return {name.decode(): float(at) for name, at in found.items()}
+
+    def beat(self, now: float) -> None:
+        """A beat lives."""
+        self._client.set(f"{self._prefix}last", f"{now:.3f}")
+
+    def last_beat(self) -> float | None:
+        """When a beat lived last, in Unix seconds; None where none ever did."""
+        found = self._client.get(f"{self._prefix}last")
+        return None if found is None else float(found)  # type: ignore[arg-type]
+
+
+def period_keys() -> PeriodKeys:
+    """Those of the app's Redis."""
+    return PeriodKeys(app.redis, app.settings.redis_prefix)
+
+
+@contextmanager
+def only_one(name: str, at_most_s: float) -> Iterator[bool]:
+    """True inside for one holder at a time; a holder that dies lets go after `at_most_s`."""
+    lock = app.redis.lock(f"{app.settings.redis_prefix}lock:{name}", timeout=at_most_s, blocking=False)
+    is_ours = bool(lock.acquire())
+    try:
+        yield is_ours
+    finally:
+        if is_ours:
+            with _lost_is_fine():
+                lock.release()
+
+
+@contextmanager
+def _lost_is_fine() -> Iterator[None]:
+    """Whoever took longer than it said has lost the lock already."""
+    try:
+        yield
+    except LockNotOwnedError:
+        return

@@ -1,0 +1,75 @@
+"""The timetable of beat: the one place that says what happens when.
+
+| entry | task | every | queue | why so often |
+|---|---|---|---|---|
+| drain | scheduler.history.drain | 2 s | analytics | pages and decisions see the last seconds |
+| autoscale | scheduler.autoscaling.decide | 5 s | watch | a browser starts in about ten seconds |
+| alerts | scheduler.alerts.check | 15 s | watch | a person reads them within minutes |
+| canary | scheduler.health.canary | 30 s | watch | one small job a queue |
+| publish | scheduler.routing.publish | 30 s | analytics | the router's copy is 2 s old at most |
+| calibrate | scheduler.routing.calibrate | 5 min | watch | only where queues are empty |
+| analyse | scheduler.regression.analyse | 5 min | analytics | a change needs some runs to be seen |
+| clean | scheduler.health.clean | 10 min | watch | what nobody else takes away |
+| retain | scheduler.history.retain | daily, 03:10 UTC | analytics | before the report |
+| report | scheduler.reports.write | daily, 04:10 UTC | analytics | of the day that is over |
+
+A task that waits longer than its period is dropped: the next one does its work. Tasks of rooms that are not
+installed are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from celery.schedules import crontab, schedule
+
+from tasks.app import ANALYTICS_QUEUE, WATCH_QUEUE
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the timetable."""
+
+    name: str
+    task: str
+    interval_s: float
+    queue: str
+    at: str = ""
+    """For a daily entry, the time of day in UTC: "HH:MM"."""
+
+    def schedule(self) -> Any:
+        """When, in Celery's words."""
+        if not self.at:
+            return schedule(timedelta(seconds=self.interval_s))
+        hour, minute = self.at.split(":")
+        return crontab(minute=int(minute), hour=int(hour))
+
+    def to_celery(self) -> dict[str, Any]:
+        """The entry of `beat_schedule`."""
+        options = {"queue": self.queue, "expires": self.interval_s, "ignore_result": True}
+        return {"task": self.task, "schedule": self.schedule(), "options": options}
+
+
+TIMETABLE = (
+    Entry("drain", "scheduler.history.drain", 2, ANALYTICS_QUEUE),
+    Entry("autoscale", "scheduler.autoscaling.decide", 5, WATCH_QUEUE),
+    Entry("alerts", "scheduler.alerts.check", 15, WATCH_QUEUE),
+    Entry("canary", "scheduler.health.canary", 30, WATCH_QUEUE),
+    Entry("publish", "scheduler.routing.publish", 30, ANALYTICS_QUEUE),
+    Entry("calibrate", "scheduler.routing.calibrate", 300, WATCH_QUEUE),
+    Entry("analyse", "scheduler.regression.analyse", 300, ANALYTICS_QUEUE),
+    Entry("clean", "scheduler.health.clean", 600, WATCH_QUEUE),
+    Entry("retain", "scheduler.history.retain", DAY_S, ANALYTICS_QUEUE, at="03:10"),
+    Entry("report", "scheduler.reports.write", DAY_S, ANALYTICS_QUEUE, at="04:10"),
+)
+BY_NAME = {entry.name: entry for entry in TIMETABLE}
+
+
+def beat_schedule(known: Collection[str]) -> dict[str, Any]:
+    """Celery's `beat_schedule`: every entry whose task is known."""
+    return {entry.name: entry.to_celery() for entry in TIMETABLE if entry.task in known}
