@@ -7,12 +7,13 @@ Anything that touches Redis happens in a finisher, never on the loop. Plain task
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 from celery.concurrency.base import BasePool, apply_target
 from celery.utils.log import get_logger
@@ -176,15 +177,18 @@ class TaskPool(BasePool):
     async def _outcome(self, job: Job) -> Outcome | BaseException:
         if job.ended.done() and isinstance(job.ended.result(), HandedBack):
             return job.ended.result()  # it never started: nobody is to be told
-        verdict: Outcome | None = await self._in_finisher(self._reports.accept, job)
-        if verdict is not None:
-            return verdict
-        return await job.outcome(
+        accepted = self._in_finisher(self._reports.accept, job)
+        if job.redelivered and (verdict := await accepted) is not None:
+            return cast(Outcome, verdict)
+        # A message that is here for the first time is run in any case: Celery hears of its start meanwhile.
+        outcome = await job.outcome(
             lambda limit_s: self._finishers.submit(self._reports.soft_limit, job, limit_s)
         )
+        await accepted
+        return outcome
 
-    async def _in_finisher(self, work: Callable[..., Any], *args: Any) -> Any:
-        return await self.loop.loop.run_in_executor(self._finishers, work, *args)
+    def _in_finisher(self, work: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        return self.loop.loop.run_in_executor(self._finishers, work, *args)
 
     # --- size and state
 
