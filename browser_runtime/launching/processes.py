@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import signal
 import tempfile
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -45,7 +48,10 @@ def session_processes(folder: Path, leader: int | None) -> list[psutil.Process]:
 
 
 def _belongs(pid: int, mark: bytes, leader: int | None) -> bool:
+    """Whether it is one of them and lives: who reaps an orphan's zombie, and when, is not in our hands."""
     with contextlib.suppress(OSError):
+        if _is_zombie(pid):
+            return False
         if leader is not None and os.getsid(pid) == leader:
             return True
     try:
@@ -70,8 +76,41 @@ def end_session(folder: Path, leader: int | None, timeout_s: float = 5.0) -> Non
         for process in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(processes, timeout=timeout_s)
+        await_ends([process.pid for process in processes], timeout_s)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def await_ends(pids: Iterable[int], timeout_s: float) -> None:
+    """Block until every process has ended, reaped or not, or the time is over."""
+    deadline = time.monotonic() + timeout_s
+    for pid in pids:
+        with _handle(pid) as handle:
+            if handle is not None:
+                _await_readable(handle, max(deadline - time.monotonic(), 0.0))
+
+
+@contextlib.contextmanager
+def _handle(pid: int) -> Iterator[int | None]:
+    """A descriptor that becomes readable when the process ends; None where it is gone, or has no such."""
+    try:
+        handle = os.pidfd_open(pid)
+    except OSError:
+        yield None
+        return
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _await_readable(handle: int, timeout_s: float) -> None:
+    poller = select.poll()
+    poller.register(handle, select.POLLIN)
+    poller.poll(timeout_s * 1000)
+
+
+def _is_zombie(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def memory_bytes(folder: Path, leader: int | None) -> int | None:
