@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 
 from scheduler.health.beats import BeatWatch
 from tasks.app import app
@@ -13,8 +12,11 @@ __all__ = ["app"]
 ROOMS = ("history", "routing", "regression", "reports", "alerts", "autoscaling", "health")
 
 for _room in ROOMS:
-    if importlib.util.find_spec(f"scheduler.{_room}.tasks") is not None:
+    try:
         importlib.import_module(f"scheduler.{_room}.tasks")
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith(f"scheduler.{_room}"):
+            raise
 
 app.add_defaults(lambda: {"beat_scheduler": "scheduler.beat:OnceScheduler"})
 app.steps["consumer"].add(BeatWatch)

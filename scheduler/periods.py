@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import redis
 from redis.exceptions import LockNotOwnedError
@@ -35,7 +36,7 @@ class PeriodKeys:
 
     def sent(self) -> dict[str, float]:
         """When each entry was sent last, in Unix seconds."""
-        found = self._client.hgetall(f"{self._prefix}sent")
+        found: dict[Any, Any] = self._client.hgetall(f"{self._prefix}sent")
         return {name.decode(): float(at) for name, at in found.items()}
 
     def beat(self, now: float) -> None:
@@ -44,8 +45,8 @@ class PeriodKeys:
 
     def last_beat(self) -> float | None:
         """When a beat lived last, in Unix seconds; None where none ever did."""
-        found = self._client.get(f"{self._prefix}last")
-        return None if found is None else float(found)  # type: ignore[arg-type]
+        found: Any = self._client.get(f"{self._prefix}last")
+        return None if found is None else float(found)
 
 
 def period_keys() -> PeriodKeys:
