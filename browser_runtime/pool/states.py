@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from browser_runtime.pool.care import Condition
 from browser_runtime.session import Session
+from browser_runtime.vocabulary import Backend
 
 if TYPE_CHECKING:
     from browser_runtime.pool.pool import Pool
@@ -46,7 +47,14 @@ def session_state(session: Session, condition: Condition) -> dict[str, Any]:
         "runs": session.n_runs,
         "started_ms": session.started_ms,
         "backends": {str(b): session.capabilities.can(b) for b in session.capabilities.backends},
+        "adapters": {str(b): _adapter(session, b) for b in session.capabilities.backends},
         "health": condition.health.score(now),
         "health_factors": condition.health.factors(now),
         "breaker": asdict(condition.breaker.counts(now)),
     }
+
+
+def _adapter(session: Session, backend: Backend) -> dict[str, Any]:
+    """The device behind a backend; `software` is None where the browser hides it."""
+    adapter = session.capabilities.adapter(backend)
+    return {"name": adapter.name, "software": adapter.software}

@@ -16,9 +16,9 @@ from browser_runtime.logs import log_through_stdlib
 from browser_runtime.loops import LoopThread
 from browser_runtime.messages import Reply, Request
 from browser_runtime.pool import Pool
+from browser_runtime.pool.tally import Tally
 from browser_runtime.vocabulary import Browser
 from webinfer.integration.options import Options
-from webinfer.integration.tally import Tally
 
 log = structlog.get_logger(__name__)
 
@@ -158,11 +158,6 @@ class Engine:
             return look(self)
 
         return self.submit(looked).result()
-
-    def scaling_events(self) -> list[dict[str, Any]]:
-        """What adaptive scaling decided, oldest first, with its reasons."""
-        growth = getattr(self.pool, "growth", None)
-        return [] if growth is None else list(growth.events)
 
     # --- models
 

@@ -1,152 +1,20 @@
-"""The guide's metrics and connections, read from the live pool. Nothing here is remembered or assumed."""
+"""The guide's metrics and connections of one integration's pool."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
-import psutil
-
-from browser_runtime.capabilities import Capabilities
-from browser_runtime.lanes import State
-from browser_runtime.plan import plan_backends
-from browser_runtime.session import Session
-from browser_runtime.simulation import SimulatedSession
-from browser_runtime.vocabulary import PAGE_BACKENDS, PREFERRED_BROWSER, Backend, Family
+from browser_runtime.pool.metrics import Bounds, pool_connections, pool_metrics
 from webinfer.integration.engine import Engine
-
-SIMULATED_ID = "simulation-1"
 
 
 def metrics_of(engine: Engine) -> dict[str, Any]:
     """Everything the guide's `get_metrics` names, and what else there is to know; plain values."""
-    state = engine.pool.status()
-    return {
-        "connections": _connections(engine, state),
-        "adaptive_scaling": _scaling(engine),
-        "browser_capabilities": {
-            str(session.installation.browser): describe(session.capabilities) | {"build": session.build}
-            for session in engine.pool.sessions
-        },
-        "resources": _resources(engine),
-        "circuit_breaker": {
-            "circuit_states": {told["session"]: _circuit(told) for told in state["sessions"]}
-        },
-        "performance": engine.tally.performance(),
-        "models": _models(state),
-        "queue": {"waiting": state["waiting"], "running": state["running"], "restarts": state["restarts"]},
-    }
+    options = engine.options
+    bounds = Bounds(options.min_connections, options.max_connections, options.adaptive_scaling)
+    return pool_metrics(engine.pool, engine.tally.performance(), bounds)
 
 
 def connections_of(engine: Engine) -> dict[str, dict[str, Any]]:
     """Every connection by its id."""
-    pool = engine.pool
-    if pool.simulated is not None:
-        return {SIMULATED_ID: _simulated(pool.simulated)}
-    return {session.name: _connection(session) for session in pool.sessions}
-
-
-def _simulated(session: SimulatedSession) -> dict[str, Any]:
-    return {
-        "browser": str(session.browser),
-        "platform": str(Backend.SIMULATION),
-        "is_simulation": True,
-        "state": str(State.READY),
-        "reason": session.why,
-        "capabilities": describe(Capabilities({})),
-    }
-
-
-def _connection(session: Session) -> dict[str, Any]:
-    return {
-        "browser": str(session.installation.browser),
-        "platform": _platform(session),
-        "is_simulation": False,
-        "state": str(session.state),
-        "build": session.build,
-        "busy": not session.idle,
-        "models": _held(session),
-        "runs": session.n_runs,
-        "memory_mb": None if session.memory_bytes is None else session.memory_bytes / 1e6,
-        "capabilities": describe(session.capabilities),
-    }
-
-
-def _platform(session: Session) -> str:
-    """The backend of a request that names none, of the family this browser is preferred for."""
-    browser = session.installation.browser
-    family = next((f for f, b in PREFERRED_BROWSER.items() if b is browser), Family.VISION)
-    backends = plan_backends((), browser, family, session.capabilities).backends
-    return str(backends[0]) if backends else ""
-
-
-def _held(session: Session) -> list[str]:
-    return sorted({key.split("|")[0] for lane in session.lanes for key in lane.shelf.loaded})
-
-
-def describe(can: Capabilities) -> dict[str, Any]:
-    """`<backend>_supported`, true only where a graph came out right on it, and what is behind it."""
-    told: dict[str, Any] = {}
-    for backend in PAGE_BACKENDS:
-        found, adapter = can.backends.get(backend), can.adapter(backend)
-        told |= {
-            f"{backend}_supported": found is not None and found.proved,
-            f"{backend}_enabled": can.can(backend),
-            f"{backend}_adapter": adapter.name,
-            f"{backend}_is_software": adapter.software,
-            f"{backend}_reason": can.reason(backend),
-        }
-    return told
-
-
-def _connections(engine: Engine, state: dict[str, Any]) -> dict[str, Any]:
-    """`active` compute now, `idle` do not, `current` are both; `utilization` is of their lanes, 0 to 1."""
-    sessions = engine.pool.sessions
-    lanes = [lane.busy for session in sessions for lane in session.lanes]
-    n_active = sum(not session.idle for session in sessions)
-    connections = connections_of(engine).values()
-    return {
-        "active": n_active,
-        "idle": len(sessions) - n_active,
-        "current": len(sessions),
-        "starting": state["starting"],
-        "min": engine.options.min_connections,
-        "max": engine.options.max_connections,
-        "utilization": sum(lanes) / len(lanes) if lanes else 0.0,
-        "browser_distribution": dict(Counter(found["browser"] for found in connections)),
-        "platform_distribution": dict(Counter(found["platform"] for found in connections)),
-        "is_simulation": state["simulation"],
-    }
-
-
-def _scaling(engine: Engine) -> dict[str, Any]:
-    return {"enabled": engine.options.adaptive_scaling, "scaling_events": engine.scaling_events()}
-
-
-def _circuit(told: dict[str, Any]) -> dict[str, Any]:
-    breaker: dict[str, Any] = told["breaker"] | {"state": str(told["breaker"]["state"])}
-    return breaker | {"health_score": told["health"], "health_factors": told["health_factors"]}
-
-
-def _resources(engine: Engine) -> dict[str, Any]:
-    """Percent and megabytes; a browser's memory is proportional (PSS), sampled every few seconds."""
-    known = [s.memory_bytes for s in engine.pool.sessions if s.memory_bytes is not None]
-    return {
-        "system_memory_percent": psutil.virtual_memory().percent,
-        "process_memory_mb": psutil.Process().memory_info().rss / 1e6,
-        "browser_memory_mb": sum(known) / 1e6,
-        "system_cpu_percent": psutil.cpu_percent(),
-    }
-
-
-def _models(state: dict[str, Any]) -> dict[str, Any]:
-    """Every loaded model: by its name, the sessions that hold it, with backend and precision."""
-    models: dict[str, list[dict[str, str]]] = {}
-    for session in state["sessions"]:
-        for lane in session["lanes"]:
-            for key in lane["models"]:
-                name, revision, backend, precision, flags = key.split("|")
-                place = {"session": session["session"], "browser": session["browser"], "backend": backend}
-                what = {"precision": precision, "revision": revision, "flags": flags}
-                models.setdefault(name, []).append(place | what)
-    return models
+    return pool_connections(engine.pool)

@@ -1,4 +1,4 @@
-"""What the requests of one integration came to: counts, throughput, latencies."""
+"""What the requests of one process came to: counts, throughput, latencies."""
 
 from __future__ import annotations
 

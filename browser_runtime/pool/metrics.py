@@ -1,0 +1,162 @@
+"""What a pool tells of itself under the guide's names: live values, nothing remembered or assumed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from browser_runtime.capabilities import Capabilities
+from browser_runtime.lanes import State
+from browser_runtime.plan import plan_backends
+from browser_runtime.pool.pool import Pool
+from browser_runtime.session import Session
+from browser_runtime.vocabulary import PAGE_BACKENDS, PREFERRED_BROWSER, Backend, Family
+
+if TYPE_CHECKING:
+    from browser_runtime.simulation import SimulatedSession
+
+SIMULATED_ID = "simulation-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far the pool may grow and shrink, and whether it does so by itself."""
+
+    least: int
+    most: int
+    adaptive: bool
+
+
+def pool_metrics(pool: Pool, performance: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
+    """Everything the guide's `get_metrics` names, and what else there is to know; plain values.
+
+    `performance` is a `Tally`'s, kept by whoever sends the requests. To be called on the pool's loop.
+    """
+    state = pool.status()
+    return {
+        "connections": _connections(pool, state, bounds),
+        "adaptive_scaling": {"enabled": bounds.adaptive, "scaling_events": list(pool.growth.events)},
+        "browser_capabilities": {
+            str(session.installation.browser): describe(session.capabilities) | {"build": session.build}
+            for session in pool.sessions
+        },
+        "resources": _resources(pool),
+        "circuit_breaker": {
+            "circuit_states": {told["session"]: _circuit(told) for told in state["sessions"]}
+        },
+        "performance": performance,
+        "models": _models(state),
+        "queue": {"waiting": state["waiting"], "running": state["running"], "restarts": state["restarts"]},
+    }
+
+
+def pool_connections(pool: Pool) -> dict[str, dict[str, Any]]:
+    """Every connection by its id."""
+    if pool.simulated is not None:
+        return {SIMULATED_ID: _simulated(pool.simulated)}
+    return {session.name: _connection(session) for session in pool.sessions}
+
+
+def _simulated(session: SimulatedSession) -> dict[str, Any]:
+    return {
+        "browser": str(session.browser),
+        "platform": str(Backend.SIMULATION),
+        "is_simulation": True,
+        "state": str(State.READY),
+        "reason": session.why,
+        "capabilities": describe(Capabilities({})),
+    }
+
+
+def _connection(session: Session) -> dict[str, Any]:
+    return {
+        "browser": str(session.installation.browser),
+        "platform": _platform(session),
+        "is_simulation": False,
+        "state": str(session.state),
+        "build": session.build,
+        "busy": not session.idle,
+        "models": _held(session),
+        "runs": session.n_runs,
+        "memory_mb": None if session.memory_bytes is None else session.memory_bytes / 1e6,
+        "capabilities": describe(session.capabilities),
+    }
+
+
+def _platform(session: Session) -> str:
+    """The backend of a request that names none, of the family this browser is preferred for."""
+    browser = session.installation.browser
+    family = next((f for f, b in PREFERRED_BROWSER.items() if b is browser), Family.VISION)
+    backends = plan_backends((), browser, family, session.capabilities).backends
+    return str(backends[0]) if backends else ""
+
+
+def _held(session: Session) -> list[str]:
+    return sorted({key.split("|")[0] for lane in session.lanes for key in lane.shelf.loaded})
+
+
+def describe(can: Capabilities) -> dict[str, Any]:
+    """`<backend>_supported`, true only where a graph came out right on it, and what is behind it."""
+    told: dict[str, Any] = {}
+    for backend in PAGE_BACKENDS:
+        found, adapter = can.backends.get(backend), can.adapter(backend)
+        told |= {
+            f"{backend}_supported": found is not None and found.proved,
+            f"{backend}_enabled": can.can(backend),
+            f"{backend}_adapter": adapter.name,
+            f"{backend}_is_software": adapter.software,
+            f"{backend}_reason": can.reason(backend),
+        }
+    return told
+
+
+def _connections(pool: Pool, state: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
+    """`active` compute now, `idle` do not, `current` are both; `utilization` is of their lanes, 0 to 1."""
+    sessions = pool.sessions
+    lanes = [lane.busy for session in sessions for lane in session.lanes]
+    n_active = sum(not session.idle for session in sessions)
+    connections = pool_connections(pool).values()
+    return {
+        "active": n_active,
+        "idle": len(sessions) - n_active,
+        "current": len(sessions),
+        "starting": state["starting"],
+        "min": bounds.least,
+        "max": bounds.most,
+        "utilization": sum(lanes) / len(lanes) if lanes else 0.0,
+        "browser_distribution": dict(Counter(found["browser"] for found in connections)),
+        "platform_distribution": dict(Counter(found["platform"] for found in connections)),
+        "is_simulation": state["simulation"],
+    }
+
+
+def _circuit(told: dict[str, Any]) -> dict[str, Any]:
+    breaker: dict[str, Any] = told["breaker"] | {"state": str(told["breaker"]["state"])}
+    return breaker | {"health_score": told["health"], "health_factors": told["health_factors"]}
+
+
+def _resources(pool: Pool) -> dict[str, Any]:
+    """Percent and megabytes; a browser's memory is proportional (PSS), sampled every few seconds."""
+    known = [s.memory_bytes for s in pool.sessions if s.memory_bytes is not None]
+    return {
+        "system_memory_percent": psutil.virtual_memory().percent,
+        "process_memory_mb": psutil.Process().memory_info().rss / 1e6,
+        "browser_memory_mb": sum(known) / 1e6,
+        "system_cpu_percent": psutil.cpu_percent(),
+    }
+
+
+def _models(state: dict[str, Any]) -> dict[str, Any]:
+    """Every loaded model: by its name, the sessions that hold it, with backend and precision."""
+    models: dict[str, list[dict[str, str]]] = {}
+    for session in state["sessions"]:
+        for lane in session["lanes"]:
+            for key in lane["models"]:
+                name, revision, backend, precision, flags = key.split("|")
+                place = {"session": session["session"], "browser": session["browser"], "backend": backend}
+                what = {"precision": precision, "revision": revision, "flags": flags}
+                models.setdefault(name, []).append(place | what)
+    return models
