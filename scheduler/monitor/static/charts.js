@@ -3,6 +3,8 @@
 (() => {
   /** @typedef {{model: string, browser: string, backend: string} & Record<string, (number | null)[]>} Line */
 
+  /** @typedef {{at_s: number[], lines: Line[], changes: {changed_at_s: number}[]}} Told */
+
   // The colours of Okabe and Ito (2008), which colour-blind people can tell apart.
   const colours = ['#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7', '#56b4e9', '#b8a800', '#7f7f7f'];
   const height = 240;
@@ -14,24 +16,73 @@
   /** @param {string} name */
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  /** @param {HTMLElement} figure @param {number[]} times @param {Line[]} lines */
-  function draw(figure, times, lines) {
-    const axis = { stroke: colour('--flower-text-muted'), grid: { stroke: colour('--bs-border-color'), width: 1 } };
+  /** @param {number} at_s */
+  const utc = (at_s) => new Date(at_s * 1000).toISOString().replace('T', ' ');
+
+  /** Hours and minutes, and the day where it changes. @param {unknown} _ @param {number[]} splits */
+  const timesOfDay = (_, splits) =>
+    splits.map((at, place) => {
+      const [day, time] = [utc(at).slice(5, 10), utc(at).slice(11, 16)];
+      return place === 0 || utc(splits[place - 1]).slice(5, 10) !== day ? `${time}\n${day}` : time;
+    });
+
+  /** A dashed line where a change was found. @param {any} chart @param {{changed_at_s: number}[]} changes */
+  function markChanges(chart, changes) {
+    const { ctx, bbox } = chart;
+    ctx.save();
+    ctx.strokeStyle = colour('--flower-danger');
+    ctx.setLineDash([4, 4]);
+    ctx.beginPath();
+    for (const { changed_at_s } of changes) {
+      const x = chart.valToPos(changed_at_s, 'x', true);
+      if (x < bbox.left || x > bbox.left + bbox.width) continue;
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+    }
+    ctx.stroke();
+    ctx.restore();
+  }
+
+  /** @param {HTMLElement} figure @param {Told} told */
+  function draw(figure, told) {
+    const { at_s: times, lines } = told;
+    const axis = {
+      stroke: colour('--flower-text-muted'),
+      grid: { stroke: colour('--bs-border-color'), width: 1 },
+    };
     const measure = figure.dataset.measure ?? '';
     const options = {
       width: figure.clientWidth - 24,
       height,
-      axes: [axis, { ...axis, size: 60 }],
-      scales: { y: { range: { min: { pad: 0, hard: 0, mode: 1 }, max: { pad: 0.1 } } } },
+      axes: [
+        { ...axis, values: timesOfDay },
+        { ...axis, size: 60 },
+      ],
+      // @ts-expect-error uPlot is a script of its own
+      tzDate: (/** @type {number} */ at) => uPlot.tzDate(new Date(at * 1000), 'Etc/UTC'),
+      scales: {
+        y: {
+          range: (/** @type {unknown} */ _, /** @type {number} */ __, /** @type {number} */ most) => [
+            0,
+            (most || 1) * 1.1,
+          ],
+        },
+      },
+      hooks: { draw: [(/** @type {any} */ chart) => markChanges(chart, told.changes)] },
       series: [
-        {},
+        {
+          label: 'UTC',
+          value: (/** @type {unknown} */ _, /** @type {number | null} */ at) =>
+            at == null ? '–' : utc(at).slice(0, 16),
+        },
         ...lines.map((line, place) => ({
           label: `${line.model} · ${line.browser} · ${line.backend}`,
           stroke: colours[place % colours.length],
           width: 2,
           spanGaps: true,
           /** @param {unknown} _ @param {number | null} value */
-          value: (_, value) => (value == null ? '–' : value.toLocaleString(undefined, { maximumFractionDigits: 1 })),
+          value: (_, value) =>
+            value == null ? '–' : value.toLocaleString(undefined, { maximumFractionDigits: 1 }),
         })),
       ],
     };
@@ -46,7 +97,7 @@
     const told = await answer.json();
     for (const figure of charts?.querySelectorAll('figure') ?? []) {
       if (told.at_s?.length) {
-        draw(figure, told.at_s, told.lines);
+        draw(figure, told);
       } else {
         figure.querySelector('.empty')?.remove();
         const empty = document.createElement('p');
