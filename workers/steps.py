@@ -12,10 +12,12 @@ import workers.control  # noqa: F401 - registers the remote control commands
 from browser_runtime.errors import InferenceError
 from browser_runtime.vocabulary import Browser
 from tasks.runner import Runner, bind_runner, bound_runner
+from workers.books import Books
 from workers.custody import Custody
 from workers.deadletters import DeadLetters
 from workers.queues import Contradiction, plan_browser
 from workers.sizing import Sizing, count_slots
+from workers.telemetry import WatchedRunner
 from workers.transport import safe_connection
 
 log = get_logger(__name__)
@@ -63,6 +65,7 @@ class BrowserPool(bootsteps.StartStopStep):
             raise click.UsageError(str(error)) from error
         self.n_sessions, self.n_lanes = sessions or 1, lanes or 1
         self.runner: Any = None
+        self.books: Books | None = None
 
     def create(self, w: Any) -> BrowserPool:  # type: ignore[override]
         """Give the worker room for what its lanes take, before its consumer is made."""
@@ -86,12 +89,15 @@ class BrowserPool(bootsteps.StartStopStep):
         try:
             self.runner = self.build_runner(w, self.browser)
             w.pool.before_end = lambda: self._close_runner(w)
+            self.books = Books(w.app, w.hostname, w.pool.loop)
+            self.runner.observer = self.books.telemetry
             w.pool.loop.call(self.runner.open())
         except InferenceError as error:
             log.critical("cannot open %s: %s", self.browser, error)
             self._close_runner(w)
             raise SystemExit(EXIT_FAILURE) from error
-        bind_runner(self.runner)
+        self.books.open(self.runner, self.browser, w.app.amqp.queues.consume_from)
+        bind_runner(WatchedRunner(self.runner, self.books.telemetry, str(self.browser)))
         w.pool.sizing = Sizing(self.runner, w.pool.loop, self.n_sessions, lambda n: self._resized(w, n))
         log.info("%s", self.runner)
 
@@ -122,6 +128,8 @@ class BrowserPool(bootsteps.StartStopStep):
             w.pool.loop.call(runner.close(), CLOSE_TIMEOUT_S)
         except Exception:
             log.exception("the browsers did not close in order")
+        if self.books is not None:
+            self.books.close()
 
     def info(self, w: Any) -> dict[str, Any]:  # type: ignore[override]
         """Shown by `celery inspect stats`."""

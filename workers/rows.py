@@ -1,0 +1,223 @@
+"""What happened, as rows of the history (scheduler/history/schema.sql). Pure: nothing is sent from here."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from browser_runtime.errors import InferenceError
+from browser_runtime.messages import Adapter, Reply, Request
+from tasks.telemetry import Row
+
+if TYPE_CHECKING:
+    from browser_runtime.capabilities import Capabilities
+    from browser_runtime.lanes import Job
+    from browser_runtime.session import Session
+    from browser_runtime.vocabulary import Backend
+
+# Options that change how a model is opened: what a run is compared by.
+FLAGS = ("compute_shaders", "precompile_shaders", "mixed_precision", "parallel_loading", "dynamic_shapes")
+NAME_CHARACTERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request came with, besides itself; all empty where no queue was between."""
+
+    task_id: str = ""
+    queue: str = ""
+    reason: str = ""
+    """Why it came to that queue."""
+
+
+@lru_cache(maxsize=1)
+def here() -> dict[str, str]:
+    """What all rows of this process share."""
+    try:
+        installed = version("webinfer")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        installed = ""
+    return {"os": f"{platform.system()} {platform.release()}", "webinfer_version": installed}
+
+
+def run_row(request: Request, reply: Reply, asked: Asked, worker: str, driver: str) -> Row:
+    """One request that was answered."""
+    times = reply.timings
+    failed = None if reply.success else "partly failed"
+    return "runs", {
+        **_asked(request, asked, worker),
+        "session": reply.session,
+        "browser": reply.browser,
+        "browser_build": reply.browser_build,
+        "driver": driver,
+        "adapter": adapter_name(reply.adapter),
+        "is_software": reply.adapter.software,
+        "revision": reply.model_revision,
+        "backend": reply.backend,
+        "kernel": reply.kernel,
+        "batch_size": reply.details.get("batch_items"),
+        "queue_ms": times.queue_ms,
+        "load_ms": times.load_ms,
+        "compile_ms": times.compile_ms,
+        "warmup_ms": times.warmup_ms,
+        "compute_ms": times.compute_ms,
+        "readback_ms": times.readback_ms,
+        "bridge_ms": times.bridge_ms,
+        "total_ms": times.total_ms,
+        "memory_mb": reply.memory_usage_mb,
+        "ok": reply.success,
+        "error_code": failed,
+        "is_simulation": reply.is_simulation,
+        "flags": json.dumps(_flags(request) | _done(reply)),
+    }
+
+
+def failure_row(
+    request: Request, error: InferenceError, asked: Asked, worker: str, browser: str, total_ms: float
+) -> Row:
+    """One request that failed in this worker."""
+    return "runs", {
+        **_asked(request, asked, worker),
+        "browser": browser,
+        "total_ms": total_ms,
+        "ok": False,
+        "error_code": error.code(),
+        "flags": json.dumps(_flags(request)),
+    }
+
+
+def _asked(request: Request, asked: Asked, worker: str) -> dict[str, Any]:
+    return {
+        "task_id": asked.task_id,
+        "worker": worker,
+        "queue": asked.queue,
+        "family": str(request.family),
+        "model": request.model_name,
+        "precision": str(request.precision),
+        "routing_reason": asked.reason,
+        **here(),
+    }
+
+
+def _flags(request: Request) -> dict[str, bool]:
+    return {name: True for name in FLAGS if request.options.get(name) is True}
+
+
+def _done(reply: Reply) -> dict[str, bool]:
+    """What was really done, whatever was asked for."""
+    return {
+        "compute_shaders": reply.compute_shader_optimized,
+        "precompile_shaders": reply.precompile_shaders,
+        "mixed_precision": reply.mixed_precision,
+    }
+
+
+def adapter_name(adapter: Adapter) -> str:
+    """The device in one line."""
+    told = dict.fromkeys(word for word in (adapter.vendor, adapter.architecture, adapter.name) if word)
+    return " ".join(told)[:NAME_CHARACTERS]
+
+
+def _session(session: Session, worker: str) -> dict[str, Any]:
+    return {
+        "worker": worker,
+        "session": session.name,
+        "browser": str(session.installation.browser),
+        "browser_build": session.build,
+    }
+
+
+def load_row(
+    session: Session,
+    job: Job,
+    backend: Backend,
+    answer: dict[str, Any] | None,
+    error: InferenceError | None,
+    worker: str,
+) -> Row:
+    """One model opened on one backend, or refused by it."""
+    found = answer or {}
+    measured = {name: found.get(name) for name in ("load_ms", "compile_ms", "warmup_ms", "weight_bytes")}
+    return "loads", {
+        **_session(session, worker),
+        "backend": str(backend),
+        "model": job.model.name,
+        "revision": job.model.revision,
+        "precision": str(job.request.precision),
+        **measured,
+        "ok": error is None,
+        "error_code": None if error is None else error.code(),
+    }
+
+
+def connection_row(session: Session, event: str, reason: str, worker: str) -> Row:
+    """What became of a session."""
+    return "connections", {**_session(session, worker), "event": event, "reason": reason[:NAME_CHARACTERS]}
+
+
+def capability_rows(browser: str, build: str, found: Capabilities) -> Iterator[Row]:
+    """What each backend of a browser proved, on which device, and with which features."""
+    features = {"cross_origin_isolated": str(found.cross_origin_isolated).lower(), **found.versions}
+    for backend, can in found.backends.items():
+        word = "proved" if can.proved else "supported" if can.supported else "missing"
+        features[str(backend)] = word if can.permitted else "switched off"
+        features[f"{backend} adapter"] = adapter_name(can.adapter)
+        features[f"{backend} reason"] = can.reason
+        for name in can.details.get("features") or ():
+            features[f"{backend} {name}"] = "yes"
+    for feature, value in features.items():
+        if value:
+            told = {"browser": browser, "browser_build": build, "feature": feature, "value": str(value)}
+            yield "capabilities", told
+
+
+def model_row(browser: str, name: str, family: str) -> Row:
+    """A model that this worker could serve: what calibration chooses from."""
+    return "capabilities", {
+        "browser": browser,
+        "browser_build": "",
+        "feature": f"model {name}",
+        "value": family,
+    }
+
+
+def health_rows(status: dict[str, Any], worker: str) -> Iterator[Row]:
+    """One row a session, from `Pool.status()`."""
+    for session in status.get("sessions", ()):
+        lanes = session.get("lanes", ())
+        memory = session.get("memory_bytes")
+        yield (
+            "health",
+            {
+                "worker": worker,
+                "session": session.get("session"),
+                "browser": session.get("browser", status.get("browser")),
+                "score": session.get("health"),
+                "breaker": str((session.get("breaker") or {}).get("state", "")),
+                "queued": status.get("waiting"),
+                "running": sum(bool(lane.get("busy")) for lane in lanes),
+                "memory_mb": None if memory is None else memory / 1e6,
+                "models": json.dumps(sorted({key.split("|")[0] for lane in lanes for key in lane["models"]})),
+                "factors": json.dumps(session.get("health_factors", {})),
+            },
+        )
+
+
+def scaling_row(event: dict[str, Any], worker: str) -> Row:
+    """One change that a pool made to its number of sessions."""
+    change = event["change"]
+    return "scaling", {
+        "scope": "pool",
+        "name": f"{worker} {event.get('browser', '')}".strip(),
+        "action": "grow" if change > 0 else "shrink",
+        "n_from": event["sessions"],
+        "n_to": event["target"],
+        "reason": "; ".join(event["reasons"]),
+        "factors": json.dumps(event["factors"]),
+        "dry_run": False,
+    }

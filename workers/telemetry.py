@@ -1,0 +1,143 @@
+"""What a pool and its runs come to, put down as rows. Nothing here waits, or touches Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from browser_runtime.errors import InferenceError
+from browser_runtime.messages import Reply, Request
+from tasks.infer import infer
+from tasks.runner import Runner
+from tasks.telemetry import Row
+from workers import rows
+from workers.recorder import Recorder
+from workers.rows import Asked
+
+if TYPE_CHECKING:
+    from browser_runtime.lanes import Job
+    from browser_runtime.session import Session
+    from browser_runtime.vocabulary import Backend
+
+# The pool's own checks of its sessions come as often.
+HEALTH_INTERVAL_S = 15.0
+
+
+@dataclass
+class Telemetry:
+    """A pool's observer, and the book of its runs."""
+
+    recorder: Recorder
+    worker: str
+
+    def __post_init__(self) -> None:
+        self._drivers: dict[str, str] = {}
+        self._known: dict[tuple[str, str], str] = {}
+
+    # --- runs
+
+    def ran(self, request: Request, reply: Reply, asked: Asked) -> None:
+        """A request was answered."""
+        driver = self._drivers.get(reply.session, "")
+        self.recorder.put(rows.run_row(request, reply, asked, self.worker, driver))
+
+    def failed(
+        self, request: Request, error: InferenceError, asked: Asked, browser: str, took_s: float
+    ) -> None:
+        """A request failed."""
+        self.recorder.put(rows.failure_row(request, error, asked, self.worker, browser, took_s * 1000))
+
+    # --- the pool's observer
+
+    def loaded(
+        self,
+        session: Session,
+        job: Job,
+        backend: Backend,
+        answer: dict[str, Any] | None,
+        error: InferenceError | None,
+    ) -> None:
+        """A model was opened or refused."""
+        self.recorder.put(rows.load_row(session, job, backend, answer, error, self.worker))
+
+    def connected(self, session: Session, event: str, reason: str = "") -> None:
+        """What became of a session; with a new one also what it can do, where that is news."""
+        self.recorder.put(rows.connection_row(session, event, reason, self.worker))
+        if event == "opened":
+            self._drivers[session.name] = session.driver_version
+        elif event in ("closed", "died"):
+            self._drivers.pop(session.name, None)
+        browser = str(session.installation.browser)
+        if event in ("opened", "demoted"):
+            for row in rows.capability_rows(browser, session.build, session.capabilities):
+                self._put_if_new(row)
+
+    def _put_if_new(self, row: Row) -> None:
+        values = row[1]
+        key = (values["browser"], values["feature"])
+        told = f"{values['browser_build']}|{values['value']}"
+        if self._known.get(key) != told:
+            self._known[key] = told
+            self.recorder.put(row)
+
+    def scaled(self, event: dict[str, Any]) -> None:
+        """The pool grew or shrank by itself."""
+        self.recorder.put(rows.scaling_row(event, self.worker))
+
+    # --- now and then, in the recorder's thread
+
+    def sample(self, status: dict[str, Any]) -> None:
+        """Each session's health."""
+        for row in rows.health_rows(status, self.worker):
+            self.recorder.put(row)
+
+    def list_models(self, browser: str, models: Callable[[], Any]) -> None:
+        """The models this worker could serve, where that is news."""
+        for listing in models():
+            if listing.where != "hub" and listing.family:
+                self._put_if_new(rows.model_row(browser, listing.name, str(listing.family)))
+
+
+class WatchedRunner:
+    """A runner whose runs are put down; the rest is the runner's own."""
+
+    def __init__(self, runner: Runner, telemetry: Telemetry, browser: str) -> None:
+        self._runner, self._telemetry, self._browser = runner, telemetry, browser
+
+    def __repr__(self) -> str:
+        return repr(self._runner)
+
+    async def run(self, request: Request) -> Reply:
+        """The reply. Raises InferenceError."""
+        start = time.monotonic()
+        try:
+            reply = await self._runner.run(request)
+        except InferenceError as error:
+            took_s = time.monotonic() - start
+            self._telemetry.failed(request, error, _asked(), self._browser, took_s)
+            raise
+        self._telemetry.ran(request, reply, _asked())
+        return reply
+
+    async def echo(self, value: Any) -> Any:
+        """`value` after its way to a page and back."""
+        return await self._runner.echo(value)
+
+    async def resize(self, n_sessions: int) -> int:
+        """Grow or shrink; the number reached."""
+        return await self._runner.resize(n_sessions)
+
+    def status(self) -> dict[str, Any]:
+        """The live state."""
+        return self._runner.status()
+
+
+def _asked() -> Asked:
+    """What Celery knows of the request that this coroutine serves."""
+    context = infer.request
+    route = (context.kwargs or {}).get("route") if isinstance(context.kwargs, dict) else None
+    queue = (context.delivery_info or {}).get("routing_key") or ""
+    reason = route.get("reason", "") if isinstance(route, dict) else ""
+    return Asked(str(context.id or ""), str(queue), str(reason))
