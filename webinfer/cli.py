@@ -11,7 +11,7 @@ from browser_runtime.errors import InferenceError
 
 COMMANDS = {
     "doctor": ("webinfer.commands.doctor", "What each browser on this machine proved it can do."),
-    "up": ("webinfer.commands.up", "Run the local stack: Redis and one worker a browser."),
+    "up": ("webinfer.commands.up", "Run the local stack: Redis, a worker a browser, what watches them."),
     "infer": ("webinfer.commands.infer", "Send inputs to a model and print the answers."),
     "models": ("webinfer.commands.models", "List, pull, import and verify models."),
     "bench": ("webinfer.commands.bench", "Measure this machine: overhead, tensors, models."),

@@ -28,14 +28,14 @@ class Part:
         self._argv, self._env, self._log_path = argv, dict(env), log
         self._ready_line = re.compile(ready)
         self._changed = threading.Condition()
-        self._ready = False
+        self._ready = self._asked = False
         self._tail: collections.deque[str] = collections.deque(maxlen=20)
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the process in a process session of its own; it ends when this process does, however."""
-        self._ready = False
+        self._ready = self._asked = False
         self._process = subprocess.Popen(
             [*_dies_with_us(), *self._argv],
             env=self._env,
@@ -96,8 +96,9 @@ class Part:
         return self._reader is not None and self._reader.is_alive() and self.running
 
     def ask_to_stop(self) -> None:
-        """Ask it to finish what it has and end; returns at once."""
-        if self._process is not None and self.running:
+        """Ask it, once, to finish what it has and end; returns at once. Twice means haste to Celery."""
+        if self._process is not None and self.running and not self._asked:
+            self._asked = True
             self._process.send_signal(signal.SIGTERM)
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:

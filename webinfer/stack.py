@@ -1,36 +1,50 @@
-"""The local stack: a private Redis where none is given, and one worker a browser; up and down as one."""
+"""The local stack: Redis where none is given, a worker a browser, what watches them; up and down as one."""
 
 from __future__ import annotations
 
-import os
-import queue
 import shutil
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from browser_runtime.errors import SetupError
 from browser_runtime.vocabulary import Browser
 from tasks.router import QUEUE_OF
+from tasks.settings import TaskSettings
 from webinfer.parts import Part
+from webinfer.recipes import Recipes, free_port, redis_part
+from webinfer.supervision import Supervisor, Tell
+from webinfer.workforce import WishReader, Workforce
 
 REDIS_TIMEOUT_S = 15.0
 # A cold disk, three browsers and two processors: measured at under 20 s, with room.
 WORKER_TIMEOUT_S = 120.0
 
-# Between the end of a part and its next start: doubled each time, so that a broken one does not spin.
-RESTART_DELAYS_S = (1.0, 30.0)
 
-Tell = Callable[[str, str], None]
-"""Hears (part, what happened)."""
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What runs beside Redis and the browsers' workers."""
+
+    scheduler: bool = False
+    """Analytics, watch and beat."""
+    monitor_port: int | None = None
+    """Flower's; 0 takes a free one, None leaves Flower out."""
+    most_workers: int | None = None
+    """Workers of a queue at most, by autoscaling; None for always one."""
+
+    def settings(self, browsers: list[Browser]) -> dict[str, str]:
+        """Environment variables of the scheduler's processes."""
+        if self.most_workers is None:
+            return {}
+        bounds = ",".join(f"{QUEUE_OF[browser]}=1:{self.most_workers}" for browser in browsers)
+        return {"WEBINFER_AUTOSCALING": "on", "WEBINFER_AUTOSCALE_QUEUES": bounds}
 
 
 class Stack:
-    """Redis and workers as child processes, in a folder of their own that goes with them."""
+    """The parts as child processes, in a folder of their own that goes with them."""
 
     def __init__(
         self,
@@ -40,14 +54,20 @@ class Stack:
         broker_url: str | None = None,
         tell: Tell = lambda part, state: None,
         settings: Mapping[str, str] | None = None,
+        company: Company | None = None,
     ) -> None:
         self._browsers, self._n_sessions, self._tell = browsers, n_sessions, tell
-        self._settings = dict(settings or {})
+        self._company = company or Company()
+        self._settings = self._company.settings(browsers) | dict(settings or {})
         self._given_url = broker_url
         self._folder: Path | None = None
+        self._redis: Part | None = None
+        self._workers: dict[Browser, Part] = {}
         self.parts: list[Part] = []
         self.broker_url = broker_url or ""
         """What producers set WEBINFER_BROKER_URL to."""
+        self.monitor_url = ""
+        """Where Flower is; empty without it."""
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="webinfer-stack-"))
@@ -69,68 +89,61 @@ class Stack:
         assert self._folder is not None, "the stack is not up"
         return self._folder
 
+    @property
+    def _recipes(self) -> Recipes:
+        return Recipes(self.folder, self.broker_url, self._settings)
+
     def _start(self) -> None:
         if self._given_url is None:
-            self._begin(self._redis(), REDIS_TIMEOUT_S)
-        workers = [self._worker(browser) for browser in self._browsers]
-        for worker in workers:
-            self._tell(worker.name, "starting")
-            worker.start()
-            self.parts.append(worker)
-        for worker in workers:
-            worker.wait_ready(WORKER_TIMEOUT_S)
-            self._tell(worker.name, "ready")
+            self._redis, self.broker_url = redis_part(self.folder)
+            self._begin([self._redis], REDIS_TIMEOUT_S)
+        self._workers = {
+            browser: self._recipes.worker(browser, self._n_sessions) for browser in self._browsers
+        }
+        watchers = [self._recipes.analytics(), self._recipes.watch()] if self._company.scheduler else []
+        self._begin([*self._workers.values(), *watchers], WORKER_TIMEOUT_S)
+        self._begin(self._followers(), WORKER_TIMEOUT_S)
 
-    def _begin(self, part: Part, timeout_s: float) -> None:
-        self._tell(part.name, "starting")
-        part.start()
-        self.parts.append(part)
-        part.wait_ready(timeout_s)
-        self._tell(part.name, "ready")
+    def _followers(self) -> list[Part]:
+        """What is to find everything else up."""
+        parts = [self._recipes.beat()] if self._company.scheduler else []
+        if self._company.monitor_port is not None:
+            port = self._company.monitor_port or free_port()
+            self.monitor_url = f"http://127.0.0.1:{port}"
+            parts.append(self._recipes.monitor(port))
+        return parts
 
-    def _redis(self) -> Part:
-        binary = shutil.which("redis-server")
-        if binary is None:
-            raise SetupError("redis-server", "install it with: apt-get install -y redis-server")
-        socket = self.folder / "redis.sock"
-        self.broker_url = f"redis+socket://{socket}"
-        argv = [binary, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
-        # Every write reaches the disk's queue, and nothing is ever thrown away to make room.
-        argv += ["--dir", str(self.folder), "--save", "", "--appendonly", "yes"]
-        argv += ["--maxmemory-policy", "noeviction"]
-        return Part("redis", argv, os.environ, self.folder / "redis.log", "(?i)ready to accept connections")
-
-    def _worker(self, browser: Browser) -> Part:
-        name = QUEUE_OF[browser]
-        argv = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-Q", name, "-n", f"{browser}@%h"]
-        argv += ["--loglevel", "INFO", "--without-mingle", "--without-gossip", "-E"]
-        argv += ["--browser", str(browser), "--sessions", str(self._n_sessions)]
-        env = os.environ | {"WEBINFER_BROKER_URL": self.broker_url} | self._settings
-        return Part(f"worker {name}", argv, env, self.folder / f"{browser}.log", r"@\S+ ready\.")
+    def _begin(self, parts: list[Part], timeout_s: float) -> None:
+        for part in parts:
+            self._tell(part.name, "starting")
+            part.start()
+            self.parts.append(part)
+        for part in parts:
+            part.wait_ready(timeout_s)
+            self._tell(part.name, "ready")
 
     def supervise(self) -> None:
-        """Until interrupted, start every part that ends again, more slowly each time."""
-        ended: queue.SimpleQueue[Part] = queue.SimpleQueue()
-        for part in self.parts:
-            part.on_end = ended.put
-        delays_s = dict.fromkeys((part.name for part in self.parts), RESTART_DELAYS_S[0])
-        while True:
-            part = ended.get()
-            delay_s = delays_s[part.name]
-            self._tell(part.name, f"ended; starting again in {delay_s:.0f} s")
-            time.sleep(delay_s)
-            delays_s[part.name] = min(delay_s * 2, RESTART_DELAYS_S[1])
-            part.stop(timeout_s=1)
-            part.start()
-            self._tell(part.name, "started again")
+        """Until interrupted, start every part that ends again; with autoscaling, follow what is decided."""
+        supervisor = Supervisor(self.parts, self._tell)
+        with self._follow_wishes(supervisor) if self._company.most_workers else nullcontext():
+            supervisor.run()
+
+    def _follow_wishes(self, supervisor: Supervisor) -> WishReader:
+        def make(browser: Browser, number: int) -> Part:
+            return self._recipes.worker(browser, self._n_sessions, number)
+
+        workforce = Workforce(supervisor, self._workers, make, self._tell)
+        settings = TaskSettings(broker_url=self.broker_url)
+        return WishReader(settings.results, settings.redis_prefix, supervisor, workforce)
 
     def close(self) -> None:
-        """Stop all workers together, Redis last, and remove the folder."""
+        """Stop everything together, Redis last, and remove the folder."""
         for part in self.parts:
             part.on_end = None
-        for part in self.parts[1:] if self._given_url is None else self.parts:
-            self._tell(part.name, "stopping")
-            part.ask_to_stop()
+        for part in self.parts:
+            if part is not self._redis:
+                self._tell(part.name, "stopping")
+                part.ask_to_stop()
         for part in reversed(self.parts):
             part.stop()
             self._tell(part.name, "stopped")

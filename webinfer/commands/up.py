@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 
 import click
 from rich.console import Console
@@ -11,8 +12,11 @@ from browser_runtime.errors import SetupError
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.vocabulary import Browser
+from scheduler.settings import SchedulerSettings
+from tasks.settings import redact
+from webinfer.recipes import monitor_command
 from webinfer.record import recorded
-from webinfer.stack import Stack
+from webinfer.stack import Company, Stack
 
 
 @click.command("up")
@@ -29,19 +33,75 @@ from webinfer.stack import Stack
 @click.option(
     "--broker", envvar="WEBINFER_BROKER_URL", help="A Redis that runs already; default: a private one."
 )
-def command(names: tuple[str, ...], sessions: int, broker: str | None) -> None:
-    """Run the local stack: Redis if none is given, and one worker a browser. Ctrl-C stops it clean."""
+@click.option("--autoscale", is_flag=True, help="As many workers of a browser as its queue needs.")
+@click.option(
+    "--max-workers",
+    default=4,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="With --autoscale, workers of a browser at most.",
+)
+@click.option("--without-scheduler", is_flag=True, help="No history, canaries, alerts, reports.")
+@click.option("--without-monitor", is_flag=True, help="No Flower.")
+@click.option(
+    "--monitor-port",
+    default=5555,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Flower's; 0 takes a free one.",
+)
+def command(
+    names: tuple[str, ...],
+    sessions: int,
+    broker: str | None,
+    autoscale: bool,
+    max_workers: int,
+    without_scheduler: bool,
+    without_monitor: bool,
+    monitor_port: int,
+) -> None:
+    """Run the local stack until Ctrl-C: Redis if none is given, a worker a browser, what watches them."""
+    if autoscale and without_scheduler:
+        raise click.UsageError("--autoscale needs the scheduler: leave out --without-scheduler")
     console = Console()
+    if not without_monitor:
+        monitor_command()
+        check_port(monitor_port)
+    company = Company(
+        not without_scheduler, None if without_monitor else monitor_port, max_workers if autoscale else None
+    )
     browsers = [Browser(name) for name in names] or found_browsers(console)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is a Ctrl-C from outside
 
     def tell(part: str, state: str) -> None:
-        console.print(f"[cyan]{part:<24}[/] {state}", highlight=False)
+        console.print(f"[cyan]{part:<24}[/] {state}", highlight=False, soft_wrap=True)
 
-    with Stack(browsers, n_sessions=sessions, broker_url=broker, tell=tell) as stack, recorded(stack):
-        console.print(f"\nproducers: export WEBINFER_BROKER_URL={stack.broker_url}", highlight=False)
-        console.print(f"logs:      {stack.folder}\nstop:      Ctrl-C", highlight=False)
+    stack = Stack(browsers, n_sessions=sessions, broker_url=broker, tell=tell, company=company)
+    with stack, recorded(stack):
+        for line in _addresses(stack, company):
+            console.print(line, highlight=False, soft_wrap=True)
         stack.supervise()
+
+
+def _addresses(stack: Stack, company: Company) -> list[str]:
+    """Where everything is."""
+    lines = [f"\nproducers: export WEBINFER_BROKER_URL={redact(stack.broker_url)}"]
+    if stack.monitor_url:
+        lines.append(f"monitor:   {stack.monitor_url}")
+    if company.scheduler:
+        lines.append(f"history:   {SchedulerSettings().history_path}")
+    return [*lines, f"logs:      {stack.folder}", "stop:      Ctrl-C"]
+
+
+def check_port(port: int) -> None:
+    """Raises SetupError where somebody listens on this port of this machine already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            told = "choose another with --monitor-port, or leave Flower out: --without-monitor"
+            raise SetupError(f"port {port} for Flower", f"it is taken ({error.strerror}); {told}") from error
 
 
 def found_browsers(console: Console) -> list[Browser]:
