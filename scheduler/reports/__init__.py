@@ -1,0 +1,1 @@
+"""What the history tells a person: facts, and the same facts as HTML, Markdown and JSON."""

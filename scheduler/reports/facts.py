@@ -1,0 +1,240 @@
+"""A report as plain values. Times are seconds since 1970, UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Values = Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The report in one line."""
+
+    n_runs: int
+    n_failed: int
+    n_simulated: int
+    n_models: int
+    n_browsers: int
+    n_sessions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A series that became better or worse at one moment."""
+
+    series: dict[str, Any]
+    metric: str
+    changed_at_s: float
+    before: float
+    after: float
+    effect: float
+    p_value: float | None
+    severity: str
+    direction: str
+    smallest_visible: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """After over before; None where there was nothing before."""
+        return self.after / self.before if self.before else None
+
+    @property
+    def place(self) -> str:
+        """The series in one line."""
+        return " ".join(str(value) for value in self.series.values() if value not in (None, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One browser's measurements of a chart; `None` where a bucket has none."""
+
+    browser: str
+    p50_ms: Values
+    p95_ms: Values
+    memory_mb: Values
+    items_per_s: Values
+    n: Sequence[int]
+    n_failed: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A model on one backend in one precision: a line a browser over common times."""
+
+    model: str
+    backend: str
+    precision: str
+    n_runs: int
+    at_s: Sequence[int]
+    lines: Sequence[Line]
+    changes: Sequence[Change]
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserRow:
+    """A model on one browser and backend, next to where it is quickest."""
+
+    model: str
+    browser: str
+    backend: str
+    precision: str
+    browser_build: str
+    adapter: str
+    is_software: bool | None
+    n: int
+    n_failed: int
+    p50_ms: float | None
+    p95_ms: float | None
+    total_p50_ms: float | None
+    memory_mb: float | None
+    to_best: float | None
+    """Its median over the least median of the same model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """What each browser can do: `cells[feature][browser]`, an empty text where nothing is known."""
+
+    browsers: Sequence[str]
+    builds: dict[str, str]
+    cells: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilityChange:
+    """What a browser could not do before, or cannot any more."""
+
+    at_s: float
+    browser: str
+    feature: str
+    value_before: str
+    value: str
+    build_before: str
+    browser_build: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRow:
+    """How often something became of a browser's sessions."""
+
+    browser: str
+    event: str
+    n: int
+    last_at_s: float
+    last_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Values over time, a line a name, over common times."""
+
+    at_s: Sequence[int]
+    lines: dict[str, Values]
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingRow:
+    """A row of the routing table that was published last."""
+
+    model: str
+    family: str
+    browser: str
+    backend: str
+    precision: str
+    score: float | None
+    share: float | None
+    reason: str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonRow:
+    """How often requests went somewhere for one reason."""
+
+    model: str
+    browser: str
+    reason: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """A flag on against off: the ratio of compute times, with its 95 % confidence interval."""
+
+    flag: str
+    model: str
+    browser: str
+    backend: str
+    precision: str
+    batch_size: int
+    fingerprint: str
+    n_on: int
+    n_off: int
+    ratio: float
+    """Below 1: quicker with the flag."""
+    low: float | None
+    high: float | None
+    """None: too few samples to say."""
+    n_samples: int
+    """Hours of sessions that were compared."""
+    is_paired: bool
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingRow:
+    """A decision on how many there are."""
+
+    at_s: float
+    scope: str
+    name: str
+    action: str
+    n_from: int
+    n_to: int
+    reason: str
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """An alert that opened or closed."""
+
+    at_s: float
+    key: str
+    severity: str
+    title: str
+    text: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a report says."""
+
+    made_at_s: float
+    since_s: float
+    until_s: float
+    model: str | None
+    bucket_s: int
+    totals: Totals
+    trends: Sequence[Trend]
+    n_trends: int
+    """Trends there are; the busiest of them are shown."""
+    changes: Sequence[Change]
+    browsers: Sequence[BrowserRow]
+    matrix: Matrix
+    capability_changes: Sequence[CapabilityChange]
+    connections: Sequence[ConnectionRow]
+    health: Course
+    open_breakers: Course
+    shares: Course
+    routing: Sequence[RoutingRow]
+    reasons: Sequence[ReasonRow]
+    impact: Sequence[Impact]
+    scaling: Sequence[ScalingRow]
+    alerts: Sequence[AlertRow]
+    cut: Sequence[str]
+    """Sections that show only the first rows of more."""

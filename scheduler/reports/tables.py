@@ -1,0 +1,251 @@
+"""Pure: the facts as sections of text cells, the same for HTML and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from scheduler.reports.facts import Change, Impact, Matrix, Report
+from scheduler.reports.gathering import MAX_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled table, and the chart that stands above it."""
+
+    key: str
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    empty: str
+    """Said where there are no rows."""
+    note: str = ""
+
+
+def build_sections(report: Report) -> list[Section]:
+    """Every section in the order a reader needs them."""
+    return [build(report) for build in SECTIONS]
+
+
+def moment(at_s: float) -> str:
+    """To the minute, UTC."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Counts whole, measurements to `digits` figures, nothing as a dash."""
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
+
+
+def _cut(report: Report, name: str) -> str:
+    return f"The first {MAX_ROWS} of more." if name in report.cut else ""
+
+
+def _change_rows(changes: Sequence[Change]) -> list[list[str]]:
+    return [
+        [
+            moment(change.changed_at_s),
+            change.direction,
+            change.severity,
+            change.metric,
+            change.place,
+            number(change.before),
+            number(change.after),
+            "-" if change.ratio is None else f"{change.ratio - 1:+.1%}",
+            "-" if change.p_value is None else f"{change.p_value:.2g}",
+        ]
+        for change in changes
+    ]
+
+
+def _trends(report: Report) -> Section:
+    left = report.n_trends - len(report.trends)
+    return Section(
+        "trends",
+        "Trends and changes",
+        ("since (UTC)", "direction", "severity", "metric", "series", "before", "after", "change", "p"),
+        _change_rows(report.changes),
+        "No change was found.",
+        f"The busiest {len(report.trends)} of {report.n_trends} series are drawn." if left else "",
+    )
+
+
+def _browsers(report: Report) -> Section:
+    rows = [
+        [
+            row.model,
+            row.browser_build or row.browser,
+            f"{row.backend} {row.precision}".strip(),
+            row.adapter + {True: " (software)", False: "", None: ""}[row.is_software],
+            number(row.n),
+            f"{row.n_failed / row.n:.1%}",
+            number(row.p50_ms),
+            number(row.p95_ms),
+            "-" if row.to_best is None else f"{row.to_best:.2f}",
+            number(row.total_p50_ms),
+            number(row.memory_mb),
+        ]
+        for row in report.browsers
+    ]
+    columns = ("model", "browser", "backend", "adapter", "runs", "failed", "compute p50 ms", "p95 ms")
+    return Section(
+        "browsers",
+        "Browsers compared",
+        (*columns, "to best", "total p50 ms", "memory MB"),
+        rows,
+        "No run was measured.",
+        _cut(report, "browsers") or "To best: the median over the least median of the same model.",
+    )
+
+
+def _capabilities(report: Report) -> Section:
+    matrix: Matrix = report.matrix
+    columns = [f"{name} ({matrix.builds[name]})" if matrix.builds[name] else name for name in matrix.browsers]
+    rows = [
+        [feature, *(found[name] or "-" for name in matrix.browsers)]
+        for feature, found in matrix.cells.items()
+    ]
+    return Section("capabilities", "Capabilities", ("feature", *columns), rows, "No browser was examined.")
+
+
+def _capability_changes(report: Report) -> Section:
+    rows = [
+        [
+            moment(row.at_s),
+            row.browser,
+            row.feature,
+            row.value_before or "-",
+            row.value or "-",
+            row.build_before
+            if row.build_before == row.browser_build
+            else f"{row.build_before} to {row.browser_build}",
+        ]
+        for row in report.capability_changes
+    ]
+    columns = ("at (UTC)", "browser", "feature", "before", "now", "build")
+    empty = "No capability changed."
+    return Section(
+        "capability-changes",
+        "Changes of capabilities",
+        columns,
+        rows,
+        empty,
+        _cut(report, "capability_changes"),
+    )
+
+
+def _connections(report: Report) -> Section:
+    rows = [
+        [row.browser, row.event, number(row.n), moment(row.last_at_s), row.last_reason or "-"]
+        for row in report.connections
+    ]
+    columns = ("browser", "event", "times", "last (UTC)", "last reason")
+    return Section("connections", "Connections and health", columns, rows, "No session came or went.")
+
+
+def _routing(report: Report) -> Section:
+    rows = [
+        [
+            row.model,
+            row.browser,
+            f"{row.backend} {row.precision}".strip(),
+            "-" if row.share is None else f"{row.share:.1%}",
+            number(row.score),
+            row.reason,
+            moment(row.at_s),
+        ]
+        for row in report.routing
+    ]
+    columns = ("model", "browser", "backend", "share", "score", "reason", "since (UTC)")
+    return Section(
+        "routing", "Routing table", columns, rows, "No table was published.", _cut(report, "routing")
+    )
+
+
+def _reasons(report: Report) -> Section:
+    rows = [[row.model, row.browser, row.reason or "-", number(row.n)] for row in report.reasons]
+    columns = ("model", "browser", "reason", "runs")
+    return Section(
+        "reasons",
+        "Where requests went, and why",
+        columns,
+        rows,
+        "No run was measured.",
+        _cut(report, "reasons"),
+    )
+
+
+def interval(row: Impact) -> str:
+    """The confidence interval of a ratio."""
+    return "-" if row.low is None or row.high is None else f"{row.low:.3f} to {row.high:.3f}"
+
+
+def _impact(report: Report) -> Section:
+    rows = [
+        [
+            row.flag,
+            row.model,
+            f"{row.browser} {row.backend} {row.precision}".strip(),
+            number(row.batch_size),
+            f"{number(row.n_on)} / {number(row.n_off)}",
+            f"{row.ratio:.3f}",
+            interval(row),
+            f"{number(row.n_samples)} {'pairs' if row.is_paired else 'groups'}",
+            row.verdict,
+        ]
+        for row in report.impact
+    ]
+    columns = (
+        "flag",
+        "model",
+        "where",
+        "batch",
+        "runs on / off",
+        "ratio",
+        "95 % interval",
+        "samples",
+        "verdict",
+    )
+    note = "Ratio: compute time with the flag over without. A sample is an hour of a session."
+    empty = "No flag was both on and off."
+    return Section(
+        "impact", "What optimisations bring", columns, rows, empty, f"{note} {_cut(report, 'impact')}".strip()
+    )
+
+
+def _scaling(report: Report) -> Section:
+    rows = [
+        [
+            moment(row.at_s),
+            f"{row.scope} {row.name}",
+            row.action + (" (dry run)" if row.dry_run else ""),
+            f"{row.n_from} to {row.n_to}",
+            row.reason,
+        ]
+        for row in report.scaling
+    ]
+    columns = ("at (UTC)", "what", "action", "how many", "reason")
+    return Section("scaling", "Scaling", columns, rows, "Nothing was scaled.", _cut(report, "scaling"))
+
+
+def _alerts(report: Report) -> Section:
+    rows = [[moment(row.at_s), row.state, row.severity, row.title, row.text] for row in report.alerts]
+    columns = ("at (UTC)", "state", "severity", "title", "text")
+    return Section("alerts", "Alerts", columns, rows, "No alert.", _cut(report, "alerts"))
+
+
+SECTIONS: Sequence[Callable[[Report], Section]] = (
+    _trends,
+    _browsers,
+    _impact,
+    _routing,
+    _reasons,
+    _connections,
+    _alerts,
+    _scaling,
+    _capabilities,
+    _capability_changes,
+)

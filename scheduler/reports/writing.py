@@ -1,0 +1,133 @@
+"""A report as JSON, Markdown or one self-contained HTML page."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from scheduler.reports.facts import Report
+from scheduler.reports.tables import Section, build_sections, moment, number
+
+ROOM = Path(__file__).parent
+# The charts' library, vendored once for the reports and for Flower's pages.
+VENDOR = ROOM.parent / "monitor/static/vendor"
+
+# What the page draws.
+DRAWN = ("trends", "health", "open_breakers", "shares", "scaling")
+# Larger values are times, which keep all their digits.
+MAX_ROUNDED = 1e8
+
+# Everything that Markdown or HTML within it could take for markup.
+MARKUP = re.compile(r"([\\`*_\[\]<>|~&$])")
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def write_json(report: Report) -> str:
+    """Every fact; times are seconds since 1970, UTC."""
+    return json.dumps(asdict(report), indent=2, allow_nan=False)
+
+
+def write_markdown(report: Report) -> str:
+    """The tables, for a terminal or a pull request."""
+    parts = [f"# {title(report)}", "", *(escape_markdown(line) + "  " for line in summary(report)), ""]
+    for section in build_sections(report):
+        parts += [f"## {section.title}", "", *_markdown_section(section), ""]
+    return "\n".join(parts)
+
+
+def _markdown_section(section: Section) -> list[str]:
+    if not section.rows:
+        return [section.empty]
+    rows = [[escape_markdown(cell) for cell in row] for row in section.rows]
+    lines = [_markdown_row(section.columns), _markdown_row(["---"] * len(section.columns))]
+    return [*lines, *map(_markdown_row, rows), *(["", section.note] if section.note else [])]
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def escape_markdown(text: str) -> str:
+    """`text` so that it shows as it is, in one line, and steers no terminal."""
+    return MARKUP.sub(r"\\\1", UNPRINTABLE.sub(" ", text))
+
+
+def write_html(report: Report) -> str:
+    """One page that loads nothing; its policy allows its own scripts and styles only."""
+    scripts = [_asset(VENDOR / "uPlot.iife.min.js"), _asset(ROOM / "page/report.js")]
+    styles = [_asset(VENDOR / "uPlot.min.css"), _asset(ROOM / "page/report.css")]
+    page: str = _template().render(
+        title=title(report),
+        summary=summary(report),
+        sections=build_sections(report),
+        charts=chart_data(report),
+        scripts=[Markup(text) for text in scripts],  # noqa: S704 - our own files
+        styles=[Markup(text) for text in styles],  # noqa: S704
+        policy=_policy(scripts, styles),
+    )
+    return page
+
+
+def title(report: Report) -> str:
+    """The headline."""
+    return "webinfer report" + (f": {report.model}" if report.model else "")
+
+
+def summary(report: Report) -> list[str]:
+    """What the report is about, in two lines."""
+    totals = report.totals
+    share = totals.n_failed / totals.n_runs if totals.n_runs else 0.0
+    return [
+        f"{moment(report.since_s)} to {moment(report.until_s)} UTC",
+        f"{number(totals.n_runs)} runs of {totals.n_models} models on {totals.n_browsers} browsers, "
+        f"{share:.2%} failed, {number(totals.n_simulated)} simulated",
+    ]
+
+
+def chart_data(report: Report) -> dict[str, Any]:
+    """What the page draws."""
+    whole = asdict(report)
+    return {
+        name: whole[name] for name in ("bucket_s", "trends", "health", "open_breakers", "shares", "scaling")
+    }
+
+
+def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
+    """Nothing from anywhere, and of what stands in the page only what has the right hash."""
+    return (
+        f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; "
+        f"style-src {' '.join(map(_hash, styles))}; img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+@lru_cache
+def _asset(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()
+
+
+@lru_cache
+def _template() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(ROOM / "page"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("report.html.jinja")
+
+
+def stamp(now_s: float) -> str:
+    """The day of a report in its file's name."""
+    return datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%d")
