@@ -29,3 +29,32 @@ class Observer(Protocol):
 
     def scaled(self, event: dict[str, Any]) -> None:
         """Adaptive scaling decided: see `browser_runtime.pool.growth`."""
+
+
+class Observers:
+    """Several observers as one, told in their order."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def loaded(
+        self,
+        session: Session,
+        job: Job,
+        backend: Backend,
+        answer: dict[str, Any] | None,
+        error: InferenceError | None,
+    ) -> None:
+        """See `Observer`."""
+        for observer in self._observers:
+            observer.loaded(session, job, backend, answer, error)
+
+    def connected(self, session: Session, event: str, reason: str = "") -> None:
+        """See `Observer`."""
+        for observer in self._observers:
+            observer.connected(session, event, reason)
+
+    def scaled(self, event: dict[str, Any]) -> None:
+        """See `Observer`."""
+        for observer in self._observers:
+            observer.scaled(event)

@@ -28,6 +28,13 @@ def browser_status(state: Any, **_: Any) -> dict[str, Any]:
     }
 
 
+@inspect_command(default_timeout=5.0)
+def browser_metrics(state: Any, **_: Any) -> dict[str, Any]:
+    """What ResourcePoolBridgeIntegration.get_metrics() tells, of a worker's own pool."""
+    books = getattr(state.consumer.controller, "books", None)
+    return {"error": NONE} if books is None else books.report()
+
+
 @control_command(args=[("n", int)], signature="<N>")
 def resize(state: Any, n: int, **_: Any) -> dict[str, str]:
     """Grow or shrink a worker to N browser sessions (1..8)."""

@@ -17,7 +17,6 @@ from workers.custody import Custody
 from workers.deadletters import DeadLetters
 from workers.queues import Contradiction, plan_browser
 from workers.sizing import Sizing, count_slots
-from workers.telemetry import WatchedRunner
 from workers.transport import safe_connection
 
 log = get_logger(__name__)
@@ -89,15 +88,15 @@ class BrowserPool(bootsteps.StartStopStep):
         try:
             self.runner = self.build_runner(w, self.browser)
             w.pool.before_end = lambda: self._close_runner(w)
-            self.books = Books(w.app, w.hostname, w.pool.loop)
-            self.runner.observer = self.books.telemetry
+            self.books = w.books = Books(w.app, w.hostname, self.browser, w.pool.loop)
+            self.runner.observer = self.books.observer
             w.pool.loop.call(self.runner.open())
         except InferenceError as error:
             log.critical("cannot open %s: %s", self.browser, error)
             self._close_runner(w)
             raise SystemExit(EXIT_FAILURE) from error
-        self.books.open(self.runner, self.browser, w.app.amqp.queues.consume_from)
-        bind_runner(WatchedRunner(self.runner, self.books.telemetry, str(self.browser)))
+        bind_runner(self.books.watch(self.runner))
+        self.books.open(w.app.amqp.queues.consume_from)
         w.pool.sizing = Sizing(self.runner, w.pool.loop, self.n_sessions, lambda n: self._resized(w, n))
         log.info("%s", self.runner)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from browser_runtime.errors import InferenceError
 from browser_runtime.messages import Reply, Request
@@ -100,11 +100,23 @@ class Telemetry:
                 self._put_if_new(rows.model_row(browser, listing.name, str(listing.family)))
 
 
-class WatchedRunner:
-    """A runner whose runs are put down; the rest is the runner's own."""
+class Watcher(Protocol):
+    """Who is told of every run, on the pool's loop: it returns at once and never raises."""
 
-    def __init__(self, runner: Runner, telemetry: Telemetry, browser: str) -> None:
-        self._runner, self._telemetry, self._browser = runner, telemetry, browser
+    def ran(self, request: Request, reply: Reply, asked: Asked) -> None:
+        """A request was answered."""
+
+    def failed(
+        self, request: Request, error: InferenceError, asked: Asked, browser: str, took_s: float
+    ) -> None:
+        """A request failed."""
+
+
+class WatchedRunner:
+    """A runner whose runs are told to watchers; the rest is the runner's own."""
+
+    def __init__(self, runner: Runner, watchers: Sequence[Watcher], browser: str) -> None:
+        self._runner, self._watchers, self._browser = runner, watchers, browser
 
     def __repr__(self) -> str:
         return repr(self._runner)
@@ -116,9 +128,12 @@ class WatchedRunner:
             reply = await self._runner.run(request)
         except InferenceError as error:
             took_s = time.monotonic() - start
-            self._telemetry.failed(request, error, _asked(), self._browser, took_s)
+            for watcher in self._watchers:
+                watcher.failed(request, error, _asked(), self._browser, took_s)
             raise
-        self._telemetry.ran(request, reply, _asked())
+        asked = _asked()
+        for watcher in self._watchers:
+            watcher.ran(request, reply, asked)
         return reply
 
     async def echo(self, value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -21,24 +20,18 @@ if TYPE_CHECKING:
 SIMULATED_ID = "simulation-1"
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How far the pool may grow and shrink, and whether it does so by itself."""
-
-    least: int
-    most: int
-    adaptive: bool
-
-
-def pool_metrics(pool: Pool, performance: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
+def pool_metrics(pool: Pool, performance: dict[str, Any]) -> dict[str, Any]:
     """Everything the guide's `get_metrics` names, and what else there is to know; plain values.
 
     `performance` is a `Tally`'s, kept by whoever sends the requests. To be called on the pool's loop.
     """
     state = pool.status()
     return {
-        "connections": _connections(pool, state, bounds),
-        "adaptive_scaling": {"enabled": bounds.adaptive, "scaling_events": list(pool.growth.events)},
+        "connections": _connections(pool, state),
+        "adaptive_scaling": {
+            "enabled": pool.settings.adaptive_scaling,
+            "scaling_events": list(pool.growth.events),
+        },
         "browser_capabilities": {
             str(session.installation.browser): describe(session.capabilities) | {"build": session.build}
             for session in pool.sessions
@@ -113,7 +106,7 @@ def describe(can: Capabilities) -> dict[str, Any]:
     return told
 
 
-def _connections(pool: Pool, state: dict[str, Any], bounds: Bounds) -> dict[str, Any]:
+def _connections(pool: Pool, state: dict[str, Any]) -> dict[str, Any]:
     """`active` compute now, `idle` do not, `current` are both; `utilization` is of their lanes, 0 to 1."""
     sessions = pool.sessions
     lanes = [lane.busy for session in sessions for lane in session.lanes]
@@ -124,8 +117,8 @@ def _connections(pool: Pool, state: dict[str, Any], bounds: Bounds) -> dict[str,
         "idle": len(sessions) - n_active,
         "current": len(sessions),
         "starting": state["starting"],
-        "min": bounds.least,
-        "max": bounds.most,
+        "min": pool.settings.min_sessions,
+        "max": pool.settings.max_sessions,
         "utilization": sum(lanes) / len(lanes) if lanes else 0.0,
         "browser_distribution": dict(Counter(found["browser"] for found in connections)),
         "platform_distribution": dict(Counter(found["platform"] for found in connections)),

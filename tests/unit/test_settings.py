@@ -11,6 +11,7 @@ from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.settings import RuntimeSettings
 from scheduler.settings import SchedulerSettings
 from tasks.settings import TaskSettings
+from workers.exposition import MetricsSettings
 
 PAGE = Path(__file__).parents[2] / "docs/settings.md"
 # Read by the command itself, before any settings class.
@@ -20,7 +21,7 @@ OTHERS = {"WEBINFER_LOG_LEVEL"}
 def variables() -> dict[str, str]:
     """Each setting's variable and description."""
     found = {}
-    for kind in (RuntimeSettings, TaskSettings, HubSettings, SchedulerSettings):
+    for kind in (RuntimeSettings, TaskSettings, HubSettings, SchedulerSettings, MetricsSettings):
         prefix = kind.model_config["env_prefix"]
         for name, field in kind.model_fields.items():
             alias = field.validation_alias

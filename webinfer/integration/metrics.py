@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from browser_runtime.pool.metrics import Bounds, pool_connections, pool_metrics
+from browser_runtime.pool.metrics import pool_connections, pool_metrics
 from webinfer.integration.engine import Engine
 
 
 def metrics_of(engine: Engine) -> dict[str, Any]:
     """Everything the guide's `get_metrics` names, and what else there is to know; plain values."""
-    options = engine.options
-    bounds = Bounds(options.min_connections, options.max_connections, options.adaptive_scaling)
-    return pool_metrics(engine.pool, engine.tally.performance(), bounds)
+    return pool_metrics(engine.pool, engine.tally.performance())
 
 
 def connections_of(engine: Engine) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,153 @@
+"""A worker's figures, as Prometheus metrics and for `celery inspect browser_metrics`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client import Counter as Count
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from browser_runtime.deciders.breaker import BreakerState
+from browser_runtime.errors import InferenceError
+from browser_runtime.lanes import State
+from browser_runtime.messages import Reply, Request
+from browser_runtime.pool.tally import Tally
+
+if TYPE_CHECKING:
+    from browser_runtime.lanes import Job
+    from browser_runtime.session import Session
+    from browser_runtime.vocabulary import Backend
+
+# From a cached small model to a cold large one; a run on two cores takes 2 ms to some seconds.
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+RAN = ("model", "backend")
+
+
+class WorkerMetrics:
+    """Counts what becomes of requests, models and sessions. Every method returns at once."""
+
+    def __init__(self, worker: str, browser: str) -> None:
+        self.registry = CollectorRegistry()
+        self.tally = Tally()
+        self._queue_wait = self._histogram("queue_wait_seconds", "Waiting for a lane in the worker", RAN)
+        self._compute = self._histogram("compute_seconds", "Computing, with the results' way back", RAN)
+        self._total = self._histogram("request_seconds", "From the worker's receipt to its reply", RAN)
+        self._load = self._histogram("load_seconds", "Fetching, compiling and warming up a model", RAN)
+        self._items = self._histogram("batch_items", "Items that ran together", RAN, ITEMS)
+        self._requests = self._counter("requests", "Requests by how they ended", ("outcome",))
+        self._loads = self._counter("loads", "Models opened on a backend, or refused", (*RAN, "outcome"))
+        self._events = self._counter("session_events", "What became of sessions", ("browser", "event"))
+        self._scaled = self._counter("pool_scalings", "Changes by adaptive scaling", ("direction",))
+        about = GaugeMetricFamily("webinfer_worker_info", "Who tells", labels=("worker", "browser"))
+        about.add_metric([worker, browser], 1)
+        self._about = about
+        ProcessCollector(registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...] = SECONDS
+    ) -> Histogram:
+        return Histogram(f"webinfer_{name}", text, labels, registry=self.registry, buckets=buckets)
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Count:
+        return Count(f"webinfer_{name}", text, labels, registry=self.registry)
+
+    def show(self, status: Callable[[], dict[str, Any]]) -> None:
+        """From now on tell, at each scrape, the state that `status()` returns too."""
+        self.registry.register(StatusCollector(status, self._about))
+
+    # --- runs
+
+    def ran(self, request: Request, reply: Reply, asked: object) -> None:
+        """A request was answered. Only models that ran become labels: nobody can invent them."""
+        self.tally.answered(reply)
+        self._requests.labels("answered" if reply.success else "answered in part").inc()
+        labels = (reply.model_name, reply.backend)
+        self._queue_wait.labels(*labels).observe(reply.timings.queue_ms / 1000)
+        self._compute.labels(*labels).observe(reply.inference_time_ms / 1000)
+        self._total.labels(*labels).observe(reply.total_time_ms / 1000)
+        self._items.labels(*labels).observe(reply.details.get("batch_items") or 1)
+
+    def failed(
+        self, request: Request, error: InferenceError, asked: object, browser: str, took_s: float
+    ) -> None:
+        """A request failed."""
+        self.tally.failed(error.code())
+        self._requests.labels(error.code()).inc()
+
+    # --- the pool's observer
+
+    def loaded(
+        self,
+        session: Session,
+        job: Job,
+        backend: Backend,
+        answer: dict[str, Any] | None,
+        error: InferenceError | None,
+    ) -> None:
+        """A model was opened or refused."""
+        outcome = "loaded" if error is None else error.code()
+        self._loads.labels(job.model.name, str(backend), outcome).inc()
+        if answer is not None:
+            self.tally.n_loads += 1
+            took_ms = sum(float(answer.get(step) or 0) for step in ("load_ms", "compile_ms", "warmup_ms"))
+            self._load.labels(job.model.name, str(backend)).observe(took_ms / 1000)
+
+    def connected(self, session: Session, event: str, reason: str = "") -> None:
+        """What became of a session."""
+        self._events.labels(str(session.installation.browser), event).inc()
+
+    def scaled(self, event: dict[str, Any]) -> None:
+        """The pool grew or shrank by itself."""
+        self._scaled.labels("up" if (event.get("change") or 0) > 0 else "down").inc()
+
+
+class StatusCollector(Collector):
+    """States, read when they are asked for."""
+
+    def __init__(self, status: Callable[[], dict[str, Any]], about: Metric) -> None:
+        self._status, self._about = status, about
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing: registering must not read the state."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Sessions by state, breakers by state, health, lanes, line, restarts."""
+        yield self._about
+        status = self._status()
+        sessions = status.get("sessions", ())
+        states = Counter(str(session.get("state")) for session in sessions)
+        states["starting"] += status.get("starting", 0)
+        yield _by_state("webinfer_sessions", "Browser sessions by state", states, State)
+        circuits = Counter(str(session.get("breaker", {}).get("state")) for session in sessions)
+        yield _by_state("webinfer_breakers", "Sessions by the state of their breaker", circuits, BreakerState)
+        yield _by_session("webinfer_session_health", "Health, 0 to 100", sessions, "health")
+        yield _by_session("webinfer_session_memory_bytes", "Proportional memory", sessions, "memory_bytes")
+        for name in ("waiting", "running"):
+            yield GaugeMetricFamily(f"webinfer_{name}_requests", f"Requests {name}", status.get(name, 0))
+        restarts = CounterMetricFamily("webinfer_session_restarts", "Sessions started in place of lost ones")
+        restarts.add_metric([], status.get("restarts", 0))
+        yield restarts
+
+
+def _by_state(name: str, text: str, counts: Counter[str], states: type[State] | type[BreakerState]) -> Metric:
+    """One sample a state, zero where nothing is in it: an alert needs the zero."""
+    gauge = GaugeMetricFamily(name, text, labels=("state",))
+    for state in states:
+        gauge.add_metric([str(state)], counts[str(state)])
+    return gauge
+
+
+def _by_session(name: str, text: str, sessions: Any, column: str) -> Metric:
+    gauge = GaugeMetricFamily(name, text, labels=("browser", "session"))
+    for session in sessions:
+        if session.get(column) is not None:
+            labels = [str(session.get("browser", "")), str(session["session"])]
+            gauge.add_metric(labels, float(session[column]))
+    return gauge
