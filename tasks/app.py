@@ -17,6 +17,7 @@ from tasks import codec
 from tasks.claims import Claims
 from tasks.links import connect
 from tasks.router import QUEUE_OF
+from tasks.routing_table import RoutingTable, fetch_from
 from tasks.settings import TaskSettings
 
 T = TypeVar("T", bound=Task[Any, Any])
@@ -47,6 +48,11 @@ class WebinferApp(Celery):
     def redis(self) -> redis.Redis:
         """A client of the Redis that holds results and claims."""
         return connect(self.settings.results)
+
+    @cached_property
+    def routing(self) -> RoutingTable:
+        """The measured routing table, a copy at most seconds old."""
+        return RoutingTable(fetch_from(lambda: self.settings))
 
     @cached_property
     def claims(self) -> Claims:

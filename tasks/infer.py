@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -19,12 +21,15 @@ from tasks.codec import Readable
 from tasks.coroutines import CoroutineTask
 from tasks.inputs.arrival import check_plain
 from tasks.readable import describe_reply, describe_request
-from tasks.router import choose_route
+from tasks.rerouting import find_other_queue, is_reroutable
+from tasks.router import choose_route, keys_of
 from tasks.runner import need_runner
 
 # What the message of a checked request holds; a user never passes these.
 WIRE = ("request", "route")
 # Set by Celery when a signature already says where to go.
+# Celery counts them with the retries of Busy, which come before and after.
+REROUTED_RETRIES = 8
 ROUTED = ("queue", "exchange", "routing_key")
 
 
@@ -84,10 +89,36 @@ class Infer(CoroutineTask):
         if unknown or not isinstance(request, dict):
             raise BadInput("message", "not one of tasks.infer", "sent with infer.delay or infer.apply_async")
         order = await self._opened(request)
-        reply = await need_runner().run(order)
-        routing = (route if isinstance(route, dict) else {}) | reply.routing
+        route = route if isinstance(route, dict) else {}
+        try:
+            reply = await need_runner().run(order)
+        except InferenceError as error:
+            await self._reroute(order, request, route, error)
+            raise
+        routing = route | reply.routing
         plain = replace(reply, routing=routing, synthetic_input=order.synthetic).to_dict()
         return Readable(plain, describe_reply(plain))
+
+    async def _reroute(
+        self, order: Request, wire: dict[str, Any], route: dict[str, Any], error: InferenceError
+    ) -> None:
+        """Send the request once more, to the next best queue that is served, where another browser may do it.
+
+        Returns where it stays here. Raises RetryWanted, which is no failure: the caller goes on waiting.
+        """
+        if not is_reroutable(error, route) or self.request.is_eager:
+            return
+        other = await asyncio.to_thread(find_other_queue, self.app, order, route, error)
+        if other is not None:
+            again = {"request": wire, "route": other}
+            self.retry(
+                args=(),
+                kwargs=again,
+                exc=error,
+                countdown=0,
+                queue=other["queue"],
+                max_retries=REROUTED_RETRIES,
+            )
 
     async def _opened(self, wire: dict[str, Any]) -> Request:
         """The request with its large arrays, checked. Raises BadRequest, ClaimExpired."""
@@ -125,7 +156,9 @@ def _route(message: dict[str, Any], options: dict[str, Any]) -> None:
         return
     wire = message["request"]
     request = Request.from_wire(wire | {"inputs": {}})
-    route = choose_route(request.family, request.model_name, request.browser, _queue_name(options))
+    keys = keys_of(request.family, request.model_name, str(request.precision), *request.backends[:1])
+    draw = random.random()  # noqa: S311 - a share of the requests, not a secret
+    route = choose_route(keys, request.browser, _queue_name(options), app.routing.get(), draw)
     if not any(name in options for name in ROUTED):
         options["queue"] = route.queue
     message["route"] = route.to_wire()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import parse_qs, urlsplit
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 # A Redis that restarts is back within a second or two: three tries, then the caller is told.
@@ -20,6 +20,16 @@ def connect(url: str) -> redis.Redis:
         socket_timeout=TIMEOUT_S,
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), RETRIES),
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+    )
+
+
+def connect_once(url: str, timeout_s: float) -> redis.Redis:
+    """A client that gives up at once: for what can do without Redis."""
+    return redis.Redis.from_url(
+        _redis_py_url(url),
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 0),
     )
 
 

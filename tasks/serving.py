@@ -21,6 +21,11 @@ def announce(client: redis.Redis, prefix: str, queues: Iterable[str]) -> None:
         pipe.execute()
 
 
+def withdraw(client: redis.Redis, prefix: str, queues: Iterable[str]) -> None:
+    """Say so no more; another worker of the same queue says it again within seconds. Raises redis.RedisError."""
+    client.delete(*(_key(prefix, queue) for queue in queues))
+
+
 def served(client: redis.Redis, prefix: str, queues: Iterable[str]) -> frozenset[str]:
     """Those of `queues` that a worker serves. Raises redis.RedisError."""
     names = list(queues)

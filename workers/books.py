@@ -32,6 +32,7 @@ class Books:
         self._source = f"{worker}/{os.getpid()}/{time.time_ns():x}"
         self.recorder = Recorder(self._deliver)
         self.telemetry = Telemetry(self.recorder, worker)
+        self._served: tuple[str, ...] = ()
         self.metrics = WorkerMetrics(worker, str(browser))
         self.observer = Observers(self.telemetry, self.metrics)
         self._runner: Any = None
@@ -94,3 +95,6 @@ class Books:
         if self._exposition is not None:
             self._exposition.close()
         self.recorder.stop()
+        with suppress(redis.RedisError):  # what was announced expires by itself
+            if self._served:
+                serving.withdraw(self._app.redis, self._app.settings.redis_prefix, self._served)

@@ -13,7 +13,7 @@ from browser_runtime.vocabulary import Browser, Family
 from tasks import app
 from tasks.app import configuration
 from tasks.links import _redis_py_url
-from tasks.router import QUEUE_OF, Choice, choose_route
+from tasks.router import QUEUE_OF, Choice, choose_route, keys_of
 from tasks.runner import bind_runner, bound_runner, need_runner
 from tasks.settings import TaskSettings
 
@@ -68,7 +68,12 @@ def test_nothing_lost_is_configured() -> None:
     assert conf["task_acks_late"] and conf["task_reject_on_worker_lost"]
     assert conf["broker_transport_options"]["visibility_timeout"] == 40
     assert "pickle" not in str(conf["accept_content"])
-    assert {queue.name for queue in conf["task_queues"]} == {"celery", "analytics", "watch", *QUEUE_OF.values()}
+    assert {queue.name for queue in conf["task_queues"]} == {
+        "celery",
+        "analytics",
+        "watch",
+        *QUEUE_OF.values(),
+    }
 
 
 @pytest.mark.parametrize(
@@ -85,21 +90,22 @@ def test_urls_for_redis_py(url: str, expected: str) -> None:
 
 
 def test_the_prior_routes_by_family() -> None:
-    assert choose_route(Family.AUDIO, "w").queue == "firefox-audio"
-    assert choose_route(Family.VISION, "v").queue == "chrome-vision"
-    assert choose_route(Family.TEXT_EMBEDDING, "b").queue == "edge-text"
+    assert choose_route(keys_of(Family.AUDIO, "w")).queue == "firefox-audio"
+    assert choose_route(keys_of(Family.VISION, "v")).queue == "chrome-vision"
+    assert choose_route(keys_of(Family.TEXT_EMBEDDING, "b")).queue == "edge-text"
 
 
 def test_an_override_wins_over_a_measured_table_and_that_over_the_prior() -> None:
     table = {
-        "vision": Choice(Browser.EDGE, "measured 8 ms against 12 ms"),
-        "vision/vit": Choice(Browser.FIREFOX, "measured 5 ms"),
+        "vision": (Choice(Browser.EDGE, "measured 8 ms against 12 ms"),),
+        "vision/vit|fp32": (Choice(Browser.FIREFOX, "measured 5 ms"),),
     }
-    assert choose_route(Family.VISION, "x", table=table).reason == "measured 8 ms against 12 ms"
-    assert choose_route(Family.VISION, "vit", table=table).queue == "firefox-audio"
-    assert choose_route(Family.AUDIO, "w", table=table).queue == "firefox-audio"
-    assert choose_route(Family.VISION, "vit", Browser.CHROME, table=table).queue == "chrome-vision"
-    assert choose_route(Family.VISION, "vit", Browser.CHROME, "mine", table).queue == "mine"
+    vit = keys_of(Family.VISION, "vit", "fp32", "webgpu")
+    assert choose_route(keys_of(Family.VISION, "x"), table=table).reason == "measured 8 ms against 12 ms"
+    assert choose_route(vit, table=table).queue == "firefox-audio"
+    assert choose_route(keys_of(Family.AUDIO, "w"), table=table).queue == "firefox-audio"
+    assert choose_route(vit, Browser.CHROME, table=table).queue == "chrome-vision"
+    assert choose_route(vit, Browser.CHROME, "mine", table).queue == "mine"
 
 
 def test_without_a_runner_the_remedy_is_named() -> None:

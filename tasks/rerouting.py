@@ -1,0 +1,52 @@
+"""Another queue for a request that its browser could not do: once, and only where it is served."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import redis
+import structlog
+
+from browser_runtime.errors import InferenceError
+from browser_runtime.messages import Request
+from tasks.router import BROWSER_OF, QUEUE_OF, alternatives, keys_of
+from tasks.serving import served
+
+if TYPE_CHECKING:
+    from tasks.app import WebinferApp
+
+log = structlog.get_logger(__name__)
+
+
+def is_reroutable(error: InferenceError, route: dict[str, Any]) -> bool:
+    """Whether another browser may do it, none was tried before, and the request does not insist on this one."""
+    return error.reroute and route.get("queue") in BROWSER_OF and not (route.get("fixed") or "after" in route)
+
+
+def find_other_queue(
+    app: WebinferApp, request: Request, route: dict[str, Any], error: InferenceError
+) -> dict[str, Any] | None:
+    """The route to the next best browser whose queue is served; None where there is none, or Redis is away.
+
+    `after` in it says where the request has been and why it could not stay. Blocks.
+    """
+    tried = BROWSER_OF[route["queue"]]
+    keys = keys_of(request.family, request.model_name, str(request.precision), *request.backends[:1])
+    queues = [QUEUE_OF[browser] for browser in alternatives(keys, app.routing.get(), tried)]
+    try:
+        alive = served(app.redis, app.settings.redis_prefix, queues)
+    except redis.RedisError as failure:
+        log.warning("not rerouted", why=str(failure))
+        return None
+    for queue in queues:
+        if queue in alive:
+            return _describe(queue, route, error)
+    return None
+
+
+def _describe(queue: str, route: dict[str, Any], error: InferenceError) -> dict[str, Any]:
+    return {
+        "queue": queue,
+        "reason": f"{BROWSER_OF[route['queue']]} could not ({error.code()}); the next best that is served",
+        "after": {**route, "code": error.code(), "error": str(error)},
+    }
