@@ -49,3 +49,13 @@ class SchedulerSettings(BaseSettings):
     canary_deadline_s: float = Field(
         60.0, gt=0, description="a queue that does not answer its canary in this time is taken for dead"
     )
+    regression_quick_sample_s: float = Field(
+        20.0, gt=0, description="spacing of the samples that show a sudden slowdown"
+    )
+    regression_slow_sample_s: float = Field(
+        3600.0, gt=0, description="spacing of the samples that show small and slow changes"
+    )
+    regression_min_runs: int = Field(3, ge=1, description="runs that make a sample; fewer are left out")
+    regression_min_effect: float = Field(
+        0.03, gt=0, lt=1, description="changes by a smaller share of the value are not told"
+    )

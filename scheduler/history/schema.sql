@@ -80,7 +80,11 @@ CREATE TABLE changes (              -- regressions and improvements that were fo
   "at" TIMESTAMP NOT NULL,
   series JSON, metric VARCHAR, changed_at TIMESTAMP,
   before DOUBLE, after DOUBLE, effect DOUBLE, p_value DOUBLE,
-  severity VARCHAR, direction VARCHAR, smallest_visible DOUBLE
+  severity VARCHAR, direction VARCHAR, smallest_visible DOUBLE,
+  cause VARCHAR,                    -- what of the environment changed with it; empty: nothing did
+  note VARCHAR,
+  sample_s DOUBLE,                  -- the spacing of the samples that showed it
+  n_before INTEGER, n_after INTEGER
 );
 
 CREATE TABLE drained (              -- how far a stream has been read: written together with its rows

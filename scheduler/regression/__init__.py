@@ -1,0 +1,1 @@
+"""Finds the moment since when a model is slower, faster, or takes more memory."""

@@ -1,0 +1,135 @@
+"""From lines of samples to what changed, when, by how much, and why as far as that is known. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scheduler.regression.findings import Analysis, Change, State
+from scheduler.regression.lines import Line, name_cause, predecessor
+from scheduler.regression.metrics import METRICS, Metric
+from scheduler.regression.rules import Rules
+from scheduler.regression.scanning import Scan, scan
+from scheduler.regression.shapes import N_SWITCHES, count_switches, find_modes
+from scheduler.regression.significance import bounds, compare, smallest_visible
+
+if TYPE_CHECKING:
+    from scheduler.regression.energy import Floats
+
+
+def analyse(lines: Sequence[Line], sample_s: float, rules: Rules | None = None) -> Analysis:
+    """The changes within each line, and between a line and the one that it follows in its series."""
+    rules = (rules or Rules()).at(sample_s)
+    found = Analysis([], [])
+    for metric in METRICS.values():
+        _analyse_metric(lines, metric, sample_s, rules, found)
+    return found
+
+
+def _analyse_metric(
+    lines: Sequence[Line], metric: Metric, sample_s: float, rules: Rules, found: Analysis
+) -> None:
+    scans = scan([np.log(line.values[metric.name][1]) for line in lines], rules)
+    scan_of = {id(line): scanned for line, scanned in zip(lines, scans, strict=True)}
+    by_series: dict[str, list[Line]] = {}
+    for line in lines:
+        by_series.setdefault(line.series, []).append(line)
+    for line, scanned in zip(lines, scans, strict=True):
+        read = _Reading(line, metric, sample_s, rules)
+        found.changes.extend(read.changes(scanned))
+        before = predecessor(line, by_series[line.series], metric.name, rules.min_before)
+        if before and (change := read.change_since(before, scan_of[id(before)], scanned)):
+            found.changes.append(change)
+        found.states.append(read.state(scanned))
+
+
+class _Reading:
+    """One metric of one line."""
+
+    def __init__(self, line: Line, metric: Metric, sample_s: float, rules: Rules) -> None:
+        self._line, self._metric, self._sample_s, self._rules = line, metric, sample_s, rules
+        self._times_s, self._values = line.values[metric.name]
+
+    def changes(self, scanned: Scan) -> list[Change]:
+        """Those within the line: nothing of the environment changed with them."""
+        counts = count_switches(scanned.steps)
+        ends = [*(step.at for step in scanned.steps), len(self._values)][1:]
+        return [
+            self._change(
+                step.at,
+                self._values[step.begin : step.at],
+                self._values[step.at : end],
+                step.found.p,
+                note=f"bimodal: switch {count} between two levels" if count >= N_SWITCHES else "",
+            )
+            for step, end, count in zip(scanned.steps, ends, counts, strict=True)
+        ]
+
+    def change_since(self, before: Line, scanned_before: Scan, scanned: Scan) -> Change | None:
+        """The difference between the old environment's last level and this one's first, if any."""
+        end = scanned.steps[0].at if scanned.steps else len(self._values)
+        left = before.before(self._metric.name, self._times_s[0])
+        left = left[max((step.at for step in scanned_before.steps if step.at < len(left)), default=0) :]
+        left = left[-self._rules.window :]
+        right = self._values[: min(end, self._rules.window)]
+        if len(right) < self._rules.min_after or len(left) < self._rules.min_before:
+            return None
+        least_step = math.log1p(self._rules.min_effect)
+        both = [np.clip(values, *bounds(values, least_step)) for values in (np.log(left), np.log(right))]
+        result = compare(*both)
+        if result.p >= self._rules.max_p or abs(result.difference) < least_step:
+            return None
+        return self._change(0, left, right, result.p, cause=name_cause(before, self._line))
+
+    def state(self, scanned: Scan) -> State:
+        """How the line stands now."""
+        values = self._values[scanned.since :]
+        n, name = len(self._values), self._metric.name
+        level = float(np.median(values)) if n else None
+        if len(values) < self._rules.min_before:
+            return State(self._line.series, name, "short", n, level, None, self._sample_s)
+        visible = self._visible(values)
+        shape = self._shape(values, visible, scanned)
+        return State(self._line.series, name, shape, n, level, visible, self._sample_s)
+
+    def _shape(self, values: Floats, visible: float | None, scanned: Scan) -> str:
+        switching = max(count_switches(scanned.steps), default=0) >= N_SWITCHES
+        if switching or find_modes(np.log(values), math.log1p(self._rules.min_effect)):
+            return "bimodal"
+        return "unstable" if visible is None or visible > abs(self._metric.medium) else "steady"
+
+    def _visible(self, values: Floats) -> float | None:
+        """As a ratio; None where nothing would be seen."""
+        logs = np.log(values)
+        tame = np.clip(logs, *bounds(logs, math.log1p(self._rules.min_effect)))
+        step = smallest_visible(tame, self._rules.max_p)
+        return max(step, self._rules.min_effect) if math.isfinite(step) else None
+
+    def _change(
+        self, at: int, left: Floats, right: Floats, p: float, *, cause: str = "", note: str = ""
+    ) -> Change:
+        before, after = float(np.median(left)), float(np.median(right))
+        effect = after / before - 1
+        direction = self._metric.direction(effect)
+        severity = self._metric.severity(effect)
+        return Change(
+            self._line.series,
+            self._metric.name,
+            float(self._times_s[at]),
+            before,
+            after,
+            effect,
+            p,
+            # A series that goes to and fro between two levels is no news each time it does.
+            "low" if note and severity != "none" else severity,
+            direction,
+            self._visible(left),
+            cause,
+            note,
+            self._sample_s,
+            len(left),
+            len(right),
+        )

@@ -1,0 +1,64 @@
+"""The regression analysis as a task of the analytics worker."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from scheduler.history.owner import history
+from scheduler.regression.analysing import analyse
+from scheduler.regression.findings import Analysis, rows, unreported
+from scheduler.regression.lines import read_lines
+from scheduler.regression.metrics import METRICS
+from scheduler.regression.rules import Rules
+from scheduler.settings import SchedulerSettings
+from tasks.app import ANALYTICS_QUEUE, app
+
+if TYPE_CHECKING:
+    from scheduler.history.history import History
+
+STATES_KEY = "regression"
+"""Behind the prefix, a hash: spacing in seconds -> JSON {until_s, series: [State]}."""
+# A month of hourly samples; four hours of samples every 20 s.
+N_SAMPLES = 720
+
+
+@app.task(name="scheduler.regression.analyse", queue=ANALYTICS_QUEUE)
+def find_changes() -> dict[str, int]:
+    """Keep the changes that are not known yet, and how each series stands; how many of which there are.
+
+    Quick samples show a slowdown within minutes, slow ones a smaller change, or a creeping one. A spacing
+    that has no new sample since the last time is left alone.
+    """
+    settings, key = SchedulerSettings(), app.settings.redis_prefix + STATES_KEY
+    told = {"series": 0, "regression": 0, "improvement": 0}
+    for sample_s in (settings.regression_quick_sample_s, settings.regression_slow_sample_s):
+        until_s = time.time() // sample_s * sample_s
+        last = app.redis.hget(key, str(sample_s))
+        if last and json.loads(last)["until_s"] == until_s:
+            continue
+        found = analyse_history(history(), settings, sample_s, until_s)
+        states = [asdict(state) for state in found.states]
+        app.redis.hset(key, str(sample_s), json.dumps({"until_s": until_s, "series": states}))
+        told["series"] += len(states)
+        for change in found.changes:
+            told[change.direction] += 1
+    return told
+
+
+def analyse_history(known: History, settings: SchedulerSettings, sample_s: float, until_s: float) -> Analysis:
+    """All series until `until_s`; only the changes that `known` did not hold, and now holds.
+
+    The history's own process appends to it, past the stream: so what was found is known before anybody can
+    look for it again.
+    """
+    since_s = until_s - N_SAMPLES * sample_s
+    span = {"since_s": since_s, "until_s": until_s, "sample_s": sample_s}
+    samples = known.query("regression_samples", **span, min_runs=settings.regression_min_runs)
+    rules = Rules(min_effect=settings.regression_min_effect)
+    found = analyse(read_lines(samples, METRICS), sample_s, rules)
+    fresh = unreported(found.changes, known.query("regression_known", since_s=since_s))
+    known.append(rows(fresh))
+    return Analysis(fresh, found.states)
