@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 def is_reroutable(error: InferenceError, route: dict[str, Any]) -> bool:
-    """Whether another browser may do it, none was tried before, and the request does not insist on this one."""
+    """Whether another browser may do it, none was tried before, and the request names none itself."""
     return error.reroute and route.get("queue") in BROWSER_OF and not (route.get("fixed") or "after" in route)
 
 

@@ -64,7 +64,7 @@ class RoutingTable:
 
 
 def fetch_from(settings: Callable[[], TaskSettings]) -> Callable[[], bytes | None]:
-    """A function that gets the published table, on a connection of its own: none is shared with a forked child."""
+    """A function that gets the published table, each time anew: a forked child shares no connection."""
 
     def fetch() -> bytes | None:
         now = settings()

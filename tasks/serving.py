@@ -22,7 +22,7 @@ def announce(client: redis.Redis, prefix: str, queues: Iterable[str]) -> None:
 
 
 def withdraw(client: redis.Redis, prefix: str, queues: Iterable[str]) -> None:
-    """Say so no more; another worker of the same queue says it again within seconds. Raises redis.RedisError."""
+    """Say so no more; another worker of the queue says it again within seconds. Raises redis.RedisError."""
     client.delete(*(_key(prefix, queue) for queue in queues))
 
 

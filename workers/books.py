@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
+
+import redis
 
 from browser_runtime.loops import LoopThread
 from browser_runtime.observer import Observers
@@ -49,9 +52,9 @@ class Books:
 
     def open(self, queues: Iterable[str]) -> None:
         """Start delivering, and telling of the runner that is watched and of the queues served."""
-        served, runner = tuple(queues), self._runner
+        self._served, runner = tuple(queues), self._runner
         self.recorder.chores += [
-            Chore(serving.INTERVAL_S, lambda: self._announce(served)),
+            Chore(serving.INTERVAL_S, self._announce),
             Chore(HEALTH_INTERVAL_S, lambda: self.telemetry.sample(self._status())),
         ]
         if hasattr(runner, "store"):  # runners in memory have none
@@ -63,8 +66,8 @@ class Books:
         self.metrics.show(self._status)
         self._exposition = expose(self.metrics.registry, MetricsSettings())
 
-    def _announce(self, queues: tuple[str, ...]) -> None:
-        serving.announce(self._app.redis, self._app.settings.redis_prefix, queues)
+    def _announce(self) -> None:
+        serving.announce(self._app.redis, self._app.settings.redis_prefix, self._served)
 
     def _status(self) -> dict[str, Any]:
         """The runner's state, read on its loop, from any other thread."""
