@@ -14,7 +14,10 @@ COMMANDS = {
     "up": ("webinfer.commands.up", "Run the local stack: Redis, a worker a browser, what watches them."),
     "infer": ("webinfer.commands.infer", "Send inputs to a model and print the answers."),
     "models": ("webinfer.commands.models", "List, pull, import and verify models."),
+    "scale": ("webinfer.commands.scale", "Run as many workers as autoscaling decides."),
     "bench": ("webinfer.commands.bench", "Measure this machine: overhead, tensors, models."),
+    "report": ("webinfer.commands.report", "What the history tells, as HTML, Markdown or JSON."),
+    "alerts": ("webinfer.commands.alerts", "Open alerts; try whether their receivers can be reached."),
     "demo": ("webinfer.commands.demo", "Text, image and sound through every browser, end to end."),
 }
 

@@ -44,6 +44,8 @@ class Workforce:
             self._follow(browser, numbered, wish)
 
     def _follow(self, browser: Browser, numbered: dict[int, Part], wish: Wish) -> None:
+        for number in [n for n, part in numbered.items() if part not in self._supervisor.parts]:
+            del numbered[number]
         staying = [n for n, part in numbered.items() if not self._supervisor.is_retired(part)]
         for _ in range(wish.n - len(staying)):
             self._hire(browser, numbered, wish)
@@ -54,9 +56,6 @@ class Workforce:
             self._supervisor.retire(numbered[number])
 
     def _hire(self, browser: Browser, numbered: dict[int, Part], wish: Wish) -> None:
-        gone = [n for n, part in numbered.items() if part not in self._supervisor.parts]
-        for number in gone:
-            del numbered[number]
         number = next(n for n in range(1, len(numbered) + 2) if n not in numbered)
         part = self._make(browser, number)
         self._tell(part.name, f"starting: {wish.reason}")

@@ -13,6 +13,8 @@ SERVICE_HALF_LIFE_S = 120.0
 THROUGHPUT_HALF_LIFE_S = 10.0
 # Fewer answers than this tell nothing of a service time.
 FEWEST_ANSWERS = 2.0
+# Arrivals are counted in bins of five seconds that do not begin at our looks: fine enough to fill them evenly.
+PART_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +45,24 @@ class QueueEstimates:
         """Since the last look so many requests came and were answered, while `mean_busy` lanes computed."""
         if self._at_s > -math.inf and now > self._at_s:
             self._passed_s = now - self._at_s
-            # Counted in the middle of the time they came in, so that no bin gets two looks' counts.
-            self.arrivals = self.arrivals.after(now - self._passed_s / 2, n_arrived)
+            self._spread(n_arrived, now)
             self.service = self.service.after(mean_busy * self._passed_s, n_answered, self._passed_s)
             self.throughput = self.throughput.after(n_answered, self._passed_s, self._passed_s)
         self._at_s = now
+
+    def _spread(self, n: int, now: float) -> None:
+        """Count `n` arrivals evenly over the time since the last look, so that a late look is no burst."""
+        n_parts = max(round(self._passed_s / PART_S), 1)
+        for part in range(n_parts):
+            at_s = now - self._passed_s * (1 - (part + 0.5) / n_parts)
+            share = n * (part + 1) // n_parts - n * part // n_parts
+            self.arrivals = self.arrivals.after(at_s, share)
 
     def arrivals_per_s(self, horizon_s: float = 0.0) -> float:
         """Expected arrivals a second, `horizon_s` after the last look."""
         if self._at_s == -math.inf:
             return 0.0
-        half_s = self._passed_s / 2
-        return self.arrivals.per_s(self._at_s - half_s, half_s + horizon_s)
+        return self.arrivals.per_s(self._at_s, horizon_s)
 
     @property
     def service_s(self) -> float | None:

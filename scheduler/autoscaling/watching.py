@@ -32,6 +32,8 @@ class QueueWatch:
     """From asking for a worker until it answered, as measured."""
     _seen: dict[str, tuple[float, WorkerSighting]] = field(default_factory=dict)
     """When each worker answered last, and what."""
+    _counted: dict[str, int] = field(default_factory=dict)
+    """What each worker had answered when it was counted last."""
     _backlog: int | None = None
     _asked_s: list[float] = field(default_factory=list)
     """When each of the workers on their way was asked for."""
@@ -49,15 +51,18 @@ class QueueWatch:
         return self._view(sighting, staying)
 
     def _count(self, here: Mapping[str, WorkerSighting], backlog: int, now: float) -> None:
+        if self._seen.keys() - here.keys() - self._stopping.keys():
+            return  # what the silent ones answered is not known: count at the next look, for both
         n_answered = sum(self._answered_since(name, worker.answered) for name, worker in here.items())
         n_arrived = 0 if self._backlog is None else max(backlog - self._backlog + n_answered, 0)
         is_first, self._backlog = self._backlog is None, backlog
         load = sum(worker.load for worker in here.values())
         self.estimates.note(now, n_arrived, 0 if is_first else n_answered, load)
+        self._counted |= {name: worker.answered for name, worker in here.items()}
 
     def _answered_since(self, name: str, answered: int) -> int:
         """Since the last look; a worker of the same name that counts from nought is a new process."""
-        before = self._seen[name][1].answered if name in self._seen else 0
+        before = self._counted.get(name, 0)
         return answered - before if answered >= before else answered
 
     def _welcome(self, here: Mapping[str, WorkerSighting], now: float) -> None:
@@ -70,6 +75,7 @@ class QueueWatch:
     def _remember(self, here: Mapping[str, WorkerSighting], now: float) -> None:
         self._seen |= {name: (now, worker) for name, worker in here.items()}
         self._seen = {name: seen for name, seen in self._seen.items() if now - seen[0] < SILENCE_S}
+        self._counted = {name: n for name, n in self._counted.items() if name in self._seen}
         self._asked_s = [at for at in self._asked_s if now - at < START_TIMEOUT_S]
         self._stopping = {
             name: at

@@ -72,9 +72,9 @@ def judge_unserved(was_served: bool, n_waiting: int, now: float) -> Canary | Non
     return Canary(False, "unserved", "no worker serves it any more", now) if was_served else None
 
 
-def digit_path(digit: str) -> str:
+def read_digit(digit: str) -> bytes:
     """The built-in picture of a digit."""
-    return str(files("browser_runtime") / "models/builtin" / MODEL / "examples" / f"{digit}.png")
+    return (files("browser_runtime") / "models/builtin" / MODEL / "examples" / f"{digit}.png").read_bytes()
 
 
 class CanaryBook:

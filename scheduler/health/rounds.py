@@ -6,6 +6,7 @@ import time
 import uuid
 
 from celery import Signature
+from celery.result import AsyncResult
 
 from scheduler.autoscaling.signals import Signals
 from scheduler.health.canaries import (
@@ -13,9 +14,9 @@ from scheduler.health.canaries import (
     MODEL,
     CanaryBook,
     Pending,
-    digit_path,
     judge_silence,
     judge_unserved,
+    read_digit,
 )
 from tasks.app import WATCH_QUEUE, WebinferApp
 from tasks.infer import infer
@@ -32,6 +33,7 @@ class Rounds:
         self._signals = Signals(app)
         self.book = CanaryBook(app.redis, app.settings.redis_prefix)
         self._n_sent = 0
+        self._latest: dict[str, str] = {}
 
     def go(self) -> None:
         """One round. Raises redis.RedisError."""
@@ -56,16 +58,28 @@ class Rounds:
     def _send(self, queue: str, now: float) -> None:
         self._n_sent += 1
         digit, name = DIGITS[self._n_sent % len(DIGITS)], uuid.uuid4().hex
-        self.book.send(queue, Pending(name, now))
         about = {"queue": queue, "canary": name, "expected": digit, "sent_at": now}
-        infer.apply_async(
-            kwargs={"model_type": "vision", "model_name": MODEL, "inputs": digit_path(digit)},
-            queue=queue,
-            task_id=f"canary-{name}",
-            expires=self._deadline_s,
-            link=Signature(NOTE, kwargs=about, options={"queue": WATCH_QUEUE}),
-            link_error=Signature(NOTE_FAILURE, kwargs=about, options={"queue": WATCH_QUEUE}),
-        )
+        self._forget_latest(queue, f"canary-{name}")
+        self.book.send(queue, Pending(name, now))
+        try:
+            infer.apply_async(
+                kwargs={"model_type": "vision", "model_name": MODEL, "inputs": read_digit(digit)},
+                queue=queue,
+                task_id=f"canary-{name}",
+                expires=self._deadline_s,
+                link=Signature(NOTE, kwargs=about, options={"queue": WATCH_QUEUE}),
+                link_error=Signature(NOTE_FAILURE, kwargs=about, options={"queue": WATCH_QUEUE}),
+            )
+        except BaseException:
+            self.book.settle([queue])  # never sent: its silence would mean nothing
+            raise
+
+    def _forget_latest(self, queue: str, name: str) -> None:
+        """Take away the result of the one before: its judgement is kept, and results live for an hour."""
+        before = self._latest.get(queue)
+        self._latest[queue] = name
+        if before is not None:
+            AsyncResult(before, app=self._app).forget()
 
     def close(self) -> None:
         """Close its connections."""

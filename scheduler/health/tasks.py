@@ -52,7 +52,6 @@ def _settle(queue: str, canary: str, verdict: Canary) -> None:
     if pending is not None and pending.id == canary:
         book.write(queue, verdict, served=True)
         book.settle([queue])
-    AsyncResult(f"canary-{canary}", app=app).forget()
 
 
 @app.task(name="scheduler.health.clean", queue=WATCH_QUEUE, ignore_result=True)

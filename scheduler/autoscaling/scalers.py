@@ -1,0 +1,112 @@
+"""Scalers outside this process: docker compose and Kubernetes, by their own commands.
+
+Which commands is decided by pure functions; only `run_all` runs them.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from browser_runtime.errors import SetupError
+from scheduler.autoscaling.desired import Wish
+
+# A worker's grace time and its browsers' end, with room.
+STOP_S = 60
+COMMAND_TIMEOUT_S = 300.0
+# Kubernetes removes pods with the lowest cost first; the others have 0.
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost=-100"
+
+Command = list[str]
+
+
+class Scaler(Protocol):
+    """Says how a wish is fulfilled."""
+
+    def commands(self, wish: Wish) -> list[Command]:
+        """What to run, in this order."""
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeScaler:
+    """`docker compose up --scale`; the workers named in the wish are stopped first, by their container."""
+
+    services: Mapping[str, str]
+    """Compose service by queue."""
+    program: tuple[str, ...] = ("docker", "compose")
+    options: tuple[str, ...] = ()
+    """Like `-f FILE` or `-p PROJECT`."""
+
+    def commands(self, wish: Wish) -> list[Command]:
+        """A container's host name is its id, unless the file sets another."""
+        service = self.services[wish.queue]
+        stops = [
+            command
+            for container in hosts(wish.stop)
+            for command in (
+                ["docker", "stop", "--time", str(STOP_S), container],
+                ["docker", "rm", container],
+            )
+        ]
+        up = [*self.program, *self.options, "up", "--detach", "--no-recreate", "--no-deps"]
+        return [*stops, [*up, "--scale", f"{service}={wish.n}", service]]
+
+
+@dataclass(frozen=True, slots=True)
+class KubernetesScaler:
+    """`kubectl scale`; the workers named in the wish are marked as the cheapest to remove."""
+
+    deployments: Mapping[str, str]
+    """Deployment by queue."""
+    namespace: str = "default"
+
+    def commands(self, wish: Wish) -> list[Command]:
+        """A pod's host name is its name."""
+        kubectl = ["kubectl", "--namespace", self.namespace]
+        marks = [[*kubectl, "annotate", "--overwrite", "pod", pod, DELETION_COST] for pod in hosts(wish.stop)]
+        deployment = f"deployment/{self.deployments[wish.queue]}"
+        return [*marks, [*kubectl, "scale", deployment, f"--replicas={wish.n}"]]
+
+
+def hosts(workers: Sequence[str]) -> list[str]:
+    """The host names in worker names like `chrome@0123456789ab`."""
+    return [host for _, _, host in (name.partition("@") for name in workers) if host]
+
+
+def run_all(commands: Sequence[Command]) -> None:
+    """Run them one after the other. Raises SetupError at the first that cannot be run or fails."""
+    for command in commands:
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise SetupError(f"a working `{' '.join(command[:2])}`", str(error)) from error
+        if done.returncode:
+            told = (done.stderr or done.stdout).strip().splitlines()
+            raise SetupError(
+                f"a successful `{' '.join(command)}`", told[-1] if told else "it failed silently"
+            )
+
+
+class Follower:
+    """Fulfils each new wish once; one that failed is tried again at the next look."""
+
+    def __init__(self, scaler: Scaler, queues: Sequence[str]) -> None:
+        self._scaler, self._queues = scaler, queues
+        self._done: dict[str, int] = {}
+
+    def plan(self, wishes: Mapping[str, Wish]) -> list[tuple[Wish, list[Command]]]:
+        """The wishes to fulfil now, with their commands; a rehearsed one is none."""
+        fresh = (
+            wish
+            for queue, wish in sorted(wishes.items())
+            if queue in self._queues and not wish.dry_run and self._done.get(queue) != wish.n
+        )
+        return [(wish, self._scaler.commands(wish)) for wish in fresh]
+
+    def fulfilled(self, wish: Wish) -> None:
+        """It was done."""
+        self._done[wish.queue] = wish.n

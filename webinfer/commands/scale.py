@@ -1,0 +1,118 @@
+"""`webinfer scale`: have docker compose or Kubernetes run as many workers as autoscaling decided."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+import redis
+from rich.console import Console
+
+from browser_runtime.errors import BadInput, SetupError
+from browser_runtime.vocabulary import Browser
+from scheduler.autoscaling.desired import Desired, Wish
+from scheduler.autoscaling.scalers import ComposeScaler, Follower, KubernetesScaler, Scaler, run_all
+from tasks import app
+from tasks.router import BROWSER_OF, QUEUE_OF
+from webinfer.producing import no_broker
+from webinfer.record import use_running_broker
+from webinfer.tables import output_console
+
+
+@click.command("scale")
+@click.option(
+    "--scaler",
+    "kind",
+    type=click.Choice(["show", "compose", "kubernetes"]),
+    default="show",
+    show_default=True,
+    help="show: print what was decided, and do nothing.",
+)
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="QUEUE=NAME",
+    help="A queue's service or deployment; default: worker-firefox, worker-chrome, worker-edge.",
+)
+@click.option(
+    "--program", default="docker compose", show_default=True, help="For compose; or `docker-compose`."
+)
+@click.option("--file", "file", type=click.Path(), help="For compose: the file, if it is not in this folder.")
+@click.option("--namespace", default="default", show_default=True, help="For Kubernetes.")
+@click.option("--dry-run", is_flag=True, help="Print the commands instead of running them.")
+@click.option("--once", is_flag=True, help="Do what is decided now, then end.")
+def command(
+    kind: str,
+    names: tuple[str, ...],
+    program: str,
+    file: str | None,
+    namespace: str,
+    dry_run: bool,
+    once: bool,
+) -> None:
+    """Follow what autoscaling decides (WEBINFER_AUTOSCALING=on), until Ctrl-C."""
+    targets = parse_names(names)
+    use_running_broker()
+    desired = Desired(app.redis, app.settings.redis_prefix)
+    try:
+        if kind == "show":
+            _show(desired)
+            return
+        options = ("-f", file) if file else ()
+        compose = ComposeScaler(targets, tuple(shlex.split(program)), options)
+        scaler: Scaler = compose if kind == "compose" else KubernetesScaler(targets, namespace)
+        follow(desired, Follower(scaler, list(targets)), dry_run=dry_run, once=once)
+    except redis.ConnectionError as error:
+        raise no_broker(error) from error
+
+
+def parse_names(names: tuple[str, ...]) -> dict[str, str]:
+    """Service or deployment by queue. Raises BadInput."""
+    found = {QUEUE_OF[browser]: f"worker-{browser}" for browser in Browser}
+    for text in names:
+        queue, _, name = text.partition("=")
+        if queue not in BROWSER_OF or not name:
+            raise BadInput("--name", repr(text), f"QUEUE=NAME with a queue of {', '.join(BROWSER_OF)}")
+        found[queue] = name
+    return found
+
+
+def follow(desired: Desired, follower: Follower, *, dry_run: bool, once: bool) -> None:
+    """Fulfil wishes as they come. With `once`, raises SetupError where a command fails; else it is told."""
+    console = Console()
+    for wishes in desired.changes():
+        for wish, commands in follower.plan(wishes):
+            console.print(f"{wish.queue}: {wish.n} workers ({wish.reason})", highlight=False, soft_wrap=True)
+            if dry_run:
+                for words in commands:
+                    console.print(f"  {shlex.join(words)}", highlight=False, soft_wrap=True, markup=False)
+            elif not _run(commands, console, once):
+                continue
+            follower.fulfilled(wish)
+        if once:
+            return
+
+
+def _run(commands: list[list[str]], console: Console, once: bool) -> bool:
+    try:
+        run_all(commands)
+    except SetupError as error:
+        if once:
+            raise
+        console.print(f"[red]not done[/]: {error}", highlight=False, soft_wrap=True)
+        return False
+    return True
+
+
+def _show(desired: Desired) -> None:
+    from rich.table import Table
+
+    table = Table("queue", "workers", "stop", "acted on", "why")
+    for queue, wish in sorted(desired.read().items()):
+        table.add_row(queue, str(wish.n), " ".join(wish.stop), _acted_on(wish), wish.reason)
+    output_console().print(table)
+
+
+def _acted_on(wish: Wish) -> str:
+    return "no: dry run" if wish.dry_run else "yes"
