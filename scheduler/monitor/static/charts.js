@@ -93,7 +93,10 @@
   }
 
   async function show() {
-    const answer = await fetch(charts?.dataset.source ?? '', { credentials: 'same-origin' });
+    const source = new URL(charts?.dataset.source ?? '', window.location.href);
+    // A page that was opened as http://user:password@... may not fetch such an address.
+    source.username = source.password = '';
+    const answer = await fetch(source, { credentials: 'same-origin' });
     const told = await answer.json();
     for (const figure of charts?.querySelectorAll('figure') ?? []) {
       if (told.at_s?.length) {

@@ -11,6 +11,8 @@
 
   const source = new URL(window.location.href);
   source.searchParams.set('live', '1');
+  // A page that was opened as http://user:password@... may not fetch such an address.
+  source.username = source.password = '';
 
   function showRows() {
     const words = (filter?.value ?? '').toLowerCase().split(/\s+/).filter(Boolean);

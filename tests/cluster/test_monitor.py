@@ -1,0 +1,315 @@
+"""Flower with our pages, as a process: real events, a real Redis, a real history, a real browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from browser_runtime.launching.binaries import find_installation
+from browser_runtime.settings import RuntimeSettings
+from browser_runtime.vocabulary import Browser
+from tasks import app, infer
+from tasks.settings import TaskSettings
+from tasks.telemetry import emit
+from tests.cluster.conftest import await_ready, until, workers
+from tests.conftest import require_browser
+
+pytest.importorskip("flower", reason="the extra `monitor` is not installed")
+
+N_SESSIONS, PER_WORKER = 500, 8
+HOSTILE = "<script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=2>"
+PAIR = "watcher:s3cret"
+PAGES = ("browsers", "queues", "performance")
+
+
+@contextmanager
+def flower(folder: Path, *options: str, **environment: str) -> Iterator[str]:
+    """The address of a running `celery -A tasks webinfer-flower`."""
+    log = folder / "flower.log"
+    command = [sys.executable, "-m", "celery", "-A", "tasks", "webinfer-flower", "--port=0", *options]
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | environment)
+    try:
+        await_ready(log, process, "Connected to")
+        yield re.findall(r"http://127\.0\.0\.1:\d+", log.read_text())[0]
+        assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def monitor(settings: TaskSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A monitor that asks for a password."""
+    with flower(tmp_path_factory.mktemp("flower"), FLOWER_BASIC_AUTH=PAIR) as address:
+        yield address
+
+
+def get(address: str, pair: str = PAIR) -> tuple[int, bytes]:
+    """Status and body."""
+    headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"} if pair else {}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def read(address: str) -> Any:
+    status, body = get(address)
+    assert status == 200, body
+    return json.loads(body)
+
+
+def health(number: int) -> dict[str, Any]:
+    """What a session tells; the third's names would be scripts if anybody let them."""
+    browser = ("chrome", "firefox", "edge")[number % 3]
+    model = HOSTILE if number == 3 else "digits-vit"
+    return {
+        "session": HOSTILE if number == 3 else f"{browser}-{number}",
+        "browser": browser,
+        "state": "ready",
+        "build": f"{browser} 1.0",
+        "lanes": [{"busy": number % 4 == 0, "models": [f"{model}|abc|webgpu|fp32|"]}],
+        "memory_bytes": 400_000_000 + number,
+        "runs": number,
+        "backends": {"webgpu": True, "wasm": True},
+        "adapters": {"webgpu": {"name": "google swiftshader", "software": True}},
+        "health": 100.0 - number % 50,
+        "health_factors": {"latency": float(number % 50)},
+        "breaker": {"state": "OPEN" if number == 7 else "CLOSED", "failures": 0, "n_openings": 0},
+    }
+
+
+def publish(n_sessions: int) -> None:
+    """Real events of so many sessions."""
+    with app.connection_for_write() as connection:
+        for first in range(0, n_sessions, PER_WORKER):
+            worker = f"worker-{first // PER_WORKER}@host"
+            with app.events.Dispatcher(connection, hostname=worker) as dispatcher:
+                for number in range(first, min(first + PER_WORKER, n_sessions)):
+                    dispatcher.send("browser-health", **health(number))
+
+
+@pytest.fixture
+def sessions(monitor: str) -> list[dict[str, Any]]:
+    """500 sessions that the monitor has heard of just now."""
+
+    def heard() -> bool:
+        publish(N_SESSIONS)  # until it listens, events are lost
+        found = read(f"{monitor}/api/browsers")["sessions"]
+        return len(found) == N_SESSIONS and not any(row["silent"] for row in found)
+
+    until(heard)
+    return list(read(f"{monitor}/api/browsers")["sessions"])
+
+
+def test_everything_but_style_asks_for_the_password(monitor: str) -> None:
+    paths = [*PAGES, *(f"api/{page}" for page in PAGES), "metrics", "", "workers", "api/tasks"]
+    for path in paths:
+        assert get(f"{monitor}/{path}", "")[0] == 401, path
+        assert get(f"{monitor}/{path}", "watcher:wrong")[0] == 401, path
+        assert get(f"{monitor}/{path}")[0] == 200, path
+    assert get(f"{monitor}/monitor/static/monitor.css", "")[0] == 200
+    for beside in ("../pages.py", "%2e%2e/pages.py", "..%2fpages.py"):
+        assert get(f"{monitor}/monitor/static/{beside}")[0] in (403, 404)
+
+
+def test_500_sessions_are_told_as_page_json_and_gauges(monitor: str, sessions: list[dict[str, Any]]) -> None:
+    assert sessions[0]["breaker"] == "OPEN"  # what needs a look comes first
+    told = read(f"{monitor}/api/browsers")["summary"]
+    assert (told["sessions"], told["open_breakers"], told["workers"]) == (N_SESSIONS, 1, 63)
+    page = get(f"{monitor}/browsers")[1].decode()
+    assert page.count('data-label="Session"') == N_SESSIONS
+    assert "<script>window.hacked" not in page and "&lt;script&gt;window.hacked" in page
+    gauges = get(f"{monitor}/metrics")[1].decode()
+    assert gauges.count("\nwebinfer_session_health{") == N_SESSIONS
+    assert 'webinfer_session_breaker{browser="firefox",session="firefox-7",state="OPEN"' in gauges
+    assert "flower_events_total" in gauges  # Flower's own are there too
+
+
+def test_an_event_that_makes_no_sense_changes_nothing(monitor: str, sessions: list[dict[str, Any]]) -> None:
+    def told() -> int:
+        return len(read(f"{monitor}/api/browsers")["sessions"])
+
+    with (
+        app.connection_for_write() as connection,
+        app.events.Dispatcher(connection, hostname="odd@host") as dispatcher,
+    ):
+        dispatcher.send("browser-health", session=["no", "name"], health="high")
+        dispatcher.send("browser-health", **health(0) | {"session": "after", "health": None})
+        until(lambda: told() == N_SESSIONS + 1)
+        assert get(f"{monitor}/browsers")[0] == 200
+        dispatcher.send("worker-offline")
+        until(lambda: told() == N_SESSIONS)
+
+
+@pytest.fixture
+def decisions(settings: TaskSettings) -> Iterator[None]:
+    """Something waits, and autoscaling, a canary and an alert have spoken."""
+    redis, prefix, now = app.redis, settings.redis_prefix, time.time()
+    waiting = infer.delay(model_type="vision", model_name="digits-vit", inputs=np.zeros((8, 8, 3), np.uint8))
+    desired = {"n": 3, "reason": f"12 wait {HOSTILE}", "at": now, "dry_run": True}
+    decision = {"scope": "queue", "name": "chrome-vision", "action": "grow", "n_from": 1, "n_to": 3}
+    decision |= {"at": now, "reason": "p95 is above the target", "factors": {"depth": 12, "load": 2.33333}}
+    redis.hset(f"{prefix}scaling:desired", "chrome-vision", json.dumps(desired))
+    redis.lpush(f"{prefix}scaling:events", json.dumps(decision), "not json")
+    redis.set(f"{prefix}canary:chrome-vision", json.dumps({"ok": False, "at": now, "error": "silence"}))
+    redis.hset(f"{prefix}alerts:open", "k", json.dumps({"title": HOSTILE, "severity": "critical"}))
+    yield
+    kept = ("scaling:desired", "scaling:events", "canary:chrome-vision", "alerts:open")
+    redis.delete(*(f"{prefix}{name}" for name in kept))
+    waiting.forget()
+    app.control.purge()
+
+
+def test_queues_tell_depth_decisions_and_reasons(monitor: str, decisions: None) -> None:
+    until(lambda: bool(read(f"{monitor}/api/queues")["alerts"]))
+    board = read(f"{monitor}/api/queues")
+    (queue,) = [each for each in board["queues"] if each["queue"] == "chrome-vision"]
+    assert (queue["depth"], queue["workers"], queue["desired"]["n"]) == (1, [], 3)
+    assert queue["canary"]["error"] == "silence"
+    assert [each.get("reason") for each in board["decisions"]] == ["not json", "p95 is above the target"]
+    page = get(f"{monitor}/queues")[1].decode()
+    assert "depth 12, load 2.33" in page and "12 wait &lt;script&gt;" in page and "<script>window" not in page
+    gauges = get(f"{monitor}/metrics")[1].decode()
+    assert 'webinfer_queue_depth{queue="chrome-vision"} 1.0' in gauges
+    assert 'webinfer_queue_desired_workers{queue="chrome-vision"} 3.0' in gauges
+
+
+def test_a_worker_that_comes_later_is_asked_for_its_queues(monitor: str, tmp_path: Path) -> None:
+    with workers(tmp_path) as start:
+        name = start().ready().name
+
+        def served() -> list[str]:
+            queues = read(f"{monitor}/api/queues")["queues"]
+            return next(queue["workers"] for queue in queues if queue["queue"] == "chrome-vision")
+
+        until(lambda: served() == [name])
+
+
+@pytest.fixture(scope="module")
+def history(settings: TaskSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An analytics worker whose history holds an hour of runs, and a change."""
+    folder, now = tmp_path_factory.mktemp("analytics"), time.time()
+    run = {"browser": "chrome", "backend": "wasm", "queue_ms": 1.0, "memory_mb": 300.0, "ok": True}
+    names = ("digits-vit", HOSTILE)
+    rows = [
+        ("runs", run | {"at": now - 30 * n, "model": names[n % 2], "total_ms": 10.0 + n})
+        for n in range(1, 100)
+    ]
+    change = {"series": json.dumps({"model": HOSTILE}), "metric": "latency", "changed_at": now - 600}
+    change |= {"before": 20.0, "after": 32.0, "severity": "critical", "direction": "regression"}
+    emit(app.redis, [*rows, ("changes", change | {"p_value": 0.001})], settings)
+    with workers(folder, "scheduler") as start:
+        start("-P", "solo", queue="analytics", WEBINFER_HISTORY_PATH=str(folder / "h.duckdb")).ready()
+        app.send_task("scheduler.history.drain", queue="analytics").get(timeout=30)
+        yield
+
+
+def test_performance_tells_lines_and_changes(monitor: str, history: None) -> None:
+    until(lambda: bool(read(f"{monitor}/api/performance?hours=1")["lines"]))
+    told = read(f"{monitor}/api/performance?hours=1")
+    assert told["problem"] is None
+    assert {line["model"] for line in told["lines"]} == {"digits-vit", HOSTILE}
+    assert told["changes"][0]["severity"] == "critical"
+    page = get(f"{monitor}/performance?hours=1")[1].decode()
+    assert "+60 %" in page and "<script>window" not in page
+    assert get(f"{monitor}/performance?hours=2")[0] == 400
+    until(lambda: b'webinfer_changes{direction="regression",severity="critical"} 1' in metrics(monitor))
+    assert b"webinfer_history_up 1.0" in metrics(monitor)
+    assert b'webinfer_latency_p50_seconds{backend="wasm",browser="chrome",model="digits-vit"}' in metrics(
+        monitor
+    )
+
+
+def metrics(monitor: str) -> bytes:
+    return get(f"{monitor}/metrics")[1]
+
+
+@pytest.fixture
+def chromium(own_temporary_folder: None) -> Iterator[Any]:
+    """A real, headless Chromium."""
+    require_browser(Browser.CHROME)
+    installation = find_installation(Browser.CHROME, RuntimeSettings())
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(installation.binary)
+    for argument in ("--headless=new", "--no-sandbox", "--window-size=1280,900"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(str(installation.driver)))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+def test_click_through_in_a_real_browser(
+    monitor: str, sessions: list[dict[str, Any]], decisions: None, history: None, chromium: Any
+) -> None:
+    wait = WebDriverWait(chromium, 20)
+    chromium.get(monitor.replace("http://", f"http://{PAIR}@"))
+    for page in PAGES:
+        chromium.find_element(By.LINK_TEXT, page.capitalize()).click()
+        wait.until(lambda driver, page=page: page.capitalize() in driver.title)
+        assert chromium.find_element(By.CSS_SELECTOR, ".nav-link.active").text == page.capitalize()
+    chromium.find_element(By.LINK_TEXT, "1 h").click()
+    wait.until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".chart canvas")) == 4)
+    legend = chromium.find_element(By.CSS_SELECTOR, ".u-legend").text
+    assert "digits-vit · chrome · wasm" in legend and HOSTILE in legend
+
+    chromium.find_element(By.LINK_TEXT, "Browsers").click()
+    wait.until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".rows tbody tr")) >= N_SESSIONS)
+    chromium.find_element(By.ID, "filter").send_keys("digits-vit firefox-7 open")
+    shown = "return [...document.querySelectorAll('.rows tbody tr')].filter(r => r.offsetParent).length"
+    wait.until(lambda driver: driver.execute_script(shown) == 1)
+    publish(N_SESSIONS)
+    wait.until(lambda driver: "Live, " in driver.find_element(By.ID, "live-text").text)
+    assert chromium.execute_script(shown) == 1  # the filter outlives the refresh
+
+    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
+    for page in PAGES:
+        chromium.get(f"{monitor}/{page}")
+        assert chromium.execute_script("return document.documentElement.scrollWidth") <= 390, page
+        assert chromium.execute_script("return window.hacked") is None
+    assert chromium.get_log("browser") == []  # no error, no breach of the content security policy
+
+
+def test_without_credentials_it_serves_this_machine_alone(settings: TaskSettings, tmp_path: Path) -> None:
+    refused = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "tasks", "webinfer-flower", "--address=0.0.0.0", "--port=0"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ,
+    )
+    assert refused.returncode == 2
+    assert "refusing to listen on 0.0.0.0 without credentials" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    with flower(tmp_path, "--url_prefix=watch/it") as address:
+        page = get(f"{address}/watch/it/browsers", "")[1].decode()
+        found = re.findall(r'(?:href|src)="(/[^"]*)"', page)
+        assert "/watch/it/queues" in found and "/watch/it/monitor/static/monitor.js" in found
+        for link in found:
+            assert get(address + link, "")[0] == 200, link
+        assert read(f"{address}/watch/it/api/browsers")["sessions"] == []
