@@ -25,7 +25,7 @@ def ask(name: str, timeout_s: float = TIMEOUT_S, **params: Any) -> Rows:
         "scheduler.history.query", (name, params), queue=ANALYTICS_QUEUE, expires=timeout_s
     )
     try:
-        rows: Rows = result.get(timeout=timeout_s)
+        rows: Rows = result.get(timeout=timeout_s, disable_sync_subtasks=False)
     except ResultTimeout as error:
         raise SetupError(
             "an analytics worker that answers",

@@ -1,8 +1,8 @@
 """From the Redis stream into the file: no row twice, none lost that is still in the stream.
 
 The stream's position and each source's count are written in the same transaction as the rows. Whatever
-happens between that commit and the trimming of the stream, the next drain goes on behind the position. A source
-counts its rows, so an entry that was added twice is known, and so are rows that were dropped on the way.
+happens between that commit and the trimming of the stream, the next drain goes on behind the position. A
+source counts its rows, so an entry that was added twice is known, and so are rows that were dropped.
 """
 
 from __future__ import annotations

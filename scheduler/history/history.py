@@ -37,10 +37,15 @@ class History:
     """An open history, its schema up to date. Raises HistoryUnavailable where the file cannot be had."""
 
     def __init__(
-        self, path: Path | str, *, max_memory_mb: int = MAX_MEMORY_MB, migrations: Path = ROOM / "migrations"
+        self,
+        path: Path | str,
+        *,
+        max_memory_mb: int = MAX_MEMORY_MB,
+        schema: Path = ROOM / "schema.sql",
+        migrations: Path = ROOM / "migrations",
     ) -> None:
         self.path = Path(path)
-        self._migrations = migrations
+        self._schema, self._migrations = schema, migrations
         with self._told():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = duckdb.connect(str(self.path), config=OPTIONS | {"memory_limit": f"{max_memory_mb}MB"})
@@ -97,7 +102,7 @@ class History:
             self._db.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
             found = self._db.execute("SELECT version FROM schema_version").fetchone()
         if found is None:
-            self._step((ROOM / "schema.sql").read_text(), newest)
+            self._step(self._schema.read_text(), newest)
             return newest
         for step in steps:
             if int(step.name[:3]) > int(found[0]):
@@ -146,7 +151,7 @@ class History:
         for table, values in rows:
             known = self._columns.get(table, {})
             unknown = [] if values.keys() <= known.keys() else sorted(values.keys() - known.keys())
-            if not unknown:
+            if known and not unknown:
                 fitting.append((table, values))
                 continue
             reason = f"no column {unknown[0]!r} in {table!r}" if known else f"no table {table!r}"
@@ -174,6 +179,11 @@ class History:
     def query(self, name: str, **params: Any) -> list[dict[str, Any]]:
         """The rows of `queries/<name>.sql` by column name; times are naive UTC datetimes."""
         return self.read(find_query(name), params)
+
+    def check(self, name: str) -> None:
+        """Raises duckdb.Error where a query does not fit the schema."""
+        self._db.execute(f"PREPARE checked AS {find_query(name)}")
+        self._db.execute("DEALLOCATE checked")
 
     def read(self, sql: str, params: dict[str, Any] | list[Any] | None = None) -> list[dict[str, Any]]:
         """The rows of one statement by column name."""

@@ -1,0 +1,83 @@
+"""What idle browsers should run so that every model is measured everywhere. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from browser_runtime.vocabulary import SERVED_FAMILIES, Browser, Family, Precision
+from scheduler.routing.evidence import Evidence
+
+# Enough fresh runs that the prior is outweighed; the first of them loads the model and does not count.
+ENOUGH_RUNS = 3.0
+N_RUNS = 4
+# An item of a usual size, generated in the worker where only a shape is said.
+SAMPLES: Mapping[Family, Any] = {
+    Family.TEXT_EMBEDDING: "The quick brown fox jumps over the lazy dog while nobody looks.",
+    Family.VISION: {"image": {"width": 224, "height": 224}},
+    Family.AUDIO: {"audio": {"duration": 3.0}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A model that a browser's worker could run."""
+
+    browser: Browser
+    family: Family
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A model to run in a browser, and why."""
+
+    browser: Browser
+    family: Family
+    model: str
+    precision: str
+    reason: str
+
+
+def plan_trials(
+    evidence: list[Evidence], known: Iterable[Known], idle: frozenset[Browser], most: int
+) -> list[Trial]:
+    """At most one trial a browser and `most` in all: first models that are asked for, then those never run.
+
+    Only browsers in `idle` get one. A browser where a model failed lately is left alone.
+    """
+    asked = sorted(evidence, key=lambda each: -each.sums.w)
+    wishes = [(each.family, each.model, each.precision) for each in asked]
+    wishes += [(each.family, each.model, str(Precision.FP32)) for each in known]
+    trials: dict[Browser, Trial] = {}
+    able = {(each.browser, each.model) for each in known}
+    for family, model, precision in dict.fromkeys(wishes):
+        for browser in sorted(idle - trials.keys()):
+            if (browser, model) in able and _is_wanted(evidence, browser, family, model, precision):
+                reason = f"calibration: {browser} is idle and {model} was hardly measured there"
+                trials[browser] = Trial(browser, family, model, precision, reason)
+    return list(trials.values())[:most]
+
+
+def _is_wanted(
+    evidence: list[Evidence], browser: Browser, family: Family, model: str, precision: str
+) -> bool:
+    if family not in SERVED_FAMILIES:
+        return False
+    rows = [
+        each
+        for each in evidence
+        if (each.browser, each.family, each.model, each.precision) == (browser, family, model, precision)
+    ]
+    return sum(each.sums.w for each in rows) < ENOUGH_RUNS and not any(each.failed > 0.1 for each in rows)
+
+
+def read_known(rows: Iterable[Mapping[str, Any]]) -> list[Known]:
+    """The rows of queries/routing_models.sql; what is not known here is passed over."""
+    browsers, families = list(Browser), list(Family)
+    return [
+        Known(Browser(row["browser"]), Family(row["family"]), str(row["model"]))
+        for row in rows
+        if row["browser"] in browsers and row["family"] in families
+    ]

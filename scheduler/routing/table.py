@@ -1,0 +1,129 @@
+"""The routing table of all models that were run: built from the evidence, written as JSON, compared. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from browser_runtime.vocabulary import Browser, Family
+from scheduler.routing.evidence import Evidence
+from scheduler.routing.ranking import Policy, Ranked, rank
+from tasks.router import keys_of
+from tasks.telemetry import Row
+
+# A share that moves less is no news.
+NEWS_SHARE = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a row of the table is about; with a backend, only requests that ask for it first."""
+
+    family: Family
+    model: str
+    precision: str
+    backend: str = ""
+
+    @property
+    def key(self) -> str:
+        """Where the router looks it up."""
+        return keys_of(self.family, self.model, self.precision, self.backend)[0]
+
+
+Rankings = Mapping[Subject, tuple[Ranked, ...]]
+
+
+def build_table(
+    evidence: list[Evidence], policy: Policy, incumbents: Mapping[str, Browser] | None = None
+) -> Rankings:
+    """The ranking of every model that was run, and of each backend of it that two browsers ran it on."""
+    known = incumbents or {}
+    return {
+        subject: rank(subject.family, rows, policy, known.get(subject.key))
+        for subject, rows in _by_subject(evidence).items()
+    }
+
+
+def _by_subject(evidence: list[Evidence]) -> dict[Subject, list[Evidence]]:
+    found: dict[Subject, list[Evidence]] = {}
+    for each in evidence:
+        found.setdefault(Subject(each.family, each.model, each.precision), []).append(each)
+        if each.backend:
+            special = Subject(each.family, each.model, each.precision, each.backend)
+            found.setdefault(special, []).append(each)
+    return {
+        subject: rows
+        for subject, rows in found.items()
+        if not subject.backend or len({row.browser for row in rows}) > 1
+    }
+
+
+def write_table(table: Rankings, at: float) -> str:
+    """The table as it is published: see `tasks.routing_table`. `at`: seconds since 1970."""
+    entries = {
+        subject.key: [_plain(each) for each in ranking if each.share or not each.n_runs or each.n_fresh]
+        for subject, ranking in table.items()
+    }
+    return json.dumps({"at": at, "entries": entries})
+
+
+def _plain(each: Ranked) -> dict[str, Any]:
+    expected = None if each.expected_ms is None else round(each.expected_ms, 3)
+    return {
+        "browser": str(each.browser),
+        "share": each.share,
+        "reason": each.reason,
+        "backend": each.backend,
+        "expected_ms": expected,
+        "measured_ms": None if each.measured_ms is None else round(each.measured_ms, 3),
+        "error_factor": round(each.error_factor, 3),
+        "n_runs": each.n_runs,
+        "chance": round(each.chance, 3),
+    }
+
+
+def read_incumbents(told: bytes | str | None) -> dict[str, Browser]:
+    """The choice of a published table by key; empty for what is none."""
+    try:
+        entries = json.loads(told)["entries"] if told else {}
+        return {key: Browser(rows[0]["browser"]) for key, rows in entries.items() if rows}
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def read_shares(told: bytes | str | None) -> dict[str, dict[str, float]]:
+    """The shares of a published table, by key and browser."""
+    try:
+        entries = json.loads(told)["entries"] if told else {}
+        return {
+            key: {row["browser"]: float(row["share"]) for row in rows}
+            for key, rows in entries.items()
+            if rows
+        }
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}
+
+
+def changes(table: Rankings, before: Mapping[str, Mapping[str, float]]) -> list[Row]:
+    """Rows of the history for what differs from the shares published before."""
+    rows: list[Row] = []
+    for subject, ranking in table.items():
+        old = before.get(subject.key, {})
+        if any(abs(each.share - old.get(each.browser, 0.0)) > NEWS_SHARE for each in ranking):
+            rows += [_row(subject, each) for each in ranking if each.share or old.get(each.browser)]
+    return rows
+
+
+def _row(subject: Subject, each: Ranked) -> Row:
+    return "routing", {
+        "model": subject.model,
+        "family": str(subject.family),
+        "browser": str(each.browser),
+        "backend": subject.backend,
+        "precision": subject.precision,
+        "score": each.expected_ms,
+        "share": each.share,
+        "reason": each.reason,
+    }

@@ -1,0 +1,74 @@
+"""Routing's tasks; all run in the analytics worker, beside the history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from browser_runtime.vocabulary import Browser
+from scheduler.history.owner import history
+from scheduler.routing import publishing
+from scheduler.routing.calibration import N_RUNS, SAMPLES, Trial, plan_trials, read_known
+from scheduler.settings import SchedulerSettings
+from tasks.app import ANALYTICS_QUEUE, app
+from tasks.arguments import build_request
+from tasks.infer import infer
+from tasks.router import QUEUE_OF
+
+# Trials of one look: they must not keep a browser from the next real request for long.
+MOST_TRIALS = 2
+# What was not begun by then is not begun any more.
+TRIAL_EXPIRES_S = 60
+# Real requests go first: 9 is the last priority on Redis.
+LAST_PRIORITY = 9
+
+
+@app.task(name="scheduler.routing.publish", queue=ANALYTICS_QUEUE)
+def publish() -> dict[str, int]:
+    """Build the routing table from the history and publish it to Redis."""
+    exploration = SchedulerSettings().routing_exploration
+    return publishing.publish(history(), app.redis, app.settings.redis_prefix, exploration)
+
+
+@app.task(name="scheduler.routing.calibrate", queue=ANALYTICS_QUEUE)
+def calibrate() -> list[str]:
+    """Let idle browsers run models that were hardly measured there; what was sent."""
+    conditions = publishing.look_up_conditions(history(), app.redis, app.settings.redis_prefix)
+    served = frozenset(browser for browser, found in conditions.items() if found.usable)
+    idle = served - _busy(served)
+    known = read_known(history().query("routing_models"))
+    trials = plan_trials(publishing.look_up_evidence(history()), known, idle, MOST_TRIALS)
+    for trial in trials:
+        _send(trial)
+    return [f"{trial.browser}: {trial.model}" for trial in trials]
+
+
+def _busy(browsers: frozenset[Browser]) -> frozenset[Browser]:
+    """Those with requests in their queue, or in a worker at its last look."""
+    working = {row["browser"] for row in history().query("routing_busy")}
+    with app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        waiting = {b for b in browsers if channel.queue_declare(QUEUE_OF[b], passive=True).message_count}
+    return frozenset(b for b in browsers if b in working or b in waiting)
+
+
+def _send(trial: Trial) -> None:
+    named = {
+        "model_type": str(trial.family),
+        "model_name": trial.model,
+        "inputs": SAMPLES[trial.family],
+        "precision": trial.precision,
+    }
+    request = build_request(named, app.settings.limits())
+    queue = QUEUE_OF[trial.browser]
+    message = {
+        "request": request.to_wire(),
+        "route": {"queue": queue, "reason": trial.reason, "fixed": True},
+    }
+    for _ in range(N_RUNS):
+        infer.apply_async(
+            kwargs=message,
+            queue=queue,
+            expires=TRIAL_EXPIRES_S,
+            priority=LAST_PRIORITY,
+            ignore_result=True,
+        )

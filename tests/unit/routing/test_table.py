@@ -1,0 +1,133 @@
+"""The published table: what is written is what the router reads, and only news become rows."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+import redis
+
+from browser_runtime.vocabulary import Browser, Family
+from scheduler.routing.calibration import Known, plan_trials
+from scheduler.routing.publishing import judge
+from scheduler.routing.ranking import Policy
+from scheduler.routing.table import build_table, changes, read_incumbents, read_shares, write_table
+from tasks.router import Choice, alternatives, choose_route, keys_of
+from tasks.routing_table import RoutingTable, decode
+from tests.unit.routing.test_ranking import noisy, runs
+
+CHROME, EDGE, FIREFOX = Browser.CHROME, Browser.EDGE, Browser.FIREFOX
+VIT = keys_of(Family.VISION, "vit", "fp32")
+
+
+def test_the_router_reads_what_is_written() -> None:
+    table = build_table([noisy(CHROME, 50, 20), noisy(EDGE, 20, 20)], Policy())
+    told = write_table(table, at=0.0)
+    read = decode(told)
+    best = choose_route(VIT, table=read)
+    assert best.queue == "edge-text" and best.reason.startswith("edge took ") and not best.fixed
+    assert choose_route(VIT, table=read, draw=0.999).reason.startswith("exploring")
+    assert read_incumbents(told) == {"vision/vit|fp32": EDGE, "vision/vit|fp32|webgpu": EDGE}
+    assert alternatives(VIT, read, EDGE) == (FIREFOX, CHROME)
+
+
+def test_a_request_for_a_backend_goes_where_that_backend_is_quick() -> None:
+    evidence = [
+        noisy(CHROME, 10, 20),
+        runs(CHROME, [90.0] * 9, backend="wasm"),
+        noisy(EDGE, 30, 20),
+        runs(EDGE, [40.0] * 9, backend="wasm"),
+    ]
+    read = decode(write_table(build_table(evidence, Policy()), 0.0))
+    assert choose_route(keys_of(Family.VISION, "vit", "fp32"), table=read).queue == "chrome-vision"
+    assert choose_route(keys_of(Family.VISION, "vit", "fp32", "wasm"), table=read).queue == "edge-text"
+    assert choose_route(keys_of(Family.VISION, "vit", "fp16"), table=read).reason.endswith(
+        "prior choice for vision"
+    )
+
+
+def test_shares_are_kept_by_the_draw() -> None:
+    choices = (Choice(CHROME, "best", 0.9), Choice(EDGE, "exploring", 0.1))
+    queues = [choose_route(VIT, table={VIT[0]: choices}, draw=n / 1000).queue for n in range(1000)]
+    assert queues.count("edge-text") == pytest.approx(100, abs=1)
+
+
+def test_only_news_become_rows() -> None:
+    table = build_table([noisy(CHROME, 20, 20), noisy(EDGE, 50, 20)], Policy())
+    told = write_table(table, 0.0)
+    assert {row["browser"] for _, row in changes(table, {})} >= {"chrome"}
+    assert changes(table, read_shares(told)) == []
+    moved = build_table([noisy(CHROME, 200, 20), noisy(EDGE, 50, 20)], Policy())
+    rows = [row for _, row in changes(moved, read_shares(told)) if not row["backend"]]
+    assert {row["browser"]: row["share"] > 0.5 for row in rows}[EDGE]
+
+
+@pytest.mark.parametrize(
+    "told", [b"", b"nonsense", b"[]", b'{"entries": {"a": [{"browser": "chrome"}]}}', None]
+)
+def test_what_is_no_table_is_nothing_to_anybody(told: bytes | None) -> None:
+    assert read_incumbents(told) in ({}, {"a": CHROME}) and read_shares(told) == {}
+    if told:
+        with pytest.raises(ValueError):
+            decode(told)
+
+
+def test_a_browser_of_the_future_is_passed_over() -> None:
+    rows = [{"browser": name, "reason": "r", "share": 0.5} for name in ("servo", "edge")]
+    assert decode(json.dumps({"entries": {"vision": rows}}))["vision"] == (Choice(EDGE, "r", 0.5),)
+
+
+def test_the_copy_is_served_while_the_next_is_fetched_and_when_redis_is_away() -> None:
+    first = json.dumps({"entries": {"vision": [{"browser": "edge", "reason": "1", "share": 1}]}}).encode()
+    started, go, done = threading.Event(), threading.Event(), threading.Event()
+    answers = iter([first])
+
+    def fetch() -> bytes:
+        if told := next(answers, None):
+            return told
+        started.set()
+        go.wait(10)
+        done.set()
+        raise redis.ConnectionError("away")
+
+    table = RoutingTable(fetch, max_age_s=0)
+    assert table.get()["vision"][0].browser is EDGE
+    assert table.get()["vision"][0].browser is EDGE and started.wait(10) and not done.is_set()
+    go.set()
+    assert done.wait(10) and table.get()["vision"][0].browser is EDGE
+
+
+def test_where_there_never_was_a_table_the_prior_serves() -> None:
+    def away() -> bytes:
+        raise redis.ConnectionError("away")
+
+    assert choose_route(VIT, table=RoutingTable(away).get()).queue == "chrome-vision"
+
+
+def test_a_browser_is_judged_by_its_queue_and_its_sessions() -> None:
+    ill = {"best_score": 20.0, "n_closed": 1}
+    found = judge(
+        frozenset({"edge-text", "chrome-vision"}), {"edge": ill, "chrome": {"best_score": 80, "n_closed": 1}}
+    )
+    assert {browser: (each.served, each.healthy) for browser, each in found.items()} == {
+        FIREFOX: (False, True),
+        CHROME: (True, True),
+        EDGE: (True, False),
+    }
+
+
+def test_idle_browsers_try_what_was_hardly_measured_there() -> None:
+    known = [Known(browser, Family.VISION, name) for name in ("vit", "new") for browser in Browser]
+    evidence = [noisy(CHROME, 20, 20), runs(EDGE, [20.0] * 2), runs(FIREFOX, [1.0], failed=2.0)]
+    trials = plan_trials(evidence, known, frozenset(Browser), most=9)
+    assert {(trial.browser, trial.model) for trial in trials} == {
+        (CHROME, "new"),
+        (EDGE, "vit"),
+        (FIREFOX, "new"),
+    }
+    assert all(trial.reason.startswith("calibration: ") for trial in trials)
+    assert [trial.browser for trial in plan_trials(evidence, known, frozenset({EDGE}), 9)] == [EDGE]
+    assert len(plan_trials(evidence, known, frozenset(Browser), most=1)) == 1
+    unknown = [Known(CHROME, Family.TEXT_GENERATION, "llama")]
+    assert plan_trials([], unknown, frozenset(Browser), 9) == []
