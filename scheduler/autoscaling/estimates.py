@@ -13,7 +13,7 @@ SERVICE_HALF_LIFE_S = 120.0
 THROUGHPUT_HALF_LIFE_S = 10.0
 # Fewer answers than this tell nothing of a service time.
 FEWEST_ANSWERS = 2.0
-# Arrivals are counted in bins of five seconds that do not begin at our looks: fine enough to fill them evenly.
+# Bins of five seconds do not begin at our looks: fine enough to fill them evenly.
 PART_S = 0.5
 
 

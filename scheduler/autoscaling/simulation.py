@@ -7,7 +7,6 @@ finish what they compute. As in Celery, a worker takes messages out of the list 
 from __future__ import annotations
 
 import heapq
-import math
 import random
 from collections import deque
 from collections.abc import Sequence
@@ -105,7 +104,6 @@ class Simulation:
         self._waiting: deque[float] = deque()
         self._workers: list[tuple[float, float]] = [(0.0, 0.0)]  # (free from, ready from), a heap
         self._ends: list[float] = []
-        self._busy_s = 0.0
         self._course = Course()
 
     def run(self, duration_s: float) -> Course:
@@ -118,7 +116,7 @@ class Simulation:
                 self._waiting.append(self._arrivals[upcoming])
                 upcoming += 1
             self._serve(now)
-            self._pay(now, LOOK_S)
+            self._course.worker_s += LOOK_S * len(self._workers)
             self._scale(now, upcoming - first)
         return self._course
 
@@ -138,9 +136,6 @@ class Simulation:
     def _service_s(self) -> float:
         sigma = self._world.service_cv
         return self._world.service_s * self._chance.lognormvariate(-sigma * sigma / 2, sigma)
-
-    def _pay(self, now: float, passed_s: float) -> None:
-        self._course.worker_s += passed_s * len(self._workers)
 
     def _scale(self, now: float, n_arrived: int) -> None:
         sight = self._look(now, n_arrived)
@@ -170,20 +165,9 @@ class Simulation:
             n_busy + prefetched,
             n_arrived,
             n_answered,
-            self._mean_busy(n_answered, n_busy, n_ready),
+            self._mean_busy(n_answered, n_ready),
         )
 
-    def _mean_busy(self, n_answered: int, n_busy: int, n_ready: int) -> float:
+    def _mean_busy(self, n_answered: int, n_ready: int) -> float:
         """Lanes busy since the last look, within one request of the truth."""
-        del n_busy
         return min(n_answered * self._world.service_s / LOOK_S, float(max(n_ready, 1)))
-
-
-def percentile_wait_s(course: Course, world: World) -> float:
-    """What 95 % of requests wait at most, the service not counted."""
-    return max(course.p95_s - world.service_s, 0.0)
-
-
-def count_cost_ratio(ours: Course, theirs: Course) -> float:
-    """Their worker time over ours."""
-    return theirs.worker_s / ours.worker_s if ours.worker_s else math.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
@@ -90,6 +91,65 @@ def backends(model_name: str, names: tuple[str, ...], threads: int, as_json: boo
         click.echo(json.dumps(told, indent=2))
     else:
         _show_backends(told)
+
+
+@command.command("regression")
+@click.option(
+    "--months", default=10_000, show_default=True, type=click.IntRange(100, 10_000_000), help="Quiet ones."
+)
+@click.option("--steps", default=1000, show_default=True, type=click.IntRange(20, 1_000_000))
+@click.option("--seed", default=1, show_default=True)
+@click.option("--picture", type=click.Path(dir_okay=False, writable=True), help="Write an SVG here, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def regression(months: int, steps: int, seed: int, picture: str | None, as_json: bool) -> None:
+    """True changes found and false ones told, on series whose truth is known."""
+    from webinfer.measuring.regression import measure_quality
+    from webinfer.measuring.regression_picture import draw_curves, tabulate
+
+    with Console(stderr=True).status("starting") as status:
+        quality = measure_quality(months, steps, seed, status.update)
+    if picture:
+        Path(picture).write_text(draw_curves(quality))
+    if as_json:
+        click.echo(json.dumps(asdict(quality), indent=2))
+        return
+    for table in tabulate(quality):
+        output_console().print(table)
+    speed = quality.speed
+    click.echo(f"{speed.n_series} series of {speed.n_samples} samples analysed in {speed.seconds:.1f} s")
+
+
+@command.command("autoscaling")
+@click.option("--pattern", "names", multiple=True, help="Only this arrival pattern; repeatable.")
+@click.option(
+    "--recorded", type=click.Path(exists=True, dir_okay=False), help="Arrival times in seconds, one a line."
+)
+@click.option(
+    "--service-ms", default=500.0, show_default=True, type=click.FloatRange(1, 60_000), help="Of a request."
+)
+@click.option(
+    "--start-s", default=12.0, show_default=True, type=click.FloatRange(0, 600), help="Of a worker."
+)
+@click.option("--picture", type=click.Path(dir_okay=False, writable=True), help="Draw an SVG into this file.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def autoscaling(
+    names: tuple[str, ...],
+    recorded: str | None,
+    service_ms: float,
+    start_s: float,
+    picture: str | None,
+    as_json: bool,
+) -> None:
+    """The number of workers on paper: ours against a threshold rule and KEDA's formula; runs no browser."""
+    from webinfer.measuring.autoscaling import contest_rows, draw_contests, hold, print_contests
+
+    contests = hold(names, recorded, service_ms / 1000, start_s)
+    if picture:
+        draw_contests(contests, picture)
+    if as_json:
+        click.echo(json.dumps(contest_rows(contests), indent=2))
+    else:
+        print_contests(output_console(), contests)
 
 
 def _show_backends(told: dict[str, Any]) -> None:
