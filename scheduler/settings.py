@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -17,7 +17,10 @@ def _data_dir() -> Path:
 class SchedulerSettings(BaseSettings):
     """What is kept and decided. Every field is `WEBINFER_<FIELD>` in upper case."""
 
-    model_config = SettingsConfigDict(env_prefix="WEBINFER_", extra="ignore", frozen=True)
+    # What an alert is sent to may be a secret: it must not show in a validation error.
+    model_config = SettingsConfigDict(
+        env_prefix="WEBINFER_", extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     history_path: Path = Field(
         default_factory=lambda: _data_dir() / "history.duckdb",
@@ -59,3 +62,16 @@ class SchedulerSettings(BaseSettings):
     regression_min_effect: float = Field(
         0.03, gt=0, lt=1, description="changes by a smaller share of the value are not told"
     )
+    alert_urls: SecretStr = Field(
+        SecretStr(""),
+        description="who is told of alerts: Apprise URLs, comma separated; they may hold secrets",
+    )
+    alert_regression_days: float = Field(
+        7.0, gt=0, description="a regression that nothing undid is an alert this long; then it is the usual"
+    )
+    reports_dir: Path = Field(
+        default_factory=lambda: _data_dir() / "reports",
+        description="where the daily reports are written, the newest as latest.html too",
+    )
+    reports_days: float = Field(30.0, gt=0, description="days that a daily report tells of")
+    reports_kept: int = Field(30, ge=1, description="daily reports that are kept")

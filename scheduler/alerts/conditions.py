@@ -17,6 +17,8 @@ class Regression:
     after: float
     severity: str
     changed_at: str
+    cause: str = ""
+    """What of the environment changed at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,6 @@ class OpenBreaker:
     worker: str
     browser: str
     session: str
-    n_models: int
-    """Models loaded there: what is not served by it now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,16 @@ class QueueLife:
     ok: bool
     reason: str
     age_s: float
-    n_waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeatLife:
+    """Whether somebody sends what the timetable says."""
+
+    dead_for_s: float
+    """0 while a beat lives."""
+    late: tuple[str, ...] = ()
+    """Entries that were not sent for several of their periods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +65,17 @@ class Conditions:
     regressions: Sequence[Regression] | None = None
     breakers: Sequence[OpenBreaker] | None = None
     queues: Sequence[QueueLife] | None = None
-    beat_silent_s: float | None = None
+    beat: BeatLife | None = None
     letters: Sequence[DeadLetter] | None = None
-    history_fault: str = ""
-    """Why the analytics worker did not answer; empty when it did."""
+    history_away_s: float = 0.0
+    """How long the analytics worker has not answered; 0: it has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What is still all right."""
 
-    beat_silent_s: float = 60.0
+    beat_dead_s: float = 30.0
+    """A beat that has just been started, or is restarted, is no alarm; nor is an analytics worker."""
+    history_away_s: float = 60.0
     canary_age_s: float = 300.0

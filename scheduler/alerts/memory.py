@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any, cast
 from uuid import uuid4
 
 import redis
-from redis.exceptions import LockError
 
 from scheduler.alerts.alert import OpenAlert
 from scheduler.alerts.following import Followed
 from scheduler.alerts.outbox import Letter
-
-# Longer than one check with every receiver timing out; a checker that died holds the lock no longer.
-LOCK_TIMEOUT_S = 300.0
 
 
 class Memory:
@@ -24,18 +19,6 @@ class Memory:
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis, self._prefix = client, prefix
-
-    @contextmanager
-    def alone(self) -> Iterator[bool]:
-        """True while nobody else checks; False at once when somebody does."""
-        lock = self._redis.lock(f"{self._prefix}alerts:lock", timeout=LOCK_TIMEOUT_S, blocking=False)
-        if not lock.acquire():
-            yield False
-            return
-        try:
-            yield True
-        finally:
-            _release(lock)
 
     def open_alerts(self) -> dict[str, OpenAlert]:
         """The open alerts by key."""
@@ -69,10 +52,3 @@ class Memory:
 
     def _read(self, name: str) -> dict[bytes, bytes]:
         return cast("dict[bytes, bytes]", self._redis.hgetall(f"{self._prefix}{name}"))
-
-
-def _release(lock: Any) -> None:
-    try:
-        lock.release()
-    except LockError:  # it took longer than the lock lives; nothing to release
-        return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -29,6 +30,7 @@ def find_regressions(seen: Conditions, limits: Limits) -> list[Alert] | None:
 
 
 def _regression(found: Regression) -> Alert:
+    why = f" At the same time: {found.cause}." if found.cause else ""
     unit = UNITS.get(found.metric, "")
     change = (found.after - found.before) / found.before if found.before else 0.0
     return Alert(
@@ -36,7 +38,7 @@ def _regression(found: Regression) -> Alert:
         Severity(found.severity),
         f"{found.metric} {change:+.0%}: {found.series}",
         f"{found.metric} of {found.series} went from {found.before:.4g} to {found.after:.4g} {unit} "
-        f"({change:+.1%}) at {found.changed_at}. `webinfer report` shows the series.",
+        f"({change:+.1%}) at {found.changed_at} UTC.{why} `webinfer report` shows the series.",
     )
 
 
@@ -66,28 +68,34 @@ def find_dead_queues(seen: Conditions, limits: Limits) -> list[Alert] | None:
     """A queue whose canary came back wrong or not at all, or has not been seen for long."""
     if seen.queues is None:
         return None
-    return [alert for queue in seen.queues if (alert := _queue(queue, limits))]
+    # Without a beat no canary is sent: that is one alert, not one more a queue.
+    beats = seen.beat is None or not seen.beat.dead_for_s
+    limit_s = limits.canary_age_s if beats else math.inf
+    return [alert for queue in seen.queues if (alert := _queue(queue, limit_s))]
 
 
-def _queue(queue: QueueLife, limits: Limits) -> Alert | None:
-    if queue.ok and queue.age_s <= limits.canary_age_s:
+def _queue(queue: QueueLife, limit_s: float) -> Alert | None:
+    if queue.ok and queue.age_s <= limit_s:
         return None
     why = queue.reason if not queue.ok else f"no canary came back for {queue.age_s:.0f} s"
-    text = f"The canary job of queue {queue.queue} was not answered right: {why}. {queue.n_waiting} waiting."
+    text = f"The canary job of queue {queue.queue} was not answered right: {why}."
     return Alert(f"queue:{queue.queue}", Severity.HIGH, f"queue {queue.queue} is dead", text)
 
 
 def find_silent_beat(seen: Conditions, limits: Limits) -> list[Alert] | None:
-    """Beat gave no sign of life: nothing periodic happens."""
-    if seen.beat_silent_s is None:
+    """No beat lives, or one lives and forgets entries."""
+    if seen.beat is None:
         return None
-    if seen.beat_silent_s <= limits.beat_silent_s:
+    if seen.beat.dead_for_s > limits.beat_dead_s:
+        text = (
+            f"Beat gave no sign of life for {seen.beat.dead_for_s:.0f} s: no health checks, no autoscaling, "
+            f"no reports. Start it: celery -A scheduler beat."
+        )
+        return [Alert("beat:silent", Severity.HIGH, "beat is silent", text)]
+    if seen.beat.dead_for_s or not seen.beat.late:
         return []
-    text = (
-        f"Beat gave no sign of life for {seen.beat_silent_s:.0f} s: no health checks, no autoscaling, "
-        f"no reports. Start it: celery -A scheduler beat."
-    )
-    return [Alert("beat:silent", Severity.HIGH, "beat is silent", text)]
+    text = f"Beat lives, but did not send {', '.join(seen.beat.late)} for several of their periods."
+    return [Alert("beat:late", Severity.MEDIUM, "beat forgets entries of the timetable", text)]
 
 
 def find_dead_letters(seen: Conditions, limits: Limits) -> list[Alert] | None:
@@ -110,10 +118,10 @@ def find_dead_letters(seen: Conditions, limits: Limits) -> list[Alert] | None:
 
 def find_lost_history(seen: Conditions, limits: Limits) -> list[Alert] | None:
     """The analytics worker does not answer: nothing is recorded, no regression can be seen."""
-    if not seen.history_fault:
+    if seen.history_away_s <= limits.history_away_s:
         return []
     text = (
-        f"The analytics worker does not answer ({seen.history_fault}): rows wait in Redis, "
+        f"The analytics worker has not answered for {seen.history_away_s:.0f} s: rows wait in Redis, "
         f"regressions and breakers cannot be seen. Start it: celery -A scheduler worker -Q analytics -P solo."
     )
     return [Alert("history:away", Severity.HIGH, "the history does not answer", text)]

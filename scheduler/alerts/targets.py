@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import sys
 from dataclasses import dataclass
 from typing import Any
 
+from celery.utils.log import get_logger
+
 from browser_runtime.errors import SetupError
+
+log = get_logger(__name__)
 
 # Shorter parts of a URL are words and ports, not secrets, and would turn a sentence into stars.
 SECRET_CHARACTERS = 4
@@ -54,9 +57,24 @@ class Target:
 
 def parse_targets(urls: str) -> list[Target]:
     """A target for each of the comma separated `urls`. Raises SetupError for one that Apprise cannot use."""
-    # A comma may stand inside a URL; one that divides is followed by a scheme.
-    parts = (part.strip() for part in re.split(r"[,\s]+(?=[\w+.-]+://)", urls.strip().rstrip(",")))
-    return [Target(url, position) for position, url in enumerate(filter(None, parts), 1)]
+    return [Target(url, position) for position, url in enumerate(_split(urls), 1)]
+
+
+def usable_targets(urls: str) -> list[Target]:
+    """Those of `urls` that can be used; the log tells of the others, which must not silence these."""
+    found = []
+    for position, url in enumerate(_split(urls), 1):
+        try:
+            found.append(Target(url, position))
+        except SetupError as error:
+            log.error("nobody is told of alerts there: %s", error)
+    return found
+
+
+def _split(urls: str) -> list[str]:
+    """A comma may stand inside a URL; one that divides is followed by a scheme."""
+    parts = re.split(r"[,\s]+(?=[\w+.-]+://)", urls.strip().rstrip(","))
+    return [part.strip() for part in parts if part.strip()]
 
 
 def redact(text: str, url: str) -> str:
@@ -70,9 +88,9 @@ def redact(text: str, url: str) -> str:
 
 def _load_apprise() -> Any:
     """The library; it takes a second to import, and what it and its HTTP client log may hold tokens."""
-    if "apprise" not in sys.modules:
-        logging.getLogger("apprise").propagate = False
-        logging.getLogger("urllib3").setLevel(logging.INFO)
     import apprise
 
+    # What is worth telling is read by LogCapture, and told without its secrets.
+    logging.getLogger("apprise").propagate = False
+    logging.getLogger("urllib3").setLevel(logging.INFO)
     return apprise

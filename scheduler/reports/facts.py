@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scheduler.naming import name_series
+
 Values = Sequence[float | None]
 
 
@@ -35,6 +37,9 @@ class Change:
     severity: str
     direction: str
     smallest_visible: float | None
+    cause: str = ""
+    """What of the environment changed at the same time."""
+    note: str = ""
 
     @property
     def ratio(self) -> float | None:
@@ -44,7 +49,7 @@ class Change:
     @property
     def place(self) -> str:
         """The series in one line."""
-        return " ".join(str(value) for value in self.series.values() if value not in (None, ""))
+        return name_series(self.series)
 
 
 @dataclass(frozen=True, slots=True)

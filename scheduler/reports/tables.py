@@ -56,6 +56,7 @@ def _change_rows(changes: Sequence[Change]) -> list[list[str]]:
             number(change.after),
             "-" if change.ratio is None else f"{change.ratio - 1:+.1%}",
             "-" if change.p_value is None else f"{change.p_value:.2g}",
+            "; ".join(filter(None, (change.cause, change.note))) or "-",
         ]
         for change in changes
     ]
@@ -66,7 +67,18 @@ def _trends(report: Report) -> Section:
     return Section(
         "trends",
         "Trends and changes",
-        ("since (UTC)", "direction", "severity", "metric", "series", "before", "after", "change", "p"),
+        (
+            "since (UTC)",
+            "direction",
+            "severity",
+            "metric",
+            "series",
+            "before",
+            "after",
+            "change",
+            "p",
+            "at the same time",
+        ),
         _change_rows(report.changes),
         "No change was found.",
         f"The busiest {len(report.trends)} of {report.n_trends} series are drawn." if left else "",
@@ -90,14 +102,15 @@ def _browsers(report: Report) -> Section:
         ]
         for row in report.browsers
     ]
-    columns = ("model", "browser", "backend", "adapter", "runs", "failed", "compute p50 ms", "p95 ms")
+    columns = ("model", "browser", "backend", "adapter", "runs", "failed", "p50 ms", "p95 ms")
     return Section(
         "browsers",
         "Browsers compared",
         (*columns, "to best", "total p50 ms", "memory MB"),
         rows,
         "No run was measured.",
-        _cut(report, "browsers") or "To best: the median over the least median of the same model.",
+        _cut(report, "browsers")
+        or "p50 and p95: computing and the way to the page and back. To best: over the model's least p50.",
     )
 
 

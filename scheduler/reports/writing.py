@@ -98,9 +98,16 @@ def summary(report: Report) -> list[str]:
 def chart_data(report: Report) -> dict[str, Any]:
     """What the page draws."""
     whole = asdict(report)
-    return {
-        name: whole[name] for name in ("bucket_s", "trends", "health", "open_breakers", "shares", "scaling")
-    }
+    return {name: _rounded(whole[name]) for name in DRAWN}
+
+
+def _rounded(value: Any) -> Any:
+    """To the figures that a chart can show: it halves the page."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}") if abs(value) < MAX_ROUNDED else value
+    if isinstance(value, dict):
+        return {name: _rounded(each) for name, each in value.items()}
+    return [_rounded(each) for each in value] if isinstance(value, list) else value
 
 
 def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ import redis
 
 from scheduler.alerts.alert import News, Notice
 from scheduler.alerts.checking import check_alerts
-from scheduler.alerts.conditions import Conditions, Limits
+from scheduler.alerts.conditions import BeatLife, Conditions, Limits
 from scheduler.alerts.memory import Memory
 from scheduler.alerts.outbox import FIRST_WAIT_S
 from scheduler.alerts.targets import Target, parse_targets
@@ -18,8 +18,8 @@ from tests.unit.alerts.conftest import Receiver, receiver  # noqa: F401 - a fixt
 
 pytestmark = [pytest.mark.redis, pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")]
 
-FINE = Conditions(regressions=[], breakers=[], queues=[], beat_silent_s=0, letters=[])
-SILENT = Conditions(regressions=[], breakers=[], queues=[], beat_silent_s=100, letters=[])
+FINE = Conditions(regressions=[], breakers=[], queues=[], beat=BeatLife(0), letters=[])
+SILENT = Conditions(regressions=[], breakers=[], queues=[], beat=BeatLife(100), letters=[])
 PREFIX = "alerts-test:"
 
 
@@ -96,13 +96,6 @@ def test_without_receivers_it_is_open_and_nothing_piles_up(memory: Memory) -> No
     check(memory, [], SILENT, 0.0)
     assert list(memory.open_alerts()) == ["beat:silent"]
     assert memory.letters() == {}
-
-
-def test_a_second_checker_stands_back(memory: Memory, client: redis.Redis) -> None:
-    with memory.alone() as first:
-        assert first
-        assert check(Memory(client, PREFIX), [], SILENT, 0.0) == []
-    assert len(check(memory, [], SILENT, 0.0)) == 1
 
 
 def test_no_url_reaches_redis(memory: Memory, receiver: Receiver, client: redis.Redis) -> None:  # noqa: F811

@@ -24,8 +24,8 @@
 
   // What can be shown of a trend, and the metric whose changes belong to it.
   const measures = /** @type {Record<string, {label: string, metric: string}>} */ ({
-    p50_ms: { label: 'compute time, median (ms)', metric: 'latency' },
-    p95_ms: { label: 'compute time, 95th percentile (ms)', metric: 'latency' },
+    p50_ms: { label: 'latency, median (ms)', metric: 'latency' },
+    p95_ms: { label: 'latency, 95th percentile (ms)', metric: 'latency' },
     items_per_s: { label: 'throughput (items/s)', metric: 'throughput' },
     memory_mb: { label: 'memory, median (MB)', metric: 'memory' },
     n: { label: 'runs', metric: '' },

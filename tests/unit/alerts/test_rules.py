@@ -8,6 +8,7 @@ import pytest
 
 from scheduler.alerts.alert import Severity
 from scheduler.alerts.conditions import (
+    BeatLife,
     Conditions,
     DeadLetter,
     Limits,
@@ -18,16 +19,12 @@ from scheduler.alerts.conditions import (
 from scheduler.alerts.rules import RULES, judge
 
 FINE = Conditions(
-    regressions=[],
-    breakers=[],
-    queues=[QueueLife("chrome-vision", True, "", 10, 0)],
-    beat_silent_s=1,
-    letters=[],
+    regressions=[], breakers=[], queues=[QueueLife("edge", True, "", 10)], beat=BeatLife(0), letters=[]
 )
 SLOWER = Regression("bert on firefox", "latency", 10.0, 13.0, "medium", "2026-11-02 10:00")
 MUCH_SLOWER = replace(SLOWER, severity="high")
-OPEN = OpenBreaker("w1@host", "chrome", "chrome-0", 2)
-WRONG = QueueLife("edge", False, "no answer in 10 s", 3, 4)
+OPEN = OpenBreaker("w1@host", "chrome", "chrome-0")
+WRONG = QueueLife("edge", False, "no answer in 10 s", 3)
 
 
 def keys(seen: Conditions) -> list[str]:
@@ -50,10 +47,11 @@ def test_each_source_that_could_not_be_seen_is_named() -> None:
         (replace(FINE, regressions=[MUCH_SLOWER]), "regression:latency:bert on firefox", Severity.HIGH),
         (replace(FINE, breakers=[OPEN]), "breaker:w1@host", Severity.MEDIUM),
         (replace(FINE, queues=[WRONG]), "queue:edge", Severity.HIGH),
-        (replace(FINE, queues=[QueueLife("edge", True, "", 301, 0)]), "queue:edge", Severity.HIGH),
-        (replace(FINE, beat_silent_s=61), "beat:silent", Severity.HIGH),
+        (replace(FINE, queues=[QueueLife("edge", True, "", 301)]), "queue:edge", Severity.HIGH),
+        (replace(FINE, beat=BeatLife(31)), "beat:silent", Severity.HIGH),
+        (replace(FINE, beat=BeatLife(0, ("drain",))), "beat:late", Severity.MEDIUM),
         (replace(FINE, letters=[DeadLetter("no id", "edge")]), "letters:edge", Severity.MEDIUM),
-        (replace(FINE, history_fault="TimeoutError"), "history:away", Severity.HIGH),
+        (replace(FINE, history_away_s=61), "history:away", Severity.HIGH),
     ],
 )  # fmt: skip
 def test_each_rule_finds_its_fault(seen: Conditions, key: str, severity: Severity) -> None:
@@ -66,8 +64,9 @@ def test_each_rule_finds_its_fault(seen: Conditions, key: str, severity: Severit
     "seen",
     [
         replace(FINE, regressions=[replace(SLOWER, severity="low")]),
-        replace(FINE, queues=[QueueLife("edge", True, "", 300, 9)]),
-        replace(FINE, beat_silent_s=60),
+        replace(FINE, queues=[QueueLife("edge", True, "", 300)]),
+        replace(FINE, beat=BeatLife(30)),
+        replace(FINE, history_away_s=60),
     ],
 )
 def test_what_is_within_the_limits_is_no_alert(seen: Conditions) -> None:
@@ -77,6 +76,21 @@ def test_what_is_within_the_limits_is_no_alert(seen: Conditions) -> None:
 def test_the_sentence_of_a_regression_says_from_what_to_what() -> None:
     (alert,) = judge(replace(FINE, regressions=[SLOWER]), Limits())[0]
     assert "from 10 to 13 ms (+30.0%)" in alert.text
+    assert "At the same time" not in alert.text
+
+
+def test_what_changed_with_it_is_named() -> None:
+    updated = replace(SLOWER, cause="browser_build 149 -> 150")
+    (alert,) = judge(replace(FINE, regressions=[updated]), Limits())[0]
+    assert "At the same time: browser_build 149 -> 150." in alert.text
+
+
+def test_without_a_beat_old_canaries_are_no_further_alerts() -> None:
+    old = QueueLife("edge", True, "", 900)
+    assert keys(replace(FINE, queues=[old, WRONG], beat=BeatLife(100, ("drain",)))) == [
+        "queue:edge",
+        "beat:silent",
+    ]
 
 
 def test_sessions_of_one_worker_are_one_alert() -> None:

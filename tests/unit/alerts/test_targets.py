@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 
 from browser_runtime.errors import SetupError
-from scheduler.alerts.targets import parse_targets, redact
+from scheduler.alerts.targets import parse_targets, redact, usable_targets
 from tests.unit.alerts.conftest import Receiver
 
 # Apprise tries for a module that Python 3.13 removes.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")
+
+
+@pytest.fixture
+def root_log() -> Iterator[list[str]]:
+    """What reaches the root logger, and so a log file; caplog listens at silenced loggers too."""
+    told: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    yield told
+    logging.getLogger().removeHandler(handler)
 
 
 def test_a_notice_arrives(receiver: Receiver) -> None:
@@ -56,3 +70,11 @@ def test_a_url_that_is_none_is_refused_by_place_without_its_text() -> None:
 def test_every_part_that_could_be_a_token_is_hidden() -> None:
     url = "slack://TokenA12/TokenB34?key=abcd"
     assert redact("POST TokenA12/TokenB34 with abcd failed", url) == "POST ***/*** with *** failed"
+
+
+def test_one_bad_url_does_not_silence_the_others(root_log: list[str]) -> None:
+    (target,) = usable_targets("nosuch://s3cret@host, json://host-a")
+    assert target.name == "json #2"
+    (told,) = root_log
+    assert "URL 1" in told
+    assert "s3cret" not in told

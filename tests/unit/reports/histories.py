@@ -108,16 +108,29 @@ def _decisions() -> list[Row]:
         "effect": 0.35,
         "p_value": 0.0001,
         "severity": "high",
-        "direction": "worse",
+        "direction": "regression",
         "smallest_visible": 0.02,
     }
     route = {"model": "bert", "family": "text_embedding", "backend": "wasm", "precision": "fp32"}
+    slow = route | {"browser": "firefox"}
+    queue = {"scope": "queue", "name": "chrome-vision"}
+    alert = {"key": "regression:latency:bert", "severity": "high", "title": "latency +35%"}
+    later_s = CHANGED_AT_S + 60
     return [
         ("changes", change),
-        ("routing", route | {"at": CHANGED_AT_S - 60, "browser": "firefox", "score": 0.5, "share": 0.5, "reason": "prior"}),
-        ("routing", route | {"at": CHANGED_AT_S + 60, "browser": "firefox", "score": 0.3, "share": 0.05, "reason": "exploring"}),
-        ("routing", route | {"at": CHANGED_AT_S + 60, "browser": "chrome", "score": 0.9, "share": 0.95, "reason": "10.0 ms p50 of 336"}),
-        ("scaling", {"at": NOW_S - 7200, "scope": "queue", "name": "chrome-vision", "action": "grow", "n_from": 1, "n_to": 3, "reason": "20 waiting"}),
-        ("scaling", {"at": NOW_S - 3600, "scope": "queue", "name": "chrome-vision", "action": "shrink", "n_from": 3, "n_to": 1, "reason": "idle"}),
-        ("alerts", {"at": CHANGED_AT_S + 3700, "key": "regression:latency:bert", "severity": "high", "title": "latency +35%", "text": f"of {HOSTILE}", "state": "opened"}),
-    ]  # fmt: skip
+        ("routing", slow | {"at": CHANGED_AT_S - 60, "score": 0.5, "share": 0.5, "reason": "prior"}),
+        ("routing", slow | {"at": later_s, "score": 0.3, "share": 0.05, "reason": "exploring"}),
+        (
+            "routing",
+            route | {"at": later_s, "browser": "chrome", "score": 0.9, "share": 0.95, "reason": "10 ms"},
+        ),
+        (
+            "scaling",
+            queue | {"at": NOW_S - 7200, "action": "grow", "n_from": 1, "n_to": 3, "reason": "20 waiting"},
+        ),
+        (
+            "scaling",
+            queue | {"at": NOW_S - 3600, "action": "shrink", "n_from": 3, "n_to": 1, "reason": "idle"},
+        ),
+        ("alerts", alert | {"at": later_s, "text": f"of {HOSTILE}", "state": "opened"}),
+    ]

@@ -1,0 +1,120 @@
+"""Looks at everything the rules judge: the history through its worker, the rest in Redis."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import redis
+from celery.utils.log import get_logger
+
+from browser_runtime.errors import InferenceError
+from scheduler.alerts.conditions import (
+    BeatLife,
+    Conditions,
+    DeadLetter,
+    OpenBreaker,
+    QueueLife,
+    Regression,
+)
+from scheduler.health.beats import look_at_beat
+from scheduler.health.canaries import CanaryBook
+from scheduler.naming import name_series
+from scheduler.periods import PeriodKeys
+from tasks.router import QUEUE_OF
+
+log = get_logger(__name__)
+
+T = TypeVar("T")
+Ask = Callable[..., list[dict[str, Any]]]
+"""`ask(name, **params)`: the rows of a named query. Raises where the history does not answer."""
+
+DAY_S = 86_400.0
+# Health comes every few seconds; an older sample is of a session that is gone.
+HEALTH_AGE_S = 60.0
+LETTER_AGE_S = 3600.0
+MAX_LETTERS = 200
+
+
+class Observer:
+    """One look at a time. `prefix` is that of the Redis keys."""
+
+    def __init__(self, client: redis.Redis, prefix: str, ask: Ask, regression_days: float) -> None:
+        self._redis, self._prefix = client, prefix
+        self._ask, self._regression_days = ask, regression_days
+
+    def look(self, now_s: float) -> Conditions:
+        """What can be seen at `now_s`, seconds since 1970. Raises redis.RedisError."""
+        regressions = self._answer(lambda: self._regressions(now_s))
+        # One wait for a history that is away is enough.
+        breakers = None if regressions is None else self._answer(lambda: self._breakers(now_s))
+        return Conditions(
+            regressions=regressions,
+            breakers=breakers,
+            queues=self._queues(now_s),
+            beat=self._beat(now_s),
+            letters=self._letters(now_s),
+            history_away_s=self._lasting("history", breakers is None, now_s),
+        )
+
+    def _answer(self, question: Callable[[], T]) -> T | None:
+        """The answer of the history; None, with a word in the log, where it gives none."""
+        try:
+            return question()
+        except InferenceError as error:
+            log.warning("the history does not answer: %s", error)
+            return None
+
+    def _regressions(self, now_s: float) -> list[Regression]:
+        rows = self._ask("alerts_regressions", since_s=now_s - self._regression_days * DAY_S)
+        return [_read_regression(row) for row in rows]
+
+    def _breakers(self, now_s: float) -> list[OpenBreaker]:
+        rows = self._ask("alerts_breakers", since_s=now_s - HEALTH_AGE_S)
+        return [OpenBreaker(*(row[name] or "" for name in ("worker", "browser", "session"))) for row in rows]
+
+    def _queues(self, now_s: float) -> list[QueueLife]:
+        book = CanaryBook(self._redis, self._prefix)
+        told = ((queue, book.read(queue)) for queue in QUEUE_OF.values())
+        return [
+            QueueLife(queue, canary.ok, canary.reason, now_s - canary.at) for queue, canary in told if canary
+        ]
+
+    def _beat(self, now_s: float) -> BeatLife:
+        state = look_at_beat(PeriodKeys(self._redis, self._prefix), now_s)
+        dead_for_s = self._lasting("beat", state.is_dead, now_s)
+        return BeatLife(max(dead_for_s, state.silent_s or 0.0) if state.is_dead else 0.0, state.late)
+
+    def _letters(self, now_s: float) -> list[DeadLetter]:
+        """Oldest first."""
+        since = f"{int((now_s - LETTER_AGE_S) * 1000)}-0"
+        found: Any = self._redis.xrevrange(f"{self._prefix}dead-letters", "+", since, MAX_LETTERS)
+        return [DeadLetter(_text(fields, b"why"), _text(fields, b"queue")) for _, fields in reversed(found)]
+
+    def _lasting(self, name: str, is_bad: bool, now_s: float) -> float:
+        """For how many seconds it has been bad without a break; 0: it is not."""
+        key = f"{self._prefix}alerts:since:{name}"
+        if not is_bad:
+            self._redis.delete(key)
+            return 0.0
+        self._redis.set(key, now_s, nx=True, ex=int(DAY_S))
+        since: Any = self._redis.get(key)
+        return max(now_s - float(since), 0.0)
+
+
+def _read_regression(row: dict[str, Any]) -> Regression:
+    return Regression(
+        name_series(json.loads(row["series"])),
+        row["metric"],
+        row["before"],
+        row["after"],
+        row["severity"],
+        datetime.fromtimestamp(row["changed_at_s"], UTC).strftime("%Y-%m-%d %H:%M"),
+        row["cause"],
+    )
+
+
+def _text(fields: dict[bytes, bytes], name: bytes) -> str:
+    return fields.get(name, b"").decode(errors="replace")[:200]

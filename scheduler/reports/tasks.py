@@ -1,0 +1,25 @@
+"""The daily report; it runs in the analytics worker, which owns the history."""
+
+from __future__ import annotations
+
+import time
+
+from scheduler.history.owner import history
+from scheduler.periods import only_one
+from scheduler.reports.daily import keep_report
+from scheduler.reports.gathering import gather
+from scheduler.settings import SchedulerSettings
+from tasks.app import ANALYTICS_QUEUE, app
+
+LOCK_S = 120.0
+
+
+@app.task(name="scheduler.reports.write", queue=ANALYTICS_QUEUE)
+def write() -> str | None:
+    """The path of the report that was written; None where another worker writes it."""
+    settings = SchedulerSettings()
+    with only_one("reports", LOCK_S) as is_ours:
+        if not is_ours:
+            return None
+        report = gather(history().query, time.time(), settings.reports_days)
+        return str(keep_report(report, settings.reports_dir, settings.reports_kept))

@@ -1,0 +1,88 @@
+"""`webinfer alerts`: what is wrong now, and whether anybody would be told."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+import redis
+from rich.table import Table
+
+from browser_runtime.errors import SetupError
+from scheduler.alerts.alert import OpenAlert
+from scheduler.alerts.memory import Memory
+from scheduler.alerts.outbox import Letter
+from scheduler.alerts.targets import parse_targets
+from scheduler.settings import SchedulerSettings
+from tasks.app import app
+from webinfer.producing import no_broker
+from webinfer.record import use_running_broker
+from webinfer.tables import output_console
+
+Plain = dict[str, Any]
+
+
+@click.group("alerts")
+def command() -> None:
+    """Regressions, open breakers, dead queues, missed beats, dead letters."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(as_json: bool) -> None:
+    """The alerts that are open, and the notices that are not delivered yet."""
+    use_running_broker()
+    memory = Memory(app.redis, app.settings.redis_prefix)
+    try:
+        opened, letters = memory.open_alerts(), memory.letters()
+    except redis.RedisError as error:
+        raise no_broker(error) from error
+    found = sorted(opened.values(), key=lambda each: (-each.alert.severity.rank, each.opened_at_s))
+    if as_json:
+        waiting = [letter.as_plain() for letter in letters.values()]
+        click.echo(json.dumps({"open": [each.as_plain() for each in found], "waiting": waiting}, indent=2))
+    else:
+        _print(found, list(letters.values()))
+
+
+def _print(found: list[OpenAlert], letters: list[Letter]) -> None:
+    console = output_console()
+    if found:
+        table = Table("severity", "since (UTC)", "alert", "text")
+        for each in found:
+            since = datetime.fromtimestamp(each.opened_at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
+            cells = (each.alert.severity, since, each.alert.title, each.alert.text)
+            table.add_row(*(_plain_text(cell) for cell in cells))
+        console.print(table)
+    else:
+        console.print("no alert is open")
+    for letter in letters:
+        told = f"not delivered yet after {letter.n_tries} tries: {_plain_text(letter.title)}"
+        console.print(told, markup=False)
+
+
+def _plain_text(text: str) -> Any:
+    """As it is: a name must not colour, nor steer, a terminal."""
+    from rich.text import Text
+
+    return Text("".join(character if character.isprintable() else " " for character in text))
+
+
+@command.command("test")
+def test() -> None:
+    """Send a test message to each of WEBINFER_ALERT_URLS; fails where one does not take it."""
+    targets = parse_targets(SchedulerSettings().alert_urls.get_secret_value())
+    if not targets:
+        remedy = "set it to Apprise URLs, comma separated: see https://appriseit.com/services"
+        raise SetupError("a receiver in WEBINFER_ALERT_URLS", remedy)
+    at = datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M:%S")
+    n_refused = 0
+    for target in targets:
+        receipt = target.send("[webinfer] test", f"A test of alerts, sent {at} UTC.", "test")
+        n_refused += not receipt.taken
+        click.echo(f"{target.name}: {'delivered' if receipt.taken else f'refused: {receipt.why}'}")
+    if n_refused:
+        raise click.ClickException(f"{n_refused} of {len(targets)} receivers did not take it")
