@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from browser_runtime.deciders.batching import BatchPolicy, take_batch
 from browser_runtime.deciders.choosing import Choice, choose_session
 from browser_runtime.deciders.latencies import BatchCost, LatencyKey, LatencySummary
+from browser_runtime.deciders.weighing import Weighed
 from browser_runtime.errors import Unsupported
 from browser_runtime.lanes import SessionLane, State
 from browser_runtime.plan import plan_backends
@@ -99,16 +100,28 @@ class Matching:
         return chosen if head in chosen else [head]
 
     def expected_ms(self, place: Place, head: Order, choice: Choice, n_items: int) -> float | None:
-        """How long `n_items` are expected to take there; None while that was never measured."""
-        known = self._measured(place, head, choice)
-        return None if known is None else known.expected_ms(n_items)
+        """How long loading and `n_items` are expected to take there; None where nothing was ever measured.
+
+        What other lanes measured is better than nothing: where it is not known how long a warm lane is busy,
+        those behind load the model elsewhere, which takes seconds.
+        """
+        known, weighed = self._measured(place, head, choice), self._weighed(choice)
+        if known is not None:
+            return weighed.load_ms + known.expected_ms(n_items)
+        is_guess = not any(found.is_measured for found in choice.weighed)
+        return None if is_guess else weighed.load_ms + weighed.run_ms
 
     def share_ms(self, place: Place, order: Order, choice: Choice) -> float:
         """What an order adds to the work before that lane: its part of a batch with its like."""
         known = self._measured(place, order, choice)
         if known is not None:
             return known.cost.per_item_ms * len(order.items)
-        return next(w.run_ms for w in choice.weighed if (w.session, w.lane) == (choice.session, choice.lane))
+        return self._weighed(choice).run_ms
+
+    @staticmethod
+    def _weighed(choice: Choice) -> Weighed:
+        """What was expected of the lane that was chosen."""
+        return next(w for w in choice.weighed if (w.session, w.lane) == (choice.session, choice.lane))
 
     def _measured(self, place: Place, head: Order, choice: Choice) -> LatencySummary | None:
         assert choice.backend is not None, "only a simulation has no backend, and it has no lane"
