@@ -122,6 +122,7 @@ def _nothing_lost(settings: TaskSettings) -> dict[str, Any]:
             "unacked_restore_throttle": 1,
             "socket_keepalive": True,
             "health_check_interval": 25,
+            "ledger_prefix": settings.ledger_prefix,
         },
         # A producer is told after about three seconds that Redis is away.
         "task_publish_retry_policy": {
@@ -133,7 +134,7 @@ def _nothing_lost(settings: TaskSettings) -> dict[str, Any]:
     }
 
 
-app = WebinferApp("webinfer", set_as_current=True)
+app = WebinferApp("webinfer", set_as_current=True, amqp="tasks.ledger:LedgerAmqp")
 
 
 def _dumps(value: Any) -> bytes:

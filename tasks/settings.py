@@ -47,6 +47,9 @@ class TaskSettings(BaseSettings):
     grace_s: float = Field(
         20.0, ge=0, description="a stopping worker finishes tasks this long, then hands them back"
     )
+    ledger: bool = Field(
+        True, description="record what is sent until it is acknowledged: no killed worker loses it"
+    )
     max_deliveries: int = Field(3, ge=1, description="a task that ends its worker this often is given up")
     max_items: int = Field(256, ge=1, description="items in one request")
     max_text_characters: int = Field(100_000, ge=1, description="length of one text")
@@ -65,6 +68,11 @@ class TaskSettings(BaseSettings):
     def results(self) -> str:
         """The URL results go to."""
         return self.result_url or self.broker_url
+
+    @property
+    def ledger_prefix(self) -> str:
+        """What the ledger's Redis keys begin with; empty where none is kept."""
+        return self.redis_prefix if self.ledger else ""
 
     def limits(self) -> Limits:
         """What a request's inputs may hold."""

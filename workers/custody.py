@@ -1,5 +1,7 @@
 """Keeps a worker's unacknowledged messages its own for as long as the worker lives.
 
+It also runs the sweep that finds what a killed worker took and never noted.
+
 Redis gives a message to another worker when its visibility timeout has passed. A worker renews what it holds,
 so the timeout can be short: a task may run for many minutes, and a killed worker's tasks still go elsewhere
 within seconds.
@@ -15,6 +17,7 @@ import redis
 from celery.utils.log import get_logger
 
 from tasks.links import connect
+from workers.sweeping import Sweep
 
 log = get_logger(__name__)
 
@@ -25,8 +28,9 @@ RENEWALS = 6
 class Custody:
     """A thread that renews, until stopped, what `channel()` has delivered and not acknowledged."""
 
-    def __init__(self, broker_url: str, redelivery_s: float) -> None:
+    def __init__(self, broker_url: str, redelivery_s: float, ledger_prefix: str = "") -> None:
         self._client = connect(broker_url)
+        self._sweep = Sweep(self._client, ledger_prefix, redelivery_s) if ledger_prefix else None
         self._interval_s = redelivery_s / RENEWALS
         self._stopped = threading.Event()
         self._channel: Any = None
@@ -51,8 +55,10 @@ class Custody:
         while not self._stopped.wait(self._interval_s):
             try:
                 self.renew()
+                if self._sweep is not None and self._channel is not None:
+                    self._sweep.run(self._channel)
             except redis.RedisError as error:
-                log.warning("could not renew the messages in custody: %s", error)
+                log.warning("could not look after the messages in custody: %s", error)
 
     def renew(self) -> int:
         """Mark everything held as seen just now; how many messages that were."""

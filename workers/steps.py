@@ -36,7 +36,8 @@ class SafeKeeping(bootsteps.StartStopStep):
     def create(self, w: Any) -> Custody:  # type: ignore[override]
         """Prepare both, before the consumer connects."""
         w.app.amqp.Connection = safe_connection(DeadLetters(w.app, w.hostname).bury)
-        w.custody = Custody(w.app.conf.broker_url, w.app.settings.redelivery_s)
+        settings = w.app.settings
+        w.custody = Custody(w.app.conf.broker_url, settings.redelivery_s, settings.ledger_prefix)
         return w.custody  # type: ignore[no-any-return]
 
     def terminate(self, w: Any) -> None:

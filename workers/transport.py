@@ -15,6 +15,8 @@ import redis
 from celery.utils.log import get_logger
 from kombu.transport import redis as kombu_redis
 
+from tasks.ledger import LedgerChannel, LedgerConnection, LedgerQoS, LedgerTransport
+
 log = get_logger(__name__)
 
 Bury = Callable[..., None]
@@ -22,7 +24,7 @@ Bury = Callable[..., None]
 BROKEN = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
-class SafeQoS(kombu_redis.QoS):
+class SafeQoS(LedgerQoS):
     """Custody of unacknowledged messages that survives a broken entry."""
 
     # kombu's stubs stop short of these, here and below.
@@ -53,7 +55,7 @@ class SafeQoS(kombu_redis.QoS):
             self._delivered.clear()
 
 
-class SafeChannel(kombu_redis.Channel):
+class SafeChannel(LedgerChannel):
     """A channel that buries queue items which are not JSON."""
 
     QoS = SafeQoS
@@ -68,7 +70,7 @@ class SafeChannel(kombu_redis.Channel):
             raise Empty from error
 
 
-class SafeTransport(kombu_redis.Transport):
+class SafeTransport(LedgerTransport):
     """A transport that buries JSON items which are not kombu envelopes."""
 
     Channel = SafeChannel
@@ -88,10 +90,10 @@ class SafeTransport(kombu_redis.Transport):
 def safe_connection(bury: Bury) -> type[kombu.Connection]:
     """A connection class that uses the safe transport for Redis, and `bury` for what it finds broken."""
 
-    class SafeConnection(kombu.Connection):
+    class SafeConnection(LedgerConnection):
         def get_transport_cls(self) -> Any:
             found = super().get_transport_cls()
-            return SafeTransport if found is kombu_redis.Transport else found
+            return SafeTransport if found is LedgerTransport else found
 
         def bury(self, why: str, **evidence: Any) -> None:
             bury(why, **evidence)

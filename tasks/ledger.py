@@ -1,0 +1,153 @@
+"""What was sent and not acknowledged yet, written down in the same step as the sending.
+
+A worker that is killed between taking a message off its queue and noting that it holds it would lose it:
+kombu does the one with BRPOP and the other with HSET, and no setting closes the gap. The record lets a sweep
+(`workers.sweeping`) find such a message and send it again. It costs no round trip: it travels with the push,
+and its removal with the acknowledgement.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection
+from typing import Any
+
+import kombu
+from celery.app.amqp import AMQP
+from kombu.connection import ConnectionPool, PooledConnection
+from kombu.transport import redis as kombu_redis
+
+from tasks.router import BROWSER_OF
+
+# Only what browsers answer is worth it: beat sends its tasks again anyway.
+RECORDED: Collection[str] = BROWSER_OF
+
+
+class Commands(list[tuple[str, tuple[Any, ...]]]):
+    """Redis commands that kombu would have sent, in order."""
+
+    def add(self, name: str, *args: Any) -> None:
+        """Called by kombu for each."""
+        self.append((name, args))
+
+
+class LedgerQoS(kombu_redis.QoS):
+    """Custody that strikes a message off the ledger when it is acknowledged, or refused for good."""
+
+    # kombu's stubs stop short of these, here and below.
+    channel: Any
+    _remove_from_indices: Any
+
+    def ack(self, delivery_tag: str) -> None:
+        """The message is done."""
+        self._strike(delivery_tag)
+        super(kombu_redis.QoS, self).ack(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """The message is refused: put back, or done."""
+        if requeue:
+            super().reject(delivery_tag, requeue=True)
+        else:
+            self.ack(delivery_tag)
+
+    def _strike(self, tag: str) -> None:
+        pipe = self._remove_from_indices(tag)
+        if self.channel.ledger_prefix:
+            pipe.hdel(*ledger_keys(self.channel.ledger_prefix)[:1], tag)
+            pipe.zrem(ledger_keys(self.channel.ledger_prefix)[1], tag)
+        pipe.execute()
+
+
+class LedgerChannel(kombu_redis.Channel):
+    """A channel that records what it puts into the queues of browsers."""
+
+    QoS = LedgerQoS
+    ledger_prefix = ""
+    """What the ledger's keys begin with; empty: nothing is recorded."""
+    from_transport_options = (*kombu_redis.Channel.from_transport_options, "ledger_prefix")
+    conn_or_acquire: Any
+
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        if not self.ledger_prefix or queue not in RECORDED:
+            super()._put(queue, message, **kwargs)
+            return
+        batch = kwargs.pop("_publish_batch", None)
+        commands = Commands()
+        super()._put(queue, message, _publish_batch=commands, **kwargs)  # type: ignore[call-arg]
+        record, index = ledger_keys(self.ledger_prefix)
+        tag = message["properties"]["delivery_tag"]
+        commands.add("hset", record, tag, json.dumps([queue, message]))
+        commands.add("zadd", index, {tag: time.time()})
+        if batch is not None:
+            for name, args in commands:
+                batch.add(name, *args)
+            return
+        with self.conn_or_acquire() as client, client.pipeline() as pipe:
+            for name, args in commands:
+                getattr(pipe, name)(*args)
+            pipe.execute()
+
+    def _purge(self, queue: str) -> int:
+        """Empty the queue, and forget what of it is recorded. The number of messages."""
+        n: int = super()._purge(queue)
+        if self.ledger_prefix and queue in RECORDED:
+            with self.conn_or_acquire() as client:
+                forget(client, self.ledger_prefix, queue)
+        return n
+
+
+class LedgerTransport(kombu_redis.Transport):
+    """kombu's Redis transport with the ledger."""
+
+    Channel = LedgerChannel
+
+
+class _Recording:
+    """A connection that takes the transport with the ledger in the place of kombu's own for Redis."""
+
+    def get_transport_cls(self) -> Any:
+        """The class kombu would take, or ours in its place."""
+        found = super().get_transport_cls()  # type: ignore[misc]
+        return LedgerTransport if found is kombu_redis.Transport else found
+
+
+class LedgerPooledConnection(_Recording, PooledConnection):
+    """One of a pool: kombu makes those of a class of its own, whatever class the first one had."""
+
+
+class LedgerPool(ConnectionPool):
+    """A pool of connections with the ledger."""
+
+    def new(self) -> Any:
+        """One more of them."""
+        return LedgerPooledConnection(self, **dict(self.connection._info(resolve=False)))
+
+
+class LedgerConnection(_Recording, kombu.Connection):
+    """A connection with the ledger, alone or as the first of a pool."""
+
+    def Pool(self, limit: int | None = None, **kwargs: Any) -> LedgerPool:  # noqa: N802  # kombu's name
+        """A pool of connections like this one."""
+        return LedgerPool(self, limit, **kwargs)
+
+
+class LedgerAmqp(AMQP):
+    """Celery finds this class by name: see `tasks.app`."""
+
+    Connection = LedgerConnection
+
+
+def ledger_keys(prefix: str) -> tuple[str, str]:
+    """The hash tag -> [queue, message] as JSON, and the sorted set of tags by when they were last seen."""
+    return f"{prefix}ledger", f"{prefix}ledger:at"
+
+
+def forget(client: Any, prefix: str, queue: str) -> None:
+    """Strike off what was recorded for `queue` and is in no worker's custody."""
+    record, index = ledger_keys(prefix)
+    held = set(client.hkeys("unacked"))
+    for tag, entry in client.hscan_iter(record):
+        if tag not in held and json.loads(entry)[0] == queue:
+            client.hdel(record, tag)
+            client.zrem(index, tag)

@@ -1,0 +1,114 @@
+"""Finds messages that a killed worker took off their queue and never noted as held, and sends them again."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import redis
+from celery.utils.log import get_logger
+
+from tasks.ledger import ledger_keys
+
+log = get_logger(__name__)
+
+# Items of a queue that are read at a time, and records that are looked at in one sweep.
+CHUNK, MOST = 200, 2000
+# A suspicion that no sweep has confirmed for so many ages is forgotten.
+SUSPICION_AGES = 4
+LOCK = "ledger:sweeping"
+
+
+class Sweep:
+    """Looks at records that nobody has seen for `age_s`.
+
+    A message is sent again when two sweeps in a row find it neither in its queue nor in custody: at the first
+    it may just have been on its way from the one to the other.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str, age_s: float) -> None:
+        self._client, self._prefix, self._age_s = client, prefix, age_s
+        self._record, self._index = ledger_keys(prefix)
+        self._suspects = prefix + "ledger:suspects"
+
+    def run(self, channel: Any) -> list[str]:
+        """The tags that were sent again; none while another worker sweeps. `channel` names kombu's keys."""
+        if not self._client.set(self._prefix + LOCK, 1, nx=True, ex=max(int(self._age_s / 2), 1)):
+            return []
+        tags = self._unseen()
+        missing = self._missing(tags, channel)
+        self._mark_seen(tags - missing)
+        lost = missing & self._suspected(missing)
+        return [tag for tag in sorted(lost) if self._send_again(tag, channel)]
+
+    def _suspected(self, missing: set[str]) -> set[str]:
+        """Whom the sweep before suspected, whichever worker made it; from now on `missing` are."""
+        pipe = self._client.pipeline()
+        pipe.smembers(self._suspects)
+        pipe.delete(self._suspects)
+        if missing:
+            pipe.sadd(self._suspects, *missing)
+            pipe.expire(self._suspects, int(self._age_s * SUSPICION_AGES) + 1)
+        return {tag.decode() for tag in pipe.execute()[0]}
+
+    def _unseen(self) -> set[str]:
+        before = time.time() - self._age_s
+        found: Any = self._client.zrange(self._index, 0, before, byscore=True, offset=0, num=MOST)
+        return {tag.decode() for tag in found}
+
+    def _missing(self, tags: set[str], channel: Any) -> set[str]:
+        """Those of `tags` that are neither held by a worker nor in a queue."""
+        left = set(tags)
+        for queue in sorted({queue for queue in map(self._queue_of, tags) if queue}):
+            for step in channel.priority_steps:
+                if left:
+                    left -= self._tags_in(channel._q_for_pri(queue, step))
+        if not left:
+            return left
+        ordered = sorted(left)
+        held = self._client.hmget(channel.unacked_key, ordered)
+        return {tag for tag, entry in zip(ordered, held, strict=True) if entry is None}
+
+    def _queue_of(self, tag: str) -> str | None:
+        entry = self._client.hget(self._record, tag)
+        return None if entry is None else str(json.loads(entry)[0])
+
+    def _tags_in(self, key: str) -> set[str]:
+        """The delivery tags in one list. New items only push what is read towards the end: none is missed."""
+        found: set[str] = set()
+        start = 0
+        items: Any
+        while items := self._client.lrange(key, start, start + CHUNK - 1):
+            found |= {tag for tag in map(_tag_of, items) if tag}
+            start += CHUNK
+        return found
+
+    def _mark_seen(self, tags: set[str]) -> None:
+        if tags:
+            # XX: what was acknowledged meanwhile stays struck off.
+            self._client.zadd(self._index, dict.fromkeys(tags, time.time()), xx=True)
+
+    def _send_again(self, tag: str, channel: Any) -> bool:
+        """Push the message once more, marked as redelivered; whether it was still on the ledger."""
+        entry = self._client.hget(self._record, tag)
+        if entry is None:
+            self._client.zrem(self._index, tag)
+            return False
+        queue, message = json.loads(entry)
+        message["headers"]["redelivered"] = True
+        message["properties"]["delivery_info"]["redelivered"] = True
+        priority = channel._get_message_priority(message, reverse=False)
+        pipe = self._client.pipeline()
+        pipe.rpush(channel._q_for_pri(queue, priority), json.dumps(message))
+        pipe.zadd(self._index, {tag: time.time()}, xx=True)
+        pipe.execute()
+        log.warning("task %s was lost with a worker and is sent again", message["headers"].get("id"))
+        return True
+
+
+def _tag_of(item: bytes | str) -> str | None:
+    try:
+        return str(json.loads(item)["properties"]["delivery_tag"])
+    except (ValueError, TypeError, KeyError):
+        return None
