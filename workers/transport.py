@@ -13,7 +13,6 @@ from typing import Any
 import kombu
 import redis
 from celery.utils.log import get_logger
-from kombu.transport import redis as kombu_redis
 
 from tasks.ledger import LedgerChannel, LedgerConnection, LedgerQoS, LedgerTransport
 
