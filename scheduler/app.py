@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from scheduler.health.beats import BeatWatch
+from scheduler.timetable import ROUTES
 from tasks.app import app
 
 __all__ = ["app"]
@@ -18,5 +19,5 @@ for _room in ROOMS:
         if not str(error.name).startswith(f"scheduler.{_room}"):
             raise
 
-app.add_defaults(lambda: {"beat_scheduler": "scheduler.beat:OnceScheduler"})
+app.add_defaults(lambda: {"beat_scheduler": "scheduler.beat:OnceScheduler", "task_routes": ROUTES})
 app.steps["consumer"].add(BeatWatch)

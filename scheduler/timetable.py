@@ -55,6 +55,17 @@ class Entry:
         return {"task": self.task, "schedule": self.schedule(), "options": options}
 
 
+# Where the scheduler's tasks run, whoever sends them. (A queue named at the task itself is deprecated.)
+ROUTES = {
+    "scheduler.history.*": {"queue": ANALYTICS_QUEUE},
+    "scheduler.routing.*": {"queue": ANALYTICS_QUEUE},
+    "scheduler.regression.*": {"queue": ANALYTICS_QUEUE},
+    "scheduler.reports.*": {"queue": ANALYTICS_QUEUE},
+    "scheduler.alerts.*": {"queue": WATCH_QUEUE},
+    "scheduler.autoscaling.*": {"queue": WATCH_QUEUE},
+    "scheduler.health.*": {"queue": WATCH_QUEUE},
+}
+
 TIMETABLE = (
     Entry("drain", "scheduler.history.drain", 2, ANALYTICS_QUEUE),
     Entry("autoscale", "scheduler.autoscaling.decide", 5, WATCH_QUEUE),

@@ -17,7 +17,7 @@ from scheduler.alerts.targets import Target, usable_targets
 from scheduler.history.asking import ask
 from scheduler.periods import only_one
 from scheduler.settings import SchedulerSettings
-from tasks.app import WATCH_QUEUE, app
+from tasks.app import app
 from tasks.telemetry import Row, emit
 
 # Longer than a check in which the history and every receiver time out.
@@ -26,7 +26,7 @@ LOCK_S = 300.0
 ASK_TIMEOUT_S = 10.0
 
 
-@app.task(name="scheduler.alerts.check", queue=WATCH_QUEUE, ignore_result=True)
+@app.task(name="scheduler.alerts.check", ignore_result=True)
 def check() -> None:
     """Look, judge, remember, tell; the news are rows of the history too."""
     with only_one("alerts", LOCK_S) as is_ours:

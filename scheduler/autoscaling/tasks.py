@@ -7,7 +7,7 @@ from functools import cache
 from scheduler.autoscaling.autoscaler import Autoscaler
 from scheduler.periods import only_one
 from scheduler.settings import SchedulerSettings
-from tasks.app import WATCH_QUEUE, app
+from tasks.app import app
 
 # Longer than any look takes.
 LOCK_S = 30.0
@@ -19,7 +19,7 @@ def autoscaler() -> Autoscaler:
     return Autoscaler(app, SchedulerSettings())
 
 
-@app.task(name="scheduler.autoscaling.decide", queue=WATCH_QUEUE, ignore_result=True)
+@app.task(name="scheduler.autoscaling.decide", ignore_result=True)
 def decide() -> None:
     """Decide once for every queue; nothing where another decision is still under way."""
     if SchedulerSettings().autoscaling == "off":

@@ -75,12 +75,17 @@ def end_orphans() -> list[str]:
     """Kill orphaned browsers and remove their folders; which folders those were."""
     orphans = find_orphans(list_processes(), init_owns=_is_python(INIT_PID))
     for folder, pids in orphans.items():
-        for pid in pids:
-            with contextlib.suppress(psutil.Error):
-                psutil.Process(pid).kill()
-        if _is_ours(Path(folder)):
-            shutil.rmtree(folder, ignore_errors=True)
+        end_session(Path(folder), pids)
     return sorted(orphans)
+
+
+def end_session(folder: Path, pids: Iterable[int]) -> None:
+    """Kill the processes of a session and remove its folder."""
+    for pid in pids:
+        with contextlib.suppress(psutil.Error):
+            psutil.Process(pid).kill()
+    if _is_ours(folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_python(pid: int) -> bool:

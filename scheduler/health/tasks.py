@@ -13,7 +13,7 @@ from scheduler.health.leftovers import end_keys, end_orphans
 from scheduler.health.rounds import NOTE, NOTE_FAILURE, Rounds
 from scheduler.periods import only_one
 from scheduler.settings import SchedulerSettings
-from tasks.app import WATCH_QUEUE, app
+from tasks.app import app
 
 LOCK_S = 30.0
 
@@ -24,7 +24,7 @@ def rounds() -> Rounds:
     return Rounds(app, SchedulerSettings().canary_deadline_s)
 
 
-@app.task(name="scheduler.health.canary", queue=WATCH_QUEUE, ignore_result=True)
+@app.task(name="scheduler.health.canary", ignore_result=True)
 def canary() -> None:
     """One round of canaries."""
     with only_one("canary", LOCK_S) as is_ours:
@@ -32,13 +32,13 @@ def canary() -> None:
             rounds().go()
 
 
-@app.task(name=NOTE, queue=WATCH_QUEUE, ignore_result=True)
+@app.task(name=NOTE, ignore_result=True)
 def note(reply: Any, queue: str, canary: str, expected: str, sent_at: float) -> None:
     """Judge the answer to a canary."""
     _settle(queue, canary, judge_answer(reply, expected, sent_at, time.time()))
 
 
-@app.task(name=NOTE_FAILURE, queue=WATCH_QUEUE, ignore_result=True)
+@app.task(name=NOTE_FAILURE, ignore_result=True)
 def note_failure(task_id: str, queue: str, canary: str, expected: str, sent_at: float) -> None:
     """The canary failed: what is wrong is in its result."""
     why = repr(AsyncResult(task_id, app=app).result)
@@ -54,7 +54,7 @@ def _settle(queue: str, canary: str, verdict: Canary) -> None:
         book.settle([queue])
 
 
-@app.task(name="scheduler.health.clean", queue=WATCH_QUEUE, ignore_result=True)
+@app.task(name="scheduler.health.clean", ignore_result=True)
 def clean() -> None:
     """Take away what nobody else will."""
     end_keys(app.redis, app.settings)

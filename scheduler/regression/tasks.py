@@ -14,7 +14,7 @@ from scheduler.regression.lines import read_lines
 from scheduler.regression.metrics import METRICS
 from scheduler.regression.rules import Rules
 from scheduler.settings import SchedulerSettings
-from tasks.app import ANALYTICS_QUEUE, app
+from tasks.app import app
 
 if TYPE_CHECKING:
     from scheduler.history.history import History
@@ -25,7 +25,7 @@ STATES_KEY = "regression"
 N_SAMPLES = 720
 
 
-@app.task(name="scheduler.regression.analyse", queue=ANALYTICS_QUEUE)
+@app.task(name="scheduler.regression.analyse")
 def find_changes() -> dict[str, int]:
     """Keep the changes that are not known yet, and how each series stands; how many of which there are.
 

@@ -9,12 +9,12 @@ from scheduler.periods import only_one
 from scheduler.reports.daily import keep_report
 from scheduler.reports.gathering import gather
 from scheduler.settings import SchedulerSettings
-from tasks.app import ANALYTICS_QUEUE, app
+from tasks.app import app
 
 LOCK_S = 120.0
 
 
-@app.task(name="scheduler.reports.write", queue=ANALYTICS_QUEUE)
+@app.task(name="scheduler.reports.write")
 def write() -> str | None:
     """The path of the report that was written; None where another worker writes it."""
     settings = SchedulerSettings()

@@ -9,7 +9,7 @@ from scheduler.history.owner import history
 from scheduler.routing import publishing
 from scheduler.routing.calibration import N_RUNS, SAMPLES, Trial, plan_trials, read_known
 from scheduler.settings import SchedulerSettings
-from tasks.app import ANALYTICS_QUEUE, app
+from tasks.app import app
 from tasks.arguments import build_request
 from tasks.infer import infer
 from tasks.router import QUEUE_OF
@@ -22,14 +22,14 @@ TRIAL_EXPIRES_S = 60
 LAST_PRIORITY = 9
 
 
-@app.task(name="scheduler.routing.publish", queue=ANALYTICS_QUEUE)
+@app.task(name="scheduler.routing.publish")
 def publish() -> dict[str, int]:
     """Build the routing table from the history and publish it to Redis."""
     exploration = SchedulerSettings().routing_exploration
     return publishing.publish(history(), app.redis, app.settings.redis_prefix, exploration)
 
 
-@app.task(name="scheduler.routing.calibrate", queue=ANALYTICS_QUEUE)
+@app.task(name="scheduler.routing.calibrate")
 def calibrate() -> list[str]:
     """Let idle browsers run models that were hardly measured there; what was sent."""
     conditions = publishing.look_up_conditions(history(), app.redis, app.settings.redis_prefix)
