@@ -1,0 +1,99 @@
+"""The check in a real watch worker: it asks a real analytics worker, and a real HTTP server is told."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from scheduler.history.history import History
+from tasks import app
+from tasks.app import ANALYTICS_QUEUE, WATCH_QUEUE
+from tasks.settings import TaskSettings
+from tasks.telemetry import stream_key
+from tests.cluster.conftest import until, workers
+from tests.unit.alerts.conftest import Receiver, receiver  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.redis
+
+QUIET = ("--without-mingle", "--without-gossip")
+SERIES = {"model": "bert", "browser": "firefox", "backend": "wasm", "batch_size": 1, "flags": "{}"}
+
+
+@pytest.fixture
+def clean_keys(settings: TaskSettings) -> Iterator[None]:
+    """Neither beats nor alerts of other tests."""
+
+    def clean() -> None:
+        for pattern in ("alerts:*", "beat:*", "canary:*", "dead-letters"):
+            for key in app.redis.scan_iter(f"{settings.redis_prefix}{pattern}"):
+                app.redis.delete(key)
+        app.redis.delete(stream_key(settings.redis_prefix))
+
+    clean()
+    yield
+    clean()
+
+
+def keep_regression(path: Path) -> None:
+    """A history with a regression of an hour ago."""
+    at_s = time.time() - 3600
+    change = {
+        "series": json.dumps(SERIES),
+        "metric": "latency",
+        "changed_at": at_s,
+        "before": 10.0,
+        "after": 14.0,
+    }
+    with History(path) as history:
+        history.append([("changes", change | {"at": at_s, "severity": "high", "direction": "regression"})])
+
+
+def test_what_is_wrong_is_told_and_kept(
+    clean_keys: None,
+    receiver: Receiver,  # noqa: F811
+    tmp_path: Path,
+    settings: TaskSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, reports = tmp_path / "history.duckdb", tmp_path / "reports"
+    for name, value in (
+        ("HISTORY_PATH", path),
+        ("REPORTS_DIR", reports),
+        ("ALERT_URLS", receiver.url("s3cret")),
+    ):
+        monkeypatch.setenv(f"WEBINFER_{name}", str(value))
+    keep_regression(path)
+    letter = {"why": "not JSON", "queue": "edge", "body": "private words"}
+    app.redis.xadd(f"{settings.redis_prefix}dead-letters", letter)  # type: ignore[arg-type]
+    canary = {"ok": False, "state": "silent", "reason": "no answer", "at": time.time(), "latency_ms": None}
+    app.redis.set(f"{settings.redis_prefix}canary:firefox-audio", json.dumps(canary))
+    # Beat was silent for two minutes.
+    app.redis.set(f"{settings.redis_prefix}beat:last", time.time() - 120)
+    with ExitStack() as stack:
+        start = stack.enter_context(workers(tmp_path, "scheduler"))
+        analytics = start("-P", "solo", *QUIET, queue=ANALYTICS_QUEUE)
+        watch = start("-P", "threads", "-c", "2", *QUIET, queue=WATCH_QUEUE)
+        analytics.ready(), watch.ready()
+        app.send_task("scheduler.alerts.check", queue=WATCH_QUEUE, ignore_result=True)
+        until(lambda: len(receiver.posted) == 4)
+        until(lambda: app.redis.xlen(stream_key(settings.redis_prefix)) > 0)
+        app.send_task("scheduler.history.drain", queue=ANALYTICS_QUEUE).get(timeout=20)
+        written = app.send_task("scheduler.reports.write", queue=ANALYTICS_QUEUE).get(timeout=60)
+        log = watch.log.read_text()
+    assert {post["title"] for post in receiver.posted} == {
+        "[webinfer] HIGH: latency +40%: bert firefox wasm batch 1",
+        "[webinfer] HIGH: queue firefox-audio is dead",
+        "[webinfer] HIGH: beat is silent",
+        "[webinfer] MEDIUM: dead letters from edge",
+    }
+    assert "private words" not in str(receiver.posted)
+    assert "s3cret" not in log
+    with History(path) as history:
+        kept = history.read("SELECT key, state FROM alerts")
+    assert {row["key"].split(":")[0] for row in kept} == {"regression", "queue", "beat", "letters"}
+    assert "dead letters from edge" in Path(written).read_text()
