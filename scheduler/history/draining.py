@@ -103,10 +103,10 @@ class Drain:
             return None
 
     def _append(self, rows: list[Row]) -> int:
-        """Rows of tables or columns that this version does not know are passed over, loudly."""
-        fitting, strange = self._history.split(rows)
-        for reason, n in strange.items():
-            log.error("rows cannot be kept and are passed over", why=reason, n=n)
+        """Tables and columns that this version does not know are passed over, loudly."""
+        fitting, strange = self._history.fit(rows)
+        for what, n in strange.items():
+            log.error("this version does not know a part of the rows and passes it over", what=what, n=n)
         return self._history.append_within(fitting)
 
     def _counts(self) -> dict[str, SourceCount]:

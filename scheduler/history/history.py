@@ -27,6 +27,16 @@ MAX_MEMORY_MB = 1024
 OPTIONS: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
 
+# A locked or foreign file, a full disk (which shows at the commit), too little memory.
+UNAVAILABLE = (
+    duckdb.IOException,
+    duckdb.TransactionException,
+    duckdb.OutOfMemoryException,
+    duckdb.FatalException,
+    OSError,
+)
+
+
 class HistoryUnavailable(InferenceError):
     """The history {0} cannot be used: {1}"""
 
@@ -46,6 +56,8 @@ class History:
     ) -> None:
         self.path = Path(path)
         self._schema, self._migrations = schema, migrations
+        self.broken = False
+        """After a fatal failure the file has to be opened anew."""
         with self._told():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = duckdb.connect(str(self.path), config=OPTIONS | {"memory_limit": f"{max_memory_mb}MB"})
@@ -71,7 +83,8 @@ class History:
         """Foreign errors become HistoryUnavailable; what is a defect of ours stays as it is."""
         try:
             yield
-        except (duckdb.IOException, duckdb.FatalException, duckdb.OutOfMemoryException, OSError) as error:
+        except UNAVAILABLE as error:
+            self.broken = self.broken or isinstance(error, duckdb.FatalException)
             raise HistoryUnavailable(str(self.path), str(error).splitlines()[0]) from error
 
     @contextmanager
@@ -144,18 +157,24 @@ class History:
             n += len(values)
         return n
 
-    def split(self, rows: Iterable[Row]) -> tuple[list[Row], dict[str, int]]:
-        """The rows that fit, and how many do not for which reason: a newer worker may know more columns."""
+    def fit(self, rows: Iterable[Row]) -> tuple[list[Row], dict[str, int]]:
+        """The rows without what this version does not know, and how often each of that was met.
+
+        A newer worker may know more columns, or more tables: the rows of those are left out.
+        """
         fitting: list[Row] = []
         strange: dict[str, int] = {}
         for table, values in rows:
-            known = self._columns.get(table, {})
-            unknown = [] if values.keys() <= known.keys() else sorted(values.keys() - known.keys())
-            if known and not unknown:
+            known = self._columns.get(table)
+            if known is None:
+                strange[f"table {table}"] = strange.get(f"table {table}", 0) + 1
+            elif values.keys() <= known.keys():
                 fitting.append((table, values))
-                continue
-            reason = f"no column {unknown[0]!r} in {table!r}" if known else f"no table {table!r}"
-            strange[reason] = strange.get(reason, 0) + 1
+            else:
+                fitting.append((table, {name: values[name] for name in values if name in known}))
+                for name in values.keys() - known.keys():
+                    met = f"column {table}.{name}"
+                    strange[met] = strange.get(met, 0) + 1
         return fitting, strange
 
     def _append_table(

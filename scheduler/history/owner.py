@@ -10,6 +10,8 @@ _open: list[History] = []
 
 def history() -> History:
     """The history of the settings, opened on first use. Raises HistoryUnavailable."""
+    if _open and _open[0].broken:
+        close_history()
     if not _open:
         settings = SchedulerSettings()
         _open.append(History(settings.history_path, max_memory_mb=settings.history_memory_mb))

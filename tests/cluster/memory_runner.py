@@ -1,6 +1,7 @@
 """A runner without browsers that speaks the real messages, and a worker step that binds it.
 
-A request's options steer it: `sleep_s`, `fail` (an error's name), `exit` (the process ends, as if killed).
+A request's options steer it: `sleep_s`, `fail` (an error's name), `fail_on` (a browser: only there), `exit`
+(the process ends, as if killed).
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class MemoryRunner:
         await asyncio.sleep(float(request.options.get("sleep_s", 0)))
         if request.options.get("exit"):
             os._exit(9)
-        if name := request.options.get("fail"):
+        on = request.options.get("fail_on", self.browser)
+        if (name := request.options.get("fail")) and on == self.browser:
             raise BY_CODE[str(name)]("the session", "as asked")
         outputs = [_output(item) for item in next(iter(request.inputs.values()))]
         if request.options.get("large"):

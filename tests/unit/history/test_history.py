@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -48,9 +49,11 @@ def test_all_rows_or_none(path: Path) -> None:
             with pytest.raises(ValueError, match=f"{column if table == 'runs' else table}"):
                 history.append([("runs", {"model": "a"}), (table, {column: 1})])
         assert history.read("SELECT count(*) AS n FROM runs") == [{"n": 0}]
-        fitting, strange = history.split([("runs", {"model": "a"}), ("runs", {"colour": 1}), ("dreams", {})])
-        assert fitting == [("runs", {"model": "a"})]
-        assert strange == {"no column 'colour' in 'runs'": 1, "no table 'dreams'": 1}
+        rows = [("runs", {"model": "a"}), ("runs", {"model": "b", "colour": 1}), ("dreams", {})]
+        assert history.fit(rows) == (
+            [("runs", {"model": "a"}), ("runs", {"model": "b"})],
+            {"column runs.colour": 1, "table dreams": 1},
+        )
 
 
 def test_the_fingerprint_is_of_the_environment_alone(path: Path) -> None:
@@ -139,7 +142,12 @@ def test_every_query_is_known_by_name_alone(path: Path) -> None:
                 history.query(name)
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
+    with History(tmp_path_factory.mktemp("whole") / "history.duckdb") as history:
+        yield history
+
+
 @pytest.mark.parametrize("query", sorted(path.stem for path in (ROOM / "queries").glob("*.sql")))
-def test_every_query_is_sql_that_the_schema_knows(path: Path, query: str) -> None:
-    with History(path) as history:
-        history.check(query)
+def test_every_query_is_sql_that_the_schema_knows(whole: History, query: str) -> None:
+    whole.check(query)
