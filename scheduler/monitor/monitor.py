@@ -161,7 +161,10 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
     async def refresh_gauges(self) -> None:
         """Let the gauges show the state of now."""
         await self.read_queues()
-        self._gauged = self.performance.peek(GAUGES_SPAN_H)
+        first = not self._gauged  # afterwards no scrape waits for the history
+        self._gauged = (
+            await self.performance.read(GAUGES_SPAN_H) if first else self.performance.peek(GAUGES_SPAN_H)
+        )
 
     async def _ask(self, name: str, **params: Any) -> list[dict[str, Any]]:
         """One named query of the history, answered by the analytics worker. Raises when none does."""

@@ -70,7 +70,7 @@ class QueueReader:
         desired, events, alerts, n_letters, n_entries = pipe.execute()
         return {
             "desired": {name.decode(): _json(value) for name, value in desired.items()},
-            "decisions": sorted(map(_json, events), key=lambda each: str(each.get("at")), reverse=True),
+            "decisions": [_decision(_json(told)) for told in events],
             "alerts": {key.decode(): _json(value) for key, value in alerts.items()},
             "dead_letters": n_letters,
             "telemetry_entries": n_entries,
@@ -84,6 +84,12 @@ class QueueReader:
         """Disconnect."""
         self._broker.close()
         self._results.close()
+
+
+def _decision(told: dict[str, Any]) -> dict[str, Any]:
+    """One change that autoscaling decided (autoscaling/desired.py), under the names of the history."""
+    names = {"queue": "name", "n": "n_to", "from": "n_from"}
+    return {names.get(name, name): value for name, value in told.items()}
 
 
 def _json(value: Any) -> dict[str, Any]:

@@ -25,6 +25,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.vocabulary import Browser
+from scheduler.autoscaling.desired import Desired
+from scheduler.health.canaries import Canary, CanaryBook
 from tasks import app, infer
 from tasks.settings import TaskSettings
 from tasks.telemetry import emit
@@ -167,12 +169,11 @@ def decisions(settings: TaskSettings) -> Iterator[None]:
     """Something waits, and autoscaling, a canary and an alert have spoken."""
     redis, prefix, now = app.redis, settings.redis_prefix, time.time()
     waiting = infer.delay(model_type="vision", model_name="digits-vit", inputs=np.zeros((8, 8, 3), np.uint8))
-    desired = {"n": 3, "reason": f"12 wait {HOSTILE}", "at": now, "dry_run": True}
-    decision = {"scope": "queue", "name": "chrome-vision", "action": "grow", "n_from": 1, "n_to": 3}
-    decision |= {"at": now, "reason": "p95 is above the target", "factors": {"depth": 12, "load": 2.33333}}
-    redis.hset(f"{prefix}scaling:desired", "chrome-vision", json.dumps(desired))
-    redis.lpush(f"{prefix}scaling:events", json.dumps(decision), "not json")
-    redis.set(f"{prefix}canary:chrome-vision", json.dumps({"ok": False, "at": now, "error": "silence"}))
+    desired = {"n": 3, "from": 1, "stop": [], "reason": f"12 wait {HOSTILE}", "at": now, "dry_run": True}
+    desired |= {"factors": {"depth": 12, "load": 2.33333}}
+    Desired(redis, prefix).write("chrome-vision", desired)
+    redis.lpush(f"{prefix}scaling:events", "not json")
+    CanaryBook(redis, prefix).write("chrome-vision", Canary(False, "silent", "no answer", now), served=True)
     redis.hset(f"{prefix}alerts:open", "k", json.dumps({"title": HOSTILE, "severity": "critical"}))
     yield
     kept = ("scaling:desired", "scaling:events", "canary:chrome-vision", "alerts:open")
@@ -186,10 +187,11 @@ def test_queues_tell_depth_decisions_and_reasons(monitor: str, decisions: None) 
     board = read(f"{monitor}/api/queues")
     (queue,) = [each for each in board["queues"] if each["queue"] == "chrome-vision"]
     assert (queue["depth"], queue["workers"], queue["desired"]["n"]) == (1, [], 3)
-    assert queue["canary"]["error"] == "silence"
-    assert [each.get("reason") for each in board["decisions"]] == ["not json", "p95 is above the target"]
+    assert queue["canary"]["state"] == "silent"
+    assert [each.get("n_to") for each in board["decisions"]] == [None, 3]
     page = get(f"{monitor}/queues")[1].decode()
-    assert "depth 12, load 2.33" in page and "12 wait &lt;script&gt;" in page and "<script>window" not in page
+    assert "depth 12, load 2.33" in page and "1 → 3" in page
+    assert "12 wait &lt;script&gt;" in page and "<script>window" not in page
     gauges = get(f"{monitor}/metrics")[1].decode()
     assert 'webinfer_queue_depth{queue="chrome-vision"} 1.0' in gauges
     assert 'webinfer_queue_desired_workers{queue="chrome-vision"} 3.0' in gauges

@@ -3,7 +3,7 @@
 (() => {
   /** @typedef {{model: string, browser: string, backend: string} & Record<string, (number | null)[]>} Line */
 
-  /** @typedef {{at_s: number[], lines: Line[], changes: {changed_at_s: number}[]}} Told */
+  /** @typedef {{as_of_s: number, hours: number, at_s: number[], lines: Line[], changes: {changed_at_s: number}[]}} Told */
 
   // The colours of Okabe and Ito (2008), which colour-blind people can tell apart.
   const colours = ['#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7', '#56b4e9', '#b8a800', '#7f7f7f'];
@@ -61,6 +61,7 @@
       // @ts-expect-error uPlot is a script of its own
       tzDate: (/** @type {number} */ at) => uPlot.tzDate(new Date(at * 1000), 'Etc/UTC'),
       scales: {
+        x: { range: () => [told.as_of_s - told.hours * 3600, told.as_of_s] },
         y: {
           range: (/** @type {unknown} */ _, /** @type {number} */ __, /** @type {number} */ most) => [
             0,
