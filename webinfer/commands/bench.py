@@ -152,6 +152,25 @@ def autoscaling(
         print_contests(output_console(), contests)
 
 
+@command.command("report")
+@click.option("--runs", "n", default=1_000_000, show_default=True, type=click.IntRange(1000, 100_000_000))
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def report(n: int, as_json: bool) -> None:
+    """A report over many runs of a month: gathering its facts, writing its page."""
+    from webinfer.measuring.reports import measure_report
+
+    with Console(stderr=True).status("starting") as status:
+        found = measure_report(n, status.update)
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2))
+        return
+    table = Table("step", "wall s", "CPU s", title=f"a report over {found.n_runs} runs")
+    for name, span in (("gather", found.gather), ("write", found.write)):
+        table.add_row(name, f"{span.wall_s:.2f}", f"{span.cpu_s:.2f}")
+    output_console().print(table)
+    output_console().print(f"page: {found.html_bytes / 1000:.0f} KB")
+
+
 def _show_backends(told: dict[str, Any]) -> None:
     title = f"{told['model']}, {told['threads']} threads, p50 of a batch"
     table = Table(
