@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 import redis
+from click.testing import CliRunner
 
 from scheduler.alerts.alert import News, Notice
 from scheduler.alerts.checking import check_alerts
@@ -14,7 +16,9 @@ from scheduler.alerts.memory import Memory
 from scheduler.alerts.outbox import FIRST_WAIT_S
 from scheduler.alerts.targets import Target, parse_targets
 from tasks.links import connect
+from tasks.settings import TaskSettings
 from tests.unit.alerts.conftest import Receiver, receiver  # noqa: F401 - a fixture
+from webinfer.commands.alerts import command
 
 pytestmark = [pytest.mark.redis, pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")]
 
@@ -104,3 +108,35 @@ def test_no_url_reaches_redis(memory: Memory, receiver: Receiver, client: redis.
     kept = client.hgetall(f"{PREFIX}alerts:outbox")
     assert kept
     assert b"s3cret" not in repr(kept).encode()
+
+
+def test_the_command_lists_what_is_open_and_undelivered(
+    client: redis.Redis,
+    settings: TaskSettings,
+    receiver: Receiver,  # noqa: F811
+) -> None:
+    memory = Memory(client, settings.redis_prefix)
+    receiver.status = 500
+    try:
+        check(memory, parse_targets(receiver.url()), SILENT, 0.0)
+        told = json.loads(CliRunner().invoke(command, ["list", "--json"]).output)
+        table = CliRunner().invoke(command, ["list"]).output
+    finally:
+        client.delete(f"{settings.redis_prefix}alerts:open", f"{settings.redis_prefix}alerts:outbox")
+    assert [each["key"] for each in told["open"]] == ["beat:silent"]
+    assert told["waiting"][0]["n_tries"] == 1
+    assert "beat is silent" in table
+    assert "not delivered yet after 1 tries: [webinfer] HIGH" in table
+
+
+def test_the_command_tries_every_receiver(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    with Receiver() as closed:
+        away = closed.url("s3cret")
+    monkeypatch.setenv("WEBINFER_ALERT_URLS", receiver.url())
+    assert CliRunner().invoke(command, ["test"]).output == "json #1: delivered\n"
+    monkeypatch.setenv("WEBINFER_ALERT_URLS", f"{receiver.url()},{away}")
+    result = CliRunner().invoke(command, ["test"])
+    assert result.exit_code == 1
+    assert "json #2: refused" in result.output
+    assert "s3cret" not in result.output
+    assert [post["type"] for post in receiver.posted] == ["info", "info"]

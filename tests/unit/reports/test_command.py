@@ -1,0 +1,65 @@
+"""`webinfer report` as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from scheduler.history.history import History
+from webinfer.commands.report import HTML_FILE, command
+
+
+@pytest.fixture
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A history of one run, in the environment; the folder one is in."""
+    path = tmp_path / "history.duckdb"
+    run = {"at": time.time() - 60, "model": "bert", "browser": "chrome", "backend": "wasm", "ok": True}
+    with History(path) as history:
+        history.append([("runs", run | {"compute_ms": 5.0})])
+    monkeypatch.setenv("WEBINFER_HISTORY_PATH", str(path))
+    monkeypatch.setenv("WEBINFER_BROKER_URL", "redis://nobody.invalid")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(command, arguments)
+
+
+def test_markdown_is_the_default_and_goes_to_the_screen(asked: Path) -> None:
+    assert "| bert | chrome |" in call().output
+
+
+def test_json_is_whole(asked: Path) -> None:
+    assert json.loads(call("--json", "--days", "1").output)["totals"]["n_runs"] == 1
+
+
+def test_html_goes_into_a_file_and_the_path_is_told(asked: Path) -> None:
+    assert call("--html").output.strip() == HTML_FILE
+    assert (asked / HTML_FILE).read_text().startswith("<!doctype html>")
+    assert call("--html", "--output", "-").output.startswith("<!doctype html>")
+
+
+def test_a_model_nobody_ran_gives_an_empty_report(asked: Path) -> None:
+    assert "No run was measured." in call("--model", "nobody").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--days", "0"), "Invalid value for '--days': 0.0 is not in the range x>0"),
+        (
+            ("--output", "away/report.md"),
+            "--output away/report.md cannot be written: No such file or directory",
+        ),
+    ],
+)
+def test_a_mistake_is_one_sentence(asked: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    result = call(*arguments)
+    assert result.exit_code != 0
+    assert sentence in result.output
+    assert "Traceback" not in result.output
