@@ -82,16 +82,21 @@ def _wishes(view: QueueView, policy: WorkerPolicy) -> dict[str, int]:
     rate = max(view.arrivals_per_s, view.forecast_per_s)
     waiting = count_waiting(view)
     if view.service_s is None:
-        n_usable = sum(worker.is_usable for worker in view.workers)
-        is_stuck = waiting > 0 and not any(worker.is_starting for worker in view.workers)
-        return {
-            f"{waiting} wait, and how long one takes is not known yet": n_usable + is_stuck if waiting else 0
-        }
+        return {f"{waiting} wait, and how long one takes is not known yet": _workers_to_learn(view, waiting)}
     arriving = f"{rate:.2f} arrivals/s of {1000 * view.service_s:.0f} ms"
     return {
         arriving: _workers_for_rate(view, policy, rate),
         f"{waiting} waiting": _workers_for_backlog(view, policy, waiting),
     }
+
+
+def _workers_to_learn(view: QueueView, waiting: int) -> int:
+    """While nothing was measured: one, and one more where those there are have taken all they can hold."""
+    n_usable = sum(worker.is_usable for worker in view.workers)
+    if not waiting or n_usable == 0:
+        return min(waiting, 1)
+    is_starting = any(worker.is_starting for worker in view.workers)
+    return n_usable + (view.depth > 0 and not is_starting)
 
 
 def count_waiting(view: QueueView) -> int:

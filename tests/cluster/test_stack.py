@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -169,28 +171,64 @@ def test_a_users_mistake_is_one_sentence(stack: Stack, words: list[str], told: s
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_up_comes_up_and_ctrl_c_takes_everything_down() -> None:
+def test_up_runs_everything_survives_kills_and_ctrl_c_takes_everything_down(tmp_path: Path) -> None:
     before = set(Path(tempfile.gettempdir()).glob("webinfer-*"))
+    environment = {name: value for name, value in os.environ.items() if name != "WEBINFER_BROKER_URL"}
+    places = {"XDG_DATA_HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
     with subprocess.Popen(
-        [sys.executable, "-m", "webinfer", "up", "--browser", "edge"],
+        [sys.executable, "-m", "webinfer", "up", "--browser", "edge", "--monitor-port", "0"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={name: value for name, value in os.environ.items() if name != "WEBINFER_BROKER_URL"},
-    ) as stack:
-        assert stack.stdout is not None
-        told = []
-        for line in stack.stdout:
-            told.append(line)
-            if line.startswith("stop:"):
-                break
+        env=environment | places,
+    ) as up:
+        assert up.stdout is not None
+        told = read_until(up.stdout, "stop:")
         assert any("WEBINFER_BROKER_URL=redis+socket://" in line for line in told), told
-        children = psutil.Process(stack.pid).children(recursive=True)
-        assert len(children) > 3
-        stack.send_signal(signal.SIGINT)
-        rest = stack.stdout.read()
-    assert stack.returncode in (0, 130), rest
+        monitor = next(line.split()[-1] for line in told if line.startswith("monitor:"))
+        with urllib.request.urlopen(f"{monitor}/healthcheck", timeout=20) as answer:
+            assert answer.status == 200
+        for name, words in {"beat": "scheduler beat", "redis": "redis-server"}.items():
+            child_of(up.pid, words).kill()
+            assert any(line.startswith(name) for line in read_until(up.stdout, "started again"))
+        children = psutil.Process(up.pid).children(recursive=True)
+        assert len(children) > 7
+        up.send_signal(signal.SIGINT)
+        rest = up.stdout.read()
+    assert up.returncode in (0, 130), rest
     assert "Traceback" not in rest
     _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     assert set(Path(tempfile.gettempdir()).glob("webinfer-*")) == before
+    assert (tmp_path / "webinfer/history.duckdb").is_file()
+
+
+def read_until(lines: Iterable[str], words: str) -> list[str]:
+    """The lines up to the one with `words`."""
+    told = []
+    for line in lines:
+        told.append(line)
+        if words in line:
+            return told
+    raise AssertionError(told)
+
+
+def child_of(pid: int, words: str) -> psutil.Process:
+    """The child whose command line holds `words`."""
+    return next(p for p in psutil.Process(pid).children() if words in " ".join(p.cmdline()))
+
+
+def test_a_taken_port_is_one_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "webinfer", "up", "--monitor-port", str(port)],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1 and f"port {port}" in done.stderr

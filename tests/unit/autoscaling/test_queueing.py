@@ -18,7 +18,9 @@ def test_tabulated_shares(n: int, load: float, share: float) -> None:
 
 
 @given(st.floats(0, 200), st.floats(0.001, 10), st.floats(0, 10), st.floats(0.001, 0.5))
-def test_as_few_servers_as_keep_the_promise(load: float, service_s: float, wait_s: float, late: float) -> None:
+def test_as_few_servers_as_keep_the_promise(
+    load: float, service_s: float, wait_s: float, late: float
+) -> None:
     n = count_servers(load, service_s, wait_s, late)
     assert n >= load
     if load > 0:

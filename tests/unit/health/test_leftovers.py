@@ -1,0 +1,57 @@
+"""Whose browsers are orphans; and a real one, ended."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from scheduler.health.leftovers import MARK, Process, end_orphans, end_session, find_orphans
+
+OLD = 600.0
+INIT = Process(1, 0, OLD)
+WORKER = Process(10, 1, OLD)
+
+
+def test_a_session_whose_worker_lives_is_owned() -> None:
+    driver, browser = Process(20, 10, OLD, "/tmp/a"), Process(21, 20, OLD, "/tmp/a")
+    crash_handler = Process(22, 1, OLD, "/tmp/a")  # a double fork: its parent is init from the start
+    assert find_orphans([INIT, WORKER, driver, browser, crash_handler]) == {}
+
+
+def test_a_session_whose_worker_is_gone_is_an_orphan() -> None:
+    driver, browser = Process(20, 1, OLD, "/tmp/a"), Process(21, 20, OLD, "/tmp/a")
+    other = Process(30, 10, OLD, "/tmp/b")
+    assert find_orphans([INIT, WORKER, driver, browser, other]) == {"/tmp/a": [20, 21]}
+
+
+def test_a_young_session_is_left_alone() -> None:
+    assert find_orphans([INIT, Process(20, 1, 5.0, "/tmp/a")]) == {}
+
+
+def test_in_a_container_the_worker_is_process_one() -> None:
+    assert find_orphans([INIT, Process(20, 1, OLD, "/tmp/a")], init_owns=True) == {}
+
+
+def test_a_real_session_with_a_living_owner_is_left_alone() -> None:
+    with tempfile.TemporaryDirectory(prefix="webinfer-chrome-1-") as folder:
+        sleeper = [sys.executable, "-c", "input()"]
+        with subprocess.Popen(sleeper, stdin=subprocess.PIPE, env=os.environ | {MARK: folder}) as owned:
+            assert folder not in end_orphans()
+            assert psutil.pid_exists(owned.pid) and owned.poll() is None
+            assert Path(folder).is_dir()
+            owned.communicate(b"\n")
+
+
+def test_an_ended_session_leaves_nothing_and_nothing_else_is_touched(tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="webinfer-chrome-1-"))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as orphan:
+        end_session(folder, [orphan.pid])
+        assert orphan.wait(10) < 0
+    assert not folder.exists()
+    end_session(tmp_path, [])  # named in an environment variable, but no folder of ours
+    assert tmp_path.is_dir()
