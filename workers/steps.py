@@ -75,10 +75,12 @@ class BrowserPool(bootsteps.StartStopStep):
         return self
 
     def build_runner(self, w: Any, browser: Browser) -> Any:
-        """The runner, not yet open."""
+        """The runner, not yet open; from now on its log lines are the worker's own."""
+        from browser_runtime.logs import log_through_stdlib
         from browser_runtime.pool import Pool
         from browser_runtime.settings import RuntimeSettings
 
+        log_through_stdlib()
         return Pool(RuntimeSettings(), browser, self.n_sessions, self.n_lanes)
 
     def start(self, w: Any) -> None:
