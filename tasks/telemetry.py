@@ -8,7 +8,7 @@ its source has ever emitted: so the reader knows what was lost on the way, and w
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,14 +28,41 @@ MAX_ROWS = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one table, each with the values of `columns` in their order."""
+
+    table: str
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One entry of the stream."""
 
-    rows: list[Row]
+    batches: list[Batch]
     source: str = ""
     """The process that emitted it; empty where nobody counts."""
     before: int = 0
     """Rows which that source had emitted before, those it had to drop included."""
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all its batches."""
+        return sum(len(batch.rows) for batch in self.batches)
+
+
+def batch_up(rows: Iterable[Row]) -> list[Batch]:
+    """The rows by table; a row without a column that another has gets None there."""
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for table, values in rows:
+        tables.setdefault(table, []).append(values)
+    return [_batch(table, listed) for table, listed in tables.items()]
+
+
+def _batch(table: str, rows: list[dict[str, Any]]) -> Batch:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    return Batch(table, columns, [[row.get(name) for name in columns] for row in rows])
 
 
 def stream_key(prefix: str) -> str:
@@ -59,7 +86,7 @@ def emit(
     settings = settings or _app_settings()
     listed = [(table, {"at": time.time()} | values) for table, values in rows]
     for start in range(0, len(listed), MAX_ROWS):
-        entry = encode(Entry(listed[start : start + MAX_ROWS], source, before + start))
+        entry = encode(Entry(batch_up(listed[start : start + MAX_ROWS]), source, before + start))
         client.xadd(
             stream_key(settings.redis_prefix),
             entry,  # type: ignore[arg-type]  # the stubs take no dict of bytes
@@ -76,13 +103,9 @@ def _app_settings() -> TaskSettings:
 
 
 def encode(entry: Entry) -> dict[bytes, bytes]:
-    """The entry's fields."""
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for table, values in entry.rows:
-        tables.setdefault(table, []).append(values)
-    packed = {table: _columnar(rows) for table, rows in tables.items()}
+    """The entry's fields. Column names come once a batch: a third of the size, and twice as quick to read."""
     return {
-        b"rows": msgpack.packb(packed),
+        b"rows": msgpack.packb([[batch.table, batch.columns, batch.rows] for batch in entry.batches]),
         b"source": entry.source.encode(),
         b"before": str(entry.before).encode(),
     }
@@ -91,18 +114,15 @@ def encode(entry: Entry) -> dict[bytes, bytes]:
 def decode(fields: Mapping[bytes, bytes]) -> Entry:
     """The inverse of `encode`. Raises ValueError for what is no entry."""
     try:
-        tables = msgpack.unpackb(fields[b"rows"])
-        rows = [
-            (table, dict(zip(columns, values, strict=True)))
-            for table, (columns, listed) in tables.items()
-            for values in listed
-        ]
-        return Entry(rows, fields.get(b"source", b"").decode(), int(fields.get(b"before", 0)))
+        batches = [Batch(*parts) for parts in msgpack.unpackb(fields[b"rows"])]
+        for batch in batches:
+            _check_whole(batch)
+        return Entry(batches, fields.get(b"source", b"").decode(), int(fields.get(b"before", 0)))
     except (KeyError, TypeError, AttributeError, ValueError, msgpack.UnpackException) as error:
         raise ValueError(f"not an entry of the telemetry stream: {error!r}") from error
 
 
-def _columnar(rows: Sequence[dict[str, Any]]) -> list[Any]:
-    """Column names once, then each row's values: a third of the size, and twice as quick to read."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    return [columns, [[row.get(name) for name in columns] for row in rows]]
+def _check_whole(batch: Batch) -> None:
+    width = len(batch.columns)
+    if not isinstance(batch.table, str) or any(len(row) != width for row in batch.rows):
+        raise ValueError("its rows do not fit their columns")

@@ -8,14 +8,16 @@ source counts its rows, so an entry that was added twice is known, and so are ro
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from scheduler.history.history import History
-from tasks.telemetry import Entry, Row, decode, stream_key
+from tasks.telemetry import Batch, Entry, decode, stream_key
 
 if TYPE_CHECKING:
     import redis
@@ -83,14 +85,26 @@ class Drain:
         return last_id if _order(newest) >= _order(last_id) else START
 
     def _move(self, entries: list[tuple[bytes, Fields]]) -> Drained:
+        """One transaction; one an entry where a row cannot be kept, so that only its entry is lost."""
+        try:
+            return self._move_together(entries)
+        except ValueError as error:
+            if len(entries) > 1:
+                return reduce(_sum, (self._move([entry]) for entry in entries))
+            log.error("an entry cannot be kept and is passed over", id=entries[0][0].decode(), why=str(error))
+            with self._history.transaction():
+                self._keep_position(entries[0][0].decode())
+            return Drained(0, 1, 0, 1)
+
+    def _move_together(self, entries: list[tuple[bytes, Fields]]) -> Drained:
         """One transaction: rows, each source's count, and the position."""
         read = [self._decode(key, fields) for key, fields in entries]
         whole = [entry for entry in read if entry is not None]
-        known = self._counts()
         is_new = not self._history.read("SELECT 1 FROM drained LIMIT 1")
-        rows, counts, dropped = count_in(whole, known, adopt=is_new)
+        batches, counts, dropped = count_in(whole, self._counts(), adopt=is_new)
+        self._tell_strange(batches)
         with self._history.transaction():
-            n_rows = self._append(rows)
+            n_rows = self._history.append_within(batches)
             self._keep_counts(counts)
             self._keep_position(entries[-1][0].decode())
         return Drained(n_rows, len(entries), dropped, len(entries) - len(whole))
@@ -102,12 +116,13 @@ class Drain:
             log.error("an entry cannot be read and is passed over", id=key.decode(), why=str(error))
             return None
 
-    def _append(self, rows: list[Row]) -> int:
+    def _tell_strange(self, batches: list[Batch]) -> None:
         """Tables and columns that this version does not know are passed over, loudly."""
-        fitting, strange = self._history.fit(rows)
+        strange = Counter(what for batch in batches for what in self._history.unknown(batch))
         for what, n in strange.items():
-            log.error("this version does not know a part of the rows and passes it over", what=what, n=n)
-        return self._history.append_within(fitting)
+            log.error(
+                "this version does not know a part of the rows and passes it over", what=what, batches=n
+            )
 
     def _counts(self) -> dict[str, SourceCount]:
         rows = self._history.read("SELECT source, n_rows, n_dropped FROM sources")
@@ -126,29 +141,27 @@ class Drain:
 
 def count_in(
     entries: Iterable[Entry], known: dict[str, SourceCount], *, adopt: bool
-) -> tuple[list[Row], dict[str, SourceCount], int]:
-    """(rows to keep, the counts of the sources seen, rows found missing). Pure.
+) -> tuple[list[Batch], dict[str, SourceCount], int]:
+    """(batches to keep, the counts of the sources seen, rows found missing). Pure.
 
     With `adopt` a source met in the midst of its life is new to us, not a source that lost its beginning.
     """
-    rows: list[Row] = []
+    batches: list[Batch] = []
     counts: dict[str, SourceCount] = {}
     n_missing = 0
     for entry in entries:
         if not entry.source:
-            rows += entry.rows
+            batches += entry.batches
             continue
-        count = counts.get(entry.source) or known.get(entry.source)
-        if count is None:
-            count = SourceCount(entry.before if adopt else 0, 0)
-        missing = max(entry.before - count.n_rows, 0)
-        fresh = entry.rows[max(count.n_rows - entry.before, 0) :]  # none, where the entry was added twice
-        rows += fresh
+        first = SourceCount(entry.before if adopt else 0, 0)
+        count = counts.get(entry.source) or known.get(entry.source) or first
+        if entry.before < count.n_rows:  # it was added twice
+            continue
+        missing = entry.before - count.n_rows
+        batches += entry.batches
         n_missing += missing
-        counts[entry.source] = replace(
-            count, n_rows=count.n_rows + missing + len(fresh), n_dropped=count.n_dropped + missing
-        )
-    return rows, counts, n_missing
+        counts[entry.source] = SourceCount(entry.before + entry.n_rows, count.n_dropped + missing)
+    return batches, counts, n_missing
 
 
 def _order(entry_id: str) -> tuple[int, ...]:

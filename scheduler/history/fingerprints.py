@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from typing import Any
 
 PARTS = ("browser_build", "driver", "adapter", "os", "webinfer_version", "revision", "precision")
 LENGTH = 12
@@ -19,10 +18,3 @@ def fingerprint(*parts: str | None) -> str:
     """Twelve hexadecimal digits for the values of PARTS, in that order."""
     text = "\x1f".join(part or "" for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
-
-
-def with_fingerprint(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with its fingerprint, unless it has one."""
-    if row.get("fingerprint"):
-        return row
-    return row | {"fingerprint": fingerprint(*(row.get(part) for part in PARTS))}

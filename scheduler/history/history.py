@@ -16,8 +16,8 @@ from typing import Any, Self
 import duckdb
 
 from browser_runtime.errors import InferenceError
-from scheduler.history.fingerprints import with_fingerprint
-from tasks.telemetry import Row
+from scheduler.history.preparing import prepare
+from tasks.telemetry import Batch, Row, batch_up
 
 ROOM = Path(__file__).parent
 FIRST_VERSION = 1
@@ -139,59 +139,44 @@ class History:
     # --- rows
 
     def append(self, rows: Iterable[Row]) -> int:
-        """Keep `rows`, all or none; how many there were. Raises ValueError for an unknown table or column.
+        """Keep `rows`, all or none; how many. Raises ValueError for what the tables cannot hold.
 
         `at` and other times are seconds since 1970 or datetimes (naive ones are UTC); missing is now.
         """
+        batches = batch_up(rows)
+        for batch in batches:
+            if strange := self.unknown(batch):
+                raise ValueError(f"the history has no {strange[0]}")
         with self.transaction():
-            return self.append_within(rows)
+            return self.append_within(batches)
 
-    def append_within(self, rows: Iterable[Row]) -> int:
-        """`append` inside a transaction that the caller began."""
+    def unknown(self, batch: Batch) -> list[str]:
+        """What of a batch this version does not know: its table, else some of its columns."""
+        known = self._columns.get(batch.table)
+        if known is None:
+            return [f"table {batch.table}"]
+        return [f"column {batch.table}.{name}" for name in batch.columns if name not in known]
+
+    def append_within(self, batches: Iterable[Batch]) -> int:
+        """Keep what is known of `batches`, inside a transaction that the caller began; how many rows.
+
+        The rows are made ready in place: a batch can be appended once. Raises ValueError for a wrong value.
+        """
         now, n = datetime.now(UTC).replace(tzinfo=None), 0
-        for table, values in _by_table(rows).items():
-            known = self._columns.get(table)
-            if known is None:
-                raise ValueError(f"the history has no table {table!r}")
-            self._append_table(table, known, values, now)
-            n += len(values)
+        for (table, columns), rows in _alike(batches).items():
+            if table in self._columns:
+                prepared = prepare(list(columns), rows, self._columns[table], now)
+                self._append_prepared(table, *prepared)
+                n += len(rows)
         return n
 
-    def fit(self, rows: Iterable[Row]) -> tuple[list[Row], dict[str, int]]:
-        """The rows without what this version does not know, and how often each of that was met.
-
-        A newer worker may know more columns, or more tables: the rows of those are left out.
-        """
-        fitting: list[Row] = []
-        strange: dict[str, int] = {}
-        for table, values in rows:
-            known = self._columns.get(table)
-            if known is None:
-                strange[f"table {table}"] = strange.get(f"table {table}", 0) + 1
-            elif values.keys() <= known.keys():
-                fitting.append((table, values))
-            else:
-                fitting.append((table, {name: values[name] for name in values if name in known}))
-                for name in values.keys() - known.keys():
-                    met = f"column {table}.{name}"
-                    strange[met] = strange.get(met, 0) + 1
-        return fitting, strange
-
-    def _append_table(
-        self, table: str, known: dict[str, str], values: list[dict[str, Any]], now: datetime
-    ) -> None:
-        columns = _columns_of(values)
-        unknown = [name for name in columns if name not in known]
-        if unknown:
-            raise ValueError(f"the history's table {table} has no column {unknown[0]!r}")
-        if "fingerprint" in known:
-            columns = list(dict.fromkeys([*columns, "fingerprint"]))
-            values = [with_fingerprint(row) for row in values]
-        columns = list(dict.fromkeys(["at", *columns]))
-        times = [column for column in columns if known[column] == "TIMESTAMP"]
-        appender = self._db.appender(table, columns=columns)
-        appender.append_rows([_in_order(row, columns, times, now) for row in values])
-        appender.flush()
+    def _append_prepared(self, table: str, columns: list[str], rows: list[list[Any]]) -> None:
+        try:
+            appender = self._db.appender(table, columns=columns)
+            appender.append_rows(rows)
+            appender.flush()
+        except (duckdb.DataError, duckdb.IntegrityError) as error:
+            raise ValueError(f"rows that {table} cannot hold: {str(error).splitlines()[0]}") from error
 
     # --- questions
 
@@ -221,37 +206,9 @@ def find_query(name: str) -> str:
     return path.read_text()
 
 
-def _by_table(rows: Iterable[Row]) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
-    for table, values in rows:
-        found.setdefault(table, []).append(values)
+def _alike(batches: Iterable[Batch]) -> dict[tuple[str, tuple[str, ...]], list[list[Any]]]:
+    """Rows by table and columns, so that each is appended at once."""
+    found: dict[tuple[str, tuple[str, ...]], list[list[Any]]] = {}
+    for batch in batches:
+        found.setdefault((batch.table, tuple(batch.columns)), []).extend(batch.rows)
     return found
-
-
-def _columns_of(rows: list[dict[str, Any]]) -> list[str]:
-    """Every column that any of the rows has; rows of one kind mostly have the same."""
-    found = dict.fromkeys(rows[0])
-    for row in rows:
-        if row.keys() != found.keys():
-            found |= dict.fromkeys(row)
-    return list(found)
-
-
-def _in_order(row: dict[str, Any], columns: list[str], times: list[str], now: datetime) -> list[Any]:
-    get = row.get
-    values = [get(name) for name in columns]
-    for name in times:
-        place = columns.index(name)
-        values[place] = _time(values[place])
-    if values[0] is None:  # `at`
-        values[0] = now
-    return values
-
-
-def _time(value: Any) -> datetime | None:
-    """Naive UTC, as the file keeps it."""
-    if isinstance(value, (int, float)):
-        return datetime.fromtimestamp(value, UTC).replace(tzinfo=None)
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC).replace(tzinfo=None)
-    return None if value is None else datetime.fromisoformat(str(value))

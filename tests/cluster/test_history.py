@@ -22,7 +22,7 @@ from scheduler.history.history import History, HistoryUnavailable
 from scheduler.settings import SchedulerSettings
 from tasks import app, infer
 from tasks.settings import TaskSettings
-from tasks.telemetry import Entry, Row, emit, encode, stream_key
+from tasks.telemetry import Entry, Row, batch_up, emit, encode, stream_key
 from tests.cluster.conftest import StartWorker, Worker, until, workers
 
 KEY = stream_key("webinfer:")
@@ -99,7 +99,7 @@ def test_an_entry_that_was_added_twice_counts_once_and_what_was_dropped_is_count
         (40, runs(40, 5)),
         (40, runs(40, 5)),
     ):
-        app.redis.xadd(KEY, encode(Entry(rows, "w1", before)))
+        app.redis.xadd(KEY, encode(Entry(batch_up(rows), "w1", before)))
         drain(path)
     assert ids(path) == [*range(15), *range(40, 45)]
     with History(path) as history:
@@ -119,10 +119,10 @@ def test_a_full_stream_drops_the_oldest_and_that_is_known(path: Path) -> None:
 
 
 def test_a_stream_of_another_redis_is_read_from_its_start(path: Path) -> None:
-    app.redis.xadd(KEY, encode(Entry(runs(0, 1))), id="9999999999999-0")
+    app.redis.xadd(KEY, encode(Entry(batch_up(runs(0, 1)))), id="9999999999999-0")
     drain(path)
     app.redis.delete(KEY)
-    app.redis.xadd(KEY, encode(Entry(runs(1, 1))), id="5-0")
+    app.redis.xadd(KEY, encode(Entry(batch_up(runs(1, 1)))), id="5-0")
     drain(path)
     assert ids(path) == [0, 1]
 
@@ -131,10 +131,14 @@ def test_strange_entries_and_rows_are_passed_over(path: Path) -> None:
     app.redis.xadd(KEY, {b"rows": b"\xc1"})
     app.redis.xadd(KEY, {b"other": b"1"})
     app.redis.xadd(
-        KEY, encode(Entry([("runs", {"task_id": "0", "colour": "red"}), ("dreams", {}), *runs(1, 1)]))
+        KEY,
+        encode(Entry(batch_up([("runs", {"task_id": "0", "colour": "red"}), ("dreams", {}), *runs(1, 1)]))),
     )
+    for wrong in ({"total_ms": "soon"}, {"flags": "{"}, {"at": 1e30}, {"at": "yesterday"}):
+        app.redis.xadd(KEY, encode(Entry(batch_up([("runs", {"task_id": "7"} | wrong)]))))
+    emit(app.redis, runs(2, 1), app.settings)
     done = drain(path)
-    assert (done.n_rows, done.n_broken, done.n_entries) == (2, 2, 3) and ids(path) == [0, 1]
+    assert (done.n_rows, done.n_broken, done.n_entries) == (3, 6, 8) and ids(path) == [0, 1, 2]
 
 
 def test_a_killed_analytics_worker_loses_nothing_and_doubles_nothing(path: Path, tmp_path: Path) -> None:

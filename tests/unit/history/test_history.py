@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from scheduler.history.history import FIRST_VERSION, ROOM, History, HistoryUnavailable
+from tasks.telemetry import batch_up
 
 
 @pytest.fixture
@@ -49,11 +50,12 @@ def test_all_rows_or_none(path: Path) -> None:
             with pytest.raises(ValueError, match=f"{column if table == 'runs' else table}"):
                 history.append([("runs", {"model": "a"}), (table, {column: 1})])
         assert history.read("SELECT count(*) AS n FROM runs") == [{"n": 0}]
-        rows = [("runs", {"model": "a"}), ("runs", {"model": "b", "colour": 1}), ("dreams", {})]
-        assert history.fit(rows) == (
-            [("runs", {"model": "a"}), ("runs", {"model": "b"})],
-            {"column runs.colour": 1, "table dreams": 1},
-        )
+        rows = [("runs", {"model": "a"}), ("runs", {"model": "b", "colour": 1}), ("dreams", {"at": 0})]
+        batches = batch_up(rows)
+        assert [history.unknown(batch) for batch in batches] == [["column runs.colour"], ["table dreams"]]
+        with history.transaction():
+            assert history.append_within(batches) == 2
+        assert history.read("SELECT model FROM runs ORDER BY ALL") == [{"model": "a"}, {"model": "b"}]
 
 
 def test_the_fingerprint_is_of_the_environment_alone(path: Path) -> None:
