@@ -39,7 +39,7 @@ class WorkerMetrics:
         self._compute = self._histogram("compute_seconds", "Computing, with the results' way back", RAN)
         self._total = self._histogram("request_seconds", "From the worker's receipt to its reply", RAN)
         self._load = self._histogram("load_seconds", "Fetching, compiling and warming up a model", RAN)
-        self._items = self._histogram("batch_items", "Items that ran together", RAN, ITEMS)
+        self._items = self._histogram("batch_items", "Items that ran together, once a request", RAN, ITEMS)
         self._requests = self._counter("requests", "Requests by how they ended", ("outcome",))
         self._loads = self._counter("loads", "Models opened on a backend, or refused", (*RAN, "outcome"))
         self._events = self._counter("session_events", "What became of sessions", ("browser", "event"))

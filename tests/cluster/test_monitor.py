@@ -182,6 +182,15 @@ def decisions(settings: TaskSettings) -> Iterator[None]:
     app.control.purge()
 
 
+def test_pages_travel_compressed(monitor: str) -> None:
+    basic = base64.b64encode(PAIR.encode()).decode()
+    headers = {"Authorization": f"Basic {basic}", "Accept-Encoding": "gzip"}
+    request = urllib.request.Request(f"{monitor}/browsers", headers=headers)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
 def test_queues_tell_depth_decisions_and_reasons(monitor: str, decisions: None) -> None:
     until(lambda: bool(read(f"{monitor}/api/queues")["alerts"]))
     board = read(f"{monitor}/api/queues")

@@ -23,7 +23,7 @@
   const timesOfDay = (_, splits) =>
     splits.map((at, place) => {
       const [day, time] = [utc(at).slice(5, 10), utc(at).slice(11, 16)];
-      return place === 0 || utc(splits[place - 1]).slice(5, 10) !== day ? `${time}\n${day}` : time;
+      return place === 0 || utc(splits[place - 1] ?? at).slice(5, 10) !== day ? `${time}\n${day}` : time;
     });
 
   /** A dashed line where a change was found. @param {any} chart @param {{changed_at_s: number}[]} changes */
