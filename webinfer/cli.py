@@ -15,6 +15,11 @@ COMMANDS = {
     "infer": ("webinfer.commands.infer", "Send inputs to a model and print the answers."),
     "models": ("webinfer.commands.models", "List, pull, import and verify models."),
     "scale": ("webinfer.commands.scale", "Run as many workers as autoscaling decides."),
+    "history": ("webinfer.commands.history", "What was measured: how much there is; all of it as Parquet."),
+    "recommend": (
+        "webinfer.commands.recommend",
+        "Which browser a model should run in, and how sure that is.",
+    ),
     "bench": ("webinfer.commands.bench", "Measure this machine: overhead, tensors, models."),
     "report": ("webinfer.commands.report", "What the history tells, as HTML, Markdown or JSON."),
     "alerts": ("webinfer.commands.alerts", "Open alerts; try whether their receivers can be reached."),

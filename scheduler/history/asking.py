@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from celery.exceptions import TimeoutError as ResultTimeout
+from kombu.exceptions import OperationalError
 
 from browser_runtime.errors import SetupError
 from scheduler.history.history import History, HistoryUnavailable
@@ -21,19 +22,27 @@ def ask(name: str, timeout_s: float = TIMEOUT_S, **params: Any) -> Rows:
 
     Raises ValueError for an unknown query, SetupError where no analytics worker answers in time.
     """
-    result = app.send_task(
-        "scheduler.history.query", (name, params), queue=ANALYTICS_QUEUE, expires=timeout_s
-    )
+    try:
+        result = app.send_task(
+            "scheduler.history.query", (name, params), queue=ANALYTICS_QUEUE, expires=timeout_s
+        )
+    except OperationalError as error:
+        raise no_analytics() from error
     try:
         rows: Rows = result.get(timeout=timeout_s, disable_sync_subtasks=False)
     except ResultTimeout as error:
-        raise SetupError(
-            "an analytics worker that answers",
-            "start `webinfer up`, or celery -A scheduler worker -Q analytics -P solo",
-        ) from error
+        raise no_analytics() from error
     finally:
         result.forget()
     return rows
+
+
+def no_analytics() -> SetupError:
+    """The sentence for a history that nobody answers for."""
+    return SetupError(
+        "an analytics worker that answers",
+        "start `webinfer up`, or celery -A scheduler worker -Q analytics -P solo",
+    )
 
 
 def look_up(name: str, settings: SchedulerSettings | None = None, **params: Any) -> Rows:
@@ -44,3 +53,14 @@ def look_up(name: str, settings: SchedulerSettings | None = None, **params: Any)
             return history.query(name, **params)
     except HistoryUnavailable:
         return ask(name, **params)
+
+
+class LookUp:
+    """`look_up` in the shape of a history."""
+
+    def __init__(self, settings: SchedulerSettings) -> None:
+        self._settings = settings
+
+    def query(self, name: str, **params: Any) -> Rows:
+        """The rows of a named query."""
+        return look_up(name, self._settings, **params)

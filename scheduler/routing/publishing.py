@@ -34,6 +34,10 @@ class Asks(Protocol):
     def query(self, name: str, **params: Any) -> list[dict[str, Any]]:
         """The rows of a named query."""
 
+
+class Keeps(Asks, Protocol):
+    """And of the one that owns the file."""
+
     def append(self, rows: Iterable[Row]) -> int:
         """Keep rows."""
 
@@ -66,7 +70,7 @@ def _is_healthy(row: Mapping[str, Any] | None) -> bool:
     return float(row["best_score"]) >= HEALTHY_SCORE and int(row["n_closed"]) > 0
 
 
-def publish(history: Asks, client: redis.Redis, prefix: str, exploration: float) -> dict[str, int]:
+def publish(history: Keeps, client: redis.Redis, prefix: str, exploration: float) -> dict[str, int]:
     """Build the table and publish it; how many keys it has, and how many rows of it are news.
 
     Raises redis.RedisError or HistoryUnavailable: then the table of before serves on.

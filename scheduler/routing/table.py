@@ -46,6 +46,17 @@ def build_table(
     }
 
 
+def rank_subject(subject: Subject, evidence: list[Evidence], policy: Policy) -> tuple[Ranked, ...]:
+    """The ranking for one subject, measured or not."""
+    rows = [
+        each
+        for each in evidence
+        if (each.family, each.model, each.precision) == (subject.family, subject.model, subject.precision)
+        and subject.backend in ("", each.backend)
+    ]
+    return rank(subject.family, rows, policy)
+
+
 def _by_subject(evidence: list[Evidence]) -> dict[Subject, list[Evidence]]:
     found: dict[Subject, list[Evidence]] = {}
     for each in evidence:

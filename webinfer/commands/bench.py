@@ -64,6 +64,27 @@ def concurrent(browser: str, n: int, as_json: bool) -> None:
     output_console().print(table)
 
 
+@command.command("history")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def history(as_json: bool) -> None:
+    """Rows from Redis into the history's file, a question over a million runs, and the router."""
+    from webinfer.measuring.history import measure_history
+
+    with Console(stderr=True).status("starting") as status:
+        found = measure_history(status.update)
+    if as_json:
+        click.echo(json.dumps(asdict(found), indent=2))
+        return
+    console = output_console()
+    console.print(f"into Redis: {found.emit_rows_per_s:.0f} rows/s")
+    console.print(f"from Redis into the file: {found.drain_rows_per_s:.0f} rows/s, {found.n_rows} rows")
+    told = f"p50 {found.query.p50_ms:.0f} ms, p95 {found.query.p95_ms:.0f} ms"
+    console.print(f"a windowed question over {found.n_asked} runs: {told}")
+    console.print(
+        f"one route: {found.router_prior_us:.1f} us by the prior, {found.router_table_us:.1f} us by a table"
+    )
+
+
 @command.command("backends")
 @click.option(
     "--model", "model_name", default="all-minilm-l6-v2", show_default=True, help="A text embedding model."

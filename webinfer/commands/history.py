@@ -1,0 +1,103 @@
+"""`webinfer history`: what the history holds, and taking it out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+import redis
+from celery.exceptions import TimeoutError as ResultTimeout
+from rich.table import Table
+
+from browser_runtime.errors import BadInput, SetupError
+from scheduler.history import retention
+from scheduler.history.asking import look_up, no_analytics
+from scheduler.history.draining import backlog
+from scheduler.history.history import History, HistoryUnavailable
+from scheduler.settings import SchedulerSettings
+from tasks.app import ANALYTICS_QUEUE, app
+from webinfer.record import use_running_broker
+from webinfer.tables import output_console
+
+# A million runs take a few seconds; the analytics worker may be busy with a report before.
+EXPORT_TIMEOUT_S = 120.0
+
+
+@click.group("history")
+def command() -> None:
+    """What was measured: how much there is, and all of it as Parquet."""
+
+
+@command.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def status(as_json: bool) -> None:
+    """The rows of each table, what waits for the history, and what never came."""
+    use_running_broker()
+    settings = SchedulerSettings()
+    tables, losses = look_up("history_tables", settings), look_up("history_losses", settings)
+    waiting = _backlog()
+    dropped = sum(row["n_dropped"] for row in losses)
+    told = {"path": str(settings.history_path), "tables": tables, "waiting": waiting, "n_dropped": dropped}
+    if as_json:
+        click.echo(json.dumps(told, indent=2, default=str))
+    else:
+        _show(told)
+
+
+def _backlog() -> dict[str, Any] | None:
+    """What waits in the stream; None where no Redis answers."""
+    try:
+        return backlog(app.redis, app.settings.redis_prefix)
+    except redis.RedisError:
+        return None
+
+
+def _show(told: dict[str, Any]) -> None:
+    table = Table("table", "rows", "oldest (UTC)", "newest (UTC)", title=told["path"])
+    for row in told["tables"]:
+        times = (str(row[name] or "-").split(".")[0] for name in ("oldest", "newest"))
+        table.add_row(row["table"], str(row["n_rows"]), *times)
+    console = output_console()
+    console.print(table)
+    waiting = told["waiting"]
+    words = "no Redis answers" if waiting is None else f"{waiting['n_entries']} entries wait in the stream"
+    console.print(f"{words}; {told['n_dropped']} rows were dropped on their way")
+
+
+@command.command("export")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def export(folder: Path) -> None:
+    """Write every table as Parquet into FOLDER, which must be new or empty."""
+    if folder.exists() and any(folder.iterdir()):
+        raise BadInput("FOLDER", f"{str(folder)!r}, which holds files", "new or empty")
+    use_running_broker()
+    settings = SchedulerSettings()
+    try:
+        with History(settings.history_path, max_memory_mb=settings.history_memory_mb) as history:
+            retention.export(history, folder)
+    except HistoryUnavailable:
+        _move(_export_by_owner(), folder)
+    for path in sorted(folder.glob("*.parquet")):
+        click.echo(f"{path} ({path.stat().st_size} bytes)")
+
+
+def _export_by_owner() -> Path:
+    """The folder that the analytics worker has written."""
+    result = app.send_task("scheduler.history.export", queue=ANALYTICS_QUEUE, expires=EXPORT_TIMEOUT_S)
+    try:
+        return Path(str(result.get(timeout=EXPORT_TIMEOUT_S)))
+    except ResultTimeout as error:
+        raise no_analytics() from error
+
+
+def _move(written: Path, folder: Path) -> None:
+    if not written.is_dir():
+        where = f"the analytics worker wrote it on its own machine, in {written}"
+        raise SetupError("the export", where)
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in written.iterdir():
+        shutil.move(path, folder / path.name)
+    written.rmdir()

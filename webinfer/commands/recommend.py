@@ -1,0 +1,95 @@
+"""`webinfer recommend`: which browser a model should run in, by what was measured, and how sure that is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+import click
+import redis
+from rich.table import Table
+
+from browser_runtime.errors import BadInput, UnknownModel
+from browser_runtime.models.store import ModelStore
+from browser_runtime.vocabulary import Browser, Family, parse_backend, parse_family, parse_precision
+from scheduler.history.asking import LookUp
+from scheduler.routing.evidence import Evidence
+from scheduler.routing.publishing import look_up_conditions, look_up_evidence
+from scheduler.routing.ranking import Condition, Policy, Ranked
+from scheduler.routing.table import Subject, rank_subject
+from scheduler.settings import SchedulerSettings
+from tasks.app import app
+from webinfer.record import use_running_broker
+from webinfer.tables import output_console
+
+
+@click.command("recommend")
+@click.argument("model")
+@click.option("--model-type", "-t", help="Only where neither the history nor this machine knows the model.")
+@click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, int8 or q4.")
+@click.option("--backend", help="Only runs on webgpu, webnn or wasm.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(model: str, model_type: str | None, precision: str, backend: str | None, as_json: bool) -> None:
+    """Rank the browsers for MODEL, with the evidence and how sure it is."""
+    use_running_broker()
+    settings = SchedulerSettings()
+    history = LookUp(settings)
+    evidence = look_up_evidence(history)
+    family = parse_family(model_type, "--model-type") if model_type else _family_of(model, evidence)
+    wanted = str(parse_backend(backend, "--backend")) if backend else ""
+    subject = Subject(family, model, str(parse_precision(precision, "--precision")), wanted)
+    policy = Policy(settings.routing_exploration, _conditions(history))
+    ranking = rank_subject(subject, evidence, policy)
+    if as_json:
+        click.echo(json.dumps(_plain(subject, ranking), indent=2))
+    else:
+        _show(subject, ranking)
+
+
+def _family_of(model: str, evidence: list[Evidence]) -> Family:
+    """From the history, else from the models of this machine. Raises UnknownModel."""
+    for each in evidence:
+        if each.model == model:
+            return each.family
+    listed = {entry.name: entry.family for entry in ModelStore().listing()}
+    if model not in listed:
+        raise UnknownModel(repr(model), "it was never run, and is not on this machine; say --model-type")
+    if listed[model] not in list(Family):
+        raise BadInput("--model-type", "missing", f"given for {model}, whose files do not tell it")
+    return Family(listed[model])
+
+
+def _conditions(history: LookUp) -> dict[Browser, Condition]:
+    """What is served and in order now; all are taken to be where no Redis answers."""
+    try:
+        return look_up_conditions(history, app.redis, app.settings.redis_prefix)
+    except redis.RedisError:
+        return {}
+
+
+def _plain(subject: Subject, ranking: tuple[Ranked, ...]) -> dict[str, Any]:
+    rows = [asdict(each) | {"browser": str(each.browser)} for each in ranking]
+    return asdict(subject) | {"family": str(subject.family), "ranking": rows}
+
+
+def _show(subject: Subject, ranking: tuple[Ranked, ...]) -> None:
+    title = f"{subject.model} ({subject.family}), {subject.precision}"
+    table = Table(
+        "browser", "backend", "measured ms", "runs", "expected ms", "within", "quickest", "share", title=title
+    )
+    for each in ranking:
+        table.add_row(
+            str(each.browser),
+            each.backend or "-",
+            "-" if each.measured_ms is None else f"{each.measured_ms:.1f}",
+            str(each.n_runs),
+            "-" if each.expected_ms is None else f"{each.expected_ms:.1f}",
+            f"x{each.error_factor:.2f}",
+            f"{each.chance:.0%}",
+            f"{each.share:.1%}",
+        )
+    console = output_console()
+    console.print(table)
+    for each in ranking:
+        console.print(f"- {each.reason}")
