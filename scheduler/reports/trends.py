@@ -14,7 +14,10 @@ PLACE = ("model", "backend", "precision")
 
 
 def draw_trends(rows: Rows, changes: Sequence[Change]) -> list[Trend]:
-    """A trend for each run of rows with the same place; the rows come sorted by it."""
+    """A trend for each run of rows with the same place; those that changed come first.
+
+    The rows come sorted by place, the busiest first.
+    """
     found = []
     for key, group in groupby(rows, key=lambda row: [row[name] or "" for name in PLACE]):
         points = list(group)
@@ -24,7 +27,7 @@ def draw_trends(rows: Rows, changes: Sequence[Change]) -> list[Trend]:
         place = dict(zip(PLACE, key, strict=True))
         mine = [change for change in changes if _belongs(change, place)]
         found.append(Trend(**place, n_runs=points[0]["n_runs"], at_s=times, lines=lines, changes=mine))
-    return found
+    return sorted(found, key=lambda trend: not trend.changes)
 
 
 def _draw_line(browser: str, points: Rows, times: Sequence[int]) -> Line:
