@@ -14,7 +14,7 @@ from scheduler.regression.metrics import METRICS, Metric
 from scheduler.regression.rules import Rules
 from scheduler.regression.scanning import Scan, scan
 from scheduler.regression.shapes import N_SWITCHES, count_switches, find_modes
-from scheduler.regression.significance import bounds, compare, smallest_visible
+from scheduler.regression.significance import bounds, compare, pull_in, smallest_visible
 
 if TYPE_CHECKING:
     from scheduler.regression.energy import Floats
@@ -78,8 +78,7 @@ class _Reading:
         if len(right) < self._rules.min_after or len(left) < self._rules.min_before:
             return None
         least_step = math.log1p(self._rules.min_effect)
-        both = [np.clip(values, *bounds(values, least_step)) for values in (np.log(left), np.log(right))]
-        result = compare(*both)
+        result = compare(*pull_in(np.log(left), np.log(right), least_step, self._rules.min_after))
         if result.p >= self._rules.max_p or abs(result.difference) < least_step:
             return None
         return self._change(0, left, right, result.p, cause=name_cause(before, self._line))

@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 
 from scheduler.regression.energy import Floats, Integers, Splits
 from scheduler.regression.rules import Rules
-from scheduler.regression.significance import FAR_SD, MAD_TO_SD, Comparison, bounds, compare
+from scheduler.regression.significance import FAR_SD, MAD_TO_SD, Comparison, bounds, compare, pull_in
 
 # Rows that go through the scan together: their windows fit into a processor's cache.
 CHUNK = 256
@@ -60,6 +60,7 @@ class Chunk:
 
     def __init__(self, series: Sequence[Floats], rules: Rules, scans: list[Scan]) -> None:
         self._rules, self._scans = rules, scans
+        self._least = math.log1p(rules.min_effect)
         self._lengths = np.array([len(values) for values in series])
         self._n = int(self._lengths.max(initial=0))
         self._raw = np.zeros((len(series), self._n))
@@ -112,14 +113,14 @@ class Chunk:
         window = np.where(outside, np.inf, self._raw[known, low:t])
         median = _median(window, t - begin)
         spread = _median(np.where(outside, np.inf, np.abs(window - median[:, None])), t - begin)
-        far = FAR_SD * np.maximum(MAD_TO_SD * spread, math.log1p(self._rules.min_effect))
+        far = FAR_SD * np.maximum(MAD_TO_SD * spread, self._least)
         self._low[known], self._high[known] = median - far, median + far
 
     def _open(self, row: int, t: int) -> None:
         """A level's first samples are enough now: compare from here on."""
         begin = int(self._since[row])
         values = self._raw[row, begin : t + 1]
-        self._low[row], self._high[row] = bounds(values, math.log1p(self._rules.min_effect))
+        self._low[row], self._high[row] = bounds(values, self._least)
         tame = np.clip(values, self._low[row], self._high[row])
         self._tame[row, begin : t + 1] = tame
         for at in range(begin, t + 1):
@@ -148,26 +149,26 @@ class Chunk:
         step = np.abs(right / m - left / n)
         error = np.sqrt(np.maximum(squares, 0) / freedom * (1 / n + 1 / m))
         passes: np.ndarray[tuple[int], np.dtype[np.bool]] = (
-            enough & (step >= math.log1p(self._rules.min_effect)) & (step > error * self._least_t[freedom])
+            enough & (step >= self._least) & (step > error * self._least_t[freedom])
         )
         return passes
 
     def _judge(self, row: int, split: int, t: int) -> None:
-        begin = int(self._splits.begin[row])
-        found = compare(self._tame[row, begin:split], self._tame[row, split : t + 1])
-        if found.p >= self._rules.max_p or not self._lasts(row, split, t):
+        begin, values = int(self._splits.begin[row]), self._raw[row]
+        left, right = pull_in(values[begin:split], values[split : t + 1], self._least, self._rules.min_after)
+        found = compare(left, right)
+        if found.p >= self._rules.max_p or not _lasts(left, right):
             return
         self._scans[row].steps.append(Step(split, t, begin, found))
         self._splits.close(row)
         self._since[row] = split
         self._opens_at[row] = max(split + self._rules.min_before - 1, t)
 
-    def _lasts(self, row: int, split: int, t: int) -> bool:
-        """The last two samples are still nearer to the new level than to the old: no burst that is over."""
-        begin = int(self._splits.begin[row])
-        old, new = self._tame[row, begin:split].mean(), self._tame[row, split : t + 1].mean()
-        beyond = (self._tame[row, t - 1 : t + 1] - (old + new) / 2) * np.sign(new - old)
-        return bool((beyond > 0).all())
+
+def _lasts(left: Floats, right: Floats) -> bool:
+    """The last two samples are still nearer to the new level than to the old: no burst that is over."""
+    old, new = left.mean(), right.mean()
+    return bool(((right[-2:] - (old + new) / 2) * np.sign(new - old) > 0).all())
 
 
 def _median(window: Floats, n: Integers) -> Floats:

@@ -19,6 +19,8 @@ from scheduler.regression.energy import Floats
 MAD_TO_SD = 1.4826
 # So far off lies one sample of 16,000 of a normal distribution.
 FAR_SD = 4.0
+# Of the samples after a split: were every twentieth a spike, 6 of 8 would be in 4 of 10 million looks.
+MOST = 0.75
 # Beyond that the samples are a walk, not a level with noise.
 MAX_CORRELATION = 0.95
 # Against a division by nothing, in series without any noise: a billionth of the value.
@@ -79,6 +81,18 @@ def bounds(values: Floats, least_sd: float) -> tuple[float, float]:
     median = float(np.median(values))
     sd = max(MAD_TO_SD * float(np.median(np.abs(values - median))), least_sd)
     return median - FAR_SD * sd, median + FAR_SD * sd
+
+
+def pull_in(left: Floats, right: Floats, least_sd: float, min_after: int) -> tuple[Floats, Floats]:
+    """Both sides with what is far off the old level pulled in: a few far samples make no new level.
+
+    Where most are far off, and as many as a change takes, they are a level and have bounds of their own. The
+    bounds of the whole window would not do: they widen while a new level comes in, and make a slope of a step.
+    """
+    low, high = bounds(left, least_sd)
+    n_far = max(int((right < low).sum()), int((right > high).sum()))
+    is_level = n_far >= max(min_after, MOST * len(right))
+    return np.clip(left, low, high), np.clip(right, *(bounds(right, least_sd) if is_level else (low, high)))
 
 
 def smallest_visible(values: Floats, max_p: float) -> float:

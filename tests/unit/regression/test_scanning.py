@@ -102,3 +102,10 @@ def test_too_few_samples_say_nothing() -> None:
     values = noisy(20, 19, seed=10)
     values[:, 10:] *= 3
     assert not any(one.steps for one in scan_values(values))
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.3, 2.0, 5.0])
+def test_a_large_step_needs_neither_a_long_baseline_nor_hourly_samples(ratio: float) -> None:
+    values = noisy(100, 40, seed=11)
+    values[:, 20:] *= ratio
+    assert share_found(scan_values(values, Rules().at(20.0)), 20) >= 0.95

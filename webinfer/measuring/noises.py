@@ -1,0 +1,56 @@
+"""Series whose truth is known: a level of 100 with noise of 3 %, in the shapes that noise comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from scheduler.regression.energy import Floats
+
+CV = 0.03
+Noise = Callable[[np.random.Generator, int, int], Floats]
+"""(chance, number of series, samples of each) -> relative noise of standard deviation CV."""
+
+
+def normal(rng: np.random.Generator, n_series: int, n: int) -> Floats:
+    """Independent, normally distributed."""
+    return CV * rng.standard_normal((n_series, n))
+
+
+def heavy_tailed(rng: np.random.Generator, n_series: int, n: int) -> Floats:
+    """Student's t with three degrees of freedom: a sample in 180 lies beyond four standard deviations."""
+    noise: Floats = CV * rng.standard_t(3, (n_series, n)) / np.sqrt(3)
+    return np.maximum(noise, -0.9)
+
+
+def spiky(rng: np.random.Generator, n_series: int, n: int) -> Floats:
+    """Normal, and every twentieth sample 50 % too high, at random."""
+    return normal(rng, n_series, n) + 0.5 * (rng.random((n_series, n)) < 0.05)
+
+
+def correlated(r: float) -> Noise:
+    """Each sample resembles the one before, with a correlation of `r`."""
+
+    def noise(rng: np.random.Generator, n_series: int, n: int) -> Floats:
+        found = rng.standard_normal((n_series, n))
+        for t in range(1, n):
+            found[:, t] = r * found[:, t - 1] + np.sqrt(1 - r * r) * found[:, t]
+        return CV * found
+
+    return noise
+
+
+NOISES: dict[str, Noise] = {
+    "normal": normal,
+    "heavy tails (t, 3 degrees)": heavy_tailed,
+    "5 % spikes of +50 %": spiky,
+    "correlated, r = 0.3": correlated(0.3),
+    "correlated, r = 0.5": correlated(0.5),
+    "correlated, r = 0.8": correlated(0.8),
+}
+
+
+def draw(noise: Noise, rng: np.random.Generator, n_series: int, n: int) -> Floats:
+    """Samples around 100."""
+    return 100 * (1 + noise(rng, n_series, n))
