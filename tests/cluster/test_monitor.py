@@ -12,7 +12,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,31 +29,13 @@ from scheduler.health.canaries import Canary, CanaryBook
 from tasks import app, infer
 from tasks.settings import TaskSettings
 from tasks.telemetry import emit
-from tests.cluster.conftest import await_ready, until, workers
+from tests.cluster.conftest import until, workers
+from tests.cluster.monitoring import HOSTILE, N_SESSIONS, PAIR, flower, get, health, publish, read
 from tests.conftest import require_browser
 
 pytest.importorskip("flower", reason="the extra `monitor` is not installed")
 
-N_SESSIONS, PER_WORKER = 500, 8
-HOSTILE = "<script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=2>"
-PAIR = "watcher:s3cret"
 PAGES = ("browsers", "queues", "performance")
-
-
-@contextmanager
-def flower(folder: Path, *options: str, **environment: str) -> Iterator[str]:
-    """The address of a running `celery -A tasks webinfer-flower`."""
-    log = folder / "flower.log"
-    command = [sys.executable, "-m", "celery", "-A", "tasks", "webinfer-flower", "--port=0", *options]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | environment)
-    try:
-        await_ready(log, process, "Connected to")
-        yield re.findall(r"http://127\.0\.0\.1:\d+", log.read_text())[0]
-        assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 @pytest.fixture(scope="module")
@@ -62,53 +43,6 @@ def monitor(settings: TaskSettings, tmp_path_factory: pytest.TempPathFactory) ->
     """A monitor that asks for a password."""
     with flower(tmp_path_factory.mktemp("flower"), FLOWER_BASIC_AUTH=PAIR) as address:
         yield address
-
-
-def get(address: str, pair: str = PAIR) -> tuple[int, bytes]:
-    """Status and body."""
-    headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"} if pair else {}
-    try:
-        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=30) as answer:
-            return answer.status, answer.read()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read()
-
-
-def read(address: str) -> Any:
-    status, body = get(address)
-    assert status == 200, body
-    return json.loads(body)
-
-
-def health(number: int) -> dict[str, Any]:
-    """What a session tells; the third's names would be scripts if anybody let them."""
-    browser = ("chrome", "firefox", "edge")[number % 3]
-    model = HOSTILE if number == 3 else "digits-vit"
-    return {
-        "session": HOSTILE if number == 3 else f"{browser}-{number}",
-        "browser": browser,
-        "state": "ready",
-        "build": f"{browser} 1.0",
-        "lanes": [{"busy": number % 4 == 0, "models": [f"{model}|abc|webgpu|fp32|"]}],
-        "memory_bytes": 400_000_000 + number,
-        "runs": number,
-        "backends": {"webgpu": True, "wasm": True},
-        "adapters": {"webgpu": {"name": "google swiftshader", "software": True}},
-        "health": 100.0 - number % 50,
-        "health_factors": {"latency": float(number % 50)},
-        "breaker": {"state": "OPEN" if number == 7 else "CLOSED", "failures": 0, "n_openings": 0},
-    }
-
-
-def publish(n_sessions: int) -> None:
-    """Real events of so many sessions."""
-    with app.connection_for_write() as connection:
-        for first in range(0, n_sessions, PER_WORKER):
-            worker = f"worker-{first // PER_WORKER}@host"
-            with app.events.Dispatcher(connection, hostname=worker) as dispatcher:
-                for number in range(first, min(first + PER_WORKER, n_sessions)):
-                    dispatcher.send("browser-health", **health(number))
 
 
 @pytest.fixture
