@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from scheduler.history.history import History
 from tasks import app
@@ -17,6 +18,7 @@ from tasks.settings import TaskSettings
 from tasks.telemetry import stream_key
 from tests.cluster.conftest import until, workers
 from tests.unit.alerts.conftest import Receiver, receiver  # noqa: F401 - a fixture
+from webinfer.commands.report import command as report_command
 
 pytestmark = pytest.mark.redis
 
@@ -84,6 +86,8 @@ def test_what_is_wrong_is_told_and_kept(
         until(lambda: app.redis.xlen(stream_key(settings.redis_prefix)) > 0)
         app.send_task("scheduler.history.drain", queue=ANALYTICS_QUEUE).get(timeout=20)
         written = app.send_task("scheduler.reports.write", queue=ANALYTICS_QUEUE).get(timeout=60)
+        # The worker holds the file, so the command asks it.
+        told = json.loads(CliRunner().invoke(report_command, ["--json", "--days", "1"]).output)
         log = watch.log.read_text()
     assert {post["title"] for post in receiver.posted} == {
         "[webinfer] HIGH: latency +40%: bert firefox wasm batch 1",
@@ -96,4 +100,5 @@ def test_what_is_wrong_is_told_and_kept(
     with History(path) as history:
         kept = history.read("SELECT key, state FROM alerts")
     assert {row["key"].split(":")[0] for row in kept} == {"regression", "queue", "beat", "letters"}
+    assert [change["metric"] for change in told["changes"]] == ["latency"]
     assert "dead letters from edge" in Path(written).read_text()
