@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from browser_runtime.messages import Reply, Request
 from browser_runtime.pool import Pool
 from browser_runtime.pool.tally import Tally
 from browser_runtime.vocabulary import Browser
+from webinfer.integration.book import Book
 from webinfer.integration.options import Options
 
 log = structlog.get_logger(__name__)
@@ -35,6 +37,7 @@ class Engine:
         if not structlog.is_configured():  # else every line would go to the user's standard output
             log_through_stdlib()
         self.options, self.tally = options, Tally()
+        self.book = Book(options.history_path) if options.history_path is not None else None
         self.pool = self._new_pool()
         self._loops = LoopThread("webinfer-pool")
         self._life, self._growing = threading.Lock(), asyncio.Lock()
@@ -45,6 +48,7 @@ class Engine:
         over = self.options.settings().model_copy(update=settings)
         pool = Pool(over, self.options.start_order(), self.options.min_connections)
         pool.dispatch.matching.preferred.update(self.options.preferred)
+        pool.observer = self.book.telemetry if self.book is not None else None
         return pool
 
     # --- life
@@ -54,6 +58,12 @@ class Engine:
         self._loops.start()
         self._running = True
         self._opened = self._loops.submit(self._open())
+        if self.book is not None:
+            self.book.start(self._status)
+
+    def _status(self) -> dict[str, Any]:
+        """The pool's state, from any other thread; nothing while it comes up or ends."""
+        return self.read(lambda engine: engine.pool.status()) if self.is_up else {}
 
     async def opened(self) -> bool:
         """Whether a real browser is up, once that is known. Raises SetupError, SessionLost.
@@ -116,6 +126,8 @@ class Engine:
             self._loops.stop()
         finally:
             self.pool.kill()
+            if self.book is not None:
+                self.book.close()
 
     def abandon(self) -> None:
         """Close what nobody can close any more: at the interpreter's end now, else in a thread of its own.
@@ -143,12 +155,17 @@ class Engine:
         return self.submit(lambda: self._run(request))
 
     async def _run(self, request: Request) -> Reply:
+        start = time.monotonic()
         try:
             reply = await self.pool.run(request)
         except InferenceError as error:
             self.tally.failed(error.code())
+            if self.book is not None:
+                self.book.failed(request, error, time.monotonic() - start)
             raise
         self.tally.answered(reply)
+        if self.book is not None:
+            self.book.answered(request, reply)
         return reply
 
     def read(self, look: Callable[[Engine], T]) -> T:

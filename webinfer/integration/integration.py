@@ -37,7 +37,7 @@ class ResourcePoolBridgeIntegration:
         db_path: Any = None,
         **unknown: object,
     ) -> None:
-        """Start nothing yet. Raises BadInput or Unsupported naming the option that is wrong."""
+        """Start nothing yet. Raises BadInput naming the option that is wrong."""
         refuse_unknown(unknown)
         self.options = Options(
             max_connections,

@@ -10,7 +10,8 @@ from webinfer.integration.engine import Engine
 
 def metrics_of(engine: Engine) -> dict[str, Any]:
     """Everything the guide's `get_metrics` names, and what else there is to know; plain values."""
-    return pool_metrics(engine.pool, engine.tally.performance())
+    told = pool_metrics(engine.pool, engine.tally.performance())
+    return told if engine.book is None else told | {"history": engine.book.state()}
 
 
 def connections_of(engine: Engine) -> dict[str, dict[str, Any]]:

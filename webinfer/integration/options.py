@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
 from typing import Any
 
-from browser_runtime.errors import BadInput, Unsupported
+from browser_runtime.errors import BadInput
 from browser_runtime.pool.fleet import MAX_SESSIONS, MIN_SESSIONS
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.vocabulary import FAMILY_ALIASES, PREFERRED_BROWSER, Browser, Family, parse_browser
@@ -20,7 +22,7 @@ NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The guide's options. Raises BadInput or Unsupported naming the option and what is allowed."""
+    """The guide's options. Raises BadInput naming the option and what is allowed."""
 
     max_connections: int = 4
     min_connections: int = 1
@@ -32,6 +34,8 @@ class Options:
     db_path: Any = None
     preferred: dict[Family, Browser] = field(init=False)
     """The user's browser by family; the guide's table decides where there is none."""
+    history_path: Path | None = field(init=False)
+    """The DuckDB file that runs are written to; None: to none."""
 
     def __post_init__(self) -> None:
         for name in ("max_connections", "min_connections"):
@@ -43,10 +47,7 @@ class Options:
             _check_flag(name, getattr(self, name))
         if not (self.enable_gpu or self.enable_cpu):
             raise BadInput("enable_cpu", "False", "True where enable_gpu is False: nothing could compute")
-        if self.db_path is not None:
-            raise Unsupported(
-                f"db_path {str(self.db_path)!r}", "no history is written to DuckDB yet; omit it"
-            )
+        object.__setattr__(self, "history_path", _parse_path(self.db_path))
         object.__setattr__(self, "preferred", _parse_preferences(self.browser_preferences))
 
     def browser_for(self, family: Family) -> Browser:
@@ -90,6 +91,14 @@ def _check_number(name: str, value: object) -> None:
 def _check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
         raise BadInput(name, repr(value), "True or False")
+
+
+def _parse_path(path: object) -> Path | None:
+    if path is None or (isinstance(path, (str, PathLike)) and str(path).strip()):
+        return None if path is None else Path(path)
+    raise BadInput(
+        "db_path", repr(path)[:100], "the path of a DuckDB file, which is made where there is none"
+    )
 
 
 def _parse_preferences(preferences: object) -> dict[Family, Browser]:
