@@ -79,7 +79,7 @@ def _look(view: QueueView, now: float, policy: WorkerPolicy) -> _Look:
 
 def _wishes(view: QueueView, policy: WorkerPolicy) -> dict[str, int]:
     """Workers wanted, by the reason."""
-    rate = max(view.arrivals_per_s, view.forecast_per_s)
+    rate = max(view.arrivals_per_s, view.forecast_per_s, view.answered_per_s or 0.0)
     waiting = count_waiting(view)
     if view.service_s is None:
         return {f"{waiting} wait, and how long one takes is not known yet": _workers_to_learn(view, waiting)}
@@ -121,8 +121,8 @@ def _workers_for_backlog(view: QueueView, policy: WorkerPolicy, waiting: int) ->
     service_s, lanes_each = view.service_s or 0.0, _lanes_each(view)
     n_usable = sum(worker.is_usable for worker in view.workers)
     capacity_per_s = n_usable * lanes_each / service_s
-    left = waiting - (capacity_per_s - view.arrivals_per_s) * view.start_s
-    if waiting == 0 or left <= capacity_per_s * policy.latency_target_s:
+    left = max(waiting - (capacity_per_s - view.arrivals_per_s) * view.start_s, 0.0)
+    if waiting == 0:
         return 0
     needed_per_s = view.arrivals_per_s + left / policy.clear_s
     # A backlog is worth another worker only where the whole of one is missing: it goes away by itself.

@@ -174,6 +174,18 @@ def test_a_backlog_that_is_gone_before_a_worker_is_up_starts_none() -> None:
     assert decide_workers(replace(view, depth=150), 0.0, POLICY).change > 0
 
 
+def test_arrivals_that_are_forecast_start_a_worker_before_they_come() -> None:
+    view = queue(READY, arrivals_per_s=0.5, forecast_per_s=8.0, service_s=0.5)
+    assert decide_workers(view, 0.0, POLICY).change > 0
+    assert decide_workers(replace(view, forecast_per_s=0.5), 0.0, POLICY).change == 0
+
+
+def test_memory_is_kept_for_those_that_start() -> None:
+    view = queue(READY, arrivals_per_s=30.0, service_s=0.5, memory_percent=70.0, worker_memory_percent=8.0)
+    assert decide_workers(view, 0.0, POLICY).change == 1
+    assert decide_workers(replace(view, workers=(READY, STARTING)), 0.0, POLICY).change == 0
+
+
 def test_an_unhealthy_worker_is_made_up_for() -> None:
     sick = replace(READY, health=10.0)
     view = queue(sick, arrivals_per_s=1.0, service_s=0.2)
