@@ -87,7 +87,7 @@ def pull_in(left: Floats, right: Floats, least_sd: float, min_after: int) -> tup
     """Both sides with what is far off the old level pulled in: a few far samples make no new level.
 
     Where most are far off, and as many as a change takes, they are a level and have bounds of their own. The
-    bounds of the whole window would not do: they widen while a new level comes in, and make a slope of a step.
+    bounds of the whole window would not do: they widen while a new level comes in, and make a step a slope.
     """
     low, high = bounds(left, least_sd)
     n_far = max(int((right < low).sum()), int((right > high).sum()))
