@@ -8,7 +8,7 @@
 | canary | scheduler.health.canary | 30 s | watch | one small job a queue |
 | publish | scheduler.routing.publish | 30 s | analytics | the router's copy is 2 s old at most |
 | calibrate | scheduler.routing.calibrate | 5 min | analytics | only where queues are empty |
-| analyse | scheduler.regression.analyse | 5 min | analytics | a change needs some runs to be seen |
+| analyse | scheduler.regression.analyse | 1 min | analytics | a quick sample is 20 s long |
 | clean | scheduler.health.clean | 10 min | watch | what nobody else takes away |
 | retain | scheduler.history.retain | daily, 03:10 UTC | analytics | before the report |
 | report | scheduler.reports.write | daily, 04:10 UTC | analytics | of the day that is over |
@@ -73,7 +73,7 @@ TIMETABLE = (
     Entry("canary", "scheduler.health.canary", 30, WATCH_QUEUE),
     Entry("publish", "scheduler.routing.publish", 30, ANALYTICS_QUEUE),
     Entry("calibrate", "scheduler.routing.calibrate", 300, ANALYTICS_QUEUE),
-    Entry("analyse", "scheduler.regression.analyse", 300, ANALYTICS_QUEUE),
+    Entry("analyse", "scheduler.regression.analyse", 60, ANALYTICS_QUEUE),
     Entry("clean", "scheduler.health.clean", 600, WATCH_QUEUE),
     Entry("retain", "scheduler.history.retain", DAY_S, ANALYTICS_QUEUE, at="03:10"),
     Entry("report", "scheduler.reports.write", DAY_S, ANALYTICS_QUEUE, at="04:10"),
