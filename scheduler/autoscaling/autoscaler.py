@@ -14,7 +14,7 @@ from scheduler.autoscaling.deciding import decide_workers
 from scheduler.autoscaling.desired import Desired
 from scheduler.autoscaling.sightings import Sighting
 from scheduler.autoscaling.signals import Signals
-from scheduler.autoscaling.values import Decision, QueueView, WorkerPolicy
+from scheduler.autoscaling.values import Decision, WorkerPolicy
 from scheduler.autoscaling.watching import QueueWatch
 from scheduler.settings import SchedulerSettings
 from tasks.app import WebinferApp
@@ -60,7 +60,8 @@ class Autoscaler:
             watch.shown(decision)
         else:
             watch.applied(decision, now)
-        self._tell(view, decision)
+        # Told until they are gone: a scaler may look only after the next decision.
+        self._tell(replace(decision, stop=tuple(dict.fromkeys((*decision.stop, *watch.stopping)))))
         return decision
 
     def _policy(self, queue: str) -> WorkerPolicy:
@@ -68,7 +69,7 @@ class Autoscaler:
         policy = WorkerPolicy(latency_target_s=self._settings.autoscale_latency_s)
         return replace(policy, min_workers=bounds.least, max_workers=bounds.most)
 
-    def _tell(self, view: QueueView, decision: Decision) -> None:
+    def _tell(self, decision: Decision) -> None:
         told = decision.to_wire(time.time(), self.is_dry)
         self._desired.write(decision.queue, told)
         if not decision.change:

@@ -108,6 +108,11 @@ class QueueWatch:
         told = [worker.started_s for worker in staying.values() if worker.started_s]
         return max(told, default=FIRST_START_S)
 
+    @property
+    def stopping(self) -> tuple[str, ...]:
+        """The workers that were told to stop and have not gone yet."""
+        return tuple(self._stopping)
+
     def applied(self, decision: Decision, now: float) -> None:
         """A scaler will do as decided."""
         self.memory = decision.memory

@@ -91,7 +91,9 @@ def test_a_worker_told_to_stop_is_no_capacity_and_no_new_one_when_it_is_gone() -
     watch.view(both, 0.0)
     watch.applied(decided(-1, "chrome-2@a", n=2), 0.0)
     assert [each.name for each in watch.view(both, 5.0).workers] == ["chrome@a"]
+    assert watch.stopping == ("chrome-2@a",)
     assert [each.name for each in watch.view(sight(worker("chrome@a")), 40.0).workers] == ["chrome@a"]
+    assert watch.stopping == ()
 
 
 def test_a_rehearsal_starts_nobody() -> None:
