@@ -81,6 +81,8 @@ class Lane:
             raise
         finally:
             self._waiting.pop(number, None)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # lost while sending, it is told by what the sending raised
 
     async def _give_up(self, number: int) -> None:
         if self._socket is not None:

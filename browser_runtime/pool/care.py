@@ -119,6 +119,12 @@ class Care:
         known = self.service_s.get(model, lane_s)
         self.service_s[model] = known + SERVICE_SHARE * (lane_s - known)
 
+    def demoted(self, browser: Browser) -> list[Backend]:
+        """The browser's backends that are left for good, in sessions to come too."""
+        return [
+            backend for (of, backend), record in self._devices.items() if of is browser and record.is_demoted
+        ]
+
     def lost_device(self, browser: Browser, backend: Backend) -> DeviceStep:
         """A device was lost; what that calls for."""
         record = self._devices.get((browser, backend), DeviceRecord()).after_loss(time.monotonic())

@@ -20,7 +20,7 @@ from browser_runtime.pool.change import Change
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.matching import Matching, Place
 from browser_runtime.pool.orders import Line, Order, latest_deadline, merge, model_need, share_results
-from browser_runtime.pool.recovering import as_ours, plan_for
+from browser_runtime.pool.recovering import as_ours, count_loss, plan_for
 from browser_runtime.pool.views import Running
 from browser_runtime.replies import Ran, Share, build_reply
 from browser_runtime.session import Session
@@ -155,6 +155,7 @@ class Dispatch:
                 self._spawn(self._prove(session, lane))
             else:
                 self._free(lane)
+            count_loss(orders, failure, self.matching.was_warm(choice))
             self._recover(orders, failure, session.installation.browser)
             return
         self._keep()
@@ -212,8 +213,6 @@ class Dispatch:
             if not action.retries:
                 order.reply.set_exception(type(error)(*error.args))
                 continue
-            order.attempts += isinstance(error, SessionLost)
-            order.alone = order.alone or not isinstance(error, SessionLost)
             log.warning("again", model=order.model.name, step=str(action.step), why=str(error))
             self._line.put(order)
         self.match()

@@ -25,7 +25,9 @@ class Order:
     deadline: float | None
     reply: asyncio.Future[Reply]
     attempts: int = 0
-    """Runs it took part in that failed through no fault of its own."""
+    """Sessions that were lost while it ran or its model was loaded."""
+    n_blamed: int = 0
+    """Those of them in which nothing but itself ran: of a batch nobody knows who ended it."""
     alone: bool = False
     """True: it runs by itself: a batch with it failed, so that it shall fail or succeed alone."""
     running: bool = False

@@ -151,6 +151,8 @@ class Pool:
     async def _greet(self, session: Session) -> None:
         """A session came up."""
         self.care.of(session)
+        for backend in self.care.demoted(session.installation.browser):
+            session.demote(backend, "left after its device was lost again and again")
         session.on_event, session.observer = self._told, self.observer
         self._tell(session, "opened")
         if self.sessions:  # while others serve, it may take the time to come up warm

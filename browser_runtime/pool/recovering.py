@@ -17,6 +17,21 @@ from browser_runtime.settings import RuntimeSettings
 log = structlog.get_logger(__name__)
 
 
+# A request that only ever waited for its model may see this many times more sessions die than one that ran.
+LOADS_PER_ATTEMPT = 2
+
+
+def count_loss(orders: list[Order], error: InferenceError, was_warm: bool) -> None:
+    """Hold a lost session against its orders; as its doing only where one alone ran on a loaded model.
+
+    From now on each runs by itself: should one of them be what ends browsers, the others are not to suffer.
+    """
+    for order in orders:
+        order.alone = True
+        order.attempts += isinstance(error, SessionLost)
+        order.n_blamed += isinstance(error, SessionLost) and was_warm and len(orders) == 1
+
+
 def plan_for(
     order: Order, orders: list[Order], error: InferenceError, fleet: Fleet, settings: RuntimeSettings
 ) -> Action:
@@ -32,7 +47,8 @@ def plan_for(
         timeout_s=settings.run_timeout_s,
         remaining_s=left_s,
     )
-    return plan_recovery(error, order.attempts + 1, context)
+    attempt = max(order.n_blamed, order.attempts // LOADS_PER_ATTEMPT, 1)
+    return plan_recovery(error, attempt, context)
 
 
 def as_ours(error: Exception) -> InferenceError:

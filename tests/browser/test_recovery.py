@@ -14,11 +14,15 @@ import numpy as np
 import psutil
 import pytest
 
-from browser_runtime.errors import Busy, SessionLost, SetupError
+from browser_runtime.deciders.recycling import SAMPLES_ABOVE, RecyclePolicy
+from browser_runtime.errors import Busy, SessionLost, SetupError, Unsupported
 from browser_runtime.messages import Request
 from browser_runtime.pool import Pool
+from browser_runtime.protocol import PageEvent
+from browser_runtime.session import Session
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.vocabulary import Backend, Browser, Family
+from tests.exercises import cycles, kills
 
 DIGIT = np.full((28, 28, 3), 255, np.uint8)
 
@@ -139,6 +143,7 @@ async def test_a_missing_binary_names_its_setting() -> None:
 WORKER = """
 import asyncio, sys
 from browser_runtime.pool import Pool
+from browser_runtime.protocol import PageEvent
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.vocabulary import Browser
 
@@ -168,3 +173,126 @@ def test_a_killed_worker_takes_its_browsers_with_it(browser: Browser) -> None:
         _, alive = psutil.wait_procs(children, timeout=10)
     assert not alive
     assert not list(Path(tempfile.gettempdir()).glob(f"webinfer-{browser}-*"))
+
+
+@pytest.mark.browser("chrome", "edge")
+def test_every_request_is_answered_right_and_once_while_browsers_are_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WEBINFER_SIMULATION", "never")
+    killed = asyncio.run(kills.run_kills(40, 0, kills.after_answers(5, 15, 25), n_at_once=4))
+    assert killed.wrong == killed.failed == []
+    assert (killed.n_right, len(killed.answered), killed.n_twice) == (40, 40, 0)
+    assert len(killed.noticed_ms) == 3
+    assert killed.n_retried > 0
+
+
+@pytest.mark.parametrize("browser", [Browser.EDGE])
+def test_opening_and_closing_leaves_nothing(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBINFER_SIMULATION", "never")
+    before, after = cycles.run_cycles(3, browser)
+    assert after == before
+
+
+# Runs in the page beside the lanes, as the leak of a library there would.
+LEAK = """
+const [megabytes, done] = arguments;
+globalThis.leaked = [...(globalThis.leaked ?? []), new Uint8Array(megabytes << 20).fill(1)];
+done();
+"""
+
+
+async def leak(session: Session, megabytes: int) -> None:
+    launched = session._launched
+    assert launched is not None
+    await asyncio.to_thread(launched.call_script, LEAK, 30, megabytes)
+
+
+@pytest.mark.browser("edge")
+async def test_a_leaking_page_is_replaced_before_it_fills_the_memory(
+    settings: RuntimeSettings, record_property: pytest.RecordProperty
+) -> None:
+    pool = Pool(settings, Browser.EDGE)
+    await pool.open()
+    try:
+        await pool.run(request())
+        leaking = pool.sessions[0]
+        await leaking.sample_memory()
+        at_first = leaking.memory_bytes
+        assert at_first is not None
+        pool.upkeep.policy = RecyclePolicy(max_memory_bytes=at_first + (150 << 20))
+        await leak(leaking, 200)
+        for _ in range(SAMPLES_ABOVE):
+            assert leaking in pool.sessions
+            await pool.upkeep.look_after(leaking)
+            assert (await pool.run(request())).success
+        async with asyncio.timeout(60):
+            await pool.change.until(lambda: [s.name for s in pool.sessions] == ["edge-2"])
+        await pool.run(request())
+        await pool.sessions[0].sample_memory()
+        leaked, after = leaking.memory_bytes, pool.sessions[0].memory_bytes
+        assert leaked is not None
+        assert after is not None
+        assert leaked - at_first > 150 << 20
+        assert after < at_first + (150 << 20)
+        assert pool.upkeep.n_recycled == 1
+        assert pool.status()["restarts"] == 0
+        record_property("mb", [round(size / 1e6) for size in (at_first, leaked, after)])
+    finally:
+        await pool.close()
+
+
+def kill_gpu_process(session: Session) -> None:
+    """What a crashing driver does: every GPUDevice of the browser is lost."""
+    assert session._launched is not None
+    processes = psutil.Process(session._launched.leader).children(recursive=True)
+    (process,) = [process for process in processes if "--type=gpu-process" in process.cmdline()]
+    process.kill()
+
+
+async def lose_device(pool: Pool) -> None:
+    """Returns when the pool knows of the loss."""
+    session, told = pool.sessions[0], asyncio.Event()
+    pass_on = session.on_event
+    assert pass_on is not None
+
+    def hear(of: Session, event: PageEvent) -> None:
+        pass_on(of, event)
+        if event.name == "device-lost":
+            told.set()
+
+    session.on_event = hear
+    kill_gpu_process(session)
+    async with asyncio.timeout(20):
+        await told.wait()
+    session.on_event = pass_on
+
+
+@pytest.mark.browser("chrome")
+async def test_a_lost_device_is_renewed_then_its_browser_and_then_its_backend_is_left(
+    settings: RuntimeSettings,
+) -> None:
+    def ask(*backends: Backend) -> Request:
+        return Request(Family.VISION, "digits-vit", {"images": [DIGIT]}, backends=backends, single=False)
+
+    pool = Pool(settings, Browser.CHROME)
+    await pool.open()
+    try:
+        assert (await pool.run(ask(Backend.WEBGPU))).session == "chrome-1"
+        await lose_device(pool)
+        again = await pool.run(ask(Backend.WEBGPU))
+        assert (again.session, again.backend) == ("chrome-1", Backend.WEBGPU)
+        assert again.timings.compile_ms > 0, "the model was not loaded on the new device"
+        await lose_device(pool)
+        anew = await pool.run(ask(Backend.WEBGPU))
+        assert (anew.session, anew.backend) == ("chrome-2", Backend.WEBGPU)
+        await lose_device(pool)
+        with pytest.raises(Unsupported, match="lost again"):
+            await pool.run(ask(Backend.WEBGPU))
+        elsewhere = await pool.run(ask(Backend.WEBGPU, Backend.WASM))
+        assert elsewhere.backend == Backend.WASM
+        assert "lost again" in elsewhere.fallbacks[0]["reason"]
+        await pool.resize(2)
+        assert not any(session.capabilities.can(Backend.WEBGPU) for session in pool.sessions)
+    finally:
+        await pool.close()

@@ -1,0 +1,42 @@
+"""Whom a lost session is held against."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from browser_runtime.errors import BrowserDied, PageFault
+from browser_runtime.messages import Request
+from browser_runtime.models.store import ModelStore
+from browser_runtime.pool.orders import Order
+from browser_runtime.pool.recovering import count_loss
+from browser_runtime.vocabulary import Family
+
+LOST = BrowserDied("chrome-1", "its process is gone")
+
+
+def orders(n: int, models: Path) -> list[Order]:
+    model = ModelStore(models).ensure("sentences-bert")
+    request = Request(Family.TEXT_EMBEDDING, model.name, {"texts": ["a"]})
+    loop = asyncio.get_running_loop()
+    return [Order(request, model, 0.0, None, loop.create_future()) for _ in range(n)]
+
+
+async def test_of_a_batch_nobody_is_blamed_and_each_goes_on_by_itself(tmp_path: Path) -> None:
+    batch = orders(3, tmp_path)
+    count_loss(batch, LOST, was_warm=True)
+    assert [(order.attempts, order.n_blamed, order.alone) for order in batch] == [(1, 0, True)] * 3
+
+
+async def test_one_that_ran_by_itself_is_blamed_but_not_for_a_load(tmp_path: Path) -> None:
+    (order,) = orders(1, tmp_path)
+    count_loss([order], LOST, was_warm=False)
+    assert (order.attempts, order.n_blamed) == (1, 0)
+    count_loss([order], LOST, was_warm=True)
+    assert (order.attempts, order.n_blamed) == (2, 1)
+
+
+async def test_what_is_no_loss_counts_for_nothing(tmp_path: Path) -> None:
+    (order,) = orders(1, tmp_path)
+    count_loss([order], PageFault("a defect", ""), was_warm=True)
+    assert (order.attempts, order.n_blamed, order.alone) == (0, 0, True)
