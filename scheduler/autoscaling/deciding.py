@@ -121,12 +121,12 @@ def _workers_for_backlog(view: QueueView, policy: WorkerPolicy, waiting: int) ->
     service_s, lanes_each = view.service_s or 0.0, _lanes_each(view)
     n_usable = sum(worker.is_usable for worker in view.workers)
     capacity_per_s = n_usable * lanes_each / service_s
-    left = max(waiting - (capacity_per_s - view.arrivals_per_s) * view.start_s, 0.0)
-    if waiting == 0:
-        return 0
+    spare_per_s = capacity_per_s - view.arrivals_per_s
+    left = max(waiting - spare_per_s * view.start_s, 0.0)
+    if waiting == 0 or left <= spare_per_s * policy.clear_s:
+        return 0  # it goes away by itself
     needed_per_s = view.arrivals_per_s + left / policy.clear_s
-    # A backlog is worth another worker only where the whole of one is missing: it goes away by itself.
-    return max(math.floor(needed_per_s * service_s / lanes_each), 1)
+    return math.ceil(needed_per_s * service_s / lanes_each)
 
 
 def _keep_limits(look: _Look) -> _Verdict | None:

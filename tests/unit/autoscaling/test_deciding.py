@@ -186,6 +186,14 @@ def test_memory_is_kept_for_those_that_start() -> None:
     assert decide_workers(replace(view, workers=(READY, STARTING)), 0.0, POLICY).change == 0
 
 
+def test_a_backlog_that_one_worker_would_take_long_to_clear_starts_a_second() -> None:
+    """From a real burst: 700 waiting, and a worker that answers hardly more than what comes."""
+    view = queue(
+        READY, depth=700, in_flight=8, arrivals_per_s=67.0, answered_per_s=75.0, service_s=0.013, start_s=5.0
+    )
+    assert decide_workers(view, 0.0, POLICY).target == 2
+
+
 def test_an_unhealthy_worker_is_made_up_for() -> None:
     sick = replace(READY, health=10.0)
     view = queue(sick, arrivals_per_s=1.0, service_s=0.2)
