@@ -118,9 +118,8 @@ def _done(reply: Reply) -> dict[str, bool]:
 
 
 def adapter_name(adapter: Adapter) -> str:
-    """The device in one line."""
-    told = dict.fromkeys(word for word in (adapter.vendor, adapter.architecture, adapter.name) if word)
-    return " ".join(told)[:NAME_CHARACTERS]
+    """The device in one line; browsers that give a name repeat the maker in it."""
+    return (adapter.name or f"{adapter.vendor} {adapter.architecture}".strip())[:NAME_CHARACTERS]
 
 
 def _session(session: Session, worker: str) -> dict[str, Any]:
@@ -198,7 +197,7 @@ def health_rows(status: dict[str, Any], worker: str) -> Iterator[Row]:
                 "session": session.get("session"),
                 "browser": session.get("browser", status.get("browser")),
                 "score": session.get("health"),
-                "breaker": str((session.get("breaker") or {}).get("state", "")),
+                "breaker": str((session.get("breaker") or {}).get("state", "")).lower(),
                 "queued": status.get("waiting"),
                 "running": sum(bool(lane.get("busy")) for lane in lanes),
                 "memory_mb": None if memory is None else memory / 1e6,

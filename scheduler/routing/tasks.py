@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from celery import chain
 
 from browser_runtime.vocabulary import Browser
+from scheduler.autoscaling.signals import Signals
 from scheduler.history.owner import history
 from scheduler.routing import publishing
 from scheduler.routing.calibration import N_RUNS, SAMPLES, Trial, plan_trials, read_known
@@ -43,12 +44,13 @@ def calibrate() -> list[str]:
 
 
 def _busy(browsers: frozenset[Browser]) -> frozenset[Browser]:
-    """Those with requests in their queue, or in a worker at its last look."""
-    working = {row["browser"] for row in history().query("routing_busy")}
-    with app.connection_for_read() as connection:
-        channel: Any = connection.default_channel
-        waiting = {b for b in browsers if channel.queue_declare(QUEUE_OF[b], passive=True).message_count}
-    return frozenset(b for b in browsers if b in working or b in waiting)
+    """Those with requests in their queue, or taken and not yet answered. Raises redis.RedisError."""
+    signals = Signals(app)
+    try:
+        waiting, taken = signals.depths(QUEUE_OF[b] for b in browsers), signals.in_flight()
+    finally:
+        signals.close()
+    return frozenset(b for b in browsers if waiting.get(QUEUE_OF[b]) or taken.get(QUEUE_OF[b]))
 
 
 def _send(trial: Trial) -> None:
@@ -64,11 +66,13 @@ def _send(trial: Trial) -> None:
         "request": request.to_wire(),
         "route": {"queue": queue, "reason": trial.reason, "fixed": True},
     }
-    for _ in range(N_RUNS):
-        infer.apply_async(
-            kwargs=message,
-            queue=queue,
-            expires=TRIAL_EXPIRES_S,
-            priority=LAST_PRIORITY,
-            ignore_result=True,
-        )
+    run = infer.signature(
+        kwargs=message,
+        immutable=True,
+        queue=queue,
+        expires=TRIAL_EXPIRES_S,
+        priority=LAST_PRIORITY,
+        ignore_result=True,
+    )
+    # One after another: together they would be one batch, which waits for the model to be loaded.
+    chain(*(run.clone() for _ in range(N_RUNS))).apply_async()

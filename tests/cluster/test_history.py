@@ -19,6 +19,7 @@ from browser_runtime.errors import OutOfMemory, PageFault, Unsupported
 from scheduler.history.asking import ask, look_up
 from scheduler.history.draining import BATCH_ENTRIES, Drain, backlog
 from scheduler.history.history import History, HistoryUnavailable
+from scheduler.routing.calibration import N_RUNS
 from scheduler.settings import SchedulerSettings
 from tasks import app, infer
 from tasks.settings import TaskSettings
@@ -153,7 +154,7 @@ def test_a_killed_analytics_worker_loses_nothing_and_doubles_nothing(path: Path,
             worker.process.send_signal(signal.SIGKILL)
             worker.process.wait(10)
         assert app.redis.xlen(KEY) > 0, "it was killed in the midst of the stream"
-        app.control.purge()
+        app.redis.delete("unacked", "unacked_index")  # its task would come again, to whoever is next
     drain(path)
     assert ids(path) == list(range(n * size)) and app.redis.xlen(KEY) == 0
 
@@ -262,6 +263,27 @@ def test_what_a_browser_cannot_do_is_sent_once_to_the_next_best(start_worker: St
     edge.stop()
     with pytest.raises(Unsupported):  # nobody else serves any more
         infer.delay(**VISION, options=options).get(timeout=20)
+
+
+def test_an_idle_browser_runs_what_was_never_measured_there(
+    path: Path, tmp_path: Path, start_worker: StartWorker
+) -> None:
+    worker = start_worker().ready()
+    until(lambda: app.redis.exists("webinfer:serving:chrome-vision") == 1)
+    known = {"browser": "chrome", "feature": "model vit-base", "value": "vision"}
+    emit(app.redis, [("capabilities", known)], app.settings)
+    with analytics(tmp_path):
+        app.send_task("scheduler.history.drain", queue="analytics").get(timeout=20)
+        sent = app.send_task("scheduler.routing.calibrate", queue="analytics").get(timeout=20)
+        assert sent == ["chrome: vit-base"]
+        until(lambda: worker.log.read_text().count("Task infer") >= 2 * N_RUNS)
+    worker.stop()
+    drain(path)
+    with History(path) as history:
+        rows = history.read("SELECT routing_reason AS why, count(*) AS n FROM runs GROUP BY ALL")
+    assert rows == [
+        {"why": "calibration: chrome is idle and vit-base was hardly measured there", "n": N_RUNS}
+    ]
 
 
 def test_a_published_table_moves_the_next_requests(
