@@ -14,7 +14,6 @@ import numpy as np
 import psutil
 import pytest
 
-from browser_runtime.deciders.recycling import SAMPLES_ABOVE, RecyclePolicy
 from browser_runtime.errors import Busy, SessionLost, SetupError, Unsupported
 from browser_runtime.messages import Request
 from browser_runtime.pool import Pool
@@ -23,6 +22,7 @@ from browser_runtime.session import Session
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.vocabulary import Backend, Browser, Family
 from tests.exercises import cycles, kills
+from tests.exercises.leak import ROOM_MB, run_leak
 
 DIGIT = np.full((28, 28, 3), 255, np.uint8)
 
@@ -194,52 +194,13 @@ def test_opening_and_closing_leaves_nothing(browser: Browser, monkeypatch: pytes
     assert after == before
 
 
-# Runs in the page beside the lanes, as the leak of a library there would.
-LEAK = """
-const [megabytes, done] = arguments;
-globalThis.leaked = [...(globalThis.leaked ?? []), new Uint8Array(megabytes << 20).fill(1)];
-done();
-"""
-
-
-async def leak(session: Session, megabytes: int) -> None:
-    launched = session._launched
-    assert launched is not None
-    await asyncio.to_thread(launched.call_script, LEAK, 30, megabytes)
-
-
 @pytest.mark.browser("edge")
-async def test_a_leaking_page_is_replaced_before_it_fills_the_memory(
-    settings: RuntimeSettings, record_property: pytest.RecordProperty
-) -> None:
-    pool = Pool(settings, Browser.EDGE)
-    await pool.open()
-    try:
-        await pool.run(request())
-        leaking = pool.sessions[0]
-        await leaking.sample_memory()
-        at_first = leaking.memory_bytes
-        assert at_first is not None
-        pool.upkeep.policy = RecyclePolicy(max_memory_bytes=at_first + (150 << 20))
-        await leak(leaking, 200)
-        for _ in range(SAMPLES_ABOVE):
-            assert leaking in pool.sessions
-            await pool.upkeep.look_after(leaking)
-            assert (await pool.run(request())).success
-        async with asyncio.timeout(60):
-            await pool.change.until(lambda: [s.name for s in pool.sessions] == ["edge-2"])
-        await pool.run(request())
-        await pool.sessions[0].sample_memory()
-        leaked, after = leaking.memory_bytes, pool.sessions[0].memory_bytes
-        assert leaked is not None
-        assert after is not None
-        assert leaked - at_first > 150 << 20
-        assert after < at_first + (150 << 20)
-        assert pool.upkeep.n_recycled == 1
-        assert pool.status()["restarts"] == 0
-        record_property("mb", [round(size / 1e6) for size in (at_first, leaked, after)])
-    finally:
-        await pool.close()
+async def test_a_leaking_page_is_replaced_before_it_fills_the_memory(settings: RuntimeSettings) -> None:
+    leak = await run_leak(settings)
+    room = ROOM_MB << 20
+    assert leak.leaked - leak.at_first > room
+    assert leak.after - leak.at_first < room
+    assert (leak.replacement, leak.n_recycled, leak.n_restarts) == ("edge-2", 1, 0)
 
 
 def kill_gpu_process(session: Session) -> None:

@@ -58,7 +58,7 @@ def draw(stress: Stress, path: Path) -> None:
     for axes in (sessions, queue, latency):
         axes.grid(visible=True, alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(loc="upper right", frameon=False, ncols=3)
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), frameon=False, ncols=3, markerscale=4)
     figure.savefig(path, dpi=110)
 
 
@@ -74,11 +74,8 @@ def _draw_sessions(axes: Any, stress: Stress) -> None:
         axes.text(
             event["at"], top, f" {event['sessions']}→{event['target']}", color=color, va="top", fontsize=9
         )
-    axes.set(
-        ylabel="sessions",
-        ylim=(0, top),
-        title="The pool follows the load; dashed: what adaptive scaling decided",
-    )
+    axes.set(ylabel="sessions", ylim=(0, top))
+    axes.set_title("dashed: what adaptive scaling decided", loc="left", fontsize=10)
 
 
 def _draw_queue(axes: Any, stress: Stress) -> None:
