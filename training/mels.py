@@ -1,4 +1,4 @@
-"""Whisper's log-mel features in torch, for a short stretch of the 30 s window and for all of it."""
+"""Whisper's log-mel features in torch, for a short stretch of the window and for all of it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from transformers import WhisperFeatureExtractor
 
 from training.voices import Wave
 
-EXTRACTOR = WhisperFeatureExtractor(feature_size=80)
+# A third of Whisper's own window holds the longest number, and attention to it costs a ninth.
+WINDOW_S = 10
+EXTRACTOR = WhisperFeatureExtractor(feature_size=80, chunk_length=WINDOW_S)
 HOP, FFT = EXTRACTOR.hop_length, EXTRACTOR.n_fft
-POSITIONS = 1500
 SAMPLES_PER_POSITION = 2 * HOP
+POSITIONS = EXTRACTOR.n_samples // SAMPLES_PER_POSITION
 FILTERS = torch.from_numpy(EXTRACTOR.mel_filters.astype(np.float32)).T
 WINDOW = torch.hann_window(FFT)
 SILENCE = -10.0  # log10 of the 1e-10 that Whisper's extractor takes for nothing

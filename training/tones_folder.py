@@ -117,7 +117,12 @@ def write_graphs(model: WhisperForConditionalGeneration) -> None:
         model.save_pretrained(source)
         EXTRACTOR.save_pretrained(source)
         main_export(
-            source, target, task="automatic-speech-recognition-with-past", device="cpu", do_validation=False
+            source,
+            target,
+            task="automatic-speech-recognition-with-past",
+            device="cpu",
+            do_validation=False,
+            nb_max_frames=EXTRACTOR.nb_max_frames,  # it takes every Whisper's window for 30 s
         )
         (FOLDER / "onnx").mkdir(parents=True, exist_ok=True)
         for name in GRAPHS:

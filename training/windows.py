@@ -1,4 +1,4 @@
-"""A Whisper run over a stretch of its 30 s window as if over all of it, at a fifth of the arithmetic.
+"""A Whisper run over a stretch of its window as if over all of it, at a part of the arithmetic.
 
 Outside the stretch all positions hear the same silence and differ by their position embedding alone.
 So a few of them are drawn, and attention to each is weighted by the number it stands for.
@@ -20,7 +20,7 @@ N_DRAWN = 32
 
 @dataclass(frozen=True)
 class Stretch:
-    """Features [n, 80, 2 * positions], silence's value [n], and where in 0..1500 the stretch begins [n]."""
+    """Features [n, 80, 2 * positions], silence's value [n], and the position where the stretch begins [n]."""
 
     mels: Tensor
     silence: Tensor

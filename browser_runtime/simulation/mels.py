@@ -32,7 +32,7 @@ class MelPlan:
     hop: int
     n_mels: int
     n_samples: int
-    """Samples of one window of the model: 30 s."""
+    """Samples of one window of the model."""
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> MelPlan:

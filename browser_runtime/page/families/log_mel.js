@@ -1,7 +1,7 @@
 /**
  * Sound to the log-mel picture that Whisper takes, by transformers.js' front end, without its work on silence.
  *
- * Whisper wants every sound padded with zeros to its whole window, 30 s. A frame of zeros always gives the same
+ * Whisper wants every sound padded with zeros to its whole window (Whisper's own is 30 s). A frame of zeros always gives the same
  * column, so it is computed once and repeated: a 2 s sound takes a tenth of the time, and the numbers are the same but
  * for the last bits of a product.
  */
