@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from browser_runtime.deciders.forecasting import ArrivalRate
+from browser_runtime.deciders.forecasting import BURST_DEVIATIONS, ArrivalRate
 
 # A count this old weighs half. Service times change with models and batches, within minutes; throughput is
 # asked about a growth a cool-down (15 s) ago.
@@ -40,11 +40,12 @@ class QueueEstimates:
     throughput: Decaying = field(default_factory=lambda: Decaying(THROUGHPUT_HALF_LIFE_S))
     _at_s: float = -math.inf
     _passed_s: float = 0.0
+    _n_arrived: int = 0
 
     def note(self, now: float, n_arrived: int, n_answered: int, mean_busy: float) -> None:
         """Since the last look so many requests came and were answered, while `mean_busy` lanes computed."""
         if self._at_s > -math.inf and now > self._at_s:
-            self._passed_s = now - self._at_s
+            self._passed_s, self._n_arrived = now - self._at_s, n_arrived
             self._spread(n_arrived, now)
             self.service = self.service.after(mean_busy * self._passed_s, n_answered, self._passed_s)
             self.throughput = self.throughput.after(n_answered, self._passed_s, self._passed_s)
@@ -62,7 +63,11 @@ class QueueEstimates:
         """Expected arrivals a second, `horizon_s` after the last look."""
         if self._at_s == -math.inf:
             return 0.0
-        return self.arrivals.per_s(self._at_s, horizon_s)
+        forecast = self.arrivals.per_s(self._at_s, horizon_s)
+        expected = forecast * self._passed_s
+        # A burst is seen at the first look, not when a bin is over.
+        is_burst = self._n_arrived > expected + BURST_DEVIATIONS * math.sqrt(expected)
+        return self._n_arrived / self._passed_s if is_burst else forecast
 
     @property
     def service_s(self) -> float | None:
