@@ -1,6 +1,6 @@
-"""The Python packages that an image needs, one requirement a line: `python packages.py worker pyproject.toml`.
+"""The Python packages that an image needs, one a line: `python packages.py worker pyproject.toml`.
 
-The versions come from requirements.lock, as constraints. Standard library only: it runs before anything is installed.
+Their versions come from requirements.lock. Standard library only: it runs before anything is installed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Redis as a user of its own, with a password that appears on no command line.
 FROM debian:bookworm-slim
-RUN apt-get update && apt-get install -y --no-install-recommends redis-server && rm -rf /var/lib/apt/lists/* \
+RUN apt-get update && apt-get install -y --no-install-recommends redis-server && apt-get clean && rm -rf /var/lib/apt/lists/* \
  && install -d -o redis -g redis /data
 COPY deploy/redis.conf deploy/start-redis /opt/webinfer/
 USER redis
