@@ -78,6 +78,7 @@ def history(as_json: bool) -> None:
     console = output_console()
     console.print(f"into Redis: {found.emit_rows_per_s:.0f} rows/s")
     console.print(f"from Redis into the file: {found.drain_rows_per_s:.0f} rows/s, {found.n_rows} rows")
+    console.print(f"  by its processor time alone: {found.drain_rows_per_cpu_s:.0f} rows/s")
     told = f"p50 {found.query.p50_ms:.0f} ms, p95 {found.query.p95_ms:.0f} ms"
     console.print(f"a windowed question over {found.n_asked} runs: {told}")
     console.print(
