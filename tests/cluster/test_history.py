@@ -35,6 +35,7 @@ def empty_stream(settings: TaskSettings) -> Iterator[None]:
     app.redis.delete(KEY)
     yield
     app.redis.delete(KEY, "webinfer:routing")
+    app.routing.refresh()  # other tests' requests must not follow this table
 
 
 @pytest.fixture

@@ -1,0 +1,66 @@
+"""`webinfer recommend` and `webinfer history` as a user meets them, without Redis and without workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scheduler.history.history import History
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with a history in which Edge is the quicker."""
+    rows = [
+        {"model": "shapes", "family": "vision", "precision": "fp32", "browser": browser, "backend": "wasm"}
+        | {"total_ms": ms, "ok": True}
+        for browser, ms in (("chrome", 90.0), ("edge", 20.0))
+        for _ in range(15)
+    ]
+    with History(tmp_path / "history.duckdb") as history:
+        history.append([("runs", row) for row in rows])
+    return tmp_path
+
+
+def webinfer(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = os.environ | {
+        "WEBINFER_HISTORY_PATH": str(home / "history.duckdb"),
+        "WEBINFER_BROKER_URL": f"redis+socket://{home}/nobody.sock",
+    }
+    command = [sys.executable, "-m", "webinfer", *words]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+def test_a_ranking_with_its_evidence(home: Path) -> None:
+    told = json.loads(webinfer(home, "recommend", "shapes", "--json").stdout)
+    best, *_, last = told["ranking"]
+    assert (best["browser"], best["n_runs"], round(best["measured_ms"])) == ("edge", 15, 20)
+    assert 0.5 < best["chance"] <= 1 and best["share"] >= 0.95
+    assert last["browser"] == "chrome" and last["chance"] < 0.05
+    shown = webinfer(home, "recommend", "shapes").stdout
+    assert "- edge took 20.0 ms in 15 runs" in shown and "shapes (vision), fp32" in shown
+
+
+def test_what_nobody_knows_is_one_sentence(home: Path) -> None:
+    failed = webinfer(home, "recommend", "nosuch")
+    assert failed.returncode == 1 and "Traceback" not in failed.stderr
+    assert failed.stderr.startswith("webinfer: model_name 'nosuch' is not known: it was never run")
+
+
+def test_the_history_is_shown_and_taken_out(home: Path) -> None:
+    told = json.loads(webinfer(home, "history", "status", "--json").stdout)
+    assert told["tables"][0] | {"oldest": 0, "newest": 0} == {
+        "table": "runs",
+        "n_rows": 30,
+        "oldest": 0,
+        "newest": 0,
+    }
+    assert told["waiting"] is None and told["n_dropped"] == 0
+    assert "runs.parquet" in webinfer(home, "history", "export", str(home / "out")).stdout
+    again = webinfer(home, "history", "export", str(home / "out"))
+    assert again.returncode == 1 and again.stderr.endswith("which holds files, but must be new or empty.\n")
