@@ -94,6 +94,7 @@ def show_stress(console: Console, speed: float, path: Path) -> int:
                 max_connections=MAX_CONNECTIONS,
             )
         )
+    console.line()
     for event in done.events:
         console.print(picture.describe_event(event), highlight=False)
     picture.draw(done, path)

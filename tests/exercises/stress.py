@@ -18,7 +18,7 @@ from fixed_web_platform.resource_pool_bridge import PooledModel, ResourcePoolBri
 from tests.exercises.questions import MODELS, Question, read_questions
 
 # Callers that ask one question after another, and for how long. The last lasts until the pool is small again.
-RAMP = ((1, 15.0), (4, 30.0), (16, 60.0), (2, 20.0), (0, 240.0))
+RAMP = ((1, 15.0), (4, 30.0), (16, 60.0), (2, 20.0), (0, 400.0))
 MODELS_ASKED = ("sentences-bert", "digits-vit")
 LOOK_EVERY_S = 0.5
 # What the latencies of a look are taken from.
