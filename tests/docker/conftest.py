@@ -22,6 +22,8 @@ from tests.docker.compose import ROOT, fill, run_options, service
 
 PASSWORD = "aPasswordOfTheTests"
 BUILD_TIMEOUT_S = 900
+# As in deploy/redis.Dockerfile.
+REDIS_USER = 902
 
 # The published ports are on this machine even where it looks like a container itself.
 pytest_docker_tools.wrappers.container.tests_inside_container = lambda: False
@@ -86,7 +88,7 @@ guarded_redis = container(
     wrapper_class=GuardedRedis,
     timeout=60,
     # A volume in the file; in a test nothing need last.
-    **(run_options("redis") | {"tmpfs": {"/data": "mode=1777"}}),
+    **(run_options("redis") | {"tmpfs": {"/data": f"uid={REDIS_USER},gid={REDIS_USER}"}}),
 )
 
 
