@@ -31,6 +31,17 @@ class SafeQoS(LedgerQoS):
     _remove_from_indices: Any
     _delivered: Any
 
+    def ack(self, delivery_tag: str) -> None:
+        """The message is done; where its connection is gone it comes again, and is known to be answered.
+
+        Stock kombu ends the worker here: a task that ran in a thread while the connection was lost is
+        acknowledged through a channel that has none.
+        """
+        if self.channel.connection is None:
+            log.warning("cannot acknowledge %s: its connection is gone", delivery_tag)
+        else:
+            super().ack(delivery_tag)
+
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         """Put a message back into its queue, or drop and bury an entry that is none."""
         try:
