@@ -62,6 +62,8 @@ class Dispatch:
             listener(order)
         self._line.put(order)
         self.match()
+        if not order.running and not order.settled:
+            self._refuse_hopeless(order)
 
     def watch(self, order: Order) -> asyncio.TimerHandle:
         """End the order at its deadline, or when it has waited too long for a lane; to be cancelled."""
@@ -101,6 +103,8 @@ class Dispatch:
         self._line.prune()
         ahead: defaultdict[SessionLane, float] = defaultdict(float)
         for order in itertools.islice(self._line, LOOK_AHEAD):
+            if self.matching.free_place() is None:
+                break  # whatever had best go where, nothing can start now
             if order.settled or order.running:
                 continue
             choice = self.matching.choose(order, ahead)

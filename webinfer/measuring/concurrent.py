@@ -30,7 +30,8 @@ IMAGE = BUILTIN_FOLDER / "digits-vit/examples/4.png"
 SCRIPT = """const [family, input, done] = arguments;
 baseline(family, input).then((value) => done(value), (error) => done(String(error)));"""
 PAGE_TIMEOUT_S = 120.0
-N_WARM = 8
+# Of each model: Chromium compiles WebAssembly a second time, for speed, while it runs.
+N_WARM = 30
 
 
 @dataclass(frozen=True, slots=True)
