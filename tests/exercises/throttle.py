@@ -1,4 +1,4 @@
-"""Makes one browser slow from outside, as a busy machine or a bad update would: its pages stop again and again."""
+"""Makes one browser slow from outside, as a bad update would: its pages stop again and again."""
 
 from __future__ import annotations
 
