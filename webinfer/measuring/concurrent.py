@@ -131,16 +131,39 @@ def _run_by_hand(launched: Launched, jobs: list[Job]) -> list[float]:
     return times
 
 
-async def by_pool(
-    jobs: list[Job], browser: Browser, n_sessions: int, n_at_once: int, name: str, tell: Tell
-) -> Way:
-    """The same jobs through the pool, `n_at_once` of them under way at any time."""
-    settings = RuntimeSettings(simulation="never")
-    pool = Pool(settings, browser, n_sessions)
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """How a pool is staffed, and how many requests are under way in it at any time."""
+
+    name: str
+    n_at_once: int
+    n_sessions: int = 1
+    n_lanes: int = 1
+    wasm_threads: int | None = None
+    """Of each lane; None: the default, a thread a processor."""
+
+    def settings(self) -> RuntimeSettings:
+        """The pool's settings."""
+        settings = RuntimeSettings(simulation="never")
+        return settings.model_copy(update={"wasm_threads": self.wasm_threads or settings.wasm_threads})
+
+
+CREWS = (
+    Crew("pool, one at a time", 1),
+    Crew("pool, 1 session", 16),
+    Crew("pool, 2 sessions", 16, n_sessions=2),
+    Crew("pool, 2 lanes of 1 thread", 16, n_lanes=2, wasm_threads=1),
+)
+
+
+async def by_pool(jobs: list[Job], browser: Browser, crew: Crew, tell: Tell) -> Way:
+    """The same jobs through the pool."""
+    name, n_at_once, n_parallel = crew.name, crew.n_at_once, crew.n_sessions * crew.n_lanes
+    pool = Pool(crew.settings(), browser, crew.n_sessions, crew.n_lanes)
     await pool.open()
     try:
         tell(f"{name}: warming up")
-        await _run_by_pool(pool, make_jobs(3 * N_WARM * n_sessions), 4 * n_sessions)
+        await _run_by_pool(pool, make_jobs(3 * N_WARM * n_parallel), 4 * n_parallel)
         tell(f"{name}: {len(jobs)} requests, {n_at_once} at once")
         start = time.perf_counter()
         times = await _run_by_pool(pool, jobs, n_at_once)
@@ -179,8 +202,6 @@ def measure_concurrent(browser: Browser, n: int, tell: Tell) -> list[Way]:
     return [
         asyncio.run(by_hand(jobs, browser, isolated=False, tell=tell)),
         asyncio.run(by_hand(jobs, browser, isolated=True, tell=tell)),
-        asyncio.run(by_pool(jobs, browser, 1, 1, "pool, one at a time", tell)),
-        asyncio.run(by_pool(jobs, browser, 1, 16, "pool, 1 session", tell)),
-        asyncio.run(by_pool(jobs, browser, 2, 16, "pool, 2 sessions", tell)),
+        *(asyncio.run(by_pool(jobs, browser, crew, tell)) for crew in CREWS),
         asyncio.run(by_hand(jobs, browser, isolated=False, tell=tell)),
     ]
