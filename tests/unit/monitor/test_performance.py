@@ -27,7 +27,7 @@ def history(tmp_path: Path) -> Any:
 
 
 def test_lines_have_a_gap_where_nothing_ran() -> None:
-    blank = {measure: 1.0 for measure in module.MEASURES}
+    blank = dict.fromkeys(module.MEASURES, 1.0)
     key = {"model": "m", "browser": "chrome", "backend": "wasm"}
     told = draw_lines([key | blank | {"at_s": 60.0}, key | blank | {"at_s": 0.0, "model": "n"}])
     assert told["at_s"] == [0.0, 60.0]
