@@ -46,11 +46,13 @@ class RuntimeSettings(BaseSettings):
         default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"),
         description="unpacked browsers and other things that can be made again",
     )
+    # One is left for everything else: with a thread a processor Redis, the worker and the browser's own
+    # processes waited for them, and several lanes for each other (docs/performance.md).
     wasm_threads: int = Field(
-        default_factory=lambda: min(os.cpu_count() or 1, 4),
+        default_factory=lambda: min(max((os.cpu_count() or 1) - 1, 1), 4),
         ge=1,
         le=64,
-        description="WebAssembly threads of a lane; default: the processors, at most 4",
+        description="WebAssembly threads of a lane; default: the processors less one, at most 4",
     )
     launch_timeout_s: float = Field(
         default=60.0, gt=0, description="starting a browser until its lanes answer"

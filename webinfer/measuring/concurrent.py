@@ -139,27 +139,20 @@ class Crew:
     n_at_once: int
     n_sessions: int = 1
     n_lanes: int = 1
-    wasm_threads: int | None = None
-    """Of each lane; None: the default, a thread a processor."""
-
-    def settings(self) -> RuntimeSettings:
-        """The pool's settings."""
-        settings = RuntimeSettings(simulation="never")
-        return settings.model_copy(update={"wasm_threads": self.wasm_threads or settings.wasm_threads})
 
 
 CREWS = (
     Crew("pool, one at a time", 1),
     Crew("pool, 1 session", 16),
     Crew("pool, 2 sessions", 16, n_sessions=2),
-    Crew("pool, 2 lanes of 1 thread", 16, n_lanes=2, wasm_threads=1),
+    Crew("pool, 1 session of 2 lanes", 16, n_lanes=2),
 )
 
 
 async def by_pool(jobs: list[Job], browser: Browser, crew: Crew, tell: Tell) -> Way:
     """The same jobs through the pool."""
     name, n_at_once, n_parallel = crew.name, crew.n_at_once, crew.n_sessions * crew.n_lanes
-    pool = Pool(crew.settings(), browser, crew.n_sessions, crew.n_lanes)
+    pool = Pool(RuntimeSettings(simulation="never"), browser, crew.n_sessions, crew.n_lanes)
     await pool.open()
     try:
         tell(f"{name}: warming up")
