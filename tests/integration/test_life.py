@@ -128,10 +128,12 @@ async def test_closed_while_it_comes_up_it_says_so_to_all_who_wait() -> None:
 
 
 async def test_dropped_without_a_close_it_ends_but_not_before_its_models() -> None:
+    before = set(psutil.Process().children(recursive=True))
     integration: Any = one_session(browser_preferences=EDGE)
     await integration.initialize()
     model: Any = await integration.get_model("vision", "digits-vit", CPU)
-    children = psutil.Process().children(recursive=True)
+    children = set(psutil.Process().children(recursive=True)) - before
+    assert children
     del integration
     gc.collect()
     assert (await model.run(SEVEN))["output"]["labels"][0]["label"] == "7"
