@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,8 @@ class Shelf:
     """The loaded models of one lane, least recently used first."""
 
     limit: int
+    max_bytes: float = math.inf
+    """Weights that the loaded models may hold together."""
     loaded: OrderedDict[str, LoadedModel] = field(default_factory=OrderedDict)
     refused: dict[str, str] = field(default_factory=dict)
     """Keys that this lane cannot load and why, so that no request tries again."""
@@ -49,9 +52,15 @@ class Shelf:
         """Keep a model that has just been loaded."""
         self.loaded[model.key] = model
 
-    def overdue(self) -> str | None:
-        """The key to unload before another model is loaded; None while there is room."""
-        return next(iter(self.loaded)) if len(self.loaded) >= self.limit else None
+    @property
+    def held_bytes(self) -> int:
+        """Weights of the loaded models, as their pages measured them."""
+        return sum(int(model.answer.get("weight_bytes") or 0) for model in self.loaded.values())
+
+    def overdue(self, needed_bytes: int) -> str | None:
+        """The key to unload before a model of that size is loaded; None where there is room, or no model."""
+        is_full = len(self.loaded) >= self.limit or self.held_bytes + needed_bytes > self.max_bytes
+        return next(iter(self.loaded), None) if is_full else None
 
     def drop(self, key: str) -> None:
         """Forget a model that was unloaded."""

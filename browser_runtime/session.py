@@ -77,7 +77,8 @@ class Session:
 
     def _expect_lane(self, loopback: Loopback, number: int) -> SessionLane:
         lane = loopback.bridge.expect(self.name, number, self._on_event, self._on_lane_lost)
-        return SessionLane(lane, Shelf(loopback.settings.max_loaded_models))
+        settings = loopback.settings
+        return SessionLane(lane, Shelf(settings.max_loaded_models, settings.max_loaded_mb * 1e6))
 
     def __repr__(self) -> str:
         lanes = ",".join("busy" if lane.busy else "idle" for lane in self.lanes)
@@ -210,7 +211,7 @@ class Session:
     async def _load(self, lane: SessionLane, key: str, job: Job, backend: Backend) -> LoadedModel:
         if key in lane.shelf.refused:
             raise Unsupported(f"{job.model.name} on {backend}", lane.shelf.refused[key])
-        while (overdue := lane.shelf.overdue()) is not None:
+        while (overdue := lane.shelf.overdue(job.model.size_bytes)) is not None:
             await lane.lane.call("unload", self._settings.run_timeout_s, key=overdue)
             lane.shelf.drop(overdue)
         answer = await lane.lane.call(

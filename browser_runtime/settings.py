@@ -66,6 +66,9 @@ class RuntimeSettings(BaseSettings):
     max_loaded_models: int = Field(
         4, ge=1, description="models a lane keeps loaded; the least recently used goes"
     )
+    max_loaded_mb: int = Field(
+        default=2048, ge=1, description="weights a lane keeps loaded; the least recently used model goes"
+    )
     beat_interval_s: float = Field(default=1.0, gt=0, description="how often a lane says that it is alive")
     adaptive_scaling: bool = Field(
         default=False, description="a pool grows and shrinks by itself between its bounds"

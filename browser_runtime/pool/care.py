@@ -6,6 +6,8 @@ import math
 import time
 from dataclasses import dataclass, field
 
+import psutil
+
 from browser_runtime.deciders.breaker import Breaker
 from browser_runtime.deciders.categories import Blame, assign_blame
 from browser_runtime.deciders.devices import DeviceRecord, DeviceStep
@@ -48,6 +50,14 @@ class Care:
         self._load_ms: dict[tuple[str, Browser], float] = {}
         self._devices: dict[tuple[Browser, Backend], DeviceRecord] = {}
         self._conditions: dict[str, Condition] = {}
+        self._free_memory = (-math.inf, 0)
+
+    def free_memory_bytes(self) -> int:
+        """What the system can still give; at most SUMMARY_TTL_S old, since every request asks."""
+        now = time.monotonic()
+        if now - self._free_memory[0] > SUMMARY_TTL_S:
+            self._free_memory = (now, int(psutil.virtual_memory().available))
+        return self._free_memory[1]
 
     def of(self, session: Session) -> Condition:
         """The session's condition; a new session is in the best."""

@@ -11,7 +11,7 @@ from browser_runtime.deciders.batching import BatchPolicy, take_batch
 from browser_runtime.deciders.choosing import Choice, choose_session
 from browser_runtime.deciders.latencies import BatchCost, LatencyKey, LatencySummary
 from browser_runtime.deciders.weighing import Weighed
-from browser_runtime.errors import Unsupported
+from browser_runtime.errors import InferenceError, OutOfMemory, Unsupported
 from browser_runtime.lanes import SessionLane, State
 from browser_runtime.plan import plan_backends
 from browser_runtime.pool.care import Care
@@ -71,11 +71,14 @@ class Matching:
                     return session, lane
         return None
 
-    def why_hopeless(self, order: Order) -> Unsupported | None:
+    def why_hopeless(self, order: Order) -> InferenceError | None:
         """The refusal, when no session that is up, and none that is coming up, can do what it asks."""
         request, ready = order.request, self.ready()
         if not ready or self.fleet.n_starting.total():
             return None
+        needed, free = order.model.size_bytes, self.care.free_memory_bytes()
+        if needed > free and not self._is_loaded(order):
+            return OutOfMemory(f"{order.model.name} needs {needed} bytes, this machine has {free} left")
         told = {}
         for session in ready:
             browser, can = session.installation.browser, session.capabilities
@@ -86,6 +89,10 @@ class Matching:
         wanted = ", ".join(request.backends) or "any backend"
         reasons = "; ".join(f"{where}: {why}" for where, why in told.items())
         return Unsupported(f"{request.model_name} on {wanted}", reasons)
+
+    def _is_loaded(self, order: Order) -> bool:
+        keys = (key for session in self.ready() for lane in session.lanes for key in lane.shelf.loaded)
+        return any(key.split("|")[0] == order.model.name for key in keys)
 
     def batch(self, place: Place, head: Order, choice: Choice) -> list[Order]:
         """`head` and the waiting orders that run with it."""

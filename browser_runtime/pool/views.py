@@ -7,8 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
-
 from browser_runtime.deciders.batching import Waiting
 from browser_runtime.deciders.latencies import LatencyKey
 from browser_runtime.deciders.scoring import Candidate, Need
@@ -82,6 +80,8 @@ def candidate_of(
         load_ms=care.load_ms(model_need(order.request, order.model), browser),
         latency_ms=None if known is None else known.expected_ms(len(order.items)),
         evidence=0.0 if known is None else known.weight,
+        free_memory_bytes=care.free_memory_bytes(),
+        model_bytes=order.model.size_bytes,
         health=condition.health.score(now),
         breaker_allows=condition.breaker.would_allow(now),
     )
@@ -123,8 +123,3 @@ def _length(family: Family, item: Any) -> float:
     if family is Family.AUDIO:
         return float(math.ceil(len(item) / WHISPER_WINDOW_SAMPLES)) or 1.0
     return 1.0
-
-
-def free_memory_bytes() -> int:
-    """What the system can still give."""
-    return int(psutil.virtual_memory().available)

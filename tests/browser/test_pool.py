@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from browser_runtime.errors import BadOutput, Busy, InferenceError, PageFault, PageSilent
+from browser_runtime.errors import BadOutput, Busy, InferenceError, OutOfMemory, PageFault, PageSilent
 from browser_runtime.golden import Golden, read_golden
 from browser_runtime.golden_check import EVERY_RUNS
 from browser_runtime.messages import Request
@@ -100,6 +100,29 @@ async def test_a_deadline_in_line_is_busy_and_one_under_way_is_silent(pools: Poo
 async def test_every_loaded_model_has_answered_its_golden_example(pools: Pool) -> None:
     reply = await pools.run(embed("hello"))
     assert reply.details["golden"] == "passed"
+
+
+async def test_a_model_leaves_when_another_needs_its_memory(
+    pools: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (lane,) = pools.sessions[0].lanes
+    await pools.run(embed("first"))
+    monkeypatch.setattr(lane.shelf, "max_bytes", lane.shelf.held_bytes)
+    lane.shelf.drop(next((key for key in lane.shelf.loaded if "digits-vit" in key), ""))
+    await pools.run(see(np.zeros((8, 8, 3), np.uint8)))
+    assert [key.split("|")[0] for key in lane.shelf.loaded] == ["digits-vit"]
+    monkeypatch.undo()
+    assert (await pools.run(embed("again"))).success
+
+
+async def test_a_model_larger_than_what_is_free_is_refused_unless_it_is_loaded(
+    pools: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pools.run(embed("loaded"))
+    monkeypatch.setattr(pools.care, "free_memory_bytes", lambda: 1000)
+    assert (await pools.run(embed("still loaded"))).success
+    with pytest.raises(OutOfMemory, match=r"tones-whisper needs \d+ bytes, this machine has 1000 left"):
+        await pools.run(Request(Family.AUDIO, "tones-whisper", {"sounds": [np.zeros(800, np.float32)]}))
 
 
 async def test_the_golden_check_comes_again_and_the_lane_goes_on(pools: Pool) -> None:
