@@ -21,6 +21,8 @@ class Totals:
     n_models: int
     n_browsers: int
     n_sessions: int
+    first_s: float | None = None
+    """When the first run was, in epoch seconds."""
 
 
 @dataclass(frozen=True, slots=True)

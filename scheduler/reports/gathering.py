@@ -30,7 +30,7 @@ Ask = Callable[..., Rows]
 DAY_S = 86_400.0
 # As many points as a phone has room for; widths that divide a day, so that buckets begin at full hours.
 MAX_POINTS = 180
-WIDTHS_S = (60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 604_800)
+WIDTHS_S = (10, 60, 300, 900, 3600, 10_800, 21_600, 43_200, 86_400, 604_800)
 # What a person reads and a phone draws; what is left out is counted.
 MAX_CHARTS = 24
 MAX_ROWS = 100
@@ -41,9 +41,10 @@ T = TypeVar("T")
 def gather(ask: Ask, now_s: float, days: float, model: str | None = None) -> Report:
     """The report of the `days` before `now_s`, of one `model` or of all."""
     since_s = now_s - days * DAY_S
-    width_s = bucket_width(now_s - since_s)
     span = {"since_s": since_s, "until_s": now_s}
     of_model = span | {"model": model}
+    totals = Totals(**ask("report_totals", **of_model)[0])
+    width_s = bucket_width(now_s - max(totals.first_s or since_s, since_s))
     trends = ask("report_trends", **of_model, bucket_s=width_s, max_charts=MAX_CHARTS)
     changes = read_changes(ask("report_changes", **of_model, max_rows=MAX_ROWS))
     health = ask("report_health", **span, bucket_s=width_s)
@@ -63,7 +64,7 @@ def gather(ask: Ask, now_s: float, days: float, model: str | None = None) -> Rep
         until_s=now_s,
         model=model,
         bucket_s=width_s,
-        totals=Totals(**ask("report_totals", **of_model)[0]),
+        totals=totals,
         trends=draw_trends(trends, changes),
         n_trends=trends[0]["n_charts"] if trends else 0,
         changes=changes,

@@ -233,12 +233,14 @@ def _write_pictures(up: Up, folder: Path) -> None:
         command, env=up.env | {"WEBINFER_BROKER_URL": os.environ["WEBINFER_BROKER_URL"]}, check=True
     )
     monitor = up.find(r"monitor: +(\S+)").rstrip("/")
-    pages = {page: f"{monitor}/{page}" for page in ("browsers", "queues", "performance")}
-    take_pictures(pages | {"report": report.as_uri()}, folder)
+    pages = {page: f"{monitor}/{page}" for page in ("browsers", "queues", "performance?hours=1")}
+    take_pictures(
+        {page.split("?")[0]: address for page, address in pages.items()} | {"report": report.as_uri()}, folder
+    )
 
 
 def _conclude(load: Load, receiver: Receiver, told: str, share: float, code: int) -> int:
-    regressions = [alert for alert in receiver.told if "regression" in json.dumps(alert).lower()]
+    regressions = [alert for alert in receiver.told if re.search("(latency|throughput) [+-]", alert["title"])]
     print(f"{load.n_right} right answers, {len(load.faults)} faults; {told}")
     print(f"{len(regressions)} notices of regressions; the stack ended with code {code}")
     for fault in load.faults[:20]:
