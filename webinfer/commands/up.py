@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 
@@ -74,7 +75,8 @@ def command(
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is a Ctrl-C from outside
 
     def tell(part: str, state: str) -> None:
-        console.print(f"[cyan]{part:<24}[/] {state}", highlight=False, soft_wrap=True)
+        with contextlib.suppress(OSError, SystemExit):  # nobody reads any more: what runs is stopped in order
+            console.print(f"[cyan]{part:<24}[/] {state}", highlight=False, soft_wrap=True)
 
     stack = Stack(browsers, n_sessions=sessions, broker_url=broker, tell=tell, company=company)
     with stack, recorded(stack):
