@@ -53,6 +53,11 @@ class Shelf:
         self.loaded[model.key] = model
 
     @property
+    def model_names(self) -> set[str]:
+        """The models that are loaded, on whatever backend."""
+        return {key.split("|")[0] for key in self.loaded}
+
+    @property
     def held_bytes(self) -> int:
         """Weights of the loaded models, as their pages measured them."""
         return sum(int(model.answer.get("weight_bytes") or 0) for model in self.loaded.values())

@@ -82,8 +82,14 @@ class Session:
 
     def __repr__(self) -> str:
         lanes = ",".join("busy" if lane.busy else "idle" for lane in self.lanes)
-        models = sorted({key.split("|")[0] for lane in self.lanes for key in lane.shelf.loaded})
-        return f"<{self.name} {self.state} lanes={lanes} models={models} runs={self.n_runs}>"
+        return (
+            f"<{self.name} {self.state} lanes={lanes} models={sorted(self.model_names)} runs={self.n_runs}>"
+        )
+
+    @property
+    def model_names(self) -> set[str]:
+        """The models that any of its lanes holds."""
+        return set[str]().union(*(lane.shelf.model_names for lane in self.lanes))
 
     @property
     def idle(self) -> bool:
@@ -198,15 +204,11 @@ class Session:
 
     def _nothing_left(self, request: Request, fallbacks: list[dict[str, str]]) -> Unsupported:
         asked = request.backends or tuple(self.capabilities.backends)
-        reasons = {backend: self.capabilities.reason(backend) for backend in asked}
-        told = {str(b): reason for b, reason in reasons.items()} | {
-            f["backend"]: f["reason"] for f in fallbacks
-        }
+        told = {str(backend): self.capabilities.reason(backend) for backend in asked}
+        told |= {fallback["backend"]: fallback["reason"] for fallback in fallbacks}
         wanted = ", ".join(request.backends) or "any backend"
-        return Unsupported(
-            f"{request.model_name} on {wanted} in {self.build}",
-            "; ".join(f"{b}: {r}" for b, r in told.items()),
-        )
+        why = "; ".join(f"{backend}: {reason}" for backend, reason in told.items())
+        return Unsupported(f"{request.model_name} on {wanted} in {self.build}", why)
 
     async def _load(self, lane: SessionLane, key: str, job: Job, backend: Backend) -> LoadedModel:
         if key in lane.shelf.refused:

@@ -54,8 +54,9 @@ class LedgerQoS(kombu_redis.QoS):
     def _strike(self, tag: str) -> None:
         pipe = self._remove_from_indices(tag)
         if self.channel.ledger_prefix:
-            pipe.hdel(*ledger_keys(self.channel.ledger_prefix)[:1], tag)
-            pipe.zrem(ledger_keys(self.channel.ledger_prefix)[1], tag)
+            record, index = ledger_keys(self.channel.ledger_prefix)
+            pipe.hdel(record, tag)
+            pipe.zrem(index, tag)
         pipe.execute()
 
 
@@ -67,6 +68,7 @@ class LedgerChannel(kombu_redis.Channel):
     """What the ledger's keys begin with; empty: nothing is recorded."""
     from_transport_options = (*kombu_redis.Channel.from_transport_options, "ledger_prefix")
     conn_or_acquire: Any
+    unacked_key: str
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         if not self.ledger_prefix or queue not in RECORDED:
@@ -77,7 +79,8 @@ class LedgerChannel(kombu_redis.Channel):
         super()._put(queue, message, _publish_batch=commands, **kwargs)  # type: ignore[call-arg]
         record, index = ledger_keys(self.ledger_prefix)
         tag = message["properties"]["delivery_tag"]
-        commands.add("hset", record, tag, json.dumps([queue, message]))
+        payload = next(args[1] for name, args in commands if name == "lpush")
+        commands.add("hset", record, tag, payload)
         commands.add("zadd", index, {tag: time.time()})
         if batch is not None:
             for name, args in commands:
@@ -93,7 +96,7 @@ class LedgerChannel(kombu_redis.Channel):
         n: int = super()._purge(queue)
         if self.ledger_prefix and queue in RECORDED:
             with self.conn_or_acquire() as client:
-                forget(client, self.ledger_prefix, queue)
+                forget(client, self.ledger_prefix, queue, self.unacked_key)
         return n
 
 
@@ -139,15 +142,20 @@ class LedgerAmqp(AMQP):
 
 
 def ledger_keys(prefix: str) -> tuple[str, str]:
-    """The hash tag -> [queue, message] as JSON, and the sorted set of tags by when they were last seen."""
+    """The hash tag -> message as it was pushed, and the sorted set of tags by when they were last seen."""
     return f"{prefix}ledger", f"{prefix}ledger:at"
 
 
-def forget(client: Any, prefix: str, queue: str) -> None:
+def forget(client: Any, prefix: str, queue: str, unacked_key: str) -> None:
     """Strike off what was recorded for `queue` and is in no worker's custody."""
     record, index = ledger_keys(prefix)
-    held = set(client.hkeys("unacked"))
+    held = set(client.hkeys(unacked_key))
     for tag, entry in client.hscan_iter(record):
-        if tag not in held and json.loads(entry)[0] == queue:
+        if tag not in held and queue_of(json.loads(entry)) == queue:
             client.hdel(record, tag)
             client.zrem(index, tag)
+
+
+def queue_of(message: dict[str, Any]) -> str:
+    """The queue a recorded message was put into: each is bound by its own name alone."""
+    return str(message["properties"]["delivery_info"]["routing_key"])

@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from celery.utils.log import get_logger
 
-from tasks.ledger import ledger_keys
+from tasks.ledger import ledger_keys, queue_of
 
 log = get_logger(__name__)
 
@@ -72,7 +72,7 @@ class Sweep:
 
     def _queue_of(self, tag: str) -> str | None:
         entry = self._client.hget(self._record, tag)
-        return None if entry is None else str(json.loads(entry)[0])
+        return None if entry is None else queue_of(json.loads(entry))
 
     def _tags_in(self, key: str) -> set[str]:
         """The delivery tags in one list. New items only push what is read towards the end: none is missed."""
@@ -95,12 +95,12 @@ class Sweep:
         if entry is None:
             self._client.zrem(self._index, tag)
             return False
-        queue, message = json.loads(entry)
+        message = json.loads(entry)
         message["headers"]["redelivered"] = True
         message["properties"]["delivery_info"]["redelivered"] = True
         priority = channel._get_message_priority(message, reverse=False)
         pipe = self._client.pipeline()
-        pipe.rpush(channel._q_for_pri(queue, priority), json.dumps(message))
+        pipe.rpush(channel._q_for_pri(queue_of(message), priority), json.dumps(message))
         pipe.zadd(self._index, {tag: time.time()}, xx=True)
         pipe.execute()
         log.warning("task %s was lost with a worker and is sent again", message["headers"].get("id"))

@@ -243,11 +243,9 @@ class Dispatch:
 
     def is_needed(self, session: Session) -> bool:
         """Whether it alone holds a model that something waits for: it is the last to go."""
-        held = {key.split("|")[0] for lane in session.lanes for key in lane.shelf.loaded}
         others = [other for other in self._fleet.sessions if other is not session]
-        elsewhere = {
-            key.split("|")[0] for other in others for lane in other.lanes for key in lane.shelf.loaded
-        }
+        held = session.model_names
+        elsewhere = set[str]().union(*(other.model_names for other in others))
         busy = {order.model.name for order in self._line} | {
             order.model.name for orders in self._runs.values() for order in orders
         }

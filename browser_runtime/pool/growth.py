@@ -132,7 +132,7 @@ class Growth:
             sum(lane.busy for lane in session.lanes),
             condition.health.score(now),
             condition.breaker.would_allow(now),
-            warm_models=frozenset(key.split("|")[0] for lane in session.lanes for key in lane.shelf.loaded),
+            warm_models=frozenset(session.model_names),
         )
 
     def _start_s(self) -> float:

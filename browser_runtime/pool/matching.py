@@ -91,8 +91,7 @@ class Matching:
         return Unsupported(f"{request.model_name} on {wanted}", reasons)
 
     def _is_loaded(self, order: Order) -> bool:
-        keys = (key for session in self.ready() for lane in session.lanes for key in lane.shelf.loaded)
-        return any(key.split("|")[0] == order.model.name for key in keys)
+        return any(order.model.name in session.model_names for session in self.ready())
 
     def batch(self, place: Place, head: Order, choice: Choice) -> list[Order]:
         """`head` and the waiting orders that run with it."""

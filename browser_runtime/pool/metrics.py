@@ -88,7 +88,7 @@ def _platform(session: Session) -> str:
 
 
 def _held(session: Session) -> list[str]:
-    return sorted({key.split("|")[0] for lane in session.lanes for key in lane.shelf.loaded})
+    return sorted(session.model_names)
 
 
 def describe(can: Capabilities) -> dict[str, Any]:
