@@ -85,6 +85,8 @@ class Request:
 class Timings:
     """Where a request's time went, in milliseconds; zero when the step did not happen for it."""
 
+    broker_ms: float = 0.0
+    """From the producer's sending to the worker's receipt, by the clocks of both."""
     queue_ms: float = 0.0
     """Waiting for a session, in the worker."""
     load_ms: float = 0.0

@@ -24,6 +24,7 @@ from tasks.readable import describe_reply, describe_request
 from tasks.rerouting import find_other_queue, is_reroutable
 from tasks.router import choose_route, keys_of
 from tasks.runner import need_runner
+from tasks.sending import stamp
 
 # What the message of a checked request holds; a user never passes these.
 WIRE = ("request", "route")
@@ -58,6 +59,7 @@ class Infer(CoroutineTask):
         """Check, route and send. Raises BadInput, TooLarge, or OperationalError when Redis is away."""
         message = self._checked(args or (), kwargs or {})
         _route(message, options)
+        stamp(options)
         options.setdefault("argsrepr", "()")
         options.setdefault("kwargsrepr", describe_request(message["request"]))
         try:

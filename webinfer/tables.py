@@ -46,5 +46,7 @@ def print_replies(console: Console, rows: list[Row], title: str | None = None) -
 def _times(reply: dict[str, Any]) -> list[str]:
     times = reply["timings"]
     load_ms = times["load_ms"] + times["compile_ms"] + times["warmup_ms"]
-    steps_ms = (times["queue_ms"], load_ms, reply["inference_time_ms"], times["total_ms"])
+    broker_ms = times["broker_ms"]  # waiting for a worker, which the worker's own total leaves out
+    queue_ms, total_ms = broker_ms + times["queue_ms"], broker_ms + times["total_ms"]
+    steps_ms = (queue_ms, load_ms, reply["inference_time_ms"], total_ms)
     return [f"{ms:.1f}" for ms in steps_ms]

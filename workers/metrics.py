@@ -35,6 +35,7 @@ class WorkerMetrics:
     def __init__(self, worker: str, browser: str) -> None:
         self.registry = CollectorRegistry()
         self.tally = Tally()
+        self._broker_wait = self._histogram("broker_wait_seconds", "From sending to a worker's receipt", RAN)
         self._queue_wait = self._histogram("queue_wait_seconds", "Waiting for a lane in the worker", RAN)
         self._compute = self._histogram("compute_seconds", "Computing, with the results' way back", RAN)
         self._total = self._histogram("request_seconds", "From the worker's receipt to its reply", RAN)
@@ -68,6 +69,7 @@ class WorkerMetrics:
         self.tally.answered(reply)
         self._requests.labels("answered" if reply.success else "answered in part").inc()
         labels = (reply.model_name, reply.backend)
+        self._broker_wait.labels(*labels).observe(reply.timings.broker_ms / 1000)
         self._queue_wait.labels(*labels).observe(reply.timings.queue_ms / 1000)
         self._compute.labels(*labels).observe(reply.inference_time_ms / 1000)
         self._total.labels(*labels).observe(reply.total_time_ms / 1000)

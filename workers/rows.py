@@ -33,6 +33,8 @@ class Asked:
     queue: str = ""
     reason: str = ""
     """Why it came to that queue."""
+    broker_ms: float = 0.0
+    """Waiting for a worker to take it."""
 
 
 @lru_cache(maxsize=1)
@@ -61,6 +63,7 @@ def run_row(request: Request, reply: Reply, asked: Asked, worker: str, driver: s
         "backend": reply.backend,
         "kernel": reply.kernel,
         "batch_size": reply.details.get("batch_items"),
+        "broker_ms": times.broker_ms,
         "queue_ms": times.queue_ms,
         "load_ms": times.load_ms,
         "compile_ms": times.compile_ms,
@@ -84,6 +87,7 @@ def failure_row(
     return "runs", {
         **_asked(request, asked, worker),
         "browser": browser,
+        "broker_ms": asked.broker_ms,
         "total_ms": total_ms,
         "ok": False,
         "error_code": error.code(),

@@ -11,6 +11,7 @@ from browser_runtime.errors import InferenceError
 from browser_runtime.messages import Reply, Request
 from tasks.infer import infer
 from tasks.runner import Runner
+from tasks.sending import waited_ms
 from tasks.telemetry import Row
 from workers import rows
 from workers.recorder import Recorder
@@ -123,15 +124,15 @@ class WatchedRunner:
 
     async def run(self, request: Request) -> Reply:
         """The reply. Raises InferenceError."""
-        start = time.monotonic()
+        start, asked = time.monotonic(), _asked()
         try:
             reply = await self._runner.run(request)
         except InferenceError as error:
             took_s = time.monotonic() - start
             for watcher in self._watchers:
-                watcher.failed(request, error, _asked(), self._browser, took_s)
+                watcher.failed(request, error, asked, self._browser, took_s)
             raise
-        asked = _asked()
+        reply = reply.with_times(broker_ms=asked.broker_ms)
         for watcher in self._watchers:
             watcher.ran(request, reply, asked)
         return reply
@@ -155,4 +156,5 @@ def _asked() -> Asked:
     route = (context.kwargs or {}).get("route") if isinstance(context.kwargs, dict) else None
     queue = (context.delivery_info or {}).get("routing_key") or ""
     reason = route.get("reason", "") if isinstance(route, dict) else ""
-    return Asked(str(context.id or ""), str(queue), str(reason))
+    broker_ms = waited_ms(vars(context), context.eta, time.time())
+    return Asked(str(context.id or ""), str(queue), str(reason), broker_ms)

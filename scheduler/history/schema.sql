@@ -17,7 +17,8 @@ CREATE TABLE runs (                 -- one request that was answered, or failed
   ok BOOLEAN, error_code VARCHAR,
   is_simulation BOOLEAN,
   routing_reason VARCHAR,
-  flags JSON                        -- what the request asked for: compute_shaders, precompile_shaders, ...
+  flags JSON,                       -- what the request asked for: compute_shaders, precompile_shaders, ...
+  broker_ms DOUBLE                  -- from sending to the worker's receipt; total_ms begins there
 );
 
 CREATE TABLE runs_hourly (          -- what is left of runs that are too old to be kept one by one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,20 @@ def test_a_reply_comes_back_under_the_guides_names(worker: Worker) -> None:
         "reason": "chrome is the prior choice for vision",
         "session": "memory-1",
     }
+
+
+def test_waiting_in_redis_is_told_apart_from_waiting_in_the_worker(worker: Worker) -> None:
+    app.control.cancel_consumer(QUEUE, destination=[worker.name], reply=True)
+    start = time.monotonic()
+    result = infer.delay(**VISION, inputs=PICTURE)
+    until(lambda: app.redis.llen(QUEUE) == 1)
+    waited_ms = (time.monotonic() - start) * 1000
+    app.control.add_consumer(QUEUE, destination=[worker.name], reply=True)
+    times = result.get(timeout=20)["timings"]
+    assert times["broker_ms"] >= waited_ms * 0.99
+    assert times["broker_ms"] + times["total_ms"] <= (time.monotonic() - start) * 1000
+    delayed = infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, countdown=0.5)
+    assert delayed.get(timeout=20)["timings"]["broker_ms"] < 500  # the countdown is no wait
 
 
 def test_a_list_gives_a_list_and_a_shape_is_called_synthetic(worker: Worker) -> None:

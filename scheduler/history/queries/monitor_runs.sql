@@ -16,7 +16,7 @@ SELECT
   count(*) FILTER (NOT went_well) AS n_failed,
   quantile_cont(total_ms, 0.5) FILTER (went_well) AS p50_ms,
   quantile_cont(total_ms, 0.95) FILTER (went_well) AS p95_ms,
-  quantile_cont(queue_ms, 0.95) FILTER (went_well) AS queue_p95_ms,
+  quantile_cont(coalesce(broker_ms, 0) + queue_ms, 0.95) FILTER (went_well) AS queue_p95_ms,
   quantile_cont(memory_mb, 0.5) AS memory_mb
 FROM recent SEMI JOIN busiest USING (model, browser, backend)
 GROUP BY ALL

@@ -96,10 +96,15 @@ def test_what_is_no_history_is_refused_and_left_alone(tmp_path: Path) -> None:
         History(path / "below" / "a.duckdb")
 
 
+def first_history(path: Path, no_steps: Path) -> History:
+    """A history as the first version made it; a folder without steps."""
+    return History(path, migrations=no_steps, schema=Path(__file__).parent / "schema_1.sql")
+
+
 def test_an_older_file_gets_every_step_once(tmp_path: Path, path: Path) -> None:
     steps = tmp_path / "steps"
     steps.mkdir()
-    with History(path) as history:
+    with first_history(path, tmp_path) as history:
         history.append([("runs", {"model": "old"})])
     (steps / "002_colours.sql").write_text("ALTER TABLE runs ADD COLUMN colour VARCHAR DEFAULT 'grey';")
     (steps / "003_more.sql").write_text(
@@ -113,7 +118,7 @@ def test_an_older_file_gets_every_step_once(tmp_path: Path, path: Path) -> None:
 
 
 def test_a_step_that_fails_changes_nothing(tmp_path: Path, path: Path) -> None:
-    History(path).close()
+    first_history(path, tmp_path / "none").close()
     (tmp_path / "002_half.sql").write_text(
         "ALTER TABLE runs ADD COLUMN colour VARCHAR; SELECT no_such_column;"
     )
@@ -128,9 +133,8 @@ def test_the_schema_and_its_steps_agree(tmp_path: Path, path: Path) -> None:
     assert [int(step.name[:3]) for step in steps] == list(
         range(FIRST_VERSION + 1, FIRST_VERSION + 1 + len(steps))
     )
-    first = Path(__file__).parent / "schema_1.sql"
     old = tmp_path / "old.duckdb"
-    with History(old, migrations=tmp_path / "none", schema=first) as history:
+    with first_history(old, tmp_path / "none") as history:
         assert history.read("SELECT version FROM schema_version") == [{"version": FIRST_VERSION}]
     columns = "SELECT table_name, column_name, data_type FROM information_schema.columns ORDER BY ALL"
     with History(old) as brought_up, History(path) as new:
