@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from browser_runtime.deciders.draining import choose_drain
 from browser_runtime.deciders.scaling_values import (
+    Crew,
     Decision,
     Growth,
     ScalingMemory,
@@ -23,43 +24,21 @@ from browser_runtime.deciders.scaling_values import (
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(Crew):
     """One look at the pool, with what follows from it at once."""
 
     state: ScalingState
     policy: ScalingPolicy
-    now: float
     utilisation: float
     """Of the usable lanes, starting ones included."""
     wanted: int
     """Usable sessions wanted."""
     why: tuple[str, ...]
-    memory: ScalingMemory
-
-    @property
-    def n(self) -> int:
-        """Sessions that are not draining."""
-        return len(self.state.sessions)
-
-    @property
-    def n_usable(self) -> int:
-        """Those that count as capacity."""
-        return sum(session.is_usable for session in self.state.sessions)
-
-    @property
-    def n_starting(self) -> int:
-        """Those on their way."""
-        return sum(session.is_starting for session in self.state.sessions)
 
     @property
     def is_full(self) -> bool:
         """Whether throughput tells what the sessions can do, not what was asked of them."""
         return self.utilisation > self.policy.up_above and self.state.n_waiting > 0
-
-    @property
-    def cools_for_s(self) -> float:
-        """Time until the next change may be; 0 when it may be now."""
-        return max(self.memory.last_change_s + self.policy.cool_down_s - self.now, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +64,7 @@ def _look(state: ScalingState, now: float, policy: ScalingPolicy) -> _Look:
     wanted, why = _count_wanted(state, policy, len(usable), n_lanes)
     window_s = state.memory.window_s(policy)
     memory = state.memory.after_wish(now, min(wanted, policy.max_sessions), window_s)
-    return _Look(state, policy, now, utilisation, wanted, why, memory)
+    return _Look(state.sessions, memory, now, policy.cool_down_s, state, policy, utilisation, wanted, why)
 
 
 def _count_wanted(
@@ -168,12 +147,10 @@ def _find_lack_of_gain(look: _Look) -> str:
 
 
 def _room(look: _Look) -> int:
-    """Sessions that still fit into memory; those that start are not yet in what is used."""
-    free = look.policy.memory_percent - look.state.memory_percent
-    if free < 0:
-        return 0
-    each = look.state.session_memory_percent
-    return math.floor(free / each) - look.n_starting if each else look.policy.max_sessions
+    policy, state = look.policy, look.state
+    return look.room(
+        state.memory_percent, policy.memory_percent, state.session_memory_percent, policy.max_sessions
+    )
 
 
 def _shrink(look: _Look) -> _Verdict | None:

@@ -111,6 +111,44 @@ class ScalingMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class Crew:
+    """Those whose number is decided, sessions or workers, and what follows from them at once."""
+
+    members: tuple[SessionView, ...]
+    """Those that are not going yet."""
+    memory: ScalingMemory
+    now: float
+    cool_down_s: float
+
+    @property
+    def n(self) -> int:
+        """How many there are."""
+        return len(self.members)
+
+    @property
+    def n_usable(self) -> int:
+        """Those that count as capacity."""
+        return sum(member.is_usable for member in self.members)
+
+    @property
+    def n_starting(self) -> int:
+        """Those on their way."""
+        return sum(member.is_starting for member in self.members)
+
+    @property
+    def cools_for_s(self) -> float:
+        """Time until the next change may be; 0 when it may be now."""
+        return max(self.memory.last_change_s + self.cool_down_s - self.now, 0.0)
+
+    def room(self, used_percent: float, limit_percent: float, each_percent: float | None, most: int) -> int:
+        """How many more fit into memory; those that start are not yet in what is used."""
+        free = limit_percent - used_percent
+        if free < 0:
+            return 0
+        return math.floor(free / each_percent) - self.n_starting if each_percent else most
+
+
+@dataclass(frozen=True, slots=True)
 class ScalingState:
     """Everything a decision looks at."""
 

@@ -14,42 +14,20 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from browser_runtime.deciders.draining import choose_drain
-from browser_runtime.deciders.scaling_values import Growth
+from browser_runtime.deciders.scaling_values import Crew, Growth
 from scheduler.autoscaling.queueing import count_servers
 from scheduler.autoscaling.values import Decision, QueueView, ScalingMemory, WorkerPolicy
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _Look(Crew):
     """One look at a queue, with what follows from it at once."""
 
     view: QueueView
     policy: WorkerPolicy
-    now: float
     wanted: int
     """Usable workers wanted, within no bounds yet."""
     why: tuple[str, ...]
-    memory: ScalingMemory
-
-    @property
-    def n(self) -> int:
-        """Workers that are not stopping."""
-        return len(self.view.workers)
-
-    @property
-    def n_usable(self) -> int:
-        """Those that count as capacity."""
-        return sum(worker.is_usable for worker in self.view.workers)
-
-    @property
-    def n_starting(self) -> int:
-        """Those on their way."""
-        return sum(worker.is_starting for worker in self.view.workers)
-
-    @property
-    def cools_for_s(self) -> float:
-        """Time until the next change may be; 0 when it may be now."""
-        return max(self.memory.last_change_s + self.policy.cool_down_s - self.now, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +52,7 @@ def _look(view: QueueView, now: float, policy: WorkerPolicy) -> _Look:
     why = tuple(reason for reason, n in wishes.items() if n > n_usable)
     window_s = view.memory.window_s(policy.pace)
     memory = view.memory.after_wish(now, min(wanted, policy.max_workers), window_s)
-    return _Look(view, policy, now, wanted, why, memory)
+    return _Look(view.workers, memory, now, policy.cool_down_s, view, policy, wanted, why)
 
 
 def _wishes(view: QueueView, policy: WorkerPolicy) -> dict[str, int]:
@@ -190,12 +168,10 @@ def _find_lack_of_gain(look: _Look) -> str:
 
 
 def _room(look: _Look) -> int:
-    """Workers that still fit into memory; those that start are not yet in what is used."""
-    free = look.policy.memory_percent - look.view.memory_percent
-    if free < 0:
-        return 0
-    each = look.view.worker_memory_percent
-    return math.floor(free / each) - look.n_starting if each else look.policy.max_workers
+    policy, view = look.policy, look.view
+    return look.room(
+        view.memory_percent, policy.memory_percent, view.worker_memory_percent, policy.max_workers
+    )
 
 
 def _shrink(look: _Look) -> _Verdict | None:
