@@ -171,17 +171,27 @@ def test_a_users_mistake_is_one_sentence(stack: Stack, words: list[str], told: s
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_up_runs_everything_survives_kills_and_ctrl_c_takes_everything_down(tmp_path: Path) -> None:
-    before = set(Path(tempfile.gettempdir()).glob("webinfer-*"))
+def start_up(folder: Path, *options: str) -> subprocess.Popen[str]:
+    """`webinfer up` with Edge alone, and what it keeps in `folder`."""
     environment = {name: value for name, value in os.environ.items() if name != "WEBINFER_BROKER_URL"}
-    places = {"XDG_DATA_HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
-    with subprocess.Popen(
-        [sys.executable, "-m", "webinfer", "up", "--browser", "edge", "--monitor-port", "0"],
+    places = {"XDG_DATA_HOME": str(folder), "XDG_STATE_HOME": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "webinfer", "up", "--browser", "edge", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         env=environment | places,
-    ) as up:
+    )
+
+
+def leftovers() -> set[Path]:
+    """The folders of stacks and browsers."""
+    return set(Path(tempfile.gettempdir()).glob("webinfer-*"))
+
+
+def test_up_runs_everything_survives_kills_and_ctrl_c_takes_everything_down(tmp_path: Path) -> None:
+    before = leftovers()
+    with start_up(tmp_path, "--monitor-port", "0") as up:
         assert up.stdout is not None
         told = read_until(up.stdout, "stop:")
         assert any("WEBINFER_BROKER_URL=redis+socket://" in line for line in told), told
@@ -197,9 +207,27 @@ def test_up_runs_everything_survives_kills_and_ctrl_c_takes_everything_down(tmp_
         rest = up.stdout.read()
     assert up.returncode in (0, 130), rest
     assert "Traceback" not in rest
-    _, alive = psutil.wait_procs(children, timeout=10)
+    assert_all_gone(children)
+    assert leftovers() == before
+
+
+def test_up_takes_everything_down_when_nobody_reads_what_it_prints(tmp_path: Path) -> None:
+    before = leftovers()
+    with start_up(tmp_path, "--without-scheduler", "--without-monitor") as up:
+        assert up.stdout is not None
+        read_until(up.stdout, "stop:")
+        children = psutil.Process(up.pid).children(recursive=True)
+        up.stdout.close()
+        up.send_signal(signal.SIGINT)
+        up.wait(TIMEOUT_S)
+    assert children
+    assert_all_gone(children)
+    assert leftovers() == before
+
+
+def assert_all_gone(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=10)
     assert not alive
-    assert set(Path(tempfile.gettempdir()).glob("webinfer-*")) == before
 
 
 def read_until(lines: Iterable[str], words: str) -> list[str]:
