@@ -25,11 +25,24 @@ positional and plain, so an error survives the result store and the page border 
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAt:
+    """Where a request failed, for the books; empty what was not reached."""
+
+    session: str
+    browser_build: str
+    backend: str = ""
 
 
 class InferenceError(Exception):
     """{0}"""
+
+    at: FailedAt | None = None
+    """Where it happened, as long as the error stays in its process."""
 
     retryable: ClassVar[bool] = False
     """True: the same request may succeed on another attempt."""
@@ -40,6 +53,12 @@ class InferenceError(Exception):
     def code(cls) -> str:
         """The error's name on every border: page, result store, metrics."""
         return cls.__name__
+
+    def copy(self) -> Self:
+        """The same for one more caller: an exception raised in two places mixes their tracebacks."""
+        copy = type(self)(*self.args)
+        copy.at = self.at
+        return copy
 
     def __str__(self) -> str:
         sentence = type(self).__doc__ or "{0}"

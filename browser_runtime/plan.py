@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from browser_runtime.capabilities import Capabilities
+from browser_runtime.errors import Unsupported
+from browser_runtime.messages import Request
 from browser_runtime.vocabulary import Backend, Browser, Family
 
 # The prior by browser: Edge's platform NN library first, then the GPU, then the CPU everywhere.
@@ -43,6 +46,18 @@ def plan_backends(
     )
     able = tuple(backend for backend in order if capabilities.can(backend))
     return Plan(able, passed if asked else (), reason)
+
+
+def nothing_left(
+    request: Request, capabilities: Capabilities, build: str, fallbacks: Sequence[dict[str, str]]
+) -> Unsupported:
+    """The error where every backend was passed over or refused the model, with each one's reason."""
+    asked = request.backends or tuple(capabilities.backends)
+    told = {str(backend): capabilities.reason(backend) for backend in asked}
+    told |= {fallback["backend"]: fallback["reason"] for fallback in fallbacks}
+    wanted = ", ".join(request.backends) or "any backend"
+    why = "; ".join(f"{backend}: {reason}" for backend, reason in told.items())
+    return Unsupported(f"{request.model_name} on {wanted} in {build}", why)
 
 
 def _default_order(

@@ -16,6 +16,8 @@ from browser_runtime.capabilities import Capabilities
 from browser_runtime.errors import (
     BadOutput,
     BrowserDied,
+    FailedAt,
+    InferenceError,
     OutOfMemory,
     PageSilent,
     SessionLost,
@@ -29,10 +31,9 @@ from browser_runtime.launching.drivers import Launched
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.loading import LoadedModel, Shelf, items_of, load_values, model_key
 from browser_runtime.loopback import Loopback
-from browser_runtime.messages import Request
 from browser_runtime.observer import Observer
 from browser_runtime.once import Once
-from browser_runtime.plan import plan_backends
+from browser_runtime.plan import nothing_left, plan_backends
 from browser_runtime.protocol import PageEvent
 from browser_runtime.replies import Place, Ran
 from browser_runtime.vocabulary import Backend
@@ -147,9 +148,14 @@ class Session:
         start = time.monotonic()
         request = job.request
         plan = plan_backends(request.backends, self.installation.browser, request.family, self.capabilities)
-        loaded, fallbacks, loaded_now = await self._load_first(lane, job, plan.backends)
-        called = time.monotonic()
-        answer = await self._compute(lane, job, loaded)
+        backend = ""
+        try:
+            loaded, fallbacks, loaded_now = await self._load_first(lane, job, plan.backends)
+            called, backend = time.monotonic(), str(loaded.backend)
+            answer = await self._compute(lane, job, loaded)
+        except InferenceError as error:
+            error.at = FailedAt(self.name, self.build, backend)
+            raise
         done = time.monotonic()
         return Ran(
             self.place,
@@ -192,23 +198,14 @@ class Session:
             try:
                 return await self._load(lane, key, job, backend), fallbacks, True
             except (Unsupported, OutOfMemory, BadOutput) as error:
-                if not isinstance(
-                    error, OutOfMemory
-                ):  # memory may be free another time; abilities do not change
+                # Memory may be free another time; abilities do not change.
+                if not isinstance(error, OutOfMemory):
                     lane.shelf.refused[key] = str(error.args[-1])
                 if self.observer is not None:
                     self.observer.loaded(self, job, backend, None, error)
                 fallbacks.append({"backend": str(backend), "reason": str(error)})
                 log.warning("falling back", session=self.name, model=job.model.name, **fallbacks[-1])
-        raise self._nothing_left(job.request, fallbacks)
-
-    def _nothing_left(self, request: Request, fallbacks: list[dict[str, str]]) -> Unsupported:
-        asked = request.backends or tuple(self.capabilities.backends)
-        told = {str(backend): self.capabilities.reason(backend) for backend in asked}
-        told |= {fallback["backend"]: fallback["reason"] for fallback in fallbacks}
-        wanted = ", ".join(request.backends) or "any backend"
-        why = "; ".join(f"{backend}: {reason}" for backend, reason in told.items())
-        return Unsupported(f"{request.model_name} on {wanted} in {self.build}", why)
+        raise nothing_left(job.request, self.capabilities, self.build, fallbacks)
 
     async def _load(self, lane: SessionLane, key: str, job: Job, backend: Backend) -> LoadedModel:
         if key in lane.shelf.refused:

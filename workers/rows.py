@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from browser_runtime.errors import InferenceError
+from browser_runtime.errors import FailedAt, InferenceError
 from browser_runtime.messages import Adapter, Reply, Request
 from tasks.telemetry import Row
 
@@ -84,9 +84,13 @@ def failure_row(
     request: Request, error: InferenceError, asked: Asked, worker: str, browser: str, total_ms: float
 ) -> Row:
     """One request that failed in this worker."""
+    at = error.at or FailedAt("", "")
     return "runs", {
         **_asked(request, asked, worker),
         "browser": browser,
+        "session": at.session,
+        "browser_build": at.browser_build,
+        "backend": at.backend or None,
         "broker_ms": asked.broker_ms,
         "total_ms": total_ms,
         "ok": False,

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from browser_runtime.deciders.choosing import Choice
-from browser_runtime.errors import Busy, InferenceError, PageSilent, SessionLost
+from browser_runtime.errors import Busy, FailedAt, InferenceError, PageSilent, SessionLost
 from browser_runtime.lanes import Job, SessionLane
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.change import Change
@@ -202,6 +202,7 @@ class Dispatch:
             try:
                 order.reply.set_result(build_reply(order.request, order.model.revision, ran, share))
             except InferenceError as error:
+                error.at = FailedAt(ran.place.session, ran.place.build, str(ran.loaded.backend))
                 order.reply.set_exception(error)
             for listener in self.on_reply:
                 listener(order, ran)
@@ -215,7 +216,7 @@ class Dispatch:
                 order.shunned.add(browser)
             action = plan_for(order, orders, error, self._fleet, self._settings)
             if not action.retries:
-                order.reply.set_exception(type(error)(*error.args))
+                order.reply.set_exception(error.copy())
                 continue
             log.warning("again", model=order.model.name, step=str(action.step), why=str(error))
             self._line.put(order)

@@ -18,6 +18,7 @@ from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.vocabulary import Backend, Browser, Family
 from tests.conftest import require_browser
+from workers.rows import Asked, failure_row
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -146,6 +147,31 @@ async def test_a_defect_of_ours_is_told_and_frees_the_lane(
         with pytest.raises(PageFault, match="a defect"):
             await pools.run(embed("fails"))
     assert (await pools.run(embed("goes on"))).success
+
+
+async def test_a_failure_says_where_it_was_also_in_the_books(
+    pools: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = await pools.run(embed("loads"))
+    session = pools.sessions[0]
+
+    async def fail(*args: object, **more: object) -> None:
+        raise PageFault("a defect", "its stack")
+
+    request = embed("fails")
+    with monkeypatch.context() as patched:
+        patched.setattr(session.lanes[0].lane, "call", fail)
+        with pytest.raises(PageFault, match="a defect") as caught:
+            await pools.run(request)
+    _, row = failure_row(request, caught.value, Asked(), "worker", str(pools.browser), 5.0)
+    told = {name: row[name] for name in ("session", "browser_build", "backend", "ok", "error_code")}
+    assert told == {
+        "session": session.name,
+        "browser_build": loaded.browser_build,
+        "backend": loaded.backend,
+        "ok": False,
+        "error_code": "PageFault",
+    }
 
 
 async def test_a_wrong_golden_answer_unloads_the_model_and_names_the_kernel(
