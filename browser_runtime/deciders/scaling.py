@@ -62,8 +62,7 @@ def _look(state: ScalingState, now: float, policy: ScalingPolicy) -> _Look:
     n_lanes = sum(session.n_lanes for session in usable)
     utilisation = state.load / n_lanes if n_lanes else float(state.load > 0 or state.n_waiting > 0)
     wanted, why = _count_wanted(state, policy, len(usable), n_lanes)
-    window_s = state.memory.window_s(policy)
-    memory = state.memory.after_wish(now, min(wanted, policy.max_sessions), window_s)
+    memory = state.memory.after_wish(now, min(wanted, policy.max_sessions), policy)
     return _Look(state.sessions, memory, now, policy.cool_down_s, state, policy, utilisation, wanted, why)
 
 
@@ -156,16 +155,16 @@ def _room(look: _Look) -> int:
 def _shrink(look: _Look) -> _Verdict | None:
     state, policy = look.state, look.policy
     is_low = look.utilisation < policy.down_below and not state.n_waiting and not look.n_starting
-    window_s = look.memory.window_s(policy)
-    is_known = look.now - look.memory.since_s >= window_s
-    is_spare = look.memory.highest_wish < look.n_usable and look.n > policy.min_sessions
-    if not (is_low and is_known and is_spare) or look.cools_for_s:
+    n_held = look.memory.held(look.n, look.now, policy)
+    is_spare = n_held < look.n_usable and look.n > policy.min_sessions
+    if not (is_low and is_spare) or look.cools_for_s:
         return None
     name = choose_drain(state.sessions, state.busy_models)
     if name is None:
         return _Verdict(look.n, ("every session is the only warm holder of a busy model",))
+    window_s = look.memory.window_s(n_held + 1, policy)
     why = f"utilisation {look.utilisation:.2f}, and in {window_s:.0f} s at most "
-    return _Verdict(look.n - 1, (f"{why}{look.memory.highest_wish} sessions were wanted",), (name,))
+    return _Verdict(look.n - 1, (f"{why}{n_held} sessions were wanted",), (name,))
 
 
 def _stay(look: _Look) -> _Verdict:
@@ -180,11 +179,11 @@ def _remember(look: _Look, verdict: _Verdict) -> ScalingMemory:
     if verdict.target == look.n:
         return look.memory
     if verdict.target < look.n:
-        return look.memory.after_shrink(look.now)
+        return look.memory.after_shrink(look.now, look.n, verdict.target)
     throughput = look.state.throughput_per_s
     is_telling = look.is_full and throughput is not None
     growth = Growth(look.now, look.n, throughput or 0.0) if is_telling else None
-    return look.memory.after_growth(look.now, growth, look.policy)
+    return look.memory.after_growth(look.now, look.n, verdict.target, growth, look.policy)
 
 
 def _factors(look: _Look) -> dict[str, float | None]:

@@ -72,42 +72,73 @@ class Growth:
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """The k-th session: what became of it lately."""
+
+    n_regrets: int = 0
+    """How often it was wanted back soon after it went."""
+    left_s: float = -math.inf
+    """When it went."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScalingMemory:
     """What a decision hands on to the next."""
 
     since_s: float = math.inf
     """The first look."""
     last_change_s: float = -math.inf
-    last_shrink_s: float = -math.inf
-    n_regrets: int = 0
-    """How often, lately, a session was wanted back soon after it went."""
+    levels: tuple[Level, ...] = ()
+    """The first session's, the second's, ...: the second may be wanted every minute, the sixth once a day."""
     wishes: tuple[tuple[float, int], ...] = ()
-    """(time, sessions wanted) within the window, only those that no later one exceeds."""
+    """(time, sessions wanted) within the longest window, only those that no later one exceeds."""
     growth: Growth | None = None
 
-    def after_wish(self, now: float, n: int, window_s: float) -> ScalingMemory:
-        """The memory with one more wish, and without those older than the window."""
-        kept = tuple((at_s, old) for at_s, old in self.wishes if now - at_s <= window_s and old > n)
+    def after_wish(self, now: float, n: int, policy: ScalingPolicy) -> ScalingMemory:
+        """The memory with one more wish, and without those that nobody asks about any more."""
+        longest_s = policy.down_window_s * 2.0**policy.max_regrets
+        kept = tuple((at_s, old) for at_s, old in self.wishes if now - at_s <= longest_s and old > n)
         return replace(self, since_s=min(self.since_s, now), wishes=(*kept, (now, n)))
 
-    def window_s(self, policy: ScalingPolicy) -> float:
-        """For how long a session must not have been wanted before it goes."""
-        return policy.down_window_s * 2.0**self.n_regrets
+    def level(self, k: int) -> Level:
+        """The k-th session's, counted from 1."""
+        return self.levels[k - 1] if k <= len(self.levels) else Level()
 
-    def after_growth(self, now: float, growth: Growth | None, policy: ScalingPolicy) -> ScalingMemory:
-        """The memory after sessions were added: was the last one closed too soon?"""
-        is_regret = now - self.last_shrink_s < REGRET_WINDOWS * self.window_s(policy)
-        n_regrets = min(self.n_regrets + 1, policy.max_regrets) if is_regret else max(self.n_regrets - 1, 0)
-        return replace(self, last_change_s=now, growth=growth, n_regrets=n_regrets)
+    def window_s(self, k: int, policy: ScalingPolicy) -> float:
+        """For how long the k-th session must not have been wanted before it goes.
 
-    def after_shrink(self, now: float) -> ScalingMemory:
-        """The memory after a session was let go."""
-        return replace(self, last_change_s=now, last_shrink_s=now)
+        The regrets of its neighbours are its own: a load near one of them crosses the other by chance.
+        """
+        n_regrets = max(self.level(near).n_regrets for near in (max(k - 1, 1), k, k + 1))
+        return policy.down_window_s * 2.0**n_regrets
 
-    @property
-    def highest_wish(self) -> int:
-        """The most sessions that were wanted within the window."""
-        return max((n for _, n in self.wishes), default=0)
+    def wanted_s(self, k: int) -> float:
+        """When the k-th session was wanted last; before the first look it may have been."""
+        return max((at_s for at_s, n in self.wishes if n >= k), default=self.since_s)
+
+    def held(self, n: int, now: float, policy: ScalingPolicy) -> int:
+        """How many of `n` sessions stay: up to the last one that was wanted within its own window."""
+        wanted = (k for k in range(n, 0, -1) if now - self.wanted_s(k) < self.window_s(k, policy))
+        return next(wanted, 0)
+
+    def after_growth(
+        self, now: float, n_from: int, n_to: int, growth: Growth | None, policy: ScalingPolicy
+    ) -> ScalingMemory:
+        """The memory after sessions were added: did one of them go too soon?"""
+        levels = [self.level(k) for k in range(1, max(n_to, len(self.levels)) + 1)]
+        for k in range(n_from + 1, n_to + 1):
+            old = levels[k - 1]
+            is_regret = now - old.left_s < REGRET_WINDOWS * self.window_s(k, policy)
+            n_regrets = min(old.n_regrets + 1, policy.max_regrets) if is_regret else max(old.n_regrets - 1, 0)
+            levels[k - 1] = replace(old, n_regrets=n_regrets)
+        return replace(self, last_change_s=now, growth=growth, levels=tuple(levels))
+
+    def after_shrink(self, now: float, n_from: int, n_to: int) -> ScalingMemory:
+        """The memory after sessions were let go."""
+        levels = [self.level(k) for k in range(1, max(n_from, len(self.levels)) + 1)]
+        for k in range(n_to + 1, n_from + 1):
+            levels[k - 1] = replace(levels[k - 1], left_s=now)
+        return replace(self, last_change_s=now, levels=tuple(levels))
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,7 @@ def _look(view: QueueView, now: float, policy: WorkerPolicy) -> _Look:
     wanted = max(wishes.values())
     n_usable = sum(worker.is_usable for worker in view.workers)
     why = tuple(reason for reason, n in wishes.items() if n > n_usable)
-    window_s = view.memory.window_s(policy.pace)
-    memory = view.memory.after_wish(now, min(wanted, policy.max_workers), window_s)
+    memory = view.memory.after_wish(now, min(wanted, policy.max_workers), policy.pace)
     return _Look(view.workers, memory, now, policy.cool_down_s, view, policy, wanted, why)
 
 
@@ -175,17 +174,17 @@ def _room(look: _Look) -> int:
 
 
 def _shrink(look: _Look) -> _Verdict | None:
-    policy = look.policy
-    window_s = look.memory.window_s(policy.pace)
-    is_known = look.now - look.memory.since_s >= window_s
-    n_left = max(look.memory.highest_wish, policy.min_workers)
+    pace = look.policy.pace
+    n_held = look.memory.held(look.n, look.now, pace)
+    n_left = max(n_held, look.policy.min_workers)
     n_over = look.n_usable - n_left if look.n_usable > n_left else look.n - max(n_left, look.n_usable)
-    if not is_known or look.n_starting or n_over <= 0 or look.cools_for_s:
+    if look.n_starting or n_over <= 0 or look.cools_for_s:
         return None
     stop = _choose_stops(look, n_over)
     if not stop:
         return _Verdict(look.n, ("every worker is the only warm holder of a busy model",))
-    why = f"in {window_s:.0f} s at most {look.memory.highest_wish} workers were wanted"
+    window_s = look.memory.window_s(n_held + 1, pace)
+    why = f"in {window_s:.0f} s at most {n_held} workers were wanted"
     return _Verdict(look.n - len(stop), (why,), stop)
 
 
@@ -213,12 +212,12 @@ def _remember(look: _Look, verdict: _Verdict) -> ScalingMemory:
     if verdict.target == look.n:
         return look.memory
     if verdict.target < look.n:
-        return look.memory.after_shrink(look.now)
+        return look.memory.after_shrink(look.now, look.n, verdict.target)
     answered = look.view.answered_per_s
     is_full = count_waiting(look.view) > look.n * _lanes_each(look.view)
     is_telling = answered is not None and is_full and look.n_usable > 0
     growth = Growth(look.now, look.n, answered or 0.0) if is_telling else None
-    return look.memory.after_growth(look.now, growth, look.policy.pace)
+    return look.memory.after_growth(look.now, look.n, verdict.target, growth, look.policy.pace)
 
 
 def _factors(look: _Look) -> dict[str, float | None]:

@@ -24,8 +24,8 @@ class WorkerPolicy:
     """... but for this share of them, were service times as uneven as the formula has them."""
     clear_s: float = 15.0
     """A backlog that would outlast a worker's start is to be gone after this long."""
-    cool_down_s: float = 15.0
-    """Between a change and the next growth; workers that start count as there meanwhile."""
+    cool_down_s: float = 5.0
+    """Between two changes; short, since workers that start count as there meanwhile."""
     down_window_s: float = 60.0
     """A worker goes only when at no time in this window it was wanted; one wanted back soon doubles it."""
     max_regrets: int = 3

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from browser_runtime.deciders.draining import sole_models
-from browser_runtime.deciders.scaling_values import Growth
+from browser_runtime.deciders.scaling_values import Growth, Level
 from scheduler.autoscaling.deciding import count_waiting, decide_workers
 from scheduler.autoscaling.values import QueueView, ScalingMemory, WorkerPolicy, WorkerView
 
@@ -33,13 +33,15 @@ def workers(draw: st.DrawFn) -> tuple[WorkerView, ...]:
     )
 
 
+LEVELS = st.builds(Level, n_regrets=st.integers(0, 3), left_s=st.sampled_from([-math.inf, 900.0]))
+
+
 @st.composite
 def memories(draw: st.DrawFn) -> ScalingMemory:
     return ScalingMemory(
         since_s=draw(st.sampled_from([math.inf, 0.0, 900.0])),
         last_change_s=draw(st.sampled_from([-math.inf, 900.0, 999.0])),
-        last_shrink_s=draw(st.sampled_from([-math.inf, 900.0])),
-        n_regrets=draw(st.integers(0, 3)),
+        levels=tuple(draw(st.lists(LEVELS, max_size=9))),
         wishes=tuple((at, draw(st.integers(0, 8))) for at in draw(st.lists(st.floats(900, 999), max_size=3))),
         growth=draw(st.sampled_from([None, Growth(950.0, 1, 5.0)])),
     )

@@ -170,3 +170,36 @@ def test_nothing_goes_while_something_starts() -> None:
     idle = ScalingMemory(0.0)
     assert decide_scale(ScalingState(pool(3), memory=idle), NOW).change == -1
     assert decide_scale(ScalingState(pool(3, 1), memory=idle), NOW).change == 0
+
+
+def test_each_session_is_held_as_long_as_its_own_past_asks() -> None:
+    """The second is wanted every three minutes, the sixth was wanted once."""
+    policy, memory = ScalingPolicy(), ScalingMemory()
+    n, gone_s = 1, {}
+    wishes = [(at_s, 6 if at_s == 0 else 2 if at_s % 180 == 0 else 1) for at_s in range(0, 3600, 5)]
+    for at_s, wish in wishes:
+        memory = memory.after_wish(at_s, wish, policy)
+        held = memory.held(n, at_s, policy)
+        if wish > n:
+            n, memory = wish, memory.after_growth(at_s, n, wish, None, policy)
+        elif held < n:
+            gone_s |= dict.fromkeys(range(held + 1, n + 1), at_s)
+            n, memory = held, memory.after_shrink(at_s, n, held)
+    assert gone_s[6] == policy.down_window_s
+    assert memory.level(2).n_regrets >= 1 and memory.level(6).n_regrets == 0
+    assert n == 2 and memory.window_s(2, policy) > 180  # from the first regret on it stays
+
+
+@given(st.lists(st.tuples(st.integers(1, 600), st.integers(0, 8)), max_size=40))
+def test_what_was_wanted_within_the_window_is_held(steps: list[tuple[int, int]]) -> None:
+    policy, memory, now = ScalingPolicy(), ScalingMemory(), 0.0
+    told: list[tuple[float, int]] = []
+    for pause_s, wish in steps:
+        now += pause_s
+        memory = memory.after_wish(now, wish, policy)
+        told.append((now, wish))
+        lately = [n for at_s, n in told if now - at_s < policy.down_window_s]
+        held = memory.held(8, now, policy)
+        assert held >= max(lately)
+        assert held == 8 if now - told[0][0] < policy.down_window_s else held <= max(lately)
+        assert len(memory.wishes) <= 9
