@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from scheduler.autoscaling.patterns import RATES, Pattern, draw_pattern
+from scheduler.autoscaling.patterns import SYNTHETIC, Pattern, draw_pattern
 from scheduler.autoscaling.rivals import KedaScaler, OurScaler, ThresholdScaler
 from scheduler.autoscaling.simulation import Course, Scaler, Simulation, World
 
@@ -50,9 +50,13 @@ class Contest:
     defaults: dict[str, Run]
 
 
-def hold_contests(world: World, patterns: Iterable[Pattern] | None = None) -> Iterator[Contest]:
-    """A contest a pattern. The rivals may choose their setting for each; ours is always the same."""
-    for pattern in patterns or map(draw_pattern, RATES):
+def hold_contests(usual: World, patterns: Iterable[Pattern] | None = None) -> Iterator[Contest]:
+    """A contest a pattern, in the usual world or as measured with it.
+
+    The rivals may choose their setting for each; ours is always the same.
+    """
+    for pattern in patterns or map(draw_pattern, SYNTHETIC):
+        world = usual.of(pattern)
         course = Simulation(pattern.arrivals, OurScaler(world), world).run(pattern.duration_s)
         ours = Run.of(pattern, OURS, "default", course, is_default=True)
         runs, courses = [], {OURS: course}

@@ -7,18 +7,24 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+# How long a recording goes on after its last arrival.
+QUIET_END_S = 60.0
+
 Rate = Callable[[float], float]
 """Arrivals a second at a time in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Arrivals, in seconds from the start."""
+    """Arrivals, in seconds from the start; a recording also knows what was measured with it."""
 
     name: str
     told: str
     duration_s: float
     arrivals: tuple[float, ...]
+    service_s: float | None = None
+    service_cv: float | None = None
+    start_s: float | None = None
 
 
 def _step(t: float) -> float:
@@ -55,8 +61,44 @@ RATES: dict[str, tuple[str, float, Rate, float]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Bursts:
+    """Quiet and busy times by chance: a Markov-modulated Poisson process (Fischer, Meier-Hellstern 1993)."""
+
+    quiet_per_s: float = 2.0
+    busy_per_s: tuple[float, ...] = (20.0, 40.0, 60.0)
+    """One of these, drawn anew for each busy time."""
+    quiet_mean_s: float = 60.0
+    busy_mean_s: float = 25.0
+
+    def draw(self, seconds: float, seed: int) -> Iterator[float]:
+        """The times of arrivals."""
+        chance = random.Random(seed)  # noqa: S311 - a repeatable simulation
+        for begin, end, per_s in self._times(chance, seconds):
+            now = begin
+            while (now := now + chance.expovariate(per_s)) < end:
+                yield now
+
+    def _times(self, chance: random.Random, seconds: float) -> Iterator[tuple[float, float, float]]:
+        """(begin, end, arrivals a second), quiet and busy in turns."""
+        now, is_busy = 0.0, False
+        while now < seconds:
+            length_s = chance.expovariate(1 / (self.busy_mean_s if is_busy else self.quiet_mean_s))
+            per_s = chance.choice(self.busy_per_s) if is_busy else self.quiet_per_s
+            yield now, min(now + length_s, seconds), per_s
+            now, is_busy = now + length_s, not is_busy
+
+
+BURSTS = "bursts"
+BURSTS_TOLD = "2/s, and 20, 40 or 60/s for half a minute by chance; requests of 100 ms, starts of 7 s"
+SYNTHETIC = (*RATES, BURSTS)
+
+
 def draw_pattern(name: str, seed: int = 3) -> Pattern:
     """The named pattern as Poisson arrivals."""
+    if name == BURSTS:  # as measured with the recording of the same name
+        arrivals = tuple(Bursts().draw(3600, seed))
+        return Pattern(BURSTS, BURSTS_TOLD, 3600, arrivals, service_s=0.1, service_cv=0.5, start_s=7.0)
     told, duration_s, rate, highest = RATES[name]
     return Pattern(name, told, duration_s, tuple(_thinned(rate, highest, duration_s, seed)))
 
@@ -69,10 +111,10 @@ def _thinned(rate: Rate, highest: float, duration_s: float, seed: int) -> Iterat
             yield now
 
 
-def recorded_pattern(times_s: Sequence[float], name: str = "recorded") -> Pattern:
-    """A recording's arrivals, in seconds of any origin."""
+def recorded_pattern(times_s: Sequence[float], name: str = "recorded", **measured: float) -> Pattern:
+    """A recording's arrivals, in seconds of any origin; `measured`: the pattern's other fields."""
     ordered = sorted(times_s)
     first = ordered[0] if ordered else 0.0
     arrivals = tuple(at - first for at in ordered)
-    duration_s = arrivals[-1] + 60 if arrivals else 0.0
-    return Pattern(name, f"{len(arrivals)} recorded arrivals", duration_s, arrivals)
+    duration_s = arrivals[-1] + QUIET_END_S if arrivals else 0.0
+    return Pattern(name, f"{len(arrivals)} recorded arrivals", duration_s, arrivals, **measured)

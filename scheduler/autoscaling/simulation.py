@@ -10,9 +10,11 @@ import heapq
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Protocol
+
+from scheduler.autoscaling.patterns import Pattern
 
 # The decision task's period.
 LOOK_S = 5.0
@@ -58,6 +60,11 @@ class World:
     """Messages a worker takes at a time: see workers/sizing.py."""
     most: int = 16
     seed: int = 7
+
+    def of(self, pattern: Pattern) -> World:
+        """The same, but as it was measured where a pattern was recorded."""
+        measured = {key: getattr(pattern, key) for key in ("service_s", "service_cv", "start_s")}
+        return replace(self, **{key: value for key, value in measured.items() if value is not None})
 
 
 @dataclass

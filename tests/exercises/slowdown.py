@@ -13,7 +13,6 @@ import http.server
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import threading
@@ -21,10 +20,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from tests.exercises.questions import Question, read_questions
 from tests.exercises.throttle import Throttle
+from tests.exercises.up import Up
 
 # Whoever serves models lets the router choose; whoever measures browsers names one. Half the pictures do.
 PLAN = (
@@ -71,59 +69,6 @@ class Receiver:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-
-
-class Up:
-    """`webinfer up` as a process, with everything of its own in one folder."""
-
-    def __init__(self, folder: Path, alert_url: str) -> None:
-        self.lines: list[str] = []
-        env = (
-            os.environ
-            | SETTINGS
-            | {
-                "WEBINFER_ALERT_URLS": alert_url,
-                "WEBINFER_HISTORY_PATH": str(folder / "history.duckdb"),
-                "WEBINFER_REPORTS_DIR": str(folder / "reports"),
-                "XDG_STATE_HOME": str(folder / "state"),
-                "COLUMNS": "200",
-            }
-        )
-        self.env = env
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "webinfer", "up", "--monitor-port", "0"],
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self._ready = threading.Event()
-        threading.Thread(target=self._read, daemon=True).start()
-        assert self._ready.wait(240), "\n".join(self.lines)
-
-    def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.lines.append(re.sub(r"\x1b\[[0-9;]*m", "", line.rstrip()))
-            if line.startswith("stop:"):
-                self._ready.set()
-
-    def find(self, pattern: str) -> str:
-        found = re.search(pattern, "\n".join(self.lines))
-        assert found, f"{pattern} is not in:\n" + "\n".join(self.lines)
-        return found[1]
-
-    def worker_pid(self, browser: str) -> int:
-        for process in psutil.Process(self._process.pid).children(recursive=True):
-            words = " ".join(process.cmdline())  # Celery writes its title over its arguments
-            if "-A tasks worker" in words and f"--browser {browser}" in words:
-                return process.pid
-        raise AssertionError(f"no worker of {browser}")
-
-    def stop(self) -> int:
-        self._process.send_signal(signal.SIGINT)
-        return self._process.wait(60)
 
 
 class Load:
@@ -189,7 +134,7 @@ def run(minutes: float, folder: Path) -> int:
         print(f"{time.monotonic() - start:6.0f} s  {line}", flush=True)
 
     receiver = Receiver(tell)
-    up = Up(folder, receiver.url)
+    up = Up(folder, WEBINFER_ALERT_URLS=receiver.url, **SETTINGS)
     os.environ["WEBINFER_BROKER_URL"] = up.find(r"WEBINFER_BROKER_URL=(\S+)")
     tell("up")
     load, victim, share = Load(), "", 0.0

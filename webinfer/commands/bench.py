@@ -14,6 +14,7 @@ from rich.table import Table
 from browser_runtime.vocabulary import Browser
 from webinfer.measuring.overhead import measure_overhead, measure_tensors
 from webinfer.producing import use_broker
+from webinfer.record import use_running_broker
 from webinfer.stack import Stack
 from webinfer.tables import output_console
 
@@ -144,28 +145,29 @@ def regression(months: int, steps: int, seed: int, picture: str | None, as_json:
 @command.command("autoscaling")
 @click.option("--pattern", "names", multiple=True, help="Only this arrival pattern; repeatable.")
 @click.option(
-    "--recorded", type=click.Path(exists=True, dir_okay=False), help="Arrival times in seconds, one a line."
+    "--recorded",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Arrival times in seconds, one a line.",
+)
+@click.option("--history", "queue", metavar="QUEUE", help="What arrived in this queue, by the history.")
+@click.option(
+    "--days", default=30.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Of the history."
 )
 @click.option(
-    "--service-ms", default=500.0, show_default=True, type=click.FloatRange(1, 60_000), help="Of a request."
+    "--service-ms", type=click.FloatRange(1, 60_000), help="Of a request; default: as recorded, else 500."
 )
 @click.option(
-    "--start-s", default=12.0, show_default=True, type=click.FloatRange(0, 600), help="Of a worker."
+    "--start-s", type=click.FloatRange(0.1, 600), help="Of a worker; default: as recorded, else 12."
 )
 @click.option("--picture", type=click.Path(dir_okay=False, writable=True), help="Draw an SVG into this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def autoscaling(
-    names: tuple[str, ...],
-    recorded: str | None,
-    service_ms: float,
-    start_s: float,
-    picture: str | None,
-    as_json: bool,
-) -> None:
+def autoscaling(picture: str | None, as_json: bool, service_ms: float | None, **wanted: Any) -> None:
     """The number of workers on paper: ours against a threshold rule and KEDA's formula; runs no browser."""
-    from webinfer.measuring.autoscaling import contest_rows, draw_contests, hold, print_contests
+    from webinfer.measuring.autoscaling import Wanted, contest_rows, draw_contests, hold, print_contests
 
-    contests = hold(names, recorded, service_ms / 1000, start_s)
+    if wanted["queue"]:
+        use_running_broker()
+    contests = hold(Wanted(service_s=service_ms / 1000 if service_ms else None, **wanted))
     if picture:
         draw_contests(contests, picture)
     if as_json:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,30 +14,55 @@ from rich.table import Table
 from browser_runtime.errors import BadInput
 from scheduler.autoscaling.comparison import Contest, Run, hold_contests
 from scheduler.autoscaling.drawing import draw
-from scheduler.autoscaling.patterns import RATES, Pattern, draw_pattern, recorded_pattern
+from scheduler.autoscaling.patterns import SYNTHETIC, Pattern, draw_pattern
+from scheduler.autoscaling.recordings import load_recording, read_recording, recording_names, recording_of
 from scheduler.autoscaling.simulation import World
+from scheduler.history.asking import look_up
+
+DAY_S = 86_400.0
 
 
-def hold(names: Sequence[str], recorded: str | None, service_s: float, start_s: float) -> list[Contest]:
-    """The contests asked for; all patterns where none is named. Raises BadInput."""
-    for name in names:
-        if name not in RATES:
-            raise BadInput("--pattern", repr(name), "one of " + ", ".join(RATES))
-    patterns = [draw_pattern(name) for name in names or (() if recorded else RATES)]
-    patterns += [read_recording(Path(recorded))] if recorded else []
-    return list(hold_contests(World(service_s=service_s, start_s=start_s), patterns))
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which contests; all patterns that come with webinfer where none is named."""
+
+    names: Sequence[str] = ()
+    recorded: Path | None = None
+    queue: str | None = None
+    """A queue whose history is the recording."""
+    days: float = 30.0
+    service_s: float | None = None
+    start_s: float | None = None
 
 
-def read_recording(path: Path) -> Pattern:
-    """The arrivals in a file of one time in seconds a line. Raises BadInput."""
-    lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    try:
-        times_s = [float(line) for line in lines]
-    except ValueError as error:
-        raise BadInput("--recorded", f"{path} with {error}", "a time in seconds a line") from error
-    if not times_s:
-        raise BadInput("--recorded", f"{path} without a time", "a time in seconds a line")
-    return recorded_pattern(times_s)
+def hold(wanted: Wanted) -> list[Contest]:
+    """The contests asked for. Raises BadInput, SetupError."""
+    return list(hold_contests(World(), (_as_told(pattern, wanted) for pattern in _patterns(wanted))))
+
+
+def _as_told(pattern: Pattern, wanted: Wanted) -> Pattern:
+    """What the caller says of service and start goes before what was measured."""
+    return replace(
+        pattern,
+        service_s=wanted.service_s or pattern.service_s,
+        start_s=wanted.start_s or pattern.start_s,
+    )
+
+
+def _patterns(wanted: Wanted) -> list[Pattern]:
+    known = [*SYNTHETIC, *recording_names()]
+    for name in wanted.names:
+        if name not in known:
+            raise BadInput("--pattern", repr(name), "one of " + ", ".join(known))
+    own = [read_recording(wanted.recorded)] if wanted.recorded else []
+    own += [_history_of(wanted.queue, wanted.days)] if wanted.queue else []
+    names = wanted.names or (() if own else known)
+    return [draw_pattern(name) if name in SYNTHETIC else load_recording(name) for name in names] + own
+
+
+def _history_of(queue: str, days: float) -> Pattern:
+    rows = look_up("scaling_arrivals", queue=queue, since_s=time.time() - days * DAY_S)
+    return recording_of(rows, queue)
 
 
 def contest_rows(contests: Sequence[Contest]) -> list[dict[str, Any]]:

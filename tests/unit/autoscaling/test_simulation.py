@@ -6,7 +6,8 @@ import pytest
 
 from scheduler.autoscaling.comparison import hold_contests
 from scheduler.autoscaling.drawing import draw
-from scheduler.autoscaling.patterns import RATES, Pattern, draw_pattern, recorded_pattern
+from scheduler.autoscaling.patterns import SYNTHETIC, Pattern, draw_pattern, recorded_pattern
+from scheduler.autoscaling.recordings import load_recording, recording_names
 from scheduler.autoscaling.rivals import KedaScaler, OurScaler, ThresholdScaler
 from scheduler.autoscaling.simulation import Course, Sight, Simulation, World
 
@@ -17,13 +18,13 @@ def run(pattern: Pattern, world: World = WORLD) -> Course:
     return Simulation(pattern.arrivals, OurScaler(world), world).run(pattern.duration_s)
 
 
-@pytest.mark.parametrize("name", RATES)
+@pytest.mark.parametrize("name", SYNTHETIC)
 @pytest.mark.parametrize("seed", [3, 11])
 def test_every_request_is_answered_and_workers_hardly_come_and_go(name: str, seed: int) -> None:
     pattern = draw_pattern(name, seed)
     course = run(pattern)
     assert len(course.latencies_s) == len(pattern.arrivals)
-    assert course.n_reversals() <= 4
+    assert course.n_reversals() <= pattern.duration_s / 300
     assert max(n for _, n in course.counts) <= WORLD.most
 
 
@@ -79,6 +80,18 @@ def test_the_threshold_rule() -> None:
     assert ThresholdScaler().target(sight(listed=5)) == 3
     assert ThresholdScaler().target(sight(mean_busy=0.2)) == 1
     assert ThresholdScaler().target(sight()) == 2
+
+
+@pytest.mark.parametrize("name", recording_names())
+def test_less_worker_time_at_the_same_p95_in_a_recording(name: str) -> None:
+    pattern = load_recording(name)
+    assert pattern.service_s and pattern.start_s and "recorded" in pattern.told
+    contest = next(hold_contests(WORLD, [pattern]))
+    for (
+        scaler,
+        rival,
+    ) in contest.rivals.items():  # one that sees what KEDA does not may be cheaper, see the docs
+        assert "unacked" in scaler or rival is None or rival.worker_minutes > contest.ours.worker_minutes
 
 
 def test_a_recording_is_run_and_drawn() -> None:
