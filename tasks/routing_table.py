@@ -7,6 +7,7 @@ or the scheduler is away, the last copy serves on; where there never was one, th
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +15,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import redis
-import structlog
 
 from browser_runtime.vocabulary import Browser
 from tasks.links import connect_once
@@ -23,7 +23,8 @@ from tasks.router import Choice, Table
 if TYPE_CHECKING:
     from tasks.settings import TaskSettings
 
-log = structlog.get_logger(__name__)
+# Of the standard library: this runs in the producer, whose output is its own.
+log = logging.getLogger(__name__)
 
 KEY = "routing"
 """The table's key, behind the prefix."""
@@ -60,7 +61,7 @@ class RoutingTable:
             told = self._fetch()
             self._table = decode(told) if told else {}
         except (redis.RedisError, OSError, ValueError) as error:
-            log.debug("the routing table stays as it is", why=str(error))
+            log.debug("the routing table stays as it is: %s", error)
 
 
 def fetch_from(settings: Callable[[], TaskSettings]) -> Callable[[], bytes | None]:

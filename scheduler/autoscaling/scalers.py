@@ -5,12 +5,13 @@ Which commands is decided by pure functions; only `run_all` runs them.
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from browser_runtime.errors import SetupError
+from browser_runtime.errors import InferenceError, SetupError
 from scheduler.autoscaling.desired import Wish
 
 # A worker's grace time and its browsers' end, with room.
@@ -19,7 +20,25 @@ COMMAND_TIMEOUT_S = 300.0
 # Kubernetes removes pods with the lowest cost first; the others have 0.
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost=-100"
 
-Command = list[str]
+# What docker and kubectl say of something that is not there (any more).
+GONE = ("No such container", "(NotFound)")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command; some ask for the end of something that may have ended already."""
+
+    words: tuple[str, ...]
+    may_be_gone: bool = False
+
+    def __str__(self) -> str:
+        return shlex.join(self.words)
+
+
+class ScalerFailed(InferenceError):
+    """`{0}` failed: {1}"""
+
+    retryable = True
 
 
 class Scaler(Protocol):
@@ -43,15 +62,12 @@ class ComposeScaler:
         """A container's host name is its id, unless the file sets another."""
         service = self.services[wish.queue]
         stops = [
-            command
+            Command(("docker", *words, container), may_be_gone=True)
             for container in hosts(wish.stop)
-            for command in (
-                ["docker", "stop", "--time", str(STOP_S), container],
-                ["docker", "rm", container],
-            )
+            for words in (("stop", "--time", str(STOP_S)), ("rm",))
         ]
-        up = [*self.program, *self.options, "up", "--detach", "--no-recreate", "--no-deps"]
-        return [*stops, [*up, "--scale", f"{service}={wish.n}", service]]
+        up = (*self.program, *self.options, "up", "--detach", "--no-recreate", "--no-deps")
+        return [*stops, Command((*up, "--scale", f"{service}={wish.n}", service))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +80,11 @@ class KubernetesScaler:
 
     def commands(self, wish: Wish) -> list[Command]:
         """A pod's host name is its name."""
-        kubectl = ["kubectl", "--namespace", self.namespace]
-        marks = [[*kubectl, "annotate", "--overwrite", "pod", pod, DELETION_COST] for pod in hosts(wish.stop)]
+        kubectl = ("kubectl", "--namespace", self.namespace)
+        mark = (*kubectl, "annotate", "--overwrite", "pod")
+        marks = [Command((*mark, pod, DELETION_COST), may_be_gone=True) for pod in hosts(wish.stop)]
         deployment = f"deployment/{self.deployments[wish.queue]}"
-        return [*marks, [*kubectl, "scale", deployment, f"--replicas={wish.n}"]]
+        return [*marks, Command((*kubectl, "scale", deployment, f"--replicas={wish.n}"))]
 
 
 def hosts(workers: Sequence[str]) -> list[str]:
@@ -76,19 +93,23 @@ def hosts(workers: Sequence[str]) -> list[str]:
 
 
 def run_all(commands: Sequence[Command]) -> None:
-    """Run them one after the other. Raises SetupError at the first that cannot be run or fails."""
+    """Run them one after the other. Raises SetupError or ScalerFailed at the first that does not succeed.
+
+    A wish names those to stop until they are silent, so that none is forgotten: what is gone is done.
+    """
     for command in commands:
         try:
             done = subprocess.run(
-                command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
+                command.words, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise SetupError(f"a working `{' '.join(command[:2])}`", str(error)) from error
-        if done.returncode:
-            told = (done.stderr or done.stdout).strip().splitlines()
-            raise SetupError(
-                f"a successful `{' '.join(command)}`", told[-1] if told else "it failed silently"
-            )
+        except subprocess.TimeoutExpired as error:
+            raise ScalerFailed(str(command), f"not done after {error.timeout:.0f} s") from error
+        except OSError as error:
+            raise SetupError(f"a working `{command.words[0]}`", str(error)) from error
+        told = (done.stderr or done.stdout).strip()
+        is_gone = command.may_be_gone and any(words in told for words in GONE)
+        if done.returncode and not is_gone:
+            raise ScalerFailed(str(command), told.splitlines()[-1] if told else "it says nothing")
 
 
 class Follower:

@@ -11,7 +11,15 @@ from rich.console import Console
 from browser_runtime.errors import BadInput, SetupError
 from browser_runtime.vocabulary import Browser
 from scheduler.autoscaling.desired import Desired, Wish
-from scheduler.autoscaling.scalers import ComposeScaler, Follower, KubernetesScaler, Scaler, run_all
+from scheduler.autoscaling.scalers import (
+    Command,
+    ComposeScaler,
+    Follower,
+    KubernetesScaler,
+    Scaler,
+    ScalerFailed,
+    run_all,
+)
 from tasks import app
 from tasks.router import BROWSER_OF, QUEUE_OF
 from webinfer.producing import no_broker
@@ -79,14 +87,14 @@ def parse_names(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def follow(desired: Desired, follower: Follower, *, dry_run: bool, once: bool) -> None:
-    """Fulfil wishes as they come. With `once`, raises SetupError where a command fails; else it is told."""
+    """Fulfil wishes as they come. Where a command fails it is told; with `once` it is raised."""
     console = Console()
     for wishes in desired.changes():
         for wish, commands in follower.plan(wishes):
             console.print(f"{wish.queue}: {wish.n} workers ({wish.reason})", highlight=False, soft_wrap=True)
             if dry_run:
-                for words in commands:
-                    console.print(f"  {shlex.join(words)}", highlight=False, soft_wrap=True, markup=False)
+                for one in commands:
+                    console.print(f"  {one}", highlight=False, soft_wrap=True, markup=False)
             elif not _run(commands, console, once):
                 continue
             follower.fulfilled(wish)
@@ -94,10 +102,10 @@ def follow(desired: Desired, follower: Follower, *, dry_run: bool, once: bool) -
             return
 
 
-def _run(commands: list[list[str]], console: Console, once: bool) -> bool:
+def _run(commands: list[Command], console: Console, once: bool) -> bool:
     try:
         run_all(commands)
-    except SetupError as error:
+    except (SetupError, ScalerFailed) as error:
         if once:
             raise
         console.print(f"[red]not done[/]: {error}", highlight=False, soft_wrap=True)

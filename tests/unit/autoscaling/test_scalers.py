@@ -12,39 +12,42 @@ from click.testing import CliRunner
 from browser_runtime.errors import BadInput, SetupError
 from scheduler.autoscaling.bounds import Bounds, parse_bounds
 from scheduler.autoscaling.desired import Wish
-from scheduler.autoscaling.scalers import ComposeScaler, Follower, KubernetesScaler, hosts, run_all
+from scheduler.autoscaling.scalers import (
+    Command,
+    ComposeScaler,
+    Follower,
+    KubernetesScaler,
+    Scaler,
+    ScalerFailed,
+    hosts,
+    run_all,
+)
 from webinfer.commands.scale import command, parse_names
 
 WISH = Wish("chrome-vision", 2, ("chrome@0123456789ab",), "as tested", 1.0)
 NAMES = {"chrome-vision": "worker-chrome"}
 
 
+def words(scaler: Scaler) -> list[str]:
+    return [str(command) for command in scaler.commands(WISH)]
+
+
 def test_compose_stops_the_chosen_container_then_sets_the_number() -> None:
-    assert ComposeScaler(NAMES, options=("-f", "c.yml")).commands(WISH) == [
-        ["docker", "stop", "--time", "60", "0123456789ab"],
-        ["docker", "rm", "0123456789ab"],
-        [
-            "docker",
-            "compose",
-            "-f",
-            "c.yml",
-            "up",
-            "--detach",
-            "--no-recreate",
-            "--no-deps",
-            "--scale",
-            "worker-chrome=2",
-            "worker-chrome",
-        ],
+    up = "up --detach --no-recreate --no-deps --scale worker-chrome=2 worker-chrome"
+    assert words(ComposeScaler(NAMES, options=("-f", "c.yml"))) == [
+        "docker stop --time 60 0123456789ab",
+        "docker rm 0123456789ab",
+        f"docker compose -f c.yml {up}",
     ]
-    assert ComposeScaler(NAMES, ("docker-compose",)).commands(WISH)[-1][:2] == ["docker-compose", "up"]
+    assert words(ComposeScaler(NAMES, ("docker-compose",)))[-1] == f"docker-compose {up}"
 
 
 def test_kubernetes_marks_the_chosen_pod_then_sets_the_number() -> None:
-    mark, scale = KubernetesScaler(NAMES, "ml").commands(WISH)
-    assert mark[:6] == ["kubectl", "--namespace", "ml", "annotate", "--overwrite", "pod"]
-    assert mark[6:] == ["0123456789ab", "controller.kubernetes.io/pod-deletion-cost=-100"]
-    assert scale == ["kubectl", "--namespace", "ml", "scale", "deployment/worker-chrome", "--replicas=2"]
+    cost = "controller.kubernetes.io/pod-deletion-cost=-100"
+    assert words(KubernetesScaler(NAMES, "ml")) == [
+        f"kubectl --namespace ml annotate --overwrite pod 0123456789ab {cost}",
+        "kubectl --namespace ml scale deployment/worker-chrome --replicas=2",
+    ]
 
 
 def test_only_names_with_a_host_name_one() -> None:
@@ -61,19 +64,39 @@ def test_a_wish_is_fulfilled_once_and_a_rehearsed_one_never() -> None:
     assert follower.plan({"chrome-vision": WISH}) == []
 
 
-def test_commands_are_run_in_order_until_one_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "kubectl"
+@pytest.fixture
+def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program of this name that keeps what it was asked in the file that is given."""
+    program, seen = tmp_path / "kubectl", tmp_path / "seen"
+    gone = 'Error from server (NotFound): pods "x" not found'
     program.write_text(
-        f'#!/bin/sh\necho "$*" >> {tmp_path}/seen\n[ "$1" != fail ] || {{ echo no such pod >&2; exit 3; }}\n'
+        f'#!/bin/sh\necho "$*" >> {seen}\n'
+        'case "$1" in fail) echo forbidden >&2; exit 3;; '
+        f"gone) echo '{gone}' >&2; exit 1;; esac\n"
     )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    run_all([["kubectl", "scale", "x"]])
-    with pytest.raises(SetupError, match=r"kubectl fail.*no such pod"):
-        run_all([["kubectl", "one"], ["kubectl", "fail"], ["kubectl", "never"]])
-    assert (tmp_path / "seen").read_text().splitlines() == ["scale x", "one", "fail"]
+    return seen
+
+
+def ask(*words: str, may_be_gone: bool = False) -> Command:
+    return Command(("kubectl", *words), may_be_gone)
+
+
+def test_commands_are_run_in_order_until_one_fails(kubectl: Path) -> None:
+    run_all([ask("scale", "x")])
+    with pytest.raises(ScalerFailed, match="`kubectl fail` failed: forbidden"):
+        run_all([ask("one"), ask("fail", may_be_gone=True), ask("never")])
+    assert kubectl.read_text().splitlines() == ["scale x", "one", "fail"]
     with pytest.raises(SetupError, match="no-such-program"):
-        run_all([["no-such-program"]])
+        run_all([Command(("no-such-program",))])
+
+
+def test_what_is_gone_already_is_done_but_a_missing_deployment_is_not(kubectl: Path) -> None:
+    run_all([ask("gone", may_be_gone=True), ask("scale", "x")])
+    assert kubectl.read_text().splitlines() == ["gone", "scale x"]
+    with pytest.raises(ScalerFailed, match=r"`kubectl gone deployment` failed: .*NotFound"):
+        run_all([ask("gone", "deployment")])
 
 
 @pytest.mark.parametrize(
