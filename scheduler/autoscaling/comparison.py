@@ -40,6 +40,7 @@ class Contest:
     """One pattern: our run, each rival's cheapest run with our p95 or better, and its run by default."""
 
     pattern: Pattern
+    world: World
     ours: Run
     courses: dict[str, Course]
     """Ours, and each rival's by default, for pictures."""
@@ -68,6 +69,7 @@ def hold_contests(usual: World, patterns: Iterable[Pattern] | None = None) -> It
         names = dict.fromkeys(run.scaler for run in runs)
         yield Contest(
             pattern,
+            world,
             ours,
             courses,
             {name: _cheapest(runs, name, ours.p95_s) for name in names},

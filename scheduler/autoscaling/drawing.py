@@ -7,7 +7,6 @@ from html import escape
 
 from scheduler.autoscaling.comparison import OURS, Contest
 from scheduler.autoscaling.patterns import Pattern
-from scheduler.autoscaling.simulation import World
 
 WIDTH, HEIGHT, GAP, LEFT, TOP = 420, 150, 46, 40, 56
 BIN_S = 15.0
@@ -21,14 +20,13 @@ COLOURS = {
 Point = tuple[float, float]
 
 
-def draw(contests: Sequence[Contest], world: World | None = None) -> str:
+def draw(contests: Sequence[Contest]) -> str:
     """An SVG document, two panels a row."""
-    world = world or World()
     n_rows = (len(contests) + 1) // 2
     width, height = 2 * (WIDTH + GAP) + LEFT, TOP + n_rows * (HEIGHT + GAP) + 10
     panels = (
         f'<g transform="translate({LEFT + (k % 2) * (WIDTH + GAP)},{TOP + (k // 2) * (HEIGHT + GAP)})">'
-        f"{_panel(contest, world)}</g>"
+        f"{_panel(contest)}</g>"
         for k, contest in enumerate(contests)
     )
     return (
@@ -47,9 +45,9 @@ def _legend() -> str:
     )
 
 
-def _panel(contest: Contest, world: World) -> str:
+def _panel(contest: Contest) -> str:
     duration_s = contest.pattern.duration_s
-    load = [(at, n * world.service_s) for at, n in _rates(contest.pattern)]
+    load = [(at, n * contest.world.service_s) for at, n in _rates(contest.pattern)]
     lines = {name: course.counts for name, course in contest.courses.items()}
     most = max([n for counts in lines.values() for _, n in counts] + [n for _, n in load] + [1.0])
     title = f"{contest.pattern.name}: {contest.pattern.told}"

@@ -90,7 +90,7 @@ class Bursts:
 
 
 BURSTS = "bursts"
-BURSTS_TOLD = "2/s, and 20, 40 or 60/s for half a minute by chance; requests of 100 ms, starts of 7 s"
+BURSTS_TOLD = "2/s; by chance 20, 40 or 60/s for a while"
 SYNTHETIC = (*RATES, BURSTS)
 
 

@@ -1,6 +1,7 @@
 """Recorded arrivals: files of one time in seconds a line, and the history of a queue.
 
-Lines `# key: value` before the times tell what was measured with them: told, service_ms, service_cv, start_s.
+Lines `# key: value` tell what was measured with them (service_ms, service_cv, start_s) and what it is (told);
+others are comments.
 """
 
 from __future__ import annotations
