@@ -53,15 +53,25 @@ def write_recording(pattern: Pattern, path: Path) -> None:
     path.write_text("\n".join([*lines, *(f"{at:.3f}" for at in pattern.arrivals)]) + "\n")
 
 
-def recording_of(rows: Sequence[Mapping[str, Any]], queue: str) -> Pattern:
-    """The pattern in a queue's history: rows of `scaling_arrivals`. Raises BadInput where it has none."""
-    taken_ms = [float(row["service_ms"]) for row in rows if row["service_ms"] and row["service_ms"] > 0]
+Rows = Sequence[Mapping[str, Any]]
+
+
+def recording_of(arrivals: Rows, starts: Rows, queue: str) -> Pattern:
+    """The pattern in a queue's history: what `scaling_arrivals` and `scaling_starts` found.
+
+    Raises BadInput where nothing arrived.
+    """
+    taken_ms = [float(row["service_ms"]) for row in arrivals if row["service_ms"] and row["service_ms"] > 0]
     if len(taken_ms) < 2:
         raise BadInput("--history", repr(queue), "a queue that answered requests in the days asked for")
     mean_ms = statistics.fmean(taken_ms)
     cv = statistics.pstdev(taken_ms) / mean_ms
-    times_s = [float(row["sent_s"]) for row in rows]
-    return recorded_pattern(times_s, queue, service_s=mean_ms / 1000, service_cv=round(cv, 2))
+    times_s = [float(row["sent_s"]) for row in arrivals]
+    measured = {"service_s": mean_ms / 1000, "service_cv": round(cv, 2)}
+    start_s = next((row["start_s"] for row in starts), None)
+    if start_s is not None:
+        measured["start_s"] = round(start_s, 1)
+    return recorded_pattern(times_s, queue, **measured)
 
 
 def _split(line: str) -> tuple[str, str]:

@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +32,6 @@ LOOK_S = 1.0
 TOLD_EVERY = 10
 ANSWER_TIMEOUT_S = 300
 CTRL_C = 130
-# From the decision until the browser of a new worker was there.
-MEDIAN_START = """
-SELECT median(epoch(opened."at") - epoch(grown."at")) AS start_s
-FROM (FROM scaling WHERE scope = 'queue' AND n_to > n_from) grown
-ASOF JOIN (FROM connections WHERE event = 'opened') opened ON grown."at" <= opened."at"
-"""
 
 
 class Load:
@@ -133,10 +126,9 @@ def _keep_arrivals(up: Up, folder: Path) -> None:
     from scheduler.history.history import History
 
     with History(up.env["WEBINFER_HISTORY_PATH"]) as history:
-        rows = history.query("scaling_arrivals", queue=QUEUE, since_s=0)
-        (start,) = history.read(MEDIAN_START)
-    start_s = start["start_s"] and round(start["start_s"], 1)
-    write_recording(replace(recording_of(rows, QUEUE), start_s=start_s), folder / "arrivals.txt")
+        arrivals = history.query("scaling_arrivals", queue=QUEUE, since_s=0)
+        starts = history.query("scaling_starts", queue=QUEUE, since_s=0)
+    write_recording(recording_of(arrivals, starts, QUEUE), folder / "arrivals.txt")
     command = [sys.executable, "-m", "webinfer", "bench", "autoscaling", "--history", QUEUE]
     subprocess.run(command, env=up.env, check=True)
 

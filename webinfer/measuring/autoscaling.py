@@ -61,8 +61,8 @@ def _patterns(wanted: Wanted) -> list[Pattern]:
 
 
 def _history_of(queue: str, days: float) -> Pattern:
-    rows = look_up("scaling_arrivals", queue=queue, since_s=time.time() - days * DAY_S)
-    return recording_of(rows, queue)
+    asked: dict[str, Any] = {"queue": queue, "since_s": time.time() - days * DAY_S}
+    return recording_of(look_up("scaling_arrivals", **asked), look_up("scaling_starts", **asked), queue)
 
 
 def contest_rows(contests: Sequence[Contest]) -> list[dict[str, Any]]:

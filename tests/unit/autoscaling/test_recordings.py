@@ -45,19 +45,31 @@ def run_of(sent_s: float, **more: Any) -> tuple[str, dict[str, Any]]:
     return "runs", values | times | more
 
 
+def grown(at: float) -> tuple[str, dict[str, Any]]:
+    return "scaling", {"at": at, "scope": "queue", "name": "chrome-vision", "n_from": 1, "n_to": 3}
+
+
+def opened(at: float, browser: str = "chrome") -> tuple[str, dict[str, Any]]:
+    return "connections", {"at": at, "browser": browser, "event": "opened"}
+
+
 def test_a_queues_history_is_a_recording(tmp_path: Path) -> None:
     rows = [run_of(1000.0 + k) for k in range(3)]
     rows += [run_of(1003.0, queue="edge-text"), run_of(10.0)]
     rows += [run_of(1004.0, batch_size=4, total_ms=580.0, at=1004.0 + 2.58)]
     with History(tmp_path / "h.duckdb") as history:
         history.append(rows)
-        found = history.query("scaling_arrivals", queue="chrome-vision", since_s=500)
-    pattern = recording_of(found, "chrome-vision")
+        history.append([grown(1000.0), grown(1100.0), opened(1007.0), opened(1105.0), opened(1001.0, "edge")])
+        asked = {"queue": "chrome-vision", "since_s": 500}
+        found, starts = (history.query(f"scaling_{what}", **asked) for what in ("arrivals", "starts"))
+    pattern = recording_of(found, starts, "chrome-vision")
     assert pattern.arrivals == pytest.approx((0.0, 1.0, 2.0, 4.0), abs=1e-3)
     assert pattern.service_s == pytest.approx(0.020)  # the batch of four took 80 ms
-    assert World().of(pattern).service_s == pattern.service_s and World().of(pattern).start_s == 12.0
+    assert pattern.start_s == 6.0
+    assert recording_of(found, [{"start_s": None}], "chrome-vision").start_s is None
+    assert World().of(pattern).service_s == pattern.service_s and World().of(pattern).start_s == 6.0
 
 
 def test_a_queue_nobody_used_is_refused(tmp_path: Path) -> None:
     with History(tmp_path / "h.duckdb") as history, pytest.raises(BadInput, match="'edge-text'"):
-        recording_of(history.query("scaling_arrivals", queue="edge-text", since_s=0), "edge-text")
+        recording_of(history.query("scaling_arrivals", queue="edge-text", since_s=0), [], "edge-text")
