@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import contextlib
+import logging
 import os
 import re
 import shutil
@@ -10,12 +12,15 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from browser_runtime.errors import SetupError
 
 # Celery's warm shutdown waits for running tasks; browsers then end within a few seconds.
 STOP_TIMEOUT_S = 30.0
+# Of one part; as much again is kept of what came before. A worker writes two lines a request.
+LOG_BYTES = 20_000_000
 
 
 class Part:
@@ -52,9 +57,10 @@ class Part:
     def _read(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
-        with self._log_path.open("a", buffering=1) as log:
+        log = RotatingFileHandler(self._log_path, maxBytes=LOG_BYTES, backupCount=1, errors="replace")
+        with contextlib.closing(log):
             for line in self._process.stdout:
-                log.write(line)
+                log.handle(logging.makeLogRecord({"msg": line.rstrip()}))
                 self._tail.append(line.rstrip())
                 if not self._ready and self._ready_line.search(line):
                     self._set_ready()

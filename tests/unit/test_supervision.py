@@ -14,6 +14,7 @@ import pytest
 
 from browser_runtime.vocabulary import Browser
 from scheduler.autoscaling.desired import Wish
+from webinfer import parts
 from webinfer.parts import Part
 from webinfer.recipes import node_name
 from webinfer.supervision import Backoff, Supervisor
@@ -145,3 +146,19 @@ def test_a_broken_part_waits_longer_each_time_and_a_steady_one_does_not() -> Non
         now += 2
     assert delays == [1, 2, 4, 8, 16, 30, 30]
     assert backoff.next_s("beat", now + 100) == 1
+
+
+def test_a_log_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "LOG_BYTES", 2000)
+    talk = "print('up', flush=True); [print(f'line {n}') for n in range(1000)]"
+    part = Part("talker", [sys.executable, "-c", talk], os.environ, tmp_path / "talker.log", "up")
+    ended = threading.Event()
+    part.on_end = lambda _: ended.set()
+    part.start()
+    assert ended.wait(TIMEOUT_S)
+    part.stop()
+    logs = sorted(tmp_path.iterdir())
+    assert [log.name for log in logs] == ["talker.log", "talker.log.1"]
+    assert all(log.stat().st_size <= 2000 for log in logs)
+    kept = [line for log in reversed(logs) for line in log.read_text().splitlines()]
+    assert kept[-1] == "line 999" and kept == [f"line {n}" for n in range(1000 - len(kept), 1000)]
