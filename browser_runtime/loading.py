@@ -9,6 +9,7 @@ from typing import Any
 
 from browser_runtime.golden import Golden
 from browser_runtime.messages import Request
+from browser_runtime.models.graphs import weight_files
 from browser_runtime.models.store import StoredModel
 from browser_runtime.vocabulary import Backend
 
@@ -95,6 +96,7 @@ def load_values(model: StoredModel, request: Request) -> dict[str, Any]:
             "name": model.name,
             "revision": model.revision,
             "url": f"/models/{model.name}/",
+            "weights": weight_files(model.files),
             "settings": model.settings,
         },
         "precision": str(request.precision),

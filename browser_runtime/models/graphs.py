@@ -37,6 +37,12 @@ def data_paths(graph: str, paths: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(path for path in paths if path.startswith((f"{graph}_data", f"{graph}.data"))))
 
 
+def weight_files(paths: Collection[str]) -> dict[str, list[str]]:
+    """The external weights among `paths` by their graph, for the graphs that have any."""
+    graphs = (path for path in paths if path.endswith(".onnx"))
+    return {graph: list(found) for graph in graphs if (found := data_paths(graph, paths))}
+
+
 def available_precisions(family: Family, paths: Collection[str]) -> tuple[Precision, ...]:
     """The precisions that every graph of the family is there in."""
     return tuple(precision for precision in Precision if graph_paths(family, precision, paths))

@@ -21,8 +21,10 @@ const OUT_OF_MEMORY =
   /out of memory|out-of-memory|bad_alloc|array buffer allocation failed|cannot enlarge memory|failed to allocate|not enough memory|could not allocate memory/i;
 const DEVICE_LOST =
   /device (is|was|has been)? ?lost|device (is|was|has been) destroyed|gpu connection lost|external instance reference no longer exists|mlcontext is lost|context (is|was) lost/i;
-// onnxruntime's StatusCode NOT_IMPLEMENTED: an operator or type that the backend has no kernel for.
-const NOT_IMPLEMENTED = /ERROR_CODE: 9\b|could not find an implementation for/i;
+// onnxruntime's StatusCode NOT_IMPLEMENTED: an operator or type that the backend has no kernel for; or a shader
+// that needs what the adapter lacks, half precision above all.
+const NOT_IMPLEMENTED =
+  /ERROR_CODE: 9\b|could not find an implementation for|but the device does not support it/i;
 
 /**
  * The error as the wire carries it; whatever has no name of ours is recognised by its text or is a PageFault.

@@ -33,11 +33,13 @@ for (const text of [
   });
 }
 
-test('an operator without a kernel is Unsupported', () => {
-  const text =
-    "Can't create a session. ERROR_CODE: 9, ERROR_MESSAGE: Could not find an implementation for Foo(1)";
-  assert.equal(toWire(new Error(text)).code, 'Unsupported');
-});
+for (const text of [
+  "Can't create a session. ERROR_CODE: 9, ERROR_MESSAGE: Could not find an implementation for Foo(1)",
+  'ERROR_CODE: 1, ERROR_MESSAGE: Program Transpose requires f16 but the device does not support it.',
+]) {
+  test(`what the backend cannot is Unsupported: ${text}`, () =>
+    assert.equal(toWire(new Error(text)).code, 'Unsupported'));
+}
 
 test('anything else is a defect of the page, with its stack', () => {
   const { code, args, stack } = toWire(new TypeError('x is undefined'));

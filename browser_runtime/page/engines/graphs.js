@@ -18,7 +18,7 @@ import { isSize, makeZeros } from './zeros.js';
  * @property {Device} device from openDevice: its backend is the one that must compute
  * @property {string} [url] where the .onnx file is
  * @property {Uint8Array} [bytes] the file itself, instead of `url`
- * @property {string[]} [externalData] names of weight files beside `url`, as the graph refers to them
+ * @property {import('./model_bytes.js').Weights[]} [weights] what the graph keeps in other files
  * @property {Record<string, number>} [freeDimensions] sizes for the graph's named dimensions; WebNN needs all
  * @property {boolean} [allowFree] let a WebNN graph keep free dimensions: only to measure what they cost
  * @property {boolean | string[]} [keepOnDevice] outputs that stay device tensors, for another graph or shader:
@@ -109,8 +109,8 @@ const isKept = (name, keepOnDevice) =>
  */
 export async function openGraph(source) {
   const { ort, build, version } = await openRuntime(source.device.backend);
-  const { model, external, loadMs, sizeBytes } = await fetchModel(source);
-  const options = { ...sessionOptions(source), externalData: external };
+  const { model, loadMs, sizeBytes } = await fetchModel(source);
+  const options = { ...sessionOptions(source), externalData: source.weights ?? [] };
   const started = performance.now();
   const { made: session, lines } = await listen(() => ort.InferenceSession.create(model, options));
   const graph = new Graph(session, source.device, source.keepOnDevice ?? false, {

@@ -1,25 +1,21 @@
 /**
- * A model's files, fetched into memory.
+ * A model's file, fetched into memory.
  */
 import { Fault } from '../faults.js';
 
-/** @typedef {{model: Uint8Array, external: {path: string, data: Uint8Array}[], sizeBytes: number, loadMs: number}} ModelBytes */
+/** @typedef {{path: string, data: Uint8Array}} Weights a file beside the graph, under the name the graph has for it */
+/** @typedef {{model: Uint8Array, sizeBytes: number, loadMs: number}} ModelBytes */
 
 /**
- * The graph's file and its external weight files, and how long they took.
- * @param {{url?: string, bytes?: Uint8Array, externalData?: string[]}} source see graphs.js
+ * The graph's file, how large it is with its weight files, and how long the fetching took.
+ * @param {{url?: string, bytes?: Uint8Array, weights?: Weights[]}} source see graphs.js
  * @returns {Promise<ModelBytes>}
  */
-export async function fetchModel({ url = '', bytes, externalData = [] }) {
+export async function fetchModel({ url = '', bytes, weights = [] }) {
   const started = performance.now();
-  const base = new URL(url, self.location.href);
-  const [model, ...weights] = await Promise.all([
-    bytes ?? fetchBytes(base.href),
-    ...externalData.map((path) => fetchBytes(new URL(path, base).href)),
-  ]);
-  const external = weights.map((data, index) => ({ path: externalData[index] ?? '', data }));
-  const sizeBytes = weights.reduce((sum, data) => sum + data.byteLength, model.byteLength);
-  return { model, external, sizeBytes, loadMs: performance.now() - started };
+  const model = bytes ?? (await fetchBytes(new URL(url, self.location.href).href));
+  const sizeBytes = weights.reduce((sum, { data }) => sum + data.byteLength, model.byteLength);
+  return { model, sizeBytes, loadMs: performance.now() - started };
 }
 
 /**

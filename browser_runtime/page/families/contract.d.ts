@@ -15,6 +15,8 @@ export interface Model {
   revision: string;
   /** Ends in a slash. */
   url: string;
+  /** What a graph keeps in other files: paths by the graph's path, all in the model's folder. */
+  weights: Record<string, string[]>;
   settings: { pooling?: string; normalize?: boolean; max_tokens?: number };
 }
 
@@ -39,6 +41,7 @@ export interface GraphRequest {
   device: Device;
   url?: string;
   bytes?: Uint8Array;
+  weights?: { path: string; data: Uint8Array }[];
   freeDimensions?: Record<string, number>;
   allowFree?: boolean;
   /** True: every output stays on the device; names: these do, the others are read back. */

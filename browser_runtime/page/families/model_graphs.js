@@ -27,10 +27,11 @@ import { fetchGraph } from './model_files.js';
 export async function openModelGraph(opening, choice) {
   const { model, precision, realm } = opening;
   const { stem, backend = opening.backend, shapes, keepOnDevice = false } = choice;
-  const { bytes, fetchMs } = await fetchGraph(model, stem, precision);
+  const { bytes, weights, fetchMs } = await fetchGraph(model, stem, precision);
   const graph = await realm.openGraph({
     device: await realm.openDevice(backend),
     bytes,
+    weights,
     freeDimensions: shapes ? bindKnown(bytes, shapes) : {},
     allowFree: opening.options.dynamic_shapes === true,
     keepOnDevice,
