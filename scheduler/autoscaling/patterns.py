@@ -96,7 +96,7 @@ SYNTHETIC = (*RATES, BURSTS)
 
 def draw_pattern(name: str, seed: int = 3) -> Pattern:
     """The named pattern as Poisson arrivals."""
-    if name == BURSTS:  # as measured with the recording of the same name
+    if name == BURSTS:  # about as measured with the recording `speech`
         arrivals = tuple(Bursts().draw(3600, seed))
         return Pattern(BURSTS, BURSTS_TOLD, 3600, arrivals, service_s=0.1, service_cv=0.5, start_s=7.0)
     told, duration_s, rate, highest = RATES[name]

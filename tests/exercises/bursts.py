@@ -20,18 +20,17 @@ from typing import Any
 
 from celery.result import AsyncResult
 
-from scheduler.autoscaling.patterns import Bursts
+from scheduler.autoscaling.patterns import QUIET_END_S, Bursts
 from tests.exercises.questions import Question, read_questions
-from tests.exercises.up import Up
+from tests.exercises.up import ORDERLY, Up
+from webinfer.measuring.samples import summarise
 
 # Speech takes a tenth of a second and more: one worker is soon too few.
 MODEL, BROWSER = "tones-whisper", "chrome"
 QUEUE = "chrome-vision"
-QUIET_END_S = 60.0
 LOOK_S = 1.0
 TOLD_EVERY = 10
 ANSWER_TIMEOUT_S = 300
-CTRL_C = 130
 
 
 class Load:
@@ -79,15 +78,14 @@ class Load:
 
     def p95_s(self) -> float:
         """Latency, waiting in Redis included, that 95 % of requests keep."""
-        ordered = sorted(self.latencies_ms)
-        return ordered[int(0.95 * len(ordered))] / 1000 if ordered else 0.0
+        return summarise(self.latencies_ms).p95_ms / 1000
 
 
 def run(minutes: float, seed: int, folder: Path) -> int:
     """Exit code 0 where every answer was right and workers came and went."""
     times_s = list(Bursts().draw(minutes * 60, seed))
     up = Up(folder, "--autoscale", "--browser", BROWSER, "--max-workers", "4")
-    os.environ["WEBINFER_BROKER_URL"] = up.find(r"WEBINFER_BROKER_URL=(\S+)")
+    os.environ["WEBINFER_BROKER_URL"] = up.broker_url
     load, counts = Load(times_s), []  # type: Load, list[int]
     try:
         load.start()
@@ -117,7 +115,7 @@ def _conclude(up: Up, load: Load, counts: list[int], folder: Path, code: int) ->
     for fault in load.faults[:10]:
         print(fault)
     _keep_arrivals(up, folder)
-    return int(bool(load.faults) or max(counts) < 2 or counts[-1] > 1 or code not in (0, CTRL_C))
+    return int(bool(load.faults) or max(counts) < 2 or counts[-1] > 1 or code not in ORDERLY)
 
 
 def _keep_arrivals(up: Up, folder: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.exercises.questions import Question, read_questions
 from tests.exercises.throttle import Throttle
-from tests.exercises.up import Up
+from tests.exercises.up import ORDERLY, Up
 
 # Whoever serves models lets the router choose; whoever measures browsers names one. Half the pictures do.
 PLAN = (
@@ -43,7 +43,6 @@ WATCHED = "digits-vit"
 BASELINE_SHARE = 0.6
 # What may still go to a browser that the router has left: it looks now and then whether it got better.
 MOVED_SHARE = 0.3
-CTRL_C = 130
 SETTINGS = {"WEBINFER_REGRESSION_QUICK_SAMPLE_S": "12"}
 
 
@@ -135,7 +134,7 @@ def run(minutes: float, folder: Path) -> int:
 
     receiver = Receiver(tell)
     up = Up(folder, WEBINFER_ALERT_URLS=receiver.url, **SETTINGS)
-    os.environ["WEBINFER_BROKER_URL"] = up.find(r"WEBINFER_BROKER_URL=(\S+)")
+    os.environ["WEBINFER_BROKER_URL"] = up.broker_url
     tell("up")
     load, victim, share = Load(), "", 0.0
     throttle: Throttle | None = None
@@ -190,7 +189,7 @@ def _conclude(load: Load, receiver: Receiver, told: str, share: float, code: int
     print(f"{len(regressions)} notices of regressions; the stack ended with code {code}")
     for fault in load.faults[:20]:
         print(fault)
-    return int(not regressions or share > MOVED_SHARE or bool(load.faults) or code not in (0, CTRL_C))
+    return int(not regressions or share > MOVED_SHARE or bool(load.faults) or code not in ORDERLY)
 
 
 def main(arguments: list[str]) -> int:

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import psutil
 
+# How `up` ends after Ctrl-C.
+ORDERLY = (0, 130)
+
 
 class Up:
     """`webinfer up` as a process, with everything of its own in one folder."""
@@ -46,6 +49,11 @@ class Up:
             self.lines.append(re.sub(r"\x1b\[[0-9;]*m", "", line.rstrip()))
             if line.startswith("stop:"):
                 self._ready.set()
+
+    @property
+    def broker_url(self) -> str:
+        """The broker, as `up` tells it."""
+        return self.find(r"WEBINFER_BROKER_URL=(\S+)")
 
     def find(self, pattern: str) -> str:
         found = re.search(pattern, "\n".join(self.lines))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,6 @@ from scheduler.autoscaling.patterns import SYNTHETIC, Pattern, draw_pattern
 from scheduler.autoscaling.recordings import load_recording, read_recording, recording_names, recording_of
 from scheduler.autoscaling.simulation import World
 from scheduler.history.asking import look_up
-
-DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ def _patterns(wanted: Wanted) -> list[Pattern]:
 
 
 def _history_of(queue: str, days: float) -> Pattern:
-    asked: dict[str, Any] = {"queue": queue, "since_s": time.time() - days * DAY_S}
+    asked: dict[str, Any] = {"queue": queue, "since_s": time.time() - timedelta(days=days).total_seconds()}
     return recording_of(look_up("scaling_arrivals", **asked), look_up("scaling_starts", **asked), queue)
 
 
