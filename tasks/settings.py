@@ -10,6 +10,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasks.inputs.limits import Limits
+from tasks.local_broker import default_broker_url
 
 SCHEMES = ("redis://", "rediss://", "redis+socket://")
 
@@ -23,8 +24,9 @@ class TaskSettings(BaseSettings):
     )
 
     broker_url: str = Field(
-        "redis://localhost:6379/0",
-        description="Redis that holds the queues: redis://, rediss:// or redis+socket:///path",
+        default_factory=default_broker_url,
+        description="Redis that holds the queues: redis://, rediss:// or redis+socket:///path;"
+        " default: that of this user's running `webinfer up`, else redis://localhost:6379/0",
     )
     result_url: str = Field("", description="Redis that holds results and large arrays; default: broker_url")
     redis_prefix: str = Field(

@@ -60,6 +60,7 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
     folder = tmp_path_factory.mktemp("tmp")
     before = tempfile.tempdir
     os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    os.environ["XDG_STATE_HOME"] = str(folder / "state")  # no test finds the broker of a running `up`
     yield
     tempfile.tempdir = before
 

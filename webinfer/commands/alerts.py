@@ -19,7 +19,6 @@ from scheduler.alerts.targets import parse_targets
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
 from webinfer.producing import no_broker
-from webinfer.record import use_running_broker
 from webinfer.tables import output_console
 
 Plain = dict[str, Any]
@@ -34,7 +33,6 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(as_json: bool) -> None:
     """The alerts that are open, and the notices that are not delivered yet."""
-    use_running_broker()
     memory = Memory(app.redis, app.settings.redis_prefix)
     try:
         opened, letters = memory.open_alerts(), memory.letters()

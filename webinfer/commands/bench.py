@@ -14,7 +14,6 @@ from rich.table import Table
 from browser_runtime.vocabulary import Browser
 from webinfer.measuring.overhead import measure_overhead, measure_tensors
 from webinfer.producing import use_broker
-from webinfer.record import use_running_broker
 from webinfer.stack import Stack
 from webinfer.tables import output_console
 
@@ -165,8 +164,6 @@ def autoscaling(picture: str | None, as_json: bool, service_ms: float | None, **
     """The number of workers on paper: ours against a threshold rule and KEDA's formula; runs no browser."""
     from webinfer.measuring.autoscaling import Wanted, contest_rows, draw_contests, hold, print_contests
 
-    if wanted["queue"]:
-        use_running_broker()
     contests = hold(Wanted(service_s=service_ms / 1000 if service_ms else None, **wanted))
     if picture:
         draw_contests(contests, picture)

@@ -19,7 +19,6 @@ from scheduler.history.draining import backlog
 from scheduler.history.history import History, HistoryUnavailable
 from scheduler.settings import SchedulerSettings
 from tasks.app import ANALYTICS_QUEUE, app
-from webinfer.record import use_running_broker
 from webinfer.tables import output_console
 
 # A million runs take a few seconds; the analytics worker may be busy with a report before.
@@ -35,7 +34,6 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
     """The rows of each table, what waits for the history, and what never came."""
-    use_running_broker()
     settings = SchedulerSettings()
     tables, losses = look_up("history_tables", settings), look_up("history_losses", settings)
     waiting = _backlog()
@@ -73,7 +71,6 @@ def export(folder: Path) -> None:
     """Write every table as Parquet into FOLDER, which must be new or empty."""
     if folder.exists() and any(folder.iterdir()):
         raise BadInput("FOLDER", f"{str(folder)!r}, which holds files", "new or empty")
-    use_running_broker()
     settings = SchedulerSettings()
     try:
         with History(settings.history_path, max_memory_mb=settings.history_memory_mb) as history:

@@ -11,7 +11,6 @@ import numpy as np
 from rich.console import Console
 
 from webinfer.producing import collect, send
-from webinfer.record import use_running_broker
 from webinfer.tables import output_console, print_replies
 from webinfer.words import answer_text
 
@@ -40,7 +39,6 @@ def command(
     inputs: tuple[str, ...],
 ) -> None:
     """Send each INPUT (a text, or the path of an image or sound file) to a model and print the answers."""
-    use_running_broker()
     wish = list(backends) or None
     with Console(stderr=True).status("waiting for the answers"):
         pending = [

@@ -20,7 +20,6 @@ from scheduler.routing.ranking import Condition, Policy, Ranked
 from scheduler.routing.table import Subject, rank_subject
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
-from webinfer.record import use_running_broker
 from webinfer.tables import output_console
 
 
@@ -32,7 +31,6 @@ from webinfer.tables import output_console
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(model: str, model_type: str | None, precision: str, backend: str | None, as_json: bool) -> None:
     """Rank the browsers for MODEL, with the evidence and how sure it is."""
-    use_running_broker()
     settings = SchedulerSettings()
     history = LookUp(settings)
     evidence = look_up_evidence(history)

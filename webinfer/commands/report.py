@@ -15,7 +15,6 @@ from scheduler.reports.facts import Report
 from scheduler.reports.gathering import gather
 from scheduler.reports.writing import write_html, write_json, write_markdown
 from scheduler.settings import SchedulerSettings
-from webinfer.record import use_running_broker
 
 HTML_FILE = "webinfer-report.html"
 WRITERS: dict[str, Callable[[Report], str]] = {
@@ -38,7 +37,6 @@ WRITERS: dict[str, Callable[[Report], str]] = {
 )
 def command(form: str, days: float, model: str | None, output: Path | None) -> None:
     """What was measured: trends, browsers, optimisations, routing, connections, alerts, scaling."""
-    use_running_broker()
     report = gather_report(days, model)
     text = WRITERS[form](report)
     if output is None and form == "html":

@@ -23,7 +23,6 @@ from scheduler.autoscaling.scalers import (
 from tasks import app
 from tasks.router import BROWSER_OF, QUEUE_OF
 from webinfer.producing import no_broker
-from webinfer.record import use_running_broker
 from webinfer.tables import output_console
 
 
@@ -61,7 +60,6 @@ def command(
 ) -> None:
     """Follow what autoscaling decides (WEBINFER_AUTOSCALING=on), until Ctrl-C."""
     targets = parse_names(names)
-    use_running_broker()
     desired = Desired(app.redis, app.settings.redis_prefix)
     try:
         if kind == "show":

@@ -14,9 +14,9 @@ from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.vocabulary import Browser
 from scheduler.settings import SchedulerSettings
+from tasks.local_broker import record_broker
 from tasks.settings import redact
 from webinfer.recipes import monitor_command
-from webinfer.record import recorded
 from webinfer.stack import Company, Stack
 
 
@@ -79,7 +79,7 @@ def command(
             console.print(f"[cyan]{part:<24}[/] {state}", highlight=False, soft_wrap=True)
 
     stack = Stack(browsers, n_sessions=sessions, broker_url=broker, tell=tell, company=company)
-    with stack, recorded(stack):
+    with stack, record_broker(stack.broker_url):
         for line in _addresses(stack, company):
             console.print(line, highlight=False, soft_wrap=True)
         stack.supervise()
