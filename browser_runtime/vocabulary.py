@@ -64,6 +64,10 @@ PREFERRED_BROWSER = {
 }
 
 
+# The guide's line between a healthy session and one that is not, of 0 to 100.
+HEALTHY_SCORE = 50.0
+
+
 def parse_family(text: object, field: str = "model_type") -> Family:
     """The family named by `text`, aliases included. Raises BadInput naming the field."""
     allowed = [*map(str, SERVED_FAMILIES), *FAMILY_ALIASES]

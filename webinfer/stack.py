@@ -17,7 +17,7 @@ from tasks.settings import TaskSettings
 from webinfer.parts import Part
 from webinfer.recipes import Recipes, free_port, redis_part
 from webinfer.supervision import Supervisor, Tell
-from webinfer.workforce import WishReader, Workforce
+from webinfer.workforce import DesiredWorkersSubscriber, Workforce
 
 REDIS_TIMEOUT_S = 15.0
 # A cold disk, three browsers and two processors: measured at under 20 s, with room.
@@ -128,13 +128,13 @@ class Stack:
         with self._follow_wishes(supervisor) if self._company.most_workers else nullcontext():
             supervisor.run()
 
-    def _follow_wishes(self, supervisor: Supervisor) -> WishReader:
+    def _follow_wishes(self, supervisor: Supervisor) -> DesiredWorkersSubscriber:
         def make(browser: Browser, number: int) -> Part:
             return self._recipes.worker(browser, self._n_sessions, number)
 
         workforce = Workforce(supervisor, self._workers, make, self._tell)
         settings = TaskSettings(broker_url=self.broker_url)
-        return WishReader(settings.results, settings.redis_prefix, supervisor, workforce)
+        return DesiredWorkersSubscriber(settings.results, settings.redis_prefix, supervisor, workforce)
 
     def close(self) -> None:
         """Stop everything together, Redis last, and remove the folder."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import redis
 
 from browser_runtime.vocabulary import Browser
-from scheduler.autoscaling.desired import Desired, Wish
+from scheduler.autoscaling.desired import Desired, DesiredWorkers
 from tasks.links import connect
 from tasks.router import QUEUE_OF
 from webinfer.parts import Part
@@ -34,44 +34,44 @@ class Workforce:
         self._since = time.time()
         self._done_at: dict[str, float] = {}
 
-    def follow(self, wishes: dict[str, Wish]) -> None:
-        """Start and stop workers as wished; what was wished before this stack was up is not followed."""
+    def follow(self, desired: dict[str, DesiredWorkers]) -> None:
+        """Start and stop workers as decided; what was decided before this stack was up is not followed."""
         for browser, numbered in self._workers.items():
-            wish = wishes.get(QUEUE_OF[browser])
-            if wish is None or wish.dry_run or wish.at <= self._done_at.get(wish.queue, self._since):
+            wanted = desired.get(QUEUE_OF[browser])
+            if wanted is None or wanted.dry_run or wanted.at <= self._done_at.get(wanted.queue, self._since):
                 continue
-            self._done_at[wish.queue] = wish.at
-            self._follow(browser, numbered, wish)
+            self._done_at[wanted.queue] = wanted.at
+            self._follow(browser, numbered, wanted)
 
-    def _follow(self, browser: Browser, numbered: dict[int, Part], wish: Wish) -> None:
+    def _follow(self, browser: Browser, numbered: dict[int, Part], wanted: DesiredWorkers) -> None:
         for number in [n for n, part in numbered.items() if part not in self._supervisor.parts]:
             del numbered[number]
         staying = [n for n, part in numbered.items() if not self._supervisor.is_retired(part)]
-        for _ in range(wish.n - len(staying)):
-            self._hire(browser, numbered, wish)
-        named = [n for n in staying if node_name(browser, n) in wish.stop]
+        for _ in range(wanted.n - len(staying)):
+            self._start_worker(browser, numbered, wanted)
+        named = [n for n in staying if node_name(browser, n) in wanted.stop]
         others = sorted((n for n in staying if n not in named), reverse=True)
-        for number in (named + others)[: max(len(staying) - wish.n, 0)]:
-            self._tell(numbered[number].name, f"stopping: {wish.reason}")
+        for number in (named + others)[: max(len(staying) - wanted.n, 0)]:
+            self._tell(numbered[number].name, f"stopping: {wanted.reason}")
             self._supervisor.retire(numbered[number])
 
-    def _hire(self, browser: Browser, numbered: dict[int, Part], wish: Wish) -> None:
+    def _start_worker(self, browser: Browser, numbered: dict[int, Part], wanted: DesiredWorkers) -> None:
         number = next(n for n in range(1, len(numbered) + 2) if n not in numbered)
         part = self._make(browser, number)
-        self._tell(part.name, f"starting: {wish.reason}")
+        self._tell(part.name, f"starting: {wanted.reason}")
         numbered[number] = part
         self._supervisor.add(part)
 
 
-class WishReader:
-    """A thread that hands every change of the wishes to the supervisor's thread."""
+class DesiredWorkersSubscriber:
+    """Thread that hands every new decision to the supervisor's thread."""
 
     def __init__(self, broker_url: str, prefix: str, supervisor: Supervisor, workforce: Workforce) -> None:
         self._client = connect(broker_url)
         self._desired = Desired(self._client, prefix)
         self._supervisor, self._workforce = supervisor, workforce
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="wishes", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="desired-workers", daemon=True)
 
     def __enter__(self) -> None:
         self._thread.start()
@@ -83,9 +83,9 @@ class WishReader:
     def _run(self) -> None:
         while not self._stopped.is_set():
             try:
-                for wishes in self._desired.changes():
+                for desired in self._desired.changes():
                     if self._stopped.is_set():
                         return
-                    self._supervisor.submit(lambda wishes=wishes: self._workforce.follow(wishes))  # type: ignore[misc]
+                    self._supervisor.submit(lambda desired=desired: self._workforce.follow(desired))  # type: ignore[misc]
             except (redis.RedisError, OSError, ValueError):  # Redis is away, or closed under our hands
                 self._stopped.wait(RETRY_S)

@@ -222,7 +222,7 @@ def scaling_row(event: dict[str, Any], worker: str) -> Row:
         "scope": "pool",
         "name": f"{worker} {event.get('browser', '')}".strip(),
         "action": "grow" if change > 0 else "shrink",
-        "n_from": event["sessions"],
+        "n_from": event["n"],
         "n_to": event["target"],
         "reason": "; ".join(event["reasons"]),
         "factors": json.dumps(event["factors"]),

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from browser_runtime.deciders.health import HEALTHY_SCORE
 from browser_runtime.deciders.scoring import Candidate, Need, prior_parts
 from browser_runtime.deciders.weighing import Weighed, weigh_candidates
-from browser_runtime.vocabulary import Backend
+from browser_runtime.vocabulary import HEALTHY_SCORE, Backend
 
 # A wait behind others is less sure than a start now: it has to be a fifth shorter to be worth it.
 BUSY_RISK = 1.25

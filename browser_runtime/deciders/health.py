@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-# The guide's line between healthy and not.
-HEALTHY_SCORE = 50.0
+from browser_runtime.vocabulary import HEALTHY_SCORE
+
 # Four of the guide's checks (every 15 s): a session that got over its trouble is healthy within a minute, and
 # one that opened its breaker by five failures is back above 50 when probes are let through, after 30 s.
 HALF_LIFE_S = 60.0

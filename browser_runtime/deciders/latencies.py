@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from browser_runtime.deciders.trends import theil_sen_slope
+from browser_runtime.scaling.trends import theil_sen_slope
 from browser_runtime.vocabulary import Backend, Browser
 
 # A machine's speed changes with what else runs on it; ten minutes later a measurement counts half.

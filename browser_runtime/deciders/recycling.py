@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from browser_runtime.deciders.trends import mann_kendall_z, theil_sen_slope
+from browser_runtime.scaling.trends import mann_kendall_z, theil_sen_slope
 
 # A series without trend is taken for rising one time in a hundred.
 RISING_Z = 2.33

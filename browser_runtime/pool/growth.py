@@ -12,16 +12,6 @@ from typing import Any
 import psutil
 import structlog
 
-from browser_runtime.deciders.forecasting import Arrivals, MeanLoad
-from browser_runtime.deciders.scaling import decide_scale
-from browser_runtime.deciders.scaling_values import (
-    Decision,
-    ScalingMemory,
-    ScalingPolicy,
-    ScalingState,
-    SessionView,
-)
-from browser_runtime.deciders.trends import theil_sen_slope
 from browser_runtime.errors import InferenceError
 from browser_runtime.lanes import State
 from browser_runtime.pool.care import Care
@@ -29,6 +19,10 @@ from browser_runtime.pool.dispatch import Dispatch
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.orders import Line, Order
 from browser_runtime.replies import Ran
+from browser_runtime.scaling.forecast import Arrivals, MeanLoad
+from browser_runtime.scaling.sessions import PoolState, SessionPolicy, decide_sessions
+from browser_runtime.scaling.trends import theil_sen_slope
+from browser_runtime.scaling.values import Decision, Replica, ScalingMemory
 from browser_runtime.session import Session
 from browser_runtime.vocabulary import PREFERRED_BROWSER, Browser
 
@@ -52,7 +46,7 @@ class Growth:
         care: Care,
         dispatch: Dispatch,
         browsers: tuple[Browser, ...],
-        policy: ScalingPolicy,
+        policy: SessionPolicy,
     ) -> None:
         self.policy = policy
         self.events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
@@ -95,23 +89,23 @@ class Growth:
         while True:
             await asyncio.sleep(INTERVAL_S)
             self._line_lengths.append((time.monotonic(), float(len(self._line))))
-            decision = decide_scale(self._state(), time.monotonic(), self.policy)
+            decision = decide_sessions(self._state(), time.monotonic(), self.policy)
             self._memory, self.factors = decision.memory, dict(decision.factors)
             if decision.change:
                 await self._act(decision)
 
-    def _state(self) -> ScalingState:
+    def _state(self) -> PoolState:
         now = time.monotonic()
         views = tuple(self._view(session) for session in self._fleet.sessions if session.state is State.READY)
         starting = tuple(
-            SessionView(f"starting-{browser}-{n}", is_starting=True)
+            Replica(f"starting-{browser}-{n}", is_starting=True)
             for browser, count in self._fleet.n_starting.items()
             for n in range(count)
         )
         memory = psutil.virtual_memory()
         sizes = [session.memory_bytes for session in self._fleet.sessions if session.memory_bytes]
         recent = sum(at_s > now - THROUGHPUT_WINDOW_S for at_s in self._replies)
-        return ScalingState(
+        return PoolState(
             views + starting,
             load=self.load.value(now),
             n_waiting=len(self._line),
@@ -124,9 +118,9 @@ class Growth:
             memory=self._memory,
         )
 
-    def _view(self, session: Session) -> SessionView:
+    def _view(self, session: Session) -> Replica:
         now, condition = time.monotonic(), self._care.of(session)
-        return SessionView(
+        return Replica(
             session.name,
             len(session.lanes),
             sum(lane.busy for lane in session.lanes),
@@ -141,7 +135,7 @@ class Growth:
         return max(times, default=INTERVAL_S)
 
     async def _act(self, decision: Decision) -> None:
-        event = decision.to_event() | {"at": time.time()}
+        event = decision.to_plain() | {"at": time.time()}
         log.info("scaling", change=decision.change, target=decision.target, reasons=list(decision.reasons))
         if decision.change > 0:
             browser = self._browser_in_need()
@@ -175,4 +169,4 @@ class Growth:
 
     def set_bounds(self, least: int, most: int) -> None:
         """Between how many sessions to scale from now on."""
-        self.policy = replace(self.policy, min_sessions=least, max_sessions=most)
+        self.policy = replace(self.policy, min_replicas=least, max_replicas=most)

@@ -13,7 +13,6 @@ import structlog
 
 from browser_runtime.deciders.devices import DeviceStep
 from browser_runtime.deciders.recycling import RecyclePolicy
-from browser_runtime.deciders.scaling_values import ScalingPolicy
 from browser_runtime.errors import Busy, DeviceLost, InferenceError, SessionLost, SetupError
 from browser_runtime.lanes import Job
 from browser_runtime.loopback import Loopback
@@ -30,6 +29,7 @@ from browser_runtime.pool.orders import Line, Order
 from browser_runtime.pool.states import pool_state
 from browser_runtime.pool.upkeep import Upkeep
 from browser_runtime.protocol import PageEvent
+from browser_runtime.scaling.sessions import SessionPolicy
 from browser_runtime.session import Session
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.vocabulary import Backend, Browser, Precision
@@ -63,7 +63,7 @@ class Pool:
         self._loopback = Loopback(settings, self.store)
         self.fleet = Fleet(self._loopback, n_lanes, self.change, self._greet, self._part)
         self.dispatch = Dispatch(self.fleet, self.line, self.care, settings, self.change)
-        policy = ScalingPolicy(min_sessions=settings.min_sessions, max_sessions=settings.max_sessions)
+        policy = SessionPolicy(min_replicas=settings.min_sessions, max_replicas=settings.max_sessions)
         self.growth = Growth(self.fleet, self.line, self.care, self.dispatch, self.browsers, policy)
         limits = RecyclePolicy(settings.recycle_after_runs, settings.recycle_above_mb << 20)
         self.upkeep = Upkeep(self.fleet, self.care, self.dispatch, limits)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 import structlog
 
-from browser_runtime.deciders.health import HEALTHY_SCORE
 from browser_runtime.deciders.recycling import RecyclePolicy, SessionUse, find_recycle_reason
 from browser_runtime.errors import InferenceError, SessionLost
 from browser_runtime.lanes import State
@@ -16,6 +15,7 @@ from browser_runtime.pool.care import Care
 from browser_runtime.pool.dispatch import Dispatch
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.session import Session
+from browser_runtime.vocabulary import HEALTHY_SCORE
 
 log = structlog.get_logger(__name__)
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import structlog
 
+from browser_runtime.scaling.values import Decision
 from scheduler.autoscaling.bounds import Bounds, parse_bounds
-from scheduler.autoscaling.deciding import decide_workers
-from scheduler.autoscaling.desired import Desired
-from scheduler.autoscaling.sightings import Sighting
-from scheduler.autoscaling.signals import Signals
-from scheduler.autoscaling.values import Decision, WorkerPolicy
+from scheduler.autoscaling.desired import Desired, DesiredWorkers
+from scheduler.autoscaling.policy import decide_workers
+from scheduler.autoscaling.signals import Signals, Snapshot
+from scheduler.autoscaling.values import WorkerPolicy
 from scheduler.autoscaling.watching import QueueWatch
 from scheduler.settings import SchedulerSettings
 from tasks.app import WebinferApp
@@ -42,58 +42,68 @@ class Autoscaler:
 
     def decide_all(self) -> dict[str, Decision]:
         """Look once and decide for every queue that is scaled. Raises redis.RedisError."""
-        sighting = self._signals.look(QUEUE_OF.values())
-        return {queue: self._decide(queue, sighting) for queue in self._queues(sighting)}
+        snapshot = self._signals.look(QUEUE_OF.values())
+        return {queue: self._decide(queue, snapshot) for queue in self._queues(snapshot)}
 
-    def _queues(self, sighting: Sighting) -> list[str]:
+    def _queues(self, snapshot: Snapshot) -> list[str]:
         """Those that are named in the settings, else those that somebody serves."""
-        served = {queue for worker in sighting.workers.values() for queue in worker.queues}
+        served = {queue for worker in snapshot.workers.values() for queue in worker.queues}
         named = self._bounds or served | self._watches.keys()
         return [queue for queue in QUEUE_OF.values() if queue in named]
 
-    def _decide(self, queue: str, sighting: Sighting) -> Decision:
+    def _decide(self, queue: str, snapshot: Snapshot) -> Decision:
         watch = self._watches.setdefault(queue, QueueWatch(queue))
         now = time.monotonic()
-        view = watch.view(sighting, now)
+        view = watch.view(snapshot, now)
         decision = decide_workers(view, now, self._policy(queue))
         if self.is_dry:
             watch.shown(decision)
         else:
             watch.applied(decision, now)
-        # Told until they are gone: a scaler may look only after the next decision.
-        self._tell(replace(decision, stop=tuple(dict.fromkeys((*decision.stop, *watch.stopping)))))
+        self._publish(queue, decision, watch.stopping)
         return decision
 
     def _policy(self, queue: str) -> WorkerPolicy:
         bounds = self._bounds.get(queue, self._usual)
         policy = WorkerPolicy(latency_target_s=self._settings.autoscale_latency_s)
-        return replace(policy, min_workers=bounds.least, max_workers=bounds.most)
+        return replace(policy, min_replicas=bounds.least, max_replicas=bounds.most)
 
-    def _tell(self, decision: Decision) -> None:
-        told = decision.to_wire(time.time(), self.is_dry)
-        self._desired.write(decision.queue, told)
-        if not decision.change:
-            return
-        log.info(
-            "scaling", queue=decision.queue, n=decision.target, was=decision.n_workers, why=told["reason"]
+    def _publish(self, queue: str, decision: Decision, stopping: tuple[str, ...]) -> None:
+        """Write the decision for scalers, and a change for the history.
+
+        Workers to stop are named until they are gone: a scaler may look only after the next decision.
+        """
+        desired = DesiredWorkers(
+            queue,
+            decision.target,
+            tuple(dict.fromkeys((*decision.drain, *stopping))),
+            decision.reason,
+            time.time(),
+            self.is_dry,
+            decision.n,
+            dict(decision.factors),
         )
-        emit(self._app.redis, [("scaling", _row(decision, told))], self._app.settings)
+        self._desired.write(desired)
+        if not desired.is_change:
+            return
+        log.info("scaling", queue=queue, n=desired.n, was=desired.n_before, why=desired.reason)
+        emit(self._app.redis, [("scaling", _row(desired))], self._app.settings)
 
     def close(self) -> None:
         """Close its connections."""
         self._signals.close()
 
 
-def _row(decision: Decision, told: dict[str, Any]) -> dict[str, Any]:
+def _row(desired: DesiredWorkers) -> dict[str, Any]:
     """A row of the history's table `scaling`."""
     return {
-        "at": told["at"],
+        "at": desired.at,
         "scope": "queue",
-        "name": decision.queue,
-        "action": "grow" if decision.change > 0 else "shrink",
-        "n_from": decision.n_workers,
-        "n_to": decision.target,
-        "reason": told["reason"],
-        "factors": json.dumps(told["factors"]),
-        "dry_run": told["dry_run"],
+        "name": desired.queue,
+        "action": "grow" if desired.n > desired.n_before else "shrink",
+        "n_from": desired.n_before,
+        "n_to": desired.n,
+        "reason": desired.reason,
+        "factors": json.dumps(dict(desired.factors)),
+        "dry_run": desired.dry_run,
     }

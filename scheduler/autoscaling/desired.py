@@ -7,9 +7,9 @@ latest changes, newest first; `<prefix>scaling:changed`: channel that tells a sc
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
 
 import redis
 
@@ -19,15 +19,43 @@ ASK_AGAIN_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """How many workers a queue should have."""
+class DesiredWorkers:
+    """How many workers a queue should have, and why."""
 
     queue: str
     n: int
     stop: tuple[str, ...]
+    """The workers to stop, by name."""
     reason: str
     at: float
+    """Unix time of the decision."""
     dry_run: bool = False
+    n_before: int = 0
+    factors: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def is_change(self) -> bool:
+        """Whether it differs from what there was."""
+        return self.n != self.n_before
+
+    def to_wire(self) -> str:
+        """JSON; `from_wire` is the inverse."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_wire(cls, text: str | bytes) -> Self:
+        """The value in `text`. Raises ValueError, KeyError or TypeError for anything else."""
+        found = json.loads(text)
+        return cls(
+            str(found["queue"]),
+            int(found["n"]),
+            tuple(found["stop"]),
+            str(found["reason"]),
+            float(found["at"]),
+            bool(found["dry_run"]),
+            int(found["n_before"]),
+            dict(found["factors"]),
+        )
 
 
 class Desired:
@@ -38,47 +66,35 @@ class Desired:
         self._hash, self._list = f"{prefix}scaling:desired", f"{prefix}scaling:events"
         self._channel = f"{prefix}scaling:changed"
 
-    def write(self, queue: str, told: dict[str, Any]) -> None:
+    def write(self, desired: DesiredWorkers) -> None:
         """Keep the decision; where it changes something, as an event too, and tell the scalers."""
-        pipeline = self._client.pipeline()
-        pipeline.hset(self._hash, queue, json.dumps(told))
-        if told["n"] != told["from"]:
-            pipeline.lpush(self._list, json.dumps({"queue": queue} | told))
+        pipeline, wire = self._client.pipeline(), desired.to_wire()
+        pipeline.hset(self._hash, desired.queue, wire)
+        if desired.is_change:
+            pipeline.lpush(self._list, wire)
             pipeline.ltrim(self._list, 0, MAX_EVENTS - 1)
-            pipeline.publish(self._channel, queue)
+            pipeline.publish(self._channel, desired.queue)
         pipeline.execute()
 
-    def read(self) -> dict[str, Wish]:
-        """The latest wish by queue."""
+    def read(self) -> dict[str, DesiredWorkers]:
+        """The latest decision by queue."""
         found: dict[Any, Any] = self._client.hgetall(self._hash)
-        wishes = (_wish(queue.decode(), json.loads(told)) for queue, told in found.items())
-        return {wish.queue: wish for wish in wishes}
+        return {queue.decode(): DesiredWorkers.from_wire(wire) for queue, wire in found.items()}
 
-    def events(self, n: int = MAX_EVENTS) -> list[dict[str, Any]]:
+    def events(self, n: int = MAX_EVENTS) -> list[DesiredWorkers]:
         """The latest changes, newest first."""
         found: list[Any] = self._client.lrange(self._list, 0, n - 1)
-        return [json.loads(told) for told in found]
+        return [DesiredWorkers.from_wire(wire) for wire in found]
 
     def forget(self, queue: str) -> None:
-        """No wish for this queue any more."""
+        """Remove the decision of this queue."""
         self._client.hdel(self._hash, queue)
 
-    def changes(self) -> Iterator[dict[str, Wish]]:
-        """The wishes now, and after every change; for ever. Raises redis.RedisError where Redis goes away."""
+    def changes(self) -> Iterator[dict[str, DesiredWorkers]]:
+        """The decisions now and after every change, for ever. Raises redis.RedisError when Redis is away."""
         subscription: redis.client.PubSub = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         with subscription:
             subscription.subscribe(self._channel)
             while True:
                 yield self.read()
                 subscription.get_message(timeout=ASK_AGAIN_S)
-
-
-def _wish(queue: str, told: dict[str, Any]) -> Wish:
-    return Wish(
-        queue,
-        int(told["n"]),
-        tuple(told["stop"]),
-        str(told["reason"]),
-        float(told["at"]),
-        bool(told["dry_run"]),
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from browser_runtime.deciders.forecasting import BURST_DEVIATIONS, ArrivalRate
+from browser_runtime.scaling.forecast import BURST_DEVIATIONS, ArrivalRate
 
 # A count this old weighs half. Service times change with models and batches, within minutes; throughput is
 # asked about a growth a cool-down (15 s) ago.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from browser_runtime.errors import InferenceError, SetupError
-from scheduler.autoscaling.desired import Wish
+from scheduler.autoscaling.desired import DesiredWorkers
 
 # A worker's grace time and its browsers' end, with room.
 STOP_S = 60
@@ -42,15 +42,15 @@ class ScalerFailed(InferenceError):
 
 
 class Scaler(Protocol):
-    """Says how a wish is fulfilled."""
+    """Names the commands that bring about a number of workers."""
 
-    def commands(self, wish: Wish) -> list[Command]:
+    def commands(self, wanted: DesiredWorkers) -> list[Command]:
         """What to run, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComposeScaler:
-    """`docker compose up --scale`; the workers named in the wish are stopped first, by their container."""
+    """`docker compose up --scale`; the workers to stop are stopped first, by their container."""
 
     services: Mapping[str, str]
     """Compose service by queue."""
@@ -58,33 +58,33 @@ class ComposeScaler:
     options: tuple[str, ...] = ()
     """Like `-f FILE` or `-p PROJECT`."""
 
-    def commands(self, wish: Wish) -> list[Command]:
+    def commands(self, wanted: DesiredWorkers) -> list[Command]:
         """A container's host name is its id, unless the file sets another."""
-        service = self.services[wish.queue]
+        service = self.services[wanted.queue]
         stops = [
             Command(("docker", *words, container), may_be_gone=True)
-            for container in hosts(wish.stop)
+            for container in hosts(wanted.stop)
             for words in (("stop", "--time", str(STOP_S)), ("rm",))
         ]
         up = (*self.program, *self.options, "up", "--detach", "--no-recreate", "--no-deps")
-        return [*stops, Command((*up, "--scale", f"{service}={wish.n}", service))]
+        return [*stops, Command((*up, "--scale", f"{service}={wanted.n}", service))]
 
 
 @dataclass(frozen=True, slots=True)
 class KubernetesScaler:
-    """`kubectl scale`; the workers named in the wish are marked as the cheapest to remove."""
+    """`kubectl scale`; the workers to stop are marked as the cheapest to remove."""
 
     deployments: Mapping[str, str]
     """Deployment by queue."""
     namespace: str = "default"
 
-    def commands(self, wish: Wish) -> list[Command]:
+    def commands(self, wanted: DesiredWorkers) -> list[Command]:
         """A pod's host name is its name."""
         kubectl = ("kubectl", "--namespace", self.namespace)
         mark = (*kubectl, "annotate", "--overwrite", "pod")
-        marks = [Command((*mark, pod, DELETION_COST), may_be_gone=True) for pod in hosts(wish.stop)]
-        deployment = f"deployment/{self.deployments[wish.queue]}"
-        return [*marks, Command((*kubectl, "scale", deployment, f"--replicas={wish.n}"))]
+        marks = [Command((*mark, pod, DELETION_COST), may_be_gone=True) for pod in hosts(wanted.stop)]
+        deployment = f"deployment/{self.deployments[wanted.queue]}"
+        return [*marks, Command((*kubectl, "scale", deployment, f"--replicas={wanted.n}"))]
 
 
 def hosts(workers: Sequence[str]) -> list[str]:
@@ -95,7 +95,7 @@ def hosts(workers: Sequence[str]) -> list[str]:
 def run_all(commands: Sequence[Command]) -> None:
     """Run them one after the other. Raises SetupError or ScalerFailed at the first that does not succeed.
 
-    A wish names those to stop until they are silent, so that none is forgotten: what is gone is done.
+    A decision names those to stop until they are silent, so that none is forgotten: what is gone is done.
     """
     for command in commands:
         try:
@@ -113,21 +113,21 @@ def run_all(commands: Sequence[Command]) -> None:
 
 
 class Follower:
-    """Fulfils each new wish once; one that failed is tried again at the next look."""
+    """Follows each new decision once; one that failed is tried again at the next look."""
 
     def __init__(self, scaler: Scaler, queues: Sequence[str]) -> None:
         self._scaler, self._queues = scaler, queues
         self._done: dict[str, int] = {}
 
-    def plan(self, wishes: Mapping[str, Wish]) -> list[tuple[Wish, list[Command]]]:
-        """The wishes to fulfil now, with their commands; a rehearsed one is none."""
+    def plan(self, desired: Mapping[str, DesiredWorkers]) -> list[tuple[DesiredWorkers, list[Command]]]:
+        """The decisions to follow now, with their commands; those of a dry run are left out."""
         fresh = (
-            wish
-            for queue, wish in sorted(wishes.items())
-            if queue in self._queues and not wish.dry_run and self._done.get(queue) != wish.n
+            wanted
+            for queue, wanted in sorted(desired.items())
+            if queue in self._queues and not wanted.dry_run and self._done.get(queue) != wanted.n
         )
-        return [(wish, self._scaler.commands(wish)) for wish in fresh]
+        return [(wanted, self._scaler.commands(wanted)) for wanted in fresh]
 
-    def fulfilled(self, wish: Wish) -> None:
+    def fulfilled(self, wanted: DesiredWorkers) -> None:
         """It was done."""
-        self._done[wish.queue] = wish.n
+        self._done[wanted.queue] = wanted.n

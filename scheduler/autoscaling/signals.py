@@ -1,13 +1,15 @@
-"""Looks at the queues in Redis and asks the workers. The only I/O the decision rests on."""
+"""Reads the queues in Redis and asks the workers. The only I/O the decision rests on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import redis
 
-from scheduler.autoscaling.sightings import Sighting, WorkerSighting, read_worker
+from browser_runtime.scaling.values import Replica
+from browser_runtime.vocabulary import HEALTHY_SCORE
 from tasks.app import WebinferApp
 from tasks.links import connect
 
@@ -28,6 +30,37 @@ return flat
 """
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerSnapshot:
+    """One worker that answered."""
+
+    view: Replica
+    queues: tuple[str, ...]
+    answered: int
+    """Since its process began."""
+    load: float
+    """Busy lanes, averaged over the last seconds."""
+    busy_models: frozenset[str]
+    memory_percent: float | None
+    """Its browsers' share of the memory of the system it runs on."""
+    system_memory_percent: float | None
+    """All that is in use there."""
+    started_s: float | None
+    """How long its slowest browser took to start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One look at everything."""
+
+    workers: Mapping[str, WorkerSnapshot]
+    """By name."""
+    depths: Mapping[str, int]
+    """Messages waiting by queue."""
+    in_flight: Mapping[str, int]
+    """Messages taken and not acknowledged by queue."""
+
+
 class Signals:
     """Looks, whenever asked."""
 
@@ -36,9 +69,9 @@ class Signals:
         self._broker: redis.Redis = connect(app.settings.broker_url)
         self._count_unacked = self._broker.register_script(COUNT_UNACKED)
 
-    def look(self, queues: Iterable[str]) -> Sighting:
+    def look(self, queues: Iterable[str]) -> Snapshot:
         """What there is now. Raises redis.RedisError where Redis is away."""
-        return Sighting(self.ask_workers(), self.depths(queues), self.in_flight())
+        return Snapshot(self.ask_workers(), self.depths(queues), self.in_flight())
 
     def depths(self, queues: Iterable[str]) -> dict[str, int]:
         """Messages waiting by queue, of every priority."""
@@ -57,7 +90,7 @@ class Signals:
         names, counts = flat[::2], flat[1::2]
         return {name.decode(): int(n) for name, n in zip(names, counts, strict=True)}
 
-    def ask_workers(self) -> dict[str, WorkerSighting]:
+    def ask_workers(self) -> dict[str, WorkerSnapshot]:
         """Every browser worker that answers in time, by name."""
         replies = self._app.control.broadcast("browser_status", reply=True, timeout=ANSWER_TIMEOUT_S) or []
         told = ((name, status) for reply in replies for name, status in reply.items())
@@ -71,3 +104,45 @@ class Signals:
 def _priority_keys(channel: Any, queue: str) -> list[str]:
     """The Redis lists of one queue, one a priority step."""
     return [channel._q_for_pri(queue, step) for step in channel.priority_steps]
+
+
+def read_worker(name: str, status: Mapping[str, Any]) -> WorkerSnapshot | None:
+    """The worker from its answer to `browser_status`; None where it owns no browsers."""
+    if "error" in status or "sessions" not in status:
+        return None
+    sessions = [session for session in status["sessions"] if isinstance(session, dict)]
+    lanes = [lane for session in sessions for lane in session.get("lanes", ())]
+    load, memory = status.get("load"), status.get("system_memory", {})
+    return WorkerSnapshot(
+        view=_view(name, sessions, lanes),
+        queues=tuple(status.get("queues", ())),
+        answered=int(status.get("answered", 0)),
+        load=float(load) if load is not None else float(sum(bool(lane.get("busy")) for lane in lanes)),
+        busy_models=frozenset(status.get("busy_models", ())),
+        memory_percent=_memory_percent(sessions, memory.get("total_bytes")),
+        system_memory_percent=memory.get("percent"),
+        started_s=max((float(session.get("started_ms") or 0) / 1000 for session in sessions), default=None),
+    )
+
+
+def _memory_percent(sessions: list[dict[str, Any]], total_bytes: float | None) -> float | None:
+    used = sum(float(session.get("memory_bytes") or 0) for session in sessions)
+    return 100 * used / total_bytes if used and total_bytes else None
+
+
+def _view(name: str, sessions: list[dict[str, Any]], lanes: list[dict[str, Any]]) -> Replica:
+    """Usable while one of its sessions is."""
+    scores = [float(session.get("health", 100.0)) for session in sessions]
+    is_allowed = [session.get("breaker", {}).get("state", "closed") != "open" for session in sessions]
+    models = {str(key).split("|")[0] for lane in lanes for key in lane.get("models", ())}
+    usable = [
+        score for score, allowed in zip(scores, is_allowed, strict=True) if allowed and score >= HEALTHY_SCORE
+    ]
+    return Replica(
+        name,
+        n_lanes=max(len(lanes), 1),
+        n_busy=sum(bool(lane.get("busy")) for lane in lanes),
+        health=max(usable or scores, default=100.0),
+        breaker_allows=bool(usable) or not sessions,
+        warm_models=frozenset(models),
+    )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from browser_runtime.scaling.values import Decision, Replica, ScalingMemory
 from scheduler.autoscaling.estimates import QueueEstimates
-from scheduler.autoscaling.sightings import Sighting, WorkerSighting
-from scheduler.autoscaling.values import Decision, QueueView, ScalingMemory, WorkerView
+from scheduler.autoscaling.signals import Snapshot, WorkerSnapshot
+from scheduler.autoscaling.values import QueueView
 
 # A worker that was asked for and did not come within this time does not come: it is asked for again.
 START_TIMEOUT_S = 120.0
@@ -30,7 +31,7 @@ class QueueWatch:
     memory: ScalingMemory = field(default_factory=ScalingMemory)
     start_s: float | None = None
     """From asking for a worker until it answered, as measured."""
-    _seen: dict[str, tuple[float, WorkerSighting]] = field(default_factory=dict)
+    _seen: dict[str, tuple[float, WorkerSnapshot]] = field(default_factory=dict)
     """When each worker answered last, and what."""
     _counted: dict[str, int] = field(default_factory=dict)
     """What each worker had answered when it was counted last."""
@@ -40,17 +41,17 @@ class QueueWatch:
     _stopping: dict[str, float] = field(default_factory=dict)
     """When each worker was told to stop."""
 
-    def view(self, sighting: Sighting, now: float) -> QueueView:
+    def view(self, snapshot: Snapshot, now: float) -> QueueView:
         """The queue at this look; call it once a look."""
-        here = {name: worker for name, worker in sighting.workers.items() if self.queue in worker.queues}
-        backlog = sighting.depths.get(self.queue, 0) + sighting.in_flight.get(self.queue, 0)
+        here = {name: worker for name, worker in snapshot.workers.items() if self.queue in worker.queues}
+        backlog = snapshot.depths.get(self.queue, 0) + snapshot.in_flight.get(self.queue, 0)
         self._count(here, backlog, now)
         self._welcome(here, now)
         self._remember(here, now)
         staying = {name: worker for name, (_, worker) in self._seen.items() if name not in self._stopping}
-        return self._view(sighting, staying)
+        return self._view(snapshot, staying)
 
-    def _count(self, here: Mapping[str, WorkerSighting], backlog: int, now: float) -> None:
+    def _count(self, here: Mapping[str, WorkerSnapshot], backlog: int, now: float) -> None:
         if self._seen.keys() - here.keys() - self._stopping.keys():
             return  # what the silent ones answered is not known: count at the next look, for both
         n_answered = sum(self._answered_since(name, worker.answered) for name, worker in here.items())
@@ -65,14 +66,14 @@ class QueueWatch:
         before = self._counted.get(name, 0)
         return answered - before if answered >= before else answered
 
-    def _welcome(self, here: Mapping[str, WorkerSighting], now: float) -> None:
+    def _welcome(self, here: Mapping[str, WorkerSnapshot], now: float) -> None:
         """Take those that have come off the list of those on their way, the longest waited for first."""
         for name in here:
             if name not in self._seen and self._asked_s:
                 took_s = now - self._asked_s.pop(0)
                 self.start_s = took_s if self.start_s is None else _blend(self.start_s, took_s)
 
-    def _remember(self, here: Mapping[str, WorkerSighting], now: float) -> None:
+    def _remember(self, here: Mapping[str, WorkerSnapshot], now: float) -> None:
         self._seen |= {name: (now, worker) for name, worker in here.items()}
         self._seen = {name: seen for name, seen in self._seen.items() if now - seen[0] < SILENCE_S}
         self._counted = {name: n for name, n in self._counted.items() if name in self._seen}
@@ -83,14 +84,14 @@ class QueueWatch:
             if name in self._seen and now - at < STOP_TIMEOUT_S
         }
 
-    def _view(self, sighting: Sighting, staying: Mapping[str, WorkerSighting]) -> QueueView:
+    def _view(self, snapshot: Snapshot, staying: Mapping[str, WorkerSnapshot]) -> QueueView:
         start_s = self._start_s(staying)
-        starting = (WorkerView(f"starting-{n}", is_starting=True) for n in range(len(self._asked_s)))
+        starting = (Replica(f"starting-{n}", is_starting=True) for n in range(len(self._asked_s)))
         return QueueView(
             self.queue,
             (*(worker.view for worker in staying.values()), *starting),
-            sighting.depths.get(self.queue, 0),
-            sighting.in_flight.get(self.queue, 0),
+            snapshot.depths.get(self.queue, 0),
+            snapshot.in_flight.get(self.queue, 0),
             self.estimates.arrivals_per_s(),
             self.estimates.arrivals_per_s(start_s),
             self.estimates.answered_per_s,
@@ -102,7 +103,7 @@ class QueueWatch:
             self.memory,
         )
 
-    def _start_s(self, staying: Mapping[str, WorkerSighting]) -> float:
+    def _start_s(self, staying: Mapping[str, WorkerSnapshot]) -> float:
         if self.start_s is not None:
             return self.start_s
         told = [worker.started_s for worker in staying.values() if worker.started_s]
@@ -117,10 +118,10 @@ class QueueWatch:
         """A scaler will do as decided."""
         self.memory = decision.memory
         self._asked_s += [now] * max(decision.change, 0)
-        n_fewer = max(-decision.change, 0) - len(decision.stop)
+        n_fewer = max(-decision.change, 0) - len(decision.drain)
         if n_fewer > 0:  # workers that had not even come
             del self._asked_s[-n_fewer:]
-        self._stopping |= dict.fromkeys(decision.stop, now)
+        self._stopping |= dict.fromkeys(decision.drain, now)
 
     def shown(self, decision: Decision) -> None:
         """Nobody does as decided: only what was wanted is remembered."""

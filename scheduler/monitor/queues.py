@@ -88,7 +88,7 @@ class QueueReader:
 
 def _decision(told: dict[str, Any]) -> dict[str, Any]:
     """One change that autoscaling decided (autoscaling/desired.py), under the names of the history."""
-    names = {"queue": "name", "n": "n_to", "from": "n_from"}
+    names = {"queue": "name", "n": "n_to", "n_before": "n_from"}
     return {names.get(name, name): value for name, value in told.items()}
 
 

@@ -24,7 +24,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.vocabulary import Browser
-from scheduler.autoscaling.desired import Desired
+from scheduler.autoscaling.desired import Desired, DesiredWorkers
 from scheduler.health.canaries import Canary, CanaryBook
 from tasks import app, infer
 from tasks.settings import TaskSettings
@@ -103,9 +103,9 @@ def decisions(settings: TaskSettings) -> Iterator[None]:
     """Something waits, and autoscaling, a canary and an alert have spoken."""
     redis, prefix, now = app.redis, settings.redis_prefix, time.time()
     waiting = infer.delay(model_type="vision", model_name="digits-vit", inputs=np.zeros((8, 8, 3), np.uint8))
-    desired = {"n": 3, "from": 1, "stop": [], "reason": f"12 wait {HOSTILE}", "at": now, "dry_run": True}
-    desired |= {"factors": {"depth": 12, "load": 2.33333}}
-    Desired(redis, prefix).write("chrome-vision", desired)
+    factors = {"depth": 12, "load": 2.33333}
+    desired = DesiredWorkers("chrome-vision", 3, (), f"12 wait {HOSTILE}", now, True, 1, factors)
+    Desired(redis, prefix).write(desired)
     redis.lpush(f"{prefix}scaling:events", "not json")
     CanaryBook(redis, prefix).write("chrome-vision", Canary(False, "silent", "no answer", now), served=True)
     redis.hset(f"{prefix}alerts:open", "k", json.dumps({"title": HOSTILE, "severity": "critical"}))

@@ -15,7 +15,7 @@ import pytest
 
 from scheduler.app import app as scheduler_app
 from scheduler.autoscaling.autoscaler import Autoscaler
-from scheduler.autoscaling.desired import Desired
+from scheduler.autoscaling.desired import Desired, DesiredWorkers
 from scheduler.autoscaling.signals import Signals
 from scheduler.beat import OnceScheduler
 from scheduler.health.beats import ALERTS, look_at_beat, stand_in_for_beat
@@ -161,11 +161,11 @@ def test_depth_and_what_is_in_flight_are_seen_and_decided_about(start_worker: St
     assert [name for name, found in signals.ask_workers().items() if QUEUE in found.queues] == [worker.name]
     dry = Autoscaler(app, SchedulerSettings(autoscaling="dry-run"))
     decision = dry.decide_all()[QUEUE]
-    assert (decision.n_workers, decision.target) == (1, 2)
-    wish = Desired(app.redis, app.settings.redis_prefix).read()[QUEUE]
-    assert wish.dry_run and wish.n == 2 and "40 wait" in wish.reason
+    assert (decision.n, decision.target) == (1, 2)
+    desired = Desired(app.redis, app.settings.redis_prefix).read()[QUEUE]
+    assert desired.dry_run and desired.n == 2 and "40 wait" in desired.reason
     event = Desired(app.redis, app.settings.redis_prefix).events()[0]
-    assert event["factors"]["in_flight"] == 8 and event["queue"] == QUEUE
+    assert event.factors["in_flight"] == 8 and event.queue == QUEUE
     worker.process.kill()
     worker.process.wait(10)
     assert signals.in_flight()[QUEUE] == 8  # a dead worker's messages are not forgotten
@@ -181,8 +181,7 @@ def test_a_scaler_hears_of_a_change(settings: TaskSettings) -> None:
     desired = Desired(app.redis, app.settings.redis_prefix)
     changes = desired.changes()
     assert next(changes) == {}
-    told = {"n": 2, "from": 1, "stop": [], "reason": "as tested", "at": 1.0, "dry_run": False, "factors": {}}
-    desired.write(QUEUE, told)
+    desired.write(DesiredWorkers(QUEUE, 2, (), "as tested", 1.0, n_before=1))
     assert next(changes)[QUEUE].n == 2
     changes.close()  # type: ignore[attr-defined]
     assert json.loads(app.redis.hget(f"{app.settings.redis_prefix}scaling:desired", QUEUE) or "")["n"] == 2

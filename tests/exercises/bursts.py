@@ -20,10 +20,10 @@ from typing import Any
 
 from celery.result import AsyncResult
 
-from scheduler.autoscaling.patterns import QUIET_END_S, Bursts
 from tests.exercises.questions import Question, read_questions
 from tests.exercises.up import ORDERLY, Up
-from webinfer.measuring.samples import summarise
+from webinfer.bench.autoscaling.patterns import QUIET_END_S, Bursts
+from webinfer.bench.samples import summarise
 
 # Speech takes a tenth of a second and more: one worker is soon too few.
 MODEL, BROWSER = "tones-whisper", "chrome"
@@ -120,8 +120,8 @@ def _conclude(up: Up, load: Load, counts: list[int], folder: Path, code: int) ->
 
 def _keep_arrivals(up: Up, folder: Path) -> None:
     """What the history says of the arrivals, as a recording."""
-    from scheduler.autoscaling.recordings import recording_of, write_recording
     from scheduler.history.history import History
+    from webinfer.bench.autoscaling.recordings import recording_of, write_recording
 
     with History(up.env["WEBINFER_HISTORY_PATH"]) as history:
         arrivals = history.query("scaling_arrivals", queue=QUEUE, since_s=0)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from browser_runtime.vocabulary import Browser
-from scheduler.autoscaling.desired import Wish
+from scheduler.autoscaling.desired import DesiredWorkers
 from webinfer import parts
 from webinfer.parts import Part
 from webinfer.recipes import node_name
@@ -116,8 +116,8 @@ def test_wishes_start_and_stop_workers(bench: Bench) -> None:
     )
     later = force._since + 1
 
-    def wish(n: int, *stop: str, at: float, dry_run: bool = False) -> dict[str, Wish]:
-        return {"chrome-vision": Wish("chrome-vision", n, stop, "as tested", at, dry_run)}
+    def wish(n: int, *stop: str, at: float, dry_run: bool = False) -> dict[str, DesiredWorkers]:
+        return {"chrome-vision": DesiredWorkers("chrome-vision", n, stop, "as tested", at, dry_run)}
 
     def script() -> None:
         supervisor.submit(lambda: force.follow(wish(4, at=later - 100)))  # decided before this stack was up

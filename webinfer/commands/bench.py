@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from browser_runtime.vocabulary import Browser
-from webinfer.measuring.overhead import measure_overhead, measure_tensors
+from webinfer.bench.overhead import measure_overhead, measure_tensors
 from webinfer.producing import use_broker
 from webinfer.stack import Stack
 from webinfer.tables import output_console
@@ -36,11 +36,15 @@ def overhead(browser: str, rounds: int, as_json: bool) -> None:
         use_broker(stack.broker_url)
         found = measure_overhead(chosen, rounds, status.update)
         trips = measure_tensors(chosen, status.update)
-    told: dict[str, Any] = {"browser": browser, **asdict(found), "tensors": [asdict(trip) for trip in trips]}
+    description: dict[str, Any] = {
+        "browser": browser,
+        **asdict(found),
+        "tensors": [asdict(trip) for trip in trips],
+    }
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(description, indent=2))
     else:
-        _show(told)
+        _show(description)
 
 
 @command.command("concurrent")
@@ -49,7 +53,7 @@ def overhead(browser: str, rounds: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def concurrent(browser: str, n: int, as_json: bool) -> None:
     """Three models at once through the pool, against one browser driven by hand."""
-    from webinfer.measuring.concurrent import measure_concurrent
+    from webinfer.bench.concurrent import measure_concurrent
 
     with Console(stderr=True).status("starting") as status:
         ways = measure_concurrent(Browser(browser), n, status.update)
@@ -68,7 +72,7 @@ def concurrent(browser: str, n: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def history(as_json: bool) -> None:
     """Rows from Redis into the history's file, a question over a million runs, and the router."""
-    from webinfer.measuring.history import measure_history
+    from webinfer.bench.history import measure_history
 
     with Console(stderr=True).status("starting") as status:
         found = measure_history(status.update)
@@ -79,8 +83,8 @@ def history(as_json: bool) -> None:
     console.print(f"into Redis: {found.emit_rows_per_s:.0f} rows/s")
     console.print(f"from Redis into the file: {found.drain_rows_per_s:.0f} rows/s, {found.n_rows} rows")
     console.print(f"  by its processor time alone: {found.drain_rows_per_cpu_s:.0f} rows/s")
-    told = f"p50 {found.query.p50_ms:.0f} ms, p95 {found.query.p95_ms:.0f} ms"
-    console.print(f"a windowed question over {found.n_asked} runs: {told}")
+    description = f"p50 {found.query.p50_ms:.0f} ms, p95 {found.query.p95_ms:.0f} ms"
+    console.print(f"a windowed question over {found.n_asked} runs: {description}")
     console.print(
         f"one route: {found.router_prior_us:.1f} us by the prior, {found.router_table_us:.1f} us by a table"
     )
@@ -97,22 +101,22 @@ def history(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def backends(model_name: str, names: tuple[str, ...], threads: int, as_json: bool) -> None:
     """A text model on every browser and backend, against native onnxruntime on this machine."""
-    from webinfer.measuring.backends import measure_browsers
+    from webinfer.bench.backends import measure_browsers
 
     chosen = [Browser(name) for name in names] or list(Browser)
     with Console(stderr=True).status("starting") as status:
         native, cells = measure_browsers(model_name, chosen, threads, status.update)
     runs = {str(list(shape)): asdict(run) for shape, run in native.runs.items()}
-    told = {
+    description = {
         "model": model_name,
         "threads": threads,
         "native": runs,
         "cells": [asdict(cell) for cell in cells],
     }
     if as_json:
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(description, indent=2))
     else:
-        _show_backends(told)
+        _show_backends(description)
 
 
 @command.command("regression")
@@ -124,9 +128,9 @@ def backends(model_name: str, names: tuple[str, ...], threads: int, as_json: boo
 @click.option("--picture", type=click.Path(dir_okay=False, writable=True), help="Write an SVG here, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def regression(months: int, steps: int, seed: int, picture: str | None, as_json: bool) -> None:
-    """True changes found and false ones told, on series whose truth is known."""
-    from webinfer.measuring.regression import measure_quality
-    from webinfer.measuring.regression_picture import draw_curves, tabulate
+    """True changes found and false ones description, on series whose truth is known."""
+    from webinfer.bench.regression import measure_quality
+    from webinfer.bench.regression_picture import draw_curves, tabulate
 
     with Console(stderr=True).status("starting") as status:
         quality = measure_quality(months, steps, seed, status.update)
@@ -162,15 +166,21 @@ def regression(months: int, steps: int, seed: int, picture: str | None, as_json:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def autoscaling(picture: str | None, as_json: bool, service_ms: float | None, **wanted: Any) -> None:
     """The number of workers on paper: ours against a threshold rule and KEDA's formula; runs no browser."""
-    from webinfer.measuring.autoscaling import Wanted, contest_rows, draw_contests, hold, print_contests
+    from webinfer.bench.autoscaling.report import (
+        ComparisonRequest,
+        comparison_rows,
+        hold,
+        print_comparisons,
+        write_picture,
+    )
 
-    contests = hold(Wanted(service_s=service_ms / 1000 if service_ms else None, **wanted))
+    comparisons = hold(ComparisonRequest(service_s=service_ms / 1000 if service_ms else None, **wanted))
     if picture:
-        draw_contests(contests, picture)
+        write_picture(comparisons, picture)
     if as_json:
-        click.echo(json.dumps(contest_rows(contests), indent=2))
+        click.echo(json.dumps(comparison_rows(comparisons), indent=2))
     else:
-        print_contests(output_console(), contests)
+        print_comparisons(output_console(), comparisons)
 
 
 @command.command("report")
@@ -178,7 +188,7 @@ def autoscaling(picture: str | None, as_json: bool, service_ms: float | None, **
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def report(n: int, as_json: bool) -> None:
     """A report over many runs of a month: gathering its facts, writing its page."""
-    from webinfer.measuring.reports import measure_report
+    from webinfer.bench.reports import measure_report
 
     with Console(stderr=True).status("starting") as status:
         found = measure_report(n, status.update)
@@ -192,16 +202,16 @@ def report(n: int, as_json: bool) -> None:
     output_console().print(f"page: {found.html_bytes / 1000:.0f} KB")
 
 
-def _show_backends(told: dict[str, Any]) -> None:
-    title = f"{told['model']}, {told['threads']} threads, p50 of a batch"
+def _show_backends(description: dict[str, Any]) -> None:
+    title = f"{description['model']}, {description['threads']} threads, p50 of a batch"
     table = Table(
         "where", "backend", "adapter", "shape", "p50 ms", "to native", "cosine", "runs", title=title
     )
-    for shape, run in told["native"].items():
+    for shape, run in description["native"].items():
         table.add_row(
             "native onnxruntime", "cpu", "CPU", shape, f"{run['p50_ms']:.1f}", "1.0", "", str(run["n"])
         )
-    for cell in told["cells"]:
+    for cell in description["cells"]:
         place = (cell["place"], cell["backend"], cell["adapter"], str(list(cell["shape"])))
         if cell["run"] is None:
             table.add_row(*place, "-", "-", "-", "-", cell["note"])
@@ -211,20 +221,24 @@ def _show_backends(told: dict[str, Any]) -> None:
     output_console().print(table)
 
 
-def _show(told: dict[str, Any]) -> None:
+def _show(description: dict[str, Any]) -> None:
     console = output_console()
-    table = Table("round trip", "p50 ms", "p95 ms", "least ms", title=f"one at a time, {told['browser']}")
+    table = Table(
+        "round trip", "p50 ms", "p95 ms", "least ms", title=f"one at a time, {description['browser']}"
+    )
     for name in ("noop", "infer", "compute"):
-        row = told[name]
+        row = description[name]
         table.add_row(name, *(f"{row[key]:.2f}" for key in ("p50_ms", "p95_ms", "min_ms")))
     console.print(table)
-    console.print(f"(infer - compute) / noop: {told['ratio']:.2f}")
-    console.print(f"throughput: no-op {told['noop_per_s']:.0f}/s, infer {told['infer_per_s']:.0f}/s")
-    console.print(f"(infer - compute) / noop by throughput: {told['throughput_ratio']:.2f}")
+    console.print(f"(infer - compute) / noop: {description['ratio']:.2f}")
+    console.print(
+        f"throughput: no-op {description['noop_per_s']:.0f}/s, infer {description['infer_per_s']:.0f}/s"
+    )
+    console.print(f"(infer - compute) / noop by throughput: {description['throughput_ratio']:.2f}")
     tensors = Table(
         "tensor", "echo ms", "claim check ms", "websocket ms", "ratio", title="producer -> page -> producer"
     )
-    for trip in told["tensors"]:
+    for trip in description["tensors"]:
         parts = (trip[part]["p50_ms"] for part in ("whole", "claim_check", "websocket"))
         tensors.add_row(trip["size"], *(f"{ms:.1f}" for ms in parts), f"{trip['ratio']:.2f}")
     console.print(tensors)

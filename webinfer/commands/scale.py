@@ -10,7 +10,7 @@ from rich.console import Console
 
 from browser_runtime.errors import BadInput, SetupError
 from browser_runtime.vocabulary import Browser
-from scheduler.autoscaling.desired import Desired, Wish
+from scheduler.autoscaling.desired import Desired, DesiredWorkers
 from scheduler.autoscaling.scalers import (
     Command,
     ComposeScaler,
@@ -85,17 +85,19 @@ def parse_names(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def follow(desired: Desired, follower: Follower, *, dry_run: bool, once: bool) -> None:
-    """Fulfil wishes as they come. Where a command fails it is told; with `once` it is raised."""
+    """Follow decisions as they come. A failing command is printed; with `once` it is raised."""
     console = Console()
-    for wishes in desired.changes():
-        for wish, commands in follower.plan(wishes):
-            console.print(f"{wish.queue}: {wish.n} workers ({wish.reason})", highlight=False, soft_wrap=True)
+    for decisions in desired.changes():
+        for wanted, commands in follower.plan(decisions):
+            console.print(
+                f"{wanted.queue}: {wanted.n} workers ({wanted.reason})", highlight=False, soft_wrap=True
+            )
             if dry_run:
                 for one in commands:
                     console.print(f"  {one}", highlight=False, soft_wrap=True, markup=False)
             elif not _run(commands, console, once):
                 continue
-            follower.fulfilled(wish)
+            follower.fulfilled(wanted)
         if once:
             return
 
@@ -115,10 +117,10 @@ def _show(desired: Desired) -> None:
     from rich.table import Table
 
     table = Table("queue", "workers", "stop", "acted on", "why")
-    for queue, wish in sorted(desired.read().items()):
-        table.add_row(queue, str(wish.n), " ".join(wish.stop), _acted_on(wish), wish.reason)
+    for queue, wanted in sorted(desired.read().items()):
+        table.add_row(queue, str(wanted.n), " ".join(wanted.stop), _acted_on(wanted), wanted.reason)
     output_console().print(table)
 
 
-def _acted_on(wish: Wish) -> str:
-    return "no: dry run" if wish.dry_run else "yes"
+def _acted_on(wanted: DesiredWorkers) -> str:
+    return "no: dry run" if wanted.dry_run else "yes"

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from browser_runtime.errors import BadInput, SetupError
 from scheduler.autoscaling.bounds import Bounds, parse_bounds
-from scheduler.autoscaling.desired import Wish
+from scheduler.autoscaling.desired import DesiredWorkers
 from scheduler.autoscaling.scalers import (
     Command,
     ComposeScaler,
@@ -24,7 +24,7 @@ from scheduler.autoscaling.scalers import (
 )
 from webinfer.commands.scale import command, parse_names
 
-WISH = Wish("chrome-vision", 2, ("chrome@0123456789ab",), "as tested", 1.0)
+WISH = DesiredWorkers("chrome-vision", 2, ("chrome@0123456789ab",), "as tested", 1.0)
 NAMES = {"chrome-vision": "worker-chrome"}
 
 
@@ -56,7 +56,10 @@ def test_only_names_with_a_host_name_one() -> None:
 
 def test_a_wish_is_fulfilled_once_and_a_rehearsed_one_never() -> None:
     follower = Follower(KubernetesScaler(NAMES), list(NAMES))
-    other, dry = Wish("edge-text", 2, (), "", 1.0), Wish("chrome-vision", 2, (), "", 1.0, dry_run=True)
+    other, dry = (
+        DesiredWorkers("edge-text", 2, (), "", 1.0),
+        DesiredWorkers("chrome-vision", 2, (), "", 1.0, dry_run=True),
+    )
     assert follower.plan({"edge-text": other, "chrome-vision": dry}) == []
     assert [wish for wish, _ in follower.plan({"chrome-vision": WISH})] == [WISH]
     assert follower.plan({"chrome-vision": WISH})  # not yet done

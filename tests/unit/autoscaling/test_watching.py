@@ -8,25 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from browser_runtime.scaling.values import Decision, Replica
 from scheduler.autoscaling.estimates import QueueEstimates
-from scheduler.autoscaling.sightings import Sighting, WorkerSighting, read_worker
-from scheduler.autoscaling.values import Decision, WorkerView
+from scheduler.autoscaling.signals import Snapshot, WorkerSnapshot, read_worker
 from scheduler.autoscaling.watching import SILENCE_S, START_TIMEOUT_S, QueueWatch
 
 QUEUE = "chrome-vision"
 
 
-def worker(name: str, answered: int = 0, load: float = 0.5) -> WorkerSighting:
-    return WorkerSighting(WorkerView(name), (QUEUE,), answered, load, frozenset({"m"}), 4.0, 30.0, 3.0)
+def worker(name: str, answered: int = 0, load: float = 0.5) -> WorkerSnapshot:
+    return WorkerSnapshot(Replica(name), (QUEUE,), answered, load, frozenset({"m"}), 4.0, 30.0, 3.0)
 
 
-def sight(*workers: WorkerSighting, depth: int = 0, in_flight: int = 0) -> Sighting:
+def sight(*workers: WorkerSnapshot, depth: int = 0, in_flight: int = 0) -> Snapshot:
     found = {each.view.name: each for each in workers}
-    return Sighting(found, {QUEUE: depth}, {QUEUE: in_flight})
+    return Snapshot(found, {QUEUE: depth}, {QUEUE: in_flight})
 
 
 def decided(change: int, *stop: str, n: int = 1) -> Decision:
-    return Decision(QUEUE, n, n + change, ("asked",), {}, QueueWatch(QUEUE).memory, stop)
+    return Decision(0.0, n, n + change, ("asked",), {}, QueueWatch(QUEUE).memory, stop)
 
 
 @given(st.lists(st.tuples(st.floats(3, 9), st.integers(0, 100)), min_size=20, max_size=40))
@@ -120,8 +120,8 @@ def test_a_workers_answer_is_read() -> None:
         "system_memory": {"percent": 41.0, "total_bytes": 16 << 30},
     }
     found = read_worker("chrome@a", told)
-    assert found == WorkerSighting(
-        WorkerView("chrome@a", 2, 1, 80.0, True, False, frozenset({"digits-vit"})),
+    assert found == WorkerSnapshot(
+        Replica("chrome@a", 2, 1, 80.0, True, False, frozenset({"digits-vit"})),
         (QUEUE,),
         7,
         0.75,

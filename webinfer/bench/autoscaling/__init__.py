@@ -1,0 +1,1 @@
+"""Autoscaling on paper: the decision against its rivals, on synthetic, recorded and random arrivals."""

@@ -1,0 +1,106 @@
+"""The decision against its rivals: worker time at the same p95, over every pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+from webinfer.bench.autoscaling.patterns import SYNTHETIC, Pattern, draw_pattern
+from webinfer.bench.autoscaling.rivals import KedaScaler, OurScaler, ThresholdScaler
+from webinfer.bench.autoscaling.simulation import Scaler, SimulatedQueue, Simulation, SimulationResult
+
+OURS = "webinfer"
+# p95 closer than this share is the same: what a different seed changes.
+SAME_SHARE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One autoscaler on one pattern."""
+
+    pattern: str
+    scaler: str
+    setting: str
+    p95_s: float
+    worker_minutes: float
+    n_changes: int
+    n_reversals: int
+    is_default: bool = False
+
+    @classmethod
+    def of(
+        cls, pattern: Pattern, scaler: str, setting: str, result: SimulationResult, is_default: bool = False
+    ) -> Run:
+        """What came of a result."""
+        figures = (result.p95_s, result.worker_minutes, result.n_changes, result.n_reversals())
+        return cls(pattern.name, scaler, setting, *figures, is_default)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One pattern: our run, each rival's cheapest run with our p95 or better, and its run by default."""
+
+    pattern: Pattern
+    simulated: SimulatedQueue
+    ours: Run
+    results: dict[str, SimulationResult]
+    """Ours, and each rival's by default, for pictures."""
+    rivals: dict[str, Run | None]
+    """None where no setting reaches our p95."""
+    fastest: dict[str, Run]
+    """Each rival's run with the least p95."""
+    defaults: dict[str, Run]
+
+
+def compare_autoscalers(
+    usual: SimulatedQueue, patterns: Iterable[Pattern] | None = None
+) -> Iterator[Comparison]:
+    """A comparison a pattern, in the usual simulated or as measured with it.
+
+    The rivals may choose their setting for each; ours is always the same.
+    """
+    for pattern in patterns or map(draw_pattern, SYNTHETIC):
+        simulated = usual.of(pattern)
+        result = Simulation(pattern.arrivals, OurScaler(simulated), simulated).run(pattern.duration_s)
+        ours = Run.of(pattern, OURS, "default", result, is_default=True)
+        runs, results = [], {OURS: result}
+        for name, setting, scaler, is_default in rival_settings():
+            found = Simulation(pattern.arrivals, scaler, simulated).run(pattern.duration_s)
+            runs.append(Run.of(pattern, name, setting, found, is_default))
+            if is_default:
+                results[name] = found
+        names = dict.fromkeys(run.scaler for run in runs)
+        yield Comparison(
+            pattern,
+            simulated,
+            ours,
+            results,
+            {name: _cheapest(runs, name, ours.p95_s) for name in names},
+            {name: min(_of(runs, name), key=lambda run: run.p95_s) for name in names},
+            {run.scaler: run for run in runs if run.is_default},
+        )
+
+
+def _of(runs: list[Run], name: str) -> list[Run]:
+    return [run for run in runs if run.scaler == name]
+
+
+def _cheapest(runs: list[Run], name: str, p95_s: float) -> Run | None:
+    as_fast = [run for run in _of(runs, name) if run.p95_s <= p95_s * (1 + SAME_SHARE)]
+    return min(as_fast, key=lambda run: run.worker_minutes, default=None)
+
+
+def rival_settings() -> Iterator[tuple[str, str, Scaler, bool]]:
+    """(name, setting, scaler, whether it is the usual setting) of every rival."""
+    for up, down, cool_s in product((0.5, 1.0, 2.0, 4.0), (0.3, 0.5, 0.7), (15.0, 30.0, 60.0)):
+        setting = f"up > {up:g}, down < {down:g}, {cool_s:g} s"
+        yield "threshold rule", setting, ThresholdScaler(up, down, cool_s), (up, down, cool_s) == (2, 0.3, 30)
+    for length, window_s in product((1.0, 2.0, 5.0, 10.0), (0.0, 60.0, 120.0, 300.0)):
+        setting = f"listLength {length:g}, down after {window_s:g} s"
+        usual = (length, window_s) == (5, 300)
+        yield "KEDA's formula", setting, KedaScaler(length, window_s), usual
+    for length, window_s in product((0.5, 1.0, 1.5, 2.0, 5.0, 10.0), (0.0, 60.0, 120.0, 300.0)):
+        setting = f"{length:g} a worker, down after {window_s:g} s"
+        usual = (length, window_s) == (5, 300)
+        yield "KEDA's formula with unacked", setting, KedaScaler(length, window_s, sees_unacked=True), usual

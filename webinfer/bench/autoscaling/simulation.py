@@ -1,0 +1,180 @@
+"""A queue and its workers on paper: what an autoscaler costs, and what requests wait under it. Pure.
+
+One queue, first come first served; workers of one lane that take `start_s` to start and, once asked to stop,
+finish what they compute. As in Celery, a worker takes messages out of the list before it computes them.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Protocol
+
+from webinfer.bench.autoscaling.patterns import Pattern
+
+# The decision task's period.
+LOOK_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSample:
+    """What an autoscaler may see at a look."""
+
+    now: float
+    n_ready: int
+    n_starting: int
+    listed: int
+    """Messages in the Redis list: all that KEDA's scaler sees."""
+    in_flight: int
+    """Messages taken and not acknowledged."""
+    n_arrived: int
+    """Since the last look, as the next two."""
+    n_answered: int
+    mean_busy: float
+
+    @property
+    def n_workers(self) -> int:
+        """Ready and starting."""
+        return self.n_ready + self.n_starting
+
+
+class Scaler(Protocol):
+    """Says at every look how many workers there should be."""
+
+    def target(self, sample: QueueSample) -> int:
+        """Workers wanted, starting ones included."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedQueue:
+    """What is the same under every autoscaler."""
+
+    service_s: float = 0.5
+    service_cv: float = 0.2
+    start_s: float = 12.0
+    n_slots: int = 8
+    """Messages a worker takes at a time: see workers/sizing.py."""
+    most: int = 16
+    seed: int = 7
+
+    def of(self, pattern: Pattern) -> SimulatedQueue:
+        """The same, but as it was measured where a pattern was recorded."""
+        measured = {key: getattr(pattern, key) for key in ("service_s", "service_cv", "start_s")}
+        return replace(self, **{key: value for key, value in measured.items() if value is not None})
+
+
+@dataclass
+class SimulationResult:
+    """What came of it."""
+
+    latencies_s: list[float] = field(default_factory=list)
+    worker_s: float = 0.0
+    """Paid for: starting, computing, idle and stopping."""
+    counts: list[tuple[float, int]] = field(default_factory=list)
+    """(time, workers wanted) at every look."""
+
+    @property
+    def worker_minutes(self) -> float:
+        """Worker time in minutes."""
+        return self.worker_s / 60
+
+    @property
+    def p95_s(self) -> float:
+        """Latency, waiting included, that 95 % of requests keep."""
+        ordered = sorted(self.latencies_s)
+        return ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)] if ordered else 0.0
+
+    @property
+    def n_changes(self) -> int:
+        """How often the number of workers was changed."""
+        return sum(a != b for (_, a), (_, b) in pairwise(self.counts))
+
+    def n_reversals(self, within_s: float = 120.0) -> int:
+        """Changes that took back one of the other direction less than `within_s` before: oscillation."""
+        steps = [(at, b - a) for (_, a), (at, b) in pairwise(self.counts) if a != b]
+        return sum(
+            (first > 0) is not (second > 0) and then - at <= within_s
+            for (at, first), (then, second) in pairwise(steps)
+        )
+
+
+class Simulation:
+    """Runs one arrival pattern under one autoscaler."""
+
+    def __init__(self, arrivals: Sequence[float], scaler: Scaler, simulated: SimulatedQueue) -> None:
+        self._arrivals, self._scaler, self._world = arrivals, scaler, simulated
+        self._chance = random.Random(simulated.seed)  # noqa: S311 - a repeatable simulation
+        self._waiting: deque[float] = deque()
+        self._workers: list[tuple[float, float]] = [(0.0, 0.0)]  # (free from, ready from), a heap
+        self._ends: list[float] = []
+        self._course = SimulationResult()
+
+    def run(self, duration_s: float) -> SimulationResult:
+        """What came of it in `duration_s`, and until the last request is answered."""
+        upcoming, now = 0, 0.0
+        while now < duration_s or self._waiting:
+            now += LOOK_S
+            first = upcoming
+            while upcoming < len(self._arrivals) and self._arrivals[upcoming] < now:
+                self._waiting.append(self._arrivals[upcoming])
+                upcoming += 1
+            self._serve(now)
+            self._course.worker_s += LOOK_S * len(self._workers)
+            self._scale(now, upcoming - first)
+        return self._course
+
+    def _serve(self, now: float) -> None:
+        """Start everything that can start before `now`."""
+        while self._waiting and self._workers:
+            free_s, ready_s = self._workers[0]
+            start = max(self._waiting[0], free_s)
+            if start >= now:
+                return
+            arrived = self._waiting.popleft()
+            end = start + self._service_s()
+            heapq.heapreplace(self._workers, (end, ready_s))
+            heapq.heappush(self._ends, end)
+            self._course.latencies_s.append(end - arrived)
+
+    def _service_s(self) -> float:
+        sigma = self._world.service_cv
+        return self._world.service_s * self._chance.lognormvariate(-sigma * sigma / 2, sigma)
+
+    def _scale(self, now: float, n_arrived: int) -> None:
+        sample = self._look(now, n_arrived)
+        target = min(max(self._scaler.target(sample), 0), self._world.most)
+        self._course.counts.append((now, target))
+        for _ in range(target - len(self._workers)):
+            ready_s = now + self._world.start_s
+            heapq.heappush(self._workers, (ready_s, ready_s))
+        for _ in range(len(self._workers) - target):
+            free_s, _ = heapq.heappop(self._workers)  # the first to be free goes, when it is
+            self._course.worker_s += max(free_s - now, 0.0)
+
+    def _look(self, now: float, n_arrived: int) -> QueueSample:
+        n_answered = 0
+        while self._ends and self._ends[0] <= now:
+            heapq.heappop(self._ends)
+            n_answered += 1
+        n_starting = sum(ready_s > now for _, ready_s in self._workers)
+        n_ready = len(self._workers) - n_starting
+        n_busy = sum(free_s > now >= ready_s for free_s, ready_s in self._workers)
+        prefetched = min(len(self._waiting), max(n_ready * self._world.n_slots - n_busy, 0))
+        return QueueSample(
+            now,
+            n_ready,
+            n_starting,
+            len(self._waiting) - prefetched,
+            n_busy + prefetched,
+            n_arrived,
+            n_answered,
+            self._mean_busy(n_answered, n_ready),
+        )
+
+    def _mean_busy(self, n_answered: int, n_ready: int) -> float:
+        """Lanes busy since the last look, within one request of the truth."""
+        return min(n_answered * self._world.service_s / LOOK_S, float(max(n_ready, 1)))
