@@ -11,11 +11,8 @@ from browser_runtime.golden import Golden
 from browser_runtime.messages import Request
 from browser_runtime.models.graphs import weight_files
 from browser_runtime.models.store import StoredModel
+from browser_runtime.options import LOAD_FLAGS
 from browser_runtime.vocabulary import Backend
-
-# Flags that change how a model is opened, so a model opened with them is another model: the guide's, and
-# the one that measures what static shape buckets bring.
-LOAD_FLAGS = ("compute_shaders", "precompile_shaders", "mixed_precision", "dynamic_shapes")
 
 
 @dataclass(slots=True)

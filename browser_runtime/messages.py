@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from browser_runtime.errors import BadInput
+from browser_runtime.options import check_options
 from browser_runtime.vocabulary import (
     Backend,
     Browser,
@@ -40,7 +41,7 @@ class Request:
     browser: Browser | None = None
     """The browser asked for; None: the router's choice."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Family options (`top_k`, `max_new_tokens`, ...) and the guide's flags (`compute_shaders`, ...)."""
+    """Of the family (`top_k`, `max_new_tokens`, ...) and the guide's flags: see `options.OPTIONS`."""
     single: bool = True
     """True: the producer gave one item, so the reply's output is that item's, not a list."""
     synthetic: bool = False
@@ -67,12 +68,13 @@ class Request:
                 raise BadInput("request", f"holding the unknown field {name!r}", "made of known fields")
         if wire.get("protocol") != PROTOCOL:
             raise BadInput("protocol", repr(wire.get("protocol")), f"{PROTOCOL}; update producer and worker")
-        browser = wire.get("browser")
+        browser, family = wire.get("browser"), parse_family(wire.get("family"))
         return cls(
             **(
                 wire
                 | {
-                    "family": parse_family(wire.get("family")),
+                    "family": family,
+                    "options": check_options(wire.get("options"), family),
                     "backends": tuple(parse_backend(word) for word in wire.get("backends", ())),
                     "precision": parse_precision(wire.get("precision", "fp32")),
                     "browser": None if browser is None else parse_browser(browser),

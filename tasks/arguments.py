@@ -7,8 +7,10 @@ from typing import Any
 
 from browser_runtime.errors import BadInput
 from browser_runtime.messages import Request
+from browser_runtime.options import check_options
 from browser_runtime.vocabulary import (
     Backend,
+    Family,
     Precision,
     parse_backend,
     parse_browser,
@@ -56,9 +58,8 @@ def is_complete(named: dict[str, Any]) -> bool:
 
 def check_partial(named: dict[str, Any]) -> None:
     """Refuse early what is already wrong in a signature that lacks its inputs. Raises BadInput."""
-    _settings_of(named)
-    if "model_type" in named:
-        parse_family(named["model_type"])
+    family = parse_family(named["model_type"]) if "model_type" in named else None
+    _settings_of(named, family)
     if "model_name" in named:
         _checked_name(named["model_name"])
 
@@ -69,7 +70,7 @@ def build_request(named: dict[str, Any], limits: Limits, *, allow_paths: bool = 
         if name not in named:
             raise BadInput(name, "missing", "given; " + ", ".join(REQUIRED) + " are required")
     family = parse_family(named["model_type"])
-    settings = _settings_of(named)
+    settings = _settings_of(named, family)
     plain = normalise(family, named["inputs"], limits, allow_paths=allow_paths)
     return Request(
         family=family,
@@ -86,10 +87,11 @@ def build_load(named: dict[str, Any]) -> Request:
     family = parse_family(named.get("model_type"))
     name = _checked_name(named.get("model_name"))
     nothing: dict[str, Any] = {FORMS[family].batch: []}
-    return Request(family=family, model_name=name, inputs=nothing, single=False, **_settings_of(named))
+    settings = _settings_of(named, family)
+    return Request(family=family, model_name=name, inputs=nothing, single=False, **settings)
 
 
-def _settings_of(named: dict[str, Any]) -> dict[str, Any]:
+def _settings_of(named: dict[str, Any], family: Family | None) -> dict[str, Any]:
     """Everything of a request but its model and inputs; an argument wins over the same preference."""
     preferences = _checked_preferences(named.get("hardware_preferences"))
     backends = named.get("priority_list")
@@ -100,7 +102,7 @@ def _settings_of(named: dict[str, Any]) -> dict[str, Any]:
         "backends": _checked_backends(preferences.get("priority_list") if backends is None else backends),
         "precision": parse_precision(precision),
         "browser": None if browser is None else parse_browser(browser),
-        "options": flags | _checked_options(named.get("options")),
+        "options": flags | check_options(named.get("options"), family),
         "deadline_s": _checked_deadline(named.get("deadline_s")),
     }
 
@@ -132,20 +134,6 @@ def _checked_backends(backends: Any) -> tuple[Backend, ...]:
     if not isinstance(backends, (list, tuple)) or not backends:
         raise BadInput("priority_list", repr(backends)[:100], "a list of webgpu, webnn, wasm, cpu")
     return tuple(dict.fromkeys(parse_backend(word) for word in backends))
-
-
-def _checked_options(options: Any) -> dict[str, Any]:
-    """Plain values only: options travel to the page as JSON."""
-    if options is None:
-        return {}
-    if not isinstance(options, dict):
-        raise BadInput("options", f"of type {type(options).__name__}", "a dict")
-    for name, value in options.items():
-        if not isinstance(name, str) or not isinstance(value, (str, int, float, bool, type(None))):
-            raise BadInput("options", f"holding {name!r}: {value!r}"[:200], "a dict of plain values by name")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise BadInput(f"options.{name}", repr(value), "finite")
-    return options
 
 
 def _checked_deadline(deadline_s: Any) -> float | None:

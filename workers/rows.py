@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from browser_runtime.errors import FailedAt, InferenceError
 from browser_runtime.messages import Adapter, Reply, Request
+from browser_runtime.options import FLAGS
 from tasks.telemetry import Row
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from browser_runtime.session import Session
     from browser_runtime.vocabulary import Backend
 
-# Options that change how a model is opened: what a run is compared by.
-FLAGS = ("compute_shaders", "precompile_shaders", "mixed_precision", "parallel_loading", "dynamic_shapes")
 NAME_CHARACTERS = 500
 
 

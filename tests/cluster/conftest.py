@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 import redis
 
+from browser_runtime.options import OPTIONS
 from tasks import app
 from tasks.app import configuration
 from tasks.settings import TaskSettings
+from tests.cluster.steering import STEERING
 from tests.conftest import missing_service
 
 START_TIMEOUT_S = 60.0
@@ -97,6 +99,15 @@ def settings(redis_url: str) -> Iterator[TaskSettings]:
     disconnect_app()
     for name, value in before.items():
         os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+@pytest.fixture(scope="package", autouse=True)
+def steering() -> Iterator[None]:
+    """Producers here may steer the runner in memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, option in STEERING.items():
+            patch.setitem(OPTIONS, name, option)
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -15,7 +15,11 @@ import numpy as np
 
 from browser_runtime.errors import BY_CODE
 from browser_runtime.messages import Adapter, Reply, Request
+from browser_runtime.options import OPTIONS
+from tests.cluster.steering import STEERING
 from workers.steps import BrowserPool
+
+OPTIONS.update(STEERING)
 
 
 class MemoryRunner:

@@ -1,0 +1,31 @@
+"""What a model's own configuration files ask for: done as Hugging Face does it, or refused by name.
+
+One module a family reads the files into a plan, with an allow-list of keys and values. The plan is made of plain
+values; page and simulation obey it and read no configuration themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from browser_runtime.models.configuration.scores import ScorePlan
+from browser_runtime.models.traits import read_json
+from browser_runtime.vocabulary import Family
+
+
+def check_configuration(folder: Path, family: Family) -> None:
+    """Returns where everything that the files in `folder` ask for is done here.
+
+    Raises BadInput naming the file, the key, its value and what is allowed.
+    """
+    check = _CHECKS.get(family)
+    if check is not None:
+        check(folder)
+
+
+def _check_vision(folder: Path) -> None:
+    ScorePlan.of(read_json(folder / "config.json"))
+
+
+_CHECKS: dict[Family, Callable[[Path], None]] = {Family.VISION: _check_vision}

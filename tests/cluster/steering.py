@@ -1,0 +1,19 @@
+"""Options that steer the runner in memory; only the tests' producers and workers know them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from browser_runtime.options import Kind, Option
+
+
+class Steering(Option):
+    """An option of the tests' own, of any value."""
+
+    def check(self, value: Any) -> Any:
+        """The value, whatever it is."""
+        return value
+
+
+NAMES = ("sleep_s", "fail", "fail_on", "exit", "large")
+STEERING = {name: Steering(name, Kind.WORD, "for tests") for name in NAMES}
