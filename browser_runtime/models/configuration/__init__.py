@@ -1,7 +1,7 @@
 """What a model's own configuration files ask for: done as Hugging Face does it, or refused by name.
 
-One module a family reads the files into a plan, with an allow-list of keys and values. The plan is made of plain
-values; page and simulation obey it and read no configuration themselves.
+One module a family reads the files into a plan, with an allow-list of keys and values. The plan is made of
+plain values; page and simulation obey it and read no configuration themselves.
 """
 
 from __future__ import annotations
