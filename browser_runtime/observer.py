@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from browser_runtime.errors import InferenceError
-    from browser_runtime.lanes import Job
-    from browser_runtime.session import Session
-    from browser_runtime.vocabulary import Backend
+    from browser_runtime.contract.errors import InferenceError
+    from browser_runtime.contract.vocabulary import Backend
+    from browser_runtime.session.lanes import Job
+    from browser_runtime.session.session import Session
 
 
 class Observer(Protocol):

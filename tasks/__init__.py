@@ -1,7 +1,7 @@
 """What can be asked and where it is sent: `from tasks import infer`."""
 
 from tasks.app import app
-from tasks.echoes import echo, noop
+from tasks.diagnostics import echo, noop
 from tasks.infer import infer
 
 # `celery -A tasks` looks for either name.

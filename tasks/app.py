@@ -15,7 +15,7 @@ from kombu.utils.imports import symbol_by_name
 
 from tasks import codec
 from tasks.claims import Claims
-from tasks.links import connect
+from tasks.redis_clients import connect
 from tasks.router import QUEUE_OF
 from tasks.routing_table import RoutingTable, fetch_from
 from tasks.settings import TaskSettings
@@ -93,8 +93,8 @@ def configuration(settings: TaskSettings) -> dict[str, Any]:
 def _worker(settings: TaskSettings) -> dict[str, Any]:
     return {
         # By name: a producer must not import the worker's room.
-        "worker_pool": "workers.taskpool:TaskPool",
-        "worker_consumer": "workers.consumer:SafeConsumer",
+        "worker_pool": "workers.execution.task_pool:TaskPool",
+        "worker_consumer": "workers.delivery.consumer:SafeConsumer",
         # The least in flight; a worker with browsers raises it to what its lanes can take.
         "worker_concurrency": 1,
         "worker_prefetch_multiplier": 1,
@@ -116,7 +116,7 @@ def _nothing_lost(settings: TaskSettings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
-            # A worker renews what it holds (workers/custody.py), so this need not outlast a task.
+            # A worker renews what it holds (workers/delivery/leases.py), so this need not outlast a task.
             "visibility_timeout": settings.redelivery_s,
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from browser_runtime.errors import BadInput
-from browser_runtime.messages import Request
-from browser_runtime.options import check_options
-from browser_runtime.vocabulary import (
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.options import check_options
+from browser_runtime.contract.vocabulary import (
     Backend,
     Family,
     Precision,

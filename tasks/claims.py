@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import redis
 
-from browser_runtime.errors import ClaimExpired
+from browser_runtime.contract.errors import ClaimExpired
 from tasks import codec
 from tasks.codec import TOKEN_BYTES, Claim
 

@@ -27,7 +27,7 @@ _DTYPE_INDEX = {name: index for index, name in enumerate(DTYPES)}
 ARRAY, CLAIM, TIME = 1, 2, 3
 
 MAX_MESSAGE_BYTES = 32 << 20
-MAX_ARRAY_BYTES = 256 << 20  # browser_runtime.frames.MAX_FRAME_BYTES: what a page is ever sent
+MAX_ARRAY_BYTES = 256 << 20  # browser_runtime.link.frames.MAX_FRAME_BYTES: what a page is ever sent
 MAX_DIMENSIONS = 8
 MAX_DEPTH = 64  # a chord of chains of groups nests about 20 deep
 MAX_CONTAINER = 1 << 20

@@ -13,18 +13,18 @@ from celery.canvas import Signature
 from celery.result import AsyncResult
 from kombu.exceptions import EncodeError, OperationalError
 
-from browser_runtime.errors import BadInput, Busy, InferenceError
-from browser_runtime.messages import Request
+from browser_runtime.contract.errors import BadInput, Busy, InferenceError
+from browser_runtime.contract.messages import Request
 from tasks.app import WebinferApp, app
 from tasks.arguments import bind, build_request, check_partial, is_complete
 from tasks.codec import Readable
 from tasks.coroutines import CoroutineTask
 from tasks.inputs.arrival import check_plain
-from tasks.readable import describe_reply, describe_request
 from tasks.rerouting import find_other_queue, is_reroutable
 from tasks.router import choose_route, keys_of
 from tasks.runner import need_runner
 from tasks.sending import stamp
+from tasks.summaries import describe_reply, describe_request
 
 # What the message of a checked request holds; a user never passes these.
 WIRE = ("request", "route")
@@ -38,7 +38,7 @@ class Infer(CoroutineTask):
     """infer(model_type, model_name, inputs, priority_list=None, precision="fp32", browser=None,
     options=None, deadline_s=None, hardware_preferences=None)
 
-    The reply as a dict with NumPy arrays: see `browser_runtime.messages.Reply`.
+    The reply as a dict with NumPy arrays: see `browser_runtime.contract.messages.Reply`.
     Raises BadInput or TooLarge where it is called; `get()` raises what the worker met.
     """
 

@@ -2,8 +2,8 @@
 
 A worker that is killed between taking a message off its queue and noting that it holds it would lose it:
 kombu does the one with BRPOP and the other with HSET, and no setting closes the gap. The record lets a sweep
-(`workers.sweeping`) find such a message and send it again. It costs no round trip: it travels with the push,
-and its removal with the acknowledgement.
+(`workers.delivery.sweeping`) find such a message and send it again. It costs no round trip: it travels
+with the push, and its removal with the acknowledgement.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import redis
 import structlog
 
-from browser_runtime.errors import InferenceError
-from browser_runtime.messages import Request
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.messages import Request
 from tasks.router import BROWSER_OF, QUEUE_OF, alternatives, keys_of
 from tasks.serving import served
 

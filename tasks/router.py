@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from browser_runtime.vocabulary import PREFERRED_BROWSER, Browser, Family
+from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser, Family
 
 QUEUE_OF = {
     Browser.FIREFOX: "firefox-audio",

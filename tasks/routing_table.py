@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from browser_runtime.vocabulary import Browser
-from tasks.links import connect_once
+from browser_runtime.contract.vocabulary import Browser
+from tasks.redis_clients import connect_once
 from tasks.router import Choice, Table
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from browser_runtime.errors import SetupError
-from browser_runtime.messages import Reply, Request
+from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.messages import Reply, Request
 
 
 class Runner(Protocol):

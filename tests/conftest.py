@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from browser_runtime.errors import SetupError
+from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Browser
 
 CI = os.environ.get("CI", "").lower() in ("1", "true")
 

@@ -18,8 +18,8 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
-from browser_runtime.errors import InferenceError
-from browser_runtime.vocabulary import Browser, Family
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.vocabulary import Browser, Family
 from tests.exercises import basic, browsers, picture, stress
 from webinfer.tables import output_console
 

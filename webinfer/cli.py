@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from browser_runtime.errors import InferenceError
+from browser_runtime.contract.errors import InferenceError
 
 COMMANDS = {
     "doctor": ("webinfer.commands.doctor", "What each browser on this machine proved it can do."),
@@ -55,7 +55,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; a user's mistake is one sentence and exit code 1, never a traceback."""
-    from webinfer.logs import configure_logs
+    from webinfer.stack.logs import configure_logs
 
     configure_logs()
     try:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser, Family
 from browser_runtime.models.store import BUILTIN_FOLDER
-from browser_runtime.vocabulary import PREFERRED_BROWSER, Browser, Family
 from webinfer.producing import collect, send
 from webinfer.words import answer_text
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from browser_runtime.capabilities import BackendCapability
-from browser_runtime.errors import InferenceError, SetupError
+from browser_runtime.contract.capabilities import BackendCapability
+from browser_runtime.contract.errors import InferenceError, SetupError
+from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.launching.binaries import REMEDY, find_installation, read_version
+from browser_runtime.link.http_server import PAGE_FOLDER
 from browser_runtime.pool import Pool
-from browser_runtime.serving import PAGE_FOLDER
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Backend, Browser
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 from celery.exceptions import TimeoutError as ResultTimeout
 from kombu.exceptions import OperationalError
 
-from browser_runtime.errors import SetupError
+from browser_runtime.contract.errors import SetupError
 from tasks import app, infer
 from tasks.app import configuration
 

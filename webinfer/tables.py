@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from browser_runtime.messages import Adapter
+from browser_runtime.contract.messages import Adapter
 from webinfer.words import adapter_kind
 
 # What a table of replies needs for a column each; narrower terminals get one column for where it ran.

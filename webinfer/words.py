@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from browser_runtime.messages import Adapter
+from browser_runtime.contract.messages import Adapter
 
 
 def adapter_kind(adapter: Adapter) -> str:

@@ -12,16 +12,16 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from browser_runtime.deciders.breaker import BreakerState
-from browser_runtime.errors import InferenceError
-from browser_runtime.lanes import State
-from browser_runtime.messages import Reply, Request
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.policies.breaker import BreakerState
 from browser_runtime.pool.tally import Tally
+from browser_runtime.session.lanes import State
 
 if TYPE_CHECKING:
-    from browser_runtime.lanes import Job
-    from browser_runtime.session import Session
-    from browser_runtime.vocabulary import Backend
+    from browser_runtime.contract.vocabulary import Backend
+    from browser_runtime.session.lanes import Job
+    from browser_runtime.session.session import Session
 
 # From a cached small model to a cold large one; a run on two cores takes 2 ms to some seconds.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)

@@ -6,8 +6,8 @@ import click
 from celery.bin.base import CeleryOption
 
 import workers.control  # noqa: F401 - the command line knows only the commands that are registered
-from browser_runtime.vocabulary import Browser
-from workers.sizing import MAX_SESSIONS, MIN_SESSIONS
+from browser_runtime.contract.vocabulary import Browser
+from workers.execution.sizing import MAX_SESSIONS, MIN_SESSIONS
 
 GROUP = "Browser Options"
 # More lanes than this in one page only take turns at the processors.

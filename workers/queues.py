@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from browser_runtime.vocabulary import Browser
+from browser_runtime.contract.vocabulary import Browser
 from tasks.router import BROWSER_OF, QUEUE_OF
 
 

@@ -10,16 +10,16 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from browser_runtime.errors import FailedAt, InferenceError
-from browser_runtime.messages import Adapter, Reply, Request
-from browser_runtime.options import FLAGS
+from browser_runtime.contract.errors import FailedAt, InferenceError
+from browser_runtime.contract.messages import Adapter, Reply, Request
+from browser_runtime.contract.options import FLAGS
 from tasks.telemetry import Row
 
 if TYPE_CHECKING:
-    from browser_runtime.capabilities import Capabilities
-    from browser_runtime.lanes import Job
-    from browser_runtime.session import Session
-    from browser_runtime.vocabulary import Backend
+    from browser_runtime.contract.capabilities import Capabilities
+    from browser_runtime.contract.vocabulary import Backend
+    from browser_runtime.session.lanes import Job
+    from browser_runtime.session.session import Session
 
 NAME_CHARACTERS = 500
 

@@ -9,15 +9,15 @@ from celery import bootsteps
 from celery.utils.log import get_logger
 
 import workers.control  # noqa: F401 - registers the remote control commands
-from browser_runtime.errors import InferenceError
-from browser_runtime.vocabulary import Browser
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.vocabulary import Browser
 from tasks.runner import Runner, bind_runner, bound_runner
-from workers.books import Books
-from workers.custody import Custody
-from workers.deadletters import DeadLetters
+from workers.delivery.dead_letters import DeadLetters
+from workers.delivery.leases import Custody
+from workers.delivery.transport import safe_connection
+from workers.execution.sizing import Sizing, count_slots
 from workers.queues import Contradiction, plan_browser
-from workers.sizing import Sizing, count_slots
-from workers.transport import safe_connection
+from workers.worker_telemetry import Books
 
 log = get_logger(__name__)
 

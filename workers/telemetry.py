@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from browser_runtime.errors import InferenceError
-from browser_runtime.messages import Reply, Request
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.messages import Reply, Request
 from tasks.infer import infer
 from tasks.runner import Runner
 from tasks.sending import waited_ms
@@ -18,9 +18,9 @@ from workers.recorder import Recorder
 from workers.rows import Asked
 
 if TYPE_CHECKING:
-    from browser_runtime.lanes import Job
-    from browser_runtime.session import Session
-    from browser_runtime.vocabulary import Backend
+    from browser_runtime.contract.vocabulary import Backend
+    from browser_runtime.session.lanes import Job
+    from browser_runtime.session.session import Session
 
 # The pool's own checks of its sessions come as often.
 HEALTH_INTERVAL_S = 15.0

@@ -9,10 +9,10 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from browser_runtime.errors import SetupError
+from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.stand_in import stand_in_binary
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Browser
 
 NAMES = {
     Browser.FIREFOX: ("firefox", "firefox-esr"),

@@ -15,9 +15,9 @@ from selenium.webdriver.common.options import ArgOptions
 from selenium.webdriver.common.service import Service
 from urllib3.exceptions import HTTPError
 
-from browser_runtime.errors import BrowserDied
+from browser_runtime.contract.errors import BrowserDied
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import Installation
-from browser_runtime.vocabulary import Browser
 
 log = structlog.get_logger(__name__)
 

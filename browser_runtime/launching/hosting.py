@@ -10,13 +10,13 @@ from pathlib import Path
 
 import psutil
 
-from browser_runtime.errors import BrowserDied, SetupError
+from browser_runtime.contract.errors import BrowserDied, SetupError
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching import processes
 from browser_runtime.launching.binaries import Installation
 from browser_runtime.launching.drivers import Launched, launch
 from browser_runtime.once import call_in_thread
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Browser
 
 # A start that is called off makes new processes for as long as it has not noticed.
 KILL_AGAIN_S = 1.0

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from browser_runtime.vocabulary import Family, check_model_name, parse_family
+from browser_runtime.contract.vocabulary import Family, check_model_name, parse_family
 
 CATALOGUE = Path(__file__).with_name("catalogue.toml")
 

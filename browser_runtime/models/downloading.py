@@ -14,7 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from browser_runtime.errors import BadRequest, SetupError
+from browser_runtime.contract.errors import BadRequest, SetupError
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.integrity import hash_file
 

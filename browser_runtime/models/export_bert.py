@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.errors import BadRequest
+from browser_runtime.contract.errors import BadRequest
 
 Weights = dict[str, np.ndarray[Any, np.dtype[Any]]]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from browser_runtime.errors import BadRequest
+from browser_runtime.contract.errors import BadRequest
+from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.graphs import STEMS, graph_paths
 from browser_runtime.models.manifest import check_path
-from browser_runtime.vocabulary import Family, Precision
 
 # Any one of these makes a graph one of its family; the page reads them by these names.
 OUTPUTS: dict[str, dict[Family, tuple[str, ...]]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from browser_runtime.vocabulary import Family, Precision
+from browser_runtime.contract.vocabulary import Family, Precision
 
 STEMS = {
     Family.TEXT_EMBEDDING: ("model",),

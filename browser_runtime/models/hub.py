@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from browser_runtime.errors import BadRequest, SetupError, TooLarge, UnknownModel
+from browser_runtime.contract.errors import BadRequest, SetupError, TooLarge, UnknownModel
+from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.catalogue import HubModel
 from browser_runtime.models.downloading import HubFile, Progress, download
 from browser_runtime.models.graph_check import require_graphs
@@ -18,7 +19,6 @@ from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.integrity import describe_file
 from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
 from browser_runtime.models.traits import choose_files, infer_family, read_json, read_settings
-from browser_runtime.vocabulary import Family, Precision
 
 # Hidden: no model's name starts with a dot.
 PARTIAL_FOLDER = ".partial"

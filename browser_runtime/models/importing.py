@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from browser_runtime.errors import BadInput, BadRequest, SetupError
+from browser_runtime.contract.errors import BadInput, BadRequest, SetupError
+from browser_runtime.contract.vocabulary import Family, check_model_name
 from browser_runtime.models.export_bert import export_bert
 from browser_runtime.models.graph_check import external_locations, read_graph, require_graphs
 from browser_runtime.models.graphs import STEMS, SUFFIXES, available_precisions
@@ -21,7 +22,6 @@ from browser_runtime.models.locking import hold_lock
 from browser_runtime.models.manifest import ModelFile, StoredModel, check_path, list_paths, write_manifest
 from browser_runtime.models.store import BUILTIN_FOLDER, LOCK_FOLDER, ModelStore
 from browser_runtime.models.traits import REQUIRED, WANTED, infer_family, read_json, read_settings
-from browser_runtime.vocabulary import Family, check_model_name
 
 # Copying a few gigabytes on a slow disk, by whoever imports the same name at the same time.
 LOCK_TIMEOUT_S = 600.0

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from browser_runtime.errors import BadRequest
+from browser_runtime.contract.errors import BadRequest
 from browser_runtime.models.manifest import ModelFile, StoredModel, repair
 
 # (modification time in ns, size) by path: equal signatures mean that nobody touched the files since.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from browser_runtime.errors import SetupError
+from browser_runtime.contract.errors import SetupError
 
 # flock has no deadline of its own and tells no one when it is freed, so it is asked again.
 POLL_S = 0.1

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from browser_runtime.errors import BadInput, BadRequest, InferenceError
+from browser_runtime.contract.errors import BadInput, BadRequest, InferenceError
+from browser_runtime.contract.vocabulary import Family, Precision, check_model_name, parse_family
 from browser_runtime.models.graphs import available_precisions
-from browser_runtime.vocabulary import Family, Precision, check_model_name, parse_family
 
 MANIFEST = "webinfer.json"
 SHA256 = re.compile(r"[0-9a-f]{64}")

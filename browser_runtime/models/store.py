@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from browser_runtime.errors import BadInput, BadRequest, UnknownModel
+from browser_runtime.contract.errors import BadInput, BadRequest, UnknownModel
+from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
 from browser_runtime.models.catalogue import HubModel, find_hub_model, read_catalogue
 from browser_runtime.models.hub import Pull, TellProgress, offline_refusal, pull, pull_precision
 from browser_runtime.models.hub_settings import HubSettings
@@ -25,7 +26,6 @@ from browser_runtime.models.locking import hold_lock
 from browser_runtime.models.manifest import MANIFEST, ModelFile, StoredModel, read_manifest
 from browser_runtime.models.reports import Listing, Verification, list_broken, list_catalogued, list_stored
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Family, Precision, check_model_name
 
 __all__ = ["Listing", "ModelFile", "ModelStore", "StoredModel", "Verification"]
 

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from browser_runtime.errors import BadInput, BadRequest
+from browser_runtime.contract.errors import BadInput, BadRequest
+from browser_runtime.contract.vocabulary import SERVED_FAMILIES, Family, Precision
 from browser_runtime.models.graphs import data_paths, graph_paths
-from browser_runtime.vocabulary import SERVED_FAMILIES, Family, Precision
 
 # Small files that transformers.js or the settings read, where the repository has them.
 WANTED = {

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from browser_runtime.deciders.breaker import Breaker
-from browser_runtime.deciders.categories import Blame, assign_blame
-from browser_runtime.deciders.devices import DeviceRecord, DeviceStep
-from browser_runtime.deciders.health import HealthSample, HealthState
-from browser_runtime.deciders.latencies import Latencies, LatencyKey, LatencySummary
-from browser_runtime.deciders.recycling import MAX_SAMPLES, MemorySample
-from browser_runtime.errors import InferenceError
-from browser_runtime.replies import Ran
-from browser_runtime.session import Session
-from browser_runtime.vocabulary import Backend, Browser
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.vocabulary import Backend, Browser
+from browser_runtime.policies.breaker import Breaker
+from browser_runtime.policies.categories import Blame, assign_blame
+from browser_runtime.policies.devices import DeviceRecord, DeviceStep
+from browser_runtime.policies.health import HealthSample, HealthState
+from browser_runtime.policies.latencies import Latencies, LatencyKey, LatencySummary
+from browser_runtime.policies.recycling import MAX_SAMPLES, MemorySample
+from browser_runtime.session.replies import Ran
+from browser_runtime.session.session import Session
 
 # Weight of the newest request in a model's running service time.
 SERVICE_SHARE = 0.2

@@ -12,9 +12,9 @@ from typing import Any
 
 import structlog
 
-from browser_runtime.deciders.choosing import Choice
-from browser_runtime.errors import Busy, FailedAt, InferenceError, PageSilent, SessionLost
-from browser_runtime.lanes import Job, SessionLane
+from browser_runtime.contract.errors import Busy, FailedAt, InferenceError, PageSilent, SessionLost
+from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.policies.choosing import Choice
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.change import Change
 from browser_runtime.pool.fleet import Fleet
@@ -22,10 +22,10 @@ from browser_runtime.pool.matching import Matching, Place
 from browser_runtime.pool.orders import Line, Order, latest_deadline, merge, model_need, share_results
 from browser_runtime.pool.recovering import as_ours, count_loss, plan_for
 from browser_runtime.pool.views import Running
-from browser_runtime.replies import Ran, Share, build_reply
-from browser_runtime.session import Session
+from browser_runtime.session.lanes import Job, SessionLane
+from browser_runtime.session.replies import Ran, Share, build_reply
+from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Browser
 
 log = structlog.get_logger(__name__)
 

@@ -11,13 +11,13 @@ from typing import Any
 
 import structlog
 
-from browser_runtime.errors import InferenceError, SessionLost
-from browser_runtime.lanes import State
+from browser_runtime.contract.errors import InferenceError, SessionLost
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import Installation, find_installation
-from browser_runtime.loopback import Loopback
+from browser_runtime.link.loopback import Loopback
 from browser_runtime.pool.change import Change
-from browser_runtime.session import Session
-from browser_runtime.vocabulary import Browser
+from browser_runtime.session.lanes import State
+from browser_runtime.session.session import Session
 
 log = structlog.get_logger(__name__)
 

@@ -12,19 +12,19 @@ from typing import Any
 import psutil
 import structlog
 
-from browser_runtime.errors import InferenceError
-from browser_runtime.lanes import State
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.dispatch import Dispatch
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.orders import Line, Order
-from browser_runtime.replies import Ran
 from browser_runtime.scaling.forecast import Arrivals, MeanLoad
 from browser_runtime.scaling.sessions import PoolState, SessionPolicy, decide_sessions
 from browser_runtime.scaling.trends import theil_sen_slope
 from browser_runtime.scaling.values import Decision, Replica, ScalingMemory
-from browser_runtime.session import Session
-from browser_runtime.vocabulary import PREFERRED_BROWSER, Browser
+from browser_runtime.session.lanes import State
+from browser_runtime.session.replies import Ran
+from browser_runtime.session.session import Session
 
 log = structlog.get_logger(__name__)
 

@@ -7,19 +7,19 @@ import time
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
-from browser_runtime.deciders.batching import BatchPolicy, take_batch
-from browser_runtime.deciders.choosing import Choice, choose_session
-from browser_runtime.deciders.latencies import BatchCost, LatencyKey, LatencySummary
-from browser_runtime.deciders.weighing import Weighed
-from browser_runtime.errors import InferenceError, OutOfMemory, Unsupported
-from browser_runtime.lanes import SessionLane, State
-from browser_runtime.plan import plan_backends
+from browser_runtime.contract.errors import InferenceError, OutOfMemory, Unsupported
+from browser_runtime.contract.vocabulary import Browser, Family
+from browser_runtime.policies.batching import BatchPolicy, take_batch
+from browser_runtime.policies.choosing import Choice, choose_session
+from browser_runtime.policies.latencies import BatchCost, LatencyKey, LatencySummary
+from browser_runtime.policies.weighing import Weighed
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.orders import Line, Order, model_need
 from browser_runtime.pool.views import Queue, Running, candidate_of, need_of, waiting_of
-from browser_runtime.session import Session
-from browser_runtime.vocabulary import Browser, Family
+from browser_runtime.session.lanes import SessionLane, State
+from browser_runtime.session.plan import plan_backends
+from browser_runtime.session.session import Session
 
 Place = tuple[Session, SessionLane]
 

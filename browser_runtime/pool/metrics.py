@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 
-from browser_runtime.capabilities import Capabilities
-from browser_runtime.lanes import State
-from browser_runtime.plan import plan_backends
+from browser_runtime.contract.capabilities import Capabilities
+from browser_runtime.contract.vocabulary import PAGE_BACKENDS, PREFERRED_BROWSER, Backend, Family
 from browser_runtime.pool.pool import Pool
-from browser_runtime.session import Session
-from browser_runtime.vocabulary import PAGE_BACKENDS, PREFERRED_BROWSER, Backend, Family
+from browser_runtime.session.lanes import State
+from browser_runtime.session.plan import plan_backends
+from browser_runtime.session.session import Session
 
 if TYPE_CHECKING:
     from browser_runtime.simulation import SimulatedSession

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from browser_runtime.loading import items_of, load_options
-from browser_runtime.messages import Reply, Request
+from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.models.store import StoredModel
-from browser_runtime.vocabulary import Browser
+from browser_runtime.session.loading import items_of, load_options
 
 
 @dataclass(eq=False)

@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from browser_runtime.deciders.devices import DeviceStep
-from browser_runtime.deciders.recycling import RecyclePolicy
-from browser_runtime.errors import Busy, DeviceLost, InferenceError, SessionLost, SetupError
-from browser_runtime.lanes import Job
-from browser_runtime.loopback import Loopback
-from browser_runtime.messages import Reply, Request
+from browser_runtime.contract.errors import Busy, DeviceLost, InferenceError, SessionLost, SetupError
+from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.vocabulary import Backend, Browser, Precision
+from browser_runtime.link.loopback import Loopback
+from browser_runtime.link.protocol import PageEvent
 from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.observer import Observer
 from browser_runtime.once import Once
+from browser_runtime.policies.devices import DeviceStep
+from browser_runtime.policies.recycling import RecyclePolicy
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.change import Change
 from browser_runtime.pool.dispatch import Dispatch
@@ -28,11 +29,10 @@ from browser_runtime.pool.growth import Growth
 from browser_runtime.pool.orders import Line, Order
 from browser_runtime.pool.states import pool_state
 from browser_runtime.pool.upkeep import Upkeep
-from browser_runtime.protocol import PageEvent
 from browser_runtime.scaling.sessions import SessionPolicy
-from browser_runtime.session import Session
+from browser_runtime.session.lanes import Job
+from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Backend, Browser, Precision
 
 if TYPE_CHECKING:
     from browser_runtime.simulation import SimulatedSession

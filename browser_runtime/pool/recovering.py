@@ -7,9 +7,9 @@ import time
 
 import structlog
 
-from browser_runtime.deciders.categories import categorize
-from browser_runtime.deciders.recovery import Action, RecoveryContext, Step, plan_recovery
-from browser_runtime.errors import InferenceError, PageFault, SessionLost
+from browser_runtime.contract.errors import InferenceError, PageFault, SessionLost
+from browser_runtime.policies.categories import categorize
+from browser_runtime.policies.recovery import Action, RecoveryContext, Step, plan_recovery
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.orders import Order
 from browser_runtime.settings import RuntimeSettings

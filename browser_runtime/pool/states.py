@@ -6,9 +6,9 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.pool.care import Condition
-from browser_runtime.session import Session
-from browser_runtime.vocabulary import Backend
+from browser_runtime.session.session import Session
 
 if TYPE_CHECKING:
     from browser_runtime.pool.pool import Pool

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.messages import Reply
+from browser_runtime.contract.messages import Reply
 
 # A minute of history says how it goes now; beyond 4096 runs in it, the newest stand for all.
 WINDOW_S, MAX_RUNS = 60.0, 4096

@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 import structlog
 
-from browser_runtime.deciders.recycling import RecyclePolicy, SessionUse, find_recycle_reason
-from browser_runtime.errors import InferenceError, SessionLost
-from browser_runtime.lanes import State
+from browser_runtime.contract.errors import InferenceError, SessionLost
+from browser_runtime.contract.vocabulary import HEALTHY_SCORE
+from browser_runtime.policies.recycling import RecyclePolicy, SessionUse, find_recycle_reason
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.dispatch import Dispatch
 from browser_runtime.pool.fleet import Fleet
-from browser_runtime.session import Session
-from browser_runtime.vocabulary import HEALTHY_SCORE
+from browser_runtime.session.lanes import State
+from browser_runtime.session.session import Session
 
 log = structlog.get_logger(__name__)
 

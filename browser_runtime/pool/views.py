@@ -7,16 +7,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from browser_runtime.deciders.batching import Waiting
-from browser_runtime.deciders.latencies import LatencyKey
-from browser_runtime.deciders.scoring import Candidate, Need
-from browser_runtime.lanes import SessionLane
-from browser_runtime.loading import model_key
-from browser_runtime.plan import plan_backends
+from browser_runtime.contract.vocabulary import Backend, Browser, Family
+from browser_runtime.policies.batching import Waiting
+from browser_runtime.policies.latencies import LatencyKey
+from browser_runtime.policies.scoring import Candidate, Need
 from browser_runtime.pool.care import Care
 from browser_runtime.pool.orders import Order, model_need
-from browser_runtime.session import Session
-from browser_runtime.vocabulary import Backend, Browser, Family
+from browser_runtime.session.lanes import SessionLane
+from browser_runtime.session.loading import model_key
+from browser_runtime.session.plan import plan_backends
+from browser_runtime.session.session import Session
 
 # A text's tokens are not known before the page has cut it: about four characters each in English.
 CHARACTERS_PER_TOKEN = 4

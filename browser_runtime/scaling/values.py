@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from browser_runtime.vocabulary import HEALTHY_SCORE
+from browser_runtime.contract.vocabulary import HEALTHY_SCORE
 
 # Wanted back within this many windows: closed too soon.
 REGRET_WINDOWS = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
 
 
 def read_count(options: dict[str, Any], name: str, standard: int) -> int:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.errors import BadInput, BadOutput, BadRequest
+from browser_runtime.contract.errors import BadInput, BadOutput, BadRequest
+from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.graphs import STEMS, graph_paths
 from browser_runtime.models.manifest import StoredModel
-from browser_runtime.vocabulary import Precision
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
 from browser_runtime.simulation.choices import read_count, read_word
 
 # What Whisper's own configs say, for one that names no length.

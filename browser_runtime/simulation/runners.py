@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
-from browser_runtime.errors import InferenceError, Unsupported
+from browser_runtime.contract.errors import InferenceError, Unsupported
+from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.manifest import StoredModel
-from browser_runtime.vocabulary import Family, Precision
 
 # As many as a browser's lane keeps by default (`max_loaded_models`).
 MAX_OPEN_MODELS = 4

@@ -8,12 +8,12 @@ from typing import Any
 
 import structlog
 
-from browser_runtime.errors import InferenceError
-from browser_runtime.loading import items_of
-from browser_runtime.messages import Adapter, Reply, Request, Timings
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.messages import Adapter, Reply, Request, Timings
+from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.models.manifest import StoredModel
+from browser_runtime.session.loading import items_of
 from browser_runtime.simulation.runners import Answers, OpenModels, run_items
-from browser_runtime.vocabulary import Backend, Browser
 
 log = structlog.get_logger(__name__)
 

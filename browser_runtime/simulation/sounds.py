@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.traits import read_json
 from browser_runtime.simulation.decoding import Decoder
@@ -15,7 +16,6 @@ from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
 from browser_runtime.simulation.mels import MelPlan, compute_features
 from browser_runtime.simulation.prompting import DecodingPlan
 from browser_runtime.simulation.windows import join_tokens, split_windows
-from browser_runtime.vocabulary import Precision
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.errors import BadInput, BadOutput, Unsupported
+from browser_runtime.contract.errors import BadInput, BadOutput, Unsupported
+from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.traits import read_json
 from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
-from browser_runtime.vocabulary import Precision
 
 HIDDEN_OUTPUTS = ("last_hidden_state", "token_embeddings")
 POOLINGS = ("mean", "cls")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import redis
 from celery.utils.log import get_logger
 
-from browser_runtime.errors import InferenceError
+from browser_runtime.contract.errors import InferenceError
 from scheduler.alerts.conditions import (
     BeatLife,
     Conditions,

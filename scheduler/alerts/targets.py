@@ -10,7 +10,7 @@ from typing import Any
 
 from celery.utils.log import get_logger
 
-from browser_runtime.errors import SetupError
+from browser_runtime.contract.errors import SetupError
 
 log = get_logger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
 from tasks.router import BROWSER_OF
 
 FORM = "like chrome-vision=1:4,edge-text=0:2, of the queues " + ", ".join(BROWSER_OF)

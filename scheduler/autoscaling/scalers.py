@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from browser_runtime.errors import InferenceError, SetupError
+from browser_runtime.contract.errors import InferenceError, SetupError
 from scheduler.autoscaling.desired import DesiredWorkers
 
 # A worker's grace time and its browsers' end, with room.

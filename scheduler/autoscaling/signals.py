@@ -8,10 +8,10 @@ from typing import Any
 
 import redis
 
+from browser_runtime.contract.vocabulary import HEALTHY_SCORE
 from browser_runtime.scaling.values import Replica
-from browser_runtime.vocabulary import HEALTHY_SCORE
 from tasks.app import WebinferApp
-from tasks.links import connect
+from tasks.redis_clients import connect
 
 # Answers come within milliseconds; a worker that is silent for so long is not counted at this look.
 ANSWER_TIMEOUT_S = 1.0

@@ -7,7 +7,7 @@ from typing import Any
 from celery.exceptions import TimeoutError as ResultTimeout
 from kombu.exceptions import OperationalError
 
-from browser_runtime.errors import SetupError
+from browser_runtime.contract.errors import SetupError
 from scheduler.history.history import History, HistoryUnavailable
 from scheduler.settings import SchedulerSettings
 from tasks.app import ANALYTICS_QUEUE, app

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import duckdb
 
-from browser_runtime.errors import InferenceError
+from browser_runtime.contract.errors import InferenceError
 from scheduler.history.preparing import prepare
 from tasks.telemetry import Batch, Row, batch_up
 

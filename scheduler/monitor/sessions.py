@@ -146,7 +146,7 @@ def _device(told: Told) -> Device:
 
 
 def _model(key: str) -> str:
-    """`name on backend, precision` of a model's key (browser_runtime/loading.py)."""
+    """`name on backend, precision` of a model's key (browser_runtime/session/loading.py)."""
     name, _, backend, precision, *_ = (*key.split("|"), "", "", "", "")
     return f"{name} on {backend}, {precision}" if backend else name
 

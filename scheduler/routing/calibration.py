@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from browser_runtime.vocabulary import SERVED_FAMILIES, Browser, Family, Precision
+from browser_runtime.contract.vocabulary import SERVED_FAMILIES, Browser, Family, Precision
 from scheduler.routing.evidence import Evidence
 
 # Enough fresh runs that the prior is outweighed; the first of them loads the model and does not count.

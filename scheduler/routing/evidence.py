@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from browser_runtime.vocabulary import Browser, Family
+from browser_runtime.contract.vocabulary import Browser, Family
 
 # Runs of the last days count at most as much as so many fresh ones: a change shows within as many runs.
 MOST_OLD_RUNS = 5.0

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import redis
 
-from browser_runtime.vocabulary import HEALTHY_SCORE, Browser
+from browser_runtime.contract.vocabulary import HEALTHY_SCORE, Browser
 from scheduler.routing.evidence import Evidence, read_evidence
 from scheduler.routing.ranking import Condition, Policy
 from scheduler.routing.table import build_table, changes, read_incumbents, read_shares, write_table

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
-from browser_runtime.vocabulary import PREFERRED_BROWSER, Browser, Family
+from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser, Family
 from scheduler.routing.evidence import Evidence, Measured, failures, measure
 
 # What the guide's table is taken to mean: the others need a quarter more time.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from browser_runtime.vocabulary import Browser, Family
+from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.routing.evidence import Evidence
 from scheduler.routing.ranking import Policy, Ranked, rank
 from tasks.router import keys_of

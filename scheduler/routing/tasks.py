@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import chain
 
-from browser_runtime.vocabulary import Browser
+from browser_runtime.contract.vocabulary import Browser
 from scheduler.autoscaling.signals import Signals
 from scheduler.history.owner import history
 from scheduler.routing import publishing

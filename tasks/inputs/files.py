@@ -7,7 +7,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
 from tasks.inputs.limits import Limits
 
 _URL = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")

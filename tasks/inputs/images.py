@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from browser_runtime.errors import BadInput, TooLarge
+from browser_runtime.contract.errors import BadInput, TooLarge
 from tasks.inputs.files import encoded_bytes
 from tasks.inputs.limits import Limits
 

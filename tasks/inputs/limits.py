@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from browser_runtime.errors import BadInput, TooLarge
+from browser_runtime.contract.errors import BadInput, TooLarge
 
 
 @dataclass(frozen=True, slots=True)

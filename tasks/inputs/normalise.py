@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.vocabulary import Family
+from browser_runtime.contract.vocabulary import Family
 from tasks.inputs.images import read_image
 from tasks.inputs.limits import Limits
 from tasks.inputs.sounds import read_sound

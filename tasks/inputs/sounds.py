@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
 from tasks.inputs.files import encoded_bytes
 from tasks.inputs.limits import Limits
 

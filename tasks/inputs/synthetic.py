@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.errors import BadInput
-from browser_runtime.vocabulary import Family
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.vocabulary import Family
 from tasks.inputs.images import check_size
 from tasks.inputs.limits import Limits
 from tasks.inputs.sounds import SAMPLING_RATE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
 from tasks.inputs.limits import Limits
 
 ALLOWED = "a text or a list of texts"

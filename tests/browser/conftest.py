@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Browser
 from tests.conftest import missing_service, require_browser
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import psutil
 import pytest
 
-from browser_runtime.errors import BadRequest, DeviceLost, Unsupported
-from browser_runtime.messages import Request
+from browser_runtime.contract.errors import BadRequest, DeviceLost, Unsupported
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Browser, Family
+from browser_runtime.link.protocol import PageEvent
 from browser_runtime.pool import Pool
-from browser_runtime.protocol import PageEvent
-from browser_runtime.session import Session, SessionLane
+from browser_runtime.session.session import Session, SessionLane
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Backend, Browser, Family
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

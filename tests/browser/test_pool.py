@@ -9,14 +9,21 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from browser_runtime.errors import BadOutput, Busy, InferenceError, OutOfMemory, PageFault, PageSilent
-from browser_runtime.golden import Golden, read_golden
-from browser_runtime.golden_check import EVERY_RUNS
-from browser_runtime.messages import Request
+from browser_runtime.contract.errors import (
+    BadOutput,
+    Busy,
+    InferenceError,
+    OutOfMemory,
+    PageFault,
+    PageSilent,
+)
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
+from browser_runtime.session.golden import Golden, read_golden
+from browser_runtime.session.golden_check import EVERY_RUNS
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Backend, Browser, Family
 from tests.conftest import require_browser
 from workers.rows import Asked, failure_row
 

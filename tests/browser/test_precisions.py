@@ -12,14 +12,14 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from PIL import Image
 
-from browser_runtime.capabilities import Capabilities
-from browser_runtime.errors import Unsupported
-from browser_runtime.messages import Request
+from browser_runtime.contract.capabilities import Capabilities
+from browser_runtime.contract.errors import Unsupported
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Family, Precision
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Backend, Family, Precision
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from browser_runtime.messages import Request
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Family
 from browser_runtime.models.store import StoredModel
 from browser_runtime.pool import Pool
-from browser_runtime.vocabulary import Backend, Family
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -14,13 +14,13 @@ import numpy as np
 import psutil
 import pytest
 
-from browser_runtime.errors import Busy, SessionLost, SetupError, Unsupported
-from browser_runtime.messages import Request
+from browser_runtime.contract.errors import Busy, SessionLost, SetupError, Unsupported
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Browser, Family
+from browser_runtime.link.protocol import PageEvent
 from browser_runtime.pool import Pool
-from browser_runtime.protocol import PageEvent
-from browser_runtime.session import Session
+from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Backend, Browser, Family
 from tests.exercises import cycles, kills
 from tests.exercises.leak import ROOM_MB, run_leak
 
@@ -143,9 +143,9 @@ async def test_a_missing_binary_names_its_setting() -> None:
 WORKER = """
 import asyncio, sys
 from browser_runtime.pool import Pool
-from browser_runtime.protocol import PageEvent
+from browser_runtime.link.protocol import PageEvent
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Browser
+from browser_runtime.contract.vocabulary import Browser
 
 async def main():
     pool = Pool(RuntimeSettings(simulation="never"), Browser(sys.argv[1]))

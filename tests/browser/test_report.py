@@ -13,9 +13,9 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Browser
 from scheduler.reports.gathering import gather
 from scheduler.reports.writing import write_html
 from tests.unit.reports.histories import HOSTILE, N_DAYS, NOW_S, make_history

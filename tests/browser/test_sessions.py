@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser_runtime.errors import BadInput, Unsupported
-from browser_runtime.messages import Request
+from browser_runtime.contract.errors import BadInput, Unsupported
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
 from browser_runtime.models.store import BUILTIN_FOLDER
 from browser_runtime.pool import Pool
-from browser_runtime.vocabulary import Backend, Browser, Family, Precision
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from browser_runtime.options import OPTIONS
+from browser_runtime.contract.options import OPTIONS
 from tasks import app
 from tasks.app import configuration
 from tasks.settings import TaskSettings

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.errors import BY_CODE
-from browser_runtime.messages import Adapter, Reply, Request
-from browser_runtime.options import OPTIONS
+from browser_runtime.contract.errors import BY_CODE
+from browser_runtime.contract.messages import Adapter, Reply, Request
+from browser_runtime.contract.options import OPTIONS
 from tests.cluster.steering import STEERING
 from workers.steps import BrowserPool
 

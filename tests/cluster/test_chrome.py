@@ -11,8 +11,8 @@ import numpy as np
 import psutil
 import pytest
 
-from browser_runtime.errors import UnknownModel
-from browser_runtime.vocabulary import Browser
+from browser_runtime.contract.errors import UnknownModel
+from browser_runtime.contract.vocabulary import Browser
 from tasks import app, echo, infer
 from tests.cluster.conftest import Worker, until, workers
 from tests.conftest import require_browser

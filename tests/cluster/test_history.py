@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import redis
 
-from browser_runtime.errors import OutOfMemory, PageFault, Unsupported
+from browser_runtime.contract.errors import OutOfMemory, PageFault, Unsupported
 from scheduler.history.asking import ask, look_up
 from scheduler.history.draining import BATCH_ENTRIES, Drain, backlog
 from scheduler.history.history import History, HistoryUnavailable

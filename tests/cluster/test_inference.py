@@ -10,7 +10,7 @@ import pytest
 from celery import chain, chord, group
 from celery.exceptions import TaskRevokedError
 
-from browser_runtime.errors import BY_CODE, BadInput, ClaimExpired
+from browser_runtime.contract.errors import BY_CODE, BadInput, ClaimExpired
 from tasks import app, echo, infer, noop
 from tasks.claims import find_claims
 from tests.cluster.conftest import Worker, until

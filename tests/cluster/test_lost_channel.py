@@ -9,7 +9,7 @@ from kombu import Queue
 from tasks import app
 from tasks.app import DEFAULT_QUEUE
 from tests.cluster.conftest import until
-from workers.transport import safe_connection
+from workers.delivery.transport import safe_connection
 
 
 def test_acknowledging_on_a_lost_channel_ends_no_worker_and_loses_no_message(pointed_app: None) -> None:

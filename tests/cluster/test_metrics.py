@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from browser_runtime.errors import InferenceError
-from browser_runtime.vocabulary import Browser
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.vocabulary import Browser
 from tasks import infer
 from tests.cluster.conftest import StartWorker, workers
 from tests.cluster.test_control import ask

@@ -21,9 +21,9 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Browser
 from scheduler.autoscaling.desired import Desired, DesiredWorkers
 from scheduler.health.canaries import Canary, CanaryBook
 from tasks import app, infer

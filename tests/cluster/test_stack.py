@@ -19,14 +19,14 @@ import psutil
 import pytest
 from celery import chord, group
 
-from browser_runtime.errors import BadInput, UnknownModel, Unsupported
+from browser_runtime.contract.errors import BadInput, UnknownModel, Unsupported
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.models.store import BUILTIN_FOLDER
-from browser_runtime.vocabulary import Browser
 from tasks import app, echo, infer
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import disconnect_app, point_app
 from tests.conftest import require_browser
-from webinfer.stack import Stack
+from webinfer.stack.stack import Stack
 
 pytestmark = pytest.mark.browser("firefox", "chrome", "edge")
 

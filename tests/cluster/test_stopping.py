@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from browser_runtime.errors import GivenUp
+from browser_runtime.contract.errors import GivenUp
 from tasks import app, infer
 from tests.cluster.conftest import REDELIVERY_S, StartWorker
 

@@ -9,8 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from browser_runtime.errors import InferenceError
-from browser_runtime.vocabulary import Browser, Family
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.vocabulary import Browser, Family
 from fixed_web_platform.resource_pool_bridge import PooledModel, ResourcePoolBridgeIntegration
 from tests.exercises.questions import MODELS, Question, read_questions
 

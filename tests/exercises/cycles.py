@@ -16,7 +16,7 @@ from pathlib import Path
 
 import psutil
 
-from browser_runtime.vocabulary import Browser, Family
+from browser_runtime.contract.vocabulary import Browser, Family
 from fixed_web_platform.resource_pool_bridge import ResourcePoolBridgeIntegration
 from tests.exercises.questions import MODELS, read_questions
 

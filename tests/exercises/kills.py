@@ -18,11 +18,11 @@ from typing import Any
 
 import psutil
 
-from browser_runtime.errors import InferenceError
+from browser_runtime.contract.errors import InferenceError
 from browser_runtime.pool import Pool
 from browser_runtime.pool.change import Change
 from browser_runtime.pool.orders import Order
-from browser_runtime.session import Session
+from browser_runtime.session.session import Session
 from fixed_web_platform.resource_pool_bridge import PooledModel, ResourcePoolBridgeIntegration
 from tests.exercises.questions import MODELS, Question, read_questions
 

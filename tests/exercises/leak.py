@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from browser_runtime.deciders.recycling import SAMPLES_ABOVE, RecyclePolicy
-from browser_runtime.messages import Request
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Browser, Family
+from browser_runtime.policies.recycling import SAMPLES_ABOVE, RecyclePolicy
 from browser_runtime.pool import Pool
-from browser_runtime.session import Session
+from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Backend, Browser, Family
 
 LEAK_MB, ROOM_MB = 300, 200
 # Runs in the page beside the lanes, as the leak of a library there would.

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.golden import Golden
+from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.manifest import MANIFEST
 from browser_runtime.models.store import BUILTIN_FOLDER
-from browser_runtime.vocabulary import Family
+from browser_runtime.session.golden import Golden
 
 MODELS = {"sentences-bert": "text_embedding", "digits-vit": "vision", "tones-whisper": "audio"}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.errors import InferenceError
+from browser_runtime.contract.errors import InferenceError
 from fixed_web_platform.resource_pool_bridge import PooledModel, ResourcePoolBridgeIntegration
 from tests.exercises.questions import MODELS, Question, read_questions
 

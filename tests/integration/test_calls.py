@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser_runtime.errors import BadInput, UnknownModel
+from browser_runtime.contract.errors import BadInput, UnknownModel
 from fixed_web_platform.resource_pool_bridge import PooledModel, ResourcePoolBridgeIntegration
 from tests.integration.conftest import CPU, SEVEN
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
 from fixed_web_platform.resource_pool_bridge import ResourcePoolBridgeIntegration
 from scheduler.history.history import History, HistoryUnavailable
 from tests.integration.conftest import CPU

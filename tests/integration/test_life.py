@@ -13,7 +13,7 @@ import anyio
 import psutil
 import pytest
 
-from browser_runtime.errors import BadRequest, SessionLost, SetupError, Unsupported
+from browser_runtime.contract.errors import BadRequest, SessionLost, SetupError, Unsupported
 from fixed_web_platform.resource_pool_bridge import ResourcePoolBridgeIntegration
 from tests.integration.conftest import CPU, SEVEN
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from browser_runtime.errors import BadInput
-from browser_runtime.messages import Request
-from browser_runtime.vocabulary import Backend, Browser, Family, Precision
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
 from tasks import codec, infer
 from tasks.arguments import bind, build_request
 from tasks.codec import Readable
 from tasks.inputs.limits import Limits
-from tasks.readable import describe_reply, describe_request, describe_value
+from tasks.summaries import describe_reply, describe_request, describe_value
 
 GOOD = {"model_type": "text", "model_name": "bert-base-uncased", "inputs": "hello"}
 

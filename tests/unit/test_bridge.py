@@ -10,9 +10,9 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from browser_runtime import frames
-from browser_runtime.bridge import Bridge, Lane
-from browser_runtime.errors import BridgeClosed, PageSilent, SessionLost, Unsupported
+from browser_runtime.contract.errors import BridgeClosed, PageSilent, SessionLost, Unsupported
+from browser_runtime.link import frames
+from browser_runtime.link.bridge import Bridge, Lane
 
 ORIGIN = "http://127.0.0.1:4242"
 

@@ -13,10 +13,10 @@ import pytest
 import soundfile
 from PIL import Image
 
+from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.manifest import StoredModel, list_paths
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.simulation.runners import reference
-from browser_runtime.vocabulary import Family
 
 BY_FAMILY = {
     Family.VISION: "digits-vit",

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from browser_runtime import errors
+from browser_runtime.contract import errors
 
 SENTENCES = [
     (errors.BadRequest("no"), "The request is refused: no"),

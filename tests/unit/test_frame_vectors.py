@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from browser_runtime import frames
+from browser_runtime.link import frames
 
 SCRIPT = Path(__file__).parents[1] / "page" / "fixtures" / "make_frames.py"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from browser_runtime import frames
+from browser_runtime.link import frames
 
 DTYPES = sorted(frames.DTYPES)
 arrays = hnp.arrays(

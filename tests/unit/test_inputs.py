@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from browser_runtime.errors import BadInput, TooLarge
-from browser_runtime.vocabulary import Family
+from browser_runtime.contract.errors import BadInput, TooLarge
+from browser_runtime.contract.vocabulary import Family
 from tasks.inputs import normalise
 from tasks.inputs.arrival import check_plain
 from tasks.inputs.limits import Limits

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browser_runtime.loading import LoadedModel, Shelf
-from browser_runtime.vocabulary import Backend
+from browser_runtime.contract.vocabulary import Backend
+from browser_runtime.session.loading import LoadedModel, Shelf
 
 sizes = st.integers(0, 100)
 

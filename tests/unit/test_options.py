@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from browser_runtime.errors import BadInput
-from browser_runtime.messages import Request
-from browser_runtime.options import LOAD_FLAGS, OPTIONS, check_options, options_of
-from browser_runtime.vocabulary import SERVED_FAMILIES, Family
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.options import LOAD_FLAGS, OPTIONS, check_options, options_of
+from browser_runtime.contract.vocabulary import SERVED_FAMILIES, Family
 from tasks import infer
 from tasks.arguments import bind, build_load, build_request
 from tasks.inputs.limits import Limits

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browser_runtime.capabilities import BackendCapability, Capabilities
-from browser_runtime.messages import Adapter
-from browser_runtime.plan import DEFAULT_ORDER, plan_backends
-from browser_runtime.vocabulary import PAGE_BACKENDS, Backend, Browser, Family
+from browser_runtime.contract.capabilities import BackendCapability, Capabilities
+from browser_runtime.contract.messages import Adapter
+from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Browser, Family
+from browser_runtime.session.plan import DEFAULT_ORDER, plan_backends
 
 softwares = st.sampled_from([True, False, None])
 capabilities = st.builds(

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browser_runtime import errors, frames
-from browser_runtime.protocol import Answer, Beat, LaneProtocol, PageEvent, Stray, read_hello
+from browser_runtime.contract import errors
+from browser_runtime.link import frames
+from browser_runtime.link.protocol import Answer, Beat, LaneProtocol, PageEvent, Stray, read_hello
 
 HELLO = {
     "type": "hello",

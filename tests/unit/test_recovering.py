@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from browser_runtime.errors import BrowserDied, PageFault
-from browser_runtime.messages import Request
+from browser_runtime.contract.errors import BrowserDied, PageFault
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool.orders import Order
 from browser_runtime.pool.recovering import count_loss
-from browser_runtime.vocabulary import Family
 
 LOST = BrowserDied("chrome-1", "its process is gone")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from browser_runtime.errors import UnknownModel
-from browser_runtime.serving import PageServer
+from browser_runtime.contract.errors import UnknownModel
+from browser_runtime.link.http_server import PageServer
 
 
 class OneModel:

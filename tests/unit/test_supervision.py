@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from browser_runtime.vocabulary import Browser
+from browser_runtime.contract.vocabulary import Browser
 from scheduler.autoscaling.desired import DesiredWorkers
-from webinfer import parts
-from webinfer.parts import Part
-from webinfer.recipes import node_name
-from webinfer.supervision import Backoff, Supervisor
-from webinfer.workforce import Workforce
+from webinfer.stack import processes as parts
+from webinfer.stack.commands import node_name
+from webinfer.stack.processes import Part
+from webinfer.stack.supervision import Backoff, Supervisor
+from webinfer.stack.workforce import Workforce
 
 SLEEPER = (
     "import signal, sys; signal.signal(15, lambda *_: sys.exit()); print('up', flush=True); signal.pause()"

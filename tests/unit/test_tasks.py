@@ -8,11 +8,11 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from browser_runtime.errors import SetupError
-from browser_runtime.vocabulary import Browser, Family
+from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.vocabulary import Browser, Family
 from tasks import app
 from tasks.app import configuration
-from tasks.links import _redis_py_url
+from tasks.redis_clients import _redis_py_url
 from tasks.router import QUEUE_OF, Choice, choose_route, keys_of
 from tasks.runner import bind_runner, bound_runner, need_runner
 from tasks.settings import TaskSettings

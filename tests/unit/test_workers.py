@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.loops import LoopThread
-from browser_runtime.vocabulary import Browser
 from tasks.coroutines import CoroutineTask, Outcome, handing_over
-from workers.clock import TracerClock
-from workers.consumer import find_defect
-from workers.interruption import Interruptible
+from workers.delivery.consumer import find_defect
+from workers.execution.clock import TracerClock
+from workers.execution.interruption import Interruptible
+from workers.execution.sizing import MAX_SESSIONS, MIN_SESSIONS, Sizing, count_slots
 from workers.queues import Contradiction, plan_browser
-from workers.sizing import MAX_SESSIONS, MIN_SESSIONS, Sizing, count_slots
 
 
 async def run_interrupted(body: Any, error: BaseException) -> Any:

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.errors import InferenceError
-from browser_runtime.messages import Request
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Browser, Family
 from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import PAGE_BACKENDS, Backend, Browser, Family
 from webinfer.bench.samples import Summary, summarise
 
 Tell = Callable[[str], None]

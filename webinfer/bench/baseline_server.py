@@ -8,8 +8,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from browser_runtime.link.http_server import PAGE_FOLDER
 from browser_runtime.models.store import BUILTIN_FOLDER
-from browser_runtime.serving import PAGE_FOLDER
 
 FOLDER = Path(__file__).parent / "baseline"
 

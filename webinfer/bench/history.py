@@ -16,17 +16,17 @@ from pathlib import Path
 
 import redis
 
-from browser_runtime.errors import SetupError
-from browser_runtime.vocabulary import Browser, Family
+from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.history.draining import Drain
 from scheduler.history.history import History
-from tasks.links import connect
+from tasks.redis_clients import connect
 from tasks.router import QUEUE_OF, choose_route, keys_of
 from tasks.routing_table import RoutingTable, routing_key
 from tasks.settings import TaskSettings
 from tasks.telemetry import MAX_ROWS, Row, emit
 from webinfer.bench.samples import Summary, summarise, time_ms
-from webinfer.parts import Part
+from webinfer.stack.processes import Part
 
 Tell = Callable[[str], None]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Browser
 from tasks import app, echo, infer, noop
 from webinfer.bench.samples import Summary, alternate, repeat, summarise, time_ms
 

@@ -11,7 +11,7 @@ import click
 import redis
 from rich.table import Table
 
-from browser_runtime.errors import SetupError
+from browser_runtime.contract.errors import SetupError
 from scheduler.alerts.alert import OpenAlert
 from scheduler.alerts.memory import Memory
 from scheduler.alerts.outbox import Letter

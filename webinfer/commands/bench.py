@@ -11,10 +11,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from browser_runtime.vocabulary import Browser
+from browser_runtime.contract.vocabulary import Browser
 from webinfer.bench.overhead import measure_overhead, measure_tensors
 from webinfer.producing import use_broker
-from webinfer.stack import Stack
+from webinfer.stack.stack import Stack
 from webinfer.tables import output_console
 
 BROWSERS = click.Choice([str(browser) for browser in Browser])

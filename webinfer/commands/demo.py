@@ -10,11 +10,11 @@ import click
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from browser_runtime.vocabulary import Browser
+from browser_runtime.contract.vocabulary import Browser
 from webinfer.commands.up import found_browsers
 from webinfer.demonstration import SENTENCES, Show, run_shows, show_answer, shows
 from webinfer.producing import use_broker
-from webinfer.stack import Stack
+from webinfer.stack.stack import Stack
 from webinfer.tables import output_console, print_replies
 
 

@@ -11,9 +11,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from browser_runtime.capabilities import BackendCapability
+from browser_runtime.contract.capabilities import BackendCapability
+from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Backend, Browser
 from webinfer.examination import BrowserExam, Tool, examine_browsers, examine_tools
 from webinfer.tables import output_console
 from webinfer.words import adapter_kind

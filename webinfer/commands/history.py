@@ -12,7 +12,7 @@ import redis
 from celery.exceptions import TimeoutError as ResultTimeout
 from rich.table import Table
 
-from browser_runtime.errors import BadInput, SetupError
+from browser_runtime.contract.errors import BadInput, SetupError
 from scheduler.history import retention
 from scheduler.history.asking import look_up, no_analytics
 from scheduler.history.draining import backlog

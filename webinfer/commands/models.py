@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
+from browser_runtime.contract.vocabulary import parse_family, parse_precision
 from browser_runtime.models.downloading import Progress as FetchProgress
 from browser_runtime.models.store import ModelStore
-from browser_runtime.vocabulary import parse_family, parse_precision
 from webinfer.tables import output_console
 
 

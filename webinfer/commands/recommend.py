@@ -10,9 +10,9 @@ import click
 import redis
 from rich.table import Table
 
-from browser_runtime.errors import BadInput, UnknownModel
+from browser_runtime.contract.errors import BadInput, UnknownModel
+from browser_runtime.contract.vocabulary import Browser, Family, parse_backend, parse_family, parse_precision
 from browser_runtime.models.store import ModelStore
-from browser_runtime.vocabulary import Browser, Family, parse_backend, parse_family, parse_precision
 from scheduler.history.asking import LookUp
 from scheduler.routing.evidence import Evidence
 from scheduler.routing.publishing import look_up_conditions, look_up_evidence

@@ -8,8 +8,8 @@ import click
 import redis
 from rich.console import Console
 
-from browser_runtime.errors import BadInput, SetupError
-from browser_runtime.vocabulary import Browser
+from browser_runtime.contract.errors import BadInput, SetupError
+from browser_runtime.contract.vocabulary import Browser
 from scheduler.autoscaling.desired import Desired, DesiredWorkers
 from scheduler.autoscaling.scalers import (
     Command,

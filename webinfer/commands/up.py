@@ -9,15 +9,15 @@ import socket
 import click
 from rich.console import Console
 
-from browser_runtime.errors import SetupError
+from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Browser
 from scheduler.settings import SchedulerSettings
 from tasks.local_broker import record_broker
 from tasks.settings import redact
-from webinfer.recipes import monitor_command
-from webinfer.stack import Company, Stack
+from webinfer.stack.commands import monitor_command
+from webinfer.stack.stack import Company, Stack
 
 
 @click.command("up")

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from browser_runtime.errors import InferenceError
-from browser_runtime.messages import Reply, Request
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.messages import Reply, Request
 from scheduler.history.history import History
 from tasks.telemetry import Row
 from workers.recorder import Chore, Recorder

@@ -12,13 +12,13 @@ from typing import Any, TypeVar
 
 import structlog
 
-from browser_runtime.errors import BadRequest, InferenceError, SessionLost, Unsupported
+from browser_runtime.contract.errors import BadRequest, InferenceError, SessionLost, Unsupported
+from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.logs import log_through_stdlib
 from browser_runtime.loops import LoopThread
-from browser_runtime.messages import Reply, Request
 from browser_runtime.pool import Pool
 from browser_runtime.pool.tally import Tally
-from browser_runtime.vocabulary import Browser
 from webinfer.integration.book import Book
 from webinfer.integration.options import Options
 

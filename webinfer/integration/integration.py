@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import anyio
 
-from browser_runtime.errors import BadInput, BadRequest
+from browser_runtime.contract.errors import BadInput, BadRequest
 from tasks.arguments import build_load
 from tasks.settings import TaskSettings
 from webinfer.integration.engine import Engine

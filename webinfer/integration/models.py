@@ -6,8 +6,8 @@ import asyncio
 from concurrent.futures import Future
 from typing import Any
 
-from browser_runtime.errors import InferenceError
-from browser_runtime.messages import Reply, Request
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.messages import Reply, Request
 from tasks.arguments import build_request
 from tasks.inputs.limits import Limits
 from webinfer.integration.engine import Engine

@@ -9,10 +9,16 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.vocabulary import (
+    FAMILY_ALIASES,
+    PREFERRED_BROWSER,
+    Browser,
+    Family,
+    parse_browser,
+)
 from browser_runtime.pool.fleet import MAX_SESSIONS, MIN_SESSIONS
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import FAMILY_ALIASES, PREFERRED_BROWSER, Browser, Family, parse_browser
 
 NAMES = (
     *("max_connections", "min_connections", "enable_gpu", "enable_cpu", "headless"),

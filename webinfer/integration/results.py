@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from browser_runtime.errors import InferenceError
-from browser_runtime.messages import Adapter, Reply
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.messages import Adapter, Reply
 
 
 def failure(model_name: str, model_type: str, precision: str, error: InferenceError) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.configuration.scores import ScorePlan
 from browser_runtime.models.traits import read_json
-from browser_runtime.vocabulary import Family
 
 
 def check_configuration(folder: Path, family: Family) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
 
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 # As many labels as transformers.PretrainedConfig has where a config.json names none.

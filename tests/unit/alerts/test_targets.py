@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from browser_runtime.errors import SetupError
+from browser_runtime.contract.errors import SetupError
 from scheduler.alerts.targets import parse_targets, redact, usable_targets
 from tests.unit.alerts.conftest import Receiver
 

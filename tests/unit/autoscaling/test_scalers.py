@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from browser_runtime.errors import BadInput, SetupError
+from browser_runtime.contract.errors import BadInput, SetupError
 from scheduler.autoscaling.bounds import Bounds, parse_bounds
 from scheduler.autoscaling.desired import DesiredWorkers
 from scheduler.autoscaling.scalers import (

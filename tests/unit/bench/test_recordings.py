@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
 from scheduler.history.history import History
 from webinfer.bench.autoscaling.patterns import recorded_pattern
 from webinfer.bench.autoscaling.recordings import read_recording, recording_of, write_recording

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from browser_runtime.errors import BadRequest
+from browser_runtime.contract.errors import BadRequest
+from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.export_bert import BertShape, bert_model, export_bert, read_weights
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
-from browser_runtime.vocabulary import Family
 from tests.conftest import missing_service
 from tests.stand_ins.tiny_models import BERT_CONFIG, bert_weights, write_bert
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from browser_runtime.errors import BadInput, BadRequest, SetupError, TooLarge, UnknownModel
+from browser_runtime.contract.errors import BadInput, BadRequest, SetupError, TooLarge, UnknownModel
+from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.downloading import Progress
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.manifest import MANIFEST
 from browser_runtime.models.store import ModelStore
-from browser_runtime.vocabulary import Family, Precision
 from tests.stand_ins.hub import Fault, Hub, list_files
 from tests.stand_ins.tiny_models import write_classifier, write_json, write_text_repository
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from browser_runtime.errors import BadInput, BadRequest
+from browser_runtime.contract.errors import BadInput, BadRequest
+from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
-from browser_runtime.vocabulary import Family, Precision
 from tests.stand_ins.tiny_models import write_bert, write_classifier, write_json, write_text_repository
 
 

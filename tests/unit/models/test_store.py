@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browser_runtime.errors import BadInput, BadRequest, InferenceError, UnknownModel
+from browser_runtime.contract.errors import BadInput, BadRequest, InferenceError, UnknownModel
+from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
 from browser_runtime.models import integrity
 from browser_runtime.models.catalogue import read_catalogue
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.manifest import MANIFEST, StoredModel, check_path
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
-from browser_runtime.vocabulary import Family, Precision, check_model_name
 from tests.stand_ins.tiny_models import write_classifier
 
 GRAPH = "onnx/model.onnx"

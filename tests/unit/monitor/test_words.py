@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from scheduler.monitor.words import factors_text, percent_text, series_text, time_text
+from scheduler.monitor.formatting import factors_text, percent_text, series_text, time_text
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from browser_runtime.vocabulary import Browser, Family
+from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.routing.evidence import Evidence, Sums, measure
 from scheduler.routing.ranking import Condition, Policy, Ranked, rank
 

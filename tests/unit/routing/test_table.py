@@ -8,7 +8,7 @@ import threading
 import pytest
 import redis
 
-from browser_runtime.vocabulary import Browser, Family
+from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.routing.calibration import Known, plan_trials
 from scheduler.routing.publishing import judge
 from scheduler.routing.ranking import Policy

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser_runtime.errors import BadInput, Unsupported
+from browser_runtime.contract.errors import BadInput, Unsupported
+from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.simulation import reference
 from browser_runtime.simulation.images import PixelPlan
-from browser_runtime.vocabulary import Family
 from tests.stand_ins.tiny_models import write_classifier
 
 CONFIG = {"size": {"height": 4, "width": 4}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}

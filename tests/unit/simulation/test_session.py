@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from browser_runtime.errors import BadInput
-from browser_runtime.messages import Request
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import SimulatedSession, reference
 from browser_runtime.simulation.runners import OpenModels
-from browser_runtime.vocabulary import Backend, Browser, Family, Precision
 from tests.stand_ins.tiny_models import write_bert, write_classifier
 
 WHY = "no Chrome on this machine"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browser_runtime.errors import BadInput, BadOutput, InferenceError
+from browser_runtime.contract.errors import BadInput, BadOutput, InferenceError
+from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
@@ -18,7 +19,6 @@ from browser_runtime.simulation import reference
 from browser_runtime.simulation.decoding import choose_token
 from browser_runtime.simulation.mels import MelPlan, compute_features
 from browser_runtime.simulation.windows import join_tokens, split_windows
-from browser_runtime.vocabulary import Family
 from tests.stand_ins import tiny_whisper as tiny
 
 RATE_HZ = 16_000

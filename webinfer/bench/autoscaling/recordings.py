@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
 from webinfer.bench.autoscaling.patterns import Pattern, recorded_pattern
 
 FOLDER = Path(__file__).parent / "recordings"

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from browser_runtime.errors import BadInput
+from browser_runtime.contract.errors import BadInput
 from scheduler.history.asking import look_up
 from webinfer.bench.autoscaling.comparison import Comparison, Run, compare_autoscalers
 from webinfer.bench.autoscaling.drawing import draw

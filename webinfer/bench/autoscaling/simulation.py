@@ -57,7 +57,7 @@ class SimulatedQueue:
     service_cv: float = 0.2
     start_s: float = 12.0
     n_slots: int = 8
-    """Messages a worker takes at a time: see workers/sizing.py."""
+    """Messages a worker takes at a time: see workers/execution/sizing.py."""
     most: int = 16
     seed: int = 7
 

@@ -1,0 +1,1 @@
+"""What every room may know: vocabulary, messages, errors, capabilities. Light, no I/O."""

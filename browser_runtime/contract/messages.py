@@ -1,0 +1,169 @@
+"""What travels: the request a producer builds, the reply it gets back. Plain, frozen, checked on arrival."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
+
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.options import check_options
+from browser_runtime.contract.vocabulary import (
+    Backend,
+    Browser,
+    Family,
+    Precision,
+    parse_backend,
+    parse_browser,
+    parse_family,
+    parse_precision,
+)
+
+# One number for producer, worker and page; a peer with another one is refused by name.
+PROTOCOL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One inference to run; `inputs` are already plain values and arrays (see `tasks.inputs`).
+
+    inputs by family, always a batch of items; without any, the model is only loaded:
+      text_embedding  {"texts": [str, ...]}
+      vision          {"images": [uint8 array [height, width, 3], ...]}
+      audio           {"sounds": [float32 array [samples] in -1..1, mono, 16 kHz, ...]}
+    """
+
+    family: Family
+    model_name: str
+    inputs: dict[str, Any]
+    backends: tuple[Backend, ...] = ()
+    """Backends to try in this order; empty: the browser's and family's default order."""
+    precision: Precision = Precision.FP32
+    browser: Browser | None = None
+    """The browser asked for; None: the router's choice."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of the family (`top_k`, `max_new_tokens`, ...) and the guide's flags: see `options.OPTIONS`."""
+    single: bool = True
+    """True: the producer gave one item, so the reply's output is that item's, not a list."""
+    synthetic: bool = False
+    """True: the producer gave a bare shape and the input was generated."""
+    deadline_s: float | None = None
+    protocol: int = PROTOCOL
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain values and arrays, for any codec; `from_wire` is the inverse."""
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        return plain | {
+            "family": str(self.family),
+            "backends": [str(backend) for backend in self.backends],
+            "precision": str(self.precision),
+            "browser": None if self.browser is None else str(self.browser),
+        }
+
+    @classmethod
+    def from_wire(cls, wire: dict[str, Any]) -> Request:
+        """The request in `wire`. Raises BadInput naming the first field that is wrong."""
+        known = {item.name for item in fields(cls)}
+        for name in wire:
+            if name not in known:
+                raise BadInput("request", f"holding the unknown field {name!r}", "made of known fields")
+        if wire.get("protocol") != PROTOCOL:
+            raise BadInput("protocol", repr(wire.get("protocol")), f"{PROTOCOL}; update producer and worker")
+        browser, family = wire.get("browser"), parse_family(wire.get("family"))
+        return cls(
+            **(
+                wire
+                | {
+                    "family": family,
+                    "options": check_options(wire.get("options"), family),
+                    "backends": tuple(parse_backend(word) for word in wire.get("backends", ())),
+                    "precision": parse_precision(wire.get("precision", "fp32")),
+                    "browser": None if browser is None else parse_browser(browser),
+                }
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where a request's time went, in milliseconds; zero when the step did not happen for it."""
+
+    broker_ms: float = 0.0
+    """From the producer's sending to the worker's receipt, by the clocks of both."""
+    queue_ms: float = 0.0
+    """Waiting for a session, in the worker."""
+    load_ms: float = 0.0
+    """Fetching model files into the page."""
+    compile_ms: float = 0.0
+    """Creating the engine's session or graph."""
+    warmup_ms: float = 0.0
+    """Running until steady state, before the model is ready."""
+    preprocess_ms: float = 0.0
+    compute_ms: float = 0.0
+    readback_ms: float = 0.0
+    postprocess_ms: float = 0.0
+    bridge_ms: float = 0.0
+    """Round trip to the page less what the page itself measured."""
+    total_ms: float = 0.0
+    """From the worker's receipt of the request to its reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """The device that computed. `software` is None where the browser hides what it is."""
+
+    name: str = ""
+    vendor: str = ""
+    architecture: str = ""
+    software: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What ran and what came out. Flags are true only when the thing really happened."""
+
+    success: bool
+    model_name: str
+    model_type: str
+    output: Any
+    """One item's output, or a list of them: see each family in `page/families`."""
+    browser: str
+    browser_build: str
+    """Product and version that really ran, and what it stands in for."""
+    platform: str
+    """The backend that computed (the guide's name for it): webgpu, webnn, wasm, simulation."""
+    backend: str
+    adapter: Adapter
+    precision: str
+    kernel: str = ""
+    """Engine and its version, with the compute kernels where they are ours."""
+    model_revision: str = ""
+    is_real_hardware: bool = False
+    """True only when a hardware GPU or NPU computed, not a software adapter and not the CPU."""
+    is_simulation: bool = False
+    synthetic_input: bool = False
+    compute_shader_optimized: bool = False
+    precompile_shaders: bool = False
+    mixed_precision: bool = False
+    memory_usage_mb: float | None = None
+    """Proportional memory (PSS) of the session's process tree; None where it cannot be read."""
+    inference_time_ms: float = 0.0
+    total_time_ms: float = 0.0
+    timings: Timings = field(default_factory=Timings)
+    fallbacks: tuple[dict[str, str], ...] = ()
+    """Each backend that was asked for first and could not, with its reason."""
+    warnings: tuple[str, ...] = ()
+    routing: dict[str, Any] = field(default_factory=dict)
+    """Why this queue, session and backend were chosen."""
+    session: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What the page reports of the run: shape bucket, node placement, warm-up runs."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values and arrays, under the guide's key names; the output itself, not a copy of it."""
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        return plain | {"adapter": asdict(self.adapter), "timings": asdict(self.timings)}
+
+    def with_times(self, **times: float) -> Reply:
+        """The same reply with some timings replaced; total_time_ms follows."""
+        timings = replace(self.timings, **times)
+        return replace(self, timings=timings, total_time_ms=timings.total_ms)

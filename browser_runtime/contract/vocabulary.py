@@ -1,0 +1,117 @@
+"""The project's words: browsers, backends, families, precisions, and the names users may call them by."""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+
+from browser_runtime.contract.errors import BadInput
+
+
+class Browser(StrEnum):
+    """The logical browsers; each has one queue family and one launch recipe."""
+
+    FIREFOX = "firefox"
+    CHROME = "chrome"
+    EDGE = "edge"
+
+
+class Backend(StrEnum):
+    """What computes: a GPU through WebGPU, the platform's NN library through WebNN, or WebAssembly."""
+
+    WEBGPU = "webgpu"
+    WEBNN = "webnn"
+    WASM = "wasm"
+    SIMULATION = "simulation"
+
+
+class Family(StrEnum):
+    """What a model does, hence which inputs it takes and what its output looks like."""
+
+    TEXT_EMBEDDING = "text_embedding"
+    VISION = "vision"
+    AUDIO = "audio"
+    TEXT_GENERATION = "text_generation"
+    MULTIMODAL = "multimodal"
+
+
+class Precision(StrEnum):
+    """How a model's weights are stored; `fp32` unless the request says otherwise."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
+    Q4 = "q4"
+
+
+# The guide says `text`, and means `wasm` by `cpu`.
+FAMILY_ALIASES = {"text": Family.TEXT_EMBEDDING}
+BACKEND_ALIASES = {"cpu": Backend.WASM}
+
+# Families a request may ask for today; the others are known words without an engine yet.
+SERVED_FAMILIES = (Family.TEXT_EMBEDDING, Family.VISION, Family.AUDIO)
+
+# What a page can be asked to compute on: simulation is never a page's backend.
+PAGE_BACKENDS = (Backend.WEBGPU, Backend.WEBNN, Backend.WASM)
+
+# The guide's selection table: the prior, which measured history overrides.
+PREFERRED_BROWSER = {
+    Family.AUDIO: Browser.FIREFOX,
+    Family.VISION: Browser.CHROME,
+    Family.TEXT_EMBEDDING: Browser.EDGE,
+    Family.TEXT_GENERATION: Browser.CHROME,
+    Family.MULTIMODAL: Browser.CHROME,
+}
+
+
+# The guide's line between a healthy session and one that is not, of 0 to 100.
+HEALTHY_SCORE = 50.0
+
+
+def parse_family(text: object, field: str = "model_type") -> Family:
+    """The family named by `text`, aliases included. Raises BadInput naming the field."""
+    allowed = [*map(str, SERVED_FAMILIES), *FAMILY_ALIASES]
+    if isinstance(text, str):
+        word = FAMILY_ALIASES.get(text, text)
+        if word in SERVED_FAMILIES:
+            return Family(word)
+    raise BadInput(field, repr(text), "one of " + ", ".join(allowed))
+
+
+def parse_backend(text: object, field: str = "priority_list") -> Backend:
+    """The page backend named by `text`, aliases included. Raises BadInput naming the field."""
+    allowed = [*map(str, PAGE_BACKENDS), *BACKEND_ALIASES]
+    if isinstance(text, str):
+        word = BACKEND_ALIASES.get(text, text)
+        if word in PAGE_BACKENDS:
+            return Backend(word)
+    raise BadInput(field, repr(text), "one of " + ", ".join(allowed))
+
+
+def parse_browser(text: object, field: str = "browser") -> Browser:
+    """The browser named by `text`. Raises BadInput naming the field."""
+    if isinstance(text, str) and text in list(Browser):
+        return Browser(text)
+    raise BadInput(field, repr(text), "one of " + ", ".join(Browser))
+
+
+def parse_precision(text: object, field: str = "precision") -> Precision:
+    """The precision named by `text`. Raises BadInput naming the field."""
+    if isinstance(text, str) and text in list(Precision):
+        return Precision(text)
+    raise BadInput(field, repr(text), "one of " + ", ".join(Precision))
+
+
+# One part, or `org/name` as on the Hugging Face Hub; no part starts with a dot, so none leaves its folder.
+MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?")
+
+
+def check_model_name(text: object, field: str = "model_name") -> str:
+    """`text` where it can be a model's name; whether there is such a model is the store's question.
+
+    Raises BadInput naming the field.
+    """
+    if isinstance(text, str) and MODEL_NAME.fullmatch(text):
+        return text
+    shown = repr(text) if len(repr(text)) <= 120 else repr(text)[:117] + "..."
+    raise BadInput(field, shown, "a name or org/name, each of 1 to 96 letters, digits, '.', '_' or '-'")

@@ -1,0 +1,234 @@
+"""The data line: one loopback WebSocket server a pool, one connection a lane.
+
+A stranger on this machine cannot join: the port is ephemeral, Host and Origin must be the page's own, and
+the first frame must hold a one-time 256-bit token that only the page was given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request as HttpRequest
+from websockets.http11 import Response
+
+from browser_runtime.contract.errors import BadRequest, BridgeClosed, InferenceError, PageSilent, SessionLost
+from browser_runtime.link import frames
+from browser_runtime.link.protocol import (
+    Answer,
+    Beat,
+    Hello,
+    LaneProtocol,
+    PageEvent,
+    Stray,
+    read_hello,
+    refusal,
+    welcome,
+)
+
+log = structlog.get_logger(__name__)
+
+HELLO_TIMEOUT_S = 10.0
+# Two missed pings close a half-open line; the browser's network process answers even while a lane computes.
+PING_INTERVAL_S, PING_TIMEOUT_S = 5.0, 10.0
+
+
+@dataclass(eq=False)
+class Lane:
+    """The worker's end of one lane: calls go out, their answers come back."""
+
+    session: str
+    number: int
+    token: str
+    on_event: Callable[[PageEvent], None]
+    on_lost: Callable[[SessionLost], None]
+    boot: str = ""
+    """Changes when the page was loaded anew, and with it all its models forgotten."""
+    loaded: tuple[str, ...] = ()
+    """Model keys that the lane's last beat named."""
+    protocol: LaneProtocol = field(default_factory=lambda: LaneProtocol(time.monotonic))
+    joined: asyncio.Event = field(default_factory=asyncio.Event)
+    _socket: ServerConnection | None = None
+    _waiting: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
+
+    async def call(self, kind: str, deadline_s: float, **values: Any) -> dict[str, Any]:
+        """The answer's value. Raises the page's error, PageSilent past the deadline, BridgeClosed."""
+        if self._socket is None:
+            raise BridgeClosed(self.session, f"lane {self.number} is not connected")
+        number, frame = self.protocol.call(kind, values, deadline_s)
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        try:
+            await self._socket.send(frame)
+            async with asyncio.timeout(deadline_s):
+                return await answer
+        except TimeoutError as error:
+            await self._give_up(number)
+            raise PageSilent(self.session, f"no answer to {kind} within {deadline_s:.1f} s") from error
+        except ConnectionClosed as error:
+            raise BridgeClosed(self.session, f"while sending {kind}: {error}") from error
+        except asyncio.CancelledError:
+            await self._give_up(number)
+            raise
+        finally:
+            self._waiting.pop(number, None)
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # lost while sending, it is told by what the sending raised
+
+    async def _give_up(self, number: int) -> None:
+        if self._socket is not None:
+            try:
+                await self._socket.send(self.protocol.cancel(number))
+            except ConnectionClosed:
+                log.debug("cancel not sent: the connection is gone", session=self.session)
+
+    def attach(self, socket: ServerConnection, hello: Hello) -> None:
+        """Take over a connection that proved itself."""
+        self.boot, self._socket = hello.boot, socket
+        self.protocol.heard_at_s = time.monotonic()
+        self.joined.set()
+
+    def receive(self, frame: bytes) -> None:
+        """Act on one frame from the lane."""
+        match self.protocol.receive(frame):
+            case Answer(number, value, error):
+                self._settle(number, value, error)
+            case Beat(_, loaded):
+                self.loaded = loaded
+            case PageEvent() as event:
+                self.on_event(event)
+            case Stray(why):
+                log.debug("stray frame dropped", session=self.session, lane=self.number, why=why)
+
+    def _settle(self, number: int, value: dict[str, Any] | None, error: InferenceError | None) -> None:
+        future = self._waiting.get(number)
+        if future is None or future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(value or {})
+
+    def lose(self, error: SessionLost) -> None:
+        """Fail every call that waits: the line, or all of the session, is gone."""
+        self._socket = None
+        self.joined.clear()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(error)
+
+
+class Bridge:
+    """The WebSocket server of one pool."""
+
+    def __init__(self, page_origin: str, beat_interval_s: float = 1.0) -> None:
+        self._origin = page_origin
+        self._beat_ms = beat_interval_s * 1000
+        self._expected: dict[str, Lane] = {}
+        self._server: Server | None = None
+        self.address = ""
+        """`ws://127.0.0.1:<port>` once open."""
+
+    async def open(self) -> None:
+        """Listen on loopback, on a port the system picks."""
+        self._server = await serve(
+            self._converse,
+            "127.0.0.1",
+            0,
+            origins=[self._origin],  # type: ignore[list-item]
+            process_request=self._check_host,
+            max_size=frames.MAX_FRAME_BYTES,
+            max_queue=16,
+            write_limit=1 << 22,
+            compression=None,
+            ping_interval=PING_INTERVAL_S,
+            ping_timeout=PING_TIMEOUT_S,
+            server_header=None,
+        )
+        port = next(iter(self._server.sockets)).getsockname()[1]
+        self.address = f"ws://127.0.0.1:{port}"
+
+    async def close(self) -> None:
+        """Stop listening and close every connection."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+            self._server = None
+
+    def expect(
+        self,
+        session: str,
+        number: int,
+        on_event: Callable[[PageEvent], None],
+        on_lost: Callable[[SessionLost], None],
+    ) -> Lane:
+        """A lane that may join with its `token`, once."""
+        lane = Lane(session, number, secrets.token_urlsafe(32), on_event, on_lost)
+        self._expected[lane.token] = lane
+        return lane
+
+    def forget(self, session: str) -> None:
+        """Admit no lane of `session` any more."""
+        self._expected = {t: lane for t, lane in self._expected.items() if lane.session != session}
+
+    def _check_host(self, connection: ServerConnection, request: HttpRequest) -> Response | None:
+        """Refuse what is not addressed to this very port: no DNS rebinding."""
+        if request.headers.get("Host") != self.address.removeprefix("ws://"):
+            return connection.respond(HTTPStatus.FORBIDDEN, "wrong host\n")
+        return None
+
+    async def _converse(self, socket: ServerConnection) -> None:
+        lane = await self._admit(socket)
+        if lane is None:
+            return
+        try:
+            async for frame in socket:
+                lane.receive(frame if isinstance(frame, bytes) else frame.encode())
+        except ConnectionClosed as error:
+            log.debug("lane closed", session=lane.session, why=str(error))
+        except frames.FrameError as error:
+            log.warning("lane sent what is no frame", session=lane.session, why=str(error))
+        finally:
+            lost = BridgeClosed(lane.session, f"lane {lane.number} left")
+            lane.lose(lost)
+            lane.on_lost(lost)
+
+    async def _admit(self, socket: ServerConnection) -> Lane | None:
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT_S):
+                first = await socket.recv(decode=False)
+            hello = read_hello(first)
+            lane = self._redeem(hello)
+        except (TimeoutError, ConnectionClosed):
+            return None
+        except BadRequest as error:
+            log.warning("a stranger was turned away from the bridge", why=str(error))
+            await socket.send(refusal(str(error)))
+            return None
+        await socket.send(welcome(lane.number, self._beat_ms, self._reissue(lane)))
+        lane.attach(socket, hello)
+        return lane
+
+    def _redeem(self, hello: Hello) -> Lane:
+        """The lane that the token belongs to; the token is spent. Compared in constant time."""
+        for token in list(self._expected):
+            if hmac.compare_digest(token.encode(), hello.token.encode()):
+                lane = self._expected.pop(token)
+                if (lane.session, lane.number) != (hello.session, hello.lane):
+                    raise BadRequest("the token belongs to another lane")
+                return lane
+        raise BadRequest("the token is unknown or was used before")
+
+    def _reissue(self, lane: Lane) -> str:
+        lane.token = secrets.token_urlsafe(32)
+        self._expected[lane.token] = lane
+        return lane.token

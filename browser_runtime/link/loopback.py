@@ -1,0 +1,70 @@
+"""What all sessions of a pool share on this machine: the page server, the bridge, the guardian."""
+
+from __future__ import annotations
+
+import contextlib
+
+from browser_runtime.launching.hosting import Guardian
+from browser_runtime.link.bridge import Bridge
+from browser_runtime.link.http_server import Files, PageServer
+from browser_runtime.once import Once, call_in_thread
+from browser_runtime.settings import RuntimeSettings
+
+
+class Loopback:
+    """Both loopback servers and the guardian of one pool, opened and closed together."""
+
+    def __init__(self, settings: RuntimeSettings, files: Files) -> None:
+        self.settings = settings
+        self._server = PageServer(files)
+        self._bridge: Bridge | None = None
+        self._guardian: Guardian | None = None
+        self._opening, self._closing = Once(self._open), Once(self._close)
+
+    @property
+    def origin(self) -> str:
+        """`http://127.0.0.1:<port>` of the page server."""
+        return self._server.origin
+
+    @property
+    def bridge(self) -> Bridge:
+        """The WebSocket server; open() comes first."""
+        assert self._bridge is not None, "open() comes first"
+        return self._bridge
+
+    @property
+    def guardian(self) -> Guardian:
+        """The process that ends this worker's browsers should it be killed; open() comes first."""
+        assert self._guardian is not None, "open() comes first"
+        return self._guardian
+
+    async def open(self) -> None:
+        """Listen on both ports and start the guardian."""
+        await self._opening.done()
+
+    async def _open(self) -> None:
+        await self._server.open()
+        self._bridge = Bridge(self._server.origin, self.settings.beat_interval_s)
+        await self._bridge.open()
+        self._guardian = Guardian()
+
+    def kill(self) -> None:
+        """End every browser, by the guardian, from any thread; blocks until they are gone."""
+        guardian, self._guardian = self._guardian, None
+        if guardian is not None:
+            guardian.close()
+
+    async def close(self) -> None:
+        """Close both servers; the guardian ends whatever it still watches, then itself."""
+        await self._closing.done()
+
+    async def _close(self) -> None:
+        if self._opening.begun:
+            with contextlib.suppress(Exception):  # whoever opens is told; what did open is closed
+                await self._opening.done()
+        if self._bridge is not None:
+            await self._bridge.close()
+        await self._server.close()
+        if self._guardian is not None:
+            guardian, self._guardian = self._guardian, None
+            await call_in_thread(guardian.close)

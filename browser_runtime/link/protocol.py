@@ -1,0 +1,156 @@
+"""One lane's conversation, sans-I/O: calls out, answers in, matched by id; no sockets, an injected clock."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from browser_runtime.contract.errors import BadRequest, InferenceError, from_page
+from browser_runtime.contract.messages import PROTOCOL
+from browser_runtime.link import frames
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """A lane's first frame, checked."""
+
+    token: str
+    session: str
+    lane: int
+    boot: str
+    user_agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a call came to: a value, or the error it failed with."""
+
+    id: int
+    value: dict[str, Any] | None
+    error: InferenceError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A lane says that it is alive and what it holds."""
+
+    busy: int | None
+    loaded: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageEvent:
+    """Something the page tells unasked: `device-lost`, `warning`."""
+
+    name: str
+    text: str
+    backend: str = ""
+    """Whose device was lost; empty for other events."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A frame that belongs to nothing, such as an answer to a call that was given up. It is dropped."""
+
+    why: str
+
+
+Event = Answer | Beat | PageEvent | Stray
+
+
+def read_hello(frame: bytes) -> Hello:
+    """The hello in a lane's first frame. Raises BadRequest for anything else."""
+    try:
+        told = frames.decode(frame)
+    except frames.FrameError as error:
+        raise BadRequest(f"the first frame is no hello: {error}") from error
+    if told.get("type") != "hello":
+        raise BadRequest("the first frame is no hello")
+    if told.get("protocol") != PROTOCOL:
+        raise BadRequest(f"the page speaks protocol {told.get('protocol')!r}, this worker {PROTOCOL}")
+    words = [told.get(name) for name in ("token", "session", "boot", "user_agent")]
+    if not all(isinstance(word, str) for word in words) or type(told.get("lane")) is not int:
+        raise BadRequest("the hello lacks a field")
+    token, session, boot, user_agent = map(str, words)
+    return Hello(token, session, told["lane"], boot, user_agent)
+
+
+def welcome(lane: int, beat_ms: float, next_token: str) -> bytes:
+    """The frame that admits a lane; `next_token` serves one reconnect."""
+    return frames.encode(
+        {"type": "welcome", "protocol": PROTOCOL, "lane": lane, "beat_ms": beat_ms, "next_token": next_token}
+    )
+
+
+def refusal(reason: str) -> bytes:
+    """The frame that turns a lane away."""
+    return frames.encode({"type": "refused", "reason": reason})
+
+
+@dataclass
+class LaneProtocol:
+    """The state of one lane's conversation."""
+
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    pending: set[int] = field(default_factory=set)
+    """Ids of calls without an answer yet."""
+    heard_at_s: float = 0.0
+    """When the lane last said anything."""
+    _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        self.heard_at_s = self.clock()
+
+    def call(self, kind: str, values: dict[str, Any], deadline_s: float | None) -> tuple[int, bytes]:
+        """The id and the frame of a new call. Raises frames.FrameError for values that cannot travel."""
+        number = next(self._ids)
+        deadline_ms = None if deadline_s is None else deadline_s * 1000
+        frame = frames.encode(
+            {"type": "call", "id": number, "kind": kind, "deadline_ms": deadline_ms, **values}
+        )
+        self.pending.add(number)
+        return number, frame
+
+    def cancel(self, number: int) -> bytes:
+        """The frame that cancels call `number`; its answer, should it come, is a stray."""
+        self.pending.discard(number)
+        return frames.encode({"type": "cancel", "id": number})
+
+    def receive(self, frame: bytes) -> Event:
+        """What a frame from the lane means. Raises frames.FrameError when it is no frame."""
+        self.heard_at_s = self.clock()
+        told = frames.decode(frame)
+        match told.get("type"):
+            case "answer":
+                return self._answer(told)
+            case "beat":
+                return Beat(told.get("busy"), tuple(map(str, told.get("loaded") or ())))
+            case "event":
+                name, text, backend = (str(told.get(key, "")) for key in ("event", "text", "backend"))
+                return PageEvent(name, text, backend)
+            case kind:
+                return Stray(f"a frame of type {kind!r}")
+
+    def silent_s(self) -> float:
+        """For how long the lane has said nothing."""
+        return self.clock() - self.heard_at_s
+
+    def _answer(self, told: dict[str, Any]) -> Answer | Stray:
+        number = told.get("id")
+        if type(number) is not int or number not in self.pending:
+            return Stray(f"an answer to call {number!r}, which nobody waits for")
+        self.pending.discard(number)
+        value = told.get("value")
+        if told.get("ok") is True and isinstance(value, dict):
+            return Answer(number, value)
+        return Answer(number, None, _error(told.get("error")))
+
+
+def _error(told: Any) -> InferenceError:
+    if not isinstance(told, dict):
+        return from_page("PageFault", ["the page answered with neither a value nor an error"])
+    args = [str(part) for part in told.get("args") or []]
+    return from_page(str(told.get("code")), args, str(told.get("stack", "")))

@@ -1,0 +1,178 @@
+"""Which waiting requests go together into an idle lane: what gathered while it was busy, without a timer.
+
+Source of the rule "never wait on an idle instance": Triton's dynamic batcher with its default delay of zero
+(https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/batcher.html).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from browser_runtime.contract.errors import PageFault
+from browser_runtime.policies.latencies import BatchCost
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One request in line."""
+
+    ticket: int
+    """The caller's own number of the request, unique in the line."""
+    key: Hashable
+    """Requests go together only where this is equal: model, order of backends, precision, and every option
+    that changes the call."""
+    arrived_s: float
+    """Monotonic; the oldest is served first."""
+    lengths: tuple[float, ...] = (1.0,)
+    """One number an item: what a batch is padded to (tokens, samples); 1 where all items have one shape."""
+    size_bytes: int = 0
+    deadline_s: float | None = None
+    """Monotonic time by which it must be answered."""
+
+    @property
+    def n_items(self) -> int:
+        """Items in this request."""
+        return len(self.lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """The limits of a batch. A request that is beyond them by itself goes alone."""
+
+    max_items: int = 32
+    """What a page computes at once (MAX_DYNAMIC_BATCH in page/families/text_embedding.js); 8 where shapes are
+    static."""
+    max_bytes: int = 32 << 20
+    """An eighth of the largest frame (MAX_FRAME_BYTES, browser_runtime/link/frames.py)."""
+    max_batch_ms: float = 500.0
+    """The longest that the first of a batch may be held up by the others: noticeable, not yet annoying."""
+    max_padding: float = 0.25
+    """The share of a batch's work that may be spent on padding."""
+    max_unmeasured_items: int = 4
+    """While the cost of a key is unknown, small batches measure it."""
+    costs: Mapping[Hashable, BatchCost] = field(default_factory=dict)
+    """Measured cost by key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What to run now, oldest first, and what is too late to run at all. Both leave the line."""
+
+    requests: tuple[Waiting, ...]
+    expired: tuple[Waiting, ...] = ()
+    predicted_ms: float | None = None
+    """The measured cost of running it; None while unmeasured."""
+    closed_by: str = ""
+    """Which limit ended it; empty when everything that fits went along."""
+
+    @property
+    def n_items(self) -> int:
+        """Items of all its requests."""
+        return sum(request.n_items for request in self.requests)
+
+
+def take_batch(waiting: Sequence[Waiting], policy: BatchPolicy, now: float) -> Batch | None:
+    """The next batch for an idle lane; None when nothing waits. It may hold nothing but expired requests.
+
+    The oldest request always goes, so no model starves another. Others with its key follow in order of
+    arrival: one whose length or deadline does not go with the batch is passed over, the first beyond a limit
+    ends it.
+    """
+    if not waiting:
+        return None
+    line = sorted(waiting, key=lambda request: request.arrived_s)
+    expired = tuple(request for request in line if _is_late(request, now))
+    alive = [request for request in line if not _is_late(request, now)]
+    if not alive:
+        return Batch((), expired)
+    cost = policy.costs.get(alive[0].key)
+    chosen, closed_by = _gather(alive, cost, policy, now)
+    predicted_ms = None if cost is None else cost.predict_ms(_count(chosen))
+    return Batch(tuple(chosen), expired, predicted_ms, closed_by)
+
+
+def _gather(
+    alive: Sequence[Waiting], cost: BatchCost | None, policy: BatchPolicy, now: float
+) -> tuple[list[Waiting], str]:
+    head, *rest = alive
+    chosen = [head]
+    for request in rest:
+        if request.key != head.key:
+            continue
+        grown = [*chosen, request]
+        if closed_by := _limit_reached(grown, cost, policy):
+            return chosen, closed_by
+        if padding_share(grown) <= policy.max_padding and _all_in_time(grown, cost, now):
+            chosen = grown
+    return chosen, ""
+
+
+def _limit_reached(grown: Sequence[Waiting], cost: BatchCost | None, policy: BatchPolicy) -> str:
+    """The first limit that this batch would break; empty when none."""
+    n_items = _count(grown)
+    if n_items > policy.max_items:
+        return f"{policy.max_items} items"
+    if cost is None and n_items > policy.max_unmeasured_items:
+        return f"{policy.max_unmeasured_items} items while the cost is not measured"
+    if sum(request.size_bytes for request in grown) > policy.max_bytes:
+        return f"{policy.max_bytes} bytes"
+    if cost is not None and cost.predict_ms(n_items) > policy.max_batch_ms:
+        return f"{policy.max_batch_ms:g} ms"
+    return ""
+
+
+def _all_in_time(grown: Sequence[Waiting], cost: BatchCost | None, now: float) -> bool:
+    """Whether nobody in it would miss a deadline, as far as the cost is known."""
+    deadlines = [request.deadline_s for request in grown if request.deadline_s is not None]
+    if cost is None or not deadlines:
+        return True
+    return now + cost.predict_ms(_count(grown)) / 1000 <= min(deadlines)
+
+
+def _is_late(request: Waiting, now: float) -> bool:
+    return request.deadline_s is not None and request.deadline_s <= now
+
+
+def _count(requests: Sequence[Waiting]) -> int:
+    return sum(request.n_items for request in requests)
+
+
+def padding_share(requests: Sequence[Waiting]) -> float:
+    """The share of the padded batch that is padding: 0 where all items are equally long."""
+    lengths = [length for request in requests for length in request.lengths]
+    padded = max(lengths, default=0.0) * len(lengths)
+    return 1 - sum(lengths) / padded if padded > 0 else 0.0
+
+
+def split_results(
+    requests: Sequence[Waiting], results: Sequence[Result]
+) -> tuple[tuple[Waiting, tuple[Result, ...]], ...]:
+    """Each request with the results of its own items; `results` holds one an item, in the batch's order.
+
+    An item's failure is its result, so it reaches its own request only. Raises PageFault when the numbers
+    differ.
+    """
+    if len(results) != _count(requests):
+        raise PageFault(f"{len(results)} results for {_count(requests)} items", "")
+    parts: list[tuple[Waiting, tuple[Result, ...]]] = []
+    start = 0
+    for request in requests:
+        parts.append((request, tuple(results[start : start + request.n_items])))
+        start += request.n_items
+    return tuple(parts)
+
+
+def halve_requests(requests: Sequence[Waiting]) -> tuple[tuple[Waiting, ...], ...]:
+    """Two batches of about as many items, for one that failed as a whole; a single request stays one."""
+    if len(requests) < 2:
+        return (tuple(requests),) if requests else ()
+    half, count = _count(requests) / 2, 0
+    for cut, request in enumerate(requests[:-1], start=1):
+        count += request.n_items
+        if count >= half:
+            return tuple(requests[:cut]), tuple(requests[cut:])
+    return tuple(requests[:-1]), (requests[-1],)

@@ -1,0 +1,75 @@
+"""Errors by what helps against them, and by whether they speak against their session."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from browser_runtime.contract.errors import (
+    BadOutput,
+    BridgeClosed,
+    BrowserDied,
+    Busy,
+    DeviceLost,
+    InferenceError,
+    OutOfMemory,
+    PageFault,
+    PageSilent,
+    SessionLost,
+    UnknownModel,
+    Unsupported,
+)
+
+
+class Category(StrEnum):
+    """Kinds of errors by what helps against them."""
+
+    CONNECTION = "connection"
+    CRASH = "browser crash"
+    MEMORY = "out of memory"
+    TIMEOUT = "timeout"
+    UNSUPPORTED = "unsupported operation"
+    INCOMPATIBLE = "model incompatible"
+    RESOURCE = "resource"
+    INITIALISATION = "initialisation"
+    DEVICE = "device lost"
+    OUTPUT = "bad output"
+    FINAL = "final"
+    """The caller's fault, a defect, or something missing: another attempt ends the same way."""
+
+
+class Blame(StrEnum):
+    """What an error says of the session it came from, for its breaker and health."""
+
+    NONE = "none"
+    FAILURE = "failure"
+    CRASH = "crash"
+
+
+# The first line that fits holds; subclasses come before their parents.
+CATEGORIES: tuple[tuple[type[InferenceError], Category], ...] = (
+    (BrowserDied, Category.CRASH),
+    (PageSilent, Category.TIMEOUT),
+    (DeviceLost, Category.DEVICE),
+    (BridgeClosed, Category.CONNECTION),
+    (SessionLost, Category.CRASH),
+    (OutOfMemory, Category.MEMORY),
+    (Unsupported, Category.UNSUPPORTED),
+    (UnknownModel, Category.INCOMPATIBLE),
+    (Busy, Category.RESOURCE),
+    (BadOutput, Category.OUTPUT),
+    (InferenceError, Category.FINAL),
+)
+
+
+def categorize(error: InferenceError, is_starting: bool = False) -> Category:
+    """The category of `error`; a session lost while it starts is INITIALISATION whatever ended it."""
+    if is_starting and isinstance(error, SessionLost):
+        return Category.INITIALISATION
+    return next(category for kind, category in CATEGORIES if isinstance(error, kind))
+
+
+def assign_blame(error: InferenceError) -> Blame:
+    """Whether `error` counts against its session: not what the caller, the model or a full queue caused."""
+    if isinstance(error, BrowserDied):
+        return Blame.CRASH
+    return Blame.FAILURE if isinstance(error, (SessionLost, BadOutput, PageFault)) else Blame.NONE

@@ -1,0 +1,193 @@
+"""What to do after an error: the action that the guide's contract lists for its category."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.vocabulary import Backend, Precision
+from browser_runtime.policies.categories import Category, categorize
+from browser_runtime.policies.devices import DeviceStep
+
+# A request that ended this many sessions is itself the trouble.
+MAX_ATTEMPTS = 3
+# First and longest wait: a page whose socket dropped is back within 100 ms, a browser starts in 1 to 10 s.
+BACKOFF_BASE_S, BACKOFF_LONGEST_S = 0.1, 10.0
+# How much longer a run may take the one time that its deadline is extended.
+LONGER_DEADLINE = 2.0
+
+
+class Step(StrEnum):
+    """What is done."""
+
+    FAIL = "fail"
+    WAIT = "wait"
+    RECONNECT = "reconnect"
+    RESTART = "restart the browser"
+    NEW_DEVICE = "open a new device"
+    DEMOTE_BACKEND = "demote the backend"
+    SMALLER_BATCH = "smaller batch"
+    LOWER_PRECISION = "lower precision"
+    LONGER_DEADLINE = "longer deadline"
+    OTHER_BACKEND = "other backend"
+    OTHER_SESSION = "other session"
+    OTHER_BROWSER = "other browser"
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryContext:
+    """What could be done instead."""
+
+    draw: float
+    """A fresh random number in [0, 1), for the jitter."""
+    n_items: int = 1
+    """Items of the batch that failed."""
+    lower_precisions: tuple[Precision, ...] = ()
+    """Precisions that the model has and the request allows, the highest first."""
+    other_backends: tuple[Backend, ...] = ()
+    """Backends of the same session that the request allows and that were not tried."""
+    has_other_session: bool = False
+    has_other_browser: bool = False
+    timeout_s: float | None = None
+    """What the run had."""
+    remaining_s: float | None = None
+    """Time left until the request's deadline; None: it has none."""
+    is_starting: bool = False
+    """The session was not ready yet."""
+    device: DeviceStep = DeviceStep.NEW_DEVICE
+    """What the backend's DeviceRecord calls for, the loss included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What is done about the session or the call, and with the request."""
+
+    step: Step
+    category: Category
+    reason: str
+    delay_s: float = 0.0
+    """Wait this long first."""
+    elsewhere: bool = False
+    """True: the request need not wait for the remedy, another session can take it."""
+    n_items: int | None = None
+    """Most items of a smaller batch."""
+    precision: Precision | None = None
+    backend: Backend | None = None
+    timeout_s: float | None = None
+
+    @property
+    def retries(self) -> bool:
+        """Whether the request is tried again."""
+        return self.step is not Step.FAIL
+
+
+def backoff_s(
+    attempt: int, draw: float, base_s: float = BACKOFF_BASE_S, longest_s: float = BACKOFF_LONGEST_S
+) -> float:
+    """The wait after failed attempt number `attempt` (from 1): full jitter, `draw` from [0, 1).
+
+    Source: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    """
+    return float(draw * min(longest_s, base_s * 2 ** min(attempt - 1, 32)))
+
+
+def plan_recovery(error: InferenceError, attempt: int, context: RecoveryContext) -> Action:
+    """What to do after failed attempt number `attempt` (from 1).
+
+    Ends: no action repeats for ever, since after MAX_ATTEMPTS only a batch that still shrinks goes on.
+    """
+    category = categorize(error, context.is_starting)
+    action = REMEDIES[category](category, attempt, context)
+    if context.remaining_s is not None and action.retries and action.delay_s >= context.remaining_s:
+        return _fail(category, "its deadline comes first")
+    if attempt >= MAX_ATTEMPTS and action.step is not Step.SMALLER_BATCH and action.retries:
+        return _fail(category, f"{attempt} attempts failed")
+    return action
+
+
+def _fail(category: Category, reason: str) -> Action:
+    return Action(Step.FAIL, category, reason)
+
+
+def _give_up(category: Category, attempt: int, context: RecoveryContext) -> Action:
+    return _fail(category, "another attempt would end the same way")
+
+
+def _reconnect(category: Category, attempt: int, context: RecoveryContext) -> Action:
+    delay_s = backoff_s(attempt, context.draw)
+    elsewhere = context.has_other_session
+    return Action(Step.RECONNECT, category, "only the connection dropped", delay_s, elsewhere)
+
+
+def _restart(category: Category, attempt: int, context: RecoveryContext) -> Action:
+    """The first restart is at once: a crash is rarely followed by another."""
+    delay_s = backoff_s(attempt - 1, context.draw) if attempt > 1 else 0.0
+    return Action(
+        Step.RESTART, category, "its browser has to be replaced", delay_s, context.has_other_session
+    )
+
+
+def _wait(category: Category, attempt: int, context: RecoveryContext) -> Action:
+    return Action(Step.WAIT, category, "nothing is free now", backoff_s(attempt, context.draw))
+
+
+def _make_room(category: Category, attempt: int, context: RecoveryContext) -> Action:
+    if context.n_items > 1:
+        n_items = context.n_items // 2
+        return Action(Step.SMALLER_BATCH, category, "half a batch needs less memory", n_items=n_items)
+    if context.lower_precisions:
+        precision = context.lower_precisions[0]
+        return Action(Step.LOWER_PRECISION, category, f"{precision} needs less memory", precision=precision)
+    return _reroute(category, attempt, context)
+
+
+def _reroute(category: Category, attempt: int, context: RecoveryContext) -> Action:
+    if context.other_backends:
+        backend = context.other_backends[0]
+        return Action(Step.OTHER_BACKEND, category, f"{backend} may do it", backend=backend)
+    if context.has_other_browser:
+        return Action(Step.OTHER_BROWSER, category, "another browser may do it", elsewhere=True)
+    return _fail(category, "no other backend or browser is left")
+
+
+def _extend(category: Category, attempt: int, context: RecoveryContext) -> Action:
+    """Once, and only where the request's own deadline leaves room for it."""
+    timeout_s = _longer_timeout_s(context)
+    if attempt == 1 and timeout_s is not None:
+        return Action(Step.LONGER_DEADLINE, category, "it may just be slow", timeout_s=timeout_s)
+    if context.has_other_session:
+        return Action(Step.OTHER_SESSION, category, "this session does not answer", elsewhere=True)
+    return _restart(category, attempt, context)
+
+
+def _longer_timeout_s(context: RecoveryContext) -> float | None:
+    if context.timeout_s is None:
+        return None
+    wanted_s = context.timeout_s * LONGER_DEADLINE
+    allowed_s = wanted_s if context.remaining_s is None else min(wanted_s, context.remaining_s)
+    return allowed_s if allowed_s > context.timeout_s else None
+
+
+def _renew_device(category: Category, attempt: int, context: RecoveryContext) -> Action:
+    if context.device is DeviceStep.RESTART_BROWSER:
+        return _restart(category, attempt, context)
+    if context.device is DeviceStep.DEMOTE_BACKEND:
+        return Action(Step.DEMOTE_BACKEND, category, "its device was lost three times")
+    return Action(Step.NEW_DEVICE, category, "its device was lost")
+
+
+REMEDIES: dict[Category, Callable[[Category, int, RecoveryContext], Action]] = {
+    Category.CONNECTION: _reconnect,
+    Category.CRASH: _restart,
+    Category.MEMORY: _make_room,
+    Category.TIMEOUT: _extend,
+    Category.UNSUPPORTED: _reroute,
+    Category.INCOMPATIBLE: _give_up,
+    Category.RESOURCE: _wait,
+    Category.INITIALISATION: _restart,
+    Category.DEVICE: _renew_device,
+    Category.OUTPUT: _reroute,
+    Category.FINAL: _give_up,
+}

@@ -1,0 +1,1 @@
+"""One browser, its page and lanes, and the models loaded in them."""

@@ -1,0 +1,112 @@
+"""Models of one lane: what is loaded, what was refused and why, who has to go."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.options import LOAD_FLAGS
+from browser_runtime.contract.vocabulary import Backend
+from browser_runtime.models.graphs import weight_files
+from browser_runtime.models.store import StoredModel
+from browser_runtime.session.golden import Golden
+
+
+@dataclass(slots=True)
+class LoadedModel:
+    """A model that is open and warm in a lane."""
+
+    key: str
+    backend: Backend
+    answer: dict[str, Any]
+    """The page's answer to `load`: kernel, times, warm-up, placement."""
+    golden: Golden | None = None
+    """What it must answer to an example; None for a model that has none."""
+    n_runs: int = 0
+    """Since its last golden check."""
+
+
+@dataclass
+class Shelf:
+    """The loaded models of one lane, least recently used first."""
+
+    limit: int
+    max_bytes: float = math.inf
+    """Weights that the loaded models may hold together."""
+    loaded: OrderedDict[str, LoadedModel] = field(default_factory=OrderedDict)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Keys that this lane cannot load and why, so that no request tries again."""
+
+    def take(self, key: str) -> LoadedModel | None:
+        """The loaded model, now the most recently used."""
+        if key in self.loaded:
+            self.loaded.move_to_end(key)
+        return self.loaded.get(key)
+
+    def put(self, model: LoadedModel) -> None:
+        """Keep a model that has just been loaded."""
+        self.loaded[model.key] = model
+
+    @property
+    def model_names(self) -> set[str]:
+        """The models that are loaded, on whatever backend."""
+        return {key.split("|")[0] for key in self.loaded}
+
+    @property
+    def held_bytes(self) -> int:
+        """Weights of the loaded models, as their pages measured them."""
+        return sum(int(model.answer.get("weight_bytes") or 0) for model in self.loaded.values())
+
+    def overdue(self, needed_bytes: int) -> str | None:
+        """The key to unload before a model of that size is loaded; None where there is room, or no model."""
+        is_full = len(self.loaded) >= self.limit or self.held_bytes + needed_bytes > self.max_bytes
+        return next(iter(self.loaded), None) if is_full else None
+
+    def drop(self, key: str) -> None:
+        """Forget a model that was unloaded."""
+        self.loaded.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything: the page was loaded anew."""
+        self.loaded.clear()
+        self.refused.clear()
+
+    def forget_backend(self, backend: Backend) -> None:
+        """Forget the models whose device was lost."""
+        for key in [key for key, model in self.loaded.items() if model.backend is backend]:
+            del self.loaded[key]
+
+
+def load_options(request: Request) -> dict[str, Any]:
+    """The request's options that change how its model is opened."""
+    return {flag: True for flag in LOAD_FLAGS if request.options.get(flag)}
+
+
+def load_values(model: StoredModel, request: Request) -> dict[str, Any]:
+    """What a `load` call says of the model (see page/README.md), besides its key and backend."""
+    return {
+        "family": str(request.family),
+        "model": {
+            "name": model.name,
+            "revision": model.revision,
+            "url": f"/models/{model.name}/",
+            "weights": weight_files(model.files),
+            "settings": model.settings,
+        },
+        "precision": str(request.precision),
+        "options": load_options(request),
+    }
+
+
+def model_key(model: StoredModel, backend: Backend, request: Request) -> str:
+    """What identifies an opened model in a lane."""
+    flags = "+".join(sorted(load_options(request)))
+    return "|".join((model.name, model.revision[:12], str(backend), str(request.precision), flags))
+
+
+def items_of(request: Request) -> list[Any]:
+    """The request's items, whatever its family calls them."""
+    return list(next(iter(request.inputs.values())))

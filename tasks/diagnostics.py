@@ -1,0 +1,63 @@
+"""Two tasks that infer nothing: what the queue costs, and what the way to a page and back costs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.result import AsyncResult
+
+from browser_runtime.contract.vocabulary import Browser, parse_browser
+from tasks.app import WebinferApp, app
+from tasks.codec import Readable
+from tasks.coroutines import CoroutineTask
+from tasks.router import QUEUE_OF
+from tasks.runner import need_runner
+from tasks.summaries import describe_value
+
+
+class BrowserBound(CoroutineTask):
+    """Goes to the queue of `browser`, a keyword of `delay`; Chrome's unless it is named."""
+
+    abstract = True
+    app: WebinferApp
+
+    def apply_async(  # type: ignore[override]  # the stubs list every option by name
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> AsyncResult[Any]:
+        """Send to the browser's queue, with readable arguments. Raises BadInput."""
+        named = dict(kwargs or {})
+        browser = parse_browser(named.get("browser", Browser.CHROME))
+        if not any(name in options for name in ("queue", "exchange", "routing_key")):
+            options["queue"] = QUEUE_OF[browser]
+        options.setdefault("argsrepr", describe_value(list(args or ())))
+        options.setdefault("kwargsrepr", describe_value(named))
+        return super().apply_async(args, named, **options)
+
+
+class Noop(BrowserBound):
+    """noop(browser="chrome"): None, by way of the queue, the worker and the result store."""
+
+    name = "noop"
+
+    async def body(self, browser: str = "chrome") -> None:
+        """Nothing."""
+
+
+class Echo(BrowserBound):
+    """echo(value, browser="chrome"): `value`, arrays included, by way of a page."""
+
+    name = "echo"
+
+    async def body(self, value: Any, browser: str = "chrome") -> Readable:
+        """`value` after its way to a page and back."""
+        opened = await self.app.claims.redeem_off_loop(value)
+        echoed = await need_runner().echo(opened)
+        return Readable(echoed, describe_value(echoed))
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: dict[str, Any]) -> None:
+        """The result is stored: the large arrays are not needed for another delivery any more."""
+        self.app.claims.discard([args, kwargs])
+
+
+noop = app.adopt(Noop())
+echo = app.adopt(Echo())

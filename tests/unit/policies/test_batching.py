@@ -1,0 +1,182 @@
+"""Batches: the oldest goes, order holds, limits hold, nobody is lost, nobody starves."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from browser_runtime.contract.errors import PageFault
+from browser_runtime.policies.batching import (
+    Batch,
+    BatchPolicy,
+    Waiting,
+    halve_requests,
+    padding_share,
+    split_results,
+    take_batch,
+)
+from browser_runtime.policies.latencies import BatchCost
+
+KEYS = ("bert", "vit", "whisper")
+requests = st.builds(
+    Waiting,
+    ticket=st.just(0),
+    key=st.sampled_from(KEYS),
+    arrived_s=st.floats(0, 100),
+    lengths=st.lists(st.floats(1, 512), min_size=1, max_size=4).map(tuple),
+    size_bytes=st.integers(0, 1000),
+    deadline_s=st.none() | st.floats(0, 200),
+)
+lines = st.lists(requests, max_size=20).map(
+    lambda found: [
+        Waiting(n, r.key, r.arrived_s, r.lengths, r.size_bytes, r.deadline_s) for n, r in enumerate(found)
+    ]
+)
+costs = st.dictionaries(
+    st.sampled_from(KEYS), st.builds(BatchCost, st.floats(0, 100), st.floats(0, 100)), max_size=3
+)
+policies = st.builds(
+    BatchPolicy,
+    max_items=st.integers(1, 40),
+    max_bytes=st.integers(1, 5000),
+    max_batch_ms=st.floats(1, 1000),
+    max_padding=st.floats(0, 1),
+    max_unmeasured_items=st.integers(1, 8),
+    costs=costs,
+)
+NOW = 100.0
+
+
+def take(line: list[Waiting], policy: BatchPolicy) -> Batch:
+    batch = take_batch(line, policy, NOW)
+    assert batch is not None
+    return batch
+
+
+@given(lines.filter(bool), policies)
+def test_the_oldest_that_can_be_answered_goes_first(line: list[Waiting], policy: BatchPolicy) -> None:
+    alive = [r for r in line if r.deadline_s is None or r.deadline_s > NOW]
+    batch = take(line, policy)
+    if alive:
+        assert batch.requests[0].arrived_s == min(r.arrived_s for r in alive)
+    else:
+        assert batch.requests == ()
+
+
+@given(lines.filter(bool), policies)
+def test_one_key_in_order_of_arrival(line: list[Waiting], policy: BatchPolicy) -> None:
+    batch = take(line, policy)
+    assert len({r.key for r in batch.requests}) <= 1
+    assert all(a.arrived_s <= b.arrived_s for a, b in pairwise(batch.requests))
+
+
+@given(lines.filter(bool), policies)
+def test_the_late_are_expired_and_only_they(line: list[Waiting], policy: BatchPolicy) -> None:
+    batch = take(line, policy)
+    late = {r.ticket for r in line if r.deadline_s is not None and r.deadline_s <= NOW}
+    assert {r.ticket for r in batch.expired} == late
+    assert not late & {r.ticket for r in batch.requests}
+
+
+@given(lines.filter(bool), policies)
+def test_limits_hold_wherever_there_was_a_choice(line: list[Waiting], policy: BatchPolicy) -> None:
+    batch = take(line, policy)
+    if len(batch.requests) < 2:
+        return
+    assert batch.n_items <= policy.max_items
+    assert sum(r.size_bytes for r in batch.requests) <= policy.max_bytes
+    assert padding_share(batch.requests) <= policy.max_padding
+    cost = policy.costs.get(batch.requests[0].key)
+    if cost is None:
+        assert batch.n_items <= policy.max_unmeasured_items
+        assert batch.predicted_ms is None
+    else:
+        assert batch.predicted_ms == cost.predict_ms(batch.n_items) <= policy.max_batch_ms
+        end_s = NOW + batch.predicted_ms / 1000
+        assert all(r.deadline_s is None or end_s <= r.deadline_s for r in batch.requests)
+
+
+@given(lines, policies)
+def test_a_line_is_worked_off_whole_and_nobody_is_taken_twice(
+    line: list[Waiting], policy: BatchPolicy
+) -> None:
+    left, taken = list(line), list[int]()
+    places: dict[int, int] = {}
+    for turn in range(len(line) + 1):
+        batch = take_batch(left, policy, NOW)
+        if batch is None:
+            break
+        gone = {r.ticket for r in (*batch.requests, *batch.expired)}
+        assert gone, "a batch that takes nobody would be taken for ever"
+        taken += sorted(gone)
+        places |= dict.fromkeys(gone, turn)
+        left = [r for r in left if r.ticket not in gone]
+    assert sorted(taken) == [r.ticket for r in line]
+    for r in line:  # no starvation: at most one batch for each that came before
+        assert places[r.ticket] <= sum(other.arrived_s <= r.arrived_s for other in line) - 1
+
+
+@given(lines.filter(bool), policies, st.randoms(use_true_random=False))
+def test_the_order_of_the_line_itself_does_not_matter(
+    line: list[Waiting], policy: BatchPolicy, random: object
+) -> None:
+    if len({r.arrived_s for r in line}) < len(line):
+        return
+    assert take(line[::-1], policy) == take(line, policy)
+
+
+@given(lines.filter(bool))
+def test_without_limits_everything_alike_goes_together(line: list[Waiting]) -> None:
+    policy = BatchPolicy(10**6, 10**9, 1e9, 1.0, costs=dict.fromkeys(KEYS, BatchCost(0, 0)))
+    batch = take(line, policy)
+    if batch.requests:
+        alive = [r for r in line if r.deadline_s is None or r.deadline_s > NOW]
+        assert len(batch.requests) == sum(r.key == batch.requests[0].key for r in alive)
+        assert batch.closed_by == ""
+
+
+def test_nothing_waits_nothing_is_taken() -> None:
+    assert take_batch([], BatchPolicy(), NOW) is None
+
+
+@given(lines)
+def test_every_request_gets_its_own_results(line: list[Waiting]) -> None:
+    results = [(r.ticket, item) for r in line for item in range(r.n_items)]
+    parts = split_results(line, results)
+    assert [r for r, _ in parts] == line
+    assert all(got == tuple((r.ticket, item) for item in range(r.n_items)) for r, got in parts)
+
+
+@given(lines.filter(bool), st.integers(-3, 3).filter(bool))
+def test_a_wrong_number_of_results_is_a_defect_of_the_page(line: list[Waiting], error: int) -> None:
+    n_items = sum(r.n_items for r in line)
+    with pytest.raises(PageFault, match=f"{max(n_items + error, 0)} results for {n_items} items"):
+        split_results(line, [None] * max(n_items + error, 0))
+
+
+@given(lines)
+def test_halves_hold_everyone_in_order(line: list[Waiting]) -> None:
+    halves = halve_requests(line)
+    assert [r for half in halves for r in half] == line
+    assert len(halves) == min(len(line), 2)
+    assert all(halves) or not line
+
+
+@given(st.lists(requests, min_size=1))
+def test_padding_is_a_share(line: list[Waiting]) -> None:
+    assert 0 <= padding_share(line) < 1
+    assert padding_share([Waiting(0, "k", 0.0, (7.0,) * 5)] * 3) == 0
+
+
+@given(st.integers(1, 20), st.integers(1, 10))
+def test_a_batch_ends_before_the_first_deadline_in_it(n: int, fits: int) -> None:
+    policy = BatchPolicy(costs={"k": BatchCost(0.0, 10.0)}, max_batch_ms=1e6)
+    deadline_s = NOW + fits * 0.010 + 0.001
+    line = [Waiting(k, "k", float(k), deadline_s=deadline_s) for k in range(n)]
+    assert take(line, policy).n_items == min(n, fits)
+    # one that cannot make it anyway is passed over, those behind it are not
+    hurried = Waiting(99, "k", 0.5, deadline_s=NOW + 0.001)
+    assert 99 not in {r.ticket for r in take([*line, hurried], policy).requests}

@@ -1,0 +1,1 @@
+"""The processes of `webinfer up`: commands, supervision, workers that come and go."""

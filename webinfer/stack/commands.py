@@ -1,0 +1,101 @@
+"""How each part of the local stack is started: command, environment, and the line that says it serves."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.vocabulary import Browser
+from tasks.app import ANALYTICS_QUEUE, WATCH_QUEUE
+from tasks.router import QUEUE_OF
+from webinfer.stack.processes import Part
+
+WORKER_READY = r"@\S+ ready\."
+# Canaries, decisions and alerts wait for answers more than they compute.
+WATCH_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Recipes:
+    """Makes the parts of one stack, whose logs and data lie in `folder`."""
+
+    folder: Path
+    broker_url: str
+    settings: Mapping[str, str]
+
+    def _celery(self, name: str, words: list[str], ready: str) -> Part:
+        argv = [sys.executable, "-m", "celery", *words]
+        env = os.environ | {"WEBINFER_BROKER_URL": self.broker_url} | dict(self.settings)
+        return Part(name, argv, env, self.folder / f"{name.replace(' ', '-')}.log", ready)
+
+    def worker(self, browser: Browser, n_sessions: int, number: int = 1) -> Part:
+        """The worker of a browser's queue; further ones of the same queue are numbered."""
+        node = node_name(browser, number)
+        words = ["-A", "tasks", "worker", "-Q", QUEUE_OF[browser], "-n", node, "--loglevel", "INFO"]
+        words += ["--without-mingle", "--without-gossip", "-E"]
+        words += ["--browser", str(browser), "--sessions", str(n_sessions)]
+        suffix = "" if number == 1 else f" {number}"
+        return self._celery(f"worker {QUEUE_OF[browser]}{suffix}", words, WORKER_READY)
+
+    def analytics(self) -> Part:
+        """The worker that owns the history."""
+        words = ["-A", "scheduler", "worker", "-Q", ANALYTICS_QUEUE, "-n", "analytics@%h", "-P", "solo"]
+        words += ["-c", "1", "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
+        return self._celery("analytics", words, WORKER_READY)
+
+    def watch(self) -> Part:
+        """The worker that checks and decides."""
+        words = ["-A", "scheduler", "worker", "-Q", WATCH_QUEUE, "-n", "watch@%h", "-P", "threads"]
+        words += ["-c", str(WATCH_THREADS), "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
+        return self._celery("watch", words, WORKER_READY)
+
+    def beat(self) -> Part:
+        """What sends the timetable's tasks."""
+        return self._celery("beat", ["-A", "scheduler", "beat", "--loglevel", "INFO"], "beat: Starting")
+
+    def monitor(self, port: int) -> Part:
+        """Flower, with the added pages where they are installed."""
+        words = ["-A", "tasks", monitor_command(), "--address=127.0.0.1", f"--port={port}"]
+        return self._celery("monitor", words, "Visit me at")
+
+
+def redis_part(folder: Path) -> tuple[Part, str]:
+    """A private Redis in `folder`, and its URL. Raises SetupError where there is no redis-server."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        raise SetupError("redis-server", "install it with: apt-get install -y redis-server")
+    path = folder / "redis.sock"
+    argv = [binary, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
+    # Every write reaches the disk's queue, and nothing is ever thrown away to make room.
+    argv += ["--dir", str(folder), "--save", "", "--appendonly", "yes"]
+    argv += ["--maxmemory-policy", "noeviction"]
+    part = Part("redis", argv, os.environ, folder / "redis.log", "(?i)ready to accept connections")
+    return part, f"redis+socket://{path}"
+
+
+def node_name(browser: Browser, number: int = 1) -> str:
+    """The Celery name of a browser's worker on this machine."""
+    return f"{browser}{'' if number == 1 else f'-{number}'}@{socket.gethostname()}"
+
+
+def monitor_command() -> str:
+    """The celery command that runs the monitor. Raises SetupError where Flower is not installed."""
+    if importlib.util.find_spec("flower") is None:
+        raise SetupError("Flower", "pip install 'webinfer[monitor]', or leave it out: --without-monitor")
+    added = {point.name for point in importlib.metadata.entry_points(group="celery.commands")}
+    return "webinfer-flower" if "webinfer-flower" in added else "flower"
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

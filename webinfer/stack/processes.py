@@ -1,0 +1,130 @@
+"""Processes of the local stack: started, watched for their ready line, ended for certain."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+from browser_runtime.contract.errors import SetupError
+
+# Celery's warm shutdown waits for running tasks; browsers then end within a few seconds.
+STOP_TIMEOUT_S = 30.0
+# Of one part; as much again is kept of what came before. A worker writes two lines a request.
+LOG_BYTES = 20_000_000
+
+
+class Part:
+    """One process of the stack. Its output goes to `log`; a line matching `ready` means that it serves."""
+
+    def __init__(self, name: str, argv: list[str], env: Mapping[str, str], log: Path, ready: str) -> None:
+        self.name = name
+        self.on_end: Callable[[Part], None] | None = None
+        """Called from the reading thread when the process has closed its output."""
+        self._argv, self._env, self._log_path = argv, dict(env), log
+        self._ready_line = re.compile(ready)
+        self._changed = threading.Condition()
+        self._ready = self._asked = False
+        self._tail: collections.deque[str] = collections.deque(maxlen=20)
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the process in a process session of its own; it ends when this process does, however."""
+        self._ready = self._asked = False
+        self._process = subprocess.Popen(
+            [*_dies_with_us(), *self._argv],
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self._reader = threading.Thread(target=self._read, name=f"log of {self.name}", daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        log = RotatingFileHandler(self._log_path, maxBytes=LOG_BYTES, backupCount=1, errors="replace")
+        with contextlib.closing(log):
+            for line in self._process.stdout:
+                log.handle(logging.makeLogRecord({"msg": line.rstrip()}))
+                self._tail.append(line.rstrip())
+                if not self._ready and self._ready_line.search(line):
+                    self._set_ready()
+        self._set_ready(ready=False)
+        if self.on_end is not None:
+            self.on_end(self)
+
+    def _set_ready(self, *, ready: bool = True) -> None:
+        with self._changed:
+            self._ready = ready
+            self._changed.notify_all()
+
+    @property
+    def running(self) -> bool:
+        """Whether the process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id; 0 before the start."""
+        return self._process.pid if self._process else 0
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Return when it serves. Raises SetupError with its last lines when it ended or took too long."""
+        assert self._reader is not None
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or not self._reader_alive(), timeout_s)
+            if self._ready:
+                return
+        why = (
+            "did not get ready"
+            if self.running
+            else f"ended with code {self._process and self._process.poll()}"
+        )
+        last = "\n  ".join(self._tail)
+        raise SetupError(f"a working {self.name}", f"it {why}; its log is {self._log_path}:\n  {last}")
+
+    def _reader_alive(self) -> bool:
+        return self._reader is not None and self._reader.is_alive() and self.running
+
+    def ask_to_stop(self) -> None:
+        """Ask it, once, to finish what it has and end; returns at once. Twice means haste to Celery."""
+        if self._process is not None and self.running and not self._asked:
+            self._asked = True
+            self._process.send_signal(signal.SIGTERM)
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Ask it to finish, wait, then kill its whole process session."""
+        if self._process is None:
+            return
+        self.ask_to_stop()
+        if self.running:
+            try:
+                self._process.wait(timeout_s)
+            except subprocess.TimeoutExpired:
+                os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+        if self._reader is not None:
+            self._reader.join(timeout=5)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+
+def _dies_with_us() -> list[str]:
+    """The prefix that makes a child end with this process even when this process is killed."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []

@@ -1,0 +1,153 @@
+"""The local stack: Redis where none is given, a worker a browser, what watches them; up and down as one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from browser_runtime.contract.vocabulary import Browser
+from tasks.router import QUEUE_OF
+from tasks.settings import TaskSettings
+from webinfer.stack.commands import Recipes, free_port, redis_part
+from webinfer.stack.processes import Part
+from webinfer.stack.supervision import Supervisor, Tell
+from webinfer.stack.workforce import DesiredWorkersSubscriber, Workforce
+
+REDIS_TIMEOUT_S = 15.0
+# A cold disk, three browsers and two processors: measured at under 20 s, with room.
+WORKER_TIMEOUT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What runs beside Redis and the browsers' workers."""
+
+    scheduler: bool = False
+    """Analytics, watch and beat."""
+    monitor_port: int | None = None
+    """Flower's; 0 takes a free one, None leaves Flower out."""
+    most_workers: int | None = None
+    """Workers of a queue at most, by autoscaling; None for always one."""
+
+    def settings(self, browsers: list[Browser]) -> dict[str, str]:
+        """Environment variables of the scheduler's processes."""
+        if self.most_workers is None:
+            return {}
+        bounds = ",".join(f"{QUEUE_OF[browser]}=1:{self.most_workers}" for browser in browsers)
+        return {"WEBINFER_AUTOSCALING": "on", "WEBINFER_AUTOSCALE_QUEUES": bounds}
+
+
+class Stack:
+    """The parts as child processes, in a folder of their own that goes with them."""
+
+    def __init__(
+        self,
+        browsers: list[Browser],
+        *,
+        n_sessions: int = 1,
+        broker_url: str | None = None,
+        tell: Tell = lambda part, state: None,
+        settings: Mapping[str, str] | None = None,
+        company: Company | None = None,
+    ) -> None:
+        self._browsers, self._n_sessions, self._tell = browsers, n_sessions, tell
+        self._company = company or Company()
+        self._settings = self._company.settings(browsers) | dict(settings or {})
+        self._given_url = broker_url
+        self._folder: Path | None = None
+        self._redis: Part | None = None
+        self._workers: dict[Browser, Part] = {}
+        self.parts: list[Part] = []
+        self.broker_url = broker_url or ""
+        """What producers set WEBINFER_BROKER_URL to."""
+        self.monitor_url = ""
+        """Where Flower is; empty without it."""
+
+    def __enter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix="webinfer-stack-"))
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def folder(self) -> Path:
+        """Logs, and the socket and data of a private Redis."""
+        assert self._folder is not None, "the stack is not up"
+        return self._folder
+
+    @property
+    def _recipes(self) -> Recipes:
+        return Recipes(self.folder, self.broker_url, self._settings)
+
+    def _start(self) -> None:
+        if self._given_url is None:
+            self._redis, self.broker_url = redis_part(self.folder)
+            self._begin([self._redis], REDIS_TIMEOUT_S)
+        self._workers = {
+            browser: self._recipes.worker(browser, self._n_sessions) for browser in self._browsers
+        }
+        watchers = [self._recipes.analytics(), self._recipes.watch()] if self._company.scheduler else []
+        self._begin([*self._workers.values(), *watchers], WORKER_TIMEOUT_S)
+        self._begin(self._followers(), WORKER_TIMEOUT_S)
+
+    def _followers(self) -> list[Part]:
+        """What is to find everything else up."""
+        parts = [self._recipes.beat()] if self._company.scheduler else []
+        if self._company.monitor_port is not None:
+            port = self._company.monitor_port or free_port()
+            self.monitor_url = f"http://127.0.0.1:{port}"
+            parts.append(self._recipes.monitor(port))
+        return parts
+
+    def _begin(self, parts: list[Part], timeout_s: float) -> None:
+        for part in parts:
+            self._tell(part.name, "starting")
+            part.start()
+            self.parts.append(part)
+        for part in parts:
+            part.wait_ready(timeout_s)
+            self._tell(part.name, "ready")
+
+    def supervise(self) -> None:
+        """Until interrupted, start every part that ends again; with autoscaling, follow what is decided."""
+        supervisor = Supervisor(self.parts, self._tell)
+        with self._follow_wishes(supervisor) if self._company.most_workers else nullcontext():
+            supervisor.run()
+
+    def _follow_wishes(self, supervisor: Supervisor) -> DesiredWorkersSubscriber:
+        def make(browser: Browser, number: int) -> Part:
+            return self._recipes.worker(browser, self._n_sessions, number)
+
+        workforce = Workforce(supervisor, self._workers, make, self._tell)
+        settings = TaskSettings(broker_url=self.broker_url)
+        return DesiredWorkersSubscriber(settings.results, settings.redis_prefix, supervisor, workforce)
+
+    def close(self) -> None:
+        """Stop everything together, Redis last, and remove the folder."""
+        for part in self.parts:
+            part.on_end = None
+        for part in self.parts:
+            if part is not self._redis:
+                self._tell(part.name, "stopping")
+                part.ask_to_stop()
+        for part in reversed(self.parts):
+            part.stop()
+            self._tell(part.name, "stopped")
+        self.parts.clear()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None

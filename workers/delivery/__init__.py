@@ -1,0 +1,1 @@
+"""Taking messages from Redis so that none is lost: consumer, transport, leases, dead letters."""

@@ -1,0 +1,48 @@
+"""Messages that come again: already answered, or so poisonous that they end every worker they reach."""
+
+from __future__ import annotations
+
+import redis
+from celery import states
+from celery.result import AsyncResult
+
+from browser_runtime.contract.errors import GivenUp
+from tasks.app import WebinferApp
+from tasks.coroutines import Outcome
+
+# Long past every redelivery of one message; then the count of a message that was handed back is forgotten.
+COUNT_TTL_S = 24 * 3600
+
+
+class Redeliveries:
+    """Counts, in Redis, how often a message was started; asked only about messages marked as redelivered."""
+
+    def __init__(self, app: WebinferApp) -> None:
+        self._app = app
+
+    def verdict(self, task_id: str) -> Outcome | None:
+        """None to run it; an outcome where there is nothing to run. Blocks on Redis.
+
+        A stored success stays the result: Celery's tracer sees it too and only acknowledges the message.
+        """
+        if AsyncResult(task_id, app=self._app).state == states.SUCCESS:
+            return Outcome()
+        n_deliveries = 1 + self._count(task_id)
+        if n_deliveries > self._app.settings.max_deliveries:
+            return Outcome(error=GivenUp(n_deliveries - 1))
+        return None
+
+    def forgive(self, task_id: str) -> None:
+        """This delivery did not end its worker: it was handed back."""
+        client = self._app.redis
+        if client.decr(self._key(task_id)) <= 0:
+            client.delete(self._key(task_id))
+
+    def _count(self, task_id: str) -> int:
+        pipeline: redis.client.Pipeline = self._app.redis.pipeline()
+        pipeline.incr(self._key(task_id))
+        pipeline.expire(self._key(task_id), COUNT_TTL_S)
+        return int(pipeline.execute()[0])
+
+    def _key(self, task_id: str) -> str:
+        return f"{self._app.settings.redis_prefix}deliveries:{task_id}"

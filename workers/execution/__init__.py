@@ -1,0 +1,1 @@
+"""Running tasks: the asyncio task pool, its jobs, their limits and reports."""

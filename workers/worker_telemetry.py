@@ -1,0 +1,103 @@
+"""A worker's books: telemetry, the thread that delivers it to Redis and does other things beside, metrics."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any
+
+import redis
+
+from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.loops import LoopThread
+from browser_runtime.observer import Observers
+from tasks import serving
+from tasks.app import WebinferApp
+from tasks.telemetry import Row, emit
+from workers.exposition import Exposition, MetricsSettings, expose
+from workers.metrics import WorkerMetrics
+from workers.recorder import Chore, Recorder
+from workers.telemetry import HEALTH_INTERVAL_S, Telemetry, WatchedRunner
+
+# A model that was pulled or imported meanwhile.
+MODELS_INTERVAL_S = 300.0
+STATUS_TIMEOUT_S = 5.0
+
+
+class Books:
+    """Kept from before the browsers open until after they have closed."""
+
+    def __init__(self, app: WebinferApp, worker: str, browser: Browser, loop: LoopThread) -> None:
+        self._app, self._browser, self._loop = app, browser, loop
+        # A worker that is started again under its name counts its rows anew.
+        self._source = f"{worker}/{os.getpid()}/{time.time_ns():x}"
+        self.recorder = Recorder(self._deliver)
+        self.telemetry = Telemetry(self.recorder, worker)
+        self._served: tuple[str, ...] = ()
+        self.metrics = WorkerMetrics(worker, str(browser))
+        self.observer = Observers(self.telemetry, self.metrics)
+        self._runner: Any = None
+        self._exposition: Exposition | None = None
+
+    def _deliver(self, rows: list[Row], before: int) -> None:
+        app = self._app
+        emit(app.redis, rows, app.settings, source=self._source, before=before)
+
+    def watch(self, runner: Any) -> WatchedRunner:
+        """`runner`, whose runs are put down from now on."""
+        self._runner = runner
+        return WatchedRunner(runner, (self.telemetry, self.metrics), str(self._browser))
+
+    def open(self, queues: Iterable[str]) -> None:
+        """Start delivering, and telling of the runner that is watched and of the queues served."""
+        self._served, runner = tuple(queues), self._runner
+        self.recorder.chores += [
+            Chore(serving.INTERVAL_S, self._announce),
+            Chore(HEALTH_INTERVAL_S, lambda: self.telemetry.sample(self._status())),
+        ]
+        if hasattr(runner, "store"):  # runners in memory have none
+            listing = runner.store.listing
+            self.recorder.chores.append(
+                Chore(MODELS_INTERVAL_S, lambda: self.telemetry.list_models(str(self._browser), listing))
+            )
+        self.recorder.start()
+        self.metrics.show(self._status)
+        self._exposition = expose(self.metrics.registry, MetricsSettings())
+
+    def _announce(self) -> None:
+        serving.announce(self._app.redis, self._app.settings.redis_prefix, self._served)
+
+    def _status(self) -> dict[str, Any]:
+        """The runner's state, read on its loop, from any other thread."""
+        return self._on_loop(self._runner.status)
+
+    def report(self) -> dict[str, Any]:
+        """What `get_metrics` of an integration tells, of this worker's pool; and where that is scraped.
+
+        A runner that is no pool tells its state instead.
+        """
+        performance = self.metrics.tally.performance()
+        if hasattr(self._runner, "fleet"):
+            from browser_runtime.pool.metrics import pool_metrics
+
+            told = self._on_loop(lambda: pool_metrics(self._runner, performance))
+        else:
+            told = self._status() | {"performance": performance}
+        return told | {"metrics_address": self._exposition.address if self._exposition else None}
+
+    def _on_loop(self, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        async def looked() -> dict[str, Any]:
+            return look()
+
+        return self._loop.call(looked(), STATUS_TIMEOUT_S)
+
+    def close(self) -> None:
+        """Deliver what there is and end."""
+        if self._exposition is not None:
+            self._exposition.close()
+        self.recorder.stop()
+        with suppress(redis.RedisError):  # what was announced expires by itself
+            if self._served:
+                serving.withdraw(self._app.redis, self._app.settings.redis_prefix, self._served)
