@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, model_validator
+
+from browser_runtime.environment import (
+    BadCombination,
+    FilePath,
+    FolderPath,
+    Seconds,
+    Settings,
+    xdg_folder,
+)
 
 
-def _xdg(variable: str, fallback: str) -> Path:
-    return Path(os.environ.get(variable) or Path.home() / fallback) / "webinfer"
-
-
-class RuntimeSettings(BaseSettings):
+class RuntimeSettings(Settings):
     """How browsers are found, started and talked to. Every field is `WEBINFER_<FIELD>` in upper case."""
 
-    model_config = SettingsConfigDict(env_prefix="WEBINFER_", extra="ignore")
-
-    firefox_binary: Path | None = Field(
+    firefox_binary: FilePath | None = Field(
         default=None, description="Firefox to run; default: found on this machine"
     )
-    firefox_driver: Path | None = Field(default=None, description="geckodriver to run; default: found")
-    chrome_binary: Path | None = Field(default=None, description="Chrome or Chromium to run; default: found")
-    chrome_driver: Path | None = Field(default=None, description="chromedriver to run; default: found")
-    edge_binary: Path | None = Field(default=None, description="Microsoft Edge, or what stands in for it")
-    edge_driver: Path | None = Field(
+    firefox_driver: FilePath | None = Field(default=None, description="geckodriver to run; default: found")
+    chrome_binary: FilePath | None = Field(
+        default=None, description="Chrome or Chromium to run; default: found"
+    )
+    chrome_driver: FilePath | None = Field(default=None, description="chromedriver to run; default: found")
+    edge_binary: FilePath | None = Field(default=None, description="Microsoft Edge, or what stands in for it")
+    edge_driver: FilePath | None = Field(
         default=None, description="msedgedriver (or chromedriver for a stand-in)"
     )
     headless: bool = Field(default=True, description="run browsers without a window")
@@ -38,12 +41,12 @@ class RuntimeSettings(BaseSettings):
         default="fallback",
         description="Python's onnxruntime instead of a browser: never, only where none can be had, always",
     )
-    models_dir: Path = Field(
-        default_factory=lambda: _xdg("XDG_DATA_HOME", ".local/share") / "models",
+    models_dir: FolderPath = Field(
+        default_factory=lambda: xdg_folder("XDG_DATA_HOME", ".local/share") / "models",
         description="where pulled and imported models live",
     )
-    cache_dir: Path = Field(
-        default_factory=lambda: _xdg("XDG_CACHE_HOME", ".cache"),
+    cache_dir: FolderPath = Field(
+        default_factory=lambda: xdg_folder("XDG_CACHE_HOME", ".cache"),
         description="unpacked browsers and other things that can be made again",
     )
     # One is left for everything else: with a thread a processor Redis, the worker and the browser's own
@@ -54,30 +57,47 @@ class RuntimeSettings(BaseSettings):
         le=64,
         description="WebAssembly threads of a lane; default: the processors less one, at most 4",
     )
-    launch_timeout_s: float = Field(
-        default=60.0, gt=0, description="starting a browser until its lanes answer"
+    launch_timeout_s: Seconds = Field(default=60.0, description="starting a browser until its lanes answer")
+    load_timeout_s: Seconds = Field(default=300.0, description="loading a model until it is ready")
+    run_timeout_s: Seconds = Field(default=120.0, description="one run, where the request gives no deadline")
+    queue_timeout_s: Seconds = Field(default=60.0, description="waiting for a free lane before Busy")
+    max_waiting: int = Field(
+        default=512, ge=1, le=1_000_000, description="requests waiting in one pool before Busy"
     )
-    load_timeout_s: float = Field(default=300.0, gt=0, description="loading a model until it is ready")
-    run_timeout_s: float = Field(
-        default=120.0, gt=0, description="one run, where the request gives no deadline"
-    )
-    queue_timeout_s: float = Field(default=60.0, gt=0, description="waiting for a free lane before Busy")
-    max_waiting: int = Field(default=512, ge=1, description="requests waiting in one pool before Busy")
     max_loaded_models: int = Field(
-        4, ge=1, description="models a lane keeps loaded; the least recently used goes"
+        default=4, ge=1, le=1000, description="models a lane keeps loaded; the least recently used goes"
     )
     max_loaded_mb: int = Field(
-        default=2048, ge=1, description="weights a lane keeps loaded; the least recently used model goes"
+        default=2048,
+        ge=1,
+        le=1 << 30,
+        description="weights a lane keeps loaded; the least recently used model goes",
     )
-    beat_interval_s: float = Field(default=1.0, gt=0, description="how often a lane says that it is alive")
+    beat_interval_s: float = Field(
+        default=1.0, ge=0.05, le=60, description="how often a lane says that it is alive"
+    )
     adaptive_scaling: bool = Field(
         default=False, description="a pool grows and shrinks by itself between its bounds"
     )
     min_sessions: int = Field(default=1, ge=1, le=8, description="the fewest sessions of an adaptive pool")
     max_sessions: int = Field(default=8, ge=1, le=8, description="the most sessions of an adaptive pool")
     recycle_after_runs: int = Field(
-        default=5000, ge=1, description="a session is replaced after so many runs"
+        default=5000, ge=1, le=1_000_000_000, description="a session is replaced after so many runs"
     )
     recycle_above_mb: int = Field(
-        default=3072, ge=64, description="a session is replaced when it holds more memory (PSS) than this"
+        default=3072,
+        ge=64,
+        le=1 << 30,
+        description="a session is replaced when it holds more memory (PSS) than this",
     )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if not (self.use_gpu or self.use_cpu):
+            raise BadCombination(
+                "use_cpu", False, "true where WEBINFER_USE_GPU is false: nothing could compute"
+            )
+        if self.min_sessions > self.max_sessions:
+            allowed = f"at most WEBINFER_MAX_SESSIONS, which is {self.max_sessions}"
+            raise BadCombination("min_sessions", self.min_sessions, allowed)
+        return self

@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
-import os
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.environment import (
+    BadCombination,
+    BadValue,
+    FilePath,
+    FolderPath,
+    Seconds,
+    Settings,
+    xdg_folder,
+)
+from scheduler.autoscaling.bounds import MOST, Bounds, parse_bounds
+
+# A hundred years: what is longer is a mistake.
+MOST_DAYS = 36_500
 
 
 def _data_dir() -> Path:
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "webinfer"
+    return xdg_folder("XDG_DATA_HOME", ".local/share")
 
 
-class SchedulerSettings(BaseSettings):
+class SchedulerSettings(Settings):
     """What is kept and decided. Every field is `WEBINFER_<FIELD>` in upper case."""
 
-    # What an alert is sent to may be a secret: it must not show in a validation error.
-    model_config = SettingsConfigDict(
-        env_prefix="WEBINFER_", extra="ignore", frozen=True, hide_input_in_errors=True
-    )
-
-    history_path: Path = Field(
+    history_path: FilePath = Field(
         default_factory=lambda: _data_dir() / "history.duckdb",
         description="the DuckDB file of the history; only the analytics worker opens it",
     )
     history_days: int = Field(
-        30, ge=1, description="runs and health are kept one by one this long, then runs as hourly figures"
+        30,
+        ge=1,
+        le=MOST_DAYS,
+        description="runs and health are kept one by one this long, then runs as hourly figures",
     )
     history_long_days: int = Field(
-        365, ge=1, description="hourly figures, alerts, changes and decisions are kept this long"
+        365,
+        ge=1,
+        le=MOST_DAYS,
+        description="hourly figures, alerts, changes and decisions are kept this long",
     )
-    history_memory_mb: int = Field(1024, ge=64, description="memory the history's database may take")
+    history_memory_mb: int = Field(
+        1024, ge=64, le=1 << 30, description="memory the history's database may take"
+    )
     routing_exploration: float = Field(
         0.05, ge=0, le=0.5, description="share of a model's requests that may go to another browser to learn"
     )
@@ -44,21 +61,27 @@ class SchedulerSettings(BaseSettings):
         "",
         description="queues that are scaled, like chrome-vision=1:4,edge-text; default: all with a worker",
     )
-    autoscale_min: int = Field(1, ge=0, description="the fewest workers of a queue that names no bounds")
-    autoscale_max: int = Field(4, ge=1, description="the most workers of a queue that names no bounds")
-    autoscale_latency_s: float = Field(
-        1.0, gt=0, description="nine in ten requests should not wait longer for a worker than this"
+    autoscale_min: int = Field(
+        1, ge=0, le=MOST, description="the fewest workers of a queue that names no bounds"
     )
-    canary_deadline_s: float = Field(
-        60.0, gt=0, description="a queue that does not answer its canary in this time is taken for dead"
+    autoscale_max: int = Field(
+        4, ge=1, le=MOST, description="the most workers of a queue that names no bounds"
     )
-    regression_quick_sample_s: float = Field(
-        20.0, gt=0, description="spacing of the samples that show a sudden slowdown"
+    autoscale_latency_s: Seconds = Field(
+        1.0, description="nine in ten requests should not wait longer for a worker than this"
     )
-    regression_slow_sample_s: float = Field(
-        3600.0, gt=0, description="spacing of the samples that show small and slow changes"
+    canary_deadline_s: Seconds = Field(
+        60.0, description="a queue that does not answer its canary in this time is taken for dead"
     )
-    regression_min_runs: int = Field(3, ge=1, description="runs that make a sample; fewer are left out")
+    regression_quick_sample_s: Seconds = Field(
+        20.0, description="spacing of the samples that show a sudden slowdown"
+    )
+    regression_slow_sample_s: Seconds = Field(
+        3600.0, description="spacing of the samples that show small and slow changes"
+    )
+    regression_min_runs: int = Field(
+        3, ge=1, le=1_000_000, description="runs that make a sample; fewer are left out"
+    )
     regression_min_effect: float = Field(
         0.03, gt=0, lt=1, description="changes by a smaller share of the value are not told"
     )
@@ -67,11 +90,40 @@ class SchedulerSettings(BaseSettings):
         description="who is told of alerts: Apprise URLs, comma separated; they may hold secrets",
     )
     alert_regression_days: float = Field(
-        7.0, gt=0, description="a regression that nothing undid is an alert this long; then it is the usual"
+        7.0,
+        gt=0,
+        le=MOST_DAYS,
+        description="a regression that nothing undid is an alert this long; then it is the usual",
     )
-    reports_dir: Path = Field(
+    reports_dir: FolderPath = Field(
         default_factory=lambda: _data_dir() / "reports",
         description="where the daily reports are written, the newest as latest.html too",
     )
-    reports_days: float = Field(30.0, gt=0, description="days that a daily report tells of")
-    reports_kept: int = Field(30, ge=1, description="daily reports that are kept")
+    reports_days: float = Field(30.0, gt=0, le=MOST_DAYS, description="days that a daily report tells of")
+    reports_kept: int = Field(30, ge=1, le=MOST_DAYS, description="daily reports that are kept")
+
+    @field_validator("alert_urls")
+    @classmethod
+    def _are_urls(cls, urls: SecretStr) -> SecretStr:
+        """Whether Apprise knows each service is asked where it is loaded, which takes a second."""
+        text = urls.get_secret_value().strip()
+        if text and not re.match(r"[\w+.-]+://\S", text):
+            raise BadValue("Apprise URLs like mailto://..., comma separated")
+        return urls
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        _require_order("autoscale_min", self.autoscale_min, "autoscale_max", self.autoscale_max)
+        _require_order("history_days", self.history_days, "history_long_days", self.history_long_days)
+        quick, slow = self.regression_quick_sample_s, self.regression_slow_sample_s
+        _require_order("regression_quick_sample_s", quick, "regression_slow_sample_s", slow)
+        try:
+            parse_bounds(self.autoscale_queues, Bounds(self.autoscale_min, self.autoscale_max))
+        except BadInput as error:
+            raise BadCombination("autoscale_queues", self.autoscale_queues, str(error.args[2])) from None
+        return self
+
+
+def _require_order(name: str, value: float, above: str, most: float) -> None:
+    if value > most:
+        raise BadCombination(name, value, f"at most WEBINFER_{above.upper()}, which is {most:g}")

@@ -9,10 +9,13 @@ from typing import Any, TypeVar
 import redis
 from celery import Celery, Task
 from celery._state import connect_on_app_finalize
+from click import ClickException
 from kombu import Exchange, Queue
 from kombu.serialization import register
 from kombu.utils.imports import symbol_by_name
 
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.environment import check_environment
 from tasks import codec
 from tasks.claims import Claims
 from tasks.redis_clients import connect
@@ -68,6 +71,18 @@ class WorkerOptions(set[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         return iter(symbol_by_name("workers.options:OPTIONS"))
+
+
+class SettingsCheck(set[Any]):
+    """No option at all; but only the `celery` command iterates it, before it runs any of its commands."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Raises what click prints in one line where a setting is wrong."""
+        try:
+            check_environment()
+        except InferenceError as error:
+            raise ClickException(str(error)) from error
+        return iter(())
 
 
 def configuration(settings: TaskSettings) -> dict[str, Any]:
@@ -157,3 +172,4 @@ app.loader.override_backends = {
 app.steps["worker"].update(("workers.steps:SafeKeeping", "workers.steps:BrowserPool"))
 app.steps["consumer"].add("workers.steps:BrowserEvents")
 app.user_options["worker"] = WorkerOptions()
+app.user_options["preload"] = SettingsCheck()

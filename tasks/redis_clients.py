@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
-
 import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
+
+from tasks.redis_urls import redis_py_url
 
 # A Redis that restarts is back within a second or two: three tries, then the caller is told.
 RETRIES = 3
@@ -16,7 +16,7 @@ TIMEOUT_S = 10.0
 def connect(url: str) -> redis.Redis:
     """A client (connecting on first use) for redis://, rediss:// or redis+socket:///path[?virtual_host=db]."""
     return redis.Redis.from_url(
-        _redis_py_url(url),
+        redis_py_url(url),
         socket_timeout=TIMEOUT_S,
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), RETRIES),
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
@@ -26,18 +26,8 @@ def connect(url: str) -> redis.Redis:
 def connect_once(url: str, timeout_s: float) -> redis.Redis:
     """A client that gives up at once: for what can do without Redis."""
     return redis.Redis.from_url(
-        _redis_py_url(url),
+        redis_py_url(url),
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
     )
-
-
-def _redis_py_url(url: str) -> str:
-    """Celery and redis-py name a unix socket differently."""
-    if not url.startswith("redis+socket://"):
-        return url
-    parts = urlsplit(url)
-    database = parse_qs(parts.query).get("virtual_host", ["0"])[0].strip("/")
-    userinfo, _, _ = parts.netloc.rpartition("@")
-    return f"unix://{userinfo + '@' if userinfo else ''}{parts.path}?db={database or 0}"

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from kombu.utils.url import maybe_sanitize_url
 from pydantic import Field, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from browser_runtime.environment import LONGEST_S, BadValue, Seconds, Settings, redact
 from tasks.inputs.limits import Limits
 from tasks.local_broker import default_broker_url
+from tasks.redis_urls import check_redis_url
 
-SCHEMES = ("redis://", "rediss://", "redis+socket://")
+YEAR_S = 366 * 86400
+# More bytes than a machine holds; what is larger is a mistake.
+MOST_BYTES = 1 << 50
 
 
-class TaskSettings(BaseSettings):
+class TaskSettings(Settings):
     """Where the queue is and what may be sent. Every field is `WEBINFER_<FIELD>` in upper case."""
-
-    # A URL may carry a password: it must show neither in a repr nor in a validation error.
-    model_config = SettingsConfigDict(
-        env_prefix="WEBINFER_", extra="ignore", frozen=True, hide_input_in_errors=True
-    )
 
     broker_url: str = Field(
         default_factory=default_broker_url,
@@ -30,41 +28,60 @@ class TaskSettings(BaseSettings):
     )
     result_url: str = Field("", description="Redis that holds results and large arrays; default: broker_url")
     redis_prefix: str = Field(
-        "webinfer:", min_length=1, description="what the project's own Redis keys begin with"
+        "webinfer:", description="what the project's own Redis keys begin with: letters, digits and : . _ - /"
     )
-    result_ttl_s: int = Field(3600, ge=1, description="how long a result can be fetched")
-    claim_ttl_s: int = Field(3600, ge=1, description="how long large inputs wait for a worker")
+    result_ttl_s: int = Field(3600, ge=1, le=YEAR_S, description="how long a result can be fetched")
+    claim_ttl_s: int = Field(3600, ge=1, le=YEAR_S, description="how long large inputs wait for a worker")
     inline_limit_bytes: int = Field(
-        64 << 10, ge=0, description="arrays up to this size travel in the message; the others beside it"
+        64 << 10,
+        ge=0,
+        le=MOST_BYTES,
+        description="arrays up to this size travel in the message; the others beside it",
     )
-    task_time_limit_s: float = Field(600.0, gt=0, description="hard time limit of a task that names none")
+    task_time_limit_s: Seconds = Field(600.0, description="hard time limit of a task that names none")
     redelivery_s: int = Field(
-        30, ge=5, description="a dead worker's tasks go to another worker after this long"
+        30, ge=5, le=86400, description="a dead worker's tasks go to another worker after this long"
     )
     telemetry_max_entries: int = Field(
         5000,
         ge=10,
+        le=100_000_000,
         description="batches of rows that wait for the history; above that the oldest are dropped",
     )
     grace_s: float = Field(
-        20.0, ge=0, description="a stopping worker finishes tasks this long, then hands them back"
+        20.0,
+        ge=0,
+        le=LONGEST_S,
+        description="a stopping worker finishes tasks this long, then hands them back",
     )
     ledger: bool = Field(
         True, description="record what is sent until it is acknowledged: no killed worker loses it"
     )
-    max_deliveries: int = Field(3, ge=1, description="a task that ends its worker this often is given up")
-    max_items: int = Field(256, ge=1, description="items in one request")
-    max_text_characters: int = Field(100_000, ge=1, description="length of one text")
-    max_file_bytes: int = Field(64 << 20, ge=1, description="size of one encoded image or sound")
-    max_input_bytes: int = Field(192 << 20, ge=1, description="size of one request's arrays in all")
-    max_sound_s: float = Field(600.0, gt=0, description="length of one sound")
+    max_deliveries: int = Field(
+        3, ge=1, le=1000, description="a task that ends its worker this often is given up"
+    )
+    max_items: int = Field(256, ge=1, le=1_000_000, description="items in one request")
+    max_text_characters: int = Field(100_000, ge=1, le=MOST_BYTES, description="length of one text")
+    max_file_bytes: int = Field(
+        64 << 20, ge=1, le=MOST_BYTES, description="size of one encoded image or sound"
+    )
+    max_input_bytes: int = Field(
+        192 << 20, ge=1, le=MOST_BYTES, description="size of one request's arrays in all"
+    )
+    max_sound_s: Seconds = Field(600.0, description="length of one sound")
 
     @field_validator("broker_url", "result_url")
     @classmethod
     def _is_redis(cls, url: str) -> str:
-        if url and not url.startswith(SCHEMES):
-            raise ValueError("must begin with one of " + ", ".join(SCHEMES))
-        return url
+        return check_redis_url(url) if url else url
+
+    @field_validator("redis_prefix")
+    @classmethod
+    def _is_prefix(cls, prefix: str) -> str:
+        """Keys are looked for by pattern: no sign of one may be in them."""
+        if not re.fullmatch(r"[A-Za-z0-9:._/-]{1,100}", prefix):
+            raise BadValue("1 to 100 letters, digits or any of : . _ - /")
+        return prefix
 
     @property
     def results(self) -> str:
@@ -89,8 +106,3 @@ class TaskSettings(BaseSettings):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, value in super().__repr_args__():
             yield name, redact(value) if name in ("broker_url", "result_url") else value
-
-
-def redact(url: str) -> str:
-    """`url` with its password replaced by stars."""
-    return str(maybe_sanitize_url(url)) if url else url

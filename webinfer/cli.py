@@ -47,17 +47,20 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup)
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="webinfer")
 def cli() -> None:
     """AI inference in real web browsers, served from a task queue."""
+    if not {"-h", "--help"} & set(sys.argv):  # help is what a wrong setting asks for
+        from browser_runtime.environment import check_environment
+        from webinfer.stack.logs import configure_logs
+
+        check_environment()
+        configure_logs()
 
 
 def main() -> None:
     """Run the command; a user's mistake is one sentence and exit code 1, never a traceback."""
-    from webinfer.stack.logs import configure_logs
-
-    configure_logs()
     try:
         cli(standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -7,27 +7,14 @@ from wsgiref.simple_server import WSGIServer
 
 from celery.utils.log import get_logger
 from prometheus_client import CollectorRegistry, start_http_server
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from workers.settings import MetricsSettings
 
 log = get_logger(__name__)
 
 # Workers of one host that may share one setting.
 N_PORTS = 64
 STOP_TIMEOUT_S = 5.0
-
-
-class MetricsSettings(BaseSettings):
-    """Where metrics are shown. Every field is `WEBINFER_<FIELD>` in upper case."""
-
-    model_config = SettingsConfigDict(env_prefix="WEBINFER_", extra="ignore", frozen=True)
-
-    metrics_port: int = Field(
-        0, ge=0, le=65535, description="port of a worker's Prometheus metrics, or the next free one; 0: none"
-    )
-    metrics_address: str = Field(
-        "127.0.0.1", min_length=1, description="address of a worker's Prometheus metrics, which ask no login"
-    )
 
 
 class Exposition:

@@ -16,9 +16,10 @@ from browser_runtime.observer import Observers
 from tasks import serving
 from tasks.app import WebinferApp
 from tasks.telemetry import Row, emit
-from workers.exposition import Exposition, MetricsSettings, expose
+from workers.exposition import Exposition, expose
 from workers.metrics import WorkerMetrics
 from workers.recorder import Chore, Recorder
+from workers.settings import MetricsSettings
 from workers.telemetry import HEALTH_INTERVAL_S, Telemetry, WatchedRunner
 
 # A model that was pulled or imported meanwhile.

@@ -17,6 +17,8 @@ InferenceError
 ├── ClaimExpired          large inputs or results waited too long
 ├── GivenUp               ended its worker on every delivery; no retry
 ├── PageFault             a defect in the page code; carries the JavaScript stack
+├── BadSetting            a WEBINFER_* variable that cannot be
+│   └── UnknownSetting    no such variable; did you mean ...
 └── SetupError            something on this machine is missing; names the remedy
 
 A class's docstring is the sentence a user reads, with its positional arguments in braces. Arguments are
@@ -139,6 +141,14 @@ class GivenUp(InferenceError):
 class PageFault(InferenceError):
     """The page code failed, which is a defect of webinfer: {0}
     {1}"""
+
+
+class BadSetting(InferenceError):
+    """{0} is {1}, but must be {2}."""
+
+
+class UnknownSetting(BadSetting):
+    """There is no setting {0}; {1}"""
 
 
 class SetupError(InferenceError):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.errors import BadSetting, SetupError
 from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.environment import variable
 from browser_runtime.launching.stand_in import stand_in_binary
 from browser_runtime.settings import RuntimeSettings
 
@@ -62,9 +64,12 @@ class Installation:
 
 
 def find_installation(browser: Browser, settings: RuntimeSettings) -> Installation:
-    """The `browser` to start. Raises SetupError with the command that installs what is missing."""
-    setting: Path | None = getattr(settings, f"{browser}_binary")
-    binary = _checked(setting, browser) if setting else _find(NAMES[browser])
+    """The `browser` to start.
+
+    Raises SetupError with the command that installs what is missing, BadSetting where a setting names nothing
+    that can be started.
+    """
+    binary = _named(settings, f"{browser}_binary") or _find(NAMES[browser])
     stands_in = False
     if binary is None and browser is Browser.EDGE:
         binary, stands_in = _find_stand_in(settings), True
@@ -78,10 +83,12 @@ def find_installation(browser: Browser, settings: RuntimeSettings) -> Installati
     )
 
 
-def _checked(setting: Path, browser: Browser) -> Path:
-    if not setting.is_file():
-        raise SetupError(f"{setting}, which WEBINFER_{browser.upper()}_BINARY names,", "correct or unset it")
-    return setting
+def _named(settings: RuntimeSettings, name: str) -> Path | None:
+    """The program that a setting names; None where it is not set. Raises BadSetting."""
+    path: Path | None = getattr(settings, name)
+    if path is not None and not (path.is_file() and os.access(path, os.X_OK)):
+        raise BadSetting(variable(RuntimeSettings, name), repr(str(path)), "a program that is there")
+    return path
 
 
 def _find(names: tuple[str, ...]) -> Path | None:
@@ -98,9 +105,8 @@ def _find_stand_in(settings: RuntimeSettings) -> Path | None:
 
 
 def _find_driver(browser: Browser, settings: RuntimeSettings, stands_in: bool) -> Path | None:
-    setting: Path | None = getattr(settings, f"{browser}_driver")
-    if setting:
-        return setting
+    if named := _named(settings, f"{browser}_driver"):
+        return named
     if stands_in:
         return _packaged_chromedriver() or _find(("chromedriver",))
     return _find((DRIVER_NAMES[browser],)) or (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from browser_runtime.contract.errors import BrowserDied, SetupError
+from browser_runtime.contract.errors import BadSetting, BrowserDied, SetupError
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching import processes
 from browser_runtime.launching.binaries import Installation
@@ -67,7 +67,8 @@ class BrowserHost:
         self._starting: asyncio.Task[Launched] | None = None
 
     async def launch(self, installation: Installation) -> Launched:
-        """The started browser. Raises BrowserDied, SetupError."""
+        """The started browser. Raises BrowserDied, SetupError, BadSetting."""
+        _check_display(self._settings)
         self._folder = processes.make_session_folder(self._name)
         self._guardian.watch(self._folder)
         _check_folder(self._folder, installation)
@@ -127,6 +128,13 @@ class BrowserHost:
             await call_in_thread(processes.end_session, folder, None)
             await asyncio.wait([self._starting], timeout=KILL_AGAIN_S)
         return None if self._starting.exception() else self._starting.result()
+
+
+def _check_display(settings: RuntimeSettings) -> None:
+    """Raises BadSetting where a window is wanted and there is nothing to show one on."""
+    shows = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if not (settings.headless or shows):
+        raise BadSetting("WEBINFER_HEADLESS", "False", "True where there is no display: DISPLAY is not set")
 
 
 def _check_folder(folder: Path, installation: Installation) -> None:

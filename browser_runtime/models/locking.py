@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.environment import make_folder
 
 # flock has no deadline of its own and tells no one when it is freed, so it is asked again.
 POLL_S = 0.1
@@ -16,8 +17,11 @@ POLL_S = 0.1
 
 @contextmanager
 def hold_lock(path: Path, what: str, deadline: float) -> Iterator[None]:
-    """Holds the lock file at `path`. Raises SetupError when another holds it past `deadline` (monotonic)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Holds the lock file at `path`, in a folder beside the models.
+
+    Raises SetupError when another holds it past `deadline` (monotonic), BadSetting where it cannot be made.
+    """
+    make_folder("WEBINFER_MODELS_DIR", path.parent)
     with path.open("a") as stream:
         while not _try_lock(stream.fileno()):
             if time.monotonic() >= deadline:

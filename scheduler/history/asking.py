@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from celery.exceptions import TimeoutError as ResultTimeout
 from kombu.exceptions import OperationalError
@@ -14,6 +15,7 @@ from tasks.app import ANALYTICS_QUEUE, app
 
 TIMEOUT_S = 30.0
 
+Found = TypeVar("Found")
 Rows = list[dict[str, Any]]
 
 
@@ -45,14 +47,31 @@ def no_analytics() -> SetupError:
     )
 
 
-def look_up(name: str, settings: SchedulerSettings | None = None, **params: Any) -> Rows:
-    """The rows from the file itself where nobody holds it, else from who does. For commands."""
-    settings = settings or SchedulerSettings()
+def read_or_ask(
+    settings: SchedulerSettings, read: Callable[[History], Found], ask_owner: Callable[[], Found]
+) -> Found:
+    """What `read` finds in the file itself where nobody holds it, else what its owner answers. For commands.
+
+    Raises HistoryUnavailable, saying why of both, where neither is to be had.
+    """
     try:
         with History(settings.history_path, max_memory_mb=settings.history_memory_mb) as history:
-            return history.query(name, **params)
-    except HistoryUnavailable:
-        return ask(name, **params)
+            return read(history)
+    except HistoryUnavailable as error:
+        path, why = error.args
+        try:
+            return ask_owner()
+        except SetupError as nobody:
+            raise HistoryUnavailable(path, f"{why}; {nobody}") from error
+
+
+def look_up(name: str, settings: SchedulerSettings | None = None, **params: Any) -> Rows:
+    """The rows of a named query, like `read_or_ask`."""
+    return read_or_ask(
+        settings or SchedulerSettings(),
+        lambda history: history.query(name, **params),
+        lambda: ask(name, **params),
+    )
 
 
 class LookUp:

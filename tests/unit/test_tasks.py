@@ -12,7 +12,7 @@ from browser_runtime.contract.errors import SetupError
 from browser_runtime.contract.vocabulary import Browser, Family
 from tasks import app
 from tasks.app import configuration
-from tasks.redis_clients import _redis_py_url
+from tasks.redis_urls import redis_py_url
 from tasks.router import QUEUE_OF, Choice, choose_route, keys_of
 from tasks.runner import bind_runner, bound_runner, need_runner
 from tasks.settings import TaskSettings
@@ -86,7 +86,7 @@ def test_nothing_lost_is_configured() -> None:
     ],
 )
 def test_urls_for_redis_py(url: str, expected: str) -> None:
-    assert _redis_py_url(url) == expected
+    assert redis_py_url(url) == expected
 
 
 def test_the_prior_routes_by_family() -> None:

@@ -14,9 +14,8 @@ from rich.table import Table
 
 from browser_runtime.contract.errors import BadInput, SetupError
 from scheduler.history import retention
-from scheduler.history.asking import look_up, no_analytics
+from scheduler.history.asking import look_up, no_analytics, read_or_ask
 from scheduler.history.draining import backlog
-from scheduler.history.history import History, HistoryUnavailable
 from scheduler.settings import SchedulerSettings
 from tasks.app import ANALYTICS_QUEUE, app
 from webinfer.tables import output_console
@@ -71,12 +70,11 @@ def export(folder: Path) -> None:
     """Write every table as Parquet into FOLDER, which must be new or empty."""
     if folder.exists() and any(folder.iterdir()):
         raise BadInput("FOLDER", f"{str(folder)!r}, which holds files", "new or empty")
-    settings = SchedulerSettings()
-    try:
-        with History(settings.history_path, max_memory_mb=settings.history_memory_mb) as history:
-            retention.export(history, folder)
-    except HistoryUnavailable:
-        _move(_export_by_owner(), folder)
+    read_or_ask(
+        SchedulerSettings(),
+        lambda history: retention.export(history, folder),
+        lambda: _move(_export_by_owner(), folder),
+    )
     for path in sorted(folder.glob("*.parquet")):
         click.echo(f"{path} ({path.stat().st_size} bytes)")
 

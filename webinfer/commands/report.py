@@ -8,8 +8,7 @@ from pathlib import Path
 
 import click
 
-from scheduler.history.asking import ask
-from scheduler.history.history import History, HistoryUnavailable
+from scheduler.history.asking import ask, read_or_ask
 from scheduler.reports.daily import write_whole
 from scheduler.reports.facts import Report
 from scheduler.reports.gathering import gather
@@ -53,9 +52,9 @@ def command(form: str, days: float, model: str | None, output: Path | None) -> N
 
 def gather_report(days: float, model: str | None) -> Report:
     """The facts from the file itself where nobody holds it, else from the analytics worker."""
-    settings, now_s = SchedulerSettings(), time.time()
-    try:
-        with History(settings.history_path, max_memory_mb=settings.history_memory_mb) as history:
-            return gather(history.query, now_s, days, model)
-    except HistoryUnavailable:
-        return gather(ask, now_s, days, model)
+    now_s = time.time()
+    return read_or_ask(
+        SchedulerSettings(),
+        lambda history: gather(history.query, now_s, days, model),
+        lambda: gather(ask, now_s, days, model),
+    )

@@ -11,11 +11,11 @@ from rich.console import Console
 
 from browser_runtime.contract.errors import SetupError
 from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.environment import redact
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
 from scheduler.settings import SchedulerSettings
 from tasks.local_broker import record_broker
-from tasks.settings import redact
 from webinfer.stack.commands import monitor_command
 from webinfer.stack.stack import Company, Stack
 

@@ -66,7 +66,7 @@ class Options:
         return tuple(sorted(Browser, key=lambda browser: -votes[browser]))
 
     def settings(self) -> RuntimeSettings:
-        """The environment's settings with these options over them.
+        """The environment's settings with these options over them. Raises BadSetting.
 
         The simulation computes on the CPU, so it is out where the CPU is.
         """
@@ -80,7 +80,7 @@ class Options:
         }
         if not self.enable_cpu:
             over["simulation"] = "never"
-        return RuntimeSettings().model_copy(update=over)
+        return RuntimeSettings(**over)
 
 
 def refuse_unknown(options: Mapping[str, object]) -> None:

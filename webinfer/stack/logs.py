@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 
 import structlog
 
+from webinfer.settings import CommandSettings
+
 
 def configure_logs() -> None:
-    """Send structlog's lines to standard error at WEBINFER_LOG_LEVEL (default: warning)."""
-    level = logging.getLevelNamesMapping().get(os.environ.get("WEBINFER_LOG_LEVEL", "warning").upper(), 30)
+    """Send structlog's lines to standard error at WEBINFER_LOG_LEVEL. Raises BadSetting."""
+    level = logging.getLevelNamesMapping()[CommandSettings().log_level.upper()]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

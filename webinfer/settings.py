@@ -1,0 +1,22 @@
+"""Settings of the `webinfer` command itself, from `WEBINFER_*` environment variables."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from browser_runtime.environment import Settings
+
+
+class CommandSettings(Settings):
+    """How the command speaks. Every field is `WEBINFER_<FIELD>` in upper case."""
+
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
+        "warning", description="what the `webinfer` command logs to standard error"
+    )
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_any_case(cls, level: object) -> object:
+        return level.lower() if isinstance(level, str) else level
