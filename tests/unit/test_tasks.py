@@ -6,9 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from pydantic import ValidationError
 
-from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.errors import BadSetting, SetupError
 from browser_runtime.contract.vocabulary import Browser, Family
 from tasks import app
 from tasks.app import configuration
@@ -51,7 +50,7 @@ def test_importing_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None
 def test_passwords_show_nowhere() -> None:
     settings = TaskSettings(broker_url=SECRET, result_url=SECRET)
     assert "hunter2" not in repr(settings) + str(settings) and "user" in repr(settings)
-    with pytest.raises(ValidationError) as caught:
+    with pytest.raises(BadSetting) as caught:
         TaskSettings(broker_url="amqp://user:hunter2@host")
     assert "hunter2" not in str(caught.value) and "redis+socket://" in str(caught.value)
 
