@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from browser_runtime.contract.errors import InferenceError
     from browser_runtime.contract.vocabulary import Backend
-    from browser_runtime.session.lanes import Job
+    from browser_runtime.session.lanes import LaneJob
     from browser_runtime.session.session import Session
 
 
-class Observer(Protocol):
+class PoolObserver(Protocol):
     """Called on the pool's loop, in the midst of its work: each method returns at once and never raises."""
 
     def loaded(
         self,
         session: Session,
-        job: Job,
+        job: LaneJob,
         backend: Backend,
         answer: dict[str, Any] | None,
         error: InferenceError | None,
@@ -28,19 +28,19 @@ class Observer(Protocol):
         """What became of a session: opened, closed, died, recycled, reconnected, demoted."""
 
     def scaled(self, event: dict[str, Any]) -> None:
-        """Adaptive scaling decided: see `browser_runtime.pool.growth`."""
+        """Adaptive scaling decided: see `browser_runtime.pool.autoscaler`."""
 
 
 class Observers:
     """Several observers as one, told in their order."""
 
-    def __init__(self, *observers: Observer) -> None:
+    def __init__(self, *observers: PoolObserver) -> None:
         self._observers = observers
 
     def loaded(
         self,
         session: Session,
-        job: Job,
+        job: LaneJob,
         backend: Backend,
         answer: dict[str, Any] | None,
         error: InferenceError | None,

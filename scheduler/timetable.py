@@ -32,7 +32,7 @@ DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TimetableEntry:
     """One line of the timetable."""
 
     name: str
@@ -67,16 +67,16 @@ ROUTES = {
 }
 
 TIMETABLE = (
-    Entry("drain", "scheduler.history.drain", 2, ANALYTICS_QUEUE),
-    Entry("autoscale", "scheduler.autoscaling.decide", 5, WATCH_QUEUE),
-    Entry("alerts", "scheduler.alerts.check", 15, WATCH_QUEUE),
-    Entry("canary", "scheduler.health.canary", 30, WATCH_QUEUE),
-    Entry("publish", "scheduler.routing.publish", 30, ANALYTICS_QUEUE),
-    Entry("calibrate", "scheduler.routing.calibrate", 300, ANALYTICS_QUEUE),
-    Entry("analyse", "scheduler.regression.analyse", 60, ANALYTICS_QUEUE),
-    Entry("clean", "scheduler.health.clean", 600, WATCH_QUEUE),
-    Entry("retain", "scheduler.history.retain", DAY_S, ANALYTICS_QUEUE, at="03:10"),
-    Entry("report", "scheduler.reports.write", DAY_S, ANALYTICS_QUEUE, at="04:10"),
+    TimetableEntry("drain", "scheduler.history.drain", 2, ANALYTICS_QUEUE),
+    TimetableEntry("autoscale", "scheduler.autoscaling.decide", 5, WATCH_QUEUE),
+    TimetableEntry("alerts", "scheduler.alerts.check", 15, WATCH_QUEUE),
+    TimetableEntry("canary", "scheduler.health.canary", 30, WATCH_QUEUE),
+    TimetableEntry("publish", "scheduler.routing.publish", 30, ANALYTICS_QUEUE),
+    TimetableEntry("calibrate", "scheduler.routing.calibrate", 300, ANALYTICS_QUEUE),
+    TimetableEntry("analyse", "scheduler.regression.analyse", 60, ANALYTICS_QUEUE),
+    TimetableEntry("clean", "scheduler.health.clean", 600, WATCH_QUEUE),
+    TimetableEntry("retain", "scheduler.history.retain", DAY_S, ANALYTICS_QUEUE, at="03:10"),
+    TimetableEntry("report", "scheduler.reports.write", DAY_S, ANALYTICS_QUEUE, at="04:10"),
 )
 BY_NAME = {entry.name: entry for entry in TIMETABLE}
 

@@ -19,7 +19,7 @@ from browser_runtime.contract.vocabulary import (
 )
 from tasks.codec import Readable
 from tasks.inputs import normalise
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 from tasks.inputs.normalise import FORMS
 
 NAMES = (
@@ -64,7 +64,7 @@ def check_partial(named: dict[str, Any]) -> None:
         _checked_name(named["model_name"])
 
 
-def build_request(named: dict[str, Any], limits: Limits, *, allow_paths: bool = True) -> Request:
+def build_request(named: dict[str, Any], limits: InputLimits, *, allow_paths: bool = True) -> Request:
     """The frozen request. Raises BadInput or TooLarge naming the field, its value and what is allowed."""
     for name in REQUIRED:
         if name not in named:

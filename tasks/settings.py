@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from browser_runtime.environment import LONGEST_S, BadValue, Seconds, Settings, redact
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 from tasks.local_broker import default_broker_url
 from tasks.redis_urls import check_redis_url
 
@@ -93,9 +93,9 @@ class TaskSettings(Settings):
         """What the ledger's Redis keys begin with; empty where none is kept."""
         return self.redis_prefix if self.ledger else ""
 
-    def limits(self) -> Limits:
+    def limits(self) -> InputLimits:
         """What a request's inputs may hold."""
-        return Limits(
+        return InputLimits(
             self.max_items,
             self.max_text_characters,
             self.max_file_bytes,

@@ -16,11 +16,11 @@ from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.policies.breaker import BreakerState
 from browser_runtime.pool.tally import Tally
-from browser_runtime.session.lanes import State
+from browser_runtime.session.lanes import SessionState
 
 if TYPE_CHECKING:
     from browser_runtime.contract.vocabulary import Backend
-    from browser_runtime.session.lanes import Job
+    from browser_runtime.session.lanes import LaneJob
     from browser_runtime.session.session import Session
 
 # From a cached small model to a cold large one; a run on two cores takes 2 ms to some seconds.
@@ -87,7 +87,7 @@ class WorkerMetrics:
     def loaded(
         self,
         session: Session,
-        job: Job,
+        job: LaneJob,
         backend: Backend,
         answer: dict[str, Any] | None,
         error: InferenceError | None,
@@ -126,7 +126,7 @@ class StatusCollector(Collector):
         sessions = status.get("sessions", ())
         states = Counter(str(session.get("state")) for session in sessions)
         states["starting"] += status.get("starting", 0)
-        yield _by_state("webinfer_sessions", "Browser sessions by state", states, State)
+        yield _by_state("webinfer_sessions", "Browser sessions by state", states, SessionState)
         circuits = Counter(str(session.get("breaker", {}).get("state")) for session in sessions)
         yield _by_state("webinfer_breakers", "Sessions by the state of their breaker", circuits, BreakerState)
         yield _by_session("webinfer_session_health", "Health, 0 to 100", sessions, "health")
@@ -138,7 +138,9 @@ class StatusCollector(Collector):
         yield restarts
 
 
-def _by_state(name: str, text: str, counts: Counter[str], states: type[State] | type[BreakerState]) -> Metric:
+def _by_state(
+    name: str, text: str, counts: Counter[str], states: type[SessionState] | type[BreakerState]
+) -> Metric:
     """One sample a state, zero where nothing is in it: an alert needs the zero."""
     gauge = GaugeMetricFamily(name, text, labels=("state",))
     for state in states:

@@ -31,7 +31,7 @@ Deliver = Callable[[list[Row], int], None]
 
 
 @dataclass(slots=True)
-class Chore:
+class PeriodicTask:
     """Something the thread does now and then."""
 
     every_s: float
@@ -47,7 +47,7 @@ class Recorder:
     ) -> None:
         self.n_dropped = 0
         """Rows that had to go because too many waited."""
-        self.chores: list[Chore] = []
+        self.chores: list[PeriodicTask] = []
         self._deliver, self._interval_s, self._max = deliver, interval_s, max_waiting
         self._rows: deque[Row] = deque()
         self._batch: tuple[list[Row], int] | None = None

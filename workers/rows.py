@@ -18,14 +18,14 @@ from tasks.telemetry import Row
 if TYPE_CHECKING:
     from browser_runtime.contract.capabilities import Capabilities
     from browser_runtime.contract.vocabulary import Backend
-    from browser_runtime.session.lanes import Job
+    from browser_runtime.session.lanes import LaneJob
     from browser_runtime.session.session import Session
 
 NAME_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestOrigin:
     """What a request came with, besides itself; all empty where no queue was between."""
 
     task_id: str = ""
@@ -46,7 +46,7 @@ def here() -> dict[str, str]:
     return {"os": f"{platform.system()} {platform.release()}", "webinfer_version": installed}
 
 
-def run_row(request: Request, reply: Reply, asked: Asked, worker: str, driver: str) -> Row:
+def run_row(request: Request, reply: Reply, asked: RequestOrigin, worker: str, driver: str) -> Row:
     """One request that was answered."""
     times = reply.timings
     failed = None if reply.success else "partly failed"
@@ -80,7 +80,7 @@ def run_row(request: Request, reply: Reply, asked: Asked, worker: str, driver: s
 
 
 def failure_row(
-    request: Request, error: InferenceError, asked: Asked, worker: str, browser: str, total_ms: float
+    request: Request, error: InferenceError, asked: RequestOrigin, worker: str, browser: str, total_ms: float
 ) -> Row:
     """One request that failed in this worker."""
     at = error.at or FailedAt("", "")
@@ -98,7 +98,7 @@ def failure_row(
     }
 
 
-def _asked(request: Request, asked: Asked, worker: str) -> dict[str, Any]:
+def _asked(request: Request, asked: RequestOrigin, worker: str) -> dict[str, Any]:
     return {
         "task_id": asked.task_id,
         "worker": worker,
@@ -140,7 +140,7 @@ def _session(session: Session, worker: str) -> dict[str, Any]:
 
 def load_row(
     session: Session,
-    job: Job,
+    job: LaneJob,
     backend: Backend,
     answer: dict[str, Any] | None,
     error: InferenceError | None,

@@ -13,11 +13,11 @@ from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.vocabulary import Browser
 from tasks.runner import Runner, bind_runner, bound_runner
 from workers.delivery.dead_letters import DeadLetters
-from workers.delivery.leases import Custody
+from workers.delivery.leases import LeaseRenewer
 from workers.delivery.transport import safe_connection
 from workers.execution.sizing import Sizing, count_slots
 from workers.queues import Contradiction, plan_browser
-from workers.worker_telemetry import Books
+from workers.worker_telemetry import WorkerTelemetry
 
 log = get_logger(__name__)
 
@@ -33,16 +33,16 @@ class SafeKeeping(bootsteps.StartStopStep):
 
     requires = ("celery.worker.components:Timer",)
 
-    def create(self, w: Any) -> Custody:  # type: ignore[override]
+    def create(self, w: Any) -> LeaseRenewer:  # type: ignore[override]
         """Prepare both, before the consumer connects."""
         w.app.amqp.Connection = safe_connection(DeadLetters(w.app, w.hostname).bury)
         settings = w.app.settings
-        w.custody = Custody(w.app.conf.broker_url, settings.redelivery_s, settings.ledger_prefix)
-        return w.custody  # type: ignore[no-any-return]
+        w.leases = LeaseRenewer(w.app.conf.broker_url, settings.redelivery_s, settings.ledger_prefix)
+        return w.leases  # type: ignore[no-any-return]
 
     def terminate(self, w: Any) -> None:
         """Stop renewing at once."""
-        w.custody.stop()
+        w.leases.stop()
 
 
 class BrowserPool(bootsteps.StartStopStep):
@@ -65,7 +65,7 @@ class BrowserPool(bootsteps.StartStopStep):
             raise click.UsageError(str(error)) from error
         self.n_sessions, self.n_lanes = sessions or 1, lanes or 1
         self.runner: Any = None
-        self.books: Books | None = None
+        self.books: WorkerTelemetry | None = None
 
     def create(self, w: Any) -> BrowserPool:  # type: ignore[override]
         """Give the worker room for what its lanes take, before its consumer is made."""
@@ -91,7 +91,7 @@ class BrowserPool(bootsteps.StartStopStep):
         try:
             self.runner = self.build_runner(w, self.browser)
             w.pool.before_end = lambda: self._close_runner(w)
-            self.books = w.books = Books(w.app, w.hostname, self.browser, w.pool.loop)
+            self.books = w.books = WorkerTelemetry(w.app, w.hostname, self.browser, w.pool.loop)
             self.runner.observer = self.books.observer
             w.pool.loop.call(self.runner.open())
         except InferenceError as error:
@@ -151,7 +151,7 @@ class BrowserEvents(bootsteps.StartStopStep):
 
     def start(self, c: Any) -> None:
         """After every (re)connection."""
-        c.controller.custody.hold(c.task_consumer.channel)
+        c.controller.leases.hold(c.task_consumer.channel)
         self._timer = c.timer.call_repeatedly(HEALTH_INTERVAL_S, publish_health, (c,))
 
     def stop(self, c: Any) -> None:

@@ -15,11 +15,11 @@ from tasks.sending import waited_ms
 from tasks.telemetry import Row
 from workers import rows
 from workers.recorder import Recorder
-from workers.rows import Asked
+from workers.rows import RequestOrigin
 
 if TYPE_CHECKING:
     from browser_runtime.contract.vocabulary import Backend
-    from browser_runtime.session.lanes import Job
+    from browser_runtime.session.lanes import LaneJob
     from browser_runtime.session.session import Session
 
 # The pool's own checks of its sessions come as often.
@@ -39,13 +39,13 @@ class Telemetry:
 
     # --- runs
 
-    def ran(self, request: Request, reply: Reply, asked: Asked) -> None:
+    def ran(self, request: Request, reply: Reply, asked: RequestOrigin) -> None:
         """A request was answered."""
         driver = self._drivers.get(reply.session, "")
         self.recorder.put(rows.run_row(request, reply, asked, self.worker, driver))
 
     def failed(
-        self, request: Request, error: InferenceError, asked: Asked, browser: str, took_s: float
+        self, request: Request, error: InferenceError, asked: RequestOrigin, browser: str, took_s: float
     ) -> None:
         """A request failed."""
         self.recorder.put(rows.failure_row(request, error, asked, self.worker, browser, took_s * 1000))
@@ -55,7 +55,7 @@ class Telemetry:
     def loaded(
         self,
         session: Session,
-        job: Job,
+        job: LaneJob,
         backend: Backend,
         answer: dict[str, Any] | None,
         error: InferenceError | None,
@@ -101,22 +101,22 @@ class Telemetry:
                 self._put_if_new(rows.model_row(browser, listing.name, str(listing.family)))
 
 
-class Watcher(Protocol):
+class RunObserver(Protocol):
     """Who is told of every run, on the pool's loop: it returns at once and never raises."""
 
-    def ran(self, request: Request, reply: Reply, asked: Asked) -> None:
+    def ran(self, request: Request, reply: Reply, asked: RequestOrigin) -> None:
         """A request was answered."""
 
     def failed(
-        self, request: Request, error: InferenceError, asked: Asked, browser: str, took_s: float
+        self, request: Request, error: InferenceError, asked: RequestOrigin, browser: str, took_s: float
     ) -> None:
         """A request failed."""
 
 
-class WatchedRunner:
+class ObservedRunner:
     """A runner whose runs are told to watchers; the rest is the runner's own."""
 
-    def __init__(self, runner: Runner, watchers: Sequence[Watcher], browser: str) -> None:
+    def __init__(self, runner: Runner, watchers: Sequence[RunObserver], browser: str) -> None:
         self._runner, self._watchers, self._browser = runner, watchers, browser
 
     def __repr__(self) -> str:
@@ -150,11 +150,11 @@ class WatchedRunner:
         return self._runner.status()
 
 
-def _asked() -> Asked:
+def _asked() -> RequestOrigin:
     """What Celery knows of the request that this coroutine serves."""
     context = infer.request
     route = (context.kwargs or {}).get("route") if isinstance(context.kwargs, dict) else None
     queue = (context.delivery_info or {}).get("routing_key") or ""
     reason = route.get("reason", "") if isinstance(route, dict) else ""
     broker_ms = waited_ms(vars(context), context.eta, time.time())
-    return Asked(str(context.id or ""), str(queue), str(reason), broker_ms)
+    return RequestOrigin(str(context.id or ""), str(queue), str(reason), broker_ms)

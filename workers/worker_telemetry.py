@@ -18,16 +18,16 @@ from tasks.app import WebinferApp
 from tasks.telemetry import Row, emit
 from workers.exposition import Exposition, expose
 from workers.metrics import WorkerMetrics
-from workers.recorder import Chore, Recorder
+from workers.recorder import PeriodicTask, Recorder
 from workers.settings import MetricsSettings
-from workers.telemetry import HEALTH_INTERVAL_S, Telemetry, WatchedRunner
+from workers.telemetry import HEALTH_INTERVAL_S, ObservedRunner, Telemetry
 
 # A model that was pulled or imported meanwhile.
 MODELS_INTERVAL_S = 300.0
 STATUS_TIMEOUT_S = 5.0
 
 
-class Books:
+class WorkerTelemetry:
     """Kept from before the browsers open until after they have closed."""
 
     def __init__(self, app: WebinferApp, worker: str, browser: Browser, loop: LoopThread) -> None:
@@ -46,22 +46,24 @@ class Books:
         app = self._app
         emit(app.redis, rows, app.settings, source=self._source, before=before)
 
-    def watch(self, runner: Any) -> WatchedRunner:
+    def watch(self, runner: Any) -> ObservedRunner:
         """`runner`, whose runs are put down from now on."""
         self._runner = runner
-        return WatchedRunner(runner, (self.telemetry, self.metrics), str(self._browser))
+        return ObservedRunner(runner, (self.telemetry, self.metrics), str(self._browser))
 
     def open(self, queues: Iterable[str]) -> None:
         """Start delivering, and telling of the runner that is watched and of the queues served."""
         self._served, runner = tuple(queues), self._runner
         self.recorder.chores += [
-            Chore(serving.INTERVAL_S, self._announce),
-            Chore(HEALTH_INTERVAL_S, lambda: self.telemetry.sample(self._status())),
+            PeriodicTask(serving.INTERVAL_S, self._announce),
+            PeriodicTask(HEALTH_INTERVAL_S, lambda: self.telemetry.sample(self._status())),
         ]
         if hasattr(runner, "store"):  # runners in memory have none
             listing = runner.store.listing
             self.recorder.chores.append(
-                Chore(MODELS_INTERVAL_S, lambda: self.telemetry.list_models(str(self._browser), listing))
+                PeriodicTask(
+                    MODELS_INTERVAL_S, lambda: self.telemetry.list_models(str(self._browser), listing)
+                )
             )
         self.recorder.start()
         self.metrics.show(self._status)

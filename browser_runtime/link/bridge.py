@@ -43,7 +43,7 @@ PING_INTERVAL_S, PING_TIMEOUT_S = 5.0, 10.0
 
 
 @dataclass(eq=False)
-class Lane:
+class LaneConnection:
     """The worker's end of one lane: calls go out, their answers come back."""
 
     session: str
@@ -133,7 +133,7 @@ class Bridge:
     def __init__(self, page_origin: str, beat_interval_s: float = 1.0) -> None:
         self._origin = page_origin
         self._beat_ms = beat_interval_s * 1000
-        self._expected: dict[str, Lane] = {}
+        self._expected: dict[str, LaneConnection] = {}
         self._server: Server | None = None
         self.address = ""
         """`ws://127.0.0.1:<port>` once open."""
@@ -170,9 +170,9 @@ class Bridge:
         number: int,
         on_event: Callable[[PageEvent], None],
         on_lost: Callable[[SessionLost], None],
-    ) -> Lane:
+    ) -> LaneConnection:
         """A lane that may join with its `token`, once."""
-        lane = Lane(session, number, secrets.token_urlsafe(32), on_event, on_lost)
+        lane = LaneConnection(session, number, secrets.token_urlsafe(32), on_event, on_lost)
         self._expected[lane.token] = lane
         return lane
 
@@ -202,7 +202,7 @@ class Bridge:
             lane.lose(lost)
             lane.on_lost(lost)
 
-    async def _admit(self, socket: ServerConnection) -> Lane | None:
+    async def _admit(self, socket: ServerConnection) -> LaneConnection | None:
         try:
             async with asyncio.timeout(HELLO_TIMEOUT_S):
                 first = await socket.recv(decode=False)
@@ -218,7 +218,7 @@ class Bridge:
         lane.attach(socket, hello)
         return lane
 
-    def _redeem(self, hello: Hello) -> Lane:
+    def _redeem(self, hello: Hello) -> LaneConnection:
         """The lane that the token belongs to; the token is spent. Compared in constant time."""
         for token in list(self._expected):
             if hmac.compare_digest(token.encode(), hello.token.encode()):
@@ -228,7 +228,7 @@ class Bridge:
                 return lane
         raise BadRequest("the token is unknown or was used before")
 
-    def _reissue(self, lane: Lane) -> str:
+    def _reissue(self, lane: LaneConnection) -> str:
         lane.token = secrets.token_urlsafe(32)
         self._expected[lane.token] = lane
         return lane.token

@@ -17,7 +17,7 @@ Pair = tuple[Candidate, Weighed]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class SessionChoice:
     """The lane that gets the request, and why."""
 
     session: str
@@ -42,7 +42,7 @@ class Choice:
         }
 
 
-def choose_session(candidates: Sequence[Candidate], need: Need) -> Choice | None:
+def choose_session(candidates: Sequence[Candidate], need: Need) -> SessionChoice | None:
     """The best lane for `need`; None when every candidate is excluded (`weigh_candidates` tells why).
 
     A choice whose lane is not free means: wait there. In order of weight: real browsers before simulations,
@@ -54,7 +54,7 @@ def choose_session(candidates: Sequence[Candidate], need: Need) -> Choice | None
     if not able:
         return None
     winner, weighed = min(_competing(able), key=lambda pair: _rank(pair, need.remaining_ms))
-    return Choice(
+    return SessionChoice(
         winner.session,
         winner.lane,
         winner.platform,

@@ -19,7 +19,7 @@ BACKOFF_BASE_S, BACKOFF_LONGEST_S = 0.1, 10.0
 LONGER_DEADLINE = 2.0
 
 
-class Step(StrEnum):
+class RecoveryStep(StrEnum):
     """What is done."""
 
     FAIL = "fail"
@@ -64,7 +64,7 @@ class RecoveryContext:
 class Action:
     """What is done about the session or the call, and with the request."""
 
-    step: Step
+    step: RecoveryStep
     category: Category
     reason: str
     delay_s: float = 0.0
@@ -80,7 +80,7 @@ class Action:
     @property
     def retries(self) -> bool:
         """Whether the request is tried again."""
-        return self.step is not Step.FAIL
+        return self.step is not RecoveryStep.FAIL
 
 
 def backoff_s(
@@ -102,13 +102,13 @@ def plan_recovery(error: InferenceError, attempt: int, context: RecoveryContext)
     action = REMEDIES[category](category, attempt, context)
     if context.remaining_s is not None and action.retries and action.delay_s >= context.remaining_s:
         return _fail(category, "its deadline comes first")
-    if attempt >= MAX_ATTEMPTS and action.step is not Step.SMALLER_BATCH and action.retries:
+    if attempt >= MAX_ATTEMPTS and action.step is not RecoveryStep.SMALLER_BATCH and action.retries:
         return _fail(category, f"{attempt} attempts failed")
     return action
 
 
 def _fail(category: Category, reason: str) -> Action:
-    return Action(Step.FAIL, category, reason)
+    return Action(RecoveryStep.FAIL, category, reason)
 
 
 def _give_up(category: Category, attempt: int, context: RecoveryContext) -> Action:
@@ -118,37 +118,39 @@ def _give_up(category: Category, attempt: int, context: RecoveryContext) -> Acti
 def _reconnect(category: Category, attempt: int, context: RecoveryContext) -> Action:
     delay_s = backoff_s(attempt, context.draw)
     elsewhere = context.has_other_session
-    return Action(Step.RECONNECT, category, "only the connection dropped", delay_s, elsewhere)
+    return Action(RecoveryStep.RECONNECT, category, "only the connection dropped", delay_s, elsewhere)
 
 
 def _restart(category: Category, attempt: int, context: RecoveryContext) -> Action:
     """The first restart is at once: a crash is rarely followed by another."""
     delay_s = backoff_s(attempt - 1, context.draw) if attempt > 1 else 0.0
     return Action(
-        Step.RESTART, category, "its browser has to be replaced", delay_s, context.has_other_session
+        RecoveryStep.RESTART, category, "its browser has to be replaced", delay_s, context.has_other_session
     )
 
 
 def _wait(category: Category, attempt: int, context: RecoveryContext) -> Action:
-    return Action(Step.WAIT, category, "nothing is free now", backoff_s(attempt, context.draw))
+    return Action(RecoveryStep.WAIT, category, "nothing is free now", backoff_s(attempt, context.draw))
 
 
 def _make_room(category: Category, attempt: int, context: RecoveryContext) -> Action:
     if context.n_items > 1:
         n_items = context.n_items // 2
-        return Action(Step.SMALLER_BATCH, category, "half a batch needs less memory", n_items=n_items)
+        return Action(RecoveryStep.SMALLER_BATCH, category, "half a batch needs less memory", n_items=n_items)
     if context.lower_precisions:
         precision = context.lower_precisions[0]
-        return Action(Step.LOWER_PRECISION, category, f"{precision} needs less memory", precision=precision)
+        return Action(
+            RecoveryStep.LOWER_PRECISION, category, f"{precision} needs less memory", precision=precision
+        )
     return _reroute(category, attempt, context)
 
 
 def _reroute(category: Category, attempt: int, context: RecoveryContext) -> Action:
     if context.other_backends:
         backend = context.other_backends[0]
-        return Action(Step.OTHER_BACKEND, category, f"{backend} may do it", backend=backend)
+        return Action(RecoveryStep.OTHER_BACKEND, category, f"{backend} may do it", backend=backend)
     if context.has_other_browser:
-        return Action(Step.OTHER_BROWSER, category, "another browser may do it", elsewhere=True)
+        return Action(RecoveryStep.OTHER_BROWSER, category, "another browser may do it", elsewhere=True)
     return _fail(category, "no other backend or browser is left")
 
 
@@ -156,9 +158,9 @@ def _extend(category: Category, attempt: int, context: RecoveryContext) -> Actio
     """Once, and only where the request's own deadline leaves room for it."""
     timeout_s = _longer_timeout_s(context)
     if attempt == 1 and timeout_s is not None:
-        return Action(Step.LONGER_DEADLINE, category, "it may just be slow", timeout_s=timeout_s)
+        return Action(RecoveryStep.LONGER_DEADLINE, category, "it may just be slow", timeout_s=timeout_s)
     if context.has_other_session:
-        return Action(Step.OTHER_SESSION, category, "this session does not answer", elsewhere=True)
+        return Action(RecoveryStep.OTHER_SESSION, category, "this session does not answer", elsewhere=True)
     return _restart(category, attempt, context)
 
 
@@ -174,8 +176,8 @@ def _renew_device(category: Category, attempt: int, context: RecoveryContext) ->
     if context.device is DeviceStep.RESTART_BROWSER:
         return _restart(category, attempt, context)
     if context.device is DeviceStep.DEMOTE_BACKEND:
-        return Action(Step.DEMOTE_BACKEND, category, "its device was lost three times")
-    return Action(Step.NEW_DEVICE, category, "its device was lost")
+        return Action(RecoveryStep.DEMOTE_BACKEND, category, "its device was lost three times")
+    return Action(RecoveryStep.NEW_DEVICE, category, "its device was lost")
 
 
 REMEDIES: dict[Category, Callable[[Category, int, RecoveryContext], Action]] = {

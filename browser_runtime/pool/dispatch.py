@@ -14,16 +14,23 @@ import structlog
 
 from browser_runtime.contract.errors import Busy, FailedAt, InferenceError, PageSilent, SessionLost
 from browser_runtime.contract.vocabulary import Browser
-from browser_runtime.policies.choosing import Choice
-from browser_runtime.pool.care import Care
-from browser_runtime.pool.change import Change
+from browser_runtime.policies.choosing import SessionChoice
 from browser_runtime.pool.fleet import Fleet
-from browser_runtime.pool.matching import Matching, Place
-from browser_runtime.pool.orders import Line, Order, latest_deadline, merge, model_need, share_results
+from browser_runtime.pool.health import PoolHealth
+from browser_runtime.pool.matching import LaneSlot, Matching
+from browser_runtime.pool.notifier import Notifier
 from browser_runtime.pool.recovering import as_ours, count_loss, plan_for
+from browser_runtime.pool.requests import (
+    PendingRequest,
+    RequestQueue,
+    latest_deadline,
+    merge,
+    model_need,
+    share_results,
+)
 from browser_runtime.pool.views import Running
-from browser_runtime.session.lanes import Job, SessionLane
-from browser_runtime.session.replies import Ran, Share, build_reply
+from browser_runtime.session.lanes import LaneJob, SessionLane
+from browser_runtime.session.replies import BatchShare, RunResult, build_reply
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 
@@ -41,55 +48,60 @@ class Dispatch:
     """Runs whenever something changed: an order came, a lane was freed, a session came up."""
 
     def __init__(
-        self, fleet: Fleet, line: Line, care: Care, settings: RuntimeSettings, change: Change
+        self,
+        fleet: Fleet,
+        queue: RequestQueue,
+        health: PoolHealth,
+        settings: RuntimeSettings,
+        notifier: Notifier,
     ) -> None:
-        self.matching = Matching(fleet, line, care)
-        self._fleet, self._line, self._care = fleet, line, care
-        self._settings, self._change = settings, change
-        change.listeners.append(self.match)
-        self.on_order: list[Callable[[Order], None]] = []
-        self.on_reply: list[Callable[[Order, Ran], None]] = []
+        self.matching = Matching(fleet, queue, health)
+        self._fleet, self._queue, self._health = fleet, queue, health
+        self._settings, self._notifier = settings, notifier
+        notifier.listeners.append(self.match)
+        self.on_request: list[Callable[[PendingRequest], None]] = []
+        self.on_reply: list[Callable[[PendingRequest, RunResult], None]] = []
         self.on_busy: list[Callable[[int], None]] = []
         """Told how many lanes compute, at every change."""
-        self._runs: dict[asyncio.Task[None], list[Order]] = {}
+        self._runs: dict[asyncio.Task[None], list[PendingRequest]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- orders in
 
-    def put(self, order: Order) -> None:
+    def put(self, pending: PendingRequest) -> None:
         """A new order, run at once where a lane is free."""
-        for listener in self.on_order:
-            listener(order)
-        self._line.put(order)
+        for listener in self.on_request:
+            listener(pending)
+        self._queue.put(pending)
         self.match()
-        if not order.running and not order.settled:
-            self._refuse_hopeless(order)
+        if not pending.running and not pending.settled:
+            self._refuse_hopeless(pending)
 
-    def watch(self, order: Order) -> asyncio.TimerHandle:
+    def watch(self, pending: PendingRequest) -> asyncio.TimerHandle:
         """End the order at its deadline, or when it has waited too long for a lane; to be cancelled."""
-        limits = [order.arrived + self._settings.queue_timeout_s] if not order.running else []
-        limits += [order.deadline] if order.deadline is not None else []
+        limits = [pending.arrived + self._settings.queue_timeout_s] if not pending.running else []
+        limits += [pending.deadline] if pending.deadline is not None else []
         after_s = min(limits, default=time.monotonic() + NEVER_S) - time.monotonic()
-        return asyncio.get_running_loop().call_later(max(after_s, 0.0), self._expire, order)
+        return asyncio.get_running_loop().call_later(max(after_s, 0.0), self._expire, pending)
 
-    def _expire(self, order: Order) -> None:
-        late = order.deadline is not None and time.monotonic() >= order.deadline
-        if order.settled:
+    def _expire(self, pending: PendingRequest) -> None:
+        late = pending.deadline is not None and time.monotonic() >= pending.deadline
+        if pending.settled:
             return
-        if order.running and not late:
-            order.timer = self.watch(order)
+        if pending.running and not late:
+            pending.timer = self.watch(pending)
             return
-        waited_s = round(time.monotonic() - order.arrived, 1)
+        waited_s = round(time.monotonic() - pending.arrived, 1)
         told = PageSilent("?", f"no answer within the request's {waited_s} s")
-        order.reply.set_exception(told if order.running else Busy(waited_s))
+        pending.reply.set_exception(told if pending.running else Busy(waited_s))
 
-    def abandon(self, order: Order) -> None:
+    def abandon(self, pending: PendingRequest) -> None:
         """Nobody waits for it any more; a run that has no other order is cancelled in the page."""
-        if not order.reply.done():
-            order.reply.cancel()
-        self._line.take([order])
-        for task, orders in self._runs.items():
-            if order in orders and all(each.settled for each in orders) and not task.done():
+        if not pending.reply.done():
+            pending.reply.cancel()
+        self._queue.take([pending])
+        for task, requests in self._runs.items():
+            if pending in requests and all(each.settled for each in requests) and not task.done():
                 task.cancel()
 
     # --- matching
@@ -100,70 +112,70 @@ class Dispatch:
         An order that had better wait for a busy lane makes that lane busier for those behind it, so that a
         line before one warm lane spills over to a cold one as soon as that is quicker.
         """
-        self._line.prune()
+        self._queue.prune()
         ahead: defaultdict[SessionLane, float] = defaultdict(float)
-        for order in itertools.islice(self._line, LOOK_AHEAD):
+        for pending in itertools.islice(self._queue, LOOK_AHEAD):
             if self.matching.free_place() is None:
                 break  # whatever had best go where, nothing can start now
-            if order.settled or order.running:
+            if pending.settled or pending.running:
                 continue
-            choice = self.matching.choose(order, ahead)
+            choice = self.matching.choose(pending, ahead)
             if choice is None:
-                self._refuse_hopeless(order)
+                self._refuse_hopeless(pending)
                 continue
             place = self.matching.place(choice)
             if place[1].busy:
-                ahead[place[1]] += self.matching.share_ms(place, order, choice)
+                ahead[place[1]] += self.matching.share_ms(place, pending, choice)
             else:
-                self._start(place, order, choice)
+                self._start(place, pending, choice)
 
-    def _refuse_hopeless(self, order: Order) -> None:
-        refusal = self.matching.why_hopeless(order)
+    def _refuse_hopeless(self, pending: PendingRequest) -> None:
+        refusal = self.matching.why_hopeless(pending)
         if refusal is not None:
-            order.reply.set_exception(refusal)
+            pending.reply.set_exception(refusal)
 
-    def _start(self, place: Place, head: Order, choice: Choice) -> None:
+    def _start(self, place: LaneSlot, head: PendingRequest, choice: SessionChoice) -> None:
         """Run `head`, and what goes with it, on a free lane."""
-        orders = self.matching.batch(place, head, choice)
-        self._line.take(orders)
+        requests = self.matching.batch(place, head, choice)
+        self._queue.take(requests)
         session, lane = place
         lane.busy = True
-        self._care.of(session).breaker.allow(time.monotonic())
-        for order in orders:
-            order.running, order.reasons = True, choice.reasons
-        n_items = sum(len(order.items) for order in orders)
+        self._health.of(session).breaker.allow(time.monotonic())
+        for pending in requests:
+            pending.running, pending.reasons = True, choice.reasons
+        n_items = sum(len(pending.items) for pending in requests)
         self.matching.running[lane] = Running(
             time.monotonic(), self.matching.expected_ms(place, head, choice, n_items)
         )
         self._tell_busy()
-        task = asyncio.get_running_loop().create_task(self._run(place, orders, choice))
-        self._runs[task] = orders
+        task = asyncio.get_running_loop().create_task(self._run(place, requests, choice))
+        self._runs[task] = requests
         task.add_done_callback(lambda done: self._runs.pop(done, None))
 
     # --- running
 
-    async def _run(self, place: Place, orders: list[Order], choice: Choice) -> None:
+    async def _run(self, place: LaneSlot, requests: list[PendingRequest], choice: SessionChoice) -> None:
         session, lane = place
         started = time.monotonic()
-        job = Job(merge(orders), orders[0].model, latest_deadline(orders))
+        job = LaneJob(merge(requests), requests[0].model, latest_deadline(requests))
         try:
-            ran = await session.run(lane, job)
+            result = await session.run(lane, job)
         except asyncio.CancelledError:
-            self._care.of(session).breaker.withdraw(time.monotonic())
+            self._health.of(session).breaker.withdraw(time.monotonic())
             self._spawn(self._prove(session, lane))
             raise
         except Exception as error:
             failure = as_ours(error)
-            self._care.failed(session, failure)
+            self._health.failed(session, failure)
             if isinstance(failure, PageSilent):
                 self._spawn(self._prove(session, lane))
             else:
                 self._free(lane)
-            count_loss(orders, failure, self.matching.was_warm(choice))
-            self._recover(orders, failure, session.installation.browser)
+            count_loss(requests, failure, self.matching.was_warm(choice))
+            self._recover(requests, failure, session.installation.browser)
             return
         self._keep()
-        await self._finish(place, orders, choice, ran, started)
+        await self._finish(place, requests, choice, result, started)
 
     def _keep(self) -> None:
         """From here on nobody who goes away cancels this task: its lane has to be checked and freed."""
@@ -174,59 +186,66 @@ class Dispatch:
         task.add_done_callback(self._tasks.discard)
 
     async def _finish(
-        self, place: Place, orders: list[Order], choice: Choice, ran: Ran, started: float
+        self,
+        place: LaneSlot,
+        requests: list[PendingRequest],
+        choice: SessionChoice,
+        result: RunResult,
+        started: float,
     ) -> None:
         session, lane = place
         try:
-            self._settle(orders, ran, choice, started)
+            self._settle(requests, result, choice, started)
             await asyncio.sleep(0)  # the callers go on first; what follows is bookkeeping
-            n_items = sum(len(order.items) for order in orders)
-            self._care.ran(session, model_need(orders[0].request, orders[0].model), ran, n_items)
-            await session.golden.check_if_due(lane, ran.loaded)
+            n_items = sum(len(pending.items) for pending in requests)
+            self._health.ran(session, model_need(requests[0].request, requests[0].model), result, n_items)
+            await session.golden.check_if_due(lane, result.loaded)
         except Exception as error:
             failure = as_ours(error)
-            self._care.failed(session, failure)
-            self._recover(orders, failure, session.installation.browser)
+            self._health.failed(session, failure)
+            self._recover(requests, failure, session.installation.browser)
         self._free(lane)
 
-    def _settle(self, orders: list[Order], ran: Ran, choice: Choice, started: float) -> None:
-        shares = share_results(orders, ran.answer["results"])
-        n_items = sum(len(order.items) for order in orders)
+    def _settle(
+        self, requests: list[PendingRequest], result: RunResult, choice: SessionChoice, started: float
+    ) -> None:
+        shares = share_results(requests, result.answer["results"])
+        n_items = sum(len(pending.items) for pending in requests)
         routing = choice.to_routing()
-        self._care.served(orders[0].model.name, (time.monotonic() - started) / len(orders))
-        for order, results in zip(orders, shares, strict=True):
-            if order.settled:
+        self._health.served(requests[0].model.name, (time.monotonic() - started) / len(requests))
+        for pending, results in zip(requests, shares, strict=True):
+            if pending.settled:
                 continue
-            told = {**routing, "attempt": order.attempts + 1}
-            share = Share(results, (started - order.arrived) * 1000, n_items, told)
+            told = {**routing, "attempt": pending.attempts + 1}
+            share = BatchShare(results, (started - pending.arrived) * 1000, n_items, told)
             try:
-                order.reply.set_result(build_reply(order.request, order.model.revision, ran, share))
+                pending.reply.set_result(build_reply(pending.request, pending.model.revision, result, share))
             except InferenceError as error:
-                error.at = FailedAt(ran.place.session, ran.place.build, str(ran.loaded.backend))
-                order.reply.set_exception(error)
+                error.at = FailedAt(result.place.session, result.place.build, str(result.loaded.backend))
+                pending.reply.set_exception(error)
             for listener in self.on_reply:
-                listener(order, ran)
+                listener(pending, result)
 
-    def _recover(self, orders: list[Order], error: InferenceError, browser: Browser) -> None:
+    def _recover(self, requests: list[PendingRequest], error: InferenceError, browser: Browser) -> None:
         """Give each order what its failure calls for: another try, a run by itself, or the error."""
-        for order in orders:
-            if order.settled:
+        for pending in requests:
+            if pending.settled:
                 continue
             if error.reroute:
-                order.shunned.add(browser)
-            action = plan_for(order, orders, error, self._fleet, self._settings)
+                pending.shunned.add(browser)
+            action = plan_for(pending, requests, error, self._fleet, self._settings)
             if not action.retries:
-                order.reply.set_exception(error.copy())
+                pending.reply.set_exception(error.copy())
                 continue
-            log.warning("again", model=order.model.name, step=str(action.step), why=str(error))
-            self._line.put(order)
+            log.warning("again", model=pending.model.name, step=str(action.step), why=str(error))
+            self._queue.put(pending)
         self.match()
 
     def _free(self, lane: SessionLane) -> None:
         lane.busy = False
         self.matching.running.pop(lane, None)
         self._tell_busy()
-        self._change.notify()
+        self._notifier.notify()
 
     def _tell_busy(self) -> None:
         for listener in self.on_busy:
@@ -235,7 +254,7 @@ class Dispatch:
     async def _prove(self, session: Session, lane: SessionLane) -> None:
         """Calls of a lane run in order, so an echo's answer means that the given-up one has ended."""
         try:
-            await lane.lane.call("echo", PROOF_TIMEOUT_S, value=None)
+            await lane.connection.call("echo", PROOF_TIMEOUT_S, value=None)
             self._free(lane)
         except SessionLost as error:
             self._fleet.lose(session, error)
@@ -247,14 +266,14 @@ class Dispatch:
         others = [other for other in self._fleet.sessions if other is not session]
         held = session.model_names
         elsewhere = set[str]().union(*(other.model_names for other in others))
-        busy = {order.model.name for order in self._line} | {
-            order.model.name for orders in self._runs.values() for order in orders
+        busy = {pending.model.name for pending in self._queue} | {
+            pending.model.name for requests in self._runs.values() for pending in requests
         }
         return bool((held - elsewhere) & busy)
 
     async def echo(self, value: Any) -> Any:
         """`value` after its way to a page and back, on the first lane that is free."""
-        place: Place | None = None
+        place: LaneSlot | None = None
 
         def found() -> bool:
             nonlocal place
@@ -262,7 +281,7 @@ class Dispatch:
             return place is not None
 
         async with _busy_after(self._settings.queue_timeout_s):
-            await self._change.until(found)
+            await self._notifier.until(found)
         assert place is not None
         return await self.echo_on(*place, value)
 
@@ -276,9 +295,9 @@ class Dispatch:
 
     async def close(self) -> None:
         """End every run; what waits is Busy."""
-        for order in list(self._line):
-            if not order.settled:
-                order.reply.set_exception(Busy(0))
+        for pending in list(self._queue):
+            if not pending.settled:
+                pending.reply.set_exception(Busy(0))
         while tasks := [*self._runs, *self._tasks]:  # a run that is cancelled leaves a lane to be proved
             for task in tasks:
                 task.cancel()

@@ -15,8 +15,8 @@ from browser_runtime.contract.errors import InferenceError, SessionLost
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import Installation, find_installation
 from browser_runtime.link.loopback import Loopback
-from browser_runtime.pool.change import Change
-from browser_runtime.session.lanes import State
+from browser_runtime.pool.notifier import Notifier
+from browser_runtime.session.lanes import SessionState
 from browser_runtime.session.session import Session
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ class Fleet:
         self,
         loopback: Loopback,
         n_lanes: int,
-        change: Change,
+        notifier: Notifier,
         on_start: Callable[[Session], Coroutine[Any, Any, None]],
         on_end: Callable[[Session, SessionLost | None], None],
     ) -> None:
@@ -43,7 +43,7 @@ class Fleet:
         self.n_starting: Counter[Browser] = Counter()
         self.n_restarts = 0
         self.installations: dict[Browser, Installation] = {}
-        self._loopback, self._n_lanes, self._change = loopback, n_lanes, change
+        self._loopback, self._n_lanes, self._notifier = loopback, n_lanes, notifier
         self._on_start, self._on_end = on_start, on_end
         self._serial: Counter[Browser] = Counter()
         self._alive: set[Session] = set()
@@ -88,13 +88,13 @@ class Fleet:
         self._serial[browser] += 1
         name = f"{browser}-{self._serial[browser]}"
         self.n_starting[browser] += 1
-        self._change.notify()
+        self._notifier.notify()
         try:
             installation = await asyncio.to_thread(self.find, browser)
             self.sessions.append(await self._bring_up(name, installation))
         finally:
             self.n_starting[browser] -= 1
-        self._change.notify()
+        self._notifier.notify()
 
     async def _bring_up(self, name: str, installation: Installation) -> Session:
         """A session that serves. Whatever goes wrong, its browser is ended."""
@@ -120,12 +120,12 @@ class Fleet:
         """A session died, or has to: fail its calls, end it, and start another in its place."""
         if session not in self.sessions or self._closing:
             return
-        session.state = State.LOST
+        session.state = SessionState.LOST
         self.sessions.remove(session)
         for lane in session.lanes:
-            lane.lane.lose(error)
+            lane.connection.lose(error)
         self._on_end(session, error)
-        self._change.notify()
+        self._notifier.notify()
         self._spawn(self._replace(session))
 
     async def _replace(self, session: Session) -> None:
@@ -143,17 +143,17 @@ class Fleet:
 
     async def retire(self, session: Session, why: str) -> None:
         """Take no new work there, wait for what it has, then close it. It is not replaced."""
-        if session.state is not State.READY:
+        if session.state is not SessionState.READY:
             return
-        session.state = State.DRAINING
+        session.state = SessionState.DRAINING
         self.wanted[session.installation.browser] -= 1
         log.info("session retires", session=session.name, why=why)
-        await self._change.until(lambda: session.idle or session.state is not State.DRAINING)
+        await self._notifier.until(lambda: session.idle or session.state is not SessionState.DRAINING)
         if session in self.sessions:
             self.sessions.remove(session)
         self._on_end(session, None)
         await self._end(session)
-        self._change.notify()
+        self._notifier.notify()
 
     async def recycle(self, session: Session, why: str) -> None:
         """Start another in its place first, then retire it: the pool never gets smaller."""
@@ -176,7 +176,11 @@ class Fleet:
         if missing > 0:
             await self.grow(browser, missing)
         elif missing < 0:
-            ready = [s for s in self.sessions if s.installation.browser is browser and s.state is State.READY]
+            ready = [
+                s
+                for s in self.sessions
+                if s.installation.browser is browser and s.state is SessionState.READY
+            ]
             least_needed = sorted(ready, key=lambda session: (keep(session), not session.idle))[:-missing]
             await asyncio.gather(*(self.retire(session, f"resized to {n}") for session in least_needed))
         return self.count(browser)

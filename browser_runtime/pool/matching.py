@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from browser_runtime.contract.errors import InferenceError, OutOfMemory, Unsupported
 from browser_runtime.contract.vocabulary import Browser, Family
 from browser_runtime.policies.batching import BatchPolicy, take_batch
-from browser_runtime.policies.choosing import Choice, choose_session
+from browser_runtime.policies.choosing import SessionChoice, choose_session
 from browser_runtime.policies.latencies import BatchCost, LatencyKey, LatencySummary
 from browser_runtime.policies.weighing import Weighed
-from browser_runtime.pool.care import Care
 from browser_runtime.pool.fleet import Fleet
-from browser_runtime.pool.orders import Line, Order, model_need
-from browser_runtime.pool.views import Queue, Running, candidate_of, need_of, waiting_of
-from browser_runtime.session.lanes import SessionLane, State
+from browser_runtime.pool.health import PoolHealth
+from browser_runtime.pool.requests import PendingRequest, RequestQueue, model_need
+from browser_runtime.pool.views import LaneBacklog, Running, candidate_of, need_of, waiting_of
+from browser_runtime.session.lanes import SessionLane, SessionState
 from browser_runtime.session.plan import plan_backends
 from browser_runtime.session.session import Session
 
-Place = tuple[Session, SessionLane]
+LaneSlot = tuple[Session, SessionLane]
 
 
 @dataclass
@@ -29,56 +29,56 @@ class Matching:
     """Reads the fleet, the line and the measured latencies; changes none of them."""
 
     fleet: Fleet
-    line: Line
-    care: Care
+    queue: RequestQueue
+    health: PoolHealth
     preferred: dict[Family, Browser] = field(default_factory=dict)
     """The user's browser for a family; the guide's table where there is none."""
     running: dict[SessionLane, Running] = field(default_factory=dict)
     _tickets: itertools.count[int] = field(default_factory=itertools.count)
 
-    def choose(self, order: Order, ahead_ms: Mapping[SessionLane, float]) -> Choice | None:
+    def choose(self, pending: PendingRequest, ahead_ms: Mapping[SessionLane, float]) -> SessionChoice | None:
         """Where `order` is answered soonest; None when no session that is up can take it.
 
         `ahead_ms`: work of waiting orders before it, by the lane they had better wait for.
         """
         candidates = [
-            candidate_of(session, lane, order, self.care, self._queue(lane, ahead_ms))
+            candidate_of(session, lane, pending, self.health, self._backlog(lane, ahead_ms))
             for session in self.ready()
             for lane in session.lanes
-            if lane.lane.joined.is_set() and session.installation.browser not in order.shunned
+            if lane.connection.joined.is_set() and session.installation.browser not in pending.shunned
         ]
-        preferred = self.preferred.get(order.request.family)
-        return choose_session(candidates, need_of(order, preferred)) if candidates else None
+        preferred = self.preferred.get(pending.request.family)
+        return choose_session(candidates, need_of(pending, preferred)) if candidates else None
 
-    def _queue(self, lane: SessionLane, ahead_ms: Mapping[SessionLane, float]) -> Queue | None:
+    def _backlog(self, lane: SessionLane, ahead_ms: Mapping[SessionLane, float]) -> LaneBacklog | None:
         running = self.running.get(lane)
-        return None if running is None else Queue(running, ahead_ms.get(lane, 0.0))
+        return None if running is None else LaneBacklog(running, ahead_ms.get(lane, 0.0))
 
-    def place(self, choice: Choice) -> Place:
+    def place(self, choice: SessionChoice) -> LaneSlot:
         """The live lane of a choice made just now."""
         session = next(session for session in self.fleet.sessions if session.name == choice.session)
         return session, session.lanes[choice.lane]
 
     def ready(self) -> list[Session]:
         """Sessions that take new work."""
-        return [session for session in self.fleet.sessions if session.state is State.READY]
+        return [session for session in self.fleet.sessions if session.state is SessionState.READY]
 
-    def free_place(self) -> Place | None:
+    def free_place(self) -> LaneSlot | None:
         """The first lane that does nothing."""
         for session in self.ready():
             for lane in session.lanes:
-                if not lane.busy and lane.lane.joined.is_set():
+                if not lane.busy and lane.connection.joined.is_set():
                     return session, lane
         return None
 
-    def why_hopeless(self, order: Order) -> InferenceError | None:
+    def why_hopeless(self, pending: PendingRequest) -> InferenceError | None:
         """The refusal, when no session that is up, and none that is coming up, can do what it asks."""
-        request, ready = order.request, self.ready()
+        request, ready = pending.request, self.ready()
         if not ready or self.fleet.n_starting.total():
             return None
-        needed, free = order.model.size_bytes, self.care.free_memory_bytes()
-        if needed > free and not self._is_loaded(order):
-            return OutOfMemory(f"{order.model.name} needs {needed} bytes, this machine has {free} left")
+        needed, free = pending.model.size_bytes, self.health.free_memory_bytes()
+        if needed > free and not self._is_loaded(pending):
+            return OutOfMemory(f"{pending.model.name} needs {needed} bytes, this machine has {free} left")
         told = {}
         for session in ready:
             browser, can = session.installation.browser, session.capabilities
@@ -90,22 +90,24 @@ class Matching:
         reasons = "; ".join(f"{where}: {why}" for where, why in told.items())
         return Unsupported(f"{request.model_name} on {wanted}", reasons)
 
-    def _is_loaded(self, order: Order) -> bool:
-        return any(order.model.name in session.model_names for session in self.ready())
+    def _is_loaded(self, pending: PendingRequest) -> bool:
+        return any(pending.model.name in session.model_names for session in self.ready())
 
-    def batch(self, place: Place, head: Order, choice: Choice) -> list[Order]:
+    def batch(self, place: LaneSlot, head: PendingRequest, choice: SessionChoice) -> list[PendingRequest]:
         """`head` and the waiting orders that run with it."""
-        alike = {next(self._tickets): order for order in self.line if order.key == head.key}
+        alike = {next(self._tickets): pending for pending in self.queue if pending.key == head.key}
         if len(alike) == 1 or head.alone:
             return [head]
         known = self._measured(place, head, choice)
         costs: dict[Hashable, BatchCost] = {} if known is None else {head.key: known.cost}
-        waiting = [waiting_of(ticket, order) for ticket, order in alike.items()]
+        waiting = [waiting_of(ticket, pending) for ticket, pending in alike.items()]
         batch = take_batch(waiting, BatchPolicy(costs=costs), time.monotonic())
         chosen = [alike[request.ticket] for request in batch.requests] if batch else []
         return chosen if head in chosen else [head]
 
-    def expected_ms(self, place: Place, head: Order, choice: Choice, n_items: int) -> float | None:
+    def expected_ms(
+        self, place: LaneSlot, head: PendingRequest, choice: SessionChoice, n_items: int
+    ) -> float | None:
         """How long loading and `n_items` are expected to take there; None where nothing was ever measured.
 
         What other lanes measured is better than nothing: where it is not known how long a warm lane is busy,
@@ -117,24 +119,26 @@ class Matching:
         is_guess = not any(found.is_measured for found in choice.weighed)
         return None if is_guess else weighed.load_ms + weighed.run_ms
 
-    def was_warm(self, choice: Choice) -> bool:
+    def was_warm(self, choice: SessionChoice) -> bool:
         """Whether the lane that was chosen had the model loaded."""
         return self._weighed(choice).load_ms == 0
 
-    def share_ms(self, place: Place, order: Order, choice: Choice) -> float:
+    def share_ms(self, place: LaneSlot, pending: PendingRequest, choice: SessionChoice) -> float:
         """What an order adds to the work before that lane: its part of a batch with its like."""
-        known = self._measured(place, order, choice)
+        known = self._measured(place, pending, choice)
         if known is not None:
-            return known.cost.per_item_ms * len(order.items)
+            return known.cost.per_item_ms * len(pending.items)
         return self._weighed(choice).run_ms
 
     @staticmethod
-    def _weighed(choice: Choice) -> Weighed:
+    def _weighed(choice: SessionChoice) -> Weighed:
         """What was expected of the lane that was chosen."""
         return next(w for w in choice.weighed if (w.session, w.lane) == (choice.session, choice.lane))
 
-    def _measured(self, place: Place, head: Order, choice: Choice) -> LatencySummary | None:
+    def _measured(
+        self, place: LaneSlot, head: PendingRequest, choice: SessionChoice
+    ) -> LatencySummary | None:
         assert choice.backend is not None, "only a simulation has no backend, and it has no lane"
         model = model_need(head.request, head.model)
         key = LatencyKey(model, place[0].installation.browser, choice.backend)
-        return self.care.measured(key)
+        return self.health.measured(key)

@@ -10,7 +10,7 @@ import psutil
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.vocabulary import PAGE_BACKENDS, PREFERRED_BROWSER, Backend, Family
 from browser_runtime.pool.pool import Pool
-from browser_runtime.session.lanes import State
+from browser_runtime.session.lanes import SessionState
 from browser_runtime.session.plan import plan_backends
 from browser_runtime.session.session import Session
 
@@ -30,7 +30,7 @@ def pool_metrics(pool: Pool, performance: dict[str, Any]) -> dict[str, Any]:
         "connections": _connections(pool, state),
         "adaptive_scaling": {
             "enabled": pool.settings.adaptive_scaling,
-            "scaling_events": list(pool.growth.events),
+            "scaling_events": list(pool.autoscaler.events),
         },
         "browser_capabilities": {
             str(session.installation.browser): describe(session.capabilities) | {"build": session.build}
@@ -58,7 +58,7 @@ def _simulated(session: SimulatedSession) -> dict[str, Any]:
         "browser": str(session.browser),
         "platform": str(Backend.SIMULATION),
         "is_simulation": True,
-        "state": str(State.READY),
+        "state": str(SessionState.READY),
         "reason": session.why,
         "capabilities": describe(Capabilities({})),
     }

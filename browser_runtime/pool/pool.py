@@ -17,20 +17,20 @@ from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.link.protocol import PageEvent
 from browser_runtime.models.store import ModelStore, StoredModel
-from browser_runtime.observer import Observer
+from browser_runtime.observer import PoolObserver
 from browser_runtime.once import Once
 from browser_runtime.policies.devices import DeviceStep
 from browser_runtime.policies.recycling import RecyclePolicy
-from browser_runtime.pool.care import Care
-from browser_runtime.pool.change import Change
+from browser_runtime.pool.autoscaler import PoolAutoscaler
 from browser_runtime.pool.dispatch import Dispatch
 from browser_runtime.pool.fleet import MAX_SESSIONS, MIN_SESSIONS, Fleet
-from browser_runtime.pool.growth import Growth
-from browser_runtime.pool.orders import Line, Order
+from browser_runtime.pool.health import PoolHealth
+from browser_runtime.pool.notifier import Notifier
+from browser_runtime.pool.requests import PendingRequest, RequestQueue
+from browser_runtime.pool.session_monitor import SessionMonitor
 from browser_runtime.pool.states import pool_state
-from browser_runtime.pool.upkeep import Upkeep
 from browser_runtime.scaling.sessions import SessionPolicy
-from browser_runtime.session.lanes import Job
+from browser_runtime.session.lanes import LaneJob
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 
@@ -58,23 +58,25 @@ class Pool:
     ) -> None:
         self.browsers = (browser,) if isinstance(browser, Browser) else tuple(browser)
         self.settings, self.store = settings, store or ModelStore(settings.models_dir)
-        self.change, self.care, self.line = Change(), Care(), Line()
+        self.notifier, self.health, self.queue = Notifier(), PoolHealth(), RequestQueue()
         self._n_first = n_sessions
         self._loopback = Loopback(settings, self.store)
-        self.fleet = Fleet(self._loopback, n_lanes, self.change, self._greet, self._part)
-        self.dispatch = Dispatch(self.fleet, self.line, self.care, settings, self.change)
+        self.fleet = Fleet(self._loopback, n_lanes, self.notifier, self._greet, self._part)
+        self.dispatch = Dispatch(self.fleet, self.queue, self.health, settings, self.notifier)
         policy = SessionPolicy(min_replicas=settings.min_sessions, max_replicas=settings.max_sessions)
-        self.growth = Growth(self.fleet, self.line, self.care, self.dispatch, self.browsers, policy)
+        self.autoscaler = PoolAutoscaler(
+            self.fleet, self.queue, self.health, self.dispatch, self.browsers, policy
+        )
         limits = RecyclePolicy(settings.recycle_after_runs, settings.recycle_above_mb << 20)
-        self.upkeep = Upkeep(self.fleet, self.care, self.dispatch, limits)
-        self.upkeep.on_recycle = lambda session, reason: self._tell(session, "recycled", reason)
-        self.growth.on_event = self._scaled
+        self.session_monitor = SessionMonitor(self.fleet, self.health, self.dispatch, limits)
+        self.session_monitor.on_recycle = lambda session, reason: self._tell(session, "recycled", reason)
+        self.autoscaler.on_event = self._scaled
         self._provided: dict[tuple[str, Precision], tuple[float, StoredModel]] = {}
         self.simulated: SimulatedSession | None = None
         self.refusing = False
         self.n_open = 0
         """Requests admitted and not yet answered."""
-        self.observer: Observer | None = None
+        self.observer: PoolObserver | None = None
         """To be set before `open`."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = Once(self._close)
@@ -91,7 +93,7 @@ class Pool:
 
     def __repr__(self) -> str:
         state = "simulated" if self.simulated else " ".join(map(repr, self.sessions))
-        return f"<Pool {','.join(self.browsers)} open={self.n_open} waiting={len(self.line)} {state}>"
+        return f"<Pool {','.join(self.browsers)} open={self.n_open} waiting={len(self.queue)} {state}>"
 
     # --- life
 
@@ -115,9 +117,9 @@ class Pool:
         except BaseException:
             await self.close()
             raise
-        self._spawn(self.upkeep.watch())
+        self._spawn(self.session_monitor.watch())
         if self.settings.adaptive_scaling:
-            self._spawn(self.growth.watch())
+            self._spawn(self.autoscaler.watch())
 
     def _installed(self) -> tuple[Browser, ...]:
         """The browsers of this pool that are on this machine. Raises the first SetupError where none is."""
@@ -150,8 +152,8 @@ class Pool:
 
     async def _greet(self, session: Session) -> None:
         """A session came up."""
-        self.care.of(session)
-        for backend in self.care.demoted(session.installation.browser):
+        self.health.of(session)
+        for backend in self.health.demoted(session.installation.browser):
             session.demote(backend, "left after its device was lost again and again")
         session.on_event, session.observer = self._told, self.observer
         self._tell(session, "opened")
@@ -160,21 +162,21 @@ class Pool:
 
     async def _warm(self, session: Session) -> None:
         """Load what is asked for most, so that a new session takes over at once."""
-        for order in self.growth.busiest_orders(MOST_WARMED):
-            name = next(iter(order.request.inputs))
-            loading = Job(replace(order.request, inputs={name: []}), order.model)
+        for pending in self.autoscaler.busiest_requests(MOST_WARMED):
+            name = next(iter(pending.request.inputs))
+            loading = LaneJob(replace(pending.request, inputs={name: []}), pending.model)
             try:
                 for lane in session.lanes:
                     await session.run(lane, loading)
             except InferenceError as error:
-                log.warning("not warmed", session=session.name, model=order.model.name, why=str(error))
+                log.warning("not warmed", session=session.name, model=pending.model.name, why=str(error))
 
     def _told(self, session: Session, event: PageEvent) -> None:
         """A lost device is renewed once, then its browser, then its backend is left."""
         if event.name != "device-lost":
             return
         backend = Backend(event.backend)
-        step = self.care.lost_device(session.installation.browser, backend)
+        step = self.health.lost_device(session.installation.browser, backend)
         log.warning("device lost", session=session.name, backend=str(backend), step=str(step))
         if step is DeviceStep.DEMOTE_BACKEND:
             for each in self.sessions:
@@ -185,7 +187,7 @@ class Pool:
 
     def _part(self, session: Session, error: SessionLost | None) -> None:
         """A session has ended, or is about to."""
-        self.care.forget(session)
+        self.health.forget(session)
         self._tell(session, "closed" if error is None else "died", str(error or ""))
 
     def _tell(self, session: Session, event: str, reason: str = "") -> None:
@@ -209,7 +211,7 @@ class Pool:
 
     async def drain(self) -> None:
         """Returns when every admitted request is answered."""
-        await self.change.until(lambda: self.n_open == 0)
+        await self.notifier.until(lambda: self.n_open == 0)
 
     async def close(self) -> None:
         """End every browser and server; what runs or waits fails."""
@@ -243,7 +245,7 @@ class Pool:
             if self.simulated is not None:
                 return await self.simulated.run(request, model)
             reply = asyncio.get_running_loop().create_future()
-            return await self._answered(Order(request, model, arrived, deadline, reply))
+            return await self._answered(PendingRequest(request, model, arrived, deadline, reply))
         finally:
             self._leave()
 
@@ -256,15 +258,15 @@ class Pool:
             self._provided[request.model_name, request.precision] = (now, model)
         return model
 
-    async def _answered(self, order: Order) -> Reply:
+    async def _answered(self, pending: PendingRequest) -> Reply:
         """The order's reply, or Busy or PageSilent at its deadline."""
-        self.dispatch.put(order)
-        order.timer = self.dispatch.watch(order)
+        self.dispatch.put(pending)
+        pending.timer = self.dispatch.watch(pending)
         try:
-            return await order.reply
+            return await pending.reply
         finally:
-            order.timer.cancel()
-            self.dispatch.abandon(order)
+            pending.timer.cancel()
+            self.dispatch.abandon(pending)
 
     async def echo(self, value: Any) -> Any:
         """`value` after its way to a page and back."""
@@ -275,14 +277,14 @@ class Pool:
             self._leave()
 
     def _admit(self) -> None:
-        if self.refusing or len(self.line) >= self.settings.max_waiting:
+        if self.refusing or len(self.queue) >= self.settings.max_waiting:
             raise Busy(0)
         self.n_open += 1
 
     def _leave(self) -> None:
         self.n_open -= 1
         if self.n_open == 0:
-            self.change.notify()
+            self.notifier.notify()
 
     # --- watch
 

@@ -9,9 +9,9 @@ import structlog
 
 from browser_runtime.contract.errors import InferenceError, PageFault, SessionLost
 from browser_runtime.policies.categories import categorize
-from browser_runtime.policies.recovery import Action, RecoveryContext, Step, plan_recovery
+from browser_runtime.policies.recovery import Action, RecoveryContext, RecoveryStep, plan_recovery
 from browser_runtime.pool.fleet import Fleet
-from browser_runtime.pool.orders import Order
+from browser_runtime.pool.requests import PendingRequest
 from browser_runtime.settings import RuntimeSettings
 
 log = structlog.get_logger(__name__)
@@ -21,25 +21,29 @@ log = structlog.get_logger(__name__)
 LOADS_PER_ATTEMPT = 2
 
 
-def count_loss(orders: list[Order], error: InferenceError, was_warm: bool) -> None:
+def count_loss(requests: list[PendingRequest], error: InferenceError, was_warm: bool) -> None:
     """Hold a lost session against its orders; as its doing only where one alone ran on a loaded model.
 
     From now on each runs by itself: should one of them be what ends browsers, the others are not to suffer.
     """
-    for order in orders:
-        order.alone = True
-        order.attempts += isinstance(error, SessionLost)
-        order.n_blamed += isinstance(error, SessionLost) and was_warm and len(orders) == 1
+    for pending in requests:
+        pending.alone = True
+        pending.attempts += isinstance(error, SessionLost)
+        pending.n_blamed += isinstance(error, SessionLost) and was_warm and len(requests) == 1
 
 
 def plan_for(
-    order: Order, orders: list[Order], error: InferenceError, fleet: Fleet, settings: RuntimeSettings
+    pending: PendingRequest,
+    requests: list[PendingRequest],
+    error: InferenceError,
+    fleet: Fleet,
+    settings: RuntimeSettings,
 ) -> Action:
     """What the table says; whatever a batch failed with, only those it is about shall fail."""
-    if len(orders) > 1 and not isinstance(error, SessionLost):
-        return Action(Step.SMALLER_BATCH, categorize(error), "each by itself", n_items=1)
-    others = [session for session in fleet.sessions if session.installation.browser not in order.shunned]
-    left_s = None if order.deadline is None else order.deadline - time.monotonic()
+    if len(requests) > 1 and not isinstance(error, SessionLost):
+        return Action(RecoveryStep.SMALLER_BATCH, categorize(error), "each by itself", n_items=1)
+    others = [session for session in fleet.sessions if session.installation.browser not in pending.shunned]
+    left_s = None if pending.deadline is None else pending.deadline - time.monotonic()
     context = RecoveryContext(
         draw=random.random(),  # noqa: S311 - jitter, not a secret
         has_other_session=bool(others),
@@ -47,7 +51,7 @@ def plan_for(
         timeout_s=settings.run_timeout_s,
         remaining_s=left_s,
     )
-    attempt = max(order.n_blamed, order.attempts // LOADS_PER_ATTEMPT, 1)
+    attempt = max(pending.n_blamed, pending.attempts // LOADS_PER_ATTEMPT, 1)
     return plan_recovery(error, attempt, context)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from browser_runtime.contract.vocabulary import Backend
-from browser_runtime.pool.care import Condition
+from browser_runtime.pool.health import SessionHealth
 from browser_runtime.session.session import Session
 
 if TYPE_CHECKING:
@@ -21,19 +21,19 @@ def pool_state(pool: Pool) -> dict[str, Any]:
         "browser": str(pool.browser),
         "build": next((found.build for found in fleet.installations.values()), ""),
         "simulation": pool.simulated is not None,
-        "sessions": [session_state(session, pool.care.of(session)) for session in fleet.sessions],
+        "sessions": [session_state(session, pool.health.of(session)) for session in fleet.sessions],
         "wanted": sum(fleet.wanted.values()),
         "starting": sum(fleet.n_starting.values()),
-        "running": pool.n_open - len(pool.line),
-        "waiting": len(pool.line),
-        "load": round(pool.growth.load.value(time.monotonic()), 3),
-        "busy_models": sorted(pool.growth.arrivals.busy_models(time.monotonic())),
+        "running": pool.n_open - len(pool.queue),
+        "waiting": len(pool.queue),
+        "load": round(pool.autoscaler.load.value(time.monotonic()), 3),
+        "busy_models": sorted(pool.autoscaler.arrivals.busy_models(time.monotonic())),
         "restarts": fleet.n_restarts,
         "refusing": pool.refusing,
     }
 
 
-def session_state(session: Session, condition: Condition) -> dict[str, Any]:
+def session_state(session: Session, condition: SessionHealth) -> dict[str, Any]:
     """One session."""
     now = time.monotonic()
     return {
@@ -42,7 +42,7 @@ def session_state(session: Session, condition: Condition) -> dict[str, Any]:
         "state": str(session.state),
         "build": session.build,
         "driver": session.driver_version,
-        "lanes": [{"busy": lane.busy, "models": list(lane.shelf.loaded)} for lane in session.lanes],
+        "lanes": [{"busy": lane.busy, "models": list(lane.models.loaded)} for lane in session.lanes],
         "memory_bytes": session.memory_bytes,
         "runs": session.n_runs,
         "started_ms": session.started_ms,

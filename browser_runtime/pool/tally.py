@@ -16,7 +16,7 @@ WINDOW_S, MAX_RUNS = 60.0, 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class TallyEntry:
     """One request that was answered."""
 
     at: float
@@ -36,13 +36,15 @@ class Tally:
     n_failed: int = 0
     n_loads: int = 0
     errors: dict[str, int] = field(default_factory=dict)
-    _runs: deque[Run] = field(default_factory=lambda: deque(maxlen=MAX_RUNS))
+    _runs: deque[TallyEntry] = field(default_factory=lambda: deque(maxlen=MAX_RUNS))
 
     def answered(self, reply: Reply) -> None:
         """A request was answered."""
         self.n_answered += 1
         times = (reply.inference_time_ms, reply.total_time_ms)
-        self._runs.append(Run(time.monotonic(), reply.model_name, reply.browser, reply.backend, *times))
+        self._runs.append(
+            TallyEntry(time.monotonic(), reply.model_name, reply.browser, reply.backend, *times)
+        )
 
     def failed(self, code: str) -> None:
         """A request failed."""
@@ -66,11 +68,11 @@ class Tally:
         }
 
 
-def _key(run: Run) -> tuple[str, str, str]:
+def _key(run: TallyEntry) -> tuple[str, str, str]:
     return run.model, run.browser, run.backend
 
 
-def _group(key: tuple[str, str, str], runs: list[Run]) -> dict[str, Any]:
+def _group(key: tuple[str, str, str], runs: list[TallyEntry]) -> dict[str, Any]:
     model, browser, backend = key
     mine = [run for run in runs if _key(run) == key]
     return {

@@ -11,8 +11,8 @@ from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.policies.batching import Waiting
 from browser_runtime.policies.latencies import LatencyKey
 from browser_runtime.policies.scoring import Candidate, Need
-from browser_runtime.pool.care import Care
-from browser_runtime.pool.orders import Order, model_need
+from browser_runtime.pool.health import PoolHealth
+from browser_runtime.pool.requests import PendingRequest, model_need
 from browser_runtime.session.lanes import SessionLane
 from browser_runtime.session.loading import model_key
 from browser_runtime.session.plan import plan_backends
@@ -32,7 +32,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class LaneBacklog:
     """What is before an order on a busy lane."""
 
     running: Running
@@ -40,13 +40,13 @@ class Queue:
     """Orders that wait for that lane already."""
 
 
-def need_of(order: Order, preferred: Browser | None) -> Need:
+def need_of(pending: PendingRequest, preferred: Browser | None) -> Need:
     """What an order asks of a session."""
-    request = order.request
-    left = None if order.deadline is None else max((order.deadline - time.monotonic()) * 1000, 0.0)
+    request = pending.request
+    left = None if pending.deadline is None else max((pending.deadline - time.monotonic()) * 1000, 0.0)
     return Need(
         request.family,
-        order.model.name,
+        pending.model.name,
         request.browser or preferred,
         request.backends,
         compute_shaders=bool(request.options.get("compute_shaders")),
@@ -57,62 +57,67 @@ def need_of(order: Order, preferred: Browser | None) -> Need:
 
 
 def candidate_of(
-    session: Session, lane: SessionLane, order: Order, care: Care, queue: Queue | None
+    session: Session,
+    lane: SessionLane,
+    pending: PendingRequest,
+    health: PoolHealth,
+    backlog: LaneBacklog | None,
 ) -> Candidate:
     """One lane as it looks to one order."""
     now = time.monotonic()
     browser = session.installation.browser
-    plan = plan_backends(order.request.backends, browser, order.request.family, session.capabilities)
-    platform = _first_able(plan.backends, lane, order)
-    condition = care.of(session)
+    plan = plan_backends(pending.request.backends, browser, pending.request.family, session.capabilities)
+    platform = _first_able(plan.backends, lane, pending)
+    condition = health.of(session)
     known = None
     if platform is not None:
-        known = care.measured(LatencyKey(model_need(order.request, order.model), browser, platform))
+        known = health.measured(LatencyKey(model_need(pending.request, pending.model), browser, platform))
     return Candidate(
         session.name,
         browser,
         platform,
-        lane=lane.lane.number,
+        lane=lane.connection.number,
         backends=tuple(b for b in session.capabilities.backends if session.capabilities.can(b)),
-        n_ahead=int(queue is not None),
-        queue_ahead_ms=_left_ms(queue, now),
-        is_warm=platform is not None and model_key(order.model, platform, order.request) in lane.shelf.loaded,
-        load_ms=care.load_ms(model_need(order.request, order.model), browser),
-        latency_ms=None if known is None else known.expected_ms(len(order.items)),
+        n_ahead=int(backlog is not None),
+        queue_ahead_ms=_left_ms(backlog, now),
+        is_warm=platform is not None
+        and model_key(pending.model, platform, pending.request) in lane.models.loaded,
+        load_ms=health.load_ms(model_need(pending.request, pending.model), browser),
+        latency_ms=None if known is None else known.expected_ms(len(pending.items)),
         evidence=0.0 if known is None else known.weight,
-        free_memory_bytes=care.free_memory_bytes(),
-        model_bytes=order.model.size_bytes,
+        free_memory_bytes=health.free_memory_bytes(),
+        model_bytes=pending.model.size_bytes,
         health=condition.health.score(now),
         breaker_allows=condition.breaker.would_allow(now),
     )
 
 
-def _first_able(backends: tuple[Backend, ...], lane: SessionLane, order: Order) -> Backend | None:
+def _first_able(backends: tuple[Backend, ...], lane: SessionLane, pending: PendingRequest) -> Backend | None:
     """The first backend of the plan that this lane has not refused for the model."""
     for backend in backends:
-        if model_key(order.model, backend, order.request) not in lane.shelf.refused:
+        if model_key(pending.model, backend, pending.request) not in lane.models.refused:
             return backend
     return backends[0] if backends else None
 
 
-def _left_ms(queue: Queue | None, now: float) -> float | None:
-    if queue is None:
+def _left_ms(backlog: LaneBacklog | None, now: float) -> float | None:
+    if backlog is None:
         return 0.0
-    running = queue.running
+    running = backlog.running
     if running.expected_ms is None:
         return None
-    return max(running.expected_ms - (now - running.started) * 1000, 0.0) + queue.waiting_ms
+    return max(running.expected_ms - (now - running.started) * 1000, 0.0) + backlog.waiting_ms
 
 
-def waiting_of(ticket: int, order: Order) -> Waiting:
+def waiting_of(ticket: int, pending: PendingRequest) -> Waiting:
     """An order as the batcher sees it."""
     return Waiting(
         ticket,
-        (order.key, ticket) if order.alone else order.key,
-        order.arrived,
-        tuple(_length(order.request.family, item) for item in order.items),
-        order.size_bytes,
-        order.deadline,
+        (pending.key, ticket) if pending.alone else pending.key,
+        pending.arrived,
+        tuple(_length(pending.request.family, item) for item in pending.items),
+        pending.size_bytes,
+        pending.deadline,
     )
 
 

@@ -30,25 +30,25 @@ class GoldenCheck:
         loaded.n_runs = 0
         if loaded.golden is None:
             return
-        answer = await lane.lane.call(
+        answer = await lane.connection.call(
             "run", self.settings.load_timeout_s, key=loaded.key, items=[loaded.golden.item], options={}
         )
         result = answer["results"][0]
         wrong = loaded.golden.mismatch(result["output"]) if result.get("ok") else str(result.get("error"))
         if not wrong:
             return
-        lane.shelf.drop(loaded.key)
-        await lane.lane.call("unload", self.settings.run_timeout_s, key=loaded.key)
+        lane.models.drop(loaded.key)
+        await lane.connection.call("unload", self.settings.run_timeout_s, key=loaded.key)
         kernel = loaded.answer.get("kernel", "")
         log.error("golden check failed", session=self.session, key=loaded.key, kernel=kernel, wrong=wrong)
         raise BadOutput(f"golden check of {loaded.key} in {self.build}, {kernel}: {wrong}")
 
     async def check_if_due(self, lane: SessionLane, loaded: LoadedModel) -> None:
         """The check again after EVERY_RUNS. Raises like it; the lane then refuses that model there."""
-        if loaded.n_runs < EVERY_RUNS or loaded.key not in lane.shelf.loaded:
+        if loaded.n_runs < EVERY_RUNS or loaded.key not in lane.models.loaded:
             return
         try:
             await self.check(lane, loaded)
         except BadOutput as error:
-            lane.shelf.refused[loaded.key] = str(error.args[-1])
+            lane.models.refused[loaded.key] = str(error.args[-1])
             raise

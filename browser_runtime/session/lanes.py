@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from browser_runtime.contract.messages import Request
-from browser_runtime.link.bridge import Lane
+from browser_runtime.link.bridge import LaneConnection
 from browser_runtime.models.store import StoredModel
-from browser_runtime.session.loading import Shelf
+from browser_runtime.session.loading import ModelCache
 
 
-class State(StrEnum):
+class SessionState(StrEnum):
     """Where a session is in its life."""
 
     STARTING = "starting"
@@ -24,16 +24,16 @@ class State(StrEnum):
 
 @dataclass(eq=False)
 class SessionLane:
-    """A lane with its shelf of models; one request at a time."""
+    """A lane with its loaded models; one request at a time."""
 
-    lane: Lane
-    shelf: Shelf
+    connection: LaneConnection
+    models: ModelCache
     busy: bool = False
     boot: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class LaneJob:
     """What one run on a lane computes: a request, or several merged into one."""
 
     request: Request

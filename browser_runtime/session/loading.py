@@ -30,7 +30,7 @@ class LoadedModel:
 
 
 @dataclass
-class Shelf:
+class ModelCache:
     """The loaded models of one lane, least recently used first."""
 
     limit: int

@@ -13,7 +13,7 @@ from browser_runtime.session.loading import LoadedModel
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunLocation:
     """Where a run took place."""
 
     session: str
@@ -24,10 +24,10 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class RunResult:
     """What a run on a lane came to: the page's answers and the worker's own clock, in milliseconds."""
 
-    place: Place
+    place: RunLocation
     loaded: LoadedModel
     loaded_now: bool
     """True: this run waited for the model to be loaded."""
@@ -42,7 +42,7 @@ class Ran:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class BatchShare:
     """One request's part of a run."""
 
     results: list[dict[str, Any]]
@@ -53,14 +53,14 @@ class Share:
     routing: dict[str, Any]
 
 
-def build_reply(request: Request, revision: str, ran: Ran, share: Share) -> Reply:
+def build_reply(request: Request, revision: str, result: RunResult, share: BatchShare) -> Reply:
     """The reply to one request of a run. Raises the item's error where a single item failed."""
     outputs = [_output(result) for result in share.results]
     if request.single and isinstance(outputs[0], InferenceError):
         raise outputs[0]
-    place, ready, backend = ran.place, ran.loaded.answer, ran.loaded.backend
+    place, ready, backend = result.place, result.loaded.answer, result.loaded.backend
     adapter = place.capabilities.adapter(backend)
-    timings = _timings(ran, share.queue_ms)
+    timings = _timings(result, share.queue_ms)
     return Reply(
         success=not any(isinstance(output, InferenceError) for output in outputs),
         model_name=request.model_name,
@@ -82,16 +82,16 @@ def build_reply(request: Request, revision: str, ran: Ran, share: Share) -> Repl
         inference_time_ms=timings.compute_ms + timings.readback_ms,
         total_time_ms=timings.total_ms,
         timings=timings,
-        fallbacks=ran.fallbacks,
-        warnings=_warnings(request, ready, ran.answer),
-        routing={**share.routing, "backend": ran.backend_reason},
+        fallbacks=result.fallbacks,
+        warnings=_warnings(request, ready, result.answer),
+        routing={**share.routing, "backend": result.backend_reason},
         session=place.session,
         details={
             **ready.get("details", {}),
-            **ran.answer.get("details", {}),
+            **result.answer.get("details", {}),
             **_load_report(ready),
             "batch_items": share.n_items,
-            "golden": "none" if ran.loaded.golden is None else "passed",
+            "golden": "none" if result.loaded.golden is None else "passed",
         },
     )
 
@@ -112,14 +112,17 @@ def _plain(output: Any) -> Any:
     return output
 
 
-def _timings(ran: Ran, queue_ms: float) -> Timings:
-    page = ran.answer.get("timings", {})
+def _timings(result: RunResult, queue_ms: float) -> Timings:
+    page = result.answer.get("timings", {})
     run = {name: float(page.get(name) or 0.0) for name in RUN_STEPS}
-    load = {name: float(ran.loaded.answer.get(name) or 0.0) if ran.loaded_now else 0.0 for name in LOAD_STEPS}
+    load = {
+        name: float(result.loaded.answer.get(name) or 0.0) if result.loaded_now else 0.0
+        for name in LOAD_STEPS
+    }
     return Timings(
         queue_ms=queue_ms,
-        bridge_ms=max(ran.call_ms - sum(run.values()), 0.0),
-        total_ms=queue_ms + ran.total_ms,
+        bridge_ms=max(result.call_ms - sum(run.values()), 0.0),
+        total_ms=queue_ms + result.total_ms,
         **run,
         **load,
     )

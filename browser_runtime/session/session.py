@@ -29,14 +29,14 @@ from browser_runtime.launching.drivers import Launched
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.link.protocol import PageEvent
-from browser_runtime.observer import Observer
+from browser_runtime.observer import PoolObserver
 from browser_runtime.once import Once
 from browser_runtime.session.golden import read_golden
 from browser_runtime.session.golden_check import GoldenCheck
-from browser_runtime.session.lanes import Job, SessionLane, State
-from browser_runtime.session.loading import LoadedModel, Shelf, items_of, load_values, model_key
+from browser_runtime.session.lanes import LaneJob, SessionLane, SessionState
+from browser_runtime.session.loading import LoadedModel, ModelCache, items_of, load_values, model_key
 from browser_runtime.session.plan import nothing_left, plan_backends
-from browser_runtime.session.replies import Place, Ran
+from browser_runtime.session.replies import RunLocation, RunResult
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +59,7 @@ class Session:
     ) -> None:
         self.name = name
         self.installation = installation
-        self.state = State.STARTING
+        self.state = SessionState.STARTING
         self.capabilities = Capabilities({})
         self.memory_bytes: int | None = None
         self.started_ms = 0.0
@@ -70,7 +70,7 @@ class Session:
         self._host = BrowserHost(name, loopback.settings, loopback.guardian)
         self.on_event: Callable[[Session, PageEvent], None] | None = None
         """Told what the page tells unasked."""
-        self.observer: Observer | None = None
+        self.observer: PoolObserver | None = None
         self._on_lost = on_lost
         self._launched: Launched | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,7 +79,7 @@ class Session:
     def _expect_lane(self, loopback: Loopback, number: int) -> SessionLane:
         lane = loopback.bridge.expect(self.name, number, self._on_event, self._on_lane_lost)
         settings = loopback.settings
-        return SessionLane(lane, Shelf(settings.max_loaded_models, settings.max_loaded_mb * 1e6))
+        return SessionLane(lane, ModelCache(settings.max_loaded_models, settings.max_loaded_mb * 1e6))
 
     def __repr__(self) -> str:
         lanes = ",".join("busy" if lane.busy else "idle" for lane in self.lanes)
@@ -90,7 +90,7 @@ class Session:
     @property
     def model_names(self) -> set[str]:
         """The models that any of its lanes holds."""
-        return set[str]().union(*(lane.shelf.model_names for lane in self.lanes))
+        return set[str]().union(*(lane.models.model_names for lane in self.lanes))
 
     @property
     def idle(self) -> bool:
@@ -114,21 +114,23 @@ class Session:
             self._launched = await self._host.launch(self.installation)
             await self._host.open_page(self._page_address())
             await self._wait_for_lanes()
-            probe = await self.lanes[0].lane.call("probe", PROBE_TIMEOUT_S)
+            probe = await self.lanes[0].connection.call("probe", PROBE_TIMEOUT_S)
             can = Capabilities.from_probe(probe)
             self.capabilities = can.permit(gpu=self._settings.use_gpu, cpu=self._settings.use_cpu)
         except BaseException:
             await self.close()
             raise
         self.started_ms = (time.monotonic() - start) * 1000
-        self.state = State.READY
+        self.state = SessionState.READY
         log.info("session is ready", session=self.name, build=self.build, started_ms=round(self.started_ms))
 
     def _page_address(self) -> str:
         told = {
             "socket": self._loopback.bridge.address,
             "session": self.name,
-            "lanes": [{"lane": lane.lane.number, "token": lane.lane.token} for lane in self.lanes],
+            "lanes": [
+                {"lane": lane.connection.number, "token": lane.connection.token} for lane in self.lanes
+            ],
             "threads": self._settings.wasm_threads,
         }
         return f"{self._loopback.origin}/page/index.html#{quote(json.dumps(told))}"
@@ -137,13 +139,13 @@ class Session:
         try:
             async with asyncio.timeout(self._settings.launch_timeout_s):
                 for lane in self.lanes:
-                    await lane.lane.joined.wait()
-                    lane.boot = lane.lane.boot
+                    await lane.connection.joined.wait()
+                    lane.boot = lane.connection.boot
         except TimeoutError as error:
             told = await self._host.page_status()
             raise PageSilent(self.name, f"its lanes did not join in time; it says {told!r}") from error
 
-    async def run(self, lane: SessionLane, job: Job) -> Ran:
+    async def run(self, lane: SessionLane, job: LaneJob) -> RunResult:
         """What one run on `lane` came to, the model loaded first if it is new. Raises InferenceError."""
         start = time.monotonic()
         request = job.request
@@ -157,7 +159,7 @@ class Session:
             error.at = FailedAt(self.name, self.build, backend)
             raise
         done = time.monotonic()
-        return Ran(
+        return RunResult(
             self.place,
             loaded,
             loaded_now,
@@ -168,31 +170,33 @@ class Session:
             (done - start) * 1000,
         )
 
-    async def _compute(self, lane: SessionLane, job: Job, loaded: LoadedModel) -> dict[str, Any]:
+    async def _compute(self, lane: SessionLane, job: LaneJob, loaded: LoadedModel) -> dict[str, Any]:
         """The page's answer to `run`; a request without items only wanted its model loaded."""
         items, limit_s = items_of(job.request), job.remaining_s(self._settings.run_timeout_s)
         if not items:
             return {"results": []}
         options = job.request.options
-        answer = await lane.lane.call("run", limit_s, key=loaded.key, items=items, options=options)
+        answer = await lane.connection.call("run", limit_s, key=loaded.key, items=items, options=options)
         self.n_runs += 1
         loaded.n_runs += 1
         return answer
 
     @property
-    def place(self) -> Place:
+    def place(self) -> RunLocation:
         """Where a run here takes place."""
-        return Place(self.name, self.installation.browser, self.build, self.capabilities, self.memory_bytes)
+        return RunLocation(
+            self.name, self.installation.browser, self.build, self.capabilities, self.memory_bytes
+        )
 
     async def _load_first(
-        self, lane: SessionLane, job: Job, backends: tuple[Backend, ...]
+        self, lane: SessionLane, job: LaneJob, backends: tuple[Backend, ...]
     ) -> tuple[LoadedModel, list[dict[str, str]], bool]:
         """The model on the first backend that takes it, what was tried before, and whether it is new."""
         self._check_boot(lane)
         fallbacks: list[dict[str, str]] = []
         for backend in backends:
             key = model_key(job.model, backend, job.request)
-            found = lane.shelf.take(key)
+            found = lane.models.take(key)
             if found is not None:
                 return found, fallbacks, False
             try:
@@ -200,20 +204,20 @@ class Session:
             except (Unsupported, OutOfMemory, BadOutput) as error:
                 # Memory may be free another time; abilities do not change.
                 if not isinstance(error, OutOfMemory):
-                    lane.shelf.refused[key] = str(error.args[-1])
+                    lane.models.refused[key] = str(error.args[-1])
                 if self.observer is not None:
                     self.observer.loaded(self, job, backend, None, error)
                 fallbacks.append({"backend": str(backend), "reason": str(error)})
                 log.warning("falling back", session=self.name, model=job.model.name, **fallbacks[-1])
         raise nothing_left(job.request, self.capabilities, self.build, fallbacks)
 
-    async def _load(self, lane: SessionLane, key: str, job: Job, backend: Backend) -> LoadedModel:
-        if key in lane.shelf.refused:
-            raise Unsupported(f"{job.model.name} on {backend}", lane.shelf.refused[key])
-        while (overdue := lane.shelf.overdue(job.model.size_bytes)) is not None:
-            await lane.lane.call("unload", self._settings.run_timeout_s, key=overdue)
-            lane.shelf.drop(overdue)
-        answer = await lane.lane.call(
+    async def _load(self, lane: SessionLane, key: str, job: LaneJob, backend: Backend) -> LoadedModel:
+        if key in lane.models.refused:
+            raise Unsupported(f"{job.model.name} on {backend}", lane.models.refused[key])
+        while (overdue := lane.models.overdue(job.model.size_bytes)) is not None:
+            await lane.connection.call("unload", self._settings.run_timeout_s, key=overdue)
+            lane.models.drop(overdue)
+        answer = await lane.connection.call(
             "load",
             job.remaining_s(self._settings.load_timeout_s),
             key=key,
@@ -221,7 +225,7 @@ class Session:
             **load_values(job.model, job.request),
         )
         loaded = LoadedModel(key, backend, answer, await asyncio.to_thread(read_golden, job.model))
-        lane.shelf.put(loaded)
+        lane.models.put(loaded)
         await self.golden.check(lane, loaded)
         if self.observer is not None:
             self.observer.loaded(self, job, backend, answer, None)
@@ -229,14 +233,14 @@ class Session:
 
     async def echo(self, lane: SessionLane, value: Any) -> Any:
         """`value` after its way to the page and back."""
-        answer = await lane.lane.call("echo", self._settings.run_timeout_s, value=value)
+        answer = await lane.connection.call("echo", self._settings.run_timeout_s, value=value)
         return answer["value"]
 
     def _check_boot(self, lane: SessionLane) -> None:
         """A page loaded anew has forgotten its models."""
-        if lane.lane.boot != lane.boot:
-            lane.boot = lane.lane.boot
-            lane.shelf.clear()
+        if lane.connection.boot != lane.boot:
+            lane.boot = lane.connection.boot
+            lane.models.clear()
 
     def _on_event(self, event: PageEvent) -> None:
         log.warning("the page tells", session=self.name, event_name=event.name, text=event.text)
@@ -244,10 +248,10 @@ class Session:
             self.on_event(self, event)
         if event.name == "device-lost":
             for lane in self.lanes:
-                lane.shelf.forget_backend(Backend(event.backend))
+                lane.models.forget_backend(Backend(event.backend))
 
     def _on_lane_lost(self, error: SessionLost) -> None:
-        if self.state in (State.READY, State.DRAINING):
+        if self.state in (SessionState.READY, SessionState.DRAINING):
             task = asyncio.get_running_loop().create_task(self._await_rejoin(error))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -258,11 +262,11 @@ class Session:
         try:
             async with asyncio.timeout(REJOIN_TIMEOUT_S if alive else 0):
                 for lane in self.lanes:
-                    await lane.lane.joined.wait()
+                    await lane.connection.joined.wait()
             if self.observer is not None:
                 self.observer.connected(self, "reconnected", str(error))
         except TimeoutError:
-            if self.state in (State.READY, State.DRAINING):
+            if self.state in (SessionState.READY, SessionState.DRAINING):
                 lost = error if alive else BrowserDied(self.name, "its process is gone")
                 log.warning("session lost", session=self.name, why=str(lost))
                 self._on_lost(self, lost)
@@ -282,7 +286,7 @@ class Session:
 
     async def close(self) -> None:
         """End the browser and everything it started; its lanes' waiting calls fail."""
-        self.state = State.CLOSED
+        self.state = SessionState.CLOSED
         await self._ending.done()
 
     async def _end(self) -> None:
@@ -293,4 +297,4 @@ class Session:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._host.end()
         for lane in self.lanes:
-            lane.lane.lose(BrowserDied(self.name, "the session was closed"))
+            lane.connection.lose(BrowserDied(self.name, "the session was closed"))

@@ -19,7 +19,7 @@ from browser_runtime.simulation.windows import join_tokens, split_windows
 
 
 @dataclass(frozen=True)
-class Heard:
+class Transcript:
     """A sound's features by window, and how long it is."""
 
     features: list[Array]
@@ -42,16 +42,16 @@ class Transcriber:
         self._decoder = Decoder(graphs["decoder_model_merged"])
         self._tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
 
-    def prepare(self, sound: Any, field: str, options: dict[str, Any]) -> Heard:
+    def prepare(self, sound: Any, field: str, options: dict[str, Any]) -> Transcript:
         """The features of each window of the sound. Raises BadInput naming the field or the option."""
         self._plan.choose(options)
         self._plan.limit(1, options)
         samples = _read_samples(sound, field)
         windows = split_windows(samples, self._mels.n_samples)
         features = [compute_features(window, self._mels) for window in windows]
-        return Heard(features, len(samples) / self._mels.rate_hz)
+        return Transcript(features, len(samples) / self._mels.rate_hz)
 
-    def compute(self, heard: Heard, options: dict[str, Any]) -> list[int]:
+    def compute(self, heard: Transcript, options: dict[str, Any]) -> list[int]:
         """The token ids of the whole sound."""
         tokens: list[int] = []
         for features in heard.features:
@@ -72,7 +72,7 @@ class Transcriber:
             language = codes[self._decoder.pick(hidden, [self._plan.start], list(codes))]
         return self._plan.prompt(language, task)
 
-    def finish(self, heard: Heard, tokens: list[int], options: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, heard: Transcript, tokens: list[int], options: dict[str, Any]) -> dict[str, Any]:
         """The text of all windows."""
         text = self._tokenizer.decode(tokens, skip_special_tokens=True).strip()
         return {"text": text, "tokens": tokens, "duration_s": heard.duration_s}

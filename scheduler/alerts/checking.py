@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from celery.utils.log import get_logger
 
 from scheduler.alerts.alert import News, Notice
-from scheduler.alerts.conditions import Conditions, Limits
+from scheduler.alerts.conditions import AlertThresholds, Conditions
 from scheduler.alerts.delivering import deliver_due
 from scheduler.alerts.following import follow
 from scheduler.alerts.memory import Memory
-from scheduler.alerts.outbox import write_letter
+from scheduler.alerts.notifications import write_letter
 from scheduler.alerts.rules import judge
 from scheduler.alerts.targets import Target
 
@@ -22,7 +22,7 @@ def check_alerts(
     memory: Memory,
     targets: Sequence[Target],
     look: Callable[[], Conditions],
-    limits: Limits,
+    limits: AlertThresholds,
     clock: Callable[[], float],
 ) -> list[Notice]:
     """The news of this check, remembered and on its way. Two at a time would tell everything twice.

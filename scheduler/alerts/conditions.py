@@ -72,7 +72,7 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class AlertThresholds:
     """What is still all right."""
 
     beat_dead_s: float = 30.0

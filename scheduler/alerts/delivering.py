@@ -8,7 +8,7 @@ from dataclasses import replace
 from celery.utils.log import get_logger
 
 from scheduler.alerts.memory import Memory
-from scheduler.alerts.outbox import Letter, after_try, is_given_up
+from scheduler.alerts.notifications import Notification, after_try, is_given_up
 from scheduler.alerts.targets import Target
 
 log = get_logger(__name__)
@@ -22,7 +22,7 @@ def deliver_due(memory: Memory, targets: Sequence[Target], now_s: float) -> None
         memory.settle(name, _deliver(letter, by_id, now_s))
 
 
-def _deliver(letter: Letter, by_id: Mapping[str, Target], now_s: float) -> Letter | None:
+def _deliver(letter: Notification, by_id: Mapping[str, Target], now_s: float) -> Notification | None:
     """What is left of `letter` after one try."""
     known = tuple(target for target in letter.targets if target in by_id)
     if len(known) < len(letter.targets):
@@ -36,7 +36,7 @@ def _deliver(letter: Letter, by_id: Mapping[str, Target], now_s: float) -> Lette
     return left
 
 
-def _send(letter: Letter, target: Target) -> bool:
+def _send(letter: Notification, target: Target) -> bool:
     receipt = target.send(letter.title, letter.body, letter.news)
     if not receipt.taken:
         log.error(

@@ -11,7 +11,7 @@ import redis
 
 from scheduler.alerts.alert import OpenAlert
 from scheduler.alerts.following import Followed
-from scheduler.alerts.outbox import Letter
+from scheduler.alerts.notifications import Notification
 
 
 class Memory:
@@ -25,12 +25,12 @@ class Memory:
         found = (OpenAlert.from_plain(json.loads(told)) for told in self._read("alerts:open").values())
         return {each.alert.key: each for each in found}
 
-    def letters(self) -> dict[str, Letter]:
+    def letters(self) -> dict[str, Notification]:
         """The letters not delivered yet, by id."""
         told = self._read("alerts:outbox").items()
-        return {name.decode(): Letter.from_plain(json.loads(plain)) for name, plain in told}
+        return {name.decode(): Notification.from_plain(json.loads(plain)) for name, plain in told}
 
-    def remember(self, followed: Followed, letters: Iterable[Letter]) -> None:
+    def remember(self, followed: Followed, letters: Iterable[Notification]) -> None:
         """Keep the state and the letters about its change in one transaction: neither without the other."""
         still = {key: json.dumps(each.as_plain()) for key, each in followed.open.items()}
         posted = {uuid4().hex: json.dumps(letter.as_plain()) for letter in letters}
@@ -42,7 +42,7 @@ class Memory:
                 pipe.hset(f"{self._prefix}alerts:outbox", mapping=cast("dict[Any, Any]", posted))
             pipe.execute()
 
-    def settle(self, name: str, letter: Letter | None) -> None:
+    def settle(self, name: str, letter: Notification | None) -> None:
         """Replace the letter `name` by what is left of it; None: it is delivered or given up."""
         key = f"{self._prefix}alerts:outbox"
         if letter is None:

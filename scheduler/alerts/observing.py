@@ -38,7 +38,7 @@ LETTER_AGE_S = 3600.0
 MAX_LETTERS = 200
 
 
-class Observer:
+class AlertObserver:
     """One look at a time. `prefix` is that of the Redis keys."""
 
     def __init__(self, client: redis.Redis, prefix: str, ask: Ask, regression_days: float) -> None:

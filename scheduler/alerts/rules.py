@@ -7,22 +7,22 @@ from collections import Counter
 from collections.abc import Callable
 
 from scheduler.alerts.alert import Alert, Severity
-from scheduler.alerts.conditions import Conditions, Limits, OpenBreaker, QueueLife, Regression
+from scheduler.alerts.conditions import AlertThresholds, Conditions, OpenBreaker, QueueLife, Regression
 
-Rule = Callable[[Conditions, Limits], "list[Alert] | None"]
+Rule = Callable[[Conditions, AlertThresholds], "list[Alert] | None"]
 
 UNITS = {"latency": "ms", "throughput": "items/s", "memory": "MB"}
 SEVERITIES = {str(severity) for severity in Severity}
 
 
-def judge(seen: Conditions, limits: Limits) -> tuple[list[Alert], frozenset[str]]:
+def judge(seen: Conditions, limits: AlertThresholds) -> tuple[list[Alert], frozenset[str]]:
     """Everything that is wrong, and the sources that could not be seen."""
     judged = {source: rule(seen, limits) for source, rule in RULES.items()}
     found = [alert for alerts in judged.values() for alert in alerts or ()]
     return found, frozenset(source for source, alerts in judged.items() if alerts is None)
 
 
-def find_regressions(seen: Conditions, limits: Limits) -> list[Alert] | None:
+def find_regressions(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
     """One alert a series and metric; what is below medium is for the report alone."""
     if seen.regressions is None:
         return None
@@ -42,7 +42,7 @@ def _regression(found: Regression) -> Alert:
     )
 
 
-def find_open_breakers(seen: Conditions, limits: Limits) -> list[Alert] | None:
+def find_open_breakers(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
     """One alert a worker: its sessions come and go by name."""
     if seen.breakers is None:
         return None
@@ -64,7 +64,7 @@ def _breakers(worker: str, found: list[OpenBreaker]) -> Alert:
     )
 
 
-def find_dead_queues(seen: Conditions, limits: Limits) -> list[Alert] | None:
+def find_dead_queues(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
     """A queue whose canary came back wrong or not at all, or has not been seen for long."""
     if seen.queues is None:
         return None
@@ -82,7 +82,7 @@ def _queue(queue: QueueLife, limit_s: float) -> Alert | None:
     return Alert(f"queue:{queue.queue}", Severity.HIGH, f"queue {queue.queue} is dead", text)
 
 
-def find_silent_beat(seen: Conditions, limits: Limits) -> list[Alert] | None:
+def find_silent_beat(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
     """No beat lives, or one lives and forgets entries."""
     if seen.beat is None:
         return None
@@ -98,7 +98,7 @@ def find_silent_beat(seen: Conditions, limits: Limits) -> list[Alert] | None:
     return [Alert("beat:late", Severity.MEDIUM, "beat forgets entries of the timetable", text)]
 
 
-def find_dead_letters(seen: Conditions, limits: Limits) -> list[Alert] | None:
+def find_dead_letters(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
     """Messages buried of late, by the queue they came from."""
     if seen.letters is None:
         return None
@@ -116,7 +116,7 @@ def find_dead_letters(seen: Conditions, limits: Limits) -> list[Alert] | None:
     ]
 
 
-def find_lost_history(seen: Conditions, limits: Limits) -> list[Alert] | None:
+def find_lost_history(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
     """The analytics worker does not answer: nothing is recorded, no regression can be seen."""
     if seen.history_away_s <= limits.history_away_s:
         return []

@@ -10,9 +10,9 @@ from celery.result import allow_join_result
 
 from scheduler.alerts.alert import News, Notice
 from scheduler.alerts.checking import check_alerts
-from scheduler.alerts.conditions import Limits
+from scheduler.alerts.conditions import AlertThresholds
 from scheduler.alerts.memory import Memory
-from scheduler.alerts.observing import Observer
+from scheduler.alerts.observing import AlertObserver
 from scheduler.alerts.targets import Target, usable_targets
 from scheduler.history.asking import ask
 from scheduler.periods import only_one
@@ -38,10 +38,10 @@ def check() -> None:
 def check_now() -> list[Notice]:
     """The news of one check. Raises redis.RedisError."""
     settings, prefix = SchedulerSettings(), app.settings.redis_prefix
-    observer = Observer(app.redis, prefix, ask_history, settings.alert_regression_days)
+    observer = AlertObserver(app.redis, prefix, ask_history, settings.alert_regression_days)
     receivers = targets(settings.alert_urls.get_secret_value())
     look = partial(observer.look, time.time())
-    return check_alerts(Memory(app.redis, prefix), receivers, look, Limits(), time.time)
+    return check_alerts(Memory(app.redis, prefix), receivers, look, AlertThresholds(), time.time)
 
 
 def ask_history(name: str, **params: Any) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from celery import bootsteps
 from celery.utils.log import get_logger
 
 from scheduler.periods import PeriodKeys, period_keys
-from scheduler.timetable import TIMETABLE, Entry
+from scheduler.timetable import TIMETABLE, TimetableEntry
 from tasks.app import WATCH_QUEUE, app
 
 log = get_logger(__name__)
@@ -40,7 +40,7 @@ class BeatState:
 
 
 def judge_beat(
-    last: float | None, sent: dict[str, float], now: float, entries: tuple[Entry, ...] = TIMETABLE
+    last: float | None, sent: dict[str, float], now: float, entries: tuple[TimetableEntry, ...] = TIMETABLE
 ) -> BeatState:
     """The state at `now` (Unix seconds) from the last sign of life and when entries were sent. Pure."""
     late = (

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from scheduler.history.history import History
-from tasks.telemetry import Batch, Entry, decode, stream_key
+from tasks.telemetry import RowBatch, StreamEntry, decode, stream_key
 
 if TYPE_CHECKING:
     import redis
@@ -109,14 +109,14 @@ class Drain:
             self._keep_position(entries[-1][0].decode())
         return Drained(n_rows, len(entries), dropped, len(entries) - len(whole))
 
-    def _decode(self, key: bytes, fields: Fields) -> Entry | None:
+    def _decode(self, key: bytes, fields: Fields) -> StreamEntry | None:
         try:
             return decode(fields)
         except ValueError as error:
             log.error("an entry cannot be read and is passed over", id=key.decode(), why=str(error))
             return None
 
-    def _tell_strange(self, batches: list[Batch]) -> None:
+    def _tell_strange(self, batches: list[RowBatch]) -> None:
         """Tables and columns that this version does not know are passed over, loudly."""
         strange = Counter(what for batch in batches for what in self._history.unknown(batch))
         for what, n in strange.items():
@@ -140,13 +140,13 @@ class Drain:
 
 
 def count_in(
-    entries: Iterable[Entry], known: dict[str, SourceCount], *, adopt: bool
-) -> tuple[list[Batch], dict[str, SourceCount], int]:
+    entries: Iterable[StreamEntry], known: dict[str, SourceCount], *, adopt: bool
+) -> tuple[list[RowBatch], dict[str, SourceCount], int]:
     """(batches to keep, the counts of the sources seen, rows found missing). Pure.
 
     With `adopt` a source met in the midst of its life is new to us, not a source that lost its beginning.
     """
-    batches: list[Batch] = []
+    batches: list[RowBatch] = []
     counts: dict[str, SourceCount] = {}
     n_missing = 0
     for entry in entries:

@@ -17,7 +17,7 @@ import duckdb
 
 from browser_runtime.contract.errors import InferenceError
 from scheduler.history.preparing import prepare
-from tasks.telemetry import Batch, Row, batch_up
+from tasks.telemetry import Row, RowBatch, batch_up
 
 ROOM = Path(__file__).parent
 FIRST_VERSION = 1
@@ -150,14 +150,14 @@ class History:
         with self.transaction():
             return self.append_within(batches)
 
-    def unknown(self, batch: Batch) -> list[str]:
+    def unknown(self, batch: RowBatch) -> list[str]:
         """What of a batch this version does not know: its table, else some of its columns."""
         known = self._columns.get(batch.table)
         if known is None:
             return [f"table {batch.table}"]
         return [f"column {batch.table}.{name}" for name in batch.columns if name not in known]
 
-    def append_within(self, batches: Iterable[Batch]) -> int:
+    def append_within(self, batches: Iterable[RowBatch]) -> int:
         """Keep what is known of `batches`, inside a transaction that the caller began; how many rows.
 
         The rows are made ready in place: a batch can be appended once. Raises ValueError for a wrong value.
@@ -206,7 +206,7 @@ def find_query(name: str) -> str:
     return path.read_text()
 
 
-def _alike(batches: Iterable[Batch]) -> dict[tuple[str, tuple[str, ...]], list[list[Any]]]:
+def _alike(batches: Iterable[RowBatch]) -> dict[tuple[str, tuple[str, ...]], list[list[Any]]]:
     """Rows by table and columns, so that each is appended at once."""
     found: dict[tuple[str, tuple[str, ...]], list[list[Any]]] = {}
     for batch in batches:

@@ -84,7 +84,7 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
         rules = [
             url(r"/browsers", pages.Browsers, name="browsers"),
             url(r"/queues", pages.Queues, name="queues"),
-            url(r"/performance", pages.Performance, name="performance"),
+            url(r"/performance", pages.PerformancePage, name="performance"),
             url(r"/api/browsers", pages.BrowsersJson),
             url(r"/api/queues", pages.QueuesJson),
             url(r"/api/performance", pages.PerformanceJson, name="performance_json"),

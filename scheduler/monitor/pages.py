@@ -89,7 +89,7 @@ class Queues(Page):
         return dict(await self.application.read_queues())
 
 
-class Performance(Page):
+class PerformancePage(Page):
     """Latencies over time, and the changes found in them."""
 
     name = "performance"
@@ -108,7 +108,7 @@ class QueuesJson(AsJson, Queues):
     """/api/queues"""
 
 
-class PerformanceJson(AsJson, Performance):
+class PerformanceJson(AsJson, PerformancePage):
     """/api/performance"""
 
 

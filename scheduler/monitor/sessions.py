@@ -39,7 +39,7 @@ class Circuit(BaseModel):
     n_openings: int = 0
 
 
-class Told(BaseModel):
+class HealthEvent(BaseModel):
     """A `browser-health` event. Fields that a worker of another version lacks have defaults."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -61,10 +61,10 @@ class Told(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedEvent:
     """An event and when it came, by this machine's monotonic clock: other machines' clocks may differ."""
 
-    told: Told
+    told: HealthEvent
     at: float
 
 
@@ -72,19 +72,19 @@ class SessionBook:
     """The latest event of every session, by worker. Every method takes the monotonic time in seconds."""
 
     def __init__(self) -> None:
-        self._workers: dict[str, dict[str, Heard]] = {}
+        self._workers: dict[str, dict[str, ReceivedEvent]] = {}
         self.n_refused = 0
         """Events that could not be read."""
 
     def hear(self, event: dict[str, Any], now: float) -> None:
         """Note an event; one that makes no sense is only counted, since anybody's worker may send it."""
         try:
-            told = Told.model_validate(event)
+            told = HealthEvent.model_validate(event)
         except ValidationError:
             self.n_refused += 1
             return
         mine = self._workers.setdefault(told.hostname, {})
-        mine[told.session] = Heard(told, now)
+        mine[told.session] = ReceivedEvent(told, now)
         for name in [name for name, heard in mine.items() if now - heard.at > SILENT_AFTER_S]:
             del mine[name]  # its worker goes on publishing without it: the session has ended
 
@@ -107,7 +107,7 @@ def _calm(row: dict[str, Any]) -> tuple[bool, bool, float]:
     return not row["silent"], row["breaker"] in ("CLOSED", ""), health
 
 
-def session_row(heard: Heard, now: float) -> dict[str, Any]:
+def session_row(heard: ReceivedEvent, now: float) -> dict[str, Any]:
     """One session as pages, JSON and gauges show it."""
     told = heard.told
     device = _device(told)
@@ -137,7 +137,7 @@ def session_row(heard: Heard, now: float) -> dict[str, Any]:
     }
 
 
-def _device(told: Told) -> Device:
+def _device(told: HealthEvent) -> Device:
     """The device of the best backend that was proved."""
     for backend in ACCELERATORS:
         if told.backends.get(backend) and backend in told.adapters:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from scheduler.regression.findings import Analysis, Change, State
-from scheduler.regression.lines import Line, name_cause, predecessor
+from scheduler.regression.findings import Analysis, DetectedChange, FindingState
+from scheduler.regression.lines import Series, name_cause, predecessor
 from scheduler.regression.metrics import METRICS, Metric
 from scheduler.regression.rules import Rules
 from scheduler.regression.scanning import Scan, scan
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scheduler.regression.energy import Floats
 
 
-def analyse(lines: Sequence[Line], sample_s: float, rules: Rules | None = None) -> Analysis:
+def analyse(lines: Sequence[Series], sample_s: float, rules: Rules | None = None) -> Analysis:
     """The changes within each line, and between a line and the one that it follows in its series."""
     rules = (rules or Rules()).at(sample_s)
     found = Analysis([], [])
@@ -30,11 +30,11 @@ def analyse(lines: Sequence[Line], sample_s: float, rules: Rules | None = None) 
 
 
 def _analyse_metric(
-    lines: Sequence[Line], metric: Metric, sample_s: float, rules: Rules, found: Analysis
+    lines: Sequence[Series], metric: Metric, sample_s: float, rules: Rules, found: Analysis
 ) -> None:
     scans = scan([np.log(line.values[metric.name][1]) for line in lines], rules)
     scan_of = {id(line): scanned for line, scanned in zip(lines, scans, strict=True)}
-    by_series: dict[str, list[Line]] = {}
+    by_series: dict[str, list[Series]] = {}
     for line in lines:
         by_series.setdefault(line.series, []).append(line)
     for line, scanned in zip(lines, scans, strict=True):
@@ -49,11 +49,11 @@ def _analyse_metric(
 class _Reading:
     """One metric of one line."""
 
-    def __init__(self, line: Line, metric: Metric, sample_s: float, rules: Rules) -> None:
+    def __init__(self, line: Series, metric: Metric, sample_s: float, rules: Rules) -> None:
         self._line, self._metric, self._sample_s, self._rules = line, metric, sample_s, rules
         self._times_s, self._values = line.values[metric.name]
 
-    def changes(self, scanned: Scan) -> list[Change]:
+    def changes(self, scanned: Scan) -> list[DetectedChange]:
         """Those within the line: nothing of the environment changed with them."""
         counts = count_switches(scanned.steps)
         ends = [*(step.at for step in scanned.steps), len(self._values)][1:]
@@ -68,7 +68,7 @@ class _Reading:
             for step, end, count in zip(scanned.steps, ends, counts, strict=True)
         ]
 
-    def change_since(self, before: Line, scanned_before: Scan, scanned: Scan) -> Change | None:
+    def change_since(self, before: Series, scanned_before: Scan, scanned: Scan) -> DetectedChange | None:
         """The difference between the old environment's last level and this one's first, if any."""
         end = scanned.steps[0].at if scanned.steps else len(self._values)
         left = before.before(self._metric.name, self._times_s[0])
@@ -83,16 +83,16 @@ class _Reading:
             return None
         return self._change(0, left, right, result.p, cause=name_cause(before, self._line))
 
-    def state(self, scanned: Scan) -> State:
+    def state(self, scanned: Scan) -> FindingState:
         """How the line stands now."""
         values = self._values[scanned.since :]
         n, name = len(self._values), self._metric.name
         level = float(np.median(values)) if n else None
         if len(values) < self._rules.min_before:
-            return State(self._line.series, name, "short", n, level, None, self._sample_s)
+            return FindingState(self._line.series, name, "short", n, level, None, self._sample_s)
         visible = self._visible(values)
         shape = self._shape(values, visible, scanned)
-        return State(self._line.series, name, shape, n, level, visible, self._sample_s)
+        return FindingState(self._line.series, name, shape, n, level, visible, self._sample_s)
 
     def _shape(self, values: Floats, visible: float | None, scanned: Scan) -> str:
         switching = max(count_switches(scanned.steps), default=0) >= N_SWITCHES
@@ -109,12 +109,12 @@ class _Reading:
 
     def _change(
         self, at: int, left: Floats, right: Floats, p: float, *, cause: str = "", note: str = ""
-    ) -> Change:
+    ) -> DetectedChange:
         before, after = float(np.median(left)), float(np.median(right))
         effect = after / before - 1
         direction = self._metric.direction(effect)
         severity = self._metric.severity(effect)
-        return Change(
+        return DetectedChange(
             self._line.series,
             self._metric.name,
             float(self._times_s[at]),

@@ -15,7 +15,7 @@ SAME_WITHIN_SAMPLES = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class DetectedChange:
     """A row of the history's table `changes`."""
 
     series: str
@@ -42,7 +42,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class FindingState:
     """How a series stands now."""
 
     series: str
@@ -60,16 +60,16 @@ class State:
 class Analysis:
     """Of many lines at one spacing of samples."""
 
-    changes: list[Change]
-    states: list[State]
+    changes: list[DetectedChange]
+    states: list[FindingState]
 
 
-def rows(changes: Iterable[Change]) -> list[tuple[str, dict[str, Any]]]:
+def rows(changes: Iterable[DetectedChange]) -> list[tuple[str, dict[str, Any]]]:
     """The changes as rows of the history."""
     return [("changes", asdict(change)) for change in changes]
 
 
-def unreported(changes: Iterable[Change], known: Iterable[Mapping[str, Any]]) -> list[Change]:
+def unreported(changes: Iterable[DetectedChange], known: Iterable[Mapping[str, Any]]) -> list[DetectedChange]:
     """Those that are not in `known` (rows of `changes`), each only once.
 
     Every later analysis finds the same change again, and so does the one at a coarser spacing: the same

@@ -18,7 +18,7 @@ ENVIRONMENT = ("browser_build", "driver", "webinfer_version", "revision")
 
 
 @dataclass(frozen=True)
-class Line:
+class Series:
     """One series in one environment; only its own samples are a baseline for it."""
 
     series: str
@@ -34,11 +34,11 @@ class Line:
         return values[times_s < end_s]
 
 
-def read_lines(rows: Iterable[Mapping[str, Any]], metrics: Iterable[str]) -> list[Line]:
+def read_lines(rows: Iterable[Mapping[str, Any]], metrics: Iterable[str]) -> list[Series]:
     """A line a row of the query regression_samples."""
     names = list(metrics)
     return [
-        Line(
+        Series(
             json.dumps({name: row[name] for name in SERIES}),
             tuple(row[name] or "" for name in ENVIRONMENT),
             {name: _usable(row["at_s"], row[name]) for name in names},
@@ -54,7 +54,7 @@ def _usable(at_s: list[float], values: list[float | None]) -> tuple[Floats, Floa
     return times[good], found[good]
 
 
-def predecessor(line: Line, lines: Iterable[Line], metric: str, least: int) -> Line | None:
+def predecessor(line: Series, lines: Iterable[Series], metric: str, least: int) -> Series | None:
     """The line of the series that was the last active before `line` began; it has `least` samples by then."""
     times_s, _ = line.values[metric]
     if not len(times_s):
@@ -69,7 +69,7 @@ def predecessor(line: Line, lines: Iterable[Line], metric: str, least: int) -> L
     return max(older, key=lambda found: found[0])[1] if older else None
 
 
-def name_cause(before: Line, after: Line) -> str:
+def name_cause(before: Series, after: Series) -> str:
     """What differs between two environments: `browser_build 156.0 -> 157.0; revision a1 -> b2`."""
     pairs = zip(ENVIRONMENT, before.environment, after.environment, strict=True)
     return "; ".join(f"{name} {old or '?'} -> {new or '?'}" for name, old, new in pairs if old != new)

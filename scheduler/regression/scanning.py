@@ -16,7 +16,7 @@ from scipy.special import stdtrit
 
 from scheduler.regression.energy import Floats, Integers, Splits
 from scheduler.regression.rules import Rules
-from scheduler.regression.significance import FAR_SD, MAD_TO_SD, Comparison, bounds, compare, pull_in
+from scheduler.regression.significance import FAR_SD, MAD_TO_SD, SampleComparison, bounds, compare, pull_in
 
 # Rows that go through the scan together: their windows fit into a processor's cache.
 CHUNK = 256
@@ -25,7 +25,7 @@ BOUNDS_EVERY = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ScanStep:
     """A change that was found: sample `at` is the first of the new level."""
 
     at: int
@@ -33,14 +33,14 @@ class Step:
     """The sample with which it was found."""
     begin: int
     """The first sample of the level before it that was compared."""
-    found: Comparison
+    found: SampleComparison
 
 
 @dataclass(slots=True)
 class Scan:
     """Of one series."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[ScanStep] = field(default_factory=list)
     since: int = 0
     """Where the window of the present level begins."""
 
@@ -159,7 +159,7 @@ class Chunk:
         found = compare(left, right)
         if found.p >= self._rules.max_p or not _lasts(left, right):
             return
-        self._scans[row].steps.append(Step(split, t, begin, found))
+        self._scans[row].steps.append(ScanStep(split, t, begin, found))
         self._splits.close(row)
         self._since[row] = split
         self._opens_at[row] = max(split + self._rules.min_before - 1, t)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from scheduler.regression.energy import Floats
-from scheduler.regression.scanning import Step
+from scheduler.regression.scanning import ScanStep
 
 # Of the variance, told by which of two groups a sample is in: 0.64 for a normal distribution (2 / pi), 0.75
 # for an even one, 0.85 only where there is a gap between the groups.
@@ -35,7 +35,7 @@ def find_modes(values: Floats, least_gap: float) -> tuple[float, float] | None:
     return float(low[best]), float(high[best])
 
 
-def count_switches(steps: Sequence[Step]) -> list[int]:
+def count_switches(steps: Sequence[ScanStep]) -> list[int]:
     """For each step, how many steps up to it went to and fro between two levels; 1 where it stands alone."""
     counts: list[int] = []
     for k, step in enumerate(steps):

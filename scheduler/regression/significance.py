@@ -32,7 +32,7 @@ POWER = 0.95
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SampleComparison:
     """Of two stretches; `difference` is of the logarithms, right less left."""
 
     difference: float
@@ -42,7 +42,7 @@ class Comparison:
     p: float
 
 
-def compare(left: Floats, right: Floats) -> Comparison:
+def compare(left: Floats, right: Floats) -> SampleComparison:
     """The t-test of two stretches of at least two samples each, in the order they came."""
     n, m = len(left), len(right)
     residuals = np.concatenate([left - left.mean(), right - right.mean()])
@@ -50,7 +50,7 @@ def compare(left: Floats, right: Floats) -> Comparison:
     error = spread(residuals, 2) * math.sqrt((1 / n + 1 / m) / share)
     freedom = max((n + m) * share - 2, 1.0)
     difference = float(right.mean() - left.mean())
-    return Comparison(difference, error, freedom, float(2 * stdtr(freedom, -abs(difference) / error)))
+    return SampleComparison(difference, error, freedom, float(2 * stdtr(freedom, -abs(difference) / error)))
 
 
 def spread(residuals: Floats, n_means: int) -> float:

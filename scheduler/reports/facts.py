@@ -26,7 +26,7 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ReportedChange:
     """A series that became better or worse at one moment."""
 
     series: dict[str, Any]
@@ -55,7 +55,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TrendLine:
     """One browser's measurements of a chart; `None` where a bucket has none."""
 
     browser: str
@@ -76,8 +76,8 @@ class Trend:
     precision: str
     n_runs: int
     at_s: Sequence[int]
-    lines: Sequence[Line]
-    changes: Sequence[Change]
+    lines: Sequence[TrendLine]
+    changes: Sequence[ReportedChange]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +230,7 @@ class Report:
     trends: Sequence[Trend]
     n_trends: int
     """Trends there are; the busiest of them are shown."""
-    changes: Sequence[Change]
+    changes: Sequence[ReportedChange]
     browsers: Sequence[BrowserRow]
     matrix: Matrix
     capability_changes: Sequence[CapabilityChange]

@@ -11,11 +11,11 @@ from scheduler.reports.facts import (
     AlertRow,
     BrowserRow,
     CapabilityChange,
-    Change,
     ConnectionRow,
     Matrix,
     ReasonRow,
     Report,
+    ReportedChange,
     RoutingRow,
     ScalingRow,
     Totals,
@@ -89,9 +89,9 @@ def bucket_width(span_s: float) -> int:
     return next((width for width in WIDTHS_S if span_s / width <= MAX_POINTS), WIDTHS_S[-1])
 
 
-def read_changes(rows: Rows) -> list[Change]:
+def read_changes(rows: Rows) -> list[ReportedChange]:
     """Changes with their series read from JSON."""
-    return [Change(**row | {"series": _read_series(row["series"])}) for row in rows]
+    return [ReportedChange(**row | {"series": _read_series(row["series"])}) for row in rows]
 
 
 def _read_series(text: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from scheduler.reports.facts import Change, Impact, Matrix, Report
+from scheduler.reports.facts import Impact, Matrix, Report, ReportedChange
 from scheduler.reports.gathering import MAX_ROWS
 
 
@@ -44,7 +44,7 @@ def _cut(report: Report, name: str) -> str:
     return f"The first {MAX_ROWS} of more." if name in report.cut else ""
 
 
-def _change_rows(changes: Sequence[Change]) -> list[list[str]]:
+def _change_rows(changes: Sequence[ReportedChange]) -> list[list[str]]:
     return [
         [
             moment(change.changed_at_s),

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from scheduler.reports.facts import Change, Course, Line, Trend
+from scheduler.reports.facts import Course, ReportedChange, Trend, TrendLine
 
 Rows = Sequence[dict[str, Any]]
 
 PLACE = ("model", "backend", "precision")
 
 
-def draw_trends(rows: Rows, changes: Sequence[Change]) -> list[Trend]:
+def draw_trends(rows: Rows, changes: Sequence[ReportedChange]) -> list[Trend]:
     """A trend for each run of rows with the same place; those that changed come first.
 
     The rows come sorted by place, the busiest first.
@@ -30,17 +30,17 @@ def draw_trends(rows: Rows, changes: Sequence[Change]) -> list[Trend]:
     return sorted(found, key=lambda trend: not trend.changes)
 
 
-def _draw_line(browser: str, points: Rows, times: Sequence[int]) -> Line:
+def _draw_line(browser: str, points: Rows, times: Sequence[int]) -> TrendLine:
     by_time = {point["at_s"]: point for point in points if (point["browser"] or "") == browser}
     at = [by_time.get(time, {}) for time in times]
     measured = {
         name: [point.get(name) for point in at] for name in ("p50_ms", "p95_ms", "memory_mb", "items_per_s")
     }
     counted = {name: [point.get(name, 0) for point in at] for name in ("n", "n_failed")}
-    return Line(browser, **measured, **counted)  # type: ignore[arg-type]
+    return TrendLine(browser, **measured, **counted)  # type: ignore[arg-type]
 
 
-def _belongs(change: Change, place: dict[str, str]) -> bool:
+def _belongs(change: ReportedChange, place: dict[str, str]) -> bool:
     """Whether a change is of this trend: its series may say less, but nothing else."""
     return all((change.series.get(name) or value) == value for name, value in place.items())
 

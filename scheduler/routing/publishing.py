@@ -11,7 +11,7 @@ import redis
 
 from browser_runtime.contract.vocabulary import HEALTHY_SCORE, Browser
 from scheduler.routing.evidence import Evidence, read_evidence
-from scheduler.routing.ranking import Condition, Policy
+from scheduler.routing.ranking import BrowserCondition, Policy
 from scheduler.routing.table import build_table, changes, read_incumbents, read_shares, write_table
 from tasks.router import QUEUE_OF
 from tasks.routing_table import routing_key
@@ -48,17 +48,17 @@ def look_up_evidence(history: Asks) -> list[Evidence]:
     return read_evidence(rows)
 
 
-def look_up_conditions(history: Asks, client: redis.Redis, prefix: str) -> dict[Browser, Condition]:
+def look_up_conditions(history: Asks, client: redis.Redis, prefix: str) -> dict[Browser, BrowserCondition]:
     """Which browsers are served and in order. Raises redis.RedisError."""
     alive = served(client, prefix, QUEUE_OF.values())
     health = history.query("routing_health", now=datetime.now(UTC).replace(tzinfo=None))
     return judge(alive, {row["browser"]: row for row in health})
 
 
-def judge(alive: frozenset[str], health: Mapping[str, Mapping[str, Any]]) -> dict[Browser, Condition]:
+def judge(alive: frozenset[str], health: Mapping[str, Mapping[str, Any]]) -> dict[Browser, BrowserCondition]:
     """Each browser's condition. Pure. One that nobody has looked at lately is taken to be in order."""
     return {
-        browser: Condition(served=queue in alive, healthy=_is_healthy(health.get(str(browser))))
+        browser: BrowserCondition(served=queue in alive, healthy=_is_healthy(health.get(str(browser))))
         for browser, queue in QUEUE_OF.items()
     }
 

@@ -29,7 +29,7 @@ CHANGE_CHANCE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class BrowserCondition:
     """Whether a browser can be sent work at all."""
 
     served: bool = True
@@ -80,12 +80,12 @@ class Policy:
 
     exploration: float = 0.05
     """Share of a model's requests that may go elsewhere than to the best."""
-    conditions: Mapping[Browser, Condition] = field(default_factory=dict)
+    conditions: Mapping[Browser, BrowserCondition] = field(default_factory=dict)
     """Browsers that are not in it are taken to be in order."""
 
-    def condition(self, browser: Browser) -> Condition:
+    def condition(self, browser: Browser) -> BrowserCondition:
         """The browser's condition."""
-        return self.conditions.get(browser, Condition())
+        return self.conditions.get(browser, BrowserCondition())
 
 
 def rank(
@@ -158,7 +158,7 @@ def _ranked(
     best: _Estimate,
     estimates: list[_Estimate],
     shares: Mapping[Browser, float],
-    condition: Condition,
+    condition: BrowserCondition,
     family: Family,
     is_measured: bool,
 ) -> Ranked:
@@ -180,7 +180,7 @@ def _ranked(
     return _with_reason(ranked, each is best, condition, family)
 
 
-def _with_reason(ranked: Ranked, is_best: bool, condition: Condition, family: Family) -> Ranked:
+def _with_reason(ranked: Ranked, is_best: bool, condition: BrowserCondition, family: Family) -> Ranked:
     told = _describe(ranked, family)
     if not condition.served:
         told += "; no worker serves it now"

@@ -10,13 +10,13 @@ import numpy as np
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Family
 from tasks.inputs.images import check_size
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 from tasks.inputs.normalise import FORMS
 from tasks.inputs.sounds import SAMPLING_RATE
 from tasks.inputs.texts import read_text
 
 
-def check_plain(family: Family, inputs: Any, limits: Limits) -> None:
+def check_plain(family: Family, inputs: Any, limits: InputLimits) -> None:
     """Raises BadInput or TooLarge unless `inputs` is the batch `Request` promises for `family`."""
     batch = FORMS[family].batch
     if not isinstance(inputs, dict) or set(inputs) != {batch} or not isinstance(inputs[batch], list):
@@ -28,7 +28,7 @@ def check_plain(family: Family, inputs: Any, limits: Limits) -> None:
     limits.check_arrays(sum(item.nbytes for item in items if isinstance(item, np.ndarray)), "inputs")
 
 
-def _check_image(item: Any, limits: Limits, field: str) -> None:
+def _check_image(item: Any, limits: InputLimits, field: str) -> None:
     if not (
         isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3
     ):
@@ -36,7 +36,7 @@ def _check_image(item: Any, limits: Limits, field: str) -> None:
     check_size(item.shape[0], item.shape[1], limits, field)
 
 
-def _check_sound(item: Any, limits: Limits, field: str) -> None:
+def _check_sound(item: Any, limits: InputLimits, field: str) -> None:
     if not (isinstance(item, np.ndarray) and item.dtype == np.float32 and item.ndim == 1 and item.size):
         raise BadInput(field, "not a plain sound", "a float32 array [samples]")
     limits.check_duration(item.size / SAMPLING_RATE, field)
@@ -44,7 +44,7 @@ def _check_sound(item: Any, limits: Limits, field: str) -> None:
         raise BadInput(field, "a sound with NaN or infinite samples", "finite")
 
 
-_CHECKS: dict[Family, Callable[[Any, Limits, str], object]] = {
+_CHECKS: dict[Family, Callable[[Any, InputLimits, str], object]] = {
     Family.TEXT_EMBEDDING: read_text,
     Family.VISION: _check_image,
     Family.AUDIO: _check_sound,

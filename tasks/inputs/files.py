@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 
 _URL = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 
-def encoded_bytes(value: Any, limits: Limits, field: str, allowed: str, allow_paths: bool) -> bytes | None:
+def encoded_bytes(
+    value: Any, limits: InputLimits, field: str, allowed: str, allow_paths: bool
+) -> bytes | None:
     """The bytes in `value`, a bytes-like or a path; None when it is neither. Raises BadInput, TooLarge."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         limits.check_file(memoryview(value).nbytes, field)
@@ -24,7 +26,7 @@ def encoded_bytes(value: Any, limits: Limits, field: str, allowed: str, allow_pa
 
 
 def _file_bytes(
-    value: str | PathLike[str], limits: Limits, field: str, allowed: str, allow_paths: bool
+    value: str | PathLike[str], limits: InputLimits, field: str, allowed: str, allow_paths: bool
 ) -> bytes:
     text = fspath(value)
     if _URL.match(text):
@@ -38,7 +40,7 @@ def _file_bytes(
         raise BadInput(field, f"{_short(text)}, which is no readable file ({reason})", allowed) from error
 
 
-def _read(path: Path, limits: Limits, field: str, allowed: str) -> bytes:
+def _read(path: Path, limits: InputLimits, field: str, allowed: str) -> bytes:
     """The file's bytes, its size looked at first. No pipes, which would block, nor devices without end."""
     if path.exists() and not path.is_file():
         raise ValueError("not a regular file")

@@ -10,7 +10,7 @@ import numpy as np
 
 from browser_runtime.contract.errors import BadInput, TooLarge
 from tasks.inputs.files import encoded_bytes
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -24,7 +24,7 @@ CHANNELS = (1, 3, 4)
 MAX_SIDE = 32_768
 
 
-def read_image(value: Any, limits: Limits, field: str, allow_paths: bool = True) -> np.ndarray[Any, Any]:
+def read_image(value: Any, limits: InputLimits, field: str, allow_paths: bool = True) -> np.ndarray[Any, Any]:
     """uint8 [height, width, 3], C-contiguous, from any accepted form. Raises BadInput, TooLarge."""
     if isinstance(value, dict) and "image" in value:
         value = value["image"]
@@ -38,7 +38,7 @@ def read_image(value: Any, limits: Limits, field: str, allow_paths: bool = True)
     return _from_encoded(data, limits, field)
 
 
-def check_size(height: int, width: int, limits: Limits, field: str) -> None:
+def check_size(height: int, width: int, limits: InputLimits, field: str) -> None:
     """Raises BadInput or TooLarge for an image of that many pixels, before it is unpacked."""
     limits.check_arrays(height * width * 3, field)
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
@@ -51,7 +51,7 @@ def _is_pil(value: Any) -> bool:
     return pil is not None and isinstance(value, pil.Image)
 
 
-def _from_encoded(data: bytes, limits: Limits, field: str) -> np.ndarray[Any, Any]:
+def _from_encoded(data: bytes, limits: InputLimits, field: str) -> np.ndarray[Any, Any]:
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -66,7 +66,7 @@ def _from_encoded(data: bytes, limits: Limits, field: str) -> np.ndarray[Any, An
         raise BadInput(field, f"a broken image ({error})", ALLOWED) from error
 
 
-def _from_pil(image: Image, limits: Limits, field: str) -> np.ndarray[Any, Any]:
+def _from_pil(image: Image, limits: InputLimits, field: str) -> np.ndarray[Any, Any]:
     """Upright and on white: the orientation tag is obeyed, transparency shows a white ground."""
     from PIL import Image, ImageOps
 
@@ -78,7 +78,7 @@ def _from_pil(image: Image, limits: Limits, field: str) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(np.asarray(upright.convert("RGB"), dtype=np.uint8))
 
 
-def _from_array(array: np.ndarray[Any, Any], limits: Limits, field: str) -> np.ndarray[Any, Any]:
+def _from_array(array: np.ndarray[Any, Any], limits: InputLimits, field: str) -> np.ndarray[Any, Any]:
     limits.check_arrays(array.nbytes, field)
     pixels = _channels_last(array, field)
     check_size(pixels.shape[0], pixels.shape[1], limits, field)

@@ -8,7 +8,7 @@ from browser_runtime.contract.errors import BadInput, TooLarge
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class InputLimits:
     """Checked from headers and sizes, before anything is read or unpacked."""
 
     max_items: int = 256

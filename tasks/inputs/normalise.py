@@ -10,12 +10,12 @@ import numpy as np
 
 from browser_runtime.contract.vocabulary import Family
 from tasks.inputs.images import read_image
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 from tasks.inputs.sounds import read_sound
 from tasks.inputs.synthetic import synthesize
 from tasks.inputs.texts import read_text
 
-Reader = Callable[[Any, Limits, str, bool], Any]
+Reader = Callable[[Any, InputLimits, str, bool], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ FORMS: dict[Family, Form] = {
 
 
 def normalise(
-    family: Family, inputs: Any, limits: Limits, field: str = "inputs", *, allow_paths: bool = True
+    family: Family, inputs: Any, limits: InputLimits, field: str = "inputs", *, allow_paths: bool = True
 ) -> Plain:
     """The plain batch in `inputs`. Raises BadInput or TooLarge with one sentence naming the item.
 
@@ -85,13 +85,13 @@ def _batch_of(inputs: Any, family: Family) -> Sequence[Any] | None:
     return None
 
 
-def _named(items: Sequence[Any], limits: Limits, field: str) -> list[tuple[str, Any]]:
+def _named(items: Sequence[Any], limits: InputLimits, field: str) -> list[tuple[str, Any]]:
     limits.check_count(len(items), field)
     return [(f"{field}[{index}]", item) for index, item in enumerate(items)]
 
 
 def _read(
-    value: Any, name: str, family: Family, form: Form, limits: Limits, allow_paths: bool
+    value: Any, name: str, family: Family, form: Form, limits: InputLimits, allow_paths: bool
 ) -> tuple[Any, bool]:
     """The plain item and whether it was made up."""
     if isinstance(value, dict) and "success" in value and "output" in value:
@@ -102,5 +102,5 @@ def _read(
     return form.read(value, limits, name, allow_paths), False
 
 
-def _check_total(values: list[Any], limits: Limits, field: str) -> None:
+def _check_total(values: list[Any], limits: InputLimits, field: str) -> None:
     limits.check_arrays(sum(value.nbytes for value in values if isinstance(value, np.ndarray)), field)

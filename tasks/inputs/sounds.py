@@ -9,7 +9,7 @@ import numpy as np
 
 from browser_runtime.contract.errors import BadInput
 from tasks.inputs.files import encoded_bytes
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 
 SAMPLING_RATE = 16_000  # hertz; what Whisper's front end takes
 ALLOWED = 'a sound: a path or bytes (WAV, FLAC, OGG), or {"audio": array, "sampling_rate": hertz}'
@@ -21,7 +21,7 @@ MAX_CHANNELS = 8
 OVERSHOOT = 1.05
 
 
-def read_sound(value: Any, limits: Limits, field: str, allow_paths: bool = True) -> np.ndarray[Any, Any]:
+def read_sound(value: Any, limits: InputLimits, field: str, allow_paths: bool = True) -> np.ndarray[Any, Any]:
     """float32 [samples] at 16 kHz from any accepted form. Raises BadInput, TooLarge."""
     rate = None
     if isinstance(value, dict):
@@ -45,7 +45,7 @@ def _opened(value: dict[str, Any], field: str) -> tuple[Any, Any]:
     raise BadInput(field, f"a dict with the keys {sorted(map(str, value))}", ALLOWED)
 
 
-def _from_encoded(data: bytes, limits: Limits, field: str) -> np.ndarray[Any, Any]:
+def _from_encoded(data: bytes, limits: InputLimits, field: str) -> np.ndarray[Any, Any]:
     import soundfile
 
     try:
@@ -58,7 +58,9 @@ def _from_encoded(data: bytes, limits: Limits, field: str) -> np.ndarray[Any, An
     return _finished(np.clip(_finite(samples, field), -1.0, 1.0), rate, field)
 
 
-def _from_array(array: np.ndarray[Any, Any], rate: Any, limits: Limits, field: str) -> np.ndarray[Any, Any]:
+def _from_array(
+    array: np.ndarray[Any, Any], rate: Any, limits: InputLimits, field: str
+) -> np.ndarray[Any, Any]:
     limits.check_arrays(array.nbytes, field)
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
         raise BadInput(field, f"an array with the sampling_rate {rate!r}", ALLOWED)
@@ -68,7 +70,7 @@ def _from_array(array: np.ndarray[Any, Any], rate: Any, limits: Limits, field: s
     return _finished(_as_floats(samples, field), hertz, field)
 
 
-def _check(n_samples: int, rate: float, n_channels: int, limits: Limits, field: str) -> None:
+def _check(n_samples: int, rate: float, n_channels: int, limits: InputLimits, field: str) -> None:
     low, high = RATES
     if not low <= rate <= high:
         raise BadInput(field, f"a sound with sampling_rate {rate:g}", f"sampled at {low} to {high} hertz")

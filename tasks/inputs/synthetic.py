@@ -10,11 +10,11 @@ import numpy as np
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Family
 from tasks.inputs.images import check_size
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 from tasks.inputs.sounds import SAMPLING_RATE
 
 
-def synthesize(family: Family, value: Any, limits: Limits, field: str) -> np.ndarray[Any, Any] | None:
+def synthesize(family: Family, value: Any, limits: InputLimits, field: str) -> np.ndarray[Any, Any] | None:
     """The made-up input for a bare shape of `family`; None when `value` is none. Raises BadInput, TooLarge.
 
     Shapes: `{"image": {"width": 224, "height": 224}}`, `{"audio": {"duration": 5.0}}`, or the inner dict.
@@ -34,7 +34,7 @@ def _has(shape: Any, keys: set[str]) -> bool:
     return isinstance(shape, dict) and set(shape) == keys
 
 
-def _image(shape: dict[str, Any], limits: Limits, field: str) -> np.ndarray[Any, Any]:
+def _image(shape: dict[str, Any], limits: InputLimits, field: str) -> np.ndarray[Any, Any]:
     """uint8 [height, width, 3]: a gradient with seeded noise, so that no two channels are alike."""
     height, width = (_whole(shape[key], f"{field}.{key}") for key in ("height", "width"))
     check_size(height, width, limits, field)
@@ -43,7 +43,7 @@ def _image(shape: dict[str, Any], limits: Limits, field: str) -> np.ndarray[Any,
     return noise + ramp
 
 
-def _sound(shape: dict[str, Any], limits: Limits, field: str) -> np.ndarray[Any, Any]:
+def _sound(shape: dict[str, Any], limits: InputLimits, field: str) -> np.ndarray[Any, Any]:
     """float32 [samples]: a rising tone in quiet seeded noise."""
     duration_s = shape["duration"]
     if isinstance(duration_s, bool) or not isinstance(duration_s, (int, float)):

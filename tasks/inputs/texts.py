@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 
 ALLOWED = "a text or a list of texts"
 
 
-def read_text(value: Any, limits: Limits, field: str, allow_paths: bool = True) -> str:
+def read_text(value: Any, limits: InputLimits, field: str, allow_paths: bool = True) -> str:
     """The text in `value`: a str, or `{"text": str}`. Raises BadInput."""
     if isinstance(value, dict) and "text" in value:
         value = value["text"]

@@ -34,34 +34,34 @@ def first_lane(pool: Pool) -> tuple[Session, SessionLane]:
 async def test_a_dropped_line_is_taken_up_again_with_the_models_still_loaded(shared_pool: Pool) -> None:
     await shared_pool.run(request(Backend.WASM))
     session, lane = first_lane(shared_pool)
-    boot, keys = lane.lane.boot, set(lane.shelf.loaded)
-    assert lane.lane._socket is not None
-    await lane.lane._socket.close()
+    boot, keys = lane.connection.boot, set(lane.models.loaded)
+    assert lane.connection._socket is not None
+    await lane.connection._socket.close()
     async with asyncio.timeout(1):
-        await lane.lane.joined.wait()
-    assert lane.lane.boot == boot
+        await lane.connection.joined.wait()
+    assert lane.connection.boot == boot
     await shared_pool.run(request(Backend.WASM))
     assert shared_pool.sessions == [session]
-    assert set(lane.shelf.loaded) == keys
+    assert set(lane.models.loaded) == keys
 
 
 async def test_calls_that_make_no_sense_are_refused_and_the_lane_goes_on(shared_pool: Pool) -> None:
     _, lane = first_lane(shared_pool)
     with pytest.raises(Unsupported, match="divine"):
-        await lane.lane.call("divine", 10)
+        await lane.connection.call("divine", 10)
     with pytest.raises(BadRequest, match="not loaded"):
-        await lane.lane.call("run", 10, key="nothing", items=[], options={})
+        await lane.connection.call("run", 10, key="nothing", items=[], options={})
     with pytest.raises(Unsupported, match="family"):
-        await lane.lane.call(
+        await lane.connection.call(
             "load", 10, key="k", family="toString", model={}, backend="wasm", precision="fp32", options={}
         )
-    assert (await lane.lane.call("echo", 10, value=[1, None, "x"]))["value"] == [1, None, "x"]
+    assert (await lane.connection.call("echo", 10, value=[1, None, "x"]))["value"] == [1, None, "x"]
 
 
 async def test_a_call_that_was_given_up_while_queued_does_not_run(shared_pool: Pool) -> None:
     _, lane = first_lane(shared_pool)
     big = np.zeros(2_000_000, np.float32)
-    calls = [asyncio.create_task(lane.lane.call("echo", 10, value=big)) for _ in range(3)]
+    calls = [asyncio.create_task(lane.connection.call("echo", 10, value=big)) for _ in range(3)]
     await asyncio.sleep(0)
     calls[1].cancel()
     results = await asyncio.gather(*calls, return_exceptions=True)
@@ -76,20 +76,20 @@ async def test_a_lost_gpu_is_told_and_the_next_request_gets_a_new_device(setting
     try:
         await pool.run(request(Backend.WEBGPU))
         session, lane = first_lane(pool)
-        (key,) = lane.shelf.loaded
-        told, tell = asyncio.Event(), lane.lane.on_event
+        (key,) = lane.models.loaded
+        told, tell = asyncio.Event(), lane.connection.on_event
 
         def hear(event: PageEvent) -> None:
             tell(event)
             told.set()
 
-        lane.lane.on_event = hear
+        lane.connection.on_event = hear
         _gpu_process(session).send_signal(signal.SIGKILL)
         async with asyncio.timeout(20):
             await told.wait()
-        assert not lane.shelf.loaded
+        assert not lane.models.loaded
         with pytest.raises(DeviceLost, match=session.name):
-            await lane.lane.call("run", 20, key=key, items=[DIGIT], options={})
+            await lane.connection.call("run", 20, key=key, items=[DIGIT], options={})
         reply = await pool.run(request(Backend.WEBGPU))
         assert reply.backend == "webgpu"
         assert pool.sessions == [session]

@@ -115,10 +115,10 @@ async def test_a_model_leaves_when_another_needs_its_memory(
 ) -> None:
     (lane,) = pools.sessions[0].lanes
     await pools.run(embed("first"))
-    monkeypatch.setattr(lane.shelf, "max_bytes", lane.shelf.held_bytes)
-    lane.shelf.drop(next((key for key in lane.shelf.loaded if "digits-vit" in key), ""))
+    monkeypatch.setattr(lane.models, "max_bytes", lane.models.held_bytes)
+    lane.models.drop(next((key for key in lane.models.loaded if "digits-vit" in key), ""))
     await pools.run(see(np.zeros((8, 8, 3), np.uint8)))
-    assert [key.split("|")[0] for key in lane.shelf.loaded] == ["digits-vit"]
+    assert [key.split("|")[0] for key in lane.models.loaded] == ["digits-vit"]
     monkeypatch.undo()
     assert (await pools.run(embed("again"))).success
 
@@ -127,7 +127,7 @@ async def test_a_model_larger_than_what_is_free_is_refused_unless_it_is_loaded(
     pools: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await pools.run(embed("loaded"))
-    monkeypatch.setattr(pools.care, "free_memory_bytes", lambda: 1000)
+    monkeypatch.setattr(pools.health, "free_memory_bytes", lambda: 1000)
     assert (await pools.run(embed("still loaded"))).success
     with pytest.raises(OutOfMemory, match=r"tones-whisper needs \d+ bytes, this machine has 1000 left"):
         await pools.run(Request(Family.AUDIO, "tones-whisper", {"sounds": [np.zeros(800, np.float32)]}))
@@ -135,7 +135,7 @@ async def test_a_model_larger_than_what_is_free_is_refused_unless_it_is_loaded(
 
 async def test_the_golden_check_comes_again_and_the_lane_goes_on(pools: Pool) -> None:
     await pools.run(embed("before"))
-    loaded = next(m for k, m in pools.sessions[0].lanes[0].shelf.loaded.items() if k.startswith("sentences"))
+    loaded = next(m for k, m in pools.sessions[0].lanes[0].models.loaded.items() if k.startswith("sentences"))
     loaded.n_runs = EVERY_RUNS - 1
     await pools.run(embed("the one after which it is due"))
     async with asyncio.timeout(30):
@@ -167,7 +167,7 @@ async def test_a_failure_says_where_it_was_also_in_the_books(
 
     request = embed("fails")
     with monkeypatch.context() as patched:
-        patched.setattr(session.lanes[0].lane, "call", fail)
+        patched.setattr(session.lanes[0].connection, "call", fail)
         with pytest.raises(PageFault, match="a defect") as caught:
             await pools.run(request)
     _, row = failure_row(request, caught.value, Asked(), "worker", str(pools.browser), 5.0)
@@ -186,12 +186,12 @@ async def test_a_wrong_golden_answer_unloads_the_model_and_names_the_kernel(
 ) -> None:
     await pools.run(see(np.zeros((8, 8, 3), np.uint8)))
     lane = pools.sessions[0].lanes[0]
-    loaded = next(model for key, model in lane.shelf.loaded.items() if key.startswith("digits-vit"))
+    loaded = next(model for key, model in lane.models.loaded.items() if key.startswith("digits-vit"))
     assert loaded.golden is not None
     monkeypatch.setattr(loaded, "golden", Golden(loaded.golden.item, Family.VISION, "not a digit"))
     with pytest.raises(BadOutput, match=r"golden check of digits-vit.*onnxruntime-web.*'not a digit'"):
         await pools.sessions[0].golden.check(lane, loaded)
-    assert loaded.key not in lane.shelf.loaded
+    assert loaded.key not in lane.models.loaded
     assert (await pools.run(see(np.zeros((8, 8, 3), np.uint8)))).success
 
 

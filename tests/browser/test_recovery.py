@@ -52,7 +52,7 @@ async def test_a_killed_browser_is_replaced_and_its_request_runs_elsewhere(
         replies = await asyncio.gather(*running)
         assert all(reply.success for reply in replies)
         async with asyncio.timeout(30):
-            await pool.change.until(
+            await pool.notifier.until(
                 lambda: len(pool.sessions) == 2 and first not in {session.name for session in pool.sessions}
             )
         assert pool.status()["restarts"] == 1
@@ -71,8 +71,8 @@ async def test_a_request_before_a_dead_pool_runs_as_soon_as_a_session_is_back(
         for process in browser_processes(pool):
             process.send_signal(signal.SIGKILL)
         waiting = asyncio.create_task(pool.run(request()))
-        await pool.change.until(lambda: pool.sessions != [] and pool.sessions[0].name == "edge-2")
-        assert len(pool.line) == 0, "it still waits although a session is there"
+        await pool.notifier.until(lambda: pool.sessions != [] and pool.sessions[0].name == "edge-2")
+        assert len(pool.queue) == 0, "it still waits although a session is there"
         assert (await waiting).session == "edge-2"
     finally:
         await pool.close()

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from scheduler.alerts.alert import News, Notice
 from scheduler.alerts.checking import check_alerts
-from scheduler.alerts.conditions import BeatLife, Conditions, Limits
+from scheduler.alerts.conditions import AlertThresholds, BeatLife, Conditions
 from scheduler.alerts.memory import Memory
-from scheduler.alerts.outbox import FIRST_WAIT_S
+from scheduler.alerts.notifications import FIRST_WAIT_S
 from scheduler.alerts.targets import Target, parse_targets
 from tasks.redis_clients import connect
 from tasks.settings import TaskSettings
@@ -44,7 +44,7 @@ def memory(client: redis.Redis) -> Memory:
 
 
 def check(memory: Memory, targets: list[Target], seen: Conditions, now_s: float) -> list[Notice]:
-    return check_alerts(memory, targets, lambda: seen, Limits(), lambda: now_s)
+    return check_alerts(memory, targets, lambda: seen, AlertThresholds(), lambda: now_s)
 
 
 def test_it_is_told_when_it_opens_and_when_it_is_over(memory: Memory, receiver: Receiver) -> None:  # noqa: F811

@@ -23,7 +23,7 @@ from scheduler.routing.calibration import N_RUNS
 from scheduler.settings import SchedulerSettings
 from tasks import app, infer
 from tasks.settings import TaskSettings
-from tasks.telemetry import Entry, Row, batch_up, emit, encode, stream_key
+from tasks.telemetry import Row, StreamEntry, batch_up, emit, encode, stream_key
 from tests.cluster.conftest import StartWorker, Worker, until, workers
 
 KEY = stream_key("webinfer:")
@@ -101,7 +101,7 @@ def test_an_entry_that_was_added_twice_counts_once_and_what_was_dropped_is_count
         (40, runs(40, 5)),
         (40, runs(40, 5)),
     ):
-        app.redis.xadd(KEY, encode(Entry(batch_up(rows), "w1", before)))
+        app.redis.xadd(KEY, encode(StreamEntry(batch_up(rows), "w1", before)))
         drain(path)
     assert ids(path) == [*range(15), *range(40, 45)]
     with History(path) as history:
@@ -121,10 +121,10 @@ def test_a_full_stream_drops_the_oldest_and_that_is_known(path: Path) -> None:
 
 
 def test_a_stream_of_another_redis_is_read_from_its_start(path: Path) -> None:
-    app.redis.xadd(KEY, encode(Entry(batch_up(runs(0, 1)))), id="9999999999999-0")
+    app.redis.xadd(KEY, encode(StreamEntry(batch_up(runs(0, 1)))), id="9999999999999-0")
     drain(path)
     app.redis.delete(KEY)
-    app.redis.xadd(KEY, encode(Entry(batch_up(runs(1, 1)))), id="5-0")
+    app.redis.xadd(KEY, encode(StreamEntry(batch_up(runs(1, 1)))), id="5-0")
     drain(path)
     assert ids(path) == [0, 1]
 
@@ -134,10 +134,12 @@ def test_strange_entries_and_rows_are_passed_over(path: Path) -> None:
     app.redis.xadd(KEY, {b"other": b"1"})
     app.redis.xadd(
         KEY,
-        encode(Entry(batch_up([("runs", {"task_id": "0", "colour": "red"}), ("dreams", {}), *runs(1, 1)]))),
+        encode(
+            StreamEntry(batch_up([("runs", {"task_id": "0", "colour": "red"}), ("dreams", {}), *runs(1, 1)]))
+        ),
     )
     for wrong in ({"total_ms": "soon"}, {"flags": "{"}, {"at": 1e30}, {"at": "yesterday"}):
-        app.redis.xadd(KEY, encode(Entry(batch_up([("runs", {"task_id": "7"} | wrong)]))))
+        app.redis.xadd(KEY, encode(StreamEntry(batch_up([("runs", {"task_id": "7"} | wrong)]))))
     emit(app.redis, runs(2, 1), app.settings)
     done = drain(path)
     assert (done.n_rows, done.n_broken, done.n_entries) == (3, 6, 8) and ids(path) == [0, 1, 2]

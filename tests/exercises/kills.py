@@ -20,8 +20,8 @@ import psutil
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.pool import Pool
-from browser_runtime.pool.change import Change
-from browser_runtime.pool.orders import Order
+from browser_runtime.pool.notifier import Change
+from browser_runtime.pool.requests import PendingRequest
 from browser_runtime.session.session import Session
 from fixed_web_platform.resource_pool_bridge import PooledModel, ResourcePoolBridgeIntegration
 from tests.exercises.questions import MODELS, Question, read_questions
@@ -38,7 +38,7 @@ class Killed:
     n_right: int = 0
     wrong: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
-    answered: list[Order] = field(default_factory=list)
+    answered: list[PendingRequest] = field(default_factory=list)
     """One entry an answer."""
     n_retried: int = 0
     """Answers that took more than one attempt."""
@@ -134,7 +134,7 @@ async def kill_busy(pool: Pool) -> float:
 
 async def kill_any(pool: Pool) -> float:
     """Kill the browser of some session as soon as there is one; milliseconds until the pool knew."""
-    await pool.change.until(lambda: bool(pool.sessions))
+    await pool.notifier.until(lambda: bool(pool.sessions))
     return await kill(pool, random.choice(pool.sessions))
 
 
@@ -144,7 +144,7 @@ async def kill(pool: Pool, session: Session) -> float:
     assert launched is not None
     for process in psutil.Process(launched.leader).children(recursive=True):
         process.kill()
-    await pool.change.until(lambda: session not in pool.sessions)
+    await pool.notifier.until(lambda: session not in pool.sessions)
     return (time.monotonic() - start) * 1000
 
 

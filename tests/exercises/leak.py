@@ -45,18 +45,18 @@ async def run_leak(settings: RuntimeSettings) -> Leak:
     await pool.open()
     try:
         leaking, at_first = pool.sessions[0], await _measure(pool)
-        pool.upkeep.policy = RecyclePolicy(max_memory_bytes=at_first + (ROOM_MB << 20))
+        pool.session_monitor.policy = RecyclePolicy(max_memory_bytes=at_first + (ROOM_MB << 20))
         await _leak(leaking)
         for _ in range(SAMPLES_ABOVE):
             assert leaking in pool.sessions, "it was replaced at a peak, not at a level"
-            await pool.upkeep.look_after(leaking)
+            await pool.session_monitor.look_after(leaking)
             await _ask(pool)
         async with asyncio.timeout(60):
-            await pool.change.until(lambda: leaking not in pool.sessions and len(pool.sessions) == 1)
+            await pool.notifier.until(lambda: leaking not in pool.sessions and len(pool.sessions) == 1)
         after, restarts = await _measure(pool), int(pool.status()["restarts"])
         assert leaking.memory_bytes is not None
         name = pool.sessions[0].name
-        return Leak(at_first, leaking.memory_bytes, after, name, pool.upkeep.n_recycled, restarts)
+        return Leak(at_first, leaking.memory_bytes, after, name, pool.session_monitor.n_recycled, restarts)
     finally:
         await pool.close()
 

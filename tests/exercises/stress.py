@@ -102,7 +102,7 @@ class Exercise:
     async def _get_small(self) -> None:
         """Return when only one session is left."""
         engine = self._integration._up()
-        change, fleet = engine.pool.change, engine.pool.fleet
+        change, fleet = engine.pool.notifier, engine.pool.fleet
         small = change.until(lambda: len(fleet.sessions) == 1 and not fleet.n_starting.total())
         await asyncio.wrap_future(engine.submit(lambda: small))
 
@@ -156,7 +156,7 @@ class Exercise:
 async def _pool(speed: float, **options: Any) -> AsyncIterator[ResourcePoolBridgeIntegration]:
     """An adaptive pool whose times are the guide's, divided by `speed`."""
     async with ResourcePoolBridgeIntegration(**options) as integration:
-        growth = integration._up().pool.growth
+        growth = integration._up().pool.autoscaler
         policy = growth.policy
         growth.policy = replace(
             policy,

@@ -150,7 +150,7 @@ async def test_closed_while_a_killed_browser_is_replaced_it_leaves_nothing(when:
     integration = one_session(browser_preferences=EDGE)
     await integration.initialize()
     engine = integration._up()
-    fleet, change = engine.pool.fleet, engine.pool.change
+    fleet, change = engine.pool.fleet, engine.pool.notifier
     launched = fleet.sessions[0]._launched
     assert launched is not None
     for process in psutil.Process(launched.leader).children(recursive=True):

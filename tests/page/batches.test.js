@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runBatches } from '../../browser_runtime/page/families/batches.js';
 import { splitBatches } from '../../browser_runtime/page/families/buckets.js';
-import { GraphShelf } from '../../browser_runtime/page/families/graph_shelf.js';
+import { GraphCache } from '../../browser_runtime/page/families/graph_cache.js';
 import { Fault } from '../../browser_runtime/page/faults.js';
 
 /**
@@ -73,7 +73,7 @@ function makeShelf(limit) {
     log.push(`open ${n}`);
     return /** @type {any} */ ({ release: async () => log.push(`release ${n}`) });
   };
-  return { log, shelf: new GraphShelf(open, ({ n }) => String(n), limit) };
+  return { log, shelf: new GraphCache(open, ({ n }) => String(n), limit) };
 }
 
 test('a graph is opened once, however many ask', async () => {

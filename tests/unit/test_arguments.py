@@ -13,14 +13,14 @@ from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precis
 from tasks import codec, infer
 from tasks.arguments import bind, build_request
 from tasks.codec import Readable
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 from tasks.summaries import describe_reply, describe_request, describe_value
 
 GOOD = {"model_type": "text", "model_name": "bert-base-uncased", "inputs": "hello"}
 
 
 def build(**changes: Any) -> Request:
-    return build_request(bind((), GOOD | changes), Limits())
+    return build_request(bind((), GOOD | changes), InputLimits())
 
 
 def test_a_request_is_built_from_plain_words() -> None:
@@ -83,7 +83,7 @@ def test_bad_arguments_name_the_field(changes: dict[str, Any], sentence: str) ->
 
 def test_missing_and_surplus_arguments() -> None:
     with pytest.raises(BadInput, match="model_name is missing"):
-        build_request({"model_type": "text", "inputs": "x"}, Limits())
+        build_request({"model_type": "text", "inputs": "x"}, InputLimits())
     with pytest.raises(BadInput, match="at most 9"):
         bind(tuple(range(10)), {})
 

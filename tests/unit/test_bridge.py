@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from browser_runtime.contract.errors import BridgeClosed, PageSilent, SessionLost, Unsupported
 from browser_runtime.link import frames
-from browser_runtime.link.bridge import Bridge, Lane
+from browser_runtime.link.bridge import Bridge, LaneConnection
 
 ORIGIN = "http://127.0.0.1:4242"
 
@@ -25,16 +25,16 @@ async def bridge() -> AsyncIterator[Bridge]:
     await bridge.close()
 
 
-def expected(bridge: Bridge, lost: list[SessionLost] | None = None) -> Lane:
+def expected(bridge: Bridge, lost: list[SessionLost] | None = None) -> LaneConnection:
     return bridge.expect("chrome-1", 0, lambda event: None, (lost if lost is not None else []).append)
 
 
-def hello(its: Lane, /, **change: Any) -> bytes:
+def hello(its: LaneConnection, /, **change: Any) -> bytes:
     told = {"type": "hello", "protocol": 1, "token": its.token, "session": "chrome-1", "lane": 0}
     return frames.encode(told | {"boot": "b", "user_agent": "test"} | change)
 
 
-async def join(bridge: Bridge, lane: Lane) -> ClientConnection:
+async def join(bridge: Bridge, lane: LaneConnection) -> ClientConnection:
     socket = await connect(bridge.address, origin=ORIGIN)  # type: ignore[arg-type]
     await socket.send(hello(lane))
     assert frames.decode(await socket.recv(decode=False))["type"] == "welcome"

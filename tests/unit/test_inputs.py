@@ -20,9 +20,9 @@ from browser_runtime.contract.errors import BadInput, TooLarge
 from browser_runtime.contract.vocabulary import Family
 from tasks.inputs import normalise
 from tasks.inputs.arrival import check_plain
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 
-LIMITS = Limits()
+LIMITS = InputLimits()
 TEXT, VISION, AUDIO = Family.TEXT_EMBEDDING, Family.VISION, Family.AUDIO
 PICTURE = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
 
@@ -39,7 +39,7 @@ def wav(samples: Any, rate: int = 16_000, form: str = "WAV") -> bytes:
     return buffer.getvalue()
 
 
-def one(family: Family, value: Any, limits: Limits = LIMITS) -> Any:
+def one(family: Family, value: Any, limits: InputLimits = LIMITS) -> Any:
     plain = normalise(family, value, limits)
     assert plain.single
     check_plain(family, plain.inputs, limits)
@@ -272,7 +272,7 @@ def test_another_tasks_result_names_no_files(tmp_path: Path) -> None:
 
 def test_the_total_is_limited_too() -> None:
     with pytest.raises(TooLarge, match="inputs holds 210 bytes, more than the 200"):
-        normalise(VISION, [PICTURE, PICTURE], Limits(max_input_bytes=200))
+        normalise(VISION, [PICTURE, PICTURE], InputLimits(max_input_bytes=200))
 
 
 @pytest.mark.parametrize(

@@ -6,38 +6,38 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from browser_runtime.contract.vocabulary import Backend
-from browser_runtime.session.loading import LoadedModel, Shelf
+from browser_runtime.session.loading import LoadedModel, ModelCache
 
 sizes = st.integers(0, 100)
 
 
-def put(shelf: Shelf, key: str, size_bytes: int) -> None:
-    shelf.put(LoadedModel(key, Backend.WASM, {"weight_bytes": size_bytes}))
+def put(cache: ModelCache, key: str, size_bytes: int) -> None:
+    cache.put(LoadedModel(key, Backend.WASM, {"weight_bytes": size_bytes}))
 
 
 @given(st.integers(1, 4), sizes, st.lists(sizes, max_size=12))
 def test_what_is_loaded_is_within_both_limits_but_for_one_that_is_too_large_alone(
     limit: int, max_bytes: int, models: list[int]
 ) -> None:
-    shelf = Shelf(limit, max_bytes)
+    cache = ModelCache(limit, max_bytes)
     for number, size_bytes in enumerate(models):
-        while (key := shelf.overdue(size_bytes)) is not None:
-            shelf.drop(key)
-        put(shelf, str(number), size_bytes)
-        assert len(shelf.loaded) <= limit
-        assert shelf.held_bytes <= max_bytes or len(shelf.loaded) == 1
+        while (key := cache.overdue(size_bytes)) is not None:
+            cache.drop(key)
+        put(cache, str(number), size_bytes)
+        assert len(cache.loaded) <= limit
+        assert cache.held_bytes <= max_bytes or len(cache.loaded) == 1
 
 
 def test_the_least_recently_used_goes_first() -> None:
-    shelf = Shelf(3, 100)
+    cache = ModelCache(3, 100)
     for key in "abc":
-        put(shelf, key, 30)
-    assert shelf.take("a")
-    assert shelf.overdue(10) == "b"
-    shelf.drop("b")
-    assert shelf.overdue(40) is None
-    assert shelf.overdue(41) == "c"
+        put(cache, key, 30)
+    assert cache.take("a")
+    assert cache.overdue(10) == "b"
+    cache.drop("b")
+    assert cache.overdue(40) is None
+    assert cache.overdue(41) == "c"
 
 
 def test_an_empty_shelf_has_nobody_to_send_away() -> None:
-    assert Shelf(1, 10).overdue(1000) is None
+    assert ModelCache(1, 10).overdue(1000) is None

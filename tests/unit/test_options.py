@@ -12,7 +12,7 @@ from browser_runtime.contract.options import LOAD_FLAGS, OPTIONS, check_options,
 from browser_runtime.contract.vocabulary import SERVED_FAMILIES, Family
 from tasks import infer
 from tasks.arguments import bind, build_load, build_request
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 
 TONE = {"model_type": "audio", "model_name": "tones-whisper", "inputs": {"audio": {"duration": 0.1}}}
 
@@ -22,7 +22,7 @@ def test_an_unknown_option_is_refused_with_the_one_that_was_meant() -> None:
         r"the option 'langauge' is unknown to audio \(did you mean 'language'\?\), but must be one of lang"
     )
     with pytest.raises(BadInput, match=words):
-        build_request(bind((), TONE | {"options": {"langauge": "de"}}), Limits())
+        build_request(bind((), TONE | {"options": {"langauge": "de"}}), InputLimits())
     with pytest.raises(BadInput, match=words):
         build_load(TONE | {"options": {"langauge": "de"}})
     with pytest.raises(BadInput, match="'langauge' is unknown to any family"):
@@ -31,13 +31,13 @@ def test_an_unknown_option_is_refused_with_the_one_that_was_meant() -> None:
 
 def test_an_option_of_another_family_is_refused() -> None:
     with pytest.raises(BadInput, match="the option 'top_k' is unknown to audio, but"):
-        build_request(bind((), TONE | {"options": {"top_k": 3}}), Limits())
+        build_request(bind((), TONE | {"options": {"top_k": 3}}), InputLimits())
     with pytest.raises(BadInput, match="the option 'top_k' is unknown to text_embedding, but"):
         check_options({"top_k": 3}, Family.TEXT_EMBEDDING)
 
 
 def test_what_another_producer_sent_is_checked_where_it_arrives() -> None:
-    wire = build_request(bind((), TONE), Limits()).to_wire()
+    wire = build_request(bind((), TONE), InputLimits()).to_wire()
     with pytest.raises(BadInput, match="did you mean 'language'"):
         Request.from_wire(wire | {"options": {"langauge": "de"}})
     with pytest.raises(BadInput, match="options is of type list, but must be a dict"):

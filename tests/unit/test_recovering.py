@@ -9,17 +9,17 @@ from browser_runtime.contract.errors import BrowserDied, PageFault
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.store import ModelStore
-from browser_runtime.pool.orders import Order
 from browser_runtime.pool.recovering import count_loss
+from browser_runtime.pool.requests import PendingRequest
 
 LOST = BrowserDied("chrome-1", "its process is gone")
 
 
-def orders(n: int, models: Path) -> list[Order]:
+def orders(n: int, models: Path) -> list[PendingRequest]:
     model = ModelStore(models).ensure("sentences-bert")
     request = Request(Family.TEXT_EMBEDDING, model.name, {"texts": ["a"]})
     loop = asyncio.get_running_loop()
-    return [Order(request, model, 0.0, None, loop.create_future()) for _ in range(n)]
+    return [PendingRequest(request, model, 0.0, None, loop.create_future()) for _ in range(n)]
 
 
 async def test_of_a_batch_nobody_is_blamed_and_each_goes_on_by_itself(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from browser_runtime.contract.vocabulary import Browser
 from scheduler.autoscaling.desired import DesiredWorkers
 from webinfer.stack import processes as parts
 from webinfer.stack.commands import node_name
-from webinfer.stack.processes import Part
+from webinfer.stack.processes import ManagedProcess
 from webinfer.stack.supervision import Backoff, Supervisor
 from webinfer.stack.workforce import Workforce
 
@@ -35,15 +35,17 @@ class Bench:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.told = folder, queue.SimpleQueue[tuple[str, str]]()
-        self.parts: list[Part] = []
-        self.made: list[Part] = []
+        self.parts: list[ManagedProcess] = []
+        self.made: list[ManagedProcess] = []
 
-    def part(self, name: str) -> Part:
-        part = Part(name, [sys.executable, "-c", SLEEPER], os.environ, self.folder / f"{name}.log", "up")
+    def part(self, name: str) -> ManagedProcess:
+        part = ManagedProcess(
+            name, [sys.executable, "-c", SLEEPER], os.environ, self.folder / f"{name}.log", "up"
+        )
         self.made.append(part)
         return part
 
-    def worker(self, browser: Browser, number: int) -> Part:
+    def worker(self, browser: Browser, number: int) -> ManagedProcess:
         return self.part(f"{browser} {number}")
 
     def supervisor(self) -> Supervisor:
@@ -151,7 +153,7 @@ def test_a_broken_part_waits_longer_each_time_and_a_steady_one_does_not() -> Non
 def test_a_log_does_not_grow_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "LOG_BYTES", 2000)
     talk = "print('up', flush=True); [print(f'line {n}') for n in range(1000)]"
-    part = Part("talker", [sys.executable, "-c", talk], os.environ, tmp_path / "talker.log", "up")
+    part = ManagedProcess("talker", [sys.executable, "-c", talk], os.environ, tmp_path / "talker.log", "up")
     ended = threading.Event()
     part.on_end = lambda _: ended.set()
     part.start()

@@ -35,7 +35,7 @@ N_WARM = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Workload:
     """One request, in both forms."""
 
     family: Family
@@ -58,7 +58,7 @@ class Way:
     """Proportional memory (PSS) of its browsers, at the end."""
 
 
-def make_jobs(n: int) -> list[Job]:
+def make_jobs(n: int) -> list[Workload]:
     """`n` requests, the three models in turn, each with another input."""
     import soundfile
     from PIL import Image
@@ -71,13 +71,13 @@ def make_jobs(n: int) -> list[Job]:
         text = f"this is sentence number {number}"
         jobs.append(
             (
-                Job(
+                Workload(
                     Family.TEXT_EMBEDDING,
                     text,
                     _request(Family.TEXT_EMBEDDING, "sentences-bert", texts=[text]),
                 ),
-                Job(Family.VISION, data_url, _request(Family.VISION, "digits-vit", images=[pixels])),
-                Job(
+                Workload(Family.VISION, data_url, _request(Family.VISION, "digits-vit", images=[pixels])),
+                Workload(
                     Family.AUDIO, samples.tolist(), _request(Family.AUDIO, "tones-whisper", sounds=[samples])
                 ),
             )[number % 3]
@@ -89,7 +89,7 @@ def _request(family: Family, model: str, **inputs: Any) -> Request:
     return Request(family, model, inputs, backends=(Backend.WASM,))
 
 
-def check(job: Job, output: Any) -> None:
+def check(job: Workload, output: Any) -> None:
     """Fail where an answer is wrong: speed without it is nothing."""
     if job.family is Family.TEXT_EMBEDDING:
         assert len(output["embedding"] if isinstance(output, dict) else output) == 128, output
@@ -100,7 +100,7 @@ def check(job: Job, output: Any) -> None:
         assert output["text"].strip() == "8", output
 
 
-async def by_hand(jobs: list[Job], browser: Browser, *, isolated: bool, tell: Tell) -> Way:
+async def by_hand(jobs: list[Workload], browser: Browser, *, isolated: bool, tell: Tell) -> Way:
     """One browser, Selenium's execute_async_script, one request after another, transformers.js by default."""
     settings = RuntimeSettings(simulation="never")
     guardian = Guardian()
@@ -121,7 +121,7 @@ async def by_hand(jobs: list[Job], browser: Browser, *, isolated: bool, tell: Te
         guardian.close()
 
 
-def _run_by_hand(launched: Launched, jobs: list[Job]) -> list[float]:
+def _run_by_hand(launched: Launched, jobs: list[Workload]) -> list[float]:
     times = []
     for job in jobs:
         start = time.perf_counter()
@@ -132,7 +132,7 @@ def _run_by_hand(launched: Launched, jobs: list[Job]) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class Replicas:
     """How a pool is staffed, and how many requests are under way in it at any time."""
 
     name: str
@@ -142,14 +142,14 @@ class Crew:
 
 
 CREWS = (
-    Crew("pool, one at a time", 1),
-    Crew("pool, 1 session", 16),
-    Crew("pool, 2 sessions", 16, n_sessions=2),
-    Crew("pool, 1 session of 2 lanes", 16, n_lanes=2),
+    Replicas("pool, one at a time", 1),
+    Replicas("pool, 1 session", 16),
+    Replicas("pool, 2 sessions", 16, n_sessions=2),
+    Replicas("pool, 1 session of 2 lanes", 16, n_lanes=2),
 )
 
 
-async def by_pool(jobs: list[Job], browser: Browser, crew: Crew, tell: Tell) -> Way:
+async def by_pool(jobs: list[Workload], browser: Browser, crew: Replicas, tell: Tell) -> Way:
     """The same jobs through the pool."""
     name, n_at_once, n_parallel = crew.name, crew.n_at_once, crew.n_sessions * crew.n_lanes
     pool = Pool(RuntimeSettings(simulation="never"), browser, crew.n_sessions, crew.n_lanes)
@@ -168,7 +168,7 @@ async def by_pool(jobs: list[Job], browser: Browser, crew: Crew, tell: Tell) -> 
         await pool.close()
 
 
-async def _run_by_pool(pool: Pool, jobs: list[Job], n_at_once: int) -> list[float]:
+async def _run_by_pool(pool: Pool, jobs: list[Workload], n_at_once: int) -> list[float]:
     times: list[float] = []
     left = iter(jobs)
 

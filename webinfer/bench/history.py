@@ -26,7 +26,7 @@ from tasks.routing_table import RoutingTable, routing_key
 from tasks.settings import TaskSettings
 from tasks.telemetry import MAX_ROWS, Row, emit
 from webinfer.bench.samples import Summary, summarise, time_ms
-from webinfer.stack.processes import Part
+from webinfer.stack.processes import ManagedProcess
 
 Tell = Callable[[str], None]
 
@@ -99,7 +99,7 @@ def _redis(folder: Path) -> Iterator[redis.Redis]:
         raise SetupError("redis-server", "install it with: apt-get install -y redis-server")
     socket = folder / "r.sock"
     argv = [binary, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
-    part = Part(
+    part = ManagedProcess(
         "redis",
         [*argv, "--save", "", "--appendonly", "yes"],
         os.environ,

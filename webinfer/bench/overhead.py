@@ -132,7 +132,7 @@ async def _bridge_echoes(browser: Browser, tensor: np.ndarray[Any, Any]) -> list
     pool = Pool(RuntimeSettings(simulation="never"), browser)
     await pool.open()
     try:
-        lane = pool.sessions[0].lanes[0].lane
+        lane = pool.sessions[0].lanes[0].connection
         loop = asyncio.get_running_loop()
         samples = []
         for _ in range(N_TENSORS + 2):

@@ -14,7 +14,7 @@ from rich.table import Table
 from browser_runtime.contract.errors import SetupError
 from scheduler.alerts.alert import OpenAlert
 from scheduler.alerts.memory import Memory
-from scheduler.alerts.outbox import Letter
+from scheduler.alerts.notifications import Notification
 from scheduler.alerts.targets import parse_targets
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
@@ -46,7 +46,7 @@ def show(as_json: bool) -> None:
         _print(found, list(letters.values()))
 
 
-def _print(found: list[OpenAlert], letters: list[Letter]) -> None:
+def _print(found: list[OpenAlert], letters: list[Notification]) -> None:
     console = output_console()
     if found:
         table = Table("severity", "since (UTC)", "alert", "text")

@@ -16,7 +16,7 @@ from browser_runtime.models.store import ModelStore
 from scheduler.history.asking import LookUp
 from scheduler.routing.evidence import Evidence
 from scheduler.routing.publishing import look_up_conditions, look_up_evidence
-from scheduler.routing.ranking import Condition, Policy, Ranked
+from scheduler.routing.ranking import BrowserCondition, Policy, Ranked
 from scheduler.routing.table import Subject, rank_subject
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
@@ -58,7 +58,7 @@ def _family_of(model: str, evidence: list[Evidence]) -> Family:
     return Family(listed[model])
 
 
-def _conditions(history: LookUp) -> dict[Browser, Condition]:
+def _conditions(history: LookUp) -> dict[Browser, BrowserCondition]:
     """What is served and in order now; all are taken to be where no Redis answers."""
     try:
         return look_up_conditions(history, app.redis, app.settings.redis_prefix)

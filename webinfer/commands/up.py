@@ -17,7 +17,7 @@ from browser_runtime.settings import RuntimeSettings
 from scheduler.settings import SchedulerSettings
 from tasks.local_broker import record_broker
 from webinfer.stack.commands import monitor_command
-from webinfer.stack.stack import Company, Stack
+from webinfer.stack.stack import Stack, StackOptions
 
 
 @click.command("up")
@@ -68,7 +68,7 @@ def command(
     if not without_monitor:
         monitor_command()
         check_port(monitor_port)
-    company = Company(
+    company = StackOptions(
         not without_scheduler, None if without_monitor else monitor_port, max_workers if autoscale else None
     )
     browsers = [Browser(name) for name in names] or found_browsers(console)
@@ -85,7 +85,7 @@ def command(
         stack.supervise()
 
 
-def _addresses(stack: Stack, company: Company) -> list[str]:
+def _addresses(stack: Stack, company: StackOptions) -> list[str]:
     """Where everything is."""
     lines = [f"\nproducers: export WEBINFER_BROKER_URL={redact(stack.broker_url)}"]
     if stack.monitor_url:

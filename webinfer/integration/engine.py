@@ -19,7 +19,7 @@ from browser_runtime.logs import log_through_stdlib
 from browser_runtime.loops import LoopThread
 from browser_runtime.pool import Pool
 from browser_runtime.pool.tally import Tally
-from webinfer.integration.book import Book
+from webinfer.integration.local_history import LocalHistory
 from webinfer.integration.options import Options
 
 log = structlog.get_logger(__name__)
@@ -37,7 +37,7 @@ class Engine:
         if not structlog.is_configured():  # else every line would go to the user's standard output
             log_through_stdlib()
         self.options, self.tally = options, Tally()
-        self.book = Book(options.history_path) if options.history_path is not None else None
+        self.book = LocalHistory(options.history_path) if options.history_path is not None else None
         self.pool = self._new_pool()
         self._loops = LoopThread("webinfer-pool")
         self._life, self._growing = threading.Lock(), asyncio.Lock()

@@ -9,7 +9,7 @@ from typing import Any
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Reply, Request
 from tasks.arguments import build_request
-from tasks.inputs.limits import Limits
+from tasks.inputs.limits import InputLimits
 from webinfer.integration.engine import Engine
 from webinfer.integration.results import failure
 
@@ -18,7 +18,7 @@ class PooledModel:
     """One model with its hardware preferences; calls go wherever they are answered soonest."""
 
     def __init__(
-        self, owner: object, engine: Engine, named: dict[str, Any], limits: Limits, loaded: Reply
+        self, owner: object, engine: Engine, named: dict[str, Any], limits: InputLimits, loaded: Reply
     ) -> None:
         self._owner = owner  # which is closed when nobody holds it
         self._engine, self._named, self._limits = engine, named, limits

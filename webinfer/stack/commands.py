@@ -16,7 +16,7 @@ from browser_runtime.contract.errors import SetupError
 from browser_runtime.contract.vocabulary import Browser
 from tasks.app import ANALYTICS_QUEUE, WATCH_QUEUE
 from tasks.router import QUEUE_OF
-from webinfer.stack.processes import Part
+from webinfer.stack.processes import ManagedProcess
 
 WORKER_READY = r"@\S+ ready\."
 # Canaries, decisions and alerts wait for answers more than they compute.
@@ -31,12 +31,12 @@ class Recipes:
     broker_url: str
     settings: Mapping[str, str]
 
-    def _celery(self, name: str, words: list[str], ready: str) -> Part:
+    def _celery(self, name: str, words: list[str], ready: str) -> ManagedProcess:
         argv = [sys.executable, "-m", "celery", *words]
         env = os.environ | {"WEBINFER_BROKER_URL": self.broker_url} | dict(self.settings)
-        return Part(name, argv, env, self.folder / f"{name.replace(' ', '-')}.log", ready)
+        return ManagedProcess(name, argv, env, self.folder / f"{name.replace(' ', '-')}.log", ready)
 
-    def worker(self, browser: Browser, n_sessions: int, number: int = 1) -> Part:
+    def worker(self, browser: Browser, n_sessions: int, number: int = 1) -> ManagedProcess:
         """The worker of a browser's queue; further ones of the same queue are numbered."""
         node = node_name(browser, number)
         words = ["-A", "tasks", "worker", "-Q", QUEUE_OF[browser], "-n", node, "--loglevel", "INFO"]
@@ -45,29 +45,29 @@ class Recipes:
         suffix = "" if number == 1 else f" {number}"
         return self._celery(f"worker {QUEUE_OF[browser]}{suffix}", words, WORKER_READY)
 
-    def analytics(self) -> Part:
+    def analytics(self) -> ManagedProcess:
         """The worker that owns the history."""
         words = ["-A", "scheduler", "worker", "-Q", ANALYTICS_QUEUE, "-n", "analytics@%h", "-P", "solo"]
         words += ["-c", "1", "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
         return self._celery("analytics", words, WORKER_READY)
 
-    def watch(self) -> Part:
+    def watch(self) -> ManagedProcess:
         """The worker that checks and decides."""
         words = ["-A", "scheduler", "worker", "-Q", WATCH_QUEUE, "-n", "watch@%h", "-P", "threads"]
         words += ["-c", str(WATCH_THREADS), "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
         return self._celery("watch", words, WORKER_READY)
 
-    def beat(self) -> Part:
+    def beat(self) -> ManagedProcess:
         """What sends the timetable's tasks."""
         return self._celery("beat", ["-A", "scheduler", "beat", "--loglevel", "INFO"], "beat: Starting")
 
-    def monitor(self, port: int) -> Part:
+    def monitor(self, port: int) -> ManagedProcess:
         """Flower, with the added pages where they are installed."""
         words = ["-A", "tasks", monitor_command(), "--address=127.0.0.1", f"--port={port}"]
         return self._celery("monitor", words, "Visit me at")
 
 
-def redis_part(folder: Path) -> tuple[Part, str]:
+def redis_part(folder: Path) -> tuple[ManagedProcess, str]:
     """A private Redis in `folder`, and its URL. Raises SetupError where there is no redis-server."""
     binary = shutil.which("redis-server")
     if binary is None:
@@ -77,7 +77,7 @@ def redis_part(folder: Path) -> tuple[Part, str]:
     # Every write reaches the disk's queue, and nothing is ever thrown away to make room.
     argv += ["--dir", str(folder), "--save", "", "--appendonly", "yes"]
     argv += ["--maxmemory-policy", "noeviction"]
-    part = Part("redis", argv, os.environ, folder / "redis.log", "(?i)ready to accept connections")
+    part = ManagedProcess("redis", argv, os.environ, folder / "redis.log", "(?i)ready to accept connections")
     return part, f"redis+socket://{path}"
 
 

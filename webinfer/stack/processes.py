@@ -23,12 +23,12 @@ STOP_TIMEOUT_S = 30.0
 LOG_BYTES = 20_000_000
 
 
-class Part:
+class ManagedProcess:
     """One process of the stack. Its output goes to `log`; a line matching `ready` means that it serves."""
 
     def __init__(self, name: str, argv: list[str], env: Mapping[str, str], log: Path, ready: str) -> None:
         self.name = name
-        self.on_end: Callable[[Part], None] | None = None
+        self.on_end: Callable[[ManagedProcess], None] | None = None
         """Called from the reading thread when the process has closed its output."""
         self._argv, self._env, self._log_path = argv, dict(env), log
         self._ready_line = re.compile(ready)

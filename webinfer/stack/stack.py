@@ -15,7 +15,7 @@ from browser_runtime.contract.vocabulary import Browser
 from tasks.router import QUEUE_OF
 from tasks.settings import TaskSettings
 from webinfer.stack.commands import Recipes, free_port, redis_part
-from webinfer.stack.processes import Part
+from webinfer.stack.processes import ManagedProcess
 from webinfer.stack.supervision import Supervisor, Tell
 from webinfer.stack.workforce import DesiredWorkersSubscriber, Workforce
 
@@ -25,7 +25,7 @@ WORKER_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Company:
+class StackOptions:
     """What runs beside Redis and the browsers' workers."""
 
     scheduler: bool = False
@@ -54,16 +54,16 @@ class Stack:
         broker_url: str | None = None,
         tell: Tell = lambda part, state: None,
         settings: Mapping[str, str] | None = None,
-        company: Company | None = None,
+        company: StackOptions | None = None,
     ) -> None:
         self._browsers, self._n_sessions, self._tell = browsers, n_sessions, tell
-        self._company = company or Company()
+        self._company = company or StackOptions()
         self._settings = self._company.settings(browsers) | dict(settings or {})
         self._given_url = broker_url
         self._folder: Path | None = None
-        self._redis: Part | None = None
-        self._workers: dict[Browser, Part] = {}
-        self.parts: list[Part] = []
+        self._redis: ManagedProcess | None = None
+        self._workers: dict[Browser, ManagedProcess] = {}
+        self.parts: list[ManagedProcess] = []
         self.broker_url = broker_url or ""
         """What producers set WEBINFER_BROKER_URL to."""
         self.monitor_url = ""
@@ -104,7 +104,7 @@ class Stack:
         self._begin([*self._workers.values(), *watchers], WORKER_TIMEOUT_S)
         self._begin(self._followers(), WORKER_TIMEOUT_S)
 
-    def _followers(self) -> list[Part]:
+    def _followers(self) -> list[ManagedProcess]:
         """What is to find everything else up."""
         parts = [self._recipes.beat()] if self._company.scheduler else []
         if self._company.monitor_port is not None:
@@ -113,7 +113,7 @@ class Stack:
             parts.append(self._recipes.monitor(port))
         return parts
 
-    def _begin(self, parts: list[Part], timeout_s: float) -> None:
+    def _begin(self, parts: list[ManagedProcess], timeout_s: float) -> None:
         for part in parts:
             self._tell(part.name, "starting")
             part.start()
@@ -129,7 +129,7 @@ class Stack:
             supervisor.run()
 
     def _follow_wishes(self, supervisor: Supervisor) -> DesiredWorkersSubscriber:
-        def make(browser: Browser, number: int) -> Part:
+        def make(browser: Browser, number: int) -> ManagedProcess:
             return self._recipes.worker(browser, self._n_sessions, number)
 
         workforce = Workforce(supervisor, self._workers, make, self._tell)

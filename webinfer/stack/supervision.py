@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from webinfer.stack.processes import Part
+from webinfer.stack.processes import ManagedProcess
 
 Tell = Callable[[str, str], None]
 """Hears (part, what happened)."""
@@ -44,18 +44,18 @@ class Backoff:
 class Supervisor:
     """Starts ended parts again, lets go of retired ones, and runs what other threads ask for."""
 
-    def __init__(self, parts: list[Part], tell: Tell) -> None:
+    def __init__(self, parts: list[ManagedProcess], tell: Tell) -> None:
         self.parts = parts
         """Those that are to be up, in the order of their start; retired ones stay until they have ended."""
         self._tell = tell
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._backoff = Backoff()
-        self._due: dict[str, tuple[float, Part]] = {}
+        self._due: dict[str, tuple[float, ManagedProcess]] = {}
         self._retired: set[str] = set()
         for part in parts:
             self._mind(part)
 
-    def _mind(self, part: Part) -> None:
+    def _mind(self, part: ManagedProcess) -> None:
         part.on_end = lambda ended: self._inbox.put(lambda: self._ended(ended))
 
     def submit(self, work: Callable[[], None]) -> None:
@@ -75,7 +75,7 @@ class Supervisor:
         due = min((at_s for at_s, _ in self._due.values()), default=None)
         return None if due is None else max(due - time.monotonic(), 0.0)
 
-    def _ended(self, part: Part) -> None:
+    def _ended(self, part: ManagedProcess) -> None:
         part.stop(timeout_s=1)
         if part.name in self._retired:
             self._retired.discard(part.name)
@@ -96,14 +96,14 @@ class Supervisor:
                 self._backoff.started(name, now)
                 self._tell(name, "started again")
 
-    def add(self, part: Part) -> None:
+    def add(self, part: ManagedProcess) -> None:
         """Start one more part and look after it."""
         self._mind(part)
         self.parts.append(part)
         part.start()
         self._backoff.started(part.name, time.monotonic())
 
-    def retire(self, part: Part) -> None:
+    def retire(self, part: ManagedProcess) -> None:
         """Let a part finish what it has and end; it is not started again."""
         self._retired.add(part.name)
         if self._due.pop(part.name, None) is not None:  # it had ended by itself
@@ -111,6 +111,6 @@ class Supervisor:
         else:
             part.ask_to_stop()
 
-    def is_retired(self, part: Part) -> bool:
+    def is_retired(self, part: ManagedProcess) -> bool:
         """Whether it is on its way out."""
         return part.name in self._retired

@@ -13,13 +13,13 @@ from scheduler.autoscaling.desired import Desired, DesiredWorkers
 from tasks.redis_clients import connect
 from tasks.router import QUEUE_OF
 from webinfer.stack.commands import node_name
-from webinfer.stack.processes import Part
+from webinfer.stack.processes import ManagedProcess
 from webinfer.stack.supervision import Supervisor, Tell
 
 # After Redis went away, or came back.
 RETRY_S = 1.0
 
-MakeWorker = Callable[[Browser, int], Part]
+MakeWorker = Callable[[Browser, int], ManagedProcess]
 """A worker of a browser with a number, not yet started."""
 
 
@@ -27,10 +27,12 @@ class Workforce:
     """Follows the decisions for the stack's own queues."""
 
     def __init__(
-        self, supervisor: Supervisor, workers: dict[Browser, Part], make: MakeWorker, tell: Tell
+        self, supervisor: Supervisor, workers: dict[Browser, ManagedProcess], make: MakeWorker, tell: Tell
     ) -> None:
         self._supervisor, self._make, self._tell = supervisor, make, tell
-        self._workers: dict[Browser, dict[int, Part]] = {b: {1: part} for b, part in workers.items()}
+        self._workers: dict[Browser, dict[int, ManagedProcess]] = {
+            b: {1: part} for b, part in workers.items()
+        }
         self._since = time.time()
         self._done_at: dict[str, float] = {}
 
@@ -43,7 +45,7 @@ class Workforce:
             self._done_at[wanted.queue] = wanted.at
             self._follow(browser, numbered, wanted)
 
-    def _follow(self, browser: Browser, numbered: dict[int, Part], wanted: DesiredWorkers) -> None:
+    def _follow(self, browser: Browser, numbered: dict[int, ManagedProcess], wanted: DesiredWorkers) -> None:
         for number in [n for n, part in numbered.items() if part not in self._supervisor.parts]:
             del numbered[number]
         staying = [n for n, part in numbered.items() if not self._supervisor.is_retired(part)]
@@ -55,7 +57,9 @@ class Workforce:
             self._tell(numbered[number].name, f"stopping: {wanted.reason}")
             self._supervisor.retire(numbered[number])
 
-    def _start_worker(self, browser: Browser, numbered: dict[int, Part], wanted: DesiredWorkers) -> None:
+    def _start_worker(
+        self, browser: Browser, numbered: dict[int, ManagedProcess], wanted: DesiredWorkers
+    ) -> None:
         number = next(n for n in range(1, len(numbered) + 2) if n not in numbered)
         part = self._make(browser, number)
         self._tell(part.name, f"starting: {wanted.reason}")

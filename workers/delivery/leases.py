@@ -25,7 +25,7 @@ log = get_logger(__name__)
 RENEWALS = 6
 
 
-class Custody:
+class LeaseRenewer:
     """A thread that renews, until stopped, what `channel()` has delivered and not acknowledged."""
 
     def __init__(self, broker_url: str, redelivery_s: float, ledger_prefix: str = "") -> None:

@@ -2,7 +2,7 @@
  * A model's graphs, opened from its folder: one for every shape, or on WebNN one for each static shape bucket.
  */
 import { bindDimensions, readInputShapes } from './dimension_names.js';
-import { GraphShelf } from './graph_shelf.js';
+import { GraphCache } from './graph_cache.js';
 import { fetchGraph } from './model_files.js';
 
 /** @typedef {import('./contract.js').Graph} Graph */
@@ -44,11 +44,11 @@ export async function openModelGraph(opening, choice) {
  * The model's graphs by input shapes. Without static shapes there is one graph for all shapes, whatever is asked for.
  * @param {Opening} opening
  * @param {number} limit static graphs kept at once
- * @returns {GraphShelf}
+ * @returns {GraphCache}
  */
 export function shelveGraphs(opening, limit) {
   const isStatic = usesStaticShapes(opening);
-  return new GraphShelf(
+  return new GraphCache(
     (shapes) => openModelGraph(opening, { stem: 'model', shapes: isStatic ? shapes : undefined }),
     (shapes) => (isStatic ? JSON.stringify(shapes) : 'any shape'),
     limit,

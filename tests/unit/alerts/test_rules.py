@@ -8,10 +8,10 @@ import pytest
 
 from scheduler.alerts.alert import Severity
 from scheduler.alerts.conditions import (
+    AlertThresholds,
     BeatLife,
     Conditions,
     DeadLetter,
-    Limits,
     OpenBreaker,
     QueueLife,
     Regression,
@@ -28,15 +28,15 @@ WRONG = QueueLife("edge", False, "no answer in 10 s", 3)
 
 
 def keys(seen: Conditions) -> list[str]:
-    return [alert.key for alert in judge(seen, Limits())[0]]
+    return [alert.key for alert in judge(seen, AlertThresholds())[0]]
 
 
 def test_nothing_is_wrong_when_all_is_well() -> None:
-    assert judge(FINE, Limits()) == ([], frozenset())
+    assert judge(FINE, AlertThresholds()) == ([], frozenset())
 
 
 def test_each_source_that_could_not_be_seen_is_named() -> None:
-    _, unseen = judge(Conditions(), Limits())
+    _, unseen = judge(Conditions(), AlertThresholds())
     assert unseen == set(RULES) - {"history"}
 
 
@@ -55,7 +55,7 @@ def test_each_source_that_could_not_be_seen_is_named() -> None:
     ],
 )  # fmt: skip
 def test_each_rule_finds_its_fault(seen: Conditions, key: str, severity: Severity) -> None:
-    (alert,) = judge(seen, Limits())[0]
+    (alert,) = judge(seen, AlertThresholds())[0]
     assert (alert.key, alert.severity) == (key, severity)
     assert alert.source in RULES
 
@@ -74,14 +74,14 @@ def test_what_is_within_the_limits_is_no_alert(seen: Conditions) -> None:
 
 
 def test_the_sentence_of_a_regression_says_from_what_to_what() -> None:
-    (alert,) = judge(replace(FINE, regressions=[SLOWER]), Limits())[0]
+    (alert,) = judge(replace(FINE, regressions=[SLOWER]), AlertThresholds())[0]
     assert "from 10 to 13 ms (+30.0%)" in alert.text
     assert "At the same time" not in alert.text
 
 
 def test_what_changed_with_it_is_named() -> None:
     updated = replace(SLOWER, cause="browser_build 149 -> 150")
-    (alert,) = judge(replace(FINE, regressions=[updated]), Limits())[0]
+    (alert,) = judge(replace(FINE, regressions=[updated]), AlertThresholds())[0]
     assert "At the same time: browser_build 149 -> 150." in alert.text
 
 
@@ -96,14 +96,14 @@ def test_without_a_beat_old_canaries_are_no_further_alerts() -> None:
 def test_sessions_of_one_worker_are_one_alert() -> None:
     other = replace(OPEN, session="chrome-1")
     elsewhere = replace(OPEN, worker="w2@host")
-    found = judge(replace(FINE, breakers=[other, OPEN, elsewhere]), Limits())[0]
+    found = judge(replace(FINE, breakers=[other, OPEN, elsewhere]), AlertThresholds())[0]
     assert [alert.key for alert in found] == ["breaker:w1@host", "breaker:w2@host"]
     assert "chrome-0, chrome-1" in found[0].text
 
 
 def test_dead_letters_are_counted_by_queue_and_show_no_content() -> None:
     letters = [DeadLetter("no id", "edge"), DeadLetter("not JSON", "edge"), DeadLetter("no id", "")]
-    found = judge(replace(FINE, letters=letters), Limits())[0]
+    found = judge(replace(FINE, letters=letters), AlertThresholds())[0]
     assert [alert.key for alert in found] == ["letters:edge", "letters:an unknown queue"]
     assert found[0].text.startswith("2 messages of edge")
     assert "not JSON" in found[0].text

@@ -8,10 +8,13 @@ from celery.schedules import crontab
 from scheduler import timetable
 from scheduler.health.beats import judge_beat
 from scheduler.periods import period_number
-from scheduler.timetable import TIMETABLE, Entry, beat_schedule
+from scheduler.timetable import TIMETABLE, TimetableEntry, beat_schedule
 from tasks.app import ANALYTICS_QUEUE, WATCH_QUEUE
 
-ENTRIES = (Entry("drain", "t.drain", 2, ANALYTICS_QUEUE), Entry("clean", "t.clean", 600, WATCH_QUEUE))
+ENTRIES = (
+    TimetableEntry("drain", "t.drain", 2, ANALYTICS_QUEUE),
+    TimetableEntry("clean", "t.clean", 600, WATCH_QUEUE),
+)
 
 
 @pytest.mark.parametrize(("last", "dead"), [(None, True), (60.0, True), (75.0, False), (101.0, False)])

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.history.draining import SourceCount, count_in
-from tasks.telemetry import MAX_ROWS, Entry, Row, batch_up, decode, encode
-from workers.recorder import Chore, Recorder
+from tasks.telemetry import MAX_ROWS, Row, StreamEntry, batch_up, decode, encode
+from workers.recorder import PeriodicTask, Recorder
 
 
 def row(number: int) -> Row:
@@ -20,13 +20,13 @@ class Sink:
     """Takes deliveries, and refuses or forgets to confirm as it is told."""
 
     def __init__(self) -> None:
-        self.entries: list[Entry] = []
+        self.entries: list[StreamEntry] = []
         self.refuse = self.forget = False
 
     def __call__(self, rows: list[Row], before: int) -> None:
         if self.refuse:
             raise ConnectionError("away")
-        self.entries.append(decode(encode(Entry(batch_up(rows), "w1", before))))
+        self.entries.append(decode(encode(StreamEntry(batch_up(rows), "w1", before))))
         if self.forget:
             raise TimeoutError("it arrived, but nobody was told")
 
@@ -81,8 +81,8 @@ def test_whatever_happens_no_row_comes_twice_and_each_is_kept_or_counted(steps: 
 def test_the_thread_delivers_does_its_chores_and_ends() -> None:
     sink, done = Sink(), threading.Event()
     recorder = Recorder(sink, interval_s=0.01)
-    broken = Chore(0.0, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
-    recorder.chores += [broken, Chore(0.0, done.set)]
+    broken = PeriodicTask(0.0, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
+    recorder.chores += [broken, PeriodicTask(0.0, done.set)]
     recorder.start()
     recorder.put(row(0))
     assert done.wait(10), "one chore that fails keeps no other from being done"
@@ -93,7 +93,7 @@ def test_the_thread_delivers_does_its_chores_and_ends() -> None:
 
 
 def test_a_source_that_is_met_in_the_midst_of_its_life() -> None:
-    entries = [Entry(batch_up([row(7)]), "w1", 7)]
+    entries = [StreamEntry(batch_up([row(7)]), "w1", 7)]
     assert count_in(entries, {}, adopt=True)[1:] == ({"w1": SourceCount(8, 0)}, 0)
     assert count_in(entries, {}, adopt=False)[1:] == ({"w1": SourceCount(8, 7)}, 7)
     assert count_in(entries, {"w1": SourceCount(8, 7)}, adopt=False) == ([], {}, 0)

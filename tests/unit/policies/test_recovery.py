@@ -32,7 +32,7 @@ from browser_runtime.policies.recovery import (
     REMEDIES,
     Action,
     RecoveryContext,
-    Step,
+    RecoveryStep,
     backoff_s,
     plan_recovery,
 )
@@ -55,42 +55,42 @@ contexts = st.builds(
 PLAIN = RecoveryContext(draw=0.5)
 
 # The contract: error, context, what is done first.
-TABLE: list[tuple[InferenceError, RecoveryContext, Step]] = [
-    (BridgeClosed("s", ""), PLAIN, Step.RECONNECT),
-    (BrowserDied("s", ""), PLAIN, Step.RESTART),
-    (OutOfMemory(""), replace(PLAIN, n_items=2), Step.SMALLER_BATCH),
-    (OutOfMemory(""), replace(PLAIN, lower_precisions=(Precision.FP16,)), Step.LOWER_PRECISION),
-    (OutOfMemory(""), replace(PLAIN, other_backends=(Backend.WASM,)), Step.OTHER_BACKEND),
-    (OutOfMemory(""), replace(PLAIN, has_other_browser=True), Step.OTHER_BROWSER),
-    (PageSilent("s", ""), replace(PLAIN, timeout_s=5.0), Step.LONGER_DEADLINE),
+TABLE: list[tuple[InferenceError, RecoveryContext, RecoveryStep]] = [
+    (BridgeClosed("s", ""), PLAIN, RecoveryStep.RECONNECT),
+    (BrowserDied("s", ""), PLAIN, RecoveryStep.RESTART),
+    (OutOfMemory(""), replace(PLAIN, n_items=2), RecoveryStep.SMALLER_BATCH),
+    (OutOfMemory(""), replace(PLAIN, lower_precisions=(Precision.FP16,)), RecoveryStep.LOWER_PRECISION),
+    (OutOfMemory(""), replace(PLAIN, other_backends=(Backend.WASM,)), RecoveryStep.OTHER_BACKEND),
+    (OutOfMemory(""), replace(PLAIN, has_other_browser=True), RecoveryStep.OTHER_BROWSER),
+    (PageSilent("s", ""), replace(PLAIN, timeout_s=5.0), RecoveryStep.LONGER_DEADLINE),
     (
         PageSilent("s", ""),
         replace(PLAIN, timeout_s=5.0, remaining_s=4.0, has_other_session=True),
-        Step.OTHER_SESSION,
+        RecoveryStep.OTHER_SESSION,
     ),
-    (PageSilent("s", ""), PLAIN, Step.RESTART),
-    (Unsupported("op", ""), replace(PLAIN, other_backends=(Backend.WASM,)), Step.OTHER_BACKEND),
-    (Unsupported("op", ""), PLAIN, Step.FAIL),
-    (UnknownModel("m", ""), replace(PLAIN, has_other_browser=True), Step.FAIL),
-    (Busy(1), PLAIN, Step.WAIT),
-    (BridgeClosed("s", ""), replace(PLAIN, is_starting=True), Step.RESTART),
-    (DeviceLost("s", ""), PLAIN, Step.NEW_DEVICE),
-    (DeviceLost("s", ""), replace(PLAIN, device=DeviceStep.RESTART_BROWSER), Step.RESTART),
-    (DeviceLost("s", ""), replace(PLAIN, device=DeviceStep.DEMOTE_BACKEND), Step.DEMOTE_BACKEND),
-    (BadOutput(""), replace(PLAIN, other_backends=(Backend.WASM,)), Step.OTHER_BACKEND),
+    (PageSilent("s", ""), PLAIN, RecoveryStep.RESTART),
+    (Unsupported("op", ""), replace(PLAIN, other_backends=(Backend.WASM,)), RecoveryStep.OTHER_BACKEND),
+    (Unsupported("op", ""), PLAIN, RecoveryStep.FAIL),
+    (UnknownModel("m", ""), replace(PLAIN, has_other_browser=True), RecoveryStep.FAIL),
+    (Busy(1), PLAIN, RecoveryStep.WAIT),
+    (BridgeClosed("s", ""), replace(PLAIN, is_starting=True), RecoveryStep.RESTART),
+    (DeviceLost("s", ""), PLAIN, RecoveryStep.NEW_DEVICE),
+    (DeviceLost("s", ""), replace(PLAIN, device=DeviceStep.RESTART_BROWSER), RecoveryStep.RESTART),
+    (DeviceLost("s", ""), replace(PLAIN, device=DeviceStep.DEMOTE_BACKEND), RecoveryStep.DEMOTE_BACKEND),
+    (BadOutput(""), replace(PLAIN, other_backends=(Backend.WASM,)), RecoveryStep.OTHER_BACKEND),
 ]
 
 
 @pytest.mark.parametrize(("error", "context", "step"), TABLE)
-def test_the_contracts_table(error: InferenceError, context: RecoveryContext, step: Step) -> None:
+def test_the_contracts_table(error: InferenceError, context: RecoveryContext, step: RecoveryStep) -> None:
     assert plan_recovery(error, 1, context).step is step
 
 
 def test_a_second_timeout_goes_to_another_session() -> None:
     context = replace(PLAIN, timeout_s=5.0, has_other_session=True)
     first, second = (plan_recovery(PageSilent("s", ""), attempt, context) for attempt in (1, 2))
-    assert (first.step, first.timeout_s) == (Step.LONGER_DEADLINE, 10.0)
-    assert (second.step, second.elsewhere) == (Step.OTHER_SESSION, True)
+    assert (first.step, first.timeout_s) == (RecoveryStep.LONGER_DEADLINE, 10.0)
+    assert (second.step, second.elsewhere) == (RecoveryStep.OTHER_SESSION, True)
 
 
 def test_every_error_has_a_category_and_every_category_a_remedy() -> None:
@@ -128,12 +128,12 @@ def test_every_chain_of_attempts_ends(error: InferenceError, context: RecoveryCo
         actions.append(plan_recovery(error, attempt, context))
         if not actions[-1].retries:
             break
-        if actions[-1].step is Step.SMALLER_BATCH:
+        if actions[-1].step is RecoveryStep.SMALLER_BATCH:
             assert actions[-1].n_items is not None and 1 <= actions[-1].n_items < context.n_items
             context = replace(context, n_items=actions[-1].n_items)
     assert not actions[-1].retries
-    assert sum(action.step is Step.LONGER_DEADLINE for action in actions) <= 1
-    assert sum(a.step is not Step.SMALLER_BATCH for a in actions) <= MAX_ATTEMPTS
+    assert sum(action.step is RecoveryStep.LONGER_DEADLINE for action in actions) <= 1
+    assert sum(a.step is not RecoveryStep.SMALLER_BATCH for a in actions) <= MAX_ATTEMPTS
 
 
 @given(errors, contexts)
@@ -141,8 +141,8 @@ def test_what_is_offered_was_there(error: InferenceError, context: RecoveryConte
     action = plan_recovery(error, 1, context)
     assert action.backend is None or action.backend in context.other_backends
     assert action.precision is None or action.precision in context.lower_precisions
-    assert action.step is not Step.OTHER_SESSION or context.has_other_session
-    assert action.step is not Step.OTHER_BROWSER or context.has_other_browser
+    assert action.step is not RecoveryStep.OTHER_SESSION or context.has_other_session
+    assert action.step is not RecoveryStep.OTHER_BROWSER or context.has_other_browser
 
 
 @given(st.integers(1, 1000), draws)

@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from scheduler.regression.energy import Floats
-from scheduler.regression.lines import Line
+from scheduler.regression.lines import Series
 
 HOUR_S = 3600.0
 BUILD = ("156.0", "driver", "0.1.0", "r1")
@@ -21,10 +21,10 @@ def noisy(n_series: int, n: int, seed: int, cv: float = 0.03) -> Floats:
 
 def line(
     values: Floats, *, metric: str = "latency", start_s: float = 0.0, model: str = "m", build: str = "156.0"
-) -> Line:
+) -> Series:
     """Hourly samples of one metric; the others have none."""
     found: dict[str, tuple[Floats, Floats]] = {
         name: (np.empty(0), np.empty(0)) for name in ("latency", "throughput", "memory")
     }
     found[metric] = (start_s + HOUR_S * np.arange(len(values), dtype=np.float64), values)
-    return Line(json.dumps({"model": model}), (build, *BUILD[1:]), found)
+    return Series(json.dumps({"model": model}), (build, *BUILD[1:]), found)

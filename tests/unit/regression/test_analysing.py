@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scheduler.regression.analysing import analyse
-from scheduler.regression.findings import Change, unreported
+from scheduler.regression.findings import DetectedChange, unreported
 from scheduler.regression.metrics import METRICS
 from tests.unit.regression.synthetic import HOUR_S, line, noisy
 
@@ -130,7 +130,7 @@ def test_a_change_is_reported_once() -> None:
     assert unreported(changes, [known[0] | {"series": '{"model": "other"}'}]) == changes
 
 
-def row(change: Change) -> dict[str, object]:
+def row(change: DetectedChange) -> dict[str, object]:
     """As the history gives it back."""
     return {
         "series": json.dumps(json.loads(change.series)),

@@ -9,7 +9,7 @@ import pytest
 
 from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.routing.evidence import Evidence, Sums, measure
-from scheduler.routing.ranking import Condition, Policy, Ranked, rank
+from scheduler.routing.ranking import BrowserCondition, Policy, Ranked, rank
 
 CHROME, EDGE, FIREFOX = Browser.CHROME, Browser.EDGE, Browser.FIREFOX
 
@@ -98,8 +98,8 @@ def test_failures_count_as_time_lost() -> None:
 def test_a_browser_that_nobody_serves_or_that_is_ill_gets_nothing_unless_there_is_no_other() -> None:
     evidence = (noisy(CHROME, 20, 30), noisy(EDGE, 40, 30))
     for condition, word in (
-        (Condition(served=False), "no worker serves"),
-        (Condition(healthy=False), "in order"),
+        (BrowserCondition(served=False), "no worker serves"),
+        (BrowserCondition(healthy=False), "in order"),
     ):
         rows = ranked(*evidence, conditions={CHROME: condition, FIREFOX: condition})
         assert shares(rows) == {EDGE: 1.0, CHROME: 0.0, FIREFOX: 0.0} and word in rows[1].reason

@@ -8,7 +8,12 @@ from itertools import product
 
 from webinfer.bench.autoscaling.patterns import SYNTHETIC, Pattern, draw_pattern
 from webinfer.bench.autoscaling.rivals import KedaScaler, OurScaler, ThresholdScaler
-from webinfer.bench.autoscaling.simulation import Scaler, SimulatedQueue, Simulation, SimulationResult
+from webinfer.bench.autoscaling.simulation import (
+    SimulatedQueue,
+    SimulatedScaler,
+    Simulation,
+    SimulationResult,
+)
 
 OURS = "webinfer"
 # p95 closer than this share is the same: what a different seed changes.
@@ -16,7 +21,7 @@ SAME_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class AutoscalerRun:
     """One autoscaler on one pattern."""
 
     pattern: str
@@ -31,31 +36,31 @@ class Run:
     @classmethod
     def of(
         cls, pattern: Pattern, scaler: str, setting: str, result: SimulationResult, is_default: bool = False
-    ) -> Run:
+    ) -> AutoscalerRun:
         """What came of a result."""
         figures = (result.p95_s, result.worker_minutes, result.n_changes, result.n_reversals())
         return cls(pattern.name, scaler, setting, *figures, is_default)
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class AutoscalerComparison:
     """One pattern: our run, each rival's cheapest run with our p95 or better, and its run by default."""
 
     pattern: Pattern
     simulated: SimulatedQueue
-    ours: Run
+    ours: AutoscalerRun
     results: dict[str, SimulationResult]
     """Ours, and each rival's by default, for pictures."""
-    rivals: dict[str, Run | None]
+    rivals: dict[str, AutoscalerRun | None]
     """None where no setting reaches our p95."""
-    fastest: dict[str, Run]
+    fastest: dict[str, AutoscalerRun]
     """Each rival's run with the least p95."""
-    defaults: dict[str, Run]
+    defaults: dict[str, AutoscalerRun]
 
 
 def compare_autoscalers(
     usual: SimulatedQueue, patterns: Iterable[Pattern] | None = None
-) -> Iterator[Comparison]:
+) -> Iterator[AutoscalerComparison]:
     """A comparison a pattern, in the usual simulated or as measured with it.
 
     The rivals may choose their setting for each; ours is always the same.
@@ -63,15 +68,15 @@ def compare_autoscalers(
     for pattern in patterns or map(draw_pattern, SYNTHETIC):
         simulated = usual.of(pattern)
         result = Simulation(pattern.arrivals, OurScaler(simulated), simulated).run(pattern.duration_s)
-        ours = Run.of(pattern, OURS, "default", result, is_default=True)
+        ours = AutoscalerRun.of(pattern, OURS, "default", result, is_default=True)
         runs, results = [], {OURS: result}
         for name, setting, scaler, is_default in rival_settings():
             found = Simulation(pattern.arrivals, scaler, simulated).run(pattern.duration_s)
-            runs.append(Run.of(pattern, name, setting, found, is_default))
+            runs.append(AutoscalerRun.of(pattern, name, setting, found, is_default))
             if is_default:
                 results[name] = found
         names = dict.fromkeys(run.scaler for run in runs)
-        yield Comparison(
+        yield AutoscalerComparison(
             pattern,
             simulated,
             ours,
@@ -82,16 +87,16 @@ def compare_autoscalers(
         )
 
 
-def _of(runs: list[Run], name: str) -> list[Run]:
+def _of(runs: list[AutoscalerRun], name: str) -> list[AutoscalerRun]:
     return [run for run in runs if run.scaler == name]
 
 
-def _cheapest(runs: list[Run], name: str, p95_s: float) -> Run | None:
+def _cheapest(runs: list[AutoscalerRun], name: str, p95_s: float) -> AutoscalerRun | None:
     as_fast = [run for run in _of(runs, name) if run.p95_s <= p95_s * (1 + SAME_SHARE)]
     return min(as_fast, key=lambda run: run.worker_minutes, default=None)
 
 
-def rival_settings() -> Iterator[tuple[str, str, Scaler, bool]]:
+def rival_settings() -> Iterator[tuple[str, str, SimulatedScaler, bool]]:
     """(name, setting, scaler, whether it is the usual setting) of every rival."""
     for up, down, cool_s in product((0.5, 1.0, 2.0, 4.0), (0.3, 0.5, 0.7), (15.0, 30.0, 60.0)):
         setting = f"up > {up:g}, down < {down:g}, {cool_s:g} s"

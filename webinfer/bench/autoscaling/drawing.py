@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from webinfer.bench.autoscaling.comparison import OURS, Comparison
+from webinfer.bench.autoscaling.comparison import OURS, AutoscalerComparison
 from webinfer.bench.autoscaling.patterns import Pattern
 
 WIDTH, HEIGHT, GAP, LEFT, TOP = 420, 150, 46, 40, 56
@@ -20,7 +20,7 @@ COLOURS = {
 Point = tuple[float, float]
 
 
-def draw(comparisons: Sequence[Comparison]) -> str:
+def draw(comparisons: Sequence[AutoscalerComparison]) -> str:
     """An SVG document, two panels a row."""
     n_rows = (len(comparisons) + 1) // 2
     width, height = 2 * (WIDTH + GAP) + LEFT, TOP + n_rows * (HEIGHT + GAP) + 10
@@ -45,7 +45,7 @@ def _legend() -> str:
     )
 
 
-def _panel(comparison: Comparison) -> str:
+def _panel(comparison: AutoscalerComparison) -> str:
     duration_s = comparison.pattern.duration_s
     load = [(at, n * comparison.simulated.service_s) for at, n in _rates(comparison.pattern)]
     lines = {name: result.counts for name, result in comparison.results.items()}

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from browser_runtime.contract.errors import BadInput
 from scheduler.history.asking import look_up
-from webinfer.bench.autoscaling.comparison import Comparison, Run, compare_autoscalers
+from webinfer.bench.autoscaling.comparison import AutoscalerComparison, AutoscalerRun, compare_autoscalers
 from webinfer.bench.autoscaling.drawing import draw
 from webinfer.bench.autoscaling.patterns import SYNTHETIC, Pattern, draw_pattern
 from webinfer.bench.autoscaling.recordings import (
@@ -39,7 +39,7 @@ class ComparisonRequest:
     start_s: float | None = None
 
 
-def hold(wanted: ComparisonRequest) -> list[Comparison]:
+def hold(wanted: ComparisonRequest) -> list[AutoscalerComparison]:
     """The comparisons asked for. Raises BadInput, SetupError."""
     return list(
         compare_autoscalers(SimulatedQueue(), (_as_told(pattern, wanted) for pattern in _patterns(wanted)))
@@ -71,7 +71,7 @@ def _history_of(queue: str, days: float) -> Pattern:
     return recording_of(look_up("scaling_arrivals", **asked), look_up("scaling_starts", **asked), queue)
 
 
-def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
+def comparison_rows(comparisons: Sequence[AutoscalerComparison]) -> list[dict[str, Any]]:
     """Plain values: ours, each rival's cheapest setting that is as fast, its fastest and its usual one."""
     return [
         {
@@ -87,7 +87,7 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
     ]
 
 
-def print_comparisons(console: Console, comparisons: Sequence[Comparison]) -> None:
+def print_comparisons(console: Console, comparisons: Sequence[AutoscalerComparison]) -> None:
     """A table: a line an autoscaler and pattern."""
     title = "worker time at the same p95; each rival with the setting that suits the pattern best"
     table = Table(
@@ -104,17 +104,17 @@ def print_comparisons(console: Console, comparisons: Sequence[Comparison]) -> No
     console.print(table)
 
 
-def _figures(run: Run) -> tuple[str, ...]:
+def _figures(run: AutoscalerRun) -> tuple[str, ...]:
     figures = (f"{run.p95_s:.2f}", f"{run.worker_minutes:.0f}")
     return (*figures, str(run.n_changes), str(run.n_reversals))
 
 
-def _note(ours: Run, run: Run | None, comparison: Comparison, name: str) -> str:
+def _note(ours: AutoscalerRun, run: AutoscalerRun | None, comparison: AutoscalerComparison, name: str) -> str:
     if run is None:
         return f"never as fast; fastest: {comparison.fastest[name].setting}"
     return f"{run.worker_minutes / ours.worker_minutes:.2f} of ours; {run.setting}"
 
 
-def write_picture(comparisons: Sequence[Comparison], path: str) -> None:
+def write_picture(comparisons: Sequence[AutoscalerComparison], path: str) -> None:
     """An SVG of workers over time."""
     Path(path).write_text(draw(comparisons))

@@ -42,7 +42,7 @@ class QueueSample:
         return self.n_ready + self.n_starting
 
 
-class Scaler(Protocol):
+class SimulatedScaler(Protocol):
     """Says at every look how many workers there should be."""
 
     def target(self, sample: QueueSample) -> int:
@@ -105,7 +105,7 @@ class SimulationResult:
 class Simulation:
     """Runs one arrival pattern under one autoscaler."""
 
-    def __init__(self, arrivals: Sequence[float], scaler: Scaler, simulated: SimulatedQueue) -> None:
+    def __init__(self, arrivals: Sequence[float], scaler: SimulatedScaler, simulated: SimulatedQueue) -> None:
         self._arrivals, self._scaler, self._world = arrivals, scaler, simulated
         self._chance = random.Random(simulated.seed)  # noqa: S311 - a repeatable simulation
         self._waiting: deque[float] = deque()

@@ -11,10 +11,10 @@ import structlog
 from browser_runtime.contract.errors import InferenceError, SessionLost
 from browser_runtime.contract.vocabulary import HEALTHY_SCORE
 from browser_runtime.policies.recycling import RecyclePolicy, SessionUse, find_recycle_reason
-from browser_runtime.pool.care import Care
 from browser_runtime.pool.dispatch import Dispatch
 from browser_runtime.pool.fleet import Fleet
-from browser_runtime.session.lanes import State
+from browser_runtime.pool.health import PoolHealth
+from browser_runtime.session.lanes import SessionState
 from browser_runtime.session.session import Session
 
 log = structlog.get_logger(__name__)
@@ -23,28 +23,28 @@ log = structlog.get_logger(__name__)
 INTERVAL_S = 15.0
 
 
-class Upkeep:
+class SessionMonitor:
     """Looks after the sessions of a fleet."""
 
-    def __init__(self, fleet: Fleet, care: Care, dispatch: Dispatch, policy: RecyclePolicy) -> None:
+    def __init__(self, fleet: Fleet, health: PoolHealth, dispatch: Dispatch, policy: RecyclePolicy) -> None:
         self.policy = policy
         self.n_recycled = 0
         self.on_recycle: Callable[[Session, str], None] = lambda session, reason: None
-        self._fleet, self._care, self._dispatch = fleet, care, dispatch
+        self._fleet, self._health, self._dispatch = fleet, health, dispatch
 
     async def watch(self) -> None:
         """Look, for ever."""
         while True:
             await asyncio.sleep(INTERVAL_S)
             for session in list(self._fleet.sessions):
-                if session.state is State.READY:
+                if session.state is SessionState.READY:
                     await self.look_after(session)
 
     async def look_after(self, session: Session) -> None:
         """Measure one session, and replace it where that is called for."""
         try:
             await session.sample_memory()
-            self._care.sampled(session, self.policy.max_memory_bytes)
+            self._health.sampled(session, self.policy.max_memory_bytes)
             await self._ping(session)
         except SessionLost as error:
             self._fleet.lose(session, error)
@@ -52,7 +52,7 @@ class Upkeep:
         except InferenceError as error:
             log.warning("a session could not be measured", session=session.name, why=str(error))
         reason = self._reason(session)
-        if reason is not None and session.state is State.READY:
+        if reason is not None and session.state is SessionState.READY:
             self.n_recycled += 1
             log.warning("recycling a session", session=session.name, why=reason)
             self.on_recycle(session, reason)
@@ -61,13 +61,13 @@ class Upkeep:
     async def _ping(self, session: Session) -> None:
         """An echo on each lane that is free; a busy one shows by its answers that it lives."""
         for lane in session.lanes:
-            if not lane.busy and lane.lane.joined.is_set():
+            if not lane.busy and lane.connection.joined.is_set():
                 start = time.monotonic()
                 await self._dispatch.echo_on(session, lane, None)
-                self._care.pinged(session, (time.monotonic() - start) * 1000)
+                self._health.pinged(session, (time.monotonic() - start) * 1000)
 
     def _reason(self, session: Session) -> str | None:
-        condition, now = self._care.of(session), time.monotonic()
+        condition, now = self._health.of(session), time.monotonic()
         use = SessionUse(session.n_runs, condition.memory_samples, condition.settled_at_s)
         reason = find_recycle_reason(use, self.policy)
         score = condition.health.score(now)

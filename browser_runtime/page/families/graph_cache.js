@@ -5,7 +5,7 @@
 /** @typedef {import('./contract.js').Graph} Graph */
 /** @typedef {Record<string, number[]>} Shapes */
 
-export class GraphShelf {
+export class GraphCache {
   /** @type {Map<string, Promise<Graph>>} in the order of use, oldest first */
   #graphs = new Map();
   /** Time spent opening so far: a run that meets a new shape says how much of it was its own. */

@@ -16,7 +16,7 @@ from browser_runtime.policies.devices import DeviceRecord, DeviceStep
 from browser_runtime.policies.health import HealthSample, HealthState
 from browser_runtime.policies.latencies import Latencies, LatencyKey, LatencySummary
 from browser_runtime.policies.recycling import MAX_SAMPLES, MemorySample
-from browser_runtime.session.replies import Ran
+from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session
 
 # Weight of the newest request in a model's running service time.
@@ -26,7 +26,7 @@ SUMMARY_TTL_S = 0.5
 
 
 @dataclass
-class Condition:
+class SessionHealth:
     """One session's breaker and health."""
 
     breaker: Breaker = field(default_factory=Breaker)
@@ -39,7 +39,7 @@ class Condition:
     """At the last check."""
 
 
-class Care:
+class PoolHealth:
     """The condition of every session, by name, and the latencies of every model."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Care:
         self._summaries: dict[LatencyKey, tuple[float, LatencySummary | None]] = {}
         self._load_ms: dict[tuple[str, Browser], float] = {}
         self._devices: dict[tuple[Browser, Backend], DeviceRecord] = {}
-        self._conditions: dict[str, Condition] = {}
+        self._conditions: dict[str, SessionHealth] = {}
         self._free_memory = (-math.inf, 0)
 
     def free_memory_bytes(self) -> int:
@@ -59,9 +59,9 @@ class Care:
             self._free_memory = (now, int(psutil.virtual_memory().available))
         return self._free_memory[1]
 
-    def of(self, session: Session) -> Condition:
+    def of(self, session: Session) -> SessionHealth:
         """The session's condition; a new session is in the best."""
-        return self._conditions.setdefault(session.name, Condition())
+        return self._conditions.setdefault(session.name, SessionHealth())
 
     def forget(self, session: Session) -> None:
         """The session has ended."""
@@ -80,21 +80,21 @@ class Care:
         """How long that browser last took to load the model; None when it never did."""
         return self._load_ms.get((model, browser))
 
-    def ran(self, session: Session, model: str, ran: Ran, n_items: int) -> None:
+    def ran(self, session: Session, model: str, result: RunResult, n_items: int) -> None:
         """A run went well: its time counts, unless the model's loading was in it."""
         now = time.monotonic()
         condition = self.of(session)
-        key = LatencyKey(model, session.installation.browser, ran.loaded.backend)
+        key = LatencyKey(model, session.installation.browser, result.loaded.backend)
         known = self.measured(key)
-        if ran.loaded_now:
-            self._load_ms[model, session.installation.browser] = ran.total_ms - ran.call_ms
+        if result.loaded_now:
+            self._load_ms[model, session.installation.browser] = result.total_ms - result.call_ms
         condition.breaker.record_success(now)
         if not n_items:  # it was only loaded
             return
-        slowdown = None if known is None else ran.call_ms / max(known.expected_ms(n_items), 0.1)
-        self.latencies.record(key, ran.call_ms, now, n_items)
+        slowdown = None if known is None else result.call_ms / max(known.expected_ms(n_items), 0.1)
+        self.latencies.record(key, result.call_ms, now, n_items)
         condition.health = condition.health.after(HealthSample(now, ok=True, slowdown=slowdown))
-        if ran.loaded_now:
+        if result.loaded_now:
             condition.settled_at_s = now
 
     def failed(self, session: Session, error: InferenceError) -> None:

@@ -15,7 +15,7 @@ GIVE_UP_AFTER_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class Notification:
     """A notice on its way. `targets` are those that have not taken it yet. Times: seconds since 1970."""
 
     title: str
@@ -32,19 +32,19 @@ class Letter:
         return asdict(self)
 
     @classmethod
-    def from_plain(cls, told: dict[str, Any]) -> Letter:
+    def from_plain(cls, told: dict[str, Any]) -> Notification:
         """The reverse of `as_plain`."""
         return cls(**told | {"targets": tuple(told["targets"])})
 
 
-def write_letter(notice: Notice, targets: tuple[str, ...], now_s: float) -> Letter:
+def write_letter(notice: Notice, targets: tuple[str, ...], now_s: float) -> Notification:
     """The letter for `notice`, due at once."""
-    return Letter(
+    return Notification(
         notice.title, notice.body, notice.news, notice.alert.severity, now_s, targets, due_at_s=now_s
     )
 
 
-def after_try(letter: Letter, taken: Mapping[str, bool], now_s: float) -> Letter | None:
+def after_try(letter: Notification, taken: Mapping[str, bool], now_s: float) -> Notification | None:
     """What is left of `letter` after its targets said whether they took it; None when nobody is left."""
     left = tuple(target for target in letter.targets if not taken.get(target, False))
     if not left:
@@ -53,6 +53,6 @@ def after_try(letter: Letter, taken: Mapping[str, bool], now_s: float) -> Letter
     return replace(letter, targets=left, n_tries=letter.n_tries + 1, due_at_s=now_s + wait_s)
 
 
-def is_given_up(letter: Letter, now_s: float) -> bool:
+def is_given_up(letter: Notification, now_s: float) -> bool:
     """Whether it was tried for long enough."""
     return letter.n_tries > 0 and now_s - letter.written_at_s >= GIVE_UP_AFTER_S

@@ -14,36 +14,36 @@ import structlog
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser
-from browser_runtime.pool.care import Care
 from browser_runtime.pool.dispatch import Dispatch
 from browser_runtime.pool.fleet import Fleet
-from browser_runtime.pool.orders import Line, Order
+from browser_runtime.pool.health import PoolHealth
+from browser_runtime.pool.requests import PendingRequest, RequestQueue
 from browser_runtime.scaling.forecast import Arrivals, MeanLoad
 from browser_runtime.scaling.sessions import PoolState, SessionPolicy, decide_sessions
 from browser_runtime.scaling.trends import theil_sen_slope
 from browser_runtime.scaling.values import Decision, Replica, ScalingMemory
-from browser_runtime.session.lanes import State
-from browser_runtime.session.replies import Ran
+from browser_runtime.session.lanes import SessionState
+from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session
 
 log = structlog.get_logger(__name__)
 
 INTERVAL_S = 2.0
 # Looks at the line that its slope is taken from: the last half minute.
-N_LINE_SAMPLES = 15
+N_QUEUE_SAMPLES = 15
 # Replies that throughput is counted from.
 THROUGHPUT_WINDOW_S = 10.0
 MAX_EVENTS = 500
 
 
-class Growth:
+class PoolAutoscaler:
     """Grows and shrinks a fleet between its bounds; `resize` and remote control use the fleet alike."""
 
     def __init__(
         self,
         fleet: Fleet,
-        line: Line,
-        care: Care,
+        queue: RequestQueue,
+        health: PoolHealth,
         dispatch: Dispatch,
         browsers: tuple[Browser, ...],
         policy: SessionPolicy,
@@ -54,31 +54,32 @@ class Growth:
         self.on_event: Callable[[dict[str, Any]], None] = lambda event: None
         self.arrivals, self.load = Arrivals(), MeanLoad()
         self.factors: dict[str, float | None] = {}
-        self._fleet, self._line, self._care, self._dispatch = fleet, line, care, dispatch
+        self._fleet, self._queue, self._health, self._dispatch = fleet, queue, health, dispatch
         self._browsers = browsers
         self._memory = ScalingMemory()
-        self._latest: dict[str, Order] = {}
-        self._line_lengths: deque[tuple[float, float]] = deque(maxlen=N_LINE_SAMPLES)
+        self._latest: dict[str, PendingRequest] = {}
+        self._queue_lengths: deque[tuple[float, float]] = deque(maxlen=N_QUEUE_SAMPLES)
         self._replies: deque[float] = deque(maxlen=10_000)
-        dispatch.on_order.append(self._arrived)
+        dispatch.on_request.append(self._arrived)
         dispatch.on_reply.append(self._replied)
         dispatch.on_busy.append(self._busy)
 
-    def _arrived(self, order: Order) -> None:
-        self.arrivals.record(order.model.name, time.monotonic())
-        self._latest[order.model.name] = order
+    def _arrived(self, pending: PendingRequest) -> None:
+        self.arrivals.record(pending.model.name, time.monotonic())
+        self._latest[pending.model.name] = pending
 
-    def busiest_orders(self, n: int) -> list[Order]:
+    def busiest_requests(self, n: int) -> list[PendingRequest]:
         """The latest order of each of the `n` models that take most of the lanes' time now."""
         now = time.monotonic()
         rates = self.arrivals.rates_per_s(now)
         loads = {
-            name: rates[name] * self._care.service_s.get(name, 0.0) for name in self.arrivals.busy_models(now)
+            name: rates[name] * self._health.service_s.get(name, 0.0)
+            for name in self.arrivals.busy_models(now)
         }
         busiest = sorted(loads, key=lambda name: -loads[name])[:n]
         return [self._latest[name] for name in busiest if name in self._latest]
 
-    def _replied(self, order: Order, ran: Ran) -> None:
+    def _replied(self, pending: PendingRequest, result: RunResult) -> None:
         self._replies.append(time.monotonic())
 
     def _busy(self, n_busy: int) -> None:
@@ -88,7 +89,7 @@ class Growth:
         """Look, decide, act; for ever."""
         while True:
             await asyncio.sleep(INTERVAL_S)
-            self._line_lengths.append((time.monotonic(), float(len(self._line))))
+            self._queue_lengths.append((time.monotonic(), float(len(self._queue))))
             decision = decide_sessions(self._state(), time.monotonic(), self.policy)
             self._memory, self.factors = decision.memory, dict(decision.factors)
             if decision.change:
@@ -96,7 +97,9 @@ class Growth:
 
     def _state(self) -> PoolState:
         now = time.monotonic()
-        views = tuple(self._view(session) for session in self._fleet.sessions if session.state is State.READY)
+        views = tuple(
+            self._view(session) for session in self._fleet.sessions if session.state is SessionState.READY
+        )
         starting = tuple(
             Replica(f"starting-{browser}-{n}", is_starting=True)
             for browser, count in self._fleet.n_starting.items()
@@ -108,9 +111,9 @@ class Growth:
         return PoolState(
             views + starting,
             load=self.load.value(now),
-            n_waiting=len(self._line),
-            queue_slope_per_s=theil_sen_slope(list(self._line_lengths)) or 0.0,
-            forecast_load=self.arrivals.forecast_load(now, self._start_s(), self._care.service_s),
+            n_waiting=len(self._queue),
+            queue_slope_per_s=theil_sen_slope(list(self._queue_lengths)) or 0.0,
+            forecast_load=self.arrivals.forecast_load(now, self._start_s(), self._health.service_s),
             memory_percent=memory.percent,
             session_memory_percent=100 * sum(sizes) / len(sizes) / memory.total if sizes else None,
             throughput_per_s=recent / THROUGHPUT_WINDOW_S,
@@ -119,7 +122,7 @@ class Growth:
         )
 
     def _view(self, session: Session) -> Replica:
-        now, condition = time.monotonic(), self._care.of(session)
+        now, condition = time.monotonic(), self._health.of(session)
         return Replica(
             session.name,
             len(session.lanes),
@@ -158,9 +161,9 @@ class Growth:
     def _browser_in_need(self) -> Browser:
         """The browser that most of what waits would prefer; the first where nothing waits."""
         wishes: Counter[Browser] = Counter()
-        for order in self._line:
-            family = order.request.family
-            wish = order.request.browser or self._dispatch.matching.preferred.get(family)
+        for pending in self._queue:
+            family = pending.request.family
+            wish = pending.request.browser or self._dispatch.matching.preferred.get(family)
             wishes[wish or PREFERRED_BROWSER[family]] += 1
         for browser, _ in wishes.most_common():
             if browser in self._browsers:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from scheduler.alerts.alert import Alert, News, Notice, Severity
-from scheduler.alerts.outbox import (
+from scheduler.alerts.notifications import (
     FIRST_WAIT_S,
     GIVE_UP_AFTER_S,
     MAX_WAIT_S,
-    Letter,
+    Notification,
     after_try,
     is_given_up,
     write_letter,
@@ -17,7 +17,7 @@ NOTICE = Notice(News.OPENED, Alert("queue:edge", Severity.HIGH, "dead", "it is d
 LETTER = write_letter(NOTICE, ("a", "b"), 100.0)
 
 
-def failed(letter: Letter, now_s: float) -> Letter:
+def failed(letter: Notification, now_s: float) -> Notification:
     left = after_try(letter, {}, now_s)
     assert left is not None
     return left
@@ -54,4 +54,4 @@ def test_it_is_given_up_after_a_day_but_never_untried() -> None:
 
 
 def test_it_survives_json() -> None:
-    assert Letter.from_plain(LETTER.as_plain()) == LETTER
+    assert Notification.from_plain(LETTER.as_plain()) == LETTER

@@ -12,15 +12,15 @@ from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Reply, Request
 from scheduler.history.history import History
 from tasks.telemetry import Row
-from workers.recorder import Chore, Recorder
-from workers.rows import Asked
+from workers.recorder import PeriodicTask, Recorder
+from workers.rows import RequestOrigin
 from workers.telemetry import HEALTH_INTERVAL_S, Telemetry
 
 # No queue was between, so there is neither a task nor a reason for a queue.
-NO_QUEUE = Asked()
+NO_QUEUE = RequestOrigin()
 
 
-class Book:
+class LocalHistory:
     """An open history and what writes into it. Raises HistoryUnavailable where the file cannot be had."""
 
     def __init__(self, path: Path) -> None:
@@ -31,7 +31,7 @@ class Book:
 
     def start(self, status: Callable[[], dict[str, Any]]) -> None:
         """Write from now on; `status`, the pool's, is asked for now and then, from the writing thread."""
-        self.recorder.chores.append(Chore(HEALTH_INTERVAL_S, lambda: self.telemetry.sample(status())))
+        self.recorder.chores.append(PeriodicTask(HEALTH_INTERVAL_S, lambda: self.telemetry.sample(status())))
         self.recorder.start()
 
     def _deliver(self, rows: list[Row], before: int) -> None:

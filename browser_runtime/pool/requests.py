@@ -15,7 +15,7 @@ from browser_runtime.session.loading import items_of, load_options
 
 
 @dataclass(eq=False)
-class Order:
+class PendingRequest:
     """One request, and the future that somebody awaits."""
 
     request: Request
@@ -69,61 +69,63 @@ def model_need(request: Request, model: StoredModel) -> str:
     return "|".join((model.name, model.revision[:12], str(request.precision), flags))
 
 
-def merge(orders: list[Order]) -> Request:
+def merge(requests: list[PendingRequest]) -> Request:
     """One request with the items of all `orders`, in their order; they share a key."""
-    first = orders[0].request
-    if len(orders) == 1:
+    first = requests[0].request
+    if len(requests) == 1:
         return first
     name = next(iter(first.inputs))
-    items = [item for order in orders for item in order.items]
+    items = [item for pending in requests for item in pending.items]
     return replace(first, inputs={name: items}, single=False)
 
 
-def share_results(orders: list[Order], results: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+def share_results(
+    requests: list[PendingRequest], results: list[dict[str, Any]]
+) -> list[list[dict[str, Any]]]:
     """Each order's slice of a run's results, in order."""
     shares, start = [], 0
-    for order in orders:
-        shares.append(results[start : start + len(order.items)])
-        start += len(order.items)
+    for pending in requests:
+        shares.append(results[start : start + len(pending.items)])
+        start += len(pending.items)
     return shares
 
 
-def latest_deadline(orders: Iterable[Order]) -> float | None:
+def latest_deadline(requests: Iterable[PendingRequest]) -> float | None:
     """When nobody waits any more; None when somebody waits for ever."""
-    deadlines = [order.deadline for order in orders]
+    deadlines = [pending.deadline for pending in requests]
     known = [deadline for deadline in deadlines if deadline is not None]
     return max(known) if len(known) == len(deadlines) else None
 
 
-class Line:
+class RequestQueue:
     """Orders in the order of their arrival; one that failed elsewhere goes back to its place."""
 
     def __init__(self) -> None:
-        self._orders: list[Order] = []
+        self._orders: list[PendingRequest] = []
 
     def __len__(self) -> int:
         return len(self._orders)
 
-    def __iter__(self) -> Iterator[Order]:
+    def __iter__(self) -> Iterator[PendingRequest]:
         return iter(list(self._orders))
 
-    def put(self, order: Order) -> None:
+    def put(self, pending: PendingRequest) -> None:
         """Add an order behind those that arrived before it."""
-        order.running = False
+        pending.running = False
         place = len(self._orders)
-        while place > 0 and self._orders[place - 1].arrived > order.arrived:
+        while place > 0 and self._orders[place - 1].arrived > pending.arrived:
             place -= 1
-        self._orders.insert(place, order)
+        self._orders.insert(place, pending)
 
-    def take(self, orders: Iterable[Order]) -> None:
+    def take(self, requests: Iterable[PendingRequest]) -> None:
         """Remove `orders`; those that are not here are passed over."""
-        gone = set(map(id, orders))
-        self._orders = [order for order in self._orders if id(order) not in gone]
+        gone = set(map(id, requests))
+        self._orders = [pending for pending in self._orders if id(pending) not in gone]
 
     def prune(self) -> None:
         """Drop the orders that nobody waits for."""
-        self._orders = [order for order in self._orders if not order.settled]
+        self._orders = [pending for pending in self._orders if not pending.settled]
 
-    def count(self, matches: Callable[[Order], bool]) -> int:
+    def count(self, matches: Callable[[PendingRequest], bool]) -> int:
         """How many waiting orders match."""
         return sum(map(matches, self._orders))

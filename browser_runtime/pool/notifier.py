@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 
-class Change:
+class Notifier:
     """Wakes its waiters, who look again at what they wait for."""
 
     def __init__(self) -> None:
