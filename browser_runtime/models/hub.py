@@ -17,8 +17,9 @@ from browser_runtime.models.graph_check import require_graphs
 from browser_runtime.models.graphs import available_precisions
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.integrity import describe_file
+from browser_runtime.models.json_files import read_json
 from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
-from browser_runtime.models.traits import choose_files, infer_family, read_json, read_settings
+from browser_runtime.models.traits import choose_files, infer_family, read_settings
 
 # Hidden: no model's name starts with a dot.
 PARTIAL_FOLDER = ".partial"

@@ -18,10 +18,11 @@ from browser_runtime.models.graph_check import external_locations, read_graph, r
 from browser_runtime.models.graphs import STEMS, SUFFIXES, available_precisions
 from browser_runtime.models.hub import PARTIAL_FOLDER
 from browser_runtime.models.integrity import describe_file, hash_file
+from browser_runtime.models.json_files import read_json
 from browser_runtime.models.locking import hold_lock
 from browser_runtime.models.manifest import ModelFile, StoredModel, check_path, list_paths, write_manifest
 from browser_runtime.models.store import BUILTIN_FOLDER, LOCK_FOLDER, ModelStore
-from browser_runtime.models.traits import REQUIRED, WANTED, infer_family, read_json, read_settings
+from browser_runtime.models.traits import REQUIRED, WANTED, infer_family, read_settings
 
 # Copying a few gigabytes on a slow disk, by whoever imports the same name at the same time.
 LOCK_TIMEOUT_S = 600.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.vocabulary import SERVED_FAMILIES, Family, Precision
 from browser_runtime.models.graphs import data_paths, graph_paths
+from browser_runtime.models.json_files import read_json, read_object
 
 # Small files that transformers.js or the settings read, where the repository has them.
 WANTED = {
@@ -47,6 +47,14 @@ PIPELINES = {
 POOLING_MODES = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 # Tokenizers without a limit say 1e30.
 NO_LIMIT = 1_000_000
+# Their first token has the position after the padding token's id: 512 of RoBERTa's 514 are for tokens
+# (transformers, create_position_ids_from_input_ids).
+COUNT_FROM_PADDING = frozenset(
+    (
+        *("camembert", "data2vec-text", "ibert", "lilt", "longformer", "luke", "mpnet", "roberta"),
+        *("roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod"),
+    )
+)
 
 
 def choose_files(name: str, family: Family, precision: Precision, paths: list[str]) -> list[str]:
@@ -80,16 +88,6 @@ def infer_family(name: str, config: dict[str, Any], pipeline: str | None = None)
     raise BadInput(f"the family of model {name!r}", told, f"given as one of {', '.join(SERVED_FAMILIES)}")
 
 
-def read_json(path: Path) -> Any:
-    """The JSON value in the file, {} where there is none. Raises BadRequest where it is broken."""
-    if not path.is_file():
-        return {}
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadRequest(f"{path.name} is not JSON: {error}") from error
-
-
 def read_settings(folder: Path, family: Family) -> dict[str, Any]:
     """The manifest's settings: how a text's token vectors become its embedding; {} for other families.
 
@@ -119,10 +117,21 @@ def _pooling(config: dict[str, Any]) -> str:
 
 
 def _max_tokens(folder: Path) -> int:
-    limits = [
-        read_json(folder / "sentence_bert_config.json").get("max_seq_length"),
-        read_json(folder / "tokenizer_config.json").get("model_max_length"),
-        read_json(folder / "config.json").get("max_position_embeddings"),
-    ]
-    known = [limit for limit in limits if isinstance(limit, int) and 0 < limit < NO_LIMIT]
-    return min(known, default=512)
+    """The most tokens of a text: as sentence-transformers cuts, and never more than there are positions."""
+    told = _limit(read_object(folder / "sentence_bert_config.json").get("max_seq_length")) or _limit(
+        read_object(folder / "tokenizer_config.json").get("model_max_length")
+    )
+    limits = [told, _limit(_positions(read_object(folder / "config.json")))]
+    return min((limit for limit in limits if limit is not None), default=512)
+
+
+def _positions(config: dict[str, Any]) -> Any:
+    """How many tokens have a position of their own."""
+    positions = config.get("max_position_embeddings")
+    if config.get("model_type") in COUNT_FROM_PADDING and isinstance(positions, int):
+        return positions - config.get("pad_token_id", 1) - 1
+    return positions
+
+
+def _limit(value: Any) -> int | None:
+    return value if type(value) is int and 0 < value < NO_LIMIT else None

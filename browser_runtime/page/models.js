@@ -113,9 +113,13 @@ async function openFamily(family, wanted) {
 
 /** What a family works with, all of it on the one onnxruntime-web build that serves `backend`. @param {Backend} backend */
 async function openRealm(backend) {
-  const [{ ort }, transformers] = await Promise.all([openRuntime(backend), openTransformers(backend)]);
-  transformers.env.localModelPath = MODEL_BASE;
-  return { transformers, ort, openDevice, openGraph, warmUp, modelBase: MODEL_BASE };
+  const { ort } = await openRuntime(backend);
+  const openLocal = async () => {
+    const transformers = await openTransformers(backend);
+    transformers.env.localModelPath = MODEL_BASE;
+    return transformers;
+  };
+  return { openTransformers: openLocal, ort, openDevice, openGraph, warmUp, modelBase: MODEL_BASE };
 }
 
 /** @param {unknown} backend @returns {Backend} */

@@ -217,7 +217,8 @@ class Dispatch:
             if pending.settled:
                 continue
             told = {**routing, "attempt": pending.attempts + 1}
-            share = BatchShare(results, (started - pending.arrived) * 1000, n_items, told)
+            waited_ms = (started - pending.arrived) * 1000 - pending.prepared_ms
+            share = BatchShare(results, waited_ms, n_items, told, pending.prepared_ms)
             try:
                 pending.reply.set_result(build_reply(pending.request, pending.model.revision, result, share))
             except InferenceError as error:

@@ -33,6 +33,7 @@ from browser_runtime.scaling.sessions import SessionPolicy
 from browser_runtime.session.lanes import LaneJob
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
+from browser_runtime.texts.requests import tokenize
 
 if TYPE_CHECKING:
     from browser_runtime.simulation import SimulatedSession
@@ -237,15 +238,14 @@ class Pool:
     async def run(self, request: Request) -> Reply:
         """The reply, from wherever it is answered soonest. Raises InferenceError."""
         arrived = time.monotonic()
-        deadline = None if request.deadline_s is None else arrived + request.deadline_s
         self._admit()
         try:
             model = await self._provide(request)
             model.require_family(request.family)
             if self.simulated is not None:
                 return await self.simulated.run(request, model)
-            reply = asyncio.get_running_loop().create_future()
-            return await self._answered(PendingRequest(request, model, arrived, deadline, reply))
+            pending = await self._prepare(request, model, arrived)
+            return await self._answered(pending)
         finally:
             self._leave()
 
@@ -257,6 +257,16 @@ class Pool:
             model = await self.store.provide(request.model_name, request.precision)
             self._provided[request.model_name, request.precision] = (now, model)
         return model
+
+    async def _prepare(self, request: Request, model: StoredModel, arrived: float) -> PendingRequest:
+        """The order for a request, its items as they go to a page. Raises BadRequest."""
+        started = time.monotonic()
+        prepared = await tokenize(request, model)
+        deadline = None if request.deadline_s is None else arrived + request.deadline_s
+        reply = asyncio.get_running_loop().create_future()
+        pending = PendingRequest(prepared, model, arrived, deadline, reply)
+        pending.prepared_ms = (time.monotonic() - started) * 1000
+        return pending
 
     async def _answered(self, pending: PendingRequest) -> Reply:
         """The order's reply, or Busy or PageSilent at its deadline."""

@@ -36,6 +36,8 @@ class PendingRequest:
     shunned: set[Browser] = field(default_factory=set)
     """Browsers that turned out unable to run it."""
     timer: asyncio.TimerHandle | None = None
+    prepared_ms: float = 0.0
+    """What preparing its items took before it waited for a lane."""
     items: list[Any] = field(init=False)
     key: str = field(init=False)
     """Orders with the same key can run as one batch: same model, precision, backends and options."""
@@ -60,7 +62,8 @@ def _batch_key(request: Request, model: StoredModel) -> str:
 
 
 def _size_bytes(item: Any) -> int:
-    return int(item.nbytes) if hasattr(item, "nbytes") else len(item)
+    """What the item takes in a frame; one that was refused never goes there."""
+    return int(getattr(item, "nbytes", 0))
 
 
 def model_need(request: Request, model: StoredModel) -> str:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.policies.batching import Waiting
 from browser_runtime.policies.latencies import LatencyKey
@@ -18,8 +19,6 @@ from browser_runtime.session.loading import model_key
 from browser_runtime.session.plan import plan_backends
 from browser_runtime.session.session import Session
 
-# A text's tokens are not known before the page has cut it: about four characters each in English.
-CHARACTERS_PER_TOKEN = 4
 WHISPER_WINDOW_SAMPLES = 30 * 16_000
 
 
@@ -122,9 +121,11 @@ def waiting_of(ticket: int, pending: PendingRequest) -> Waiting:
 
 
 def _length(family: Family, item: Any) -> float:
-    """What a batch is padded to."""
+    """What a batch is padded to; an item that was refused already costs nothing and counts as one."""
+    if isinstance(item, InferenceError):
+        return 1.0
     if family is Family.TEXT_EMBEDDING:
-        return max(len(item) / CHARACTERS_PER_TOKEN, 1.0) + 2
+        return float(len(item))
     if family is Family.AUDIO:
         return float(math.ceil(len(item) / WHISPER_WINDOW_SAMPLES)) or 1.0
     return 1.0

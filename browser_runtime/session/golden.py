@@ -10,6 +10,7 @@ import numpy as np
 
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.manifest import StoredModel
+from browser_runtime.texts.preprocessor import PREPROCESSORS
 
 # Backends differ by rounding only: each is held to 0.9999 on MiniLM by tests/browser/test_real_weights.py.
 MIN_COSINE = 0.999
@@ -53,7 +54,7 @@ def read_golden(model: StoredModel) -> Golden | None:
 
 def _read_input(model: StoredModel, told: str) -> Any:
     if model.family is Family.TEXT_EMBEDDING:
-        return told
+        return PREPROCESSORS.take(model).encode([told], ["example"])[0]
     path = _inside(model, told)
     if model.family is Family.VISION:
         from PIL import Image

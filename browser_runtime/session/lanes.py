@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Request
 from browser_runtime.link.bridge import LaneConnection
 from browser_runtime.models.store import StoredModel
@@ -30,6 +33,30 @@ class SessionLane:
     models: ModelCache
     busy: bool = False
     boot: str = ""
+
+    async def run(
+        self, key: str, items: Sequence[Any], options: dict[str, Any], limit_s: float
+    ) -> dict[str, Any]:
+        """The page's answer to `run`: a result an item. Raises InferenceError where the whole call failed.
+
+        An item that is an error already, for it could not be prepared, is its own result.
+        """
+        sound = [_to_wire(item) for item in items if not isinstance(item, InferenceError)]
+        answer: dict[str, Any] = {"results": []}
+        if sound:
+            answer = await self.connection.call("run", limit_s, key=key, items=sound, options=options)
+        results = iter(answer["results"])
+        merged = [_refusal(item) if isinstance(item, InferenceError) else next(results) for item in items]
+        return {**answer, "results": merged}
+
+
+def _to_wire(item: Any) -> Any:
+    return item.to_wire() if hasattr(item, "to_wire") else item
+
+
+def _refusal(error: InferenceError) -> dict[str, Any]:
+    """The result of an item that never went to the page, as the page would have given it."""
+    return {"ok": False, "error": {"code": error.code(), "args": list(error.args), "stack": ""}}
 
 
 @dataclass(frozen=True, slots=True)

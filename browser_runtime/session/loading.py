@@ -9,10 +9,11 @@ from typing import Any
 
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.options import LOAD_FLAGS
-from browser_runtime.contract.vocabulary import Backend
+from browser_runtime.contract.vocabulary import Backend, Family
 from browser_runtime.models.graphs import weight_files
 from browser_runtime.models.store import StoredModel
 from browser_runtime.session.golden import Golden
+from browser_runtime.texts.preprocessor import PREPROCESSORS
 
 
 @dataclass(slots=True)
@@ -86,7 +87,10 @@ def load_options(request: Request) -> dict[str, Any]:
 
 
 def load_values(model: StoredModel, request: Request) -> dict[str, Any]:
-    """What a `load` call says of the model (see page/README.md), besides its key and backend."""
+    """What a `load` call says of the model (see page/README.md), besides its key and backend.
+
+    Takes a while where the model's tokenizer is not open yet. Raises BadRequest where that cannot be used.
+    """
     return {
         "family": str(request.family),
         "model": {
@@ -94,11 +98,18 @@ def load_values(model: StoredModel, request: Request) -> dict[str, Any]:
             "revision": model.revision,
             "url": f"/models/{model.name}/",
             "weights": weight_files(model.files),
-            "settings": model.settings,
+            "settings": _settings(model),
         },
         "precision": str(request.precision),
         "options": load_options(request),
     }
+
+
+def _settings(model: StoredModel) -> dict[str, Any]:
+    """What the family's page must know of the model; for texts, what their tokenizer says."""
+    if model.family is Family.TEXT_EMBEDDING:
+        return PREPROCESSORS.take(model).page_settings()
+    return model.settings
 
 
 def model_key(model: StoredModel, backend: Backend, request: Request) -> str:

@@ -51,6 +51,8 @@ class BatchShare:
     n_items: int
     """Items of all requests that ran together, this one's included."""
     routing: dict[str, Any]
+    prepared_ms: float = 0.0
+    """What preparing its items took before it waited."""
 
 
 def build_reply(request: Request, revision: str, result: RunResult, share: BatchShare) -> Reply:
@@ -60,7 +62,7 @@ def build_reply(request: Request, revision: str, result: RunResult, share: Batch
         raise outputs[0]
     place, ready, backend = result.place, result.loaded.answer, result.loaded.backend
     adapter = place.capabilities.adapter(backend)
-    timings = _timings(result, share.queue_ms)
+    timings = _timings(result, share)
     return Reply(
         success=not any(isinstance(output, InferenceError) for output in outputs),
         model_name=request.model_name,
@@ -112,17 +114,19 @@ def _plain(output: Any) -> Any:
     return output
 
 
-def _timings(result: RunResult, queue_ms: float) -> Timings:
+def _timings(result: RunResult, share: BatchShare) -> Timings:
     page = result.answer.get("timings", {})
     run = {name: float(page.get(name) or 0.0) for name in RUN_STEPS}
+    bridge_ms = max(result.call_ms - sum(run.values()), 0.0)
+    run["preprocess_ms"] += share.prepared_ms
     load = {
         name: float(result.loaded.answer.get(name) or 0.0) if result.loaded_now else 0.0
         for name in LOAD_STEPS
     }
     return Timings(
-        queue_ms=queue_ms,
-        bridge_ms=max(result.call_ms - sum(run.values()), 0.0),
-        total_ms=queue_ms + result.total_ms,
+        queue_ms=share.queue_ms,
+        bridge_ms=bridge_ms,
+        total_ms=share.queue_ms + share.prepared_ms + result.total_ms,
         **run,
         **load,
     )

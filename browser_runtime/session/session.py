@@ -175,8 +175,7 @@ class Session:
         items, limit_s = items_of(job.request), job.remaining_s(self._settings.run_timeout_s)
         if not items:
             return {"results": []}
-        options = job.request.options
-        answer = await lane.connection.call("run", limit_s, key=loaded.key, items=items, options=options)
+        answer = await lane.run(loaded.key, items, job.request.options, limit_s)
         self.n_runs += 1
         loaded.n_runs += 1
         return answer
@@ -217,13 +216,9 @@ class Session:
         while (overdue := lane.models.overdue(job.model.size_bytes)) is not None:
             await lane.connection.call("unload", self._settings.run_timeout_s, key=overdue)
             lane.models.drop(overdue)
-        answer = await lane.connection.call(
-            "load",
-            job.remaining_s(self._settings.load_timeout_s),
-            key=key,
-            backend=str(backend),
-            **load_values(job.model, job.request),
-        )
+        told = await asyncio.to_thread(load_values, job.model, job.request)
+        limit_s = job.remaining_s(self._settings.load_timeout_s)
+        answer = await lane.connection.call("load", limit_s, key=key, backend=str(backend), **told)
         loaded = LoadedModel(key, backend, answer, await asyncio.to_thread(read_golden, job.model))
         lane.models.put(loaded)
         await self.golden.check(lane, loaded)

@@ -10,8 +10,8 @@ from PIL import Image
 
 from browser_runtime.contract.errors import BadInput, Unsupported
 from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.models.json_files import read_json
 from browser_runtime.models.manifest import StoredModel
-from browser_runtime.models.traits import read_json
 from browser_runtime.simulation.choices import read_count
 from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
 

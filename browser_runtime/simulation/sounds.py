@@ -9,8 +9,8 @@ import numpy as np
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.models.json_files import read_json
 from browser_runtime.models.manifest import StoredModel
-from browser_runtime.models.traits import read_json
 from browser_runtime.simulation.decoding import Decoder
 from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
 from browser_runtime.simulation.mels import MelPlan, compute_features

@@ -7,42 +7,31 @@ import {
   poolFirst,
   poolMean,
 } from '../../browser_runtime/page/families/pooling.js';
-import { encodeText, padTexts } from '../../browser_runtime/page/families/tokens.js';
+import { padTexts, readTokens } from '../../browser_runtime/page/families/tokens.js';
 
-// BERT's way: 101 opens, 102 closes, each letter is a token.
-/** @param {string} text */
-const encode = (text) => [101, ...[...text].map((letter) => letter.charCodeAt(0)), 102];
-
-test('a text that fits keeps every token', () => {
-  assert.deepEqual(encodeText(encode, 'ab', 4, 'texts[0]'), { ids: [101, 97, 98, 102], truncated: false });
-  assert.deepEqual(encodeText(encode, '', 4, 'texts[0]'), { ids: [101, 102], truncated: false });
+/** An item as it comes from the worker. @param {number[]} ids @param {number[]} [segments] */
+const item = (ids, segments) => ({
+  ids: { data: Int32Array.from(ids) },
+  segments: segments && { data: Int32Array.from(segments) },
+  truncated: false,
 });
 
-test('a text that is cut keeps its closing token, as in Python', () => {
-  assert.deepEqual(encodeText(encode, 'abcd', 4, 'texts[0]'), { ids: [101, 97, 98, 102], truncated: true });
-});
-
-test('special tokens on one side alone, or none, are told apart', () => {
-  const ending = (/** @type {string} */ text) => encode(text).slice(1);
-  assert.deepEqual(encodeText(ending, 'abcd', 3, 'texts[0]').ids, [97, 98, 102]);
-  const opening = (/** @type {string} */ text) => encode(text).slice(0, -1);
-  assert.deepEqual(encodeText(opening, 'abcd', 3, 'texts[0]').ids, [101, 97, 98]);
-  const bare = (/** @type {string} */ text) => encode(text).slice(1, -1);
-  assert.deepEqual(encodeText(bare, 'abcd', 3, 'texts[0]').ids, [97, 98, 99]);
-});
-
-test('what is no text is refused by name', () => {
-  assert.throws(() => encodeText(encode, 7, 4, 'texts[5]'), {
-    code: 'BadInput',
-    args: ['texts[5]', 'of type number', 'a text'],
-  });
+test('an item without tokens is refused by name', () => {
+  assert.deepEqual([...readTokens(item([101, 102]), 'texts[0]').ids], [101, 102]);
+  for (const none of [7, 'a text', item([]), { ids: { data: Float32Array.of(1) } }]) {
+    assert.throws(() => readTokens(none, 'texts[5]'), {
+      code: 'BadInput',
+      args: ['texts[5]', 'without tokens', 'a text of at least one token'],
+    });
+  }
 });
 
 test('texts are padded on the right, and rows without a text attend to their first token', () => {
-  const texts = [encodeText(encode, 'ab', 9, ''), encodeText(encode, '', 9, '')];
-  const { ids, mask } = padTexts(texts, 3, 5, 0);
-  assert.deepEqual([...ids].map(Number), [101, 97, 98, 102, 0, 101, 102, 0, 0, 0, 0, 0, 0, 0, 0]);
+  const texts = [readTokens(item([101, 97, 98, 102], [0, 0, 0, 2]), ''), readTokens(item([101, 102]), '')];
+  const { ids, mask, segments } = padTexts(texts, 3, 5, 1);
+  assert.deepEqual([...ids].map(Number), [101, 97, 98, 102, 1, 101, 102, 1, 1, 1, 1, 1, 1, 1, 1]);
   assert.deepEqual([...mask].map(Number), [1, 1, 1, 1, 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0]);
+  assert.deepEqual([...segments].map(Number), [0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 });
 
 test('buckets end at what the model takes', () => {

@@ -55,7 +55,7 @@ export async function open(opening) {
  * @returns {Promise<Parts>}
  */
 async function openParts({ model, realm }) {
-  const { AutoFeatureExtractor, AutoTokenizer } = realm.transformers;
+  const { AutoFeatureExtractor, AutoTokenizer } = await realm.openTransformers();
   const local = { local_files_only: true };
   const [extractor, tokenizer, config, generation] = await Promise.all([
     AutoFeatureExtractor.from_pretrained(model.name, local),

@@ -9,7 +9,7 @@ export type Backend = 'webgpu' | 'webnn' | 'wasm';
 export type Device = import('../engines/devices.js').Device;
 export type Tensors = Record<string, Ort.Tensor>;
 
-/** A model as the store serves it: `settings` come from its manifest. */
+/** A model as the store serves it: `settings` come from its manifest, or for texts from their preprocessor. */
 export interface Model {
   name: string;
   revision: string;
@@ -17,7 +17,17 @@ export interface Model {
   url: string;
   /** What a graph keeps in other files: paths by the graph's path, all in the model's folder. */
   weights: Record<string, string[]>;
-  settings: { pooling?: string; normalize?: boolean; max_tokens?: number };
+  settings: Record<string, unknown>;
+}
+
+/** What the worker tells of a text model (`texts/preprocessor.py`). */
+export interface TextSettings {
+  pooling: string;
+  normalize: boolean;
+  max_tokens: number;
+  pad_id: number;
+  /** A usual item. */
+  sample: unknown;
 }
 
 /** One onnxruntime-web session on exactly one backend (engines/graphs.js). */
@@ -56,7 +66,8 @@ export interface WarmUp {
 
 /** What a lane owns: one onnxruntime-web build, the transformers.js bound to it, and its devices. */
 export interface Realm {
-  transformers: typeof Transformers;
+  /** Half a megabyte of code, fetched by the families that use it. */
+  openTransformers(): Promise<typeof Transformers>;
   ort: typeof Ort;
   openDevice(backend: Backend): Promise<Device>;
   openGraph(request: GraphRequest): Promise<Graph>;

@@ -1,5 +1,5 @@
 /**
- * Texts -> one vector each: BERT-like encoders with mean or [CLS] pooling.
+ * Tokens of texts -> one vector a text: BERT-like encoders with mean or [CLS] pooling.
  *
  * On WebNN every batch is padded to a static bucket; WASM and WebGPU take any shape and pad to the longest text.
  */
@@ -7,14 +7,13 @@ import { Fault } from '../faults.js';
 import { runBatches } from './batches.js';
 import { BATCH_SIZES, pickBucket, sequenceBuckets, splitBatches } from './buckets.js';
 import { checkFinite, readFloats } from './floats.js';
-import { fetchJson } from './model_files.js';
 import { shelveGraphs, usesStaticShapes } from './model_graphs.js';
 import { choosePool, normalizeLength } from './pooling.js';
 import { makeReady } from './ready.js';
-import { encodeText, padTexts } from './tokens.js';
+import { padTexts, readTokens } from './tokens.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
-/** @typedef {import('./tokens.js').Encoded} Encoded */
+/** @typedef {import('./tokens.js').Tokens} Tokens */
 /** @typedef {import('./pooling.js').Hidden} Hidden */
 /** @typedef {{embedding: Float32Array, tokens: number, truncated: boolean}} Output */
 
@@ -25,8 +24,6 @@ const MAX_DYNAMIC_BATCH = 32;
 // WebGPU compiles other shaders for a length that four divides: the first [1, 12] after [1, 11] took 1170 ms, the
 // second 383 (Firefox, software). Padded to fours there is one kind, and the padding cost nothing measurable.
 const GPU_MULTIPLE = 4;
-// A search query or a short sentence, the commonest input: the bucket of 16 tokens.
-const WARM_UP_TEXT = 'How do I reset my password?';
 // Chromium's WASM tiers up within ~50 runs; on a slow software GPU the time ends it first.
 const WARM_UP = { maxRuns: 60, maxMs: 3000 };
 
@@ -35,41 +32,26 @@ const WARM_UP = { maxRuns: 60, maxMs: 3000 };
  * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
  */
 export async function open(opening) {
-  const embedder = new TextEmbedder(opening, await openTokenizer(opening));
-  return makeReady(opening, embedder, { item: WARM_UP_TEXT, options: {}, limits: WARM_UP });
+  const { sample } = readSettings(opening);
+  return makeReady(opening, new TextEmbedder(opening), { item: sample, options: {}, limits: WARM_UP });
 }
 
-/** @typedef {{encode: (text: string) => number[], padId: number, maxTokens: number}} Tokenizer */
-
-/**
- * The model's tokenizer and the most tokens that the model takes.
- * @param {Opening} opening
- * @returns {Promise<Tokenizer>}
- */
-async function openTokenizer({ model, realm }) {
-  const { AutoTokenizer } = realm.transformers;
-  const tokenizer = await AutoTokenizer.from_pretrained(model.name, { local_files_only: true });
-  const config = await fetchJson(model, 'config.json');
-  const limits = [model.settings.max_tokens, config.max_position_embeddings, tokenizer.model_max_length];
-  return {
-    encode: (text) => tokenizer.encode(text),
-    padId: tokenizer.pad_token_id ?? 0,
-    maxTokens: Math.min(...limits.filter((limit) => typeof limit === 'number')),
-  };
+/** @param {Opening} opening */
+function readSettings({ model }) {
+  return /** @type {import('./contract.js').TextSettings} */ (/** @type {unknown} */ (model.settings));
 }
 
 class TextEmbedder {
-  /**
-   * @param {Opening} opening
-   * @param {Tokenizer} tokenizer
-   */
-  constructor(opening, tokenizer) {
-    const { pooling = 'mean', normalize = true } = opening.model.settings;
+  /** @param {Opening} opening */
+  constructor(opening) {
+    const { pooling, normalize, max_tokens, pad_id, sample } = readSettings(opening);
     this.ort = opening.realm.ort;
     this.isStatic = usesStaticShapes(opening);
     this.multiple = opening.backend === 'webgpu' ? GPU_MULTIPLE : 1;
-    this.tokenizer = tokenizer;
-    this.lengths = sequenceBuckets(tokenizer.maxTokens);
+    this.padId = pad_id;
+    this.maxTokens = max_tokens;
+    this.sample = readTokens(sample, 'settings.sample');
+    this.lengths = sequenceBuckets(max_tokens);
     this.graphs = shelveGraphs(opening, MAX_STATIC_GRAPHS);
     this.pooling = pooling;
     this.pool = choosePool(pooling);
@@ -85,13 +67,12 @@ class TextEmbedder {
     /** @type {number[][]} */
     const buckets = [];
     const before = this.graphs.openedMs;
-    const { encode, maxTokens } = this.tokenizer;
-    /** @type {import('./batches.js').Steps<Encoded, Hidden, Output>} */
+    /** @type {import('./batches.js').Steps<Tokens, Hidden, Output>} */
     const steps = {
-      prepare: (text, index) => encodeText(encode, text, maxTokens, `texts[${index}]`),
-      split: (encoded) => splitBatches(encoded.toSorted(byLength), this.maxBatch()),
+      prepare: (item, index) => readTokens(item, `texts[${index}]`),
+      split: (prepared) => splitBatches(prepared.toSorted(byLength), this.maxBatch()),
       compute: (batch, watch) => this.#compute(batch, watch, buckets),
-      finish: (hidden, row, encoded) => this.#finish(hidden, row, encoded),
+      finish: (hidden, row, tokens) => this.#finish(hidden, row, tokens),
     };
     const done = await runBatches(texts, steps, isCancelled);
     const opened_ms = this.graphs.openedMs - before;
@@ -100,13 +81,12 @@ class TextEmbedder {
 
   /** What a reader of the reply needs to compare embeddings. */
   describe() {
-    const { pooling, normalize, tokenizer } = this;
-    return { pooling, normalize, max_tokens: tokenizer.maxTokens, static_shapes: this.isStatic };
+    const { pooling, normalize, maxTokens } = this;
+    return { pooling, normalize, max_tokens: maxTokens, static_shapes: this.isStatic };
   }
 
   async openGraphs() {
-    const { length } = this.tokenizer.encode(WARM_UP_TEXT);
-    return [await this.takeGraph(this.chooseBucket(1, Math.min(length, this.tokenizer.maxTokens)))];
+    return [await this.takeGraph(this.chooseBucket(1, this.sample.ids.length))];
   }
 
   release() {
@@ -134,7 +114,7 @@ class TextEmbedder {
   }
 
   /**
-   * @param {Encoded[]} batch
+   * @param {Tokens[]} batch
    * @param {import('./results.js').Stopwatch} watch
    * @param {number[][]} buckets where the batch's bucket is noted
    * @returns {Promise<Hidden>}
@@ -150,17 +130,16 @@ class TextEmbedder {
 
   /**
    * @param {import('./contract.js').Graph} graph
-   * @param {Encoded[]} batch
+   * @param {Tokens[]} batch
    * @param {[number, number]} dims
    */
   #feed(graph, batch, dims) {
-    const { ids, mask } = padTexts(batch, dims[0], dims[1], this.tokenizer.padId);
+    const { ids, mask, segments } = padTexts(batch, dims[0], dims[1], this.padId);
     const known = new Map([
       ['input_ids', ids],
       ['attention_mask', mask],
+      ['token_type_ids', segments],
     ]);
-    // One text an item, so every token belongs to the first segment.
-    known.set('token_type_ids', new BigInt64Array(ids.length));
     const feeds = graph.inputNames.map((name) => {
       const data = known.get(name);
       if (!data)
@@ -173,7 +152,7 @@ class TextEmbedder {
   /**
    * @param {Hidden} hidden
    * @param {number} row
-   * @param {Encoded} encoded
+   * @param {Tokens} tokens
    * @returns {Output}
    */
   #finish(hidden, row, { ids, truncated }) {
@@ -199,8 +178,8 @@ function readHidden(outputs, [, columns]) {
 
 /**
  * Texts of like length share a batch, so little is computed on padding.
- * @param {{value: Encoded}} one
- * @param {{value: Encoded}} other
+ * @param {{value: Tokens}} one
+ * @param {{value: Tokens}} other
  */
 function byLength(one, other) {
   return one.value.ids.length - other.value.ids.length;

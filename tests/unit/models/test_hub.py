@@ -171,7 +171,7 @@ def test_the_deadline_ends_a_pull_that_crawls(store: ModelStore, hub: Hub) -> No
 def test_another_revision_takes_the_place_of_the_first(store: ModelStore, hub: Hub) -> None:
     first = store.ensure(NAME)
     write_text_repository(hub.root / NAME / "v2", precisions=("", "_q4"))
-    (hub.root / NAME / "v2" / "tokenizer_config.json").write_text('{"model_max_length": 8}')
+    (hub.root / NAME / "v2" / "sentence_bert_config.json").write_text('{"max_seq_length": 8}')
     second = store.pull(NAME, revision=hub.commit(NAME, "v2"))
     assert second.revision == hub.commit(NAME, "v2") != first.revision
     assert store.ensure(NAME).settings["max_tokens"] == 8

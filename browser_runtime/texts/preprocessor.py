@@ -1,0 +1,86 @@
+"""What a text-embedding model needs before its page: its tokenizer, and what the page is told of it."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.models.manifest import StoredModel
+from browser_runtime.texts.tokenizer import TextTokenizer
+from browser_runtime.texts.tokens import Tokens
+
+# A search query or a short sentence, the commonest input: what a page warms up on.
+SAMPLE = "How do I reset my password?"
+# As many as a lane keeps models by default (`max_loaded_models`); a multilingual vocabulary takes 100 MB.
+MAX_OPEN = 4
+
+
+class TextPreprocessor:
+    """The steps from texts to tokens of one model. Safe to use from several threads."""
+
+    def __init__(self, model: StoredModel) -> None:
+        """Opens the model's tokenizer. Raises BadRequest where it cannot be used."""
+        self._settings = model.settings
+        self._tokenizer = TextTokenizer(model.folder, model.settings["max_tokens"])
+
+    def encode(self, texts: Sequence[Any], fields: Sequence[str]) -> list[Tokens | BadInput]:
+        """Each text's tokens, or why it has none, naming it by its field."""
+        flaws = [_flaw(text, field) for text, field in zip(texts, fields, strict=True)]
+        whole = [text for text, flaw in zip(texts, flaws, strict=True) if flaw is None]
+        tokens = iter(self._tokenizer.encode(whole))
+        return [flaw or next(tokens) for flaw in flaws]
+
+    def page_settings(self) -> dict[str, Any]:
+        """What a `load` call tells the page: the manifest's settings, how to pad, what to warm up on."""
+        (sample,) = self._tokenizer.encode([SAMPLE])
+        return {
+            "pooling": self._settings.get("pooling", "mean"),
+            "normalize": self._settings.get("normalize", True),
+            "max_tokens": self._settings["max_tokens"],
+            "pad_id": self._tokenizer.pad_id,
+            "sample": sample.to_wire(),
+        }
+
+
+def _flaw(text: Any, field: str) -> BadInput | None:
+    """What keeps `text` from being tokenised."""
+    if not isinstance(text, str):
+        return BadInput(field, f"of type {type(text).__name__}", "a text")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        half = f"U+{ord(text[error.start]):04X} at character {error.start}"
+        return BadInput(field, f"holding half of a character ({half})", "Unicode text")
+    return None
+
+
+class OpenPreprocessors:
+    """The preprocessors open in this process, the least recently used closed beyond the limit."""
+
+    def __init__(self, limit: int = MAX_OPEN) -> None:
+        self._limit = limit
+        self._open: OrderedDict[tuple[Path, str], TextPreprocessor] = OrderedDict()
+        self._opening = threading.Lock()
+
+    def find(self, model: StoredModel) -> TextPreprocessor | None:
+        """The open one, at once."""
+        return self._open.get((model.folder, model.revision))
+
+    def take(self, model: StoredModel) -> TextPreprocessor:
+        """The open one, or opened now: half a second for a large vocabulary. Raises BadRequest."""
+        key = (model.folder, model.revision)
+        with self._opening:
+            if key not in self._open:
+                self._open[key] = TextPreprocessor(model)
+            self._open.move_to_end(key)
+            while len(self._open) > self._limit:
+                self._open.popitem(last=False)
+            return self._open[key]
+
+
+PREPROCESSORS = OpenPreprocessors()
+"""Of this process: whoever runs a model's texts shares them, since nothing in them changes."""

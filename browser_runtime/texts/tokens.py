@@ -1,0 +1,32 @@
+"""A text as its model reads it: what goes to the page instead of the text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Ids = np.ndarray[Any, np.dtype[np.int32]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokens:
+    """Token ids [tokens], special tokens included, cut to what the model takes."""
+
+    ids: Ids
+    segments: Ids | None
+    """Which segment each token belongs to [tokens]; None where all belong to the first."""
+    truncated: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def nbytes(self) -> int:
+        """What it takes in a frame."""
+        return self.ids.nbytes + (0 if self.segments is None else self.segments.nbytes)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain values and arrays, as the page takes them."""
+        return {"ids": self.ids, "segments": self.segments, "truncated": self.truncated}

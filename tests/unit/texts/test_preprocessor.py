@@ -1,0 +1,125 @@
+"""Texts to tokens: cut, padded and refused as the model needs it, while the worker's loop goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from browser_runtime.contract.errors import BadInput, BadRequest
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Family
+from browser_runtime.models.importing import import_model
+from browser_runtime.models.manifest import StoredModel
+from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
+from browser_runtime.texts import tokenizer as tokenizer_module
+from browser_runtime.texts.preprocessor import OpenPreprocessors
+from browser_runtime.texts.requests import tokenize
+from browser_runtime.texts.tokenizer import TextTokenizer
+from browser_runtime.texts.tokens import Tokens
+from tests.stand_ins.tiny_models import write_bert
+
+BERT = BUILTIN_FOLDER / "sentences-bert"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    folder = tmp_path_factory.mktemp("texts")
+    store = ModelStore(folder / "models")
+    for name in ("one", "two"):
+        import_model(write_bert(folder / name), name, store=store)
+    return store
+
+
+@pytest.fixture
+def model(store: ModelStore) -> StoredModel:
+    return store.ensure("one")
+
+
+def request(*texts: object) -> Request:
+    return Request(Family.TEXT_EMBEDDING, "one", {"texts": list(texts)}, single=False)
+
+
+async def test_a_request_s_texts_become_tokens_and_what_is_no_text_is_refused_alone(
+    model: StoredModel,
+) -> None:
+    prepared = await tokenize(request("a man eats", 3, "half \ud83d", "man " * 50), model)
+    short, number, half, long = prepared.inputs["texts"]
+    assert short.ids.tolist() == [2, 4, 5, 6, 3]
+    assert (short.ids.dtype, short.segments, short.truncated) == (np.int32, None, False)
+    assert (len(long), long.truncated, long.ids[-1]) == (16, True, 3)
+    assert number.args == ("texts[1]", "of type int", "a text")
+    assert isinstance(half, BadInput)
+    assert (
+        str(half)
+        == "texts[2] is holding half of a character (U+D83D at character 5), but must be Unicode text."
+    )
+
+
+async def test_requests_without_texts_stay_as_they_are(model: StoredModel) -> None:
+    empty = request()
+    assert await tokenize(empty, model) is empty
+    sounds = Request(Family.AUDIO, "one", {"sounds": [np.zeros(4, np.float32)]})
+    assert await tokenize(sounds, model) is sounds
+
+
+async def test_the_loop_goes_on_while_a_long_text_is_tokenised() -> None:
+    """A million ideographs take seconds: with the interpreter held, the loop would turn once or twice."""
+    model = ModelStore().ensure("sentences-bert")
+    working = asyncio.create_task(tokenize(request("中" * 1_000_000), model))
+    turns = 0
+    while not working.done():
+        await asyncio.sleep(0.001)
+        turns += 1
+    (tokens,) = (await working).inputs["texts"]
+    assert (len(tokens), tokens.truncated) == (128, True)
+    assert turns > 20
+
+
+def test_many_texts_are_encoded_in_groups_and_keep_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenizer_module, "MAX_CHARACTERS_AT_ONCE", 10)
+    texts = ["one", "a text beyond the limit by itself", "", "two", "three", "four"]
+    tokenizer = TextTokenizer(BERT)
+    together = [tokens.ids.tolist() for tokens in tokenizer.encode(texts)]
+    assert together == [tokenizer.encode([text])[0].ids.tolist() for text in texts]
+
+
+def test_the_padding_token_is_the_tokenizer_s_or_the_model_s(tmp_path: Path) -> None:
+    folder = write_bert(tmp_path / "bert", pad_token_id=7)
+    assert TextTokenizer(folder).pad_id == 7
+    (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": {"content": "[UNK]"}}))
+    assert TextTokenizer(folder).pad_id == 1
+    (folder / "tokenizer_config.json").write_text(json.dumps({"pad_token": "[SEP]"}))
+    assert TextTokenizer(folder).pad_id == 3
+
+
+def test_a_tokenizer_that_cannot_be_opened_is_refused_by_name(tmp_path: Path) -> None:
+    folder = write_bert(tmp_path / "bert")
+    (folder / "tokenizer.json").write_text('{"model": {"type": "Divination"}}')
+    with pytest.raises(BadRequest, match=r"tokenizer\.json cannot be opened by tokenizers: "):
+        TextTokenizer(folder)
+
+
+def test_a_preprocessor_is_opened_once_and_the_least_recently_used_is_closed(store: ModelStore) -> None:
+    one, two = store.ensure("one"), store.ensure("two")
+    open_now = OpenPreprocessors(limit=1)
+    assert open_now.find(one) is None
+    first = open_now.take(one)
+    assert open_now.take(one) is open_now.find(one) is first
+    open_now.take(two)
+    assert open_now.find(one) is None
+
+
+def test_the_page_is_told_what_it_cannot_know(model: StoredModel) -> None:
+    told = OpenPreprocessors().take(model).page_settings()
+    assert {name: told[name] for name in ("pooling", "normalize", "max_tokens", "pad_id")} == {
+        "pooling": "mean",
+        "normalize": True,
+        "max_tokens": 16,
+        "pad_id": 0,
+    }
+    assert told["sample"]["ids"].dtype == np.int32
+    assert isinstance(Tokens(**told["sample"]), Tokens)
