@@ -11,7 +11,7 @@ from pathlib import Path
 
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.configuration.scores import ScorePlan
-from browser_runtime.models.traits import read_json
+from browser_runtime.models.json_files import read_json
 
 
 def check_configuration(folder: Path, family: Family) -> None:
