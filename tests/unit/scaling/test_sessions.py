@@ -67,9 +67,10 @@ def test_nothing_starts_above_the_memory_limit_but_the_first_session(state: Pool
 
 
 @given(states)
-def test_between_changes_it_cools_down(state: PoolState) -> None:
+def test_between_changes_it_cools_down_unless_nothing_is_usable(state: PoolState) -> None:
     decision = decide_sessions(state, NOW)
-    if NOW - state.memory.last_change_s < POLICY.cool_down_s and decision.change:
+    cools = NOW - state.memory.last_change_s < POLICY.cool_down_s
+    if cools and decision.change and any(session.is_usable for session in state.sessions):
         assert not POLICY.min_replicas <= len(state.sessions) <= POLICY.max_replicas
     assert (decision.memory.last_change_s == NOW) or not decision.change
 
