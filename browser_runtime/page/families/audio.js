@@ -176,7 +176,9 @@ class Transcriber {
     for (const window of splitWindows(samples, this.parts.extractor.config.n_samples)) {
       tokens = joinTokens(tokens, await this.#decodeWindow(window, course));
     }
-    const decode = () => this.parts.tokenizer.decode(tokens, { skip_special_tokens: true }).trim();
+    // Silence has no tokens and its text is empty; transformers.js refuses to decode an empty list.
+    const decode = () =>
+      tokens.length === 0 ? '' : this.parts.tokenizer.decode(tokens, { skip_special_tokens: true }).trim();
     const text = await course.watch.time('postprocess_ms', decode);
     return { text, tokens, duration_s: samples.length / SAMPLE_RATE_HZ };
   }
