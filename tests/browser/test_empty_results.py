@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from browser_runtime.messages import Request
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.vocabulary import Backend, Browser, Family
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
