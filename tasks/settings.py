@@ -62,6 +62,9 @@ class TaskSettings(Settings):
     )
     max_items: int = Field(256, ge=1, le=1_000_000, description="items in one request")
     max_text_characters: int = Field(100_000, ge=1, le=MOST_BYTES, description="length of one text")
+    max_text_bytes: int = Field(
+        16 << 20, ge=1, le=24 << 20, description="size of one request's texts in all, as UTF-8; at most 24 MB"
+    )
     max_file_bytes: int = Field(
         64 << 20, ge=1, le=MOST_BYTES, description="size of one encoded image or sound"
     )
@@ -96,11 +99,12 @@ class TaskSettings(Settings):
     def limits(self) -> InputLimits:
         """What a request's inputs may hold."""
         return InputLimits(
-            self.max_items,
-            self.max_text_characters,
-            self.max_file_bytes,
-            self.max_input_bytes,
-            self.max_sound_s,
+            max_items=self.max_items,
+            max_text_characters=self.max_text_characters,
+            max_text_bytes=self.max_text_bytes,
+            max_file_bytes=self.max_file_bytes,
+            max_input_bytes=self.max_input_bytes,
+            max_sound_s=self.max_sound_s,
         )
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:

@@ -10,9 +10,9 @@ import numpy as np
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Family
 from tasks.inputs.images import check_size
-from tasks.inputs.limits import InputLimits
+from tasks.inputs.limits import InputLimits, Total
+from tasks.inputs.mixing import SAMPLING_RATE
 from tasks.inputs.normalise import FORMS
-from tasks.inputs.sounds import SAMPLING_RATE
 from tasks.inputs.texts import read_text
 
 
@@ -23,9 +23,10 @@ def check_plain(family: Family, inputs: Any, limits: InputLimits) -> None:
         raise BadInput("inputs", "not a plain batch", f"{{{batch!r}: [...]}}; send with tasks.infer")
     items = inputs[batch]
     limits.check_count(len(items), "inputs")
+    total = Total(limits, "inputs")
     for index, item in enumerate(items):
         _CHECKS[family](item, limits, f"inputs[{index}]")
-    limits.check_arrays(sum(item.nbytes for item in items if isinstance(item, np.ndarray)), "inputs")
+        total.add(item)
 
 
 def _check_image(item: Any, limits: InputLimits, field: str) -> None:

@@ -10,12 +10,13 @@ import numpy as np
 
 from browser_runtime.contract.vocabulary import Family
 from tasks.inputs.images import read_image
-from tasks.inputs.limits import InputLimits
+from tasks.inputs.limits import InputLimits, Total
+from tasks.inputs.notes import Note
 from tasks.inputs.sounds import read_sound
 from tasks.inputs.synthetic import synthesize
 from tasks.inputs.texts import read_text
 
-Reader = Callable[[Any, InputLimits, str, bool], Any]
+Reader = Callable[[Any, InputLimits, str, bool, Note], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Plain:
     """The user gave one item, not a list."""
     synthetic: bool
     """At least one item was made from a bare shape."""
+    notes: tuple[str, ...] = ()
+    """What the reply must tell of the inputs: what was left out of them, or taken on trust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +58,32 @@ def normalise(
     form = FORMS[family]
     inputs = _unwrap(inputs, form)
     items = _batch_of(inputs, family)
-    single = items is None
     named = [(field, inputs)] if items is None else _named(items, limits, field)
-    read = [_read(value, name, family, form, limits, allow_paths) for name, value in named]
-    values = [value for value, _ in read]
-    _check_total(values, limits, field)
-    return Plain({form.batch: values}, single, any(synthetic for _, synthetic in read))
+    reading = _Reading(family, limits, field, allow_paths)
+    values = [reading.take(value, name) for name, value in named]
+    return Plain({form.batch: values}, items is None, reading.synthetic, tuple(reading.notes))
+
+
+class _Reading:
+    """Reads one request's items, and ends as soon as all together are too large."""
+
+    def __init__(self, family: Family, limits: InputLimits, field: str, allow_paths: bool) -> None:
+        self._family, self._limits, self._field, self._allow_paths = family, limits, field, allow_paths
+        self._total = Total(limits, field)
+        self.synthetic = False
+        self.notes: list[str] = []
+
+    def take(self, value: Any, name: str) -> Any:
+        """The plain item in `value`. Raises BadInput, TooLarge."""
+        if isinstance(value, dict) and "success" in value and "output" in value:
+            value = value["output"]
+        item = synthesize(self._family, value, self._limits, name)
+        if item is None:
+            item = FORMS[self._family].read(value, self._limits, name, self._allow_paths, self.notes.append)
+        else:
+            self.synthetic = True
+        self._total.add(item)
+        return item
 
 
 def _unwrap(inputs: Any, form: Form) -> Any:
@@ -88,19 +111,3 @@ def _batch_of(inputs: Any, family: Family) -> Sequence[Any] | None:
 def _named(items: Sequence[Any], limits: InputLimits, field: str) -> list[tuple[str, Any]]:
     limits.check_count(len(items), field)
     return [(f"{field}[{index}]", item) for index, item in enumerate(items)]
-
-
-def _read(
-    value: Any, name: str, family: Family, form: Form, limits: InputLimits, allow_paths: bool
-) -> tuple[Any, bool]:
-    """The plain item and whether it was made up."""
-    if isinstance(value, dict) and "success" in value and "output" in value:
-        value = value["output"]
-    made = synthesize(family, value, limits, name)
-    if made is not None:
-        return made, True
-    return form.read(value, limits, name, allow_paths), False
-
-
-def _check_total(values: list[Any], limits: InputLimits, field: str) -> None:
-    limits.check_arrays(sum(value.nbytes for value in values if isinstance(value, np.ndarray)), field)

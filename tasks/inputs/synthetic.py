@@ -11,7 +11,7 @@ from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Family
 from tasks.inputs.images import check_size
 from tasks.inputs.limits import InputLimits
-from tasks.inputs.sounds import SAMPLING_RATE
+from tasks.inputs.mixing import SAMPLING_RATE
 
 
 def synthesize(family: Family, value: Any, limits: InputLimits, field: str) -> np.ndarray[Any, Any] | None:

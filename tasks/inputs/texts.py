@@ -6,11 +6,14 @@ from typing import Any
 
 from browser_runtime.contract.errors import BadInput
 from tasks.inputs.limits import InputLimits
+from tasks.inputs.notes import Note, ignore
 
 ALLOWED = "a text or a list of texts"
 
 
-def read_text(value: Any, limits: InputLimits, field: str, allow_paths: bool = True) -> str:
+def read_text(
+    value: Any, limits: InputLimits, field: str, allow_paths: bool = True, note: Note = ignore
+) -> str:
     """The text in `value`: a str, or `{"text": str}`. Raises BadInput."""
     if isinstance(value, dict) and "text" in value:
         value = value["text"]

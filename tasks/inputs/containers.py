@@ -1,0 +1,54 @@
+"""What a sound file's header claims beside what is there; libsndfile takes what it finds in silence."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+# Written by who could not go back to fill in the length: ffmpeg, arecord, sox, libsndfile.
+STREAMED = frozenset((0xFFFF_FFFF, 0x8000_0000, 0x7FFF_F000, 0x7FFF_FFFF))
+_OGG_LAST_PAGE = 4  # a flag of its header
+
+
+@dataclass(frozen=True, slots=True)
+class SoundData:
+    """The part of a file that holds samples, in bytes."""
+
+    claimed: int
+    present: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all that the header claims is there."""
+        return self.present >= self.claimed
+
+
+def find_sound_data(data: bytes) -> SoundData | None:
+    """The samples of a WAV, AIFF or AU; None where there are none, or for another format."""
+    if data[:4] == b".snd" and len(data) >= 12:
+        start, claimed = struct.unpack_from(">II", data, 4)
+        return SoundData(claimed, max(len(data) - start, 0))
+    order = {b"RIFF": "<", b"RIFX": ">", b"FORM": ">"}.get(data[:4])
+    return None if order is None else _find_chunk(data, order)
+
+
+def _find_chunk(data: bytes, order: str) -> SoundData | None:
+    """The chunk of samples among the chunks that follow a RIFF or FORM header."""
+    at = 12
+    while at + 8 <= len(data):
+        name, size = data[at : at + 4], struct.unpack_from(order + "I", data, at + 4)[0]
+        at += 8
+        if name in (b"data", b"SSND"):
+            return SoundData(size, len(data) - at)
+        at += size + size % 2
+    return None
+
+
+def ogg_ends(data: bytes) -> bool:
+    """Whether the last page of an OGG is there, and whole."""
+    at = data.rfind(b"OggS")
+    if at < 0 or at + 27 > len(data):
+        return False
+    lengths = data[at + 27 : at + 27 + data[at + 26]]
+    whole = at + 27 + data[at + 26] + sum(lengths) <= len(data)
+    return whole and bool(data[at + 5] & _OGG_LAST_PAGE)
