@@ -78,6 +78,7 @@ def build_request(named: dict[str, Any], limits: InputLimits, *, allow_paths: bo
         inputs=plain.inputs,
         single=plain.single,
         synthetic=plain.synthetic,
+        notes=plain.notes,
         **settings,
     )
 

@@ -47,6 +47,8 @@ class Request:
     synthetic: bool = False
     """True: the producer gave a bare shape and the input was generated."""
     deadline_s: float | None = None
+    notes: tuple[str, ...] = ()
+    """What the reply must tell of the inputs: what was left out of them, or taken on trust."""
     protocol: int = PROTOCOL
 
     def to_wire(self) -> dict[str, Any]:
@@ -57,6 +59,7 @@ class Request:
             "backends": [str(backend) for backend in self.backends],
             "precision": str(self.precision),
             "browser": None if self.browser is None else str(self.browser),
+            "notes": list(self.notes),
         }
 
     @classmethod
@@ -78,6 +81,7 @@ class Request:
                     "backends": tuple(parse_backend(word) for word in wire.get("backends", ())),
                     "precision": parse_precision(wire.get("precision", "fp32")),
                     "browser": None if browser is None else parse_browser(browser),
+                    "notes": tuple(wire.get("notes", ())),
                 }
             )
         )

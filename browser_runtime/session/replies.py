@@ -148,6 +148,7 @@ def _warnings(request: Request, ready: dict[str, Any], answer: dict[str, Any]) -
     told = list(dict.fromkeys(told))
     if request.synthetic:
         told.append("the input was generated from a bare shape")
+    told += request.notes
     asked = {"compute_shaders": "compute_shaders", "precompile_shaders": "precompiled"}
     for flag, done in asked.items():
         if request.options.get(flag) and ready.get(done) is not True:

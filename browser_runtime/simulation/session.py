@@ -52,6 +52,7 @@ class SimulatedSession:
         spent = answers.spent
         warnings = [f"simulated in Python's onnxruntime, no browser ran this: {self.why}"]
         warnings += ["the input was generated from a bare shape"] if request.synthetic else []
+        warnings += request.notes
         return Reply(
             success=not any(isinstance(output, InferenceError) for output in answers.outputs),
             model_name=request.model_name,

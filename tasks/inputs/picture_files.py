@@ -92,7 +92,7 @@ def _upright(
         image.load()
         samples = _samples(image, field)
     if getattr(image, "is_animated", False) and image.format != "MPO":
-        note(f"{field} holds several frames; one was used")
+        note(f"{field} holds several frames; only number {image.tell() + 1} was used")
     turn = _TURNS.get(_orientation(image))
     return samples if turn is None else turn(samples)
 

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.store import BUILTIN_FOLDER
+from tasks.arguments import build_request
 from tasks.inputs import normalise
 from tasks.inputs.images import read_image
 from tasks.inputs.limits import InputLimits
@@ -263,5 +264,7 @@ def test_frames_that_are_left_out_are_told(form: str) -> None:
     frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
     data = encoded(frames[0], form, save_all=True, append_images=frames[1:])
     plain = normalise(Family.VISION, [data, encoded(frames[0], form)], LIMITS)
-    assert plain.notes == ("inputs[0] holds several frames; one was used",)
+    assert plain.notes == ("inputs[0] holds several frames; only number 1 was used",)
     assert plain.inputs["images"][0][0, 0].argmax() == 0
+    named = {"model_type": "vision", "model_name": "digits-vit", "inputs": [data]}
+    assert build_request(named, LIMITS).notes == ("inputs[0] holds several frames; only number 1 was used",)

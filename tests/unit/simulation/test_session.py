@@ -36,12 +36,14 @@ def model(store: ModelStore) -> StoredModel:
 
 
 async def test_a_reply_says_what_it_is(model: StoredModel) -> None:
-    request = Request(Family.TEXT_EMBEDDING, model.name, {"texts": ["a man eats"]}, (Backend.WEBGPU,))
+    request = Request(
+        Family.TEXT_EMBEDDING, model.name, {"texts": ["a man eats"]}, (Backend.WEBGPU,), notes=("cut",)
+    )
     with capture_logs() as logs:
         reply = await SimulatedSession(Browser.CHROME, WHY).run(request, model)
     assert (reply.success, reply.is_simulation, reply.is_real_hardware) == (True, True, False)
     assert (reply.backend, reply.platform, reply.browser) == ("simulation", "simulation", "chrome")
-    assert any(WHY in warning for warning in reply.warnings)
+    assert any(WHY in warning for warning in reply.warnings) and "cut" in reply.warnings
     assert reply.fallbacks == ({"backend": "webgpu", "reason": WHY},)
     assert reply.kernel.startswith("onnxruntime ")
     assert reply.timings.total_ms >= reply.timings.compute_ms > 0
