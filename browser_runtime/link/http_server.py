@@ -13,6 +13,7 @@ from typing import Protocol
 from aiohttp import web
 
 from browser_runtime.contract.errors import InferenceError
+from browser_runtime.models.paths import ForeignFolder
 
 PAGE_FOLDER = Path(__file__).parents[1] / "page"
 PAGE_SUFFIXES = {".html", ".js", ".mjs", ".wasm", ".wgsl", ".json", ".onnx", ".map", ".css"}
@@ -77,9 +78,12 @@ class PageServer:
         return response
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        path = (PAGE_FOLDER / request.match_info["path"]).resolve()
-        hidden = "node_modules" in path.parts
-        if hidden or not path.is_relative_to(PAGE_FOLDER) or path.suffix not in PAGE_SUFFIXES:
+        asked = request.match_info["path"]
+        try:
+            path = ForeignFolder.at(PAGE_FOLDER).find(asked)
+        except ValueError:  # what leads elsewhere, or can be no file
+            path = None
+        if path is None or "node_modules" in asked.split("/") or path.suffix not in PAGE_SUFFIXES:
             raise web.HTTPNotFound(headers=HEADERS)
         return _file(path, CACHE["page"])
 

@@ -11,7 +11,7 @@ because onnxruntime's own fusions look for that layout.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadRequest
+from browser_runtime.models.json_files import parse_object
 
 Weights = dict[str, np.ndarray[Any, np.dtype[Any]]]
 
@@ -31,6 +32,8 @@ IR_VERSION = 8
 HIDDEN_SCORE = -10_000.0
 # A protobuf message ends at 2 GiB; larger encoders would need external data.
 MAX_WEIGHT_BYTES = 2_000_000_000
+# The same weights in 64 bits.
+MAX_FILE_BYTES = 2 * MAX_WEIGHT_BYTES
 ACTIVATIONS = ("gelu", "relu")
 
 
@@ -73,26 +76,34 @@ def _refuse_variants(config: dict[str, Any]) -> None:
             raise BadRequest(f"config.json has no whole {name} from 1")
 
 
-def export_bert(folder: Path, target: Path) -> None:
-    """Writes the encoder in `folder` (config.json, *.safetensors) to `target` as one ONNX file.
+def export_bert(config: Path, weights: Sequence[Path], target: Path) -> None:
+    """Writes the encoder of config.json at `config` and the safetensors files `weights` to `target` as ONNX.
 
-    Raises BadRequest where the folder is no BERT, a tensor is missing, or the weights are over 2 GB.
+    Raises BadRequest where it is no BERT, a tensor is missing or of another size, or there are over 2 GB.
     """
     import onnx
 
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    model = bert_model(BertShape.of(config), read_weights(folder))
-    onnx.checker.check_model(model)
+    shape = BertShape.of(parse_object(config.read_bytes(), config.name))
+    model = bert_model(shape, read_weights(weights))
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise BadRequest(f"the weights make no BERT of config.json's sizes: {error}") from error
     target.parent.mkdir(parents=True, exist_ok=True)
     onnx.save_model(model, str(target))
 
 
-def read_weights(folder: Path) -> Weights:
-    """Every tensor of the folder's safetensors files as float32, the prefix `bert.` taken off."""
+def read_weights(files: Sequence[Path]) -> Weights:
+    """Every tensor of the safetensors files as float32, the prefix `bert.` taken off. Raises BadRequest."""
     from safetensors import SafetensorError
 
+    size_bytes = sum(path.stat().st_size for path in files)
+    if size_bytes > MAX_FILE_BYTES:
+        raise BadRequest(
+            f"the safetensors files hold {size_bytes} bytes, more than the {MAX_FILE_BYTES} allowed"
+        )
     weights: Weights = {}
-    for path in sorted(folder.glob("*.safetensors")):
+    for path in files:
         try:
             weights |= _read_file(path)
         except (SafetensorError, TypeError) as error:

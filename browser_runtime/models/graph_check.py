@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadRequest
 from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.graphs import STEMS, graph_paths
-from browser_runtime.models.manifest import check_path
+from browser_runtime.models.paths import ForeignFolder, check_path
+
+# A protobuf message ends there; what is larger keeps its weights in other files.
+MAX_GRAPH_BYTES = (2 << 30) - 1
 
 # Any one of these makes a graph one of its family; the page reads them by these names.
 OUTPUTS: dict[str, dict[Family, tuple[str, ...]]] = {
@@ -24,48 +27,78 @@ OUTPUTS: dict[str, dict[Family, tuple[str, ...]]] = {
 
 def require_graphs(
     name: str, folder: Path, family: Family, precision: Precision, paths: Iterable[str]
-) -> None:
-    """Returns when the graphs of `precision` are whole and fit the family. Raises BadRequest."""
+) -> dict[str, tuple[str, ...]]:
+    """The weights that each graph of `precision` keeps in other files of `paths`, by the graph's path.
+
+    Raises BadRequest for a graph that is not whole or does not fit the family.
+    """
     held = set(paths)
-    graphs = graph_paths(family, precision, held) or ()
-    for stem, path in zip(STEMS[family], graphs, strict=False):
-        graph = read_graph(folder / path)
+    weights = {}
+    for stem, path in zip(STEMS[family], graph_paths(family, precision, held) or (), strict=False):
+        graph = read_graph(folder, path)
         _require_outputs(name, path, graph, OUTPUTS[stem][family])
-        for location in external_locations(graph):
-            _require_inside(name, path, location, held)
+        weights[path] = list_weights(name, path, graph)
+        for missing in set(weights[path]) - held:
+            raise BadRequest(f"{path} of model {name!r} needs its weights {missing}, which are missing")
+    return weights
 
 
-def read_graph(path: Path) -> Any:
-    """The `onnx.ModelProto` in the file, external weights left where they are. Raises BadRequest."""
+def read_graph(folder: Path, path: str) -> Any:
+    """The `onnx.ModelProto` at `path` in `folder`, without its external weights. Raises BadRequest."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
-        return onnx.load_model(str(path), load_external_data=False)
+        return onnx.load_model_from_string(ForeignFolder.at(folder).read(path, MAX_GRAPH_BYTES))
     except (DecodeError, OSError, ValueError) as error:
-        raise BadRequest(f"{path.name} is no whole ONNX file: {error}") from error
+        raise BadRequest(f"{path} is no whole ONNX file: {error}") from error
+
+
+def list_weights(name: str, path: str, model: Any) -> tuple[str, ...]:
+    """The files that the graph keeps its weights in, as paths in the folder of the model `name`.
+
+    `path` is the graph's own. ONNX names weights by any path relative to the graph's folder. Raises
+    BadRequest where one leads elsewhere.
+    """
+    folder = path.rpartition("/")[0]
+    try:
+        return tuple(sorted({f"{folder}/{_check_location(told)}" for told in external_locations(model)}))
+    except ValueError as error:
+        raise BadRequest(f"{path} of model {name!r} reads weights outside its folder: {error}") from error
+
+
+def _check_location(location: str) -> str:
+    """The location as a plain path; onnxruntime takes `./weights` too. Raises ValueError."""
+    return check_path(location.removeprefix("./"))
 
 
 def external_locations(model: Any) -> set[str]:
     """The files that the graph's weights live in beside itself, as the graph names them."""
     from onnx import TensorProto
 
+    nodes = (node for function in model.functions for node in function.node)
     return {
         entry.value
-        for tensor in _tensors(model.graph)
+        for tensor in (*_tensors(model.graph), *_attribute_tensors(nodes))
         if tensor.data_location == TensorProto.EXTERNAL
         for entry in tensor.external_data
         if entry.key == "location"
     }
 
 
-def _tensors(graph: Any) -> Iterable[Any]:
+def _tensors(graph: Any) -> Iterator[Any]:
     """Every constant of the graph and of the graphs inside its nodes (If, Loop)."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
-    for attribute in (attribute for node in graph.node for attribute in node.attribute):
+    yield from _attribute_tensors(graph.node)
+
+
+def _attribute_tensors(nodes: Iterable[Any]) -> Iterator[Any]:
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
         yield from (attribute.t, *attribute.tensors)
+        for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+            yield from (sparse.values, sparse.indices)
         for inner in (attribute.g, *attribute.graphs):
             if inner.ByteSize():
                 yield from _tensors(inner)
@@ -76,13 +109,3 @@ def _require_outputs(name: str, path: str, model: Any, wanted: tuple[str, ...]) 
     if not set(wanted) & set(outputs):
         given = ", ".join(outputs) or "nothing"
         raise BadRequest(f"{path} of model {name!r} gives {given}, but {' or '.join(wanted)} is needed")
-
-
-def _require_inside(name: str, path: str, location: str, held: set[str]) -> None:
-    """External weights must lie beside their graph and belong to the model."""
-    try:
-        beside = (Path(path).parent / check_path(location)).as_posix()
-    except ValueError as error:
-        raise BadRequest(f"{path} of model {name!r} reads weights outside its folder: {error}") from error
-    if beside not in held:
-        raise BadRequest(f"{path} of model {name!r} needs its weights {beside}, which are missing")

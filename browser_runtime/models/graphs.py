@@ -1,8 +1,10 @@
-"""The graph files of a family, by precision, under transformers.js' names."""
+"""The graph files of a family, by precision, under transformers.js' names, and the weights beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from browser_runtime.contract.vocabulary import Family, Precision
 
@@ -20,6 +22,25 @@ SUFFIXES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class GraphFiles:
+    """The files of one graph, as paths in the model's folder."""
+
+    path: str
+    weights: tuple[str, ...]
+    """What the graph keeps in other files; each lies beside the graph, or in a folder beside it."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All of them, the graph first."""
+        return (self.path, *self.weights)
+
+    def name_weights(self) -> dict[str, str]:
+        """The weights' paths by the name that the graph itself has for each."""
+        folder = PurePosixPath(self.path).parent
+        return {PurePosixPath(path).relative_to(folder).as_posix(): path for path in self.weights}
+
+
 def graph_paths(family: Family, precision: Precision, paths: Collection[str]) -> tuple[str, ...] | None:
     """The graph files that run `family` in `precision`, in STEMS' order; None where `paths` lacks one."""
     found = []
@@ -32,15 +53,22 @@ def graph_paths(family: Family, precision: Precision, paths: Collection[str]) ->
     return tuple(found)
 
 
-def data_paths(graph: str, paths: Collection[str]) -> tuple[str, ...]:
-    """The external weights of `graph` among `paths`: `model.onnx_data`, `model.onnx_data_1`, ..."""
+def guess_weights(graph: str, paths: Collection[str]) -> tuple[str, ...]:
+    """The weights of `graph` among `paths` by their usual names: `model.onnx_data`, `model.onnx_data_1`, ...
+
+    Only for what was not looked into: a graph may name its weights as it likes.
+    """
     return tuple(sorted(path for path in paths if path.startswith((f"{graph}_data", f"{graph}.data"))))
 
 
-def weight_files(paths: Collection[str]) -> dict[str, list[str]]:
-    """The external weights among `paths` by their graph, for the graphs that have any."""
+def group_weights(
+    paths: Collection[str], known: Mapping[str, tuple[str, ...]] | None = None
+) -> dict[str, tuple[str, ...]]:
+    """The weights by graph, for the graphs that have any: as `known`, or as guessed from `paths`."""
+    if known is not None:
+        return {graph: weights for graph, weights in known.items() if weights}
     graphs = (path for path in paths if path.endswith(".onnx"))
-    return {graph: list(found) for graph in graphs if (found := data_paths(graph, paths))}
+    return {graph: weights for graph in graphs if (weights := guess_weights(graph, paths))}
 
 
 def available_precisions(family: Family, paths: Collection[str]) -> tuple[Precision, ...]:

@@ -3,38 +3,27 @@
 from __future__ import annotations
 
 import shutil
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from browser_runtime.contract.errors import BadRequest, SetupError, TooLarge, UnknownModel
+from browser_runtime.contract.errors import BadRequest, SetupError, TooLarge
 from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.catalogue import HubModel
+from browser_runtime.models.configuration import check_configuration
 from browser_runtime.models.downloading import HubFile, Progress, download
-from browser_runtime.models.graph_check import require_graphs
-from browser_runtime.models.graphs import available_precisions
+from browser_runtime.models.graph_check import list_weights, read_graph, require_graphs
+from browser_runtime.models.graphs import available_precisions, graph_paths, group_weights, guess_weights
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.integrity import describe_file
 from browser_runtime.models.json_files import read_json
 from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
+from browser_runtime.models.paths import check_together
+from browser_runtime.models.repository import Repository, look_up, repository_address
+from browser_runtime.models.scratch import PARTIAL_FOLDER
 from browser_runtime.models.traits import choose_files, infer_family, read_settings
 
-# Hidden: no model's name starts with a dot.
-PARTIAL_FOLDER = ".partial"
-
 TellProgress = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """A Hub repository at one commit."""
-
-    commit: str
-    files: dict[str, HubFile]
-    license: str
-    pipeline: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +40,7 @@ class Pull:
     @property
     def source(self) -> str:
         """The repository's address."""
-        return f"{self.settings.endpoint.rstrip('/')}/{self.model.repository}"
+        return repository_address(self.model, self.settings)
 
 
 def pull(order: Pull) -> StoredModel:
@@ -60,11 +49,25 @@ def pull(order: Pull) -> StoredModel:
     Raises UnknownModel where the Hub has no such repository, SetupError where it cannot be had now (offline,
     unreachable, deadline, disk), TooLarge, and BadRequest where it does not hold what its family needs.
     """
-    repository = look_up(order)
+    repository = look_up(order.model, order.settings, order.deadline)
     folder = _partial_folder(order, repository.commit)
     family = _family(order, repository, folder)
-    paths = choose_files(order.model.name, family, order.precision, list(repository.files))
-    model = _fetch(order, repository, folder, family, paths)
+    paths, weights = _fetch(order, repository, folder, family)
+    files = {path: describe_file(folder / path) for path in paths}
+    model = StoredModel(
+        name=order.model.name,
+        family=family,
+        folder=folder,
+        revision=repository.commit,
+        settings=read_settings(folder, family) | order.model.settings,
+        precisions=available_precisions(family, files),
+        files=files,
+        source=order.source,
+        license=repository.license,
+        extra={"hub": {"repository": order.model.repository, "revision": order.model.revision}},
+        weights=group_weights(files, weights),
+    )
+    write_manifest(model)
     for path in set(list_paths(folder)) - set(model.files):
         (folder / path).unlink()  # what a pull of another precision left when it was given up
     target = order.root / model.name
@@ -83,98 +86,39 @@ def _partial_folder(order: Pull, commit: str) -> Path:
 
 
 def pull_precision(order: Pull, held: StoredModel) -> StoredModel:
-    """The model with one more precision, from the commit that it came from. The caller holds the lock."""
-    repository = look_up(order)
-    paths = choose_files(held.name, held.family, order.precision, list(repository.files))
-    fresh = [path for path in paths if path not in held.files]
+    """The model with one more precision, from the commit that it came from. The caller holds the lock.
+
+    Raises like `pull`.
+    """
+    repository = look_up(order.model, order.settings, order.deadline)
     folder = _partial_folder(order, repository.commit)
-    part = _fetch(order, repository, folder, held.family, fresh)
+    for path in held.files:
+        _link(held.folder / path, folder / path)
+    paths, weights = _fetch(order, repository, folder, held.family, held.files)
+    fresh = [path for path in paths if path not in held.files]
+    files = held.files | {path: describe_file(folder / path) for path in fresh}
     for path in fresh:
         (held.folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).replace(held.folder / path)
-    files = held.files | part.files
-    model = replace(held, files=files, precisions=available_precisions(held.family, files))
+    model = replace(
+        held,
+        files=files,
+        precisions=available_precisions(held.family, files),
+        weights=group_weights(files, held.weights | weights),
+    )
     write_manifest(model)  # last: until then the new files belong to nobody
     shutil.rmtree(folder)
     return model
 
 
-def look_up(order: Pull) -> Repository:
-    """The repository at its pinned commit, or at the commit its branch is at now."""
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import OfflineModeIsEnabled
-
-    settings, model = order.settings, order.model
-    if settings.offline:
-        raise offline_refusal(model.name)
-    token = settings.token.get_secret_value() if settings.token else False
-    api = HfApi(endpoint=settings.endpoint.rstrip("/"), token=token, library_name="webinfer")
+def _link(source: Path, target: Path) -> None:
+    """Makes `source` appear at `target` too, without a copy where the file system can."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
     try:
-        info = api.model_info(
-            model.repository,
-            revision=model.revision,
-            files_metadata=True,
-            timeout=min(settings.silence_timeout_s, max(order.deadline - time.monotonic(), 0.1)),
-        )
-    except OfflineModeIsEnabled as error:
-        raise offline_refusal(model.name) from error
-    except Exception as error:
-        raise _translate(error, order) from error
-    return _repository(info, order)
-
-
-def offline_refusal(name: str) -> SetupError:
-    """What to tell where the model is not here and must not be fetched."""
-    return SetupError(
-        f"model {name!r}",
-        "HF_HUB_OFFLINE forbids fetching it: unset it, or bring the model in with `webinfer models import`",
-    )
-
-
-def _translate(error: Exception, order: Pull) -> Exception:
-    import httpx2
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    model, endpoint = order.model, order.settings.endpoint
-    if isinstance(error, GatedRepoError):
-        return SetupError(
-            f"model {model.name!r}", f"{model.repository} is gated: accept its terms and set HF_TOKEN"
-        )
-    if isinstance(error, RepositoryNotFoundError):
-        return UnknownModel(repr(model.name), f"{endpoint} has no repository {model.repository}")
-    if isinstance(error, RevisionNotFoundError):
-        return UnknownModel(repr(model.name), f"{model.repository} has no revision {model.revision}")
-    if isinstance(error, (httpx2.HTTPError, HfHubHTTPError, OSError)):
-        remedy = "check the network and HF_ENDPOINT, or bring the model in with `webinfer models import`"
-        return SetupError(
-            f"model {model.name!r}", f"the Hub at {endpoint} did not answer ({error}); {remedy}"
-        )
-    return error
-
-
-def _repository(info: Any, order: Pull) -> Repository:
-    """What the Hub told, as far as it is needed. Raises BadRequest where it named no commit to pin."""
-    model = order.model
-    if not info.sha:
-        raise BadRequest(f"the Hub names no commit for {model.repository}, so it cannot be pinned")
-    base = f"{order.source}/resolve/{info.sha}"
-    files = {
-        sibling.rfilename: HubFile(
-            path=sibling.rfilename,
-            url=f"{base}/{sibling.rfilename}",
-            size_bytes=int(sibling.lfs.size if sibling.lfs else sibling.size or 0),
-            sha256=sibling.lfs.sha256 if sibling.lfs else None,
-            git_hash=None if sibling.lfs else sibling.blob_id,
-        )
-        for sibling in info.siblings or ()
-    }
-    tags = [tag.removeprefix("license:") for tag in info.tags or () if tag.startswith("license:")]
-    return Repository(info.sha, files, model.license or next(iter(tags), "unknown"), info.pipeline_tag)
+        target.hardlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _family(order: Pull, repository: Repository, folder: Path) -> Family:
@@ -190,28 +134,37 @@ def _family(order: Pull, repository: Repository, folder: Path) -> Family:
 
 
 def _fetch(
-    order: Pull, repository: Repository, folder: Path, family: Family, paths: list[str]
-) -> StoredModel:
-    """Downloads `paths` into `folder`, looks into the graphs, and writes the manifest there."""
-    files = [repository.files[path] for path in paths]
-    _require_room(order, files)
-    _download_all(order, files, folder)
-    require_graphs(order.model.name, folder, family, order.precision, paths)
-    described = {path: describe_file(folder / path) for path in paths}
-    model = StoredModel(
-        name=order.model.name,
-        family=family,
-        folder=folder,
-        revision=repository.commit,
-        settings=read_settings(folder, family) | order.model.settings,
-        precisions=available_precisions(family, described),
-        files=described,
-        source=order.source,
-        license=repository.license,
-        extra={"hub": {"repository": order.model.repository, "revision": order.model.revision}},
-    )
-    write_manifest(model)
-    return model
+    order: Pull, repository: Repository, folder: Path, family: Family, held: Collection[str] = ()
+) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """The files that the model needs, now in `folder` but for those `held`, and its weights by graph."""
+    name, listed = order.model.name, list(repository.files)
+    paths = choose_files(name, family, order.precision, listed)
+    graphs = graph_paths(family, order.precision, paths) or ()
+    likely = [path for graph in graphs for path in guess_weights(graph, listed)]
+    first = [repository.files[path] for path in paths if path not in held]
+    _require_room(order, [*first, *(repository.files[path] for path in likely if path not in held)])
+    expected = sum(repository.files[path].size_bytes for path in likely if path not in held)
+    _download_all(order, first, folder, rest_bytes=expected)
+    check_configuration(folder, family)
+    # Only the graph itself tells where its weights are.
+    named = {graph: list_weights(name, graph, read_graph(folder, graph)) for graph in graphs}
+    beside = sorted({path for weights in named.values() for path in weights} - {*paths, *held})
+    for path in beside:
+        if path not in repository.files:
+            raise BadRequest(f"{order.model.repository} lacks {path}, the weights of model {name!r}")
+    _require_together(name, [*paths, *beside])
+    second = [repository.files[path] for path in beside]
+    _require_room(order, second)
+    _download_all(order, second, folder, done=first)
+    paths = list(dict.fromkeys([*paths, *beside, *(path for told in named.values() for path in told)]))
+    return paths, require_graphs(name, folder, family, order.precision, paths)
+
+
+def _require_together(name: str, paths: list[str]) -> None:
+    try:
+        check_together(paths)
+    except ValueError as error:
+        raise BadRequest(f"model {name!r} cannot be stored: {error}") from error
 
 
 def _require_room(order: Pull, files: list[HubFile]) -> None:
@@ -226,9 +179,17 @@ def _require_room(order: Pull, files: list[HubFile]) -> None:
         raise SetupError(f"room for model {order.model.name!r}", remedy)
 
 
-def _download_all(order: Pull, files: list[HubFile], folder: Path) -> None:
-    total = sum(file.size_bytes for file in files)
-    before = 0
+def _download_all(
+    order: Pull,
+    files: Sequence[HubFile],
+    folder: Path,
+    *,
+    done: Sequence[HubFile] = (),
+    rest_bytes: int = 0,
+) -> None:
+    """Downloads `files`; progress counts from those that are `done` to the `rest_bytes` that will follow."""
+    before = sum(file.size_bytes for file in done)
+    total = before + sum(file.size_bytes for file in files) + rest_bytes
     for file in files:
 
         def tell(done_bytes: int, file: HubFile = file, before: int = before) -> None:

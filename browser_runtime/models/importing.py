@@ -4,40 +4,61 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput, BadRequest, SetupError
-from browser_runtime.contract.vocabulary import Family, check_model_name
+from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
+from browser_runtime.models.configuration import check_configuration
 from browser_runtime.models.export_bert import export_bert
-from browser_runtime.models.graph_check import external_locations, read_graph, require_graphs
-from browser_runtime.models.graphs import STEMS, SUFFIXES, available_precisions
-from browser_runtime.models.hub import PARTIAL_FOLDER
+from browser_runtime.models.graph_check import list_weights, read_graph, require_graphs
+from browser_runtime.models.graphs import STEMS, SUFFIXES, available_precisions, graph_paths, group_weights
 from browser_runtime.models.integrity import describe_file, hash_file
-from browser_runtime.models.json_files import read_json
-from browser_runtime.models.locking import hold_lock
-from browser_runtime.models.manifest import ModelFile, StoredModel, check_path, list_paths, write_manifest
-from browser_runtime.models.store import BUILTIN_FOLDER, LOCK_FOLDER, ModelStore
+from browser_runtime.models.json_files import MAX_JSON_BYTES, parse_json, parse_object
+from browser_runtime.models.locking import hold_lock, lock_path
+from browser_runtime.models.manifest import ModelFile, StoredModel, write_manifest
+from browser_runtime.models.paths import ForeignFolder, check_together
+from browser_runtime.models.scratch import hold_scratch
+from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.models.traits import REQUIRED, WANTED, infer_family, read_settings
 
 # Copying a few gigabytes on a slow disk, by whoever imports the same name at the same time.
 LOCK_TIMEOUT_S = 600.0
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
+# A model card's head is a few dozen lines.
+MAX_HEAD_BYTES = 4096
+# The one JSON file of a model that is no object but a list.
+LISTS = ("modules.json",)
 
 
 @dataclass
 class Parts:
-    """What an import is made of: files to copy, by their path in the store, and where they come from."""
+    """What an import is made of: the folder, and which of its files become the model's."""
 
-    home: Path
-    """The folder of config.json and the other small files."""
-    graphs: dict[str, Path] = field(default_factory=dict)
-    weights: Path | None = None
-    """A folder of safetensors to export, where there are no graphs."""
+    home: ForeignFolder
+    graphs: dict[str, str] = field(default_factory=dict)
+    """Paths in the folder by the path in the store."""
+    weights: tuple[str, ...] = ()
+    """Safetensors files to export, where there are no graphs."""
+
+
+@dataclass
+class Intake:
+    """Files on their way into a new model's folder, together at most `left_bytes` of them."""
+
+    home: ForeignFolder
+    folder: Path
+    left_bytes: int
+    paths: list[str] = field(default_factory=list)
+
+    def copy(self, source: str, target: str, max_bytes: int | None = None) -> None:
+        """Copies one file, once. Raises ValueError for what is no file inside, or too large."""
+        if target not in self.paths:
+            bound = min(self.left_bytes, self.left_bytes if max_bytes is None else max_bytes)
+            self.left_bytes -= self.home.copy(source, self.folder / target, bound)
+            self.paths.append(target)
 
 
 def import_model(
@@ -53,18 +74,16 @@ def import_model(
     store = store or ModelStore()
     _require_free_home(check_model_name(name, "name"), store)
     parts = find_parts(path)
-    config = read_json(parts.home / "config.json")
-    chosen = family or infer_family(name, config)
-    lock = store.root / LOCK_FOLDER / f"{name.replace('/', '--')}.lock"
-    (store.root / PARTIAL_FOLDER).mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(dir=store.root / PARTIAL_FOLDER, prefix="import-") as scratch,
-        hold_lock(lock, f"model {name!r}", time.monotonic() + LOCK_TIMEOUT_S),
+        hold_scratch(store.root) as scratch,
+        hold_lock(lock_path(store.root, name), f"model {name!r}", time.monotonic() + LOCK_TIMEOUT_S),
     ):
         try:
-            model = _assemble(parts, name, chosen, Path(scratch) / "model")
+            model = _assemble(parts, name, family, Intake(parts.home, scratch / "model", store.max_bytes))
         except OSError as error:
             raise SetupError(f"room or access for model {name!r}", f"copying it failed: {error}") from error
+        except ValueError as error:
+            raise BadRequest(f"model {name!r} cannot be imported: {error}") from error
         return _settle(model, store)
 
 
@@ -82,20 +101,34 @@ def _require_free_home(name: str, store: ModelStore) -> None:
 def find_parts(path: Path) -> Parts:
     """What is at `path`. Raises BadInput where it is no model that can be taken in."""
     if path.is_file() and path.suffix == ".onnx":
-        home = path.parent.parent if path.parent.name == "onnx" else path.parent
-        return Parts(home, {f"onnx/{_graph_name(path)}": path})
+        root = path.parent.parent if path.parent.name == "onnx" else path.parent
+        return Parts(open_folder(root), {f"onnx/{_graph_name(path)}": path.relative_to(root).as_posix()})
     if not path.is_dir():
         raise BadInput("path", repr(str(path)), "an ONNX file or a folder with a model")
-    graphs = {f"onnx/{file.name}": file for folder in (path, path / "onnx") for file in folder.glob("*.onnx")}
+    home = open_folder(path)
+    graphs = {f"onnx/{file.name}": file.name for file in path.glob("*.onnx")}
+    graphs |= {f"onnx/{file.name}": f"onnx/{file.name}" for file in path.glob("onnx/*.onnx")}
     if graphs:
-        return Parts(path, graphs)
-    if any(path.glob("*.safetensors")):
-        return Parts(path, weights=path)
+        return Parts(home, graphs)
+    weights = tuple(sorted(file.name for file in path.glob("*.safetensors")))
+    if weights:
+        return Parts(home, weights=weights)
     pickled = sorted(file.name for pattern in PICKLES for file in path.glob(pattern))
     if pickled:
         wanted = "a folder with ONNX or safetensors files; pickles can run code and are never opened"
         raise BadInput("path", f"a folder that holds its weights in {pickled[0]}", wanted)
     raise BadInput("path", repr(str(path)), "a folder with ONNX or safetensors files")
+
+
+def open_folder(root: Path) -> ForeignFolder:
+    """The folder, whose links may not leave it.
+
+    Those of a snapshot in the Hub's cache lead into its repository's folder, and may not leave that.
+    """
+    snapshot = root.resolve()
+    repository = snapshot.parent.parent
+    cached = snapshot.parent.name == "snapshots" and repository.name.startswith("models--")
+    return ForeignFolder.at(root, repository if cached else root)
 
 
 def _graph_name(path: Path) -> str:
@@ -105,64 +138,81 @@ def _graph_name(path: Path) -> str:
     return path.name if path.name in known else "model.onnx"
 
 
-def _assemble(parts: Parts, name: str, family: Family, folder: Path) -> StoredModel:
-    """The model in `folder`, whole, with its manifest. Raises BadRequest for what is missing or broken."""
-    _copy_small_files(parts.home, family, name, folder)
+def _assemble(parts: Parts, name: str, family: Family | None, intake: Intake) -> StoredModel:
+    """The model, whole, with its manifest. Raises BadRequest or ValueError for what is missing or broken."""
+    folder = intake.folder
+    chosen = family or _tell_family(parts.home, name)
+    _copy_small_files(intake, chosen, name)
+    check_configuration(folder, chosen)
     extra: dict[str, Any] = {}
-    if parts.weights is not None:
-        export_bert(parts.weights, folder / "onnx" / "model.onnx")
-        weights = sorted(parts.weights.glob("*.safetensors"))
-        extra["exported_from"] = {file.name: hash_file(file) for file in weights}
-    for target, source in parts.graphs.items():
-        _copy_graph(name, source, folder / target)
-    paths = list(list_paths(folder))
-    precisions = available_precisions(family, paths)
+    if parts.weights:
+        extra["exported_from"] = _export(parts, intake)
+    else:
+        _copy_graphs(parts, intake, chosen, name)
+    precisions = available_precisions(chosen, intake.paths)
     if not precisions:
-        raise BadRequest(f"{parts.home} has no {' and '.join(STEMS[family])}.onnx, which {family} needs")
+        raise BadRequest(f"{parts.home.root} has no {' and '.join(STEMS[chosen])}.onnx, which {chosen} needs")
+    weights: dict[str, tuple[str, ...]] = {}
     for precision in precisions:
-        require_graphs(name, folder, family, precision, paths)
-    files = {path: describe_file(folder / path) for path in paths}
+        weights |= require_graphs(name, folder, chosen, precision, intake.paths)
+    files = {path: describe_file(folder / path) for path in intake.paths}
     model = StoredModel(
         name=name,
-        family=family,
+        family=chosen,
         folder=folder,
         revision=hash_contents(files),
-        settings=read_settings(folder, family),
+        settings=read_settings(folder, chosen),
         precisions=precisions,
         files=files,
-        source=f"imported from {parts.home.name}",
+        source=f"imported from {parts.home.root.name}",
         license=read_license(parts.home),
         extra=extra,
+        weights=group_weights(files, weights),
     )
     write_manifest(model)
     return model
 
 
-def _copy_small_files(home: Path, family: Family, name: str, folder: Path) -> None:
-    missing = [path for path in REQUIRED[family] if not (home / path).is_file()]
+def _tell_family(home: ForeignFolder, name: str) -> Family:
+    """The family that config.json tells. Raises BadInput where it does not."""
+    found = home.find("config.json")
+    config = parse_object(home.read("config.json", MAX_JSON_BYTES), "config.json") if found else {}
+    return infer_family(name, config)
+
+
+def _copy_small_files(intake: Intake, family: Family, name: str) -> None:
+    home = intake.home
+    missing = [path for path in REQUIRED[family] if home.find(path) is None]
     if missing:
-        raise BadRequest(f"model {name!r} has no {', '.join(missing)} in {home}, which {family} needs")
+        raise BadRequest(f"model {name!r} has no {', '.join(missing)} in {home.root}, which {family} needs")
     for path in WANTED[family]:
-        if (home / path).is_file():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(home / path, folder / path)
+        if home.find(path) is not None:
+            intake.copy(path, path, MAX_JSON_BYTES)
+            check = parse_json if path in LISTS else parse_object
+            check((intake.folder / path).read_bytes(), path)
 
 
-def _copy_graph(name: str, source: Path, target: Path) -> None:
-    """Copies a graph and the weights that it keeps beside itself, never from anywhere else."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for location in external_locations(read_graph(source)):
-        try:
-            beside = source.parent / check_path(location)
-        except ValueError as error:
-            raise BadRequest(f"{source.name} of model {name!r} reads weights outside: {error}") from error
-        if not beside.is_file():
-            raise BadRequest(
-                f"{source.name} of model {name!r} needs its weights {location}, which are missing"
-            )
-        (target.parent / location).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(beside, target.parent / location)
-    shutil.copyfile(source, target)
+def _copy_graphs(parts: Parts, intake: Intake, family: Family, name: str) -> None:
+    """Copies the family's graphs and the weights that they keep beside themselves, from nowhere else."""
+    wanted = {path for precision in Precision for path in graph_paths(family, precision, parts.graphs) or ()}
+    for target in sorted(wanted):
+        intake.copy(parts.graphs[target], target)
+    for target in sorted(wanted):
+        folder = parts.graphs[target].rpartition("/")[0]
+        for beside in list_weights(name, target, read_graph(intake.folder, target)):
+            source = f"{folder}/{beside.removeprefix('onnx/')}".removeprefix("/")
+            if parts.home.find(source) is None:
+                raise BadRequest(f"{target} of model {name!r} needs its weights {source}, which are missing")
+            check_together({*intake.paths, beside})
+            intake.copy(source, beside)
+
+
+def _export(parts: Parts, intake: Intake) -> dict[str, str]:
+    """Writes the model's graph from its safetensors; their hashes by name. Raises BadRequest, ValueError."""
+    files = [file for name in parts.weights if (file := parts.home.find(name)) is not None]
+    export_bert(intake.folder / "config.json", files, intake.folder / "onnx" / "model.onnx")
+    intake.paths.append("onnx/model.onnx")
+    return {name: hash_file(file) for name, file in zip(parts.weights, files, strict=True)}
 
 
 def hash_contents(files: dict[str, ModelFile]) -> str:
@@ -171,10 +221,13 @@ def hash_contents(files: dict[str, ModelFile]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()[:16]
 
 
-def read_license(home: Path) -> str:
+def read_license(home: ForeignFolder) -> str:
     """What the head of README.md names; "unknown" where it names nothing."""
-    card = home / "README.md"
-    head = card.read_text(encoding="utf-8", errors="replace")[:4096] if card.is_file() else ""
+    try:
+        with home.open("README.md") as card:
+            head = card.read(MAX_HEAD_BYTES).decode("utf-8", "replace")
+    except (OSError, ValueError):
+        return "unknown"
     found = re.match(r"---\n(?:.*\n)*?license:[ ]*([\w.+-]+)[ ]*\n", head)
     return found[1] if found else "unknown"
 
@@ -187,7 +240,7 @@ def _settle(model: StoredModel, store: ModelStore) -> StoredModel:
         return held
     if held is not None:
         taken = f"{model.name!r}, which another model of the store has (revision {held.revision})"
-        raise BadInput("name", taken, f"another name, or {target} removed first")
+        raise BadInput("name", taken, f"another name, or `webinfer models remove {model.name}` first")
     target.parent.mkdir(parents=True, exist_ok=True)
     model.folder.rename(target)
     found = store.find(model.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ def sign_files(model: StoredModel) -> Signature:
         check = _check_size(model.folder, path, file)
         if check.problem:
             raise _refusal(model, check)
-        signature.append((_modified_ns(model.folder / path), check.size_bytes))
+        signature.append(((model.folder / path).lstat().st_mtime_ns, check.size_bytes))
     return tuple(signature)
 
 
@@ -64,20 +65,17 @@ def require_size(model: StoredModel, path: str) -> None:
 
 
 def _refusal(model: StoredModel, check: FileCheck) -> BadRequest:
-    return BadRequest(
-        f"model {model.name!r} is damaged: {check.path} {check.problem}; {repair(model.folder)}"
-    )
-
-
-def _modified_ns(path: Path) -> int:
-    return path.stat().st_mtime_ns
+    return BadRequest(f"model {model.name!r} is damaged: {check.path} {check.problem}; {repair(model.name)}")
 
 
 def _check_size(folder: Path, path: str, file: ModelFile) -> FileCheck:
     try:
-        size_bytes = (folder / path).stat().st_size
+        found = (folder / path).lstat()
     except OSError as error:
         return FileCheck(path, 0, f"is missing ({error.strerror})")
+    if not stat.S_ISREG(found.st_mode):
+        return FileCheck(path, 0, "is no regular file")
+    size_bytes = found.st_size
     if size_bytes < file.size_bytes:
         return FileCheck(path, size_bytes, f"is truncated: {size_bytes} of {file.size_bytes} bytes")
     if size_bytes > file.size_bytes:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput, BadRequest, InferenceError
 from browser_runtime.contract.vocabulary import Family, Precision, check_model_name, parse_family
-from browser_runtime.models.graphs import available_precisions
+from browser_runtime.models.graphs import (
+    STEMS,
+    GraphFiles,
+    available_precisions,
+    graph_paths,
+    group_weights,
+)
+from browser_runtime.models.paths import ForeignFolder, check_path, check_together
 
 MANIFEST = "webinfer.json"
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -46,11 +53,27 @@ class StoredModel:
     license: str
     extra: dict[str, Any] = field(default_factory=dict)
     """Whatever else the manifest tells, such as examples."""
+    weights: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The files that a graph keeps its weights in beside itself, by the graph's path."""
 
     @property
-    def size_bytes(self) -> int:
-        """The size of all files together."""
+    def stored_bytes(self) -> int:
+        """The size of all files together, those of every precision."""
         return sum(file.size_bytes for file in self.files.values())
+
+    def graphs(self, precision: Precision) -> dict[str, GraphFiles]:
+        """The graphs that run the model in `precision`, by stem. Raises BadInput where it has none."""
+        paths = graph_paths(self.family, precision, self.files)
+        if paths is None:
+            there = ", ".join(self.precisions) or "nothing that can run"
+            raise BadInput("precision", repr(str(precision)), f"what model {self.name!r} comes in: {there}")
+        graphs = (GraphFiles(path, self.weights.get(path, ())) for path in paths)
+        return dict(zip(STEMS[self.family], graphs, strict=True))
+
+    def loaded_bytes(self, precision: Precision) -> int:
+        """The size of what a page loads for `precision`, graphs and weights. Raises like `graphs`."""
+        graphs = self.graphs(precision).values()
+        return sum(self.files[path].size_bytes for graph in graphs for path in graph.paths)
 
     def require_family(self, family: Family) -> None:
         """Returns when the model is of that family. Raises BadInput."""
@@ -61,26 +84,28 @@ class StoredModel:
 def read_manifest(folder: Path, name: str) -> StoredModel:
     """The model `name` in `folder`. Raises BadRequest where the manifest is missing, broken or another's."""
     try:
-        plain = json.loads(_read_text(folder / MANIFEST))
+        plain = json.loads(ForeignFolder.at(folder).read(MANIFEST, MAX_MANIFEST_BYTES))
         model = _parse(folder, plain)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, InferenceError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        InferenceError,
+    ) as error:
         raise BadRequest(
-            f"the manifest of model {name!r} cannot be used ({_reason(error)}); {repair(folder)}"
+            f"the manifest of model {name!r} cannot be used ({_reason(error)}); {repair(name)}"
         ) from error
     if model.name != name:
-        raise BadRequest(f"the manifest of model {name!r} names {model.name!r}; {repair(folder)}")
+        raise BadRequest(f"the manifest of model {name!r} names {model.name!r}; {repair(name)}")
     return model
 
 
-def repair(folder: Path) -> str:
+def repair(name: str) -> str:
     """What to tell whoever has a damaged model."""
-    return f"remove {folder} and pull or import the model again"
-
-
-def _read_text(path: Path) -> str:
-    if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise ValueError(f"over {MAX_MANIFEST_BYTES} bytes")
-    return path.read_text(encoding="utf-8")
+    return f"run `webinfer models remove {name}` and pull or import it again"
 
 
 def _reason(error: BaseException) -> str:
@@ -88,8 +113,9 @@ def _reason(error: BaseException) -> str:
 
 
 def _parse(folder: Path, plain: dict[str, Any]) -> StoredModel:
-    known = ("name", "family", "revision", "source", "license", "settings", "files")
+    known = ("name", "family", "revision", "source", "license", "settings", "files", "weights")
     files = {check_path(path): _parse_file(path, entry) for path, entry in plain["files"].items()}
+    check_together(files)
     family = parse_family(plain["family"], "family")
     return StoredModel(
         name=check_model_name(plain["name"], "name"),
@@ -102,16 +128,20 @@ def _parse(folder: Path, plain: dict[str, Any]) -> StoredModel:
         source=str(plain["source"]),
         license=str(plain["license"]),
         extra={key: value for key, value in plain.items() if key not in known},
+        weights=group_weights(files, _parse_weights(plain.get("weights"), files)),
     )
 
 
-def check_path(path: str) -> str:
-    """`path` where it stays inside a model's folder. Raises ValueError for `..`, absolute or odd paths."""
-    parts = PurePosixPath(path).parts
-    plain = "/".join(parts) == path and not path.startswith("/") and "\\" not in path and "\0" not in path
-    if not parts or not plain or ".." in parts:
-        raise ValueError(f"the path {path!r} leaves the model's folder")
-    return path
+def _parse_weights(plain: Any, files: Collection[str]) -> dict[str, tuple[str, ...]] | None:
+    """The weights by graph; None in manifests from before they were told."""
+    if plain is None:
+        return None
+    told = {graph: tuple(paths) for graph, paths in plain.items()}
+    for graph, paths in told.items():
+        folder = graph.rpartition("/")[0]
+        if not {graph, *paths} <= set(files) or not all(path.startswith(f"{folder}/") for path in paths):
+            raise ValueError(f"the weights of {graph!r} are no files beside it")
+    return told
 
 
 def _parse_file(path: str, entry: dict[str, Any]) -> ModelFile:
@@ -134,6 +164,7 @@ def write_manifest(model: StoredModel) -> None:
             path: {"sha256": file.sha256, "size_bytes": file.size_bytes}
             for path, file in sorted(model.files.items())
         },
+        "weights": {graph: list(paths) for graph, paths in sorted(model.weights.items())},
         **model.extra,
     }
     fresh = model.folder / f".{MANIFEST}.new"

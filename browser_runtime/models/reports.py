@@ -49,7 +49,7 @@ def list_stored(model: StoredModel, where: str) -> Listing:
     except BadRequest as error:
         problem = str(error)
     precisions = tuple(map(str, model.precisions))
-    told = (model.size_bytes, model.revision, model.source, model.license)
+    told = (model.stored_bytes, model.revision, model.source, model.license)
     return Listing(model.name, str(model.family), where, precisions, *told, problem)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from browser_runtime.contract.errors import BadInput, BadRequest, UnknownModel
 from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
 from browser_runtime.models.catalogue import HubModel, find_hub_model, read_catalogue
-from browser_runtime.models.hub import Pull, TellProgress, offline_refusal, pull, pull_precision
+from browser_runtime.models.hub import Pull, TellProgress, pull, pull_precision
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.integrity import (
     Signature,
@@ -22,16 +22,16 @@ from browser_runtime.models.integrity import (
     require_whole,
     sign_files,
 )
-from browser_runtime.models.locking import hold_lock
-from browser_runtime.models.manifest import MANIFEST, ModelFile, StoredModel, read_manifest
+from browser_runtime.models.locking import hold_lock, lock_path
+from browser_runtime.models.manifest import MANIFEST, ModelFile, StoredModel, read_manifest, repair
+from browser_runtime.models.paths import ForeignFolder, shorten
 from browser_runtime.models.reports import Listing, Verification, list_broken, list_catalogued, list_stored
+from browser_runtime.models.repository import offline_refusal
 from browser_runtime.settings import RuntimeSettings
 
 __all__ = ["Listing", "ModelFile", "ModelStore", "StoredModel", "Verification"]
 
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
-# Hidden: no model's name starts with a dot.
-LOCK_FOLDER = ".locks"
 
 
 class ModelStore:
@@ -47,6 +47,11 @@ class ModelStore:
         """The signature that each model's files had when their hashes were right."""
         self._coming: dict[tuple[str, Precision], asyncio.Task[StoredModel]] = {}
         """Models that coroutines wait for: one thread each, however many wait."""
+
+    @property
+    def max_bytes(self) -> int:
+        """What one model may hold, wherever it comes from."""
+        return (self._hub or HubSettings()).max_model_bytes
 
     def find(self, name: str) -> StoredModel | None:
         """The model where it is here, built in or local; None where it is not.
@@ -144,9 +149,7 @@ class ModelStore:
         deadline = time.monotonic() + settings.timeout_s
         if settings.offline:
             raise offline_refusal(name)
-        with hold_lock(
-            self.root / LOCK_FOLDER / f"{name.replace('/', '--')}.lock", f"model {name!r}", deadline
-        ):
+        with hold_lock(lock_path(self.root, name), f"model {name!r}", deadline):
             held = self._held(name, precision, revision)
             if held is not None:
                 return held
@@ -214,8 +217,13 @@ class ModelStore:
         model = self.find(name)
         if model is None:
             raise UnknownModel(repr(name), "it is not on this machine")
-        path = (model.folder / relative_path).resolve() if relative_path in model.files else None
-        if path is None or not path.is_relative_to(model.folder.resolve()):
-            raise BadInput("path", repr(relative_path), f"a file of model {name!r}")
+        if relative_path not in model.files:
+            raise BadInput("path", shorten(relative_path), f"a file of model {name!r}")
+        try:
+            found = ForeignFolder.at(model.folder).find(relative_path)
+        except ValueError as error:
+            raise BadInput("path", str(error), f"a file of model {name!r}") from error
+        if found is None:
+            raise BadRequest(f"model {name!r} is damaged: {relative_path} is missing; {repair(name)}")
         require_size(model, relative_path)
-        return path
+        return found

@@ -7,7 +7,7 @@ from typing import Any
 
 from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.vocabulary import SERVED_FAMILIES, Family, Precision
-from browser_runtime.models.graphs import data_paths, graph_paths
+from browser_runtime.models.graphs import graph_paths
 from browser_runtime.models.json_files import read_json, read_object
 
 # Small files that transformers.js or the settings read, where the repository has them.
@@ -58,7 +58,10 @@ COUNT_FROM_PADDING = frozenset(
 
 
 def choose_files(name: str, family: Family, precision: Precision, paths: list[str]) -> list[str]:
-    """The files among `paths` that `family` needs in `precision`. Raises BadRequest naming what lacks."""
+    """The files among `paths` that `family` needs in `precision`, besides what its graphs name as weights.
+
+    Raises BadRequest naming what lacks.
+    """
     missing = [path for path in REQUIRED[family] if path not in paths]
     if missing:
         raise BadRequest(f"model {name!r} has no {', '.join(missing)}, which {family} needs")
@@ -69,8 +72,7 @@ def choose_files(name: str, family: Family, precision: Precision, paths: list[st
             f"one of {', '.join(there)}" if there else "another model: it holds no ONNX graphs for its family"
         )
         raise BadInput("precision", f"{str(precision)!r}, which model {name!r} does not have", allowed)
-    weights = [path for graph in graphs for path in data_paths(graph, paths)]
-    return [path for path in WANTED[family] if path in paths] + [*graphs, *weights]
+    return [*(path for path in WANTED[family] if path in paths), *graphs]
 
 
 def infer_family(name: str, config: dict[str, Any], pipeline: str | None = None) -> Family:

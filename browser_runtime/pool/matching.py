@@ -76,7 +76,8 @@ class Matching:
         request, ready = pending.request, self.ready()
         if not ready or self.fleet.n_starting.total():
             return None
-        needed, free = pending.model.size_bytes, self.health.free_memory_bytes()
+        needed = pending.model.loaded_bytes(request.precision)
+        free = self.health.free_memory_bytes()
         if needed > free and not self._is_loaded(pending):
             return OutOfMemory(f"{pending.model.name} needs {needed} bytes, this machine has {free} left")
         told = {}

@@ -85,7 +85,7 @@ def candidate_of(
         latency_ms=None if known is None else known.expected_ms(len(pending.items)),
         evidence=0.0 if known is None else known.weight,
         free_memory_bytes=health.free_memory_bytes(),
-        model_bytes=pending.model.size_bytes,
+        model_bytes=pending.model.loaded_bytes(pending.request.precision),
         health=condition.health.score(now),
         breaker_allows=condition.breaker.would_allow(now),
     )

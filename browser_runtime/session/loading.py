@@ -10,7 +10,6 @@ from typing import Any
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.options import LOAD_FLAGS
 from browser_runtime.contract.vocabulary import Backend, Family
-from browser_runtime.models.graphs import weight_files
 from browser_runtime.models.store import StoredModel
 from browser_runtime.session.golden import Golden
 from browser_runtime.texts.preprocessor import PREPROCESSORS
@@ -97,7 +96,10 @@ def load_values(model: StoredModel, request: Request) -> dict[str, Any]:
             "name": model.name,
             "revision": model.revision,
             "url": f"/models/{model.name}/",
-            "weights": weight_files(model.files),
+            "graphs": {
+                stem: {"path": graph.path, "weights": graph.name_weights()}
+                for stem, graph in model.graphs(request.precision).items()
+            },
             "settings": _settings(model),
         },
         "precision": str(request.precision),

@@ -213,7 +213,8 @@ class Session:
     async def _load(self, lane: SessionLane, key: str, job: LaneJob, backend: Backend) -> LoadedModel:
         if key in lane.models.refused:
             raise Unsupported(f"{job.model.name} on {backend}", lane.models.refused[key])
-        while (overdue := lane.models.overdue(job.model.size_bytes)) is not None:
+        needed_bytes = job.model.loaded_bytes(job.request.precision)
+        while (overdue := lane.models.overdue(needed_bytes)) is not None:
             await lane.connection.call("unload", self._settings.run_timeout_s, key=overdue)
             lane.models.drop(overdue)
         told = await asyncio.to_thread(load_values, job.model, job.request)

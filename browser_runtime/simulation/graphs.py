@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.contract.errors import BadInput, BadOutput, BadRequest
+from browser_runtime.contract.errors import BadOutput, BadRequest
 from browser_runtime.contract.vocabulary import Precision
-from browser_runtime.models.graphs import STEMS, graph_paths
 from browser_runtime.models.manifest import StoredModel
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -35,12 +34,7 @@ def kernel_name() -> str:
 
 def open_graphs(model: StoredModel, precision: Precision) -> dict[str, Graph]:
     """Every graph of the model in `precision`, by stem. Raises BadInput where it does not come in it."""
-    paths = graph_paths(model.family, precision, model.files)
-    if paths is None:
-        there = ", ".join(model.precisions) or "nothing that can run"
-        raise BadInput("precision", repr(str(precision)), f"what model {model.name!r} comes in: {there}")
-    stems = STEMS[model.family]
-    return {stem: Graph(model.folder / path) for stem, path in zip(stems, paths, strict=True)}
+    return {stem: Graph(model.folder / graph.path) for stem, graph in model.graphs(precision).items()}
 
 
 class Graph:

@@ -96,7 +96,8 @@ def write_text_repository(folder: Path, precisions: tuple[str, ...] = ("",)) -> 
 
     write_bert(folder)
     for suffix in precisions:
-        export_bert(folder, folder / "onnx" / f"model{suffix}.onnx")
+        weights = [folder / "model.safetensors"]
+        export_bert(folder / "config.json", weights, folder / "onnx" / f"model{suffix}.onnx")
     (folder / "model.safetensors").unlink()
     (folder / "README.md").write_text("---\nlicense: mit\n---\n# Tiny\n")
     (folder / "pytorch_model.bin").write_bytes(b"never to be fetched" * 1000)
@@ -137,3 +138,19 @@ def write_classifier(folder: Path, size: int = 4, n_classes: int = 3, channels: 
         },
     )
     return folder
+
+
+def move_weights(graph: Path, location: str, write: bool = True) -> None:
+    """Rewrites the graph so that its first constant lies in another file, written where `write` says so."""
+    import onnx
+    from onnx.external_data_helper import set_external_data
+
+    model = onnx.load_model(str(graph))
+    tensor = model.graph.initializer[0]
+    content = tensor.raw_data
+    set_external_data(tensor, location, offset=0, length=len(content))
+    tensor.ClearField("raw_data")
+    graph.write_bytes(model.SerializeToString())
+    if write:
+        (graph.parent / location).parent.mkdir(parents=True, exist_ok=True)
+        (graph.parent / location).write_bytes(content)

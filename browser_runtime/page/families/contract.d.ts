@@ -15,8 +15,8 @@ export interface Model {
   revision: string;
   /** Ends in a slash. */
   url: string;
-  /** What a graph keeps in other files: paths by the graph's path, all in the model's folder. */
-  weights: Record<string, string[]>;
+  /** By stem ("model", "encoder_model", ...), in the precision that was asked for. */
+  graphs: Record<string, GraphFiles>;
   settings: Record<string, unknown>;
 }
 
@@ -28,6 +28,13 @@ export interface TextSettings {
   pad_id: number;
   /** A usual item. */
   sample: unknown;
+}
+
+/** A graph's files, as paths in the model's folder. */
+export interface GraphFiles {
+  path: string;
+  /** What it keeps in other files, by the name that the graph itself has for each. */
+  weights: Record<string, string>;
 }
 
 /** One onnxruntime-web session on exactly one backend (engines/graphs.js). */

@@ -18,16 +18,16 @@ import { fetchGraph } from './model_files.js';
  */
 
 /**
- * The graph on the backend; its `loadMs` covers the fetching. Raises Unsupported where the file or a name that
- * `shapes` needs is missing.
+ * The graph on the backend; its `loadMs` covers the fetching. Raises Unsupported where a name that `shapes` needs
+ * is missing.
  * @param {Opening} opening
  * @param {Choice} choice
  * @returns {Promise<Graph>}
  */
 export async function openModelGraph(opening, choice) {
-  const { model, precision, realm } = opening;
+  const { model, realm } = opening;
   const { stem, backend = opening.backend, shapes, keepOnDevice = false } = choice;
-  const { bytes, weights, fetchMs } = await fetchGraph(model, stem, precision);
+  const { bytes, weights, fetchMs } = await fetchGraph(model, stem);
   const graph = await realm.openGraph({
     device: await realm.openDevice(backend),
     bytes,

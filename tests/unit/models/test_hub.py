@@ -18,8 +18,8 @@ from browser_runtime.models.downloading import Progress
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.manifest import MANIFEST
 from browser_runtime.models.store import ModelStore
-from tests.stand_ins.hub import Fault, Hub, list_files
-from tests.stand_ins.tiny_models import write_classifier, write_json, write_text_repository
+from tests.stand_ins.hub import Fault, Hub, describe_sibling, list_files
+from tests.stand_ins.tiny_models import move_weights, write_classifier, write_json, write_text_repository
 
 NAME = "tiny/bert"
 GRAPH = "onnx/model.onnx"
@@ -63,7 +63,7 @@ def test_progress_goes_up_to_the_whole(store: ModelStore) -> None:
     model = store.ensure(NAME, progress=told.append)
     done = [progress.done_bytes for progress in told]
     assert done == sorted(done)
-    assert done[-1] == told[-1].total_bytes == model.size_bytes
+    assert done[-1] == told[-1].total_bytes == model.stored_bytes
 
 
 def test_another_precision_comes_from_the_same_commit(store: ModelStore, hub: Hub) -> None:
@@ -292,6 +292,122 @@ def test_the_stand_in_serves_huggingface_hub_itself(hub: Hub, tmp_path: Path) ->
         told = {"endpoint": hub.address, "local_dir": tmp_path / "got", "token": False}
         got = Path(hf_hub_download(NAME, path, **told))
         assert got.read_bytes() == (hub.root / NAME / "main" / path).read_bytes()
+
+
+def list_outside(tmp_path: Path, store: ModelStore) -> list[str]:
+    """Every file that is not the store's, nor the Hub's own."""
+    return [
+        path
+        for path in list_files(tmp_path)
+        if not (tmp_path / path).is_relative_to(store.root) and not path.startswith("hub/")
+    ]
+
+
+def serve_listing(hub: Hub, **card: object) -> None:
+    """Makes the Hub tell other things of the repository than what it holds."""
+    write_json(hub.root / NAME / "card.json", card)
+
+
+def list_honestly(hub: Hub) -> list[dict[str, object]]:
+    folder = hub.root / NAME / "main"
+    return [describe_sibling(folder, path, blobs=True) for path in list_files(folder)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["onnx/model.onnx_data/../../../../evil", "/tmp/webinfer-evil", "../evil", "onnx/../../evil", "..\\evil",
+     "onnx/model.onnx_data/\0", "", "a//b"],
+)  # fmt: skip
+async def test_a_hostile_listing_writes_nothing_outside(
+    store: ModelStore, hub: Hub, tmp_path: Path, path: str
+) -> None:
+    evil = {"rfilename": path, "size": 4, "blobId": "0" * 40}
+    serve_listing(hub, siblings=[*list_honestly(hub), evil])
+    with pytest.raises(BadRequest, match=r"files is refused: the path .* leaves the model's folder"):
+        store.pull(NAME)
+    with pytest.raises(BadRequest, match="is refused"):
+        await store.provide(NAME)  # what a worker does upon a request for it
+    assert list_outside(tmp_path, store) == []
+    assert hub.downloads("/") == [] and store.find(NAME) is None
+
+
+@pytest.mark.parametrize("commit", ["../../evil", "x/../../../evil", "abc", "", "0" * 39, 7, None, ["a"]])
+def test_a_commit_that_is_none_is_refused(
+    store: ModelStore, hub: Hub, tmp_path: Path, commit: object
+) -> None:
+    serve_listing(hub, sha=commit)
+    with pytest.raises(BadRequest, match=r"the Hub names (no commit for|.*, no commit, for) tiny/bert"):
+        store.pull(NAME)
+    assert list_outside(tmp_path, store) == []
+
+
+@pytest.mark.parametrize("size", [-1, 1.5, "12", True])
+def test_a_size_that_is_none_is_refused(store: ModelStore, hub: Hub, size: object) -> None:
+    serve_listing(hub, siblings=[{"rfilename": "config.json", "size": size, "blobId": "0" * 40}])
+    with pytest.raises(BadRequest, match=r"is refused: config\.json has size"):
+        store.pull(NAME)
+
+
+@pytest.mark.parametrize("siblings", [7, [7], [{}], [{"rfilename": 7}], {"rfilename": "x"}])
+def test_a_listing_that_is_none_is_one_sentence(store: ModelStore, hub: Hub, siblings: object) -> None:
+    serve_listing(hub, siblings=siblings, tags=[3], pipeline_tag=["x"])
+    with pytest.raises(BadRequest):
+        store.pull(NAME)
+
+
+def test_odd_names_that_nobody_needs_are_passed_over(store: ModelStore, hub: Hub) -> None:
+    odd = {"rfilename": "what?: a file", "size": 4, "blobId": "0" * 40}
+    serve_listing(hub, siblings=[*list_honestly(hub), odd], pipeline_tag="feature-extraction")
+    assert store.ensure(NAME).precisions == (Precision.FP32,)
+
+
+@pytest.mark.parametrize("location", ["weights.bin", "parts/layer 0.bin", "model.onnx_data"])
+def test_weights_come_from_where_the_graph_says(store: ModelStore, hub: Hub, location: str) -> None:
+    folder = hub.root / NAME / "main"
+    move_weights(folder / GRAPH, location)
+    told: list[Progress] = []
+    model = store.ensure(NAME, progress=told.append)
+    assert model.weights == {GRAPH: (f"onnx/{location}",)}
+    assert sorted(list_files(model.folder)) == sorted([*model.files, MANIFEST])
+    assert told[-1].done_bytes == told[-1].total_bytes == model.stored_bytes
+    (folder / "onnx" / location).unlink()
+    with pytest.raises(BadRequest, match=f"tiny/bert lacks onnx/{location}, the weights of model"):
+        ModelStore(store.root.with_name("other"), store._hub).ensure(NAME)
+
+
+@pytest.mark.parametrize(
+    "location", ["../../../evil", "/etc/passwd", "a/../../../evil", "*/_ORT_MEM_ADDR_/*"]
+)
+def test_a_hostile_graph_reads_and_writes_nothing_outside(
+    store: ModelStore, hub: Hub, tmp_path: Path, location: str
+) -> None:
+    move_weights(hub.root / NAME / "main" / GRAPH, location, write=False)
+    with pytest.raises(BadRequest, match="reads weights outside its folder"):
+        store.ensure(NAME)
+    assert list_outside(tmp_path, store) == []
+
+
+def test_precisions_may_share_their_weights(store: ModelStore, hub: Hub) -> None:
+    folder = hub.root / NAME / "main"
+    move_weights(folder / GRAPH, "shared.bin")
+    (folder / "onnx" / "model_fp16.onnx").write_bytes((folder / GRAPH).read_bytes())
+    store.ensure(NAME)
+    model = store.ensure(NAME, Precision.FP16)
+    assert model.weights == {GRAPH: ("onnx/shared.bin",), "onnx/model_fp16.onnx": ("onnx/shared.bin",)}
+    assert len([entry for entry in hub.downloads("shared.bin") if "/lfs/" not in entry.path]) == 1
+    assert store.verify(NAME).whole
+
+
+def test_a_precision_counts_what_it_loads(store: ModelStore, hub: Hub) -> None:
+    move_weights(hub.root / NAME / "main" / GRAPH, "fp32.bin")
+    store.ensure(NAME)
+    model = store.ensure(NAME, Precision.FP16)
+    sizes = {path: file.size_bytes for path, file in model.files.items()}
+    assert model.loaded_bytes(Precision.FP32) == sizes[GRAPH] + sizes["onnx/fp32.bin"]
+    assert model.loaded_bytes(Precision.FP16) == sizes["onnx/model_fp16.onnx"]
+    assert model.stored_bytes == sum(sizes.values())
+    with pytest.raises(BadInput, match="precision is 'q4'"):
+        model.loaded_bytes(Precision.Q4)
 
 
 def test_the_manifest_names_the_repository(store: ModelStore) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +18,13 @@ from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
-from tests.stand_ins.tiny_models import write_bert, write_classifier, write_json, write_text_repository
+from tests.stand_ins.tiny_models import (
+    move_weights,
+    write_bert,
+    write_classifier,
+    write_json,
+    write_text_repository,
+)
 
 
 @pytest.fixture
@@ -37,7 +49,7 @@ def test_importing_the_same_again_changes_nothing_and_another_is_refused(
     source = write_bert(tmp_path / "source")
     first = import_model(source, "tiny", store=store)
     assert import_model(source, "tiny", store=store) == first
-    with pytest.raises(BadInput, match=r"name is 'tiny', which another model .* removed first"):
+    with pytest.raises(BadInput, match=r"name is 'tiny', which another model .* models remove tiny` first"):
         import_model(write_classifier(tmp_path / "other"), "tiny", store=store)
     assert list((store.root / ".partial").iterdir()) == []
 
@@ -113,21 +125,6 @@ def test_a_truncated_graph_is_refused_and_leaves_nothing(store: ModelStore, tmp_
     assert list((store.root / ".partial").iterdir()) == []
 
 
-def move_weights(graph: Path, location: str) -> None:
-    """Rewrites the graph so that its weights lie in another file."""
-    import onnx
-    from onnx.external_data_helper import set_external_data
-
-    model = onnx.load_model(str(graph))
-    tensor = model.graph.initializer[0]
-    content = tensor.raw_data
-    set_external_data(tensor, location, offset=0, length=len(content))
-    tensor.ClearField("raw_data")
-    graph.write_bytes(model.SerializeToString())
-    if not location.startswith(("/", "..")):
-        (graph.parent / location).write_bytes(content)
-
-
 def test_weights_beside_the_graph_are_taken_along(store: ModelStore, tmp_path: Path) -> None:
     folder = write_classifier(tmp_path / "source")
     move_weights(folder / "onnx" / "model.onnx", "model.onnx_data")
@@ -136,16 +133,180 @@ def test_weights_beside_the_graph_are_taken_along(store: ModelStore, tmp_path: P
     image = np.full((4, 4, 3), 255, np.uint8)
     assert len(reference(model, Family.VISION, [image])[0]["labels"]) == 3
     (folder / "onnx" / "model.onnx_data").unlink()
-    with pytest.raises(BadRequest, match=r"needs its weights model\.onnx_data, which are missing"):
+    with pytest.raises(BadRequest, match=r"needs its weights onnx/model\.onnx_data, which are missing"):
         import_model(folder, "other", store=store)
 
 
 @pytest.mark.parametrize("location", ["../../secret.bin", "/etc/passwd"])
 def test_weights_elsewhere_are_refused(store: ModelStore, tmp_path: Path, location: str) -> None:
     folder = write_classifier(tmp_path / "source")
-    move_weights(folder / "onnx" / "model.onnx", location)
+    move_weights(folder / "onnx" / "model.onnx", location, write=False)
     with pytest.raises(BadRequest, match=r"reads weights outside"):
         import_model(folder, "tiny", store=store)
+
+
+@pytest.mark.parametrize("location", ["a.bin", "parts/мой вес.bin", "./beside.data", "my_own.onnx.data"])
+@pytest.mark.parametrize("lone", [True, False])
+def test_weights_under_any_name_are_taken_along(
+    store: ModelStore, tmp_path: Path, location: str, lone: bool
+) -> None:
+    image = np.full((4, 4, 3), 255, np.uint8)
+    folder = write_classifier(tmp_path / "source")
+    expected = reference(import_model(folder, "whole", store=store), Family.VISION, [image])
+    graph = folder / "onnx" / ("my_own.onnx" if lone else "model.onnx")
+    (folder / "onnx" / "model.onnx").rename(graph)
+    move_weights(graph, location)
+    model = import_model(graph if lone else folder, "tiny", store=store)
+    name = location.removeprefix("./")
+    files = model.graphs(Precision.FP32)["model"]
+    assert (files.weights, files.name_weights()) == ((f"onnx/{name}",), {name: f"onnx/{name}"})
+    assert store.find("tiny") == model
+    found = reference(model, Family.VISION, [image])
+    assert found[0]["logits"].tolist() == expected[0]["logits"].tolist()
+
+
+def test_weights_that_would_overwrite_the_graph_are_refused(store: ModelStore, tmp_path: Path) -> None:
+    folder = write_classifier(tmp_path / "source")
+    (folder / "onnx" / "model.onnx").rename(folder / "onnx" / "my_own.onnx")
+    move_weights(folder / "onnx" / "my_own.onnx", "Model.onnx")
+    with pytest.raises(
+        BadRequest, match=r"'onnx/Model\.onnx' and 'onnx/model\.onnx' stand in each other's way"
+    ):
+        import_model(folder / "onnx" / "my_own.onnx", "tiny", store=store)
+
+
+def link_away(path: Path, target: Path | str) -> None:
+    """Puts a link to `target` where a file or folder of the model was."""
+    if path.is_dir():
+        path.rename(path.with_name("moved"))
+    else:
+        path.unlink()
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    "path", ["config.json", "preprocessor_config.json", "onnx/model.onnx", "onnx", "onnx/model.onnx_data"]
+)
+def test_links_out_of_the_folder_are_not_followed(store: ModelStore, tmp_path: Path, path: str) -> None:
+    folder = write_classifier(tmp_path / "source")
+    move_weights(folder / "onnx" / "model.onnx", "model.onnx_data")
+    outside = write_classifier(tmp_path / "outside")
+    move_weights(outside / "onnx" / "model.onnx", "model.onnx_data")
+    link_away(folder / path, outside / path)
+    with pytest.raises(BadRequest, match="is a link that leaves"):
+        import_model(folder, "tiny", store=store)
+    assert store.find("tiny") is None
+    assert list((store.root / ".partial").iterdir()) == []
+
+
+def test_safetensors_behind_a_link_are_refused(store: ModelStore, tmp_path: Path) -> None:
+    folder, outside = write_bert(tmp_path / "source"), write_bert(tmp_path / "outside")
+    link_away(folder / "model.safetensors", outside / "model.safetensors")
+    with pytest.raises(BadRequest, match="is a link that leaves"):
+        import_model(folder, "tiny", store=store)
+
+
+def test_a_snapshot_of_the_hubs_cache_is_taken_through_its_links(store: ModelStore, tmp_path: Path) -> None:
+    repository = tmp_path / "models--tiny--vit"
+    snapshot = write_classifier(repository / "snapshots" / "abc")
+    (repository / "blobs").mkdir()
+    for number, file in enumerate(sorted(path for path in snapshot.rglob("*") if path.is_file())):
+        blob = repository / "blobs" / str(number)
+        file.rename(blob)
+        file.symlink_to(os.path.relpath(blob, file.parent))
+    assert import_model(snapshot, "tiny", store=store).precisions == (Precision.FP32,)
+    link_away(snapshot / "config.json", "/etc/hostname")
+    with pytest.raises(BadRequest, match="is a link that leaves"):
+        import_model(snapshot, "other", store=store)
+
+
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def make_endless(path: Path) -> None:
+    link_away(path, "/dev/zero")
+
+
+def make_huge(path: Path) -> None:
+    os.truncate(path, 1 << 40)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("path", ["config.json", "preprocessor_config.json", "onnx/model.onnx"])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (make_pipe, "is no regular file"),
+        (make_endless, "is a link that leaves"),
+        (make_huge, "holds more than the [0-9]+ bytes"),
+    ],
+)
+def test_files_without_an_end_are_refused_at_once(
+    store: ModelStore, tmp_path: Path, path: str, damage: Callable[[Path], None], words: str
+) -> None:
+    folder = write_classifier(tmp_path / "source")
+    damage(folder / path)
+    with pytest.raises(BadRequest, match=words):
+        import_model(folder, "tiny", store=store)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a":' * 20_000 + "0" + "}" * 20_000, "is nested too deeply"),
+        ("[" * 20_000, "is nested too deeply"),
+        ('{"eps": NaN}', "NaN is no number in JSON"),
+        ("[]", "is list in JSON, but must be an object"),
+        ('"\\ud800"', "is str in JSON, but must be an object"),
+        ("\xff", "is not JSON"),
+    ],
+)
+@pytest.mark.parametrize("path", ["config.json", "preprocessor_config.json"])
+def test_json_that_is_none_is_one_sentence(
+    store: ModelStore, tmp_path: Path, path: str, text: str, words: str
+) -> None:
+    folder = write_classifier(tmp_path / "source")
+    (folder / path).write_bytes(text.encode("latin-1") if text == "\xff" else text.encode())
+    with pytest.raises(BadRequest, match=f"{path} {words}" if "NaN" not in words else words) as caught:
+        import_model(folder, "tiny", store=store)
+    assert "\n" not in str(caught.value)
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from browser_runtime.models.scratch import hold_scratch
+with hold_scratch(Path(sys.argv[1])) as folder:
+    (folder / "half.onnx").write_bytes(b"half")
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_import_left_goes_with_the_next(store: ModelStore, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLD, str(store.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        left = Path(process.stdout.readline().strip())
+        import_model(write_classifier(tmp_path / "source"), "first", store=store)
+        assert (left / "half.onnx").exists()  # its owner lives
+        process.send_signal(signal.SIGKILL)
+    import_model(write_classifier(tmp_path / "source"), "second", store=store)
+    assert list((store.root / ".partial").iterdir()) == []
+
+
+def test_what_a_pull_left_is_kept_for_a_week(store: ModelStore, tmp_path: Path) -> None:
+    for name, age_days in (("tiny--young@abc", 6), ("tiny--old@abc", 8)):
+        half = store.root / ".partial" / name / "onnx" / "model.onnx"
+        half.parent.mkdir(parents=True)
+        half.write_bytes(b"half")
+        then = time.time() - age_days * 86_400
+        for path in (half, half.parent, half.parent.parent):
+            os.utime(path, (then, then))
+    import_model(write_classifier(tmp_path / "source"), "first", store=store)
+    assert [path.name for path in (store.root / ".partial").iterdir()] == ["tiny--young@abc"]
 
 
 def test_the_family_must_be_told_where_the_config_does_not(store: ModelStore, tmp_path: Path) -> None:
