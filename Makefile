@@ -1,7 +1,8 @@
-.PHONY: demo test check setup format clean
+.PHONY: demo test check shell setup setup-tests format clean
 
 demo: setup  ## set everything up and run text, image and sound through every browser
 	.venv/bin/webinfer demo
+	@echo 'next: source .venv/bin/activate, then `webinfer up` here and `webinfer infer` in a second terminal'
 
 test: setup-tests  ## the whole suite
 	cd browser_runtime/page && npm test --silent
@@ -13,6 +14,9 @@ check: setup-tests  ## formats, lints, types, import directions
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	cd browser_runtime/page && npm run --silent check
+
+shell: setup  ## a shell in which `webinfer` and `celery` are found
+	@. .venv/bin/activate && exec "$${SHELL:-/bin/bash}"
 
 format:
 	.venv/bin/ruff format .

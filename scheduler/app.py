@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 
+from browser_runtime.contract.extras import require
 from scheduler.health.beats import BeatWatch
 from scheduler.timetable import ROUTES
 from tasks.app import app
 
 __all__ = ["app"]
+
+require("scheduler")
 
 ROOMS = ("history", "routing", "regression", "reports", "alerts", "autoscaling", "health")
 

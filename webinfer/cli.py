@@ -8,6 +8,7 @@ import sys
 import click
 
 from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.extras import explain
 
 COMMANDS = {
     "doctor": ("webinfer.commands.doctor", "What each browser on this machine proved it can do."),
@@ -73,4 +74,10 @@ def main() -> None:
         sys.exit(130)
     except InferenceError as error:
         click.echo(f"webinfer: {error}", err=True)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        sentence = explain(error)
+        if sentence is None:
+            raise
+        click.echo(f"webinfer: {sentence}", err=True)
         sys.exit(1)

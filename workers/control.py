@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import psutil
 from celery.worker.control import control_command, inspect_command
 from celery.worker.state import active_requests, all_total_count
 
@@ -19,6 +18,8 @@ def browser_status(state: Any, **_: Any) -> dict[str, Any]:
     runner = bound_runner()
     if runner is None:
         return {"error": NONE}
+    import psutil  # every `celery` command imports this file, a producer's too
+
     memory = psutil.virtual_memory()
     return runner.status() | {
         "slots": state.consumer.pool.limit,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from celery import bootsteps
@@ -10,6 +10,7 @@ from celery.utils.log import get_logger
 
 import workers.control  # noqa: F401 - registers the remote control commands
 from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.extras import MissingExtra, require
 from browser_runtime.contract.vocabulary import Browser
 from tasks.runner import Runner, bind_runner, bound_runner
 from workers.delivery.dead_letters import DeadLetters
@@ -17,7 +18,9 @@ from workers.delivery.leases import LeaseRenewer
 from workers.delivery.transport import safe_connection
 from workers.execution.sizing import Sizing, count_slots
 from workers.queues import Contradiction, plan_browser
-from workers.worker_telemetry import WorkerTelemetry
+
+if TYPE_CHECKING:
+    from workers.worker_telemetry import WorkerTelemetry
 
 log = get_logger(__name__)
 
@@ -61,7 +64,9 @@ class BrowserPool(bootsteps.StartStopStep):
         super().__init__(w, **options)
         try:
             self.browser = plan_browser(w.app.amqp.queues.consume_from, browser)
-        except Contradiction as error:
+            if self.browser is not None:
+                require("worker")
+        except (Contradiction, MissingExtra) as error:
             raise click.UsageError(str(error)) from error
         self.n_sessions, self.n_lanes = sessions or 1, lanes or 1
         self.runner: Any = None
@@ -87,6 +92,10 @@ class BrowserPool(bootsteps.StartStopStep):
         """Open the browsers. Ends the worker with one sentence where that cannot be done."""
         if self.browser is None:
             return
+        from workers.worker_telemetry import (
+            WorkerTelemetry,
+        )  # a worker without a browser has no use for what it needs
+
         log.info("opening %s sessions of %s", self.n_sessions, self.browser)
         try:
             self.runner = self.build_runner(w, self.browser)

@@ -18,6 +18,15 @@ const DIST = join(MODULES, 'onnxruntime-web/dist');
 const VENDOR = join(HERE, 'vendor');
 const PACKAGES = ['@huggingface/transformers', 'onnxruntime-web', 'onnxruntime-common'];
 
+// What is bundled in them, and the file under licenses/ where a package carries none.
+const LICENSES = [
+  { source: 'node_modules/@huggingface/transformers/LICENSE', file: 'transformers.txt' },
+  { source: 'node_modules/@huggingface/jinja/LICENSE', file: 'jinja.txt' },
+  { source: 'node_modules/@huggingface/tokenizers/LICENSE', file: 'tokenizers.txt' },
+  { source: 'licenses/onnxruntime.txt', file: 'onnxruntime.txt' },
+  { source: 'licenses/onnxruntime-third-party.txt', file: 'onnxruntime-third-party.txt' },
+];
+
 // Which build serves which backend: see engines/runtimes.js.
 const BUILDS = [
   { name: 'wasm', script: 'ort.wasm.min.mjs', binary: 'ort-wasm-simd-threaded' },
@@ -126,6 +135,16 @@ async function copyBuild(/** @type {{name: string, script: string, binary: strin
   return [...files, 'transformers.js'].map((file) => `${build.name}/${file}`);
 }
 
+/** Copies the licences of what was copied; the paths written, relative to vendor/. */
+async function copyLicenses() {
+  await mkdir(join(VENDOR, 'licenses'), { recursive: true });
+  const copies = LICENSES.map(async ({ source, file }) => {
+    await copyFile(join(HERE, source), join(VENDOR, 'licenses', file));
+    return `licenses/${file}`;
+  });
+  return Promise.all(copies);
+}
+
 /** Size and SHA-256 of each path. */
 async function describeFiles(/** @type {string[]} */ paths) {
   const entries = paths.map(async (path) => {
@@ -139,7 +158,8 @@ const stamp = await readStamp();
 if (process.argv.includes('--force') || !(await isFresh(stamp))) {
   await checkInstalled(stamp.versions);
   await rm(VENDOR, { recursive: true, force: true });
-  const paths = (await Promise.all(BUILDS.map(copyBuild))).flat();
+  const copied = await Promise.all([...BUILDS.map(copyBuild), copyLicenses()]);
+  const paths = copied.flat();
   // Written last: a copy that was interrupted leaves no manifest and is done again.
   const manifest = { ...stamp, files: await describeFiles(paths) };
   await writeFile(join(VENDOR, 'manifest.json'), `${JSON.stringify(manifest, null, 2)}\n`);

@@ -1,1 +1,5 @@
 """What was measured, kept in one DuckDB file: see README.md."""
+
+from browser_runtime.contract.extras import require
+
+require("scheduler")

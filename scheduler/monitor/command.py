@@ -20,10 +20,14 @@ def monitor(ctx: click.Context, tornado_argv: tuple[str, ...]) -> None:
     Takes Flower's own options; listens on 127.0.0.1 unless --address says otherwise, and beyond this machine
     only with credentials (FLOWER_BASIC_AUTH=user:password).
     """
+    from browser_runtime.contract.extras import MissingExtra, require
+
     try:
-        import flower.command
-    except ImportError as error:
-        raise click.ClickException("Flower is not installed: pip install 'webinfer[monitor]'") from error
+        require("monitor")
+    except MissingExtra as error:
+        raise click.ClickException(str(error)) from error
+    import flower.command
+
     from scheduler.monitor.monitor import Monitor
 
     flower.command.options.address = LOOPBACK

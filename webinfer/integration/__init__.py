@@ -1,6 +1,10 @@
 """Browsers and models inside this Python process, without a queue: see README.md."""
 
-from webinfer.integration.integration import ResourcePoolBridgeIntegration
-from webinfer.integration.models import PooledModel
+from browser_runtime.contract.extras import require
+
+require("worker")
+
+from webinfer.integration.integration import ResourcePoolBridgeIntegration  # noqa: E402
+from webinfer.integration.models import PooledModel  # noqa: E402
 
 __all__ = ["PooledModel", "ResourcePoolBridgeIntegration"]

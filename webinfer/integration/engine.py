@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -19,8 +20,10 @@ from browser_runtime.logs import log_through_stdlib
 from browser_runtime.loops import LoopThread
 from browser_runtime.pool import Pool
 from browser_runtime.pool.tally import Tally
-from webinfer.integration.local_history import LocalHistory
 from webinfer.integration.options import Options
+
+if TYPE_CHECKING:
+    from webinfer.integration.local_history import LocalHistory
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +40,7 @@ class Engine:
         if not structlog.is_configured():  # else every line would go to the user's standard output
             log_through_stdlib()
         self.options, self.tally = options, Tally()
-        self.book = LocalHistory(options.history_path) if options.history_path is not None else None
+        self.book = None if options.history_path is None else _open_history(options.history_path)
         self.pool = self._new_pool()
         self._loops = LoopThread("webinfer-pool")
         self._life, self._growing = threading.Lock(), asyncio.Lock()
@@ -217,3 +220,10 @@ class Engine:
                 log.warning("a browser is not to be had", browser=str(browser), why=str(error))
                 return False
         return True
+
+
+def _open_history(path: Path) -> LocalHistory:
+    """The history at `path`. Raises MissingExtra without the scheduler's packages, HistoryUnavailable."""
+    from webinfer.integration.local_history import LocalHistory
+
+    return LocalHistory(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import os
 import shutil
 import socket
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.extras import require
 from browser_runtime.contract.vocabulary import Browser
 from tasks.app import ANALYTICS_QUEUE, WATCH_QUEUE
 from tasks.router import QUEUE_OF
@@ -87,9 +87,8 @@ def node_name(browser: Browser, number: int = 1) -> str:
 
 
 def monitor_command() -> str:
-    """The celery command that runs the monitor. Raises SetupError where Flower is not installed."""
-    if importlib.util.find_spec("flower") is None:
-        raise SetupError("Flower", "pip install 'webinfer[monitor]', or leave it out: --without-monitor")
+    """The celery command that runs the monitor. Raises MissingExtra where Flower is not installed."""
+    require("monitor")
     added = {point.name for point in importlib.metadata.entry_points(group="celery.commands")}
     return "webinfer-flower" if "webinfer-flower" in added else "flower"
 
