@@ -16,6 +16,7 @@ from kombu.utils.imports import symbol_by_name
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.environment import check_environment
+from browser_runtime.proxies import exempt_loopback
 from tasks import codec
 from tasks.claims import Claims
 from tasks.redis_clients import connect
@@ -73,11 +74,12 @@ class WorkerOptions(set[Any]):
         return iter(symbol_by_name("workers.options:OPTIONS"))
 
 
-class SettingsCheck(set[Any]):
+class CommandStart(set[Any]):
     """No option at all; but only the `celery` command iterates it, before it runs any of its commands."""
 
     def __iter__(self) -> Iterator[Any]:
         """Raises what click prints in one line where a setting is wrong."""
+        exempt_loopback()
         try:
             check_environment()
         except InferenceError as error:
@@ -172,4 +174,4 @@ app.loader.override_backends = {
 app.steps["worker"].update(("workers.steps:SafeKeeping", "workers.steps:BrowserPool"))
 app.steps["consumer"].add("workers.steps:BrowserEvents")
 app.user_options["worker"] = WorkerOptions()
-app.user_options["preload"] = SettingsCheck()
+app.user_options["preload"] = CommandStart()

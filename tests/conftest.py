@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -13,7 +17,11 @@ import pytest
 from browser_runtime.contract.errors import SetupError
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
+from browser_runtime.proxies import exempt_loopback
 from browser_runtime.settings import RuntimeSettings
+
+# What ends, ends soon; on a busy machine "soon" is not five seconds.
+END_TIMEOUT_S = 20.0
 
 CI = os.environ.get("CI", "").lower() in ("1", "true")
 
@@ -45,9 +53,67 @@ def needs_browser(request: pytest.FixtureRequest) -> None:
         require_browser(Browser(name))
 
 
-def _ours() -> set[int]:
+# What a newcomer's shell may hold, and no test may depend on: a dead proxy, another's settings.
+DEAD_PROXY = "http://127.0.0.1:9"
+PROXIED = {
+    variable: DEAD_PROXY
+    for name in ("http_proxy", "https_proxy", "all_proxy")
+    for variable in (name, name.upper())
+}
+
+
+def without_exceptions(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment of somebody who set proxies and never heard of `no_proxy`."""
+    return {name: value for name, value in environment.items() if name.lower() != "no_proxy"} | PROXIED
+
+
+@contextmanager
+def odd_folder() -> Iterator[Path]:
+    """A folder with a path that is short enough for sockets, and needs quoting everywhere."""
+    folder = Path(tempfile.mkdtemp(prefix="w i'\"[b]é", dir="/tmp"))
+    try:
+        yield folder
+        assert not list(folder.glob("webinfer-*"))
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_surroundings() -> Iterator[None]:
+    """The same for everyone: no setting of the caller's but where browsers are, Ctrl-C that works."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WEBINFER_")]:
+            if not name.endswith(("_BINARY", "_DRIVER", "_CACHE_DIR", "_NETWORK")):
+                patch.delenv(name)
+        for name in (name for name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN") if name in os.environ):
+            patch.delenv(name)
+        exempt_loopback()
+        # With nohup, or behind an ampersand, it is ignored, and would be in every child as well.
+        ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        if ignored:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        if ignored:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _ours() -> set[psutil.Process]:
     """Live descendants of this test run."""
-    return {p.pid for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE}
+    return {process for process in psutil.Process().children(recursive=True) if _lives(process)}
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _describe(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline()) or process.name()
+    except psutil.Error:
+        return f"process {process.pid}, gone by now"
 
 
 def _folders() -> set[Path]:
@@ -58,11 +124,11 @@ def _folders() -> set[Path]:
 def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Everything temporary lands in a folder of this run, so that leftovers can be told from others'."""
     folder = tmp_path_factory.mktemp("tmp")
-    before = tempfile.tempdir
-    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
-    os.environ["XDG_STATE_HOME"] = str(folder / "state")  # no test finds the broker of a running `up`
-    yield
-    tempfile.tempdir = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(folder))
+        patch.setattr(tempfile, "tempdir", str(folder))
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))  # no test finds the broker of a running `up`
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +138,10 @@ def leaves_nothing(request: pytest.FixtureRequest, own_temporary_folder: None) -
     yield
     if {"stack", "pools", "shared_pool", "shared_integration"} & set(request.fixturenames):
         return
-    left = _ours() - before
-    _, alive = psutil.wait_procs([psutil.Process(pid) for pid in left if psutil.pid_exists(pid)], timeout=5)
-    assert not alive, f"left running: {[process.cmdline() for process in alive if process.is_running()]}"
-    assert _folders() == folders, f"left behind: {_folders() - folders}"
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while left := [process for process in _ours() - before if _lives(process)]:
+        assert time.monotonic() < deadline, f"left running: {[_describe(process) for process in left]}"
+        time.sleep(0.02)  # some are not our own children: nobody tells us
+    while left_behind := _folders() - folders:
+        assert time.monotonic() < deadline, f"left behind: {left_behind}"
+        time.sleep(0.02)

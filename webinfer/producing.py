@@ -9,6 +9,7 @@ from celery.exceptions import TimeoutError as ResultTimeout
 from kombu.exceptions import OperationalError
 
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.environment import redact
 from tasks import app, infer
 from tasks.app import configuration
 
@@ -40,7 +41,7 @@ def collect(result: Any, timeout_s: float) -> dict[str, Any]:
 
 def no_broker(error: Exception) -> SetupError:
     """The sentence for a Redis that does not answer; the address without its password."""
-    address = app.connection_for_write().as_uri(include_password=False)
+    address = redact(app.settings.broker_url)
     return SetupError(
         "a Redis that answers", f"{address} does not; start `webinfer up` or set WEBINFER_BROKER_URL"
     )

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.common.options import ArgOptions
+from selenium.webdriver.common.options import ArgOptions, BaseOptions
 from selenium.webdriver.common.service import Service
 from urllib3.exceptions import HTTPError
 
@@ -36,6 +36,7 @@ CHROMIUM_ARGUMENTS = (
     "--disable-backgrounding-occluded-windows",
     "--disable-background-timer-throttling",
     "--disable-renderer-backgrounding",
+    "--no-proxy-server",
 )
 FIREFOX_PREFERENCES: dict[str, bool | int | str] = {
     "dom.webgpu.enabled": True,
@@ -52,6 +53,7 @@ FIREFOX_PREFERENCES: dict[str, bool | int | str] = {
     "datareporting.policy.dataSubmissionEnabled": False,
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,
+    "network.proxy.type": 0,  # none
     "toolkit.telemetry.unified": False,
 }
 
@@ -107,6 +109,8 @@ def launch(
     """A started browser in a process session of its own. Blocks. Raises BrowserDied."""
     start = time.monotonic()
     service, options, kind = _recipe(installation, environment, folder, headless)
+    # The base class's: the options' own warns of its end, and its successor is for remote browsers only.
+    BaseOptions.ignore_local_proxy_environment_variables(options)
     try:
         driver = kind(options=options, service=service)
     except (WebDriverException, HTTPError, OSError, ValueError) as error:  # HTTPError: its driver was killed

@@ -1,13 +1,15 @@
 """A small process that outlives its worker just long enough to end the worker's browsers.
 
-Started as a script with nothing but the standard library. It reads lines from standard input, each
-`+FOLDER LEADER` (watch that session) or `-FOLDER` (it is gone); end of input means that the worker is
-dead, however it died, and every session still watched is killed and its folder removed.
+Started as a script with nothing but the standard library. It reads lines of JSON from standard input, each
+`[FOLDER, LEADER]` (watch that session) or `[FOLDER, null]` (it is gone): ASCII whatever the folder is called.
+End of input means that the worker is dead, however it died, and every session still watched is killed and its
+folder removed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -23,11 +25,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     watched: dict[str, int] = {}
     for line in sys.stdin:
-        folder, _, leader = line[1:].strip().partition(" ")
-        if line[0] == "+":
-            watched[folder] = int(leader)
-        else:
+        folder, leader = json.loads(line)
+        if leader is None:
             watched.pop(folder, None)
+        else:
+            watched[folder] = leader
     for folder, leader in watched.items():
         end(folder, leader)
 
@@ -35,7 +37,7 @@ def main() -> None:
 def end(folder: str, leader: int) -> None:
     """Kill the session's processes until none is left, then remove its folder."""
     for _ in range(50):
-        pids = [pid for pid in _all_pids() if _belongs(pid, folder, leader)]
+        pids = [pid for pid in all_pids() if belongs(pid, folder, leader)]
         if not pids:
             break
         for pid in pids:
@@ -44,22 +46,26 @@ def end(folder: str, leader: int) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _all_pids() -> list[int]:
-    return [int(name.name) for name in Path("/proc").iterdir() if name.name.isdigit()]
+def all_pids() -> list[int]:
+    """Every process there is."""
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
-def _belongs(pid: int, folder: str, leader: int) -> bool:
+def belongs(pid: int, folder: str, leader: int | None) -> bool:
+    """Whether it is one of the session's and lives. Zombies do not count: init reaps them in its own time."""
     with contextlib.suppress(OSError):
-        if _is_zombie(pid):
+        if is_zombie(pid):
             return False
-        if os.getsid(pid) == leader:
+        if leader is not None and os.getsid(pid) == leader:
             return True
-        return f"{MARK}={folder}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        mark = os.fsencode(f"{MARK}={folder}")
+        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     return False
 
 
-def _is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+def is_zombie(pid: int) -> bool:
+    """Whether it has ended and nobody has asked how. Raises OSError where it is gone."""
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] == b"Z"
 
 
 if __name__ == "__main__":

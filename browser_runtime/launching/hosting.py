@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -39,15 +40,15 @@ class Guardian:
 
     def watch(self, folder: Path, leader: int = -1) -> None:
         """End this session should the worker die; `leader` is the driver's pid once it is known."""
-        self._tell(f"+{folder} {leader}")
+        self._tell(folder, leader)
 
     def release(self, folder: Path) -> None:
         """The session has ended."""
-        self._tell(f"-{folder}")
+        self._tell(folder, None)
 
-    def _tell(self, line: str) -> None:
+    def _tell(self, folder: Path, leader: int | None) -> None:
         assert self._process.stdin is not None
-        self._process.stdin.write(line + "\n")
+        self._process.stdin.write(json.dumps([str(folder), leader]) + "\n")
         self._process.stdin.flush()
 
     def close(self) -> None:

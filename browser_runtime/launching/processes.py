@@ -18,7 +18,9 @@ from pathlib import Path
 
 import psutil
 
-MARK = "WEBINFER_SESSION"
+from browser_runtime.launching.guardian import MARK, belongs
+from browser_runtime.proxies import without_proxies
+
 PREFIX = "webinfer-"
 
 
@@ -28,8 +30,8 @@ def make_session_folder(session: str) -> Path:
 
 
 def session_environment(folder: Path) -> dict[str, str]:
-    """The environment of a session's driver and browser: all they write stays in `folder`."""
-    return os.environ | {
+    """The environment of a session's driver and browser: all that they write stays in `folder`, no proxy."""
+    return without_proxies(os.environ) | {
         MARK: str(folder),
         "TMPDIR": str(folder),
         "HOME": str(folder),
@@ -42,22 +44,8 @@ def session_environment(folder: Path) -> dict[str, str]:
 
 def session_processes(folder: Path, leader: int | None) -> list[psutil.Process]:
     """All live processes of the session whose folder is `folder` and whose driver has pid `leader`."""
-    mark = f"{MARK}={folder}".encode()
-    found = [process for process in psutil.process_iter() if _belongs(process.pid, mark, leader)]
+    found = [process for process in psutil.process_iter() if belongs(process.pid, str(folder), leader)]
     return found + [child for process in found for child in _children(process) if child not in found]
-
-
-def _belongs(pid: int, mark: bytes, leader: int | None) -> bool:
-    """Whether it is one of them and lives: who reaps an orphan's zombie, and when, is not in our hands."""
-    with contextlib.suppress(OSError):
-        if _is_zombie(pid):
-            return False
-        if leader is not None and os.getsid(pid) == leader:
-            return True
-    try:
-        return mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
@@ -107,10 +95,6 @@ def _await_readable(handle: int, timeout_s: float) -> None:
     poller = select.poll()
     poller.register(handle, select.POLLIN)
     poller.poll(timeout_s * 1000)
-
-
-def _is_zombie(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
 def memory_bytes(folder: Path, leader: int | None) -> int | None:

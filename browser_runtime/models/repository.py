@@ -12,6 +12,7 @@ from urllib.parse import quote
 import structlog
 
 from browser_runtime.contract.errors import BadRequest, SetupError, UnknownModel
+from browser_runtime.proxies import exempt_loopback
 from browser_runtime.models.catalogue import HubModel
 from browser_runtime.models.downloading import HubFile
 from browser_runtime.models.hub_settings import HubSettings
@@ -48,6 +49,7 @@ def look_up(model: HubModel, settings: HubSettings, deadline: float) -> Reposito
 
     if settings.offline:
         raise offline_refusal(model.name)
+    exempt_loopback()  # where a mirror may be
     token = settings.token.get_secret_value() if settings.token else False
     api = HfApi(endpoint=settings.endpoint.rstrip("/"), token=token, library_name="webinfer")
     try:

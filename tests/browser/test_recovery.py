@@ -7,20 +7,20 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 
-from browser_runtime.contract.errors import Busy, SessionLost, SetupError, Unsupported
+from browser_runtime.contract.errors import BadSetting, Busy, SessionLost, Unsupported
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.link.protocol import PageEvent
 from browser_runtime.pool import Pool
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
+from tests.conftest import END_TIMEOUT_S, odd_folder, without_exceptions
 from tests.exercises import cycles, kills
 from tests.exercises.leak import ROOM_MB, run_leak
 
@@ -136,7 +136,7 @@ async def test_a_failed_start_names_the_remedy_and_leaves_nothing(tmp_path: Path
 
 async def test_a_missing_binary_names_its_setting() -> None:
     settings = RuntimeSettings(simulation="never", firefox_binary=Path("/nowhere/firefox"))
-    with pytest.raises(SetupError, match="WEBINFER_FIREFOX_BINARY"):
+    with pytest.raises(BadSetting, match="WEBINFER_FIREFOX_BINARY"):
         await Pool(settings, Browser.FIREFOX).open()
 
 
@@ -158,21 +158,21 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("browser", list(Browser))
-def test_a_killed_worker_takes_its_browsers_with_it(browser: Browser) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(browser)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as worker:
-        assert worker.stdout is not None
-        assert any(line == "up\n" for line in worker.stdout), "the worker did not come up"
-        children = psutil.Process(worker.pid).children(recursive=True)
-        assert len(children) > 2
-        os.kill(worker.pid, signal.SIGKILL)
-        _, alive = psutil.wait_procs(children, timeout=10)
-    assert not alive
-    assert not list(Path(tempfile.gettempdir()).glob(f"webinfer-{browser}-*"))
+def test_a_killed_worker_takes_its_browsers_with_it_whatever_its_folder_and_proxies(browser: Browser) -> None:
+    with odd_folder() as folder:
+        environment = without_exceptions(os.environ) | {"TMPDIR": str(folder)}
+        with subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(browser)], stdout=subprocess.PIPE, text=True, env=environment
+        ) as worker:
+            assert worker.stdout is not None
+            assert any(line == "up\n" for line in worker.stdout), "the worker did not come up"
+            children = psutil.Process(worker.pid).children(recursive=True)
+            assert len(children) > 2
+            assert list(folder.glob(f"webinfer-{browser}-*"))
+            os.kill(worker.pid, signal.SIGKILL)
+            _, alive = psutil.wait_procs(children, timeout=END_TIMEOUT_S)
+        assert not alive
+        assert not list(folder.iterdir())
 
 
 @pytest.mark.browser("chrome", "edge")

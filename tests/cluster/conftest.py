@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from tasks.app import configuration
 from tasks.settings import TaskSettings
 from tests.cluster.steering import STEERING
 from tests.conftest import missing_service
+from tests.processes import STOP_TIMEOUT_S, stop
 
 START_TIMEOUT_S = 60.0
 # The shortest the settings allow, so that tests of a killed worker do not wait long.
@@ -79,8 +80,7 @@ def redis_url() -> Iterator[str]:
             client.close()
             yield f"redis+socket://{socket}"
         finally:
-            server.terminate()
-            server.wait(10)
+            stop(server)
 
 
 @pytest.fixture(scope="session")
@@ -128,15 +128,11 @@ class Worker:
         await_ready(self.log, self.process, "ready.")
         return self
 
-    def stop(self, sig: signal.Signals = signal.SIGTERM, timeout_s: float = 30) -> int:
+    def stop(self, sig: signal.Signals = signal.SIGTERM, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Its exit status after `sig`."""
-        if self.process.poll() is None:
-            self.process.send_signal(sig)
         try:
-            return self.process.wait(timeout_s)
+            return stop(self.process, sig, timeout_s)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait(10)
             raise AssertionError(self.log.read_text()[-3000:]) from None
 
 
@@ -171,8 +167,9 @@ def workers(folder: Path, application: str = "tests.cluster.memory_app") -> Iter
     try:
         yield start
     finally:
-        for worker in started:
-            worker.stop(signal.SIGTERM)
+        with ExitStack() as stack:  # one that does not end keeps no other from being ended
+            for worker in started:
+                stack.callback(worker.stop)
 
 
 @pytest.fixture

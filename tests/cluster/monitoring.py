@@ -17,6 +17,7 @@ from typing import Any
 
 from tasks import app
 from tests.cluster.conftest import await_ready
+from tests.processes import stop
 
 N_SESSIONS, PER_WORKER = 500, 8
 HOSTILE = "<script>window.hacked=1</script>\"'><img src=x onerror=window.hacked=2>"
@@ -35,8 +36,7 @@ def flower(folder: Path, *options: str, **environment: str) -> Iterator[str]:
         yield re.findall(r"http://127\.0\.0\.1:\d+", log.read_text())[0]
         assert "Traceback" not in log.read_text(), log.read_text()[-3000:]
     finally:
-        process.terminate()
-        process.wait(20)
+        stop(process)
 
 
 def get(address: str, pair: str = PAIR) -> tuple[int, bytes]:

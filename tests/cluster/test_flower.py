@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import socket
+import re
 import subprocess
 import sys
 import urllib.parse
@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from tasks import infer
-from tests.cluster.conftest import Worker, until
+from tests.cluster.conftest import Worker, await_ready, until
+from tests.processes import stop
 
 pytest.importorskip("flower", reason="the extra `monitor` is not installed")
 
@@ -26,31 +27,19 @@ pytest.importorskip("flower", reason="the extra `monitor` is not installed")
 @pytest.fixture(scope="module")
 def flower(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Flower that has seen the worker."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("flower") / "log"
-    command = [
-        sys.executable,
-        "-m",
-        "celery",
-        "-A",
-        "tasks",
-        "flower",
-        "--address=127.0.0.1",
-        f"--port={port}",
-    ]
+    command = [sys.executable, "-m", "celery", "-A", "tasks", "flower", "--address=127.0.0.1", "--port=0"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env=os.environ | {"FLOWER_UNAUTHENTICATED_API": "1"}
         )
-    address = f"http://127.0.0.1:{port}/api"
     try:
+        await_ready(log, process, "Visit me at")
+        address = re.findall(r"Visit me at (http://\S+:\d+)", log.read_text())[0] + "/api"
         until(lambda: worker.name in fetch(f"{address}/workers?refresh=1"), 60)
         yield address
     finally:
-        process.terminate()
-        process.wait(20)
+        stop(process)
 
 
 def fetch(address: str, data: bytes | None = None) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from tasks import app, infer
 from tasks.settings import TaskSettings
 from tasks.telemetry import Row, StreamEntry, batch_up, emit, encode, stream_key
 from tests.cluster.conftest import StartWorker, Worker, until, workers
+from tests.processes import kill
 
 KEY = stream_key("webinfer:")
 VISION = {"model_type": "vision", "model_name": "vit-base", "inputs": np.full((4, 6, 3), 9, np.uint8)}
@@ -154,8 +154,7 @@ def test_a_killed_analytics_worker_loses_nothing_and_doubles_nothing(path: Path,
         with analytics(tmp_path) as worker:
             app.send_task("scheduler.history.drain", queue="analytics")
             until(lambda before=before: app.redis.xlen(KEY) < before)
-            worker.process.send_signal(signal.SIGKILL)
-            worker.process.wait(10)
+            kill(worker.process)
         assert app.redis.xlen(KEY) > 0, "it was killed in the midst of the stream"
         app.redis.delete("unacked", "unacked_index")  # its task would come again, to whoever is next
     drain(path)

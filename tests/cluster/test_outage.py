@@ -16,6 +16,7 @@ from kombu.exceptions import OperationalError
 from tasks import infer
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import disconnect_app, point_app, until, workers
+from tests.processes import kill
 
 ASK = {"model_type": "text", "model_name": "bert", "inputs": "hello", "browser": "chrome"}
 
@@ -39,8 +40,7 @@ class Server:
 
     def end(self) -> None:
         if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
+            kill(self._process)
 
 
 @pytest.fixture

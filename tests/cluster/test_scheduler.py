@@ -29,6 +29,7 @@ from tasks import app, infer
 from tasks.app import WATCH_QUEUE
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import StartWorker, until, workers
+from tests.processes import kill
 
 QUEUE = "chrome-vision"
 
@@ -89,8 +90,7 @@ def test_a_real_beat_lives_and_when_killed_the_alerts_are_checked_without_it(tmp
         assert not look_at_beat().is_dead
         assert not stand_in_for_beat()
     finally:
-        beat.kill()
-        beat.wait(10)
+        kill(beat)
     assert "Sending due task drain" in log.read_text()
     assert not list(tmp_path.glob("celerybeat*")) and not Path("celerybeat-schedule").exists()
     app.redis.delete(WATCH_QUEUE)
@@ -166,8 +166,7 @@ def test_depth_and_what_is_in_flight_are_seen_and_decided_about(start_worker: St
     assert desired.dry_run and desired.n == 2 and "40 wait" in desired.reason
     event = Desired(app.redis, app.settings.redis_prefix).events()[0]
     assert event.factors["in_flight"] == 8 and event.queue == QUEUE
-    worker.process.kill()
-    worker.process.wait(10)
+    kill(worker.process)
     assert signals.in_flight()[QUEUE] == 8  # a dead worker's messages are not forgotten
     signals.close()
     dry.close()

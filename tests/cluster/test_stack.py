@@ -8,9 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import urllib.request
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ from browser_runtime.models.store import BUILTIN_FOLDER
 from tasks import app, echo, infer
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import disconnect_app, point_app
-from tests.conftest import require_browser
+from tests.conftest import END_TIMEOUT_S, odd_folder, require_browser, without_exceptions
+from tests.processes import STOP_TIMEOUT_S, running, stop
 from webinfer.stack.stack import Stack
 
 pytestmark = pytest.mark.browser("firefox", "chrome", "edge")
@@ -171,30 +172,28 @@ def test_a_users_mistake_is_one_sentence(stack: Stack, words: list[str], told: s
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def start_up(folder: Path, *options: str) -> subprocess.Popen[str]:
-    """`webinfer up` with Edge alone, and what it keeps in `folder`."""
+@contextmanager
+def start_up(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """`webinfer up` with Edge alone, and all that it keeps in `folder`, as behind `nohup` and a proxy."""
     environment = {name: value for name, value in os.environ.items() if name != "WEBINFER_BROKER_URL"}
-    places = {"XDG_DATA_HOME": str(folder), "XDG_STATE_HOME": str(folder)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "webinfer", "up", "--browser", "edge", *options],
+    places = dict.fromkeys(("TMPDIR", "XDG_DATA_HOME", "XDG_STATE_HOME"), str(folder))
+    ignoring = ["sh", "-c", 'trap "" INT HUP; exec "$@"', "sh"]
+    with running(
+        [*ignoring, sys.executable, "-m", "webinfer", "up", "--browser", "edge", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment | places,
-    )
+        env=without_exceptions(environment) | places,
+    ) as up:
+        yield up
 
 
-def leftovers() -> set[Path]:
-    """The folders of stacks and browsers."""
-    return set(Path(tempfile.gettempdir()).glob("webinfer-*"))
-
-
-def test_up_runs_everything_survives_kills_and_ctrl_c_takes_everything_down(tmp_path: Path) -> None:
-    before = leftovers()
-    with start_up(tmp_path, "--monitor-port", "0") as up:
+def test_up_runs_everything_survives_kills_and_ctrl_c_takes_everything_down() -> None:
+    with odd_folder() as folder, start_up(folder, "--monitor-port", "0") as up:
         assert up.stdout is not None
         told = read_until(up.stdout, "stop:")
-        assert any("WEBINFER_BROKER_URL=redis+socket://" in line for line in told), told
+        assert any("WEBINFER_BROKER_URL=redis+socket:///tmp/w%20i" in line for line in told), told
+        assert any(line.startswith("logs:") and str(folder) in line for line in told), told
         monitor = next(line.split()[-1] for line in told if line.startswith("monitor:"))
         with urllib.request.urlopen(f"{monitor}/healthcheck", timeout=20) as answer:
             assert answer.status == 200
@@ -203,30 +202,30 @@ def test_up_runs_everything_survives_kills_and_ctrl_c_takes_everything_down(tmp_
             assert any(line.startswith(name) for line in read_until(up.stdout, "started again"))
         children = psutil.Process(up.pid).children(recursive=True)
         assert len(children) > 7
+        up.send_signal(signal.SIGHUP)  # the terminal that it does not need goes away
         up.send_signal(signal.SIGINT)
         rest = up.stdout.read()
-    assert up.returncode in (0, 130), rest
-    assert "Traceback" not in rest
-    assert_all_gone(children)
-    assert leftovers() == before
+        assert up.wait(STOP_TIMEOUT_S) == 130, rest
+        assert "Traceback" not in rest
+        assert_all_gone(children)
+        assert not list(folder.glob("webinfer-*"))
 
 
-def test_up_takes_everything_down_when_nobody_reads_what_it_prints(tmp_path: Path) -> None:
-    before = leftovers()
-    with start_up(tmp_path, "--without-scheduler", "--without-monitor") as up:
-        assert up.stdout is not None
-        read_until(up.stdout, "stop:")
-        children = psutil.Process(up.pid).children(recursive=True)
-        up.stdout.close()
-        up.send_signal(signal.SIGINT)
-        up.wait(TIMEOUT_S)
-    assert children
-    assert_all_gone(children)
-    assert leftovers() == before
+def test_up_takes_everything_down_when_nobody_reads_what_it_prints() -> None:
+    with odd_folder() as folder:
+        with start_up(folder, "--without-scheduler", "--without-monitor") as up:
+            assert up.stdout is not None
+            read_until(up.stdout, "stop:")
+            children = psutil.Process(up.pid).children(recursive=True)
+            up.stdout.close()
+            stop(up, signal.SIGTERM)
+        assert children
+        assert_all_gone(children)
+        assert not list(folder.glob("webinfer-*"))
 
 
 def assert_all_gone(processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=END_TIMEOUT_S)
     assert not alive
 
 
@@ -242,7 +241,11 @@ def read_until(lines: Iterable[str], words: str) -> list[str]:
 
 def child_of(pid: int, words: str) -> psutil.Process:
     """The child whose command line holds `words`."""
-    return next(p for p in psutil.Process(pid).children() if words in " ".join(p.cmdline()))
+    for child in psutil.Process(pid).children():
+        with suppress(psutil.NoSuchProcess):
+            if words in " ".join(child.cmdline()):
+                return child
+    raise AssertionError(words)
 
 
 def test_a_taken_port_is_one_sentence() -> None:

@@ -8,6 +8,7 @@ import socket
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from browser_runtime.contract.errors import SetupError
 from browser_runtime.contract.vocabulary import Browser
@@ -72,17 +73,25 @@ def command(
         not without_scheduler, None if without_monitor else monitor_port, max_workers if autoscale else None
     )
     browsers = [Browser(name) for name in names] or found_browsers(console)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is a Ctrl-C from outside
+    _take_signals()
 
     def tell(part: str, state: str) -> None:
         with contextlib.suppress(OSError, SystemExit):  # nobody reads any more: what runs is stopped in order
-            console.print(f"[cyan]{part:<24}[/] {state}", highlight=False, soft_wrap=True)
+            console.print(f"[cyan]{part:<24}[/] {escape(state)}", highlight=False, soft_wrap=True)
 
     stack = Stack(browsers, n_sessions=sessions, broker_url=broker, tell=tell, company=company)
     with stack, record_broker(stack.broker_url):
         for line in _addresses(stack, company):
-            console.print(line, highlight=False, soft_wrap=True)
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
         stack.supervise()
+
+
+def _take_signals() -> None:
+    """Every polite end is a Ctrl-C, also where a shell had its children ignore that one: `nohup ... &`."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a terminal that goes away, unless with nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
 
 
 def _addresses(stack: Stack, company: StackOptions) -> list[str]:
@@ -115,7 +124,7 @@ def found_browsers(console: Console) -> list[Browser]:
             found.append(browser)
         except SetupError as error:
             missing.append(error)
-            console.print(f"[yellow]without {browser}[/]: {error}", highlight=False)
+            console.print(f"[yellow]without {browser}[/]: {escape(str(error))}", highlight=False)
     if not found and missing and RuntimeSettings().simulation == "never":
         raise missing[0]
     if not found:

@@ -15,12 +15,15 @@ from browser_runtime.contract.errors import SetupError
 from browser_runtime.contract.extras import require
 from browser_runtime.contract.vocabulary import Browser
 from tasks.app import ANALYTICS_QUEUE, WATCH_QUEUE
+from tasks.redis_urls import socket_url
 from tasks.router import QUEUE_OF
 from webinfer.stack.processes import ManagedProcess
 
 WORKER_READY = r"@\S+ ready\."
 # Canaries, decisions and alerts wait for answers more than they compute.
 WATCH_THREADS = 4
+# Bytes of a unix socket's path (sun_path, less its end).
+LONGEST_SOCKET = 107
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +71,21 @@ class Recipes:
 
 
 def redis_part(folder: Path) -> tuple[ManagedProcess, str]:
-    """A private Redis in `folder`, and its URL. Raises SetupError where there is no redis-server."""
+    """A private Redis in `folder`, and its URL. Raises SetupError where it cannot be started."""
     binary = shutil.which("redis-server")
     if binary is None:
         raise SetupError("redis-server", "install it with: apt-get install -y redis-server")
     path = folder / "redis.sock"
+    over = len(os.fsencode(path)) - LONGEST_SOCKET
+    if over > 0:
+        remedy = f"set TMPDIR to one at least {over} bytes shorter"
+        raise SetupError("a temporary directory with a short path for Redis's socket", remedy)
     argv = [binary, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
     # Every write reaches the disk's queue, and nothing is ever thrown away to make room.
     argv += ["--dir", str(folder), "--save", "", "--appendonly", "yes"]
     argv += ["--maxmemory-policy", "noeviction"]
     part = ManagedProcess("redis", argv, os.environ, folder / "redis.log", "(?i)ready to accept connections")
-    return part, f"redis+socket://{path}"
+    return part, socket_url(path)
 
 
 def node_name(browser: Browser, number: int = 1) -> str:

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from huggingface_hub import close_session
 
 from browser_runtime.contract.errors import BadInput, BadRequest, SetupError, TooLarge, UnknownModel
 from browser_runtime.contract.vocabulary import Family, Precision
@@ -18,6 +19,7 @@ from browser_runtime.models.downloading import Progress
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.manifest import MANIFEST
 from browser_runtime.models.store import ModelStore
+from tests.conftest import PROXIED
 from tests.stand_ins.hub import Fault, Hub, describe_sibling, list_files
 from tests.stand_ins.tiny_models import move_weights, write_classifier, write_json, write_text_repository
 
@@ -414,3 +416,15 @@ def test_the_manifest_names_the_repository(store: ModelStore) -> None:
     model = store.ensure(NAME)
     plain = json.loads((model.folder / MANIFEST).read_text())
     assert plain["hub"] == {"repository": NAME, "revision": "main"}
+
+
+def test_a_mirror_on_this_machine_is_reached_past_a_proxy(
+    store: ModelStore, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    for name, value in PROXIED.items():
+        monkeypatch.setenv(name, value)
+    close_session()  # its client knows the proxies of the time it was made
+    assert store.ensure(NAME).revision == hub.commit(NAME)
+    close_session()

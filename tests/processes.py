@@ -1,0 +1,53 @@
+"""Processes that tests start: whatever a test comes to, in the end they and what they started are dead."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import psutil
+
+# A process that was asked to end has work to put away, on a machine that may be busy elsewhere.
+STOP_TIMEOUT_S = 60.0
+KILL_TIMEOUT_S = 20.0
+
+
+@contextmanager
+def running(argv: list[str], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """The process. A test that leaves it running, or fails, has it killed."""
+    process: subprocess.Popen[Any] = subprocess.Popen(argv, **options)
+    try:
+        yield process
+    finally:
+        kill(process)
+
+
+def stop(process: subprocess.Popen[Any], sig: int = signal.SIGTERM, timeout_s: float = STOP_TIMEOUT_S) -> int:
+    """Its exit status after `sig`. Kills it, and raises TimeoutExpired, where it does not end."""
+    try:
+        if process.poll() is None:
+            process.send_signal(sig)
+        return process.wait(timeout_s)
+    finally:
+        kill(process)
+
+
+def kill(process: subprocess.Popen[Any]) -> None:
+    """End it and all its descendants, and close its pipes; nothing where it has ended."""
+    if process.poll() is None:
+        family: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):
+            found = psutil.Process(process.pid)
+            family = [found, *found.children(recursive=True)]
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait(KILL_TIMEOUT_S)
+        psutil.wait_procs(family[1:], KILL_TIMEOUT_S)
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
