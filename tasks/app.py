@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import redis
 from celery import Celery, Task
 from celery._state import connect_on_app_finalize
+from celery.result import AsyncResult
 from click import ClickException
 from kombu import Exchange, Queue
 from kombu.serialization import register
@@ -19,6 +20,7 @@ from browser_runtime.environment import check_environment
 from browser_runtime.proxies import exempt_loopback
 from tasks import codec
 from tasks.claims import Claims
+from tasks.coroutines import BrowserTask
 from tasks.redis_clients import connect
 from tasks.router import QUEUE_OF
 from tasks.routing_table import RoutingTable, fetch_from
@@ -42,6 +44,15 @@ class WebinferApp(Celery):
         type(task)._app = self  # type: ignore[attr-defined]  # the stubs know only the bound property
         connect_on_app_finalize(lambda app: app.register_task(task) if app is self else None)
         return task
+
+    def send_task(  # type: ignore[override]  # the stubs list every option by name
+        self, name: str, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> AsyncResult[Any]:
+        """Send a task by its name. Those for browsers are checked and find their queue as by `delay`."""
+        task = None if "task_type" in options else self.tasks.get(name)
+        if isinstance(task, BrowserTask):
+            return task.apply_async(args, kwargs, **options)
+        return super().send_task(name, args, kwargs, **options)
 
     @cached_property
     def settings(self) -> TaskSettings:
@@ -151,7 +162,11 @@ def _nothing_lost(settings: TaskSettings) -> dict[str, Any]:
     }
 
 
-app = WebinferApp("webinfer", set_as_current=True, amqp="tasks.ledger:LedgerAmqp")
+# Not the current app: a program's own `@shared_task`s and `current_app` stay its own. A worker of ours
+# makes it current when it starts.
+app = WebinferApp(
+    "webinfer", set_as_current=False, amqp="tasks.amqp:WebinferAmqp", control="tasks.amqp:PlainControl"
+)
 
 
 def _dumps(value: Any) -> bytes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from celery.backends.redis import RedisBackend
+from celery.backends.redis import RedisBackend, ResultConsumer  # type: ignore[attr-defined]  # stubs too short
 from kombu.exceptions import EncodeError, OperationalError
 
 from tasks.claims import Claims, find_claims
 from tasks.codec import CodecError
+from tasks.continuation import continuing
 
 # How long large results stay after they were read: time to read them again elsewhere.
 READ_TTL_S = 300
@@ -23,8 +24,40 @@ class _Hurry(threading.local):
     on = False
 
 
+class Listener(ResultConsumer):  # type: ignore[misc]
+    """Celery's subscription to results, which an outage during a send does not end for good.
+
+    Such a send gives up within seconds and leaves Celery's consumer without a connection, yet with a list of
+    what it takes itself to be subscribed to: whoever waits for an earlier result would wait for ever.
+    """
+
+    _pubsub: Any
+    _get_key_for_task: Any
+    subscribed_to: set[Any]
+
+    def start(self, initial_task_id: str, **kwargs: Any) -> None:
+        """Subscribe to one result; after an outage to the earlier ones too, and look what was missed."""
+        if not self.subscribed_to:
+            super().start(initial_task_id, **kwargs)
+            return
+        self.subscribed_to.add(self._get_key_for_task(initial_task_id))
+        self._subscribe_anew()
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """Read what has arrived."""
+        if self._pubsub is None and self.subscribed_to:
+            self._subscribe_anew()
+        super().drain_events(timeout)
+
+    def _subscribe_anew(self) -> None:
+        with self.reconnect_on_error():
+            self._reconnect_pubsub()
+
+
 class TensorBackend(RedisBackend):
     """Celery finds this class by name: see `tasks.app`."""
+
+    ResultConsumer = Listener
 
     # Celery's stubs stop short of the backend's own attributes.
     app: Any
@@ -33,6 +66,7 @@ class TensorBackend(RedisBackend):
     content_encoding: str
     get: Any
     get_key_for_task: Any
+    result_consumer: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._hurry = _Hurry()
@@ -61,6 +95,7 @@ class TensorBackend(RedisBackend):
         try:
             super().on_task_call(producer, task_id)
         except RuntimeError as error:  # Celery's word for: no connection after all tries
+            self.result_consumer.subscribed_to.discard(self.get_key_for_task(task_id))
             raise OperationalError("Redis, where results are kept, cannot be reached") from error
         finally:
             self._hurry.on = False
@@ -68,6 +103,16 @@ class TensorBackend(RedisBackend):
     def ensure(self, fun: Any, args: Any, **policy: Any) -> Any:
         """The value of `fun`, tried again while Redis is away: patiently, but not to send a task."""
         return super().ensure(fun, args, **(SEND_POLICY if self._hurry.on else {}) | policy)
+
+    def mark_as_failure(self, task_id: str, exc: Exception, *args: Any, **options: Any) -> Any:
+        """Store the failure and send what is to follow it."""
+        with continuing(options.get("request")):
+            return super().mark_as_failure(task_id, exc, *args, **options)
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **options: Any) -> Any:
+        """Count a chord's part as done; after the last one the body is sent, or the chord's error."""
+        with continuing(request):
+            return super().on_chord_part_return(request, state, result, *args, **options)
 
     def _forget(self, task_id: str) -> None:
         """Delete the result and the arrays beside it."""

@@ -9,13 +9,13 @@ from celery.result import AsyncResult
 from browser_runtime.contract.vocabulary import Browser, parse_browser
 from tasks.app import WebinferApp, app
 from tasks.codec import Readable
-from tasks.coroutines import CoroutineTask
+from tasks.coroutines import BrowserTask
 from tasks.router import QUEUE_OF
 from tasks.runner import need_runner
 from tasks.summaries import describe_value
 
 
-class BrowserBound(CoroutineTask):
+class BrowserBound(BrowserTask):
     """Goes to the queue of `browser`, a keyword of `delay`; Chrome's unless it is named."""
 
     abstract = True

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import redis
-from celery import current_task
 from celery.canvas import Signature
 from celery.result import AsyncResult
 from kombu.exceptions import EncodeError, OperationalError
@@ -18,7 +17,8 @@ from browser_runtime.contract.messages import Request
 from tasks.app import WebinferApp, app
 from tasks.arguments import bind, build_request, check_partial, is_complete
 from tasks.codec import Readable
-from tasks.coroutines import CoroutineTask
+from tasks.continuation import finished_request
+from tasks.coroutines import BrowserTask
 from tasks.inputs.arrival import check_plain
 from tasks.rerouting import find_other_queue, is_reroutable
 from tasks.router import choose_route, keys_of
@@ -34,7 +34,7 @@ REROUTED_RETRIES = 8
 ROUTED = ("queue", "exchange", "routing_key")
 
 
-class Infer(CoroutineTask):
+class Infer(BrowserTask):
     """infer(model_type, model_name, inputs, priority_list=None, precision="fp32", browser=None,
     options=None, deadline_s=None, hardware_preferences=None)
 
@@ -82,8 +82,9 @@ class Infer(CoroutineTask):
         """The message's arguments: a request on the wire, whatever of it was given before."""
         if _is_wire(kwargs):
             return _without_extra(kwargs, args)
-        # Inside a worker the inputs are another task's result: it must not pick files of this machine.
-        request = build_request(bind(args, kwargs), self.app.settings.limits(), allow_paths=not current_task)
+        # What follows another task came in a message: it must not pick files of this machine.
+        own = finished_request() is None
+        request = build_request(bind(args, kwargs), self.app.settings.limits(), allow_paths=own)
         return {"request": request.to_wire()}
 
     async def body(self, request: Any = None, route: Any = None, **unknown: Any) -> Readable:

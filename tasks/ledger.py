@@ -136,7 +136,7 @@ class LedgerConnection(_Recording, kombu.Connection):
 
 
 class LedgerAmqp(AMQP):
-    """Celery finds this class by name: see `tasks.app`."""
+    """Celery's messages over connections with the ledger."""
 
     Connection = LedgerConnection
 

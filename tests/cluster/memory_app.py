@@ -18,6 +18,12 @@ def collect(replies: Any) -> list[Any]:
     return [reply["output"] for reply in replies]
 
 
+@app.task(name="say")
+def say(what: Any) -> Any:
+    """What a task before another one gives it."""
+    return what
+
+
 class Patient(CoroutineTask):
     """Shows what a body can do: mind its soft limit, retry by hand."""
 

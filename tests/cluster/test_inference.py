@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from celery import chain, chord, group
+from celery import Celery, chain, chord, group
 from celery.exceptions import TaskRevokedError
 
 from browser_runtime.contract.errors import BY_CODE, BadInput, ClaimExpired
@@ -148,7 +148,7 @@ def test_bad_requests_are_refused_before_they_are_sent(worker: Worker) -> None:
 
 
 def test_a_message_of_a_stranger_is_refused_by_the_worker(worker: Worker) -> None:
-    raw = app.send_task("infer", kwargs=VISION | {"inputs": "/etc/hostname"}, queue=QUEUE)
+    raw = Celery.send_task(app, "infer", kwargs=VISION | {"inputs": "/etc/hostname"}, queue=QUEUE)
     with pytest.raises(BadInput, match=r"message is not one of tasks\.infer"):
         raw.get(timeout=20)
     wire = dict(infer.s(**VISION, inputs=PICTURE).kwargs["request"])
@@ -159,7 +159,7 @@ def test_a_message_of_a_stranger_is_refused_by_the_worker(worker: Worker) -> Non
         {},
     ):
         with pytest.raises(BadInput):
-            app.send_task("infer", kwargs={"request": broken}, queue=QUEUE).get(timeout=20)
+            Celery.send_task(app, "infer", kwargs={"request": broken}, queue=QUEUE).get(timeout=20)
     assert ask()["success"]
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -18,7 +19,7 @@ from tasks.settings import TaskSettings
 from tests.cluster.conftest import disconnect_app, point_app, until, workers
 from tests.processes import kill
 
-ASK = {"model_type": "text", "model_name": "bert", "inputs": "hello", "browser": "chrome"}
+ASK: dict[str, Any] = {"model_type": "text", "model_name": "bert", "inputs": "hello", "browser": "chrome"}
 
 
 class Server:
@@ -68,3 +69,17 @@ def test_producers_are_told_and_workers_go_on(server: Server, tmp_path: Path) ->
         server.start()
         assert infer.delay(**ASK).get(timeout=60)["success"]
         assert worker.process.poll() is None
+
+
+def test_a_failed_send_leaves_no_earlier_wait_blind(server: Server, tmp_path: Path) -> None:
+    log = tmp_path / "runs"
+    url = f"redis+socket://{server.socket}"
+    with workers(tmp_path) as start:
+        start(WEBINFER_BROKER_URL=url, MEMORY_RUNNER_LOG=str(log)).ready()
+        earlier = infer.delay(**ASK, options={"sleep_s": 4})
+        until(log.exists)
+        server.end()
+        with pytest.raises(OperationalError):
+            infer.delay(**ASK)
+        server.start()
+        assert earlier.get(timeout=30)["success"]
