@@ -35,7 +35,7 @@ CACHE = {"page": "no-cache", "models": "private, max-age=3600"}
 class Files(Protocol):
     """What serves the files of models: the model store."""
 
-    def resolve_file(self, name: str, relative_path: str) -> Path:
+    def resolve_file(self, name: str, relative_path: str, version: str | None = None) -> Path:
         """The file on disk; raises InferenceError for anything that is not a model's."""
 
 
@@ -88,16 +88,16 @@ class PageServer:
         return _file(path, CACHE["page"])
 
     async def _model(self, request: web.Request) -> web.StreamResponse:
-        """`/models/<name>/<path>`, where a name has one part or two (`org/name`)."""
-        parts = request.match_info["path"].split("/")
-        for n in (1, 2):
-            name, relative = "/".join(parts[:n]), "/".join(parts[n:])
-            if relative:
-                try:
-                    return _file(self._files.resolve_file(name, relative), CACHE["models"])
-                except InferenceError:
-                    continue
-        raise web.HTTPNotFound(headers=HEADERS)
+        """`/models/<name>@<version>/<path>`, where a name has one part or two (`org/name`).
+
+        With the version in its address, no browser takes a cached file for one of another model of that name.
+        """
+        name, _, rest = request.match_info["path"].partition("@")
+        version, _, relative = rest.partition("/")
+        try:
+            return _file(self._files.resolve_file(name, relative, version), CACHE["models"])
+        except InferenceError as error:
+            raise web.HTTPNotFound(headers=HEADERS) from error
 
 
 def _file(path: Path, cache: str) -> web.StreamResponse:

@@ -57,6 +57,11 @@ class StoredModel:
     """The files that a graph keeps its weights in beside itself, by the graph's path."""
 
     @property
+    def version(self) -> str:
+        """The revision as addresses and keys name it."""
+        return self.revision[:12]
+
+    @property
     def stored_bytes(self) -> int:
         """The size of all files together, those of every precision."""
         return sum(file.size_bytes for file in self.files.values())

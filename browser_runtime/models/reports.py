@@ -41,6 +41,15 @@ class Verification:
         return not any(check.problem for check in self.files)
 
 
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What `webinfer models remove` took away."""
+
+    name: str
+    n_files: int
+    freed_bytes: int
+
+
 def list_stored(model: StoredModel, where: str) -> Listing:
     """The line of a model that is here; its problem where a file is missing or of another size."""
     try:

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from browser_runtime.contract.errors import BadInput, BadRequest, UnknownModel
+from browser_runtime.contract.errors import BadInput, BadRequest, SetupError, UnknownModel
 from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
 from browser_runtime.models.catalogue import HubModel, find_hub_model, read_catalogue
 from browser_runtime.models.hub import Pull, TellProgress, pull, pull_precision
 from browser_runtime.models.hub_settings import HubSettings
+from browser_runtime.models.in_use import ModelsInUse
 from browser_runtime.models.integrity import (
     Signature,
     check_model,
@@ -25,11 +26,19 @@ from browser_runtime.models.integrity import (
 from browser_runtime.models.locking import hold_lock, lock_path
 from browser_runtime.models.manifest import MANIFEST, ModelFile, StoredModel, read_manifest, repair
 from browser_runtime.models.paths import ForeignFolder, shorten
-from browser_runtime.models.reports import Listing, Verification, list_broken, list_catalogued, list_stored
+from browser_runtime.models.removal import remove_model
+from browser_runtime.models.reports import (
+    Listing,
+    Removal,
+    Verification,
+    list_broken,
+    list_catalogued,
+    list_stored,
+)
 from browser_runtime.models.repository import offline_refusal
 from browser_runtime.settings import RuntimeSettings
 
-__all__ = ["Listing", "ModelFile", "ModelStore", "StoredModel", "Verification"]
+__all__ = ["Listing", "ModelFile", "ModelStore", "Removal", "StoredModel", "Verification"]
 
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
 
@@ -40,6 +49,7 @@ class ModelStore:
     def __init__(self, root: Path | None = None, hub: HubSettings | None = None) -> None:
         self.root = (root or RuntimeSettings().models_dir).expanduser()
         self._hub = hub
+        self.in_use = ModelsInUse(self.root)
         self._guard = threading.Lock()
         self._read: dict[Path, tuple[int, StoredModel]] = {}
         """Manifests by folder, with the modification time that each was read at."""
@@ -103,13 +113,21 @@ class ModelStore:
         """
         model = self.find(name)
         if model is not None and precision in model.precisions and self._is_verified(model):
-            return model
+            return self._use(model)
         key = (name, precision)
         if key not in self._coming:
             self._coming[key] = asyncio.create_task(asyncio.to_thread(self.ensure, name, precision))
             self._coming[key].add_done_callback(lambda _: self._coming.pop(key))
         # Shielded: one caller's cancellation must not take the model from the others.
-        return await asyncio.shield(self._coming[key])
+        return self._use(await asyncio.shield(self._coming[key]))
+
+    def _use(self, model: StoredModel) -> StoredModel:
+        """The model, marked as used by this process. Raises UnknownModel where it was just removed."""
+        if not model.folder.is_relative_to(BUILTIN_FOLDER):
+            self.in_use.take(model.name)
+            if self.find(model.name) is None:
+                raise UnknownModel(repr(model.name), "it was removed just now")
+        return model
 
     def _is_verified(self, model: StoredModel) -> bool:
         """True when the files are those whose hashes were right. Raises BadRequest for odd sizes."""
@@ -209,14 +227,31 @@ class ModelStore:
             raise UnknownModel(repr(name), f"it is not on this machine; {self._suggest(name)}")
         return Verification(name, model.revision, check_model(model))
 
-    def resolve_file(self, name: str, relative_path: str) -> Path:
-        """The path on disk of one file of a model that is here.
+    def remove(self, name: str) -> Removal:
+        """Takes the model off this machine, whole or damaged, with what a pull of it left.
+
+        Raises UnknownModel where it is not here, BadInput for a built-in one and for one that is in use,
+        SetupError where another process is fetching it.
+        """
+        check_model_name(name, "name")
+        if (BUILTIN_FOLDER / name / MANIFEST).exists():
+            raise BadInput("name", f"{name!r}, a built-in model", "a model that was pulled or imported")
+        with hold_lock(lock_path(self.root, name), f"model {name!r}", time.monotonic()):
+            if not (self.root / name / MANIFEST).exists():
+                raise UnknownModel(repr(name), f"it is not on this machine; {self._suggest(name)}")
+            try:
+                return remove_model(self.root, name)
+            except OSError as error:
+                raise SetupError(f"access to model {name!r}", f"removing it failed: {error}") from error
+
+    def resolve_file(self, name: str, relative_path: str, version: str | None = None) -> Path:
+        """The path on disk of one file of a model that is here, in that version if one is given.
 
         Raises UnknownModel, BadInput for a path that the manifest lacks, BadRequest for a damaged file.
         """
         model = self.find(name)
-        if model is None:
-            raise UnknownModel(repr(name), "it is not on this machine")
+        if model is None or version not in (None, model.version):
+            raise UnknownModel(repr(name), f"version {version or 'any'} is not on this machine")
         if relative_path not in model.files:
             raise BadInput("path", shorten(relative_path), f"a file of model {name!r}")
         try:

@@ -19,7 +19,6 @@ const FAMILIES = {
   audio: () => import('./families/audio.js'),
 };
 const BACKENDS = ['webgpu', 'webnn', 'wasm'];
-const MODEL_BASE = '/models/';
 
 export class Models {
   /** @type {Map<string, {opened: Opened, backend: Backend}>} */
@@ -114,12 +113,7 @@ async function openFamily(family, wanted) {
 /** What a family works with, all of it on the one onnxruntime-web build that serves `backend`. @param {Backend} backend */
 async function openRealm(backend) {
   const { ort } = await openRuntime(backend);
-  const openLocal = async () => {
-    const transformers = await openTransformers(backend);
-    transformers.env.localModelPath = MODEL_BASE;
-    return transformers;
-  };
-  return { openTransformers: openLocal, ort, openDevice, openGraph, warmUp, modelBase: MODEL_BASE };
+  return { openTransformers: () => openTransformers(backend), ort, openDevice, openGraph, warmUp };
 }
 
 /** @param {unknown} backend @returns {Backend} */

@@ -71,6 +71,7 @@ class Pool:
         limits = RecyclePolicy(settings.recycle_after_runs, settings.recycle_above_mb << 20)
         self.session_monitor = SessionMonitor(self.fleet, self.health, self.dispatch, limits)
         self.session_monitor.on_recycle = lambda session, reason: self._tell(session, "recycled", reason)
+        self.session_monitor.on_round = self._release_models
         self.autoscaler.on_event = self._scaled
         self._provided: dict[tuple[str, Precision], tuple[float, StoredModel]] = {}
         self.simulated: SimulatedSession | None = None
@@ -277,6 +278,11 @@ class Pool:
         finally:
             pending.timer.cancel()
             self.dispatch.abandon(pending)
+
+    def _release_models(self) -> None:
+        """Let models be removed from the store that no session holds and no request waits for."""
+        loaded = (session.model_names for session in self.sessions)
+        self.store.in_use.release_unused(set().union(*loaded, (each.model.name for each in self.queue)))
 
     async def echo(self, value: Any) -> Any:
         """`value` after its way to a page and back."""

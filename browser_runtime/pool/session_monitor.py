@@ -30,6 +30,8 @@ class SessionMonitor:
         self.policy = policy
         self.n_recycled = 0
         self.on_recycle: Callable[[Session, str], None] = lambda session, reason: None
+        self.on_round: Callable[[], None] = lambda: None
+        """Called after each look at all sessions."""
         self._fleet, self._health, self._dispatch = fleet, health, dispatch
 
     async def watch(self) -> None:
@@ -39,6 +41,7 @@ class SessionMonitor:
             for session in list(self._fleet.sessions):
                 if session.state is SessionState.READY:
                     await self.look_after(session)
+            self.on_round()
 
     async def look_after(self, session: Session) -> None:
         """Measure one session, and replace it where that is called for."""

@@ -6,6 +6,7 @@ import math
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.options import LOAD_FLAGS
@@ -95,7 +96,7 @@ def load_values(model: StoredModel, request: Request) -> dict[str, Any]:
         "model": {
             "name": model.name,
             "revision": model.revision,
-            "url": f"/models/{model.name}/",
+            "url": f"/models/{model.name}@{quote(model.version, safe='')}/",
             "graphs": {
                 stem: {"path": graph.path, "weights": graph.name_weights()}
                 for stem, graph in model.graphs(request.precision).items()
@@ -117,7 +118,7 @@ def _settings(model: StoredModel) -> dict[str, Any]:
 def model_key(model: StoredModel, backend: Backend, request: Request) -> str:
     """What identifies an opened model in a lane."""
     flags = "+".join(sorted(load_options(request)))
-    return "|".join((model.name, model.revision[:12], str(backend), str(request.precision), flags))
+    return "|".join((model.name, model.version, str(backend), str(request.precision), flags))
 
 
 def items_of(request: Request) -> list[Any]:

@@ -18,8 +18,8 @@ class OneModel:
     def __init__(self, file: Path) -> None:
         self.file = file
 
-    def resolve_file(self, name: str, relative_path: str) -> Path:
-        if (name, relative_path) == ("org/tiny", "onnx/model.onnx"):
+    def resolve_file(self, name: str, relative_path: str, version: str | None = None) -> Path:
+        if (name, relative_path, version) == ("org/tiny", "onnx/model.onnx", "1a"):
             return self.file
         raise UnknownModel(name, "not here")
 
@@ -41,7 +41,12 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 async def test_pages_are_cross_origin_isolated(server: PageServer, client: aiohttp.ClientSession) -> None:
-    for path in ("/page/frames.js", "/page/index.html", "/models/org/tiny/onnx/model.onnx", "/page/none.js"):
+    for path in (
+        "/page/frames.js",
+        "/page/index.html",
+        "/models/org/tiny@1a/onnx/model.onnx",
+        "/page/none.js",
+    ):
         async with client.get(server.origin + path) as answer:
             assert answer.headers["Cross-Origin-Opener-Policy"] == "same-origin", path
             assert answer.headers["Cross-Origin-Embedder-Policy"] == "require-corp"
@@ -59,7 +64,7 @@ async def test_modules_have_the_type_that_browsers_demand(
 
 
 async def test_a_range_of_a_model(server: PageServer, client: aiohttp.ClientSession) -> None:
-    url = f"{server.origin}/models/org/tiny/onnx/model.onnx"
+    url = f"{server.origin}/models/org/tiny@1a/onnx/model.onnx"
     async with client.get(url, headers={"Range": "bytes=10-19"}) as answer:
         assert answer.status == 206
         assert answer.headers["Content-Range"] == "bytes 10-19/100"
@@ -75,7 +80,9 @@ async def test_a_range_of_a_model(server: PageServer, client: aiohttp.ClientSess
         "/page/README.md",
         "/page/node_modules/typescript/package.json",
         "/models/org/other/onnx/model.onnx",
-        "/models/org/tiny/../../../etc/passwd",
+        "/models/org/tiny@1a/../../../etc/passwd",
+        "/models/org/tiny@1b/onnx/model.onnx",
+        "/models/org/tiny/onnx/model.onnx",
         "/models/%2e%2e/%2e%2e/etc/passwd",
         "/page/%00.json",
         "/page/a%00b/../main.js",
@@ -84,7 +91,7 @@ async def test_a_range_of_a_model(server: PageServer, client: aiohttp.ClientSess
         "/page/%5c..%5cpool.py",
         "/page/%ed%a0%80.js",
         "/page/engines",
-        "/models/org/tiny/%00",
+        "/models/org/tiny@1a/%00",
         f"/models/{'x' * 5000}/config.json",
         "/",
     ],

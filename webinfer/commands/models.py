@@ -1,4 +1,4 @@
-"""`webinfer models`: what models there are, fetch, import, check."""
+"""`webinfer models`: what models there are; fetch, import, check and remove them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from webinfer.tables import output_console
 
 @click.group("models")
 def command() -> None:
-    """List, pull, import and verify models."""
+    """List, pull, import, verify and remove models."""
 
 
 @command.command("list")
@@ -75,6 +75,16 @@ def import_model(path: Path, name: str | None, family: str | None) -> None:
     chosen = parse_family(family, "--family") if family else None
     model = take(path, name or path.resolve().stem, family=chosen, store=ModelStore())
     click.echo(f"{model.name} ({model.family}) in {model.folder}")
+
+
+@command.command("remove")
+@click.argument("names", nargs=-1, required=True)
+def remove_models(names: tuple[str, ...]) -> None:
+    """Delete the NAMED models from this machine; built-in ones, and those a worker has loaded, stay."""
+    store = ModelStore()
+    for name in names:
+        gone = store.remove(name)
+        click.echo(f"{gone.name} removed: {gone.n_files} files, {gone.freed_bytes / 1e6:.1f} MB freed")
 
 
 @command.command("verify")

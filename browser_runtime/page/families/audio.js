@@ -9,7 +9,7 @@ import { Decoder } from './decoding.js';
 import { floatTensor } from './floats.js';
 import { nameCache } from './kv_cache.js';
 import { extractLogMel } from './log_mel.js';
-import { fetchJson } from './model_files.js';
+import { fetchJson, findFolder } from './model_files.js';
 import { openModelGraph } from './model_graphs.js';
 import { languageIds, limitTokens, planPrompt, readChoices, readRules } from './prompting.js';
 import { makeReady } from './ready.js';
@@ -58,8 +58,8 @@ async function openParts({ model, realm }) {
   const { AutoFeatureExtractor, AutoTokenizer } = await realm.openTransformers();
   const local = { local_files_only: true };
   const [extractor, tokenizer, config, generation] = await Promise.all([
-    AutoFeatureExtractor.from_pretrained(model.name, local),
-    AutoTokenizer.from_pretrained(model.name, local),
+    AutoFeatureExtractor.from_pretrained(findFolder(model), local),
+    AutoTokenizer.from_pretrained(findFolder(model), local),
     fetchJson(model, 'config.json'),
     fetchJson(model, 'generation_config.json'),
   ]);
