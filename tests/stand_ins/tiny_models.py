@@ -66,12 +66,27 @@ def write_bert(folder: Path, **changes: Any) -> Path:
     config = BERT_CONFIG | changes
     write_json(folder / "config.json", config)
     write_tokenizer(folder)
-    write_json(folder / "1_Pooling" / "config.json", {"pooling_mode_mean_tokens": True})
-    types = ("Transformer", "Pooling", "Normalize")
-    write_json(folder / "modules.json", [{"type": f"sentence_transformers.models.{name}"} for name in types])
+    pooling = {"word_embedding_dimension": config["hidden_size"], "pooling_mode_mean_tokens": True}
+    write_modules(
+        folder,
+        ("", "Transformer", None),
+        ("1_Pooling", "Pooling", pooling),
+        ("2_Normalize", "Normalize", None),
+    )
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": 16})
     save_file(bert_weights(BERT_CONFIG), str(folder / "model.safetensors"))
     return folder
+
+
+def write_modules(folder: Path, *modules: tuple[str, str, dict[str, Any] | None]) -> None:
+    """modules.json with each module's folder and class, and the configurations of those that have one."""
+    listed = []
+    for index, (path, kind, config) in enumerate(modules):
+        where = f"sentence_transformers.models.{kind}" if "." not in kind else kind
+        listed.append({"idx": index, "name": str(index), "path": path, "type": where})
+        if config is not None:
+            write_json(folder / path / "config.json", config)
+    write_json(folder / "modules.json", listed)
 
 
 def write_tokenizer(folder: Path) -> None:
@@ -87,7 +102,14 @@ def write_tokenizer(folder: Path) -> None:
     tokenizer.enable_padding(length=8)
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))
-    write_json(folder / "tokenizer_config.json", {"model_max_length": 1000000000000000019884624838656})
+    write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": 1000000000000000019884624838656,
+            **{f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep")},
+        },
+    )
 
 
 def write_text_repository(folder: Path, precisions: tuple[str, ...] = ("",)) -> Path:
