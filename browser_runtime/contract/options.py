@@ -15,6 +15,8 @@ from browser_runtime.contract.vocabulary import Family
 SHOWN_CHARACTERS = 100
 # The longest name of a language that Whisper knows has 14.
 WORD_CHARACTERS = 40
+# An instruction before a text has a few dozen; models see a few hundred tokens of prompt and text together.
+TEXT_CHARACTERS = 10_000
 
 
 class Kind(StrEnum):
@@ -23,6 +25,7 @@ class Kind(StrEnum):
     FLAG = "flag"
     COUNT = "count"
     WORD = "word"
+    TEXT = "text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Option:
             return "True or False"
         if self.kind is Kind.COUNT:
             return f"a whole number from 1 to {self.most}"
+        if self.kind is Kind.TEXT:
+            return f"a text of at most {TEXT_CHARACTERS} characters"
         return f"one of {', '.join(self.words)}" if self.words else "a word that the model knows"
 
     def check(self, value: Any) -> Any:
@@ -62,7 +67,16 @@ class Option:
             return isinstance(value, bool)
         if self.kind is Kind.COUNT:
             return type(value) is int and 1 <= value <= self.most
+        if self.kind is Kind.TEXT:
+            return _is_text(value)
         return value in self.words if self.words else _is_word(value)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether it is a text of that length; half of a character is none."""
+    if not isinstance(value, str) or len(value) > TEXT_CHARACTERS:
+        return False
+    return not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _is_word(value: Any) -> bool:
@@ -70,6 +84,32 @@ def _is_word(value: Any) -> bool:
 
 
 _ALL = (
+    Option(
+        "prompt",
+        Kind.TEXT,
+        "what to put before each text; default: the model's own default prompt, if it has one",
+        (Family.TEXT_EMBEDDING,),
+    ),
+    Option(
+        "prompt_name",
+        Kind.WORD,
+        "the name of one of the model's prompts (`query`, `passage`) to put before each text",
+        (Family.TEXT_EMBEDDING,),
+    ),
+    Option(
+        "dimensions",
+        Kind.COUNT,
+        "keep the embedding's first numbers alone, as sentence-transformers' `truncate_dim`; its length is "
+        "then not 1 any more, unless `normalize` is given too",
+        (Family.TEXT_EMBEDDING,),
+        most=65_536,
+    ),
+    Option(
+        "normalize",
+        Kind.FLAG,
+        "give the embedding length 1; default: as the model's modules leave it",
+        (Family.TEXT_EMBEDDING,),
+    ),
     Option(
         "top_k",
         Kind.COUNT,

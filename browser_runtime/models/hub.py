@@ -6,11 +6,13 @@ import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from browser_runtime.contract.errors import BadRequest, SetupError, TooLarge
 from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.catalogue import HubModel
 from browser_runtime.models.configuration import check_configuration
+from browser_runtime.models.configuration.sentence_modules import MODULES_FILE
 from browser_runtime.models.downloading import HubFile, Progress, download
 from browser_runtime.models.graph_check import list_weights, read_graph, require_graphs
 from browser_runtime.models.graphs import available_precisions, graph_paths, group_weights, guess_weights
@@ -125,12 +127,20 @@ def _family(order: Pull, repository: Repository, folder: Path) -> Family:
     """The family that was given, or what the repository's config.json tells."""
     if order.model.family is not None:
         return order.model.family
-    config = repository.files.get("config.json")
-    if config is None:
+    if "config.json" not in repository.files:
         raise BadRequest(f"{order.model.repository} has no config.json, so it is no model that can run here")
-    _require_room(order, [config])
-    download(config, folder / config.path, order.settings, order.deadline, lambda _: None)
-    return infer_family(order.model.name, read_json(folder / config.path), repository.pipeline)
+    config = _peek(order, repository, folder, "config.json")
+    return infer_family(order.model.name, config, repository.pipeline)
+
+
+def _peek(order: Pull, repository: Repository, folder: Path, path: str) -> Any:
+    """What the JSON file holds that the pull goes by, {} where the repository has none."""
+    file = repository.files.get(path)
+    if file is None:
+        return {}
+    _require_room(order, [file])
+    download(file, folder / path, order.settings, order.deadline, lambda _: None)
+    return read_json(folder / path)
 
 
 def _fetch(
@@ -138,7 +148,8 @@ def _fetch(
 ) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """The files that the model needs, now in `folder` but for those `held`, and its weights by graph."""
     name, listed = order.model.name, list(repository.files)
-    paths = choose_files(name, family, order.precision, listed)
+    modules = _peek(order, repository, folder, MODULES_FILE) if family is Family.TEXT_EMBEDDING else None
+    paths = choose_files(name, family, order.precision, listed, modules)
     graphs = graph_paths(family, order.precision, paths) or ()
     likely = [path for graph in graphs for path in guess_weights(graph, listed)]
     first = [repository.files[path] for path in paths if path not in held]

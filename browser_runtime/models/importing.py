@@ -12,17 +12,24 @@ from typing import Any
 from browser_runtime.contract.errors import BadInput, BadRequest, SetupError
 from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
 from browser_runtime.models.configuration import check_configuration
+from browser_runtime.models.configuration.sentence_modules import MODULES_FILE
 from browser_runtime.models.export_bert import export_bert
 from browser_runtime.models.graph_check import list_weights, read_graph, require_graphs
 from browser_runtime.models.graphs import STEMS, SUFFIXES, available_precisions, graph_paths, group_weights
 from browser_runtime.models.integrity import describe_file, hash_file
-from browser_runtime.models.json_files import MAX_JSON_BYTES, parse_json, parse_object
+from browser_runtime.models.json_files import MAX_JSON_BYTES, parse_json, parse_object, read_json
 from browser_runtime.models.locking import hold_lock, lock_path
 from browser_runtime.models.manifest import ModelFile, StoredModel, write_manifest
 from browser_runtime.models.paths import ForeignFolder, check_together
 from browser_runtime.models.scratch import hold_scratch
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
-from browser_runtime.models.traits import REQUIRED, WANTED, infer_family, read_settings
+from browser_runtime.models.traits import (
+    REQUIRED,
+    infer_family,
+    read_settings,
+    require_files,
+    wanted_files,
+)
 
 # Copying a few gigabytes on a slow disk, by whoever imports the same name at the same time.
 LOCK_TIMEOUT_S = 600.0
@@ -30,7 +37,7 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 # A model card's head is a few dozen lines.
 MAX_HEAD_BYTES = 4096
 # The one JSON file of a model that is no object but a list.
-LISTS = ("modules.json",)
+LISTS = (MODULES_FILE,)
 
 
 @dataclass
@@ -182,11 +189,20 @@ def _tell_family(home: ForeignFolder, name: str) -> Family:
 
 def _copy_small_files(intake: Intake, family: Family, name: str) -> None:
     home = intake.home
-    missing = [path for path in REQUIRED[family] if home.find(path) is None]
-    if missing:
-        raise BadRequest(f"model {name!r} has no {', '.join(missing)} in {home.root}, which {family} needs")
-    for path in WANTED[family]:
+    require_files(name, family, [path for path in REQUIRED[family] if home.find(path) is not None])
+    _copy_json(intake, wanted_files(family))
+    beside = set(wanted_files(family, read_json(intake.folder / MODULES_FILE))) - {*intake.paths}
+    weights = {path for path in beside if not path.endswith(".json")}
+    _copy_json(intake, sorted(beside - weights))
+    for path in sorted(weights):
         if home.find(path) is not None:
+            intake.copy(path, path)
+
+
+def _copy_json(intake: Intake, paths: list[str]) -> None:
+    """Copies those of the files that are there. Raises BadRequest for one that is broken."""
+    for path in paths:
+        if intake.home.find(path) is not None:
             intake.copy(path, path, MAX_JSON_BYTES)
             check = parse_json if path in LISTS else parse_object
             check((intake.folder / path).read_bytes(), path)

@@ -26,6 +26,7 @@ from browser_runtime.pool.dispatch import Dispatch
 from browser_runtime.pool.fleet import MAX_SESSIONS, MIN_SESSIONS, Fleet
 from browser_runtime.pool.health import PoolHealth
 from browser_runtime.pool.notifier import Notifier
+from browser_runtime.pool.preparing import prepare
 from browser_runtime.pool.requests import PendingRequest, RequestQueue
 from browser_runtime.pool.session_monitor import SessionMonitor
 from browser_runtime.pool.states import pool_state
@@ -33,7 +34,6 @@ from browser_runtime.scaling.sessions import SessionPolicy
 from browser_runtime.session.lanes import LaneJob
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.texts.requests import tokenize
 
 if TYPE_CHECKING:
     from browser_runtime.simulation import SimulatedSession
@@ -262,7 +262,7 @@ class Pool:
     async def _prepare(self, request: Request, model: StoredModel, arrived: float) -> PendingRequest:
         """The order for a request, its items as they go to a page. Raises BadRequest."""
         started = time.monotonic()
-        prepared = await tokenize(request, model)
+        prepared = await prepare(request, model)
         deadline = None if request.deadline_s is None else arrived + request.deadline_s
         reply = asyncio.get_running_loop().create_future()
         pending = PendingRequest(prepared, model, arrived, deadline, reply)

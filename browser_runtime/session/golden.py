@@ -54,7 +54,7 @@ def read_golden(model: StoredModel) -> Golden | None:
 
 def _read_input(model: StoredModel, told: str) -> Any:
     if model.family is Family.TEXT_EMBEDDING:
-        return PREPROCESSORS.take(model).encode([told], ["example"])[0]
+        return PREPROCESSORS.take(model).encode([told], ["example"], {})[0]
     path = _inside(model, told)
     if model.family is Family.VISION:
         from PIL import Image

@@ -6,31 +6,27 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.contract.errors import BadInput, BadOutput, Unsupported
+from browser_runtime.contract.errors import BadInput, BadOutput
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
+from browser_runtime.simulation.sentence_modules import apply_modules, cut_vector
 from browser_runtime.texts.preprocessor import PREPROCESSORS
 from browser_runtime.texts.tokens import Tokens
 
 HIDDEN_OUTPUTS = ("last_hidden_state", "token_embeddings")
-POOLINGS = ("mean", "cls")
 
 
 class Embedder:
-    """A BERT-like encoder with its preprocessor and pooling."""
+    """An encoder with its preprocessor and the modules that follow it."""
 
     def __init__(self, model: StoredModel, precision: Precision) -> None:
         self._graph = open_graphs(model, precision)["model"]
         self._preprocessor = PREPROCESSORS.take(model)
-        self._normalize = model.settings.get("normalize", True)
-        self._pooling = model.settings.get("pooling", "mean")
-        if self._pooling not in POOLINGS:
-            raise Unsupported(f"pooling {self._pooling}", f"known are {', '.join(POOLINGS)}")
 
     def prepare(self, text: Any, field: str, options: dict[str, Any]) -> Tokens:
         """The text's tokens, cut to what the model takes. Raises BadInput for what is no text."""
-        (tokens,) = self._preprocessor.encode([text], [field])
+        (tokens,) = self._preprocessor.encode([text], [field], options)
         if isinstance(tokens, BadInput):
             raise tokens
         return tokens
@@ -48,11 +44,8 @@ class Embedder:
         return hidden
 
     def finish(self, tokens: Tokens, hidden: Array, options: dict[str, Any]) -> dict[str, Any]:
-        """The pooled embedding, with how many tokens it stands for."""
-        wide = hidden.astype(np.float64)
-        vector = wide[0] if self._pooling == "cls" else wide.mean(axis=0)
-        require_finite(vector, "embedding value")
-        if self._normalize:
-            vector = vector / max(float(np.linalg.norm(vector)), np.finfo(np.float64).tiny)
-        embedding = vector.astype(np.float32)
+        """The text's embedding, with how many tokens it stands for."""
+        vector = apply_modules(self._preprocessor.modules, hidden.astype(np.float64), tokens.n_prompt)
+        embedding = cut_vector(vector, options).astype(np.float32)
+        require_finite(embedding, "embedding value")
         return {"embedding": embedding, "tokens": len(tokens), "truncated": tokens.truncated}

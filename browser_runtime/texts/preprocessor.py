@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
+from browser_runtime.models.configuration.embeddings import EmbeddingPlan
+from browser_runtime.models.configuration.sentence_modules import Normalize
 from browser_runtime.models.manifest import StoredModel
+from browser_runtime.texts.module_weights import with_weights
 from browser_runtime.texts.tokenizer import TextTokenizer
 from browser_runtime.texts.tokens import Tokens
 
@@ -23,27 +27,60 @@ class TextPreprocessor:
     """The steps from texts to tokens of one model. Safe to use from several threads."""
 
     def __init__(self, model: StoredModel) -> None:
-        """Opens the model's tokenizer. Raises BadRequest where it cannot be used."""
-        self._settings = model.settings
-        self._tokenizer = TextTokenizer(model.folder, model.settings["max_tokens"])
+        """Opens the model's tokenizer and the weights beside its graph. Raises BadRequest or BadInput."""
+        self.plan = plan = EmbeddingPlan.of_model(model)
+        self.modules = with_weights(model.folder, plan.modules)
+        self._tokenizer = TextTokenizer(model.folder, plan.max_tokens, plan.lower_case)
 
-    def encode(self, texts: Sequence[Any], fields: Sequence[str]) -> list[Tokens | BadInput]:
-        """Each text's tokens, or why it has none, naming it by its field."""
+    def encode(
+        self, texts: Sequence[Any], fields: Sequence[str], options: dict[str, Any]
+    ) -> list[Tokens | BadInput]:
+        """Each text's tokens, its prompt before it, or why it has none, naming it by its field.
+
+        Raises BadInput for a prompt that there is not.
+        """
+        prompt = self.plan.prompt(options)
         flaws = [_flaw(text, field) for text, field in zip(texts, fields, strict=True)]
-        whole = [text for text, flaw in zip(texts, flaws, strict=True) if flaw is None]
-        tokens = iter(self._tokenizer.encode(whole))
+        whole = [prompt + text for text, flaw in zip(texts, flaws, strict=True) if flaw is None]
+        tokens = iter(self._leave_out(prompt, self._tokenizer.encode(whole)))
         return [flaw or next(tokens) for flaw in flaws]
 
+    def _leave_out(self, prompt: str, tokens: list[Tokens]) -> list[Tokens]:
+        """The tokens, the prompt's marked as no part of the embedding where the pooling leaves them out."""
+        if not prompt or self.plan.pooling.include_prompt:
+            return tokens
+        n_prompt = self._tokenizer.count_prompt(prompt)
+        return [replace(each, n_prompt=n_prompt) for each in tokens]
+
     def page_settings(self) -> dict[str, Any]:
-        """What a `load` call tells the page: the manifest's settings, how to pad, what to warm up on."""
+        """What a `load` call tells the page: modules, token limit, how to pad, what to warm up on."""
         (sample,) = self._tokenizer.encode([SAMPLE])
         return {
-            "pooling": self._settings.get("pooling", "mean"),
-            "normalize": self._settings.get("normalize", True),
-            "max_tokens": self._settings["max_tokens"],
+            "modules": self.modules,
+            "max_tokens": self.plan.max_tokens,
             "pad_id": self._tokenizer.pad_id,
             "sample": sample.to_wire(),
+            "details": self.describe(),
         }
+
+    def describe(self) -> dict[str, Any]:
+        """What a reader of the reply needs to compare embeddings."""
+        plan = self.plan
+        return {
+            "pooling": "+".join(plan.pooling.modes),
+            "normalize": isinstance(plan.modules[-1], Normalize),
+            "modules": [module.kind for module in plan.modules],
+            "max_tokens": plan.max_tokens,
+            "similarity": plan.similarity,
+            "default_prompt": plan.default_prompt,
+            "warnings": self._warnings(),
+        }
+
+    def _warnings(self) -> list[str]:
+        assumed = "the model's files name no pooling: the mean of its tokens was taken and normalised"
+        unknown = self._tokenizer.config.unknown_keys
+        doubtful = f"tokenizer_config.json has keys that are not known here: {', '.join(unknown)}"
+        return [assumed] * self.plan.is_assumed + [doubtful] * bool(unknown)
 
 
 def _flaw(text: Any, field: str) -> BadInput | None:

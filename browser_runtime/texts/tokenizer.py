@@ -14,6 +14,7 @@ import numpy as np
 
 from browser_runtime.contract.errors import BadRequest
 from browser_runtime.models.json_files import read_object
+from browser_runtime.texts.tokenizer_config import TokenizerConfig, parts
 from browser_runtime.texts.tokens import Tokens
 
 # An encoding holds some 200 bytes a token before it is cut: 40 MB for the densest texts of one call.
@@ -23,24 +24,27 @@ MAX_CHARACTERS_AT_ONCE = 200_000
 class TextTokenizer:
     """The tokenizer in a model's folder. Nothing changes after it is opened, so any thread may use it."""
 
-    def __init__(self, folder: Path, max_tokens: int | None = None) -> None:
-        """Opens tokenizer.json, to cut texts to `max_tokens` special tokens included. Raises BadRequest."""
+    def __init__(self, folder: Path, max_tokens: int | None = None, lower_case: bool = False) -> None:
+        """Opens tokenizer.json as its companions ask for; texts are cut to `max_tokens`, special ones too.
+
+        Raises BadRequest for a broken file, BadInput for what a companion asks and nobody does here.
+        """
+        self.config = TokenizerConfig(folder)
         self._tokenizer = _open(folder / "tokenizer.json")
+        self.config.apply(self._tokenizer)
+        if lower_case:
+            _lower_case_first(self._tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         if max_tokens is not None:
-            self._tokenizer.enable_truncation(max_tokens)
+            self._tokenizer.enable_truncation(max_tokens, direction=self.config.truncation_side)
         self.pad_id = self._find_pad_id(folder)
 
     def _find_pad_id(self, folder: Path) -> int:
         """The id of the padding token: the tokenizer's, else the model's, else 0."""
-        for name in ("tokenizer_config.json", "special_tokens_map.json"):
-            token = read_object(folder / name).get("pad_token")
-            content = token.get("content") if isinstance(token, dict) else token
-            number = self._tokenizer.token_to_id(content) if isinstance(content, str) else None
-            if number is not None:
-                return int(number)
-        told = read_object(folder / "config.json").get("pad_token_id")
+        token = self.config.token("pad_token")
+        number = None if token is None else self._tokenizer.token_to_id(token)
+        told = read_object(folder / "config.json").get("pad_token_id") if number is None else number
         return told if isinstance(told, int) else 0
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
@@ -50,7 +54,13 @@ class TextTokenizer:
             for group in _groups(texts)
             for encoding in self._tokenizer.encode_batch_fast(group, add_special_tokens=True)
         )
-        return [_tokens(encoding) for encoding in encodings]
+        return [_tokens(encoding, self.config.has_segments) for encoding in encodings]
+
+    def count_prompt(self, prompt: str) -> int:
+        """How many tokens `prompt` has where a text follows it: no special token closes it then."""
+        (encoding,) = self._tokenizer.encode_batch_fast([prompt], add_special_tokens=True)
+        closing = encoding.special_tokens_mask[-1:] == [1]
+        return len(encoding.ids) - int(closing)
 
 
 def _open(path: Path) -> Any:
@@ -60,6 +70,15 @@ def _open(path: Path) -> Any:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing more exact
         raise BadRequest(f"{path.name} cannot be opened by tokenizers: {error}") from error
+
+
+def _lower_case_first(tokenizer: Any) -> None:
+    """Lower-cases before all else where no step of the normalizer does, as sentence-transformers."""
+    from tokenizers import normalizers
+
+    steps = [step for step in parts(tokenizer.normalizer) if step is not None]
+    if not any(isinstance(step, normalizers.Lowercase) for step in steps):
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
 
 
 def _groups(texts: Sequence[str]) -> Iterator[list[str]]:
@@ -76,10 +95,10 @@ def _groups(texts: Sequence[str]) -> Iterator[list[str]]:
         yield group
 
 
-def _tokens(encoding: Any) -> Tokens:
+def _tokens(encoding: Any, has_segments: bool) -> Tokens:
     segments = np.array(encoding.type_ids, np.int32)
     return Tokens(
         ids=np.array(encoding.ids, np.int32),
-        segments=segments if segments.any() else None,
+        segments=segments if has_segments and segments.any() else None,
         truncated=bool(encoding.overflowing),
     )

@@ -18,6 +18,8 @@ class Tokens:
     segments: Ids | None
     """Which segment each token belongs to [tokens]; None where all belong to the first."""
     truncated: bool
+    n_prompt: int = 0
+    """The first tokens that take no part in pooling: those of a prompt that is to be left out."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -29,4 +31,9 @@ class Tokens:
 
     def to_wire(self) -> dict[str, Any]:
         """Plain values and arrays, as the page takes them."""
-        return {"ids": self.ids, "segments": self.segments, "truncated": self.truncated}
+        return {
+            "ids": self.ids,
+            "segments": self.segments,
+            "truncated": self.truncated,
+            "n_prompt": self.n_prompt,
+        }

@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pickBucket, sequenceBuckets, splitBatches } from '../../browser_runtime/page/families/buckets.js';
-import {
-  choosePool,
-  normalizeLength,
-  poolFirst,
-  poolMean,
-} from '../../browser_runtime/page/families/pooling.js';
+import { POOLS } from '../../browser_runtime/page/families/pooling.js';
+import { applyModules, cutVector } from '../../browser_runtime/page/families/sentence_modules.js';
 import { padTexts, readTokens } from '../../browser_runtime/page/families/tokens.js';
 
 /** An item as it comes from the worker. @param {number[]} ids @param {number[]} [segments] */
@@ -51,19 +47,59 @@ test('batches keep the order and the rest', () => {
 // Two rows of three tokens of two numbers; the last token of the first row is padding.
 const HIDDEN = { data: Float32Array.of(1, 2, 3, 6, 1e9, NaN, 1, 1, 2, 2, 6, 3), columns: 3, width: 2 };
 
-test('the mean counts a text’s own tokens alone', () => {
-  assert.deepEqual([...poolMean(HIDDEN, 0, 2)], [2, 4]);
-  assert.deepEqual([...poolMean(HIDDEN, 1, 3)], [3, 2]);
+/** @param {string} mode @param {number} row @param {number} first @param {number} end */
+const pool = (mode, row, first, end) => [...(POOLS[mode]?.(HIDDEN, row, first, end) ?? [])];
+
+test('each pooling takes a text’s own tokens alone', () => {
+  assert.deepEqual(pool('mean', 0, 0, 2), [2, 4]);
+  assert.deepEqual(pool('mean', 1, 0, 3), [3, 2]);
+  assert.deepEqual(pool('mean_sqrt_len_tokens', 0, 0, 2), [4 / Math.SQRT2, 8 / Math.SQRT2]);
+  assert.deepEqual(pool('weightedmean', 0, 0, 2), [7 / 3, 14 / 3]);
+  assert.deepEqual(pool('max', 1, 0, 3), [6, 3]);
+  assert.deepEqual(pool('cls', 1, 0, 3), [1, 1]);
+  assert.deepEqual(pool('lasttoken', 0, 0, 2), [3, 6]);
 });
 
-test('the first token stands for the text under cls', () => {
-  assert.deepEqual([...poolFirst(HIDDEN, 1, 3)], [1, 1]);
-  assert.equal(choosePool('cls'), poolFirst);
-  assert.throws(() => choosePool('max'), { code: 'Unsupported' });
+test('a prompt’s tokens can be left out, and places keep their weight', () => {
+  assert.deepEqual(pool('mean', 1, 1, 3), [4, 2.5]);
+  assert.deepEqual(pool('weightedmean', 1, 1, 3), [22 / 5, 13 / 5]);
+  assert.deepEqual(pool('cls', 1, 1, 3), [2, 2]);
 });
 
-test('a normalised vector has length one, and zeros stay zeros', () => {
-  const unit = normalizeLength(Float32Array.of(3, 4));
-  assert.ok(Math.abs((unit[0] ?? 0) - 0.6) < 1e-7 && Math.abs((unit[1] ?? 0) - 0.8) < 1e-7);
-  assert.deepEqual([...normalizeLength(new Float32Array(2))], [0, 0]);
+const TOKENS = { ids: Int32Array.of(1, 2), nPrompt: 0 };
+const NORMALIZE = { type: 'normalize' };
+
+test('modules follow each other, each on what the one before gave', () => {
+  const dense = {
+    type: 'dense',
+    activation: 'ReLU',
+    residual: false,
+    weight: { data: Float32Array.of(1, 0, 0, 0, 0, -1, 0, 0, 0, 0, 1, 1) },
+    shift: { data: Float32Array.of(1, 0, 0.5) },
+  };
+  const modules = [{ type: 'pooling', modes: ['mean', 'cls'] }, dense];
+  assert.deepEqual([...applyModules(modules, HIDDEN, 0, TOKENS)], [3, 0, 3.5]);
+  const unit = applyModules([...modules, NORMALIZE], HIDDEN, 0, TOKENS);
+  assert.ok(Math.abs(Math.hypot(...unit) - 1) < 1e-12);
+});
+
+test('zeros keep their length, and what this page does not know is refused by name', () => {
+  const zero = { data: new Float32Array(12), columns: 3, width: 2 };
+  const modules = [{ type: 'pooling', modes: ['mean'] }, NORMALIZE];
+  assert.deepEqual([...applyModules(modules, zero, 0, TOKENS)], [0, 0]);
+  const odd = [{ type: 'pooling', modes: ['toString'] }];
+  assert.throws(() => applyModules(odd, HIDDEN, 0, TOKENS), { code: 'Unsupported' });
+});
+
+test('a vector is cut and normalised where the request wants it', () => {
+  const vector = Float64Array.of(3, 4, 12);
+  assert.deepEqual([...cutVector(vector, {})], [3, 4, 12]);
+  assert.deepEqual([...cutVector(vector, { dimensions: 2 })], [3, 4]);
+  assert.deepEqual(
+    [...cutVector(vector, { dimensions: 2, normalize: true })].map((value) => value.toFixed(6)),
+    ['0.600000', '0.800000'],
+  );
+  assert.throws(() => cutVector(vector, { dimensions: 4 }), {
+    args: ['options.dimensions', '4', 'at most 3, what the model gives'],
+  });
 });

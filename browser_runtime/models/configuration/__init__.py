@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from browser_runtime.contract.vocabulary import Family
+from browser_runtime.models.configuration.embeddings import EmbeddingPlan
 from browser_runtime.models.configuration.scores import ScorePlan
 from browser_runtime.models.json_files import read_json
 
@@ -28,4 +29,17 @@ def _check_vision(folder: Path) -> None:
     ScorePlan.of(read_json(folder / "config.json"))
 
 
-_CHECKS: dict[Family, Callable[[Path], None]] = {Family.VISION: _check_vision}
+def _check_texts(folder: Path) -> None:
+    # They read plans of this package themselves.
+    from browser_runtime.texts.module_weights import with_weights
+    from browser_runtime.texts.tokenizer import TextTokenizer
+
+    plan = EmbeddingPlan.read(folder)
+    with_weights(folder, plan.modules)
+    TextTokenizer(folder, plan.max_tokens, plan.lower_case)
+
+
+_CHECKS: dict[Family, Callable[[Path], None]] = {
+    Family.TEXT_EMBEDDING: _check_texts,
+    Family.VISION: _check_vision,
+}

@@ -22,12 +22,13 @@ export interface Model {
 
 /** What the worker tells of a text model (`texts/preprocessor.py`). */
 export interface TextSettings {
-  pooling: string;
-  normalize: boolean;
+  modules: import('./sentence_modules.js').Module[];
   max_tokens: number;
   pad_id: number;
   /** A usual item. */
   sample: unknown;
+  /** What a reader of a reply is told of the model. */
+  details: Record<string, unknown>;
 }
 
 /** A graph's files, as paths in the model's folder. */

@@ -1,53 +1,75 @@
 /**
- * One vector a text from the vectors of its tokens. Sums are taken in 64 bits and stored in 32.
+ * One vector a text from the vectors of its tokens, as sentence-transformers pools. Sums are taken in 64 bits.
  */
-import { Fault } from '../faults.js';
+
+// sentence-transformers' own: what a division by the number of tokens is kept from.
+const COUNT_EPSILON = 1e-9;
 
 /** @typedef {{data: Float32Array, columns: number, width: number}} Hidden `data` is [rows, columns, width] */
-/** @typedef {(hidden: Hidden, row: number, tokens: number) => Float32Array} Pool */
+/** @typedef {(hidden: Hidden, row: number, first: number, end: number) => Float64Array} Pool over tokens from `first` to before `end` */
 
 /** @type {Record<string, Pool>} */
-const POOLS = { mean: poolMean, cls: poolFirst };
+export const POOLS = {
+  cls: (hidden, row, first, end) => takeToken(hidden, row, first < end ? first : 0),
+  max: poolMax,
+  mean: (hidden, row, first, end) => sumTokens(hidden, row, first, end, () => 1, count),
+  mean_sqrt_len_tokens: (hidden, row, first, end) =>
+    sumTokens(
+      hidden,
+      row,
+      first,
+      end,
+      () => 1,
+      (weights) => Math.sqrt(count(weights)),
+    ),
+  // Each token counts as much as its place in the text, from 1.
+  weightedmean: (hidden, row, first, end) => sumTokens(hidden, row, first, end, (token) => token + 1, count),
+  lasttoken: (hidden, row, first, end) =>
+    takeToken(hidden, row, end - 1).map((value) => (first < end ? value : 0)),
+};
 
-/**
- * The pooling of that name. Raises Unsupported for another.
- * @param {string} name
- * @returns {Pool}
- */
-export function choosePool(name) {
-  const pool = POOLS[name];
-  if (!pool) throw new Fault('Unsupported', `pooling ${name}`, `known are ${Object.keys(POOLS).join(', ')}`);
-  return pool;
+/** @param {number} weights */
+function count(weights) {
+  return Math.max(weights, COUNT_EPSILON);
 }
 
 /**
- * The mean over the row's first `tokens` vectors: the others are padding.
- * @type {Pool}
+ * @param {Hidden} hidden
+ * @param {number} row
+ * @param {number} first
+ * @param {number} end
+ * @param {(token: number) => number} weigh
+ * @param {(weights: number) => number} divisor what the weighted sum is divided by, from the sum of weights
  */
-export function poolMean({ data, columns, width }, row, tokens) {
+function sumTokens({ data, columns, width }, row, first, end, weigh, divisor) {
   const sums = new Float64Array(width);
-  const start = row * columns * width;
-  for (let token = 0; token < tokens; token++) {
-    for (let at = 0; at < width; at++) sums[at] = (sums[at] ?? 0) + (data[start + token * width + at] ?? 0);
+  let weights = 0;
+  for (let token = first; token < end; token++) {
+    const start = (row * columns + token) * width;
+    const weight = weigh(token);
+    weights += weight;
+    for (let at = 0; at < width; at++) sums[at] = (sums[at] ?? 0) + weight * (data[start + at] ?? 0);
   }
-  return Float32Array.from(sums, (sum) => sum / tokens);
+  const by = divisor(weights);
+  return sums.map((sum) => sum / by);
+}
+
+/** @type {Pool} */
+function poolMax({ data, columns, width }, row, first, end) {
+  const most = new Float64Array(width).fill(-Infinity);
+  for (let token = first; token < end; token++) {
+    const start = (row * columns + token) * width;
+    for (let at = 0; at < width; at++) most[at] = Math.max(most[at] ?? 0, data[start + at] ?? 0);
+  }
+  return most;
 }
 
 /**
- * The vector of the row's first token, [CLS] in BERT.
- * @type {Pool}
+ * @param {Hidden} hidden
+ * @param {number} row
+ * @param {number} token
  */
-export function poolFirst({ data, columns, width }, row) {
-  const start = row * columns * width;
-  return data.slice(start, start + width);
-}
-
-/**
- * The vector of length 1 in the same direction; the zero vector stays what it is.
- * @param {Float32Array} vector
- * @returns {Float32Array}
- */
-export function normalizeLength(vector) {
-  const length = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
-  return vector.map((value) => value / Math.max(length, Number.MIN_VALUE));
+function takeToken({ data, columns, width }, row, token) {
+  const start = (row * columns + token) * width;
+  return Float64Array.from(data.subarray(start, start + width));
 }

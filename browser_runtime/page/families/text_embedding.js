@@ -1,5 +1,5 @@
 /**
- * Tokens of texts -> one vector a text: BERT-like encoders with mean or [CLS] pooling.
+ * Tokens of texts -> one vector a text: encoders, and the modules of sentence-transformers that follow them.
  *
  * On WebNN every batch is padded to a static bucket; WASM and WebGPU take any shape and pad to the longest text.
  */
@@ -8,8 +8,8 @@ import { runBatches } from './batches.js';
 import { BATCH_SIZES, pickBucket, sequenceBuckets, splitBatches } from './buckets.js';
 import { checkFinite, readFloats } from './floats.js';
 import { shelveGraphs, usesStaticShapes } from './model_graphs.js';
-import { choosePool, normalizeLength } from './pooling.js';
 import { makeReady } from './ready.js';
+import { applyModules, cutVector } from './sentence_modules.js';
 import { padTexts, readTokens } from './tokens.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
@@ -44,7 +44,7 @@ function readSettings({ model }) {
 class TextEmbedder {
   /** @param {Opening} opening */
   constructor(opening) {
-    const { pooling, normalize, max_tokens, pad_id, sample } = readSettings(opening);
+    const { modules, max_tokens, pad_id, sample, details } = readSettings(opening);
     this.ort = opening.realm.ort;
     this.isStatic = usesStaticShapes(opening);
     this.multiple = opening.backend === 'webgpu' ? GPU_MULTIPLE : 1;
@@ -53,17 +53,16 @@ class TextEmbedder {
     this.sample = readTokens(sample, 'settings.sample');
     this.lengths = sequenceBuckets(max_tokens);
     this.graphs = shelveGraphs(opening, MAX_STATIC_GRAPHS);
-    this.pooling = pooling;
-    this.pool = choosePool(pooling);
-    this.normalize = normalize;
+    this.modules = modules;
+    this.details = details;
   }
 
   /**
    * @param {unknown[]} texts
-   * @param {Record<string, unknown>} _options none yet
+   * @param {Record<string, unknown>} options `dimensions`, `normalize`
    * @param {() => boolean} isCancelled
    */
-  async run(texts, _options, isCancelled) {
+  async run(texts, options, isCancelled) {
     /** @type {number[][]} */
     const buckets = [];
     const before = this.graphs.openedMs;
@@ -72,7 +71,7 @@ class TextEmbedder {
       prepare: (item, index) => readTokens(item, `texts[${index}]`),
       split: (prepared) => splitBatches(prepared.toSorted(byLength), this.maxBatch()),
       compute: (batch, watch) => this.#compute(batch, watch, buckets),
-      finish: (hidden, row, tokens) => this.#finish(hidden, row, tokens),
+      finish: (hidden, row, tokens) => this.#finish(hidden, row, tokens, options),
     };
     const done = await runBatches(texts, steps, isCancelled);
     const opened_ms = this.graphs.openedMs - before;
@@ -81,8 +80,7 @@ class TextEmbedder {
 
   /** What a reader of the reply needs to compare embeddings. */
   describe() {
-    const { pooling, normalize, maxTokens } = this;
-    return { pooling, normalize, max_tokens: maxTokens, static_shapes: this.isStatic };
+    return { ...this.details, static_shapes: this.isStatic };
   }
 
   async openGraphs() {
@@ -104,7 +102,10 @@ class TextEmbedder {
    * @returns {[number, number]}
    */
   chooseBucket(rows, columns) {
-    if (!this.isStatic) return [rows, Math.ceil(columns / this.multiple) * this.multiple];
+    if (!this.isStatic) {
+      const padded = Math.ceil(columns / this.multiple) * this.multiple;
+      return [rows, Math.min(padded, this.maxTokens)];
+    }
     return [pickBucket(rows, BATCH_SIZES), pickBucket(columns, this.lengths)];
   }
 
@@ -153,13 +154,13 @@ class TextEmbedder {
    * @param {Hidden} hidden
    * @param {number} row
    * @param {Tokens} tokens
+   * @param {Record<string, unknown>} options
    * @returns {Output}
    */
-  #finish(hidden, row, { ids, truncated }) {
-    const pooled = this.pool(hidden, row, ids.length);
-    checkFinite(pooled, 'embedding value');
-    const embedding = this.normalize ? normalizeLength(pooled) : pooled;
-    return { embedding, tokens: ids.length, truncated };
+  #finish(hidden, row, tokens, options) {
+    const embedding = cutVector(applyModules(this.modules, hidden, row, tokens), options);
+    checkFinite(embedding, 'embedding value');
+    return { embedding, tokens: tokens.ids.length, truncated: tokens.truncated };
   }
 }
 

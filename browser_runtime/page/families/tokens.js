@@ -9,6 +9,7 @@ import { Fault } from '../faults.js';
  * @property {Int32Array} ids special tokens included, cut to what the model takes
  * @property {Int32Array | null} segments which segment each token belongs to; null where all belong to the first
  * @property {boolean} truncated
+ * @property {number} nPrompt the first tokens that take no part in pooling
  */
 /** @typedef {{ids: BigInt64Array, mask: BigInt64Array, segments: BigInt64Array}} Rectangle each `[rows, columns]` */
 
@@ -23,7 +24,8 @@ export function readTokens(item, field) {
   if (!(ids instanceof Int32Array) || ids.length === 0) {
     throw new Fault('BadInput', field, 'without tokens', 'a text of at least one token');
   }
-  return { ids, segments: item.segments?.data ?? null, truncated: item.truncated === true };
+  const { truncated = false, n_prompt: nPrompt = 0 } = item;
+  return { ids, segments: item.segments?.data ?? null, truncated, nPrompt };
 }
 
 /**

@@ -19,9 +19,17 @@ from browser_runtime.models.downloading import Progress
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.manifest import MANIFEST
 from browser_runtime.models.store import ModelStore
+from browser_runtime.simulation import reference
 from tests.conftest import PROXIED
 from tests.stand_ins.hub import Fault, Hub, describe_sibling, list_files
-from tests.stand_ins.tiny_models import move_weights, write_classifier, write_json, write_text_repository
+from tests.stand_ins.sentence_models import write_dense
+from tests.stand_ins.tiny_models import (
+    move_weights,
+    write_classifier,
+    write_json,
+    write_modules,
+    write_text_repository,
+)
 
 NAME = "tiny/bert"
 GRAPH = "onnx/model.onnx"
@@ -35,12 +43,36 @@ def test_a_pull_takes_what_the_family_needs_and_pins_the_commit(store: ModelStor
     model = store.ensure(NAME)
     commit = hub.commit(NAME)
     assert (model.name, model.family, model.revision) == (NAME, Family.TEXT_EMBEDDING, commit)
-    assert model.settings == {"pooling": "mean", "normalize": True, "max_tokens": 16}
+    assert [module["type"] for module in model.settings["modules"]] == ["pooling", "normalize"]
+    assert model.settings["max_tokens"] == 16
     assert (model.license, model.precisions) == ("mit", (Precision.FP32,))
     assert model.source == f"{hub.address}/{NAME}"
     assert sorted(list_files(model.folder)) == sorted([*model.files, MANIFEST])
     assert not {"pytorch_model.bin", "README.md", "onnx/model_fp16.onnx"} & set(model.files)
     assert all(f"/resolve/{commit}/" in entry.path for entry in hub.requests if "/resolve/" in entry.path)
+
+
+def test_a_pull_takes_the_modules_files_whatever_their_folders_are_called(
+    store: ModelStore, hub: Hub
+) -> None:
+    """The listing names safetensors that nobody needs, too."""
+    folder = write_text_repository(hub.root / "tiny/dense" / "main")
+    write_json(hub.root / "tiny/dense" / "card.json", {})
+    pooling = {"word_embedding_dimension": 8, "pooling_mode": "cls"}
+    dense = {"in_features": 8, "out_features": 3}
+    write_modules(folder, ("", "Transformer", None), ("pool", "Pooling", pooling), ("head", "Dense", dense))
+    write_dense(folder / "head", 8, 3)
+    write_dense(folder / "2_Dense", 8, 3)
+    (folder / "1_Pooling" / "config.json").unlink()
+    model = store.ensure("tiny/dense")
+    assert {path for path in model.files if "/" in path} == {
+        GRAPH,
+        "pool/config.json",
+        "head/config.json",
+        "head/model.safetensors",
+    }
+    (output,) = reference(model, Family.TEXT_EMBEDDING, ["a man"])
+    assert output["embedding"].shape == (3,)
 
 
 def test_a_second_ensure_asks_the_hub_nothing(store: ModelStore, hub: Hub) -> None:
@@ -252,6 +284,7 @@ PULL = """
 import sys
 from pathlib import Path
 from browser_runtime.models.store import ModelStore
+from browser_runtime.simulation import reference
 print(ModelStore(Path(sys.argv[1])).ensure("tiny/bert").revision)
 """
 

@@ -35,7 +35,13 @@ def store(tmp_path: Path) -> ModelStore:
 def test_a_bert_in_safetensors_becomes_onnx(store: ModelStore, tmp_path: Path) -> None:
     model = import_model(write_bert(tmp_path / "source"), "tiny", store=store)
     assert (model.family, model.precisions) == (Family.TEXT_EMBEDDING, (Precision.FP32,))
-    assert model.settings == {"pooling": "mean", "normalize": True, "max_tokens": 16}
+    assert model.settings == {
+        "modules": [
+            {"type": "pooling", "modes": ["mean"], "include_prompt": True, "width": 8},
+            {"type": "normalize"},
+        ],
+        "max_tokens": 16,
+    }
     assert set(model.extra["exported_from"]) == {"model.safetensors"}
     assert store.verify("tiny").whole
     output = reference(model, Family.TEXT_EMBEDDING, ["the girl eats bread ."])[0]
@@ -108,7 +114,7 @@ def test_what_is_missing_is_named(store: ModelStore, tmp_path: Path) -> None:
         import_model(tmp_path / "empty", "tiny", store=store)
     folder = write_classifier(tmp_path / "source")
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(BadRequest, match=r"has no preprocessor_config\.json in .*, which vision needs"):
+    with pytest.raises(BadRequest, match=r"has no preprocessor_config\.json, which vision needs"):
         import_model(folder, "tiny", store=store)
     (folder / "config.json").write_text("{")
     with pytest.raises(BadRequest, match=r"config\.json is not JSON"):
@@ -315,27 +321,3 @@ def test_the_family_must_be_told_where_the_config_does_not(store: ModelStore, tm
     with pytest.raises(BadInput, match="the family of model 'tiny' is not to be told"):
         import_model(folder, "tiny", store=store)
     assert import_model(folder, "tiny", Family.VISION, store).family is Family.VISION
-
-
-@pytest.mark.parametrize(
-    ("pooling", "expected"),
-    [
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
-        ({"pooling_mode": "mean"}, "mean"),
-        ({"pooling_mode": "cls"}, "cls"),
-        ({}, "mean"),
-    ],
-)
-def test_pooling_is_read_from_the_folder(
-    store: ModelStore, tmp_path: Path, pooling: dict[str, object], expected: str
-) -> None:
-    folder = write_bert(tmp_path / "source")
-    write_json(folder / "1_Pooling" / "config.json", pooling)
-    assert import_model(folder, "tiny", store=store).settings["pooling"] == expected
-
-
-def test_a_pooling_that_no_page_does_is_refused(store: ModelStore, tmp_path: Path) -> None:
-    folder = write_bert(tmp_path / "source")
-    write_json(folder / "1_Pooling" / "config.json", {"pooling_mode_max_tokens": True})
-    with pytest.raises(BadRequest, match="the pooling pooling_mode_max_tokens is not supported"):
-        import_model(folder, "tiny", store=store)

@@ -15,9 +15,9 @@ from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
+from browser_runtime.pool.preparing import prepare
 from browser_runtime.texts import tokenizer as tokenizer_module
 from browser_runtime.texts.preprocessor import OpenPreprocessors
-from browser_runtime.texts.requests import tokenize
 from browser_runtime.texts.tokenizer import TextTokenizer
 from browser_runtime.texts.tokens import Tokens
 from tests.stand_ins.tiny_models import write_bert
@@ -46,7 +46,7 @@ def request(*texts: object) -> Request:
 async def test_a_request_s_texts_become_tokens_and_what_is_no_text_is_refused_alone(
     model: StoredModel,
 ) -> None:
-    prepared = await tokenize(request("a man eats", 3, "half \ud83d", "man " * 50), model)
+    prepared = await prepare(request("a man eats", 3, "half \ud83d", "man " * 50), model)
     short, number, half, long = prepared.inputs["texts"]
     assert short.ids.tolist() == [2, 4, 5, 6, 3]
     assert (short.ids.dtype, short.segments, short.truncated) == (np.int32, None, False)
@@ -61,15 +61,15 @@ async def test_a_request_s_texts_become_tokens_and_what_is_no_text_is_refused_al
 
 async def test_requests_without_texts_stay_as_they_are(model: StoredModel) -> None:
     empty = request()
-    assert await tokenize(empty, model) is empty
+    assert await prepare(empty, model) is empty
     sounds = Request(Family.AUDIO, "one", {"sounds": [np.zeros(4, np.float32)]})
-    assert await tokenize(sounds, model) is sounds
+    assert await prepare(sounds, model) is sounds
 
 
 async def test_the_loop_goes_on_while_a_long_text_is_tokenised() -> None:
     """A million ideographs take seconds: with the interpreter held, the loop would turn once or twice."""
     model = ModelStore().ensure("sentences-bert")
-    working = asyncio.create_task(tokenize(request("中" * 1_000_000), model))
+    working = asyncio.create_task(prepare(request("中" * 1_000_000), model))
     turns = 0
     while not working.done():
         await asyncio.sleep(0.001)
@@ -89,6 +89,7 @@ def test_many_texts_are_encoded_in_groups_and_keep_their_order(monkeypatch: pyte
 
 def test_the_padding_token_is_the_tokenizer_s_or_the_model_s(tmp_path: Path) -> None:
     folder = write_bert(tmp_path / "bert", pad_token_id=7)
+    (folder / "tokenizer_config.json").unlink()
     assert TextTokenizer(folder).pad_id == 7
     (folder / "special_tokens_map.json").write_text(json.dumps({"pad_token": {"content": "[UNK]"}}))
     assert TextTokenizer(folder).pad_id == 1
@@ -115,11 +116,9 @@ def test_a_preprocessor_is_opened_once_and_the_least_recently_used_is_closed(sto
 
 def test_the_page_is_told_what_it_cannot_know(model: StoredModel) -> None:
     told = OpenPreprocessors().take(model).page_settings()
-    assert {name: told[name] for name in ("pooling", "normalize", "max_tokens", "pad_id")} == {
-        "pooling": "mean",
-        "normalize": True,
-        "max_tokens": 16,
-        "pad_id": 0,
-    }
+    assert [module["type"] for module in told["modules"]] == ["pooling", "normalize"]
+    assert (told["max_tokens"], told["pad_id"]) == (16, 0)
+    assert told["details"]["pooling"] == "mean"
+    assert told["details"]["warnings"] == []
     assert told["sample"]["ids"].dtype == np.int32
     assert isinstance(Tokens(**told["sample"]), Tokens)

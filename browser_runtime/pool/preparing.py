@@ -1,4 +1,4 @@
-"""A request's texts become tokens before it goes to a page, so that its frame stays small."""
+"""A request's items as they go to a page: texts become tokens, so that no frame grows with a text."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from browser_runtime.texts.tokens import Tokens
 MAX_INLINE_CHARACTERS = 500
 
 
-async def tokenize(request: Request, model: StoredModel) -> Request:
+async def prepare(request: Request, model: StoredModel) -> Request:
     """The request with tokens, or a BadInput that concerns it alone, in each text's place.
 
     A request without texts, and one of another family, stays as it is. Raises BadRequest where the model's
-    tokenizer cannot be used.
+    tokenizer cannot be used, BadInput for a prompt that the model does not have.
     """
     texts = items_of(request)
     if request.family is not Family.TEXT_EMBEDDING or not texts:
@@ -36,7 +36,6 @@ async def tokenize(request: Request, model: StoredModel) -> Request:
 
 def _with_tokens(request: Request, preprocessor: TextPreprocessor) -> Request:
     (name, texts), *_ = request.inputs.items()
-    items: list[Tokens | BadInput] = preprocessor.encode(
-        texts, [f"{name}[{index}]" for index in range(len(texts))]
-    )
+    fields = [f"{name}[{index}]" for index in range(len(texts))]
+    items: list[Tokens | BadInput] = preprocessor.encode(texts, fields, request.options)
     return replace(request, inputs={name: items})
