@@ -23,7 +23,7 @@ from tasks.claims import Claims
 from tasks.coroutines import BrowserTask
 from tasks.redis_clients import connect
 from tasks.router import QUEUE_OF
-from tasks.routing_table import RoutingTable, fetch_from
+from tasks.routing_table import RoutingCopy, fetch_from
 from tasks.settings import TaskSettings
 
 T = TypeVar("T", bound=Task[Any, Any])
@@ -65,9 +65,9 @@ class WebinferApp(Celery):
         return connect(self.settings.results)
 
     @cached_property
-    def routing(self) -> RoutingTable:
-        """The measured routing table, a copy at most seconds old."""
-        return RoutingTable(fetch_from(lambda: self.settings))
+    def routing(self) -> RoutingCopy:
+        """What is known of browsers and their workers, a copy at most seconds old."""
+        return RoutingCopy(fetch_from(lambda: self.settings))
 
     @cached_property
     def claims(self) -> Claims:

@@ -7,6 +7,7 @@ from typing import Any
 from celery.result import AsyncResult
 
 from browser_runtime.contract.vocabulary import Browser, parse_browser
+from tasks.addressing import find_named_queue, find_place
 from tasks.app import WebinferApp, app
 from tasks.codec import Readable
 from tasks.coroutines import BrowserTask
@@ -16,7 +17,7 @@ from tasks.summaries import describe_value
 
 
 class BrowserBound(BrowserTask):
-    """Goes to the queue of `browser`, a keyword of `delay`; Chrome's unless it is named."""
+    """Goes to the queue of `browser`, a keyword of `delay`; else to Chrome's, or another that is served."""
 
     abstract = True
     app: WebinferApp
@@ -24,11 +25,11 @@ class BrowserBound(BrowserTask):
     def apply_async(  # type: ignore[override]  # the stubs list every option by name
         self, args: Any = None, kwargs: Any = None, **options: Any
     ) -> AsyncResult[Any]:
-        """Send to the browser's queue, with readable arguments. Raises BadInput."""
+        """Send to the browser's queue, with readable arguments. Raises BadInput, NoWorker."""
         named = dict(kwargs or {})
-        browser = parse_browser(named.get("browser", Browser.CHROME))
-        if not any(name in options for name in ("queue", "exchange", "routing_key")):
-            options["queue"] = QUEUE_OF[browser]
+        browser = parse_browser(named["browser"]) if "browser" in named else None
+        if find_named_queue(options) is None:
+            options["queue"] = QUEUE_OF[browser] if browser else find_place(self.app, Browser.CHROME).queue
         options.setdefault("argsrepr", describe_value(list(args or ())))
         options.setdefault("kwargsrepr", describe_value(named))
         return super().apply_async(args, named, **options)

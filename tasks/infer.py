@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +13,7 @@ from kombu.exceptions import EncodeError, OperationalError
 
 from browser_runtime.contract.errors import BadInput, Busy, InferenceError
 from browser_runtime.contract.messages import Request
+from tasks.addressing import find_named_queue, find_route
 from tasks.app import WebinferApp, app
 from tasks.arguments import bind, build_request, check_partial, is_complete
 from tasks.codec import Readable
@@ -21,17 +21,14 @@ from tasks.continuation import finished_request
 from tasks.coroutines import BrowserTask
 from tasks.inputs.arrival import check_plain
 from tasks.rerouting import find_other_queue, is_reroutable
-from tasks.router import choose_route, keys_of
 from tasks.runner import need_runner
 from tasks.sending import stamp
 from tasks.summaries import describe_reply, describe_request
 
 # What the message of a checked request holds; a user never passes these.
 WIRE = ("request", "route")
-# Set by Celery when a signature already says where to go.
 # Celery counts them with the retries of Busy, which come before and after.
 REROUTED_RETRIES = 8
-ROUTED = ("queue", "exchange", "routing_key")
 
 
 class Infer(BrowserTask):
@@ -39,7 +36,7 @@ class Infer(BrowserTask):
     options=None, deadline_s=None, hardware_preferences=None)
 
     The reply as a dict with NumPy arrays: see `browser_runtime.contract.messages.Reply`.
-    Raises BadInput or TooLarge where it is called; `get()` raises what the worker met.
+    Raises BadInput, TooLarge or NoWorker where it is called; `get()` raises what the worker met.
     """
 
     name = "infer"
@@ -56,9 +53,9 @@ class Infer(BrowserTask):
     def apply_async(  # type: ignore[override]  # the stubs list every option by name
         self, args: Any = None, kwargs: Any = None, **options: Any
     ) -> AsyncResult[Any]:
-        """Check, route and send. Raises BadInput, TooLarge, or OperationalError when Redis is away."""
+        """Check, route and send. Raises BadInput, TooLarge, NoWorker; OperationalError when Redis is away."""
         message = self._checked(args or (), kwargs or {})
-        _route(message, options)
+        _route(self.app, message, options)
         stamp(options)
         options.setdefault("argsrepr", "()")
         options.setdefault("kwargsrepr", describe_request(message["request"]))
@@ -153,26 +150,15 @@ def _without_extra(kwargs: dict[str, Any], args: Any) -> dict[str, Any]:
     return dict(kwargs)
 
 
-def _route(message: dict[str, Any], options: dict[str, Any]) -> None:
+def _route(app: WebinferApp, message: dict[str, Any], options: dict[str, Any]) -> None:
     """Set the queue in `options` and the reason in `message`, unless an earlier delivery did."""
-    if "route" in message and any(name in options for name in ROUTED):
+    queue = find_named_queue(options)
+    if "route" in message and queue is not None:
         return
-    wire = message["request"]
-    request = Request.from_wire(wire | {"inputs": {}})
-    keys = keys_of(request.family, request.model_name, str(request.precision), *request.backends[:1])
-    draw = random.random()  # noqa: S311 - a share of the requests, not a secret
-    route = choose_route(keys, request.browser, _queue_name(options), app.routing.get(), draw)
-    if not any(name in options for name in ROUTED):
+    route = find_route(app, Request.from_wire(message["request"] | {"inputs": {}}), queue)
+    if queue is None:
         options["queue"] = route.queue
     message["route"] = route.to_wire()
-
-
-def _queue_name(options: dict[str, Any]) -> str | None:
-    """The queue the caller named, as text."""
-    for name in ROUTED:
-        if options.get(name):
-            return str(getattr(options[name], "name", options[name]))
-    return None
 
 
 def _translated(error: EncodeError) -> Exception:

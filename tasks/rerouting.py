@@ -32,7 +32,7 @@ def find_other_queue(
     """
     tried = BROWSER_OF[route["queue"]]
     keys = keys_of(request.family, request.model_name, str(request.precision), *request.backends[:1])
-    queues = [QUEUE_OF[browser] for browser in alternatives(keys, app.routing.get(), tried)]
+    queues = [QUEUE_OF[browser] for browser in alternatives(keys, app.routing.get().table, tried)]
     try:
         alive = served(app.redis, app.settings.redis_prefix, queues)
     except redis.RedisError as failure:

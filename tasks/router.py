@@ -2,15 +2,18 @@
 
 Every browser has one queue, named after the family it is the prior choice for. A measured table may be given
 before the prior: it ranks the browsers for a model, and says which share of its requests each shall get.
+Where the queue chosen so has no worker, the request goes to the next best that has one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from browser_runtime.contract.errors import NoWorker
 from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser, Family
+from tasks.serving import Presence
 
 QUEUE_OF = {
     Browser.FIREFOX: "firefox-audio",
@@ -42,10 +45,13 @@ class Route:
     reason: str
     fixed: bool = False
     """True: the request itself names the queue or browser, so it goes nowhere else."""
+    preferred: str = ""
+    """The queue it would have gone to, had that a worker."""
 
     def to_wire(self) -> dict[str, Any]:
         """Plain values: they travel with the request and come back in the reply's `routing`."""
-        return {"queue": self.queue, "reason": self.reason} | ({"fixed": True} if self.fixed else {})
+        more = {"fixed": True} if self.fixed else {"preferred": self.preferred} if self.preferred else {}
+        return {"queue": self.queue, "reason": self.reason} | more
 
 
 PRIOR: Table = {
@@ -75,17 +81,40 @@ def choose_route(
     queue: str | None = None,
     table: Table = PRIOR,
     draw: float = 0.0,
+    presence: Presence | None = None,
 ) -> Route:
     """The queue asked for, else that of the browser asked for, else that of the table's choice.
 
-    `draw`, evenly from [0, 1), picks among the table's choices by their shares; 0 picks the best.
+    `draw`, evenly from [0, 1), picks among the table's choices by their shares; 0 picks the best. `presence`
+    tells which queues have workers: a request that names neither queue nor browser goes to none without.
+    Raises NoWorker where no queue has one.
     """
     if queue is not None:
         return Route(queue, "the request names this queue", fixed=True)
     if browser is not None:
         return Route(QUEUE_OF[browser], f"the request names the browser {browser}", fixed=True)
     choice = pick(find_choices(keys, table), draw)
-    return Route(QUEUE_OF[choice.browser], choice.reason)
+    return place(choice, alternatives(keys, table, choice.browser), presence)
+
+
+def place(choice: Choice, others: Iterable[Browser], presence: Presence | None) -> Route:
+    """The route to the choice's queue where it has a worker, else to the next best that has one.
+
+    A queue whose worker is only expected, after a restart or at a start, comes after those that are served.
+    Raises NoWorker.
+    """
+    wanted = QUEUE_OF[choice.browser]
+    if presence is None or wanted in presence.served:
+        return Route(wanted, choice.reason)
+    queues = [wanted, *(QUEUE_OF[browser] for browser in others)]
+    for state, word in ((presence.served, "is served"), (presence.expected, "is expected to be served")):
+        found = next((queue for queue in queues if queue in state), None)
+        if found == wanted:
+            return Route(wanted, choice.reason)
+        if found is not None:
+            reason = f"no worker serves {wanted} ({choice.reason}); {found} is the next best that {word}"
+            return Route(found, reason, preferred=wanted)
+    raise NoWorker(", ".join(queues), wanted)
 
 
 def pick(choices: tuple[Choice, ...], draw: float) -> Choice:

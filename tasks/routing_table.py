@@ -1,4 +1,4 @@
-"""The measured routing table as producers see it: one JSON key of Redis, a copy of it at most seconds old.
+"""What producers route by: the measured table and which queues have workers, a copy at most seconds old.
 
 No request waits for Redis: a copy that is due is used once more while a thread fetches the next. Where Redis
 or the scheduler is away, the last copy serves on; where there never was one, the router's prior does.
@@ -12,13 +12,15 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import redis
 
 from browser_runtime.contract.vocabulary import Browser
 from tasks.redis_clients import connect_once
-from tasks.router import Choice, Table
+from tasks.router import QUEUE_OF, Choice, Table
+from tasks.serving import Presence, presence_keys, read_presence
 
 if TYPE_CHECKING:
     from tasks.settings import TaskSettings
@@ -28,22 +30,33 @@ log = logging.getLogger(__name__)
 
 KEY = "routing"
 """The table's key, behind the prefix."""
+QUEUES = tuple(QUEUE_OF.values())
 MAX_AGE_S = 2.0
 # The first look is waited for, since a short-lived producer has no other: on the machine it takes under 1 ms.
 TIMEOUT_S = 0.25
 
 
-class RoutingTable:
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What the router goes by."""
+
+    table: Table = field(default_factory=dict)
+    """Empty where nothing was measured yet."""
+    presence: Presence | None = None
+    """None where Redis could not be asked."""
+
+
+class RoutingCopy:
     """A copy that is fetched again off the caller's way. Safe in threads and after a fork."""
 
-    def __init__(self, fetch: Callable[[], bytes | None], max_age_s: float = MAX_AGE_S) -> None:
+    def __init__(self, fetch: Callable[[], Routing], max_age_s: float = MAX_AGE_S) -> None:
         self._fetch, self._max_age_s = fetch, max_age_s
-        self._table: Table = {}
+        self._routing = Routing()
         self._due = 0.0
         self._looked = False
 
-    def get(self) -> Table:
-        """The table; empty where nothing was measured yet."""
+    def get(self) -> Routing:
+        """The copy as it is."""
         now = time.monotonic()
         if now >= self._due:
             self._due = now + self._max_age_s
@@ -53,28 +66,30 @@ class RoutingTable:
             else:
                 self._looked = True
                 self.refresh()
-        return self._table
+        return self._routing
 
-    def refresh(self) -> None:
-        """Fetch now; the old copy stays where that fails."""
+    def refresh(self) -> Routing:
+        """The copy, fetched now; where that fails the old table stays, and who serves is not known."""
         try:
-            told = self._fetch()
-            self._table = decode(told) if told else {}
+            self._routing = self._fetch()
         except (redis.RedisError, OSError, ValueError) as error:
+            self._routing = replace(self._routing, presence=None)
             log.debug("the routing table stays as it is: %s", error)
+        return self._routing
 
 
-def fetch_from(settings: Callable[[], TaskSettings]) -> Callable[[], bytes | None]:
-    """A function that gets the published table, each time anew: a forked child shares no connection."""
+def fetch_from(settings: Callable[[], TaskSettings]) -> Callable[[], Routing]:
+    """A function that asks Redis, each time anew: a forked child shares no connection."""
 
-    def fetch() -> bytes | None:
+    def fetch() -> Routing:
         now = settings()
         client: Any = connect_once(now.results, TIMEOUT_S)
+        keys = [routing_key(now.redis_prefix), *presence_keys(now.redis_prefix, QUEUES)]
         try:
-            told: bytes | None = client.get(routing_key(now.redis_prefix))
-            return told
+            published, *values = client.mget(keys)
         finally:
             client.close()
+        return Routing(decode(published) if published else {}, read_presence(QUEUES, values))
 
     return fetch
 

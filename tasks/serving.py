@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import redis
@@ -11,27 +12,68 @@ if TYPE_CHECKING:
 INTERVAL_S = 5.0
 # Two announcements may be late or lost.
 TTL_S = 16
+# For so long a queue's next worker may take to start: the same time that `webinfer up` gives a worker.
+EXPECTED_S = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Which queues have a worker, as far as Redis knows."""
+
+    served: frozenset[str]
+    expected: frozenset[str]
+    """Those whose worker is starting, or was there within the last two minutes."""
 
 
 def announce(client: redis.Redis, prefix: str, queues: Iterable[str]) -> None:
     """Say that this worker serves `queues`. Raises redis.RedisError."""
     with client.pipeline(transaction=False) as pipe:
         for queue in queues:
-            pipe.set(_key(prefix, queue), 1, ex=TTL_S)
+            pipe.set(_serving(prefix, queue), 1, ex=TTL_S)
+            pipe.set(_expected(prefix, queue), 1, ex=EXPECTED_S)
+        pipe.execute()
+
+
+def expect(client: redis.Redis, prefix: str, queues: Iterable[str]) -> None:
+    """Say that a worker of `queues` is starting. Raises redis.RedisError."""
+    with client.pipeline(transaction=False) as pipe:
+        for queue in queues:
+            pipe.set(_expected(prefix, queue), 1, ex=EXPECTED_S)
         pipe.execute()
 
 
 def withdraw(client: redis.Redis, prefix: str, queues: Iterable[str]) -> None:
-    """Say so no more; another worker of the queue says it again within seconds. Raises redis.RedisError."""
-    client.delete(*(_key(prefix, queue) for queue in queues))
+    """Serve them no more; another worker of the queue says it again within seconds. Raises redis.RedisError.
+
+    They stay expected for a while, since most workers that stop are started again.
+    """
+    client.delete(*(_serving(prefix, queue) for queue in queues))
 
 
 def served(client: redis.Redis, prefix: str, queues: Iterable[str]) -> frozenset[str]:
     """Those of `queues` that a worker serves. Raises redis.RedisError."""
     names = list(queues)
-    told = client.mget([_key(prefix, name) for name in names])
-    return frozenset(name for name, value in zip(names, told, strict=True) if value is not None)
+    return _present(names, client.mget([_serving(prefix, name) for name in names]))
 
 
-def _key(prefix: str, queue: str) -> str:
+def presence_keys(prefix: str, queues: Sequence[str]) -> list[str]:
+    """The keys whose values `read_presence` reads."""
+    return [*(_serving(prefix, queue) for queue in queues), *(_expected(prefix, queue) for queue in queues)]
+
+
+def read_presence(queues: Sequence[str], values: Sequence[Any]) -> Presence:
+    """The presence told by the values of `presence_keys`."""
+    n = len(queues)
+    return Presence(_present(queues, values[:n]), _present(queues, values[n:]))
+
+
+def _present(names: Sequence[str], values: Any) -> frozenset[str]:
+    return frozenset(name for name, value in zip(names, values, strict=True) if value is not None)
+
+
+def _serving(prefix: str, queue: str) -> str:
     return f"{prefix}serving:{queue}"
+
+
+def _expected(prefix: str, queue: str) -> str:
+    return f"{prefix}expected:{queue}"

@@ -57,6 +57,11 @@ class TaskSettings(Settings):
     ledger: bool = Field(
         True, description="record what is sent until it is acknowledged: no killed worker loses it"
     )
+    wait_for_workers: bool = Field(
+        False,
+        description="let a request that names no queue and no browser wait where no worker serves any queue;"
+        " else it is refused",
+    )
     max_deliveries: int = Field(
         3, ge=1, le=1000, description="a task that ends its worker this often is given up"
     )

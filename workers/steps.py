@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+import redis
 from celery import bootsteps
 from celery.utils.log import get_logger
 
@@ -12,6 +13,8 @@ import workers.control  # noqa: F401 - registers the remote control commands
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.extras import MissingExtra, require
 from browser_runtime.contract.vocabulary import Browser
+from tasks import serving
+from tasks.router import BROWSER_OF
 from tasks.runner import Runner, bind_runner, bound_runner
 from workers.delivery.dead_letters import DeadLetters
 from workers.delivery.leases import LeaseRenewer
@@ -20,6 +23,7 @@ from workers.execution.sizing import Sizing, count_slots
 from workers.queues import Contradiction, plan_browser
 
 if TYPE_CHECKING:
+    from tasks.app import WebinferApp
     from workers.worker_telemetry import WorkerTelemetry
 
 log = get_logger(__name__)
@@ -92,10 +96,9 @@ class BrowserPool(bootsteps.StartStopStep):
         """Open the browsers. Ends the worker with one sentence where that cannot be done."""
         if self.browser is None:
             return
-        from workers.worker_telemetry import (
-            WorkerTelemetry,
-        )  # a worker without a browser has no use for what it needs
+        from workers.worker_telemetry import WorkerTelemetry  # a worker without a browser lacks what it needs
 
+        self._announce_start(w.app)
         log.info("opening %s sessions of %s", self.n_sessions, self.browser)
         try:
             self.runner = self.build_runner(w, self.browser)
@@ -111,6 +114,14 @@ class BrowserPool(bootsteps.StartStopStep):
         self.books.open(w.app.amqp.queues.consume_from)
         w.pool.sizing = Sizing(self.runner, w.pool.loop, self.n_sessions, lambda n: self._resized(w, n))
         log.info("%s", self.runner)
+
+    def _announce_start(self, app: WebinferApp) -> None:
+        """Say that the queues will be served, so that no request is refused while the browsers start."""
+        queues = [queue for queue in app.amqp.queues.consume_from if queue in BROWSER_OF]
+        try:
+            serving.expect(app.redis, app.settings.redis_prefix, queues)
+        except redis.RedisError as error:
+            log.warning("cannot tell that a worker starts: %s", error)
 
     def _slots(self, n_sessions: int) -> int:
         return count_slots(n_sessions, self.n_lanes, self._at_least)

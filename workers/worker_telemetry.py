@@ -15,6 +15,7 @@ from browser_runtime.loops import LoopThread
 from browser_runtime.observer import Observers
 from tasks import serving
 from tasks.app import WebinferApp
+from tasks.router import BROWSER_OF
 from tasks.telemetry import Row, emit
 from workers.exposition import Exposition, expose
 from workers.metrics import WorkerMetrics
@@ -53,7 +54,9 @@ class WorkerTelemetry:
 
     def open(self, queues: Iterable[str]) -> None:
         """Start delivering, and telling of the runner that is watched and of the queues served."""
-        self._served, runner = tuple(queues), self._runner
+        self._served, runner = tuple(queue for queue in queues if queue in BROWSER_OF), self._runner
+        with suppress(redis.RedisError):  # it is said again in a moment
+            self._announce()
         self.recorder.chores += [
             PeriodicTask(serving.INTERVAL_S, self._announce),
             PeriodicTask(HEALTH_INTERVAL_S, lambda: self.telemetry.sample(self._status())),

@@ -7,6 +7,7 @@ InferenceError
 │   └── TooLarge
 ├── Unsupported           this browser cannot; another queue might
 ├── Busy                  no session before the deadline; retry
+├── NoWorker              no worker serves any queue it could go to; retry once one does
 ├── SessionLost           retry on a fresh session
 │   ├── BrowserDied
 │   ├── PageSilent
@@ -92,6 +93,12 @@ class Unsupported(InferenceError):
 
 class Busy(InferenceError):
     """No browser session was free within {0} s; try again later or add sessions."""
+
+    retryable = True
+
+
+class NoWorker(InferenceError):
+    """No worker serves {0}; start one with `webinfer up` or `celery -A webinfer worker -Q {1}`."""
 
     retryable = True
 

@@ -17,6 +17,7 @@ from scheduler.autoscaling.signals import Signals, Snapshot
 from scheduler.autoscaling.values import WorkerPolicy
 from scheduler.autoscaling.watching import QueueWatch
 from scheduler.settings import SchedulerSettings
+from tasks import serving
 from tasks.app import WebinferApp
 from tasks.router import QUEUE_OF
 from tasks.telemetry import emit
@@ -43,7 +44,11 @@ class Autoscaler:
     def decide_all(self) -> dict[str, Decision]:
         """Look once and decide for every queue that is scaled. Raises redis.RedisError."""
         snapshot = self._signals.look(QUEUE_OF.values())
-        return {queue: self._decide(queue, snapshot) for queue in self._queues(snapshot)}
+        decisions = {queue: self._decide(queue, snapshot) for queue in self._queues(snapshot)}
+        if not self.is_dry:
+            # A queue without a worker gets one as soon as something waits there: producers may send to it.
+            serving.announce(self._app.redis, self._app.settings.redis_prefix, decisions)
+        return decisions
 
     def _queues(self, snapshot: Snapshot) -> list[str]:
         """Those that are named in the settings, else those that somebody serves."""

@@ -31,7 +31,7 @@ REDELIVERY_S = 5
 
 def point_app(settings: TaskSettings) -> None:
     """Let the producer in this process use `settings`, whatever it used before."""
-    for name in ("settings", "redis", "claims"):
+    for name in ("settings", "redis", "claims", "routing"):
         app.__dict__.pop(name, None)
     app.__dict__["settings"] = settings
     app.conf.update(configuration(settings))
@@ -90,6 +90,7 @@ def settings(redis_url: str) -> Iterator[TaskSettings]:
         "WEBINFER_BROKER_URL": redis_url,
         "WEBINFER_REDELIVERY_S": str(REDELIVERY_S),
         "WEBINFER_GRACE_S": "3",
+        "WEBINFER_WAIT_FOR_WORKERS": "true",  # many tests send first and start a worker then
     }
     before = {name: os.environ.get(name) for name in changed}
     os.environ.update(changed)

@@ -25,8 +25,9 @@ from scheduler.health.rounds import Rounds
 from scheduler.periods import only_one, period_keys
 from scheduler.settings import SchedulerSettings
 from scheduler.timetable import TIMETABLE
-from tasks import app, infer
+from tasks import app, infer, serving
 from tasks.app import WATCH_QUEUE
+from tasks.router import QUEUE_OF
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import StartWorker, until, workers
 from tests.processes import kill
@@ -174,6 +175,17 @@ def test_depth_and_what_is_in_flight_are_seen_and_decided_about(start_worker: St
     for result in results:
         result.forget()
     app.redis.delete("unacked", "unacked_index")
+
+
+def test_a_queue_that_is_scaled_from_none_takes_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEBINFER_AUTOSCALE_QUEUES", "edge-text=0:2")
+    for mode, served_queues in (("dry-run", set()), ("on", {"edge-text"})):
+        serving.withdraw(app.redis, app.settings.redis_prefix, QUEUE_OF.values())
+        scaler = Autoscaler(app, SchedulerSettings(autoscaling=mode))
+        assert scaler.decide_all()["edge-text"].target == 0
+        scaler.close()
+        assert serving.served(app.redis, app.settings.redis_prefix, QUEUE_OF.values()) == served_queues
+    serving.withdraw(app.redis, app.settings.redis_prefix, QUEUE_OF.values())
 
 
 def test_a_scaler_hears_of_a_change(settings: TaskSettings) -> None:

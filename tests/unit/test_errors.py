@@ -16,6 +16,10 @@ SENTENCES = [
     (errors.TooLarge("inputs", 9, 8), "inputs holds 9 bytes, more than the 8 bytes allowed."),
     (errors.Unsupported("webnn", "no context"), "webnn is not supported here: no context"),
     (errors.Busy(5), "No browser session was free within 5 s; try again later or add sessions."),
+    (
+        errors.NoWorker("a, b", "a"),
+        "No worker serves a, b; start one with `webinfer up` or `celery -A webinfer worker -Q a`.",
+    ),
     (errors.SessionLost("chrome-1", "gone"), "The browser session chrome-1 was lost: gone"),
     (errors.BrowserDied("chrome-1", "gone"), "The browser of session chrome-1 died: gone"),
     (errors.PageSilent("chrome-1", "5 s"), "The page of session chrome-1 fell silent: 5 s"),

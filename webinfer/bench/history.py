@@ -22,7 +22,7 @@ from scheduler.history.draining import Drain
 from scheduler.history.history import History
 from tasks.redis_clients import connect
 from tasks.router import QUEUE_OF, choose_route, keys_of
-from tasks.routing_table import RoutingTable, routing_key
+from tasks.routing_table import RoutingCopy, fetch_from, routing_key
 from tasks.settings import TaskSettings
 from tasks.telemetry import MAX_ROWS, Row, emit
 from webinfer.bench.samples import Summary, summarise, time_ms
@@ -155,13 +155,13 @@ def _route(client: redis.Redis, settings: TaskSettings, tell: Tell) -> tuple[flo
     entries = {keys_of(Family.VISION, name, "fp32")[0]: rows for name in names}
     key = routing_key(settings.redis_prefix)
     client.set(key, json.dumps({"at": 0, "entries": entries}))
-    table = RoutingTable(lambda: client.get(key))  # type: ignore[arg-type,return-value]  # redis's stubs
-    table.get()
+    routing = RoutingCopy(fetch_from(lambda: settings))
+    routing.get()
     works = {
         "prior": lambda name: choose_route(keys_of(Family.VISION, name, "fp32"), draw=random.random()),  # noqa: S311
         "table": lambda name: choose_route(
             keys_of(Family.VISION, name, "fp32"),
-            table=table.get(),
+            table=routing.get().table,
             draw=random.random(),  # noqa: S311
         ),
     }

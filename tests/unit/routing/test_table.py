@@ -8,13 +8,15 @@ import threading
 import pytest
 import redis
 
+from browser_runtime.contract.errors import NoWorker
 from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.routing.calibration import Known, plan_trials
 from scheduler.routing.publishing import judge
 from scheduler.routing.ranking import Policy
 from scheduler.routing.table import build_table, changes, read_incumbents, read_shares, write_table
-from tasks.router import Choice, alternatives, choose_route, keys_of
-from tasks.routing_table import RoutingTable, decode
+from tasks.router import Choice, Route, alternatives, choose_route, keys_of
+from tasks.routing_table import Routing, RoutingCopy, decode
+from tasks.serving import Presence
 from tests.unit.routing.test_ranking import noisy, runs
 
 CHROME, EDGE, FIREFOX = Browser.CHROME, Browser.EDGE, Browser.FIREFOX
@@ -83,26 +85,51 @@ def test_the_copy_is_served_while_the_next_is_fetched_and_when_redis_is_away() -
     started, go, done = threading.Event(), threading.Event(), threading.Event()
     answers = iter([first])
 
-    def fetch() -> bytes:
+    def fetch() -> Routing:
         if told := next(answers, None):
-            return told
+            return Routing(decode(told), Presence(frozenset(), frozenset()))
         started.set()
         go.wait(10)
         done.set()
         raise redis.ConnectionError("away")
 
-    table = RoutingTable(fetch, max_age_s=0)
-    assert table.get()["vision"][0].browser is EDGE
-    assert table.get()["vision"][0].browser is EDGE and started.wait(10) and not done.is_set()
+    copy = RoutingCopy(fetch, max_age_s=0)
+    assert copy.get().table["vision"][0].browser is EDGE
+    assert copy.get().table["vision"][0].browser is EDGE and started.wait(10) and not done.is_set()
+    assert copy.get().presence is not None
     go.set()
-    assert done.wait(10) and table.get()["vision"][0].browser is EDGE
+    assert done.wait(10) and copy.get().table["vision"][0].browser is EDGE
 
 
 def test_where_there_never_was_a_table_the_prior_serves() -> None:
-    def away() -> bytes:
+    def away() -> Routing:
         raise redis.ConnectionError("away")
 
-    assert choose_route(VIT, table=RoutingTable(away).get()).queue == "chrome-vision"
+    routing = RoutingCopy(away).get()
+    assert choose_route(VIT, table=routing.table, presence=routing.presence).queue == "chrome-vision"
+
+
+def test_a_queue_without_a_worker_is_passed_over() -> None:
+    table = {VIT[1]: (Choice(EDGE, "edge took 8 ms"), Choice(FIREFOX, "firefox took 9 ms", 0))}
+
+    def route(served: str = "", expected: str = "") -> Route:
+        presence = Presence(frozenset(served.split()), frozenset(expected.split()))
+        return choose_route(VIT, table=table, presence=presence)
+
+    assert route("edge-text chrome-vision") == Route("edge-text", "edge took 8 ms")
+    found = route("chrome-vision", "edge-text chrome-vision")
+    assert (found.queue, found.preferred) == ("chrome-vision", "edge-text")
+    reason = "no worker serves edge-text (edge took 8 ms); chrome-vision is the next best that is served"
+    assert found.reason == reason
+    assert found.to_wire() == {"queue": "chrome-vision", "reason": reason, "preferred": "edge-text"}
+    assert route("chrome-vision firefox-audio").queue == "firefox-audio", "by the table's rank"
+    assert route(expected="edge-text firefox-audio") == Route("edge-text", "edge took 8 ms")
+    assert route(expected="chrome-vision").preferred == "edge-text"
+    with pytest.raises(NoWorker, match="No worker serves edge-text, firefox-audio, chrome-vision; start one"):
+        route()
+    nobody = Presence(frozenset(), frozenset())
+    assert choose_route(VIT, EDGE, presence=nobody).fixed, "who names a browser waits for it"
+    assert choose_route(VIT, queue="mine", presence=nobody).queue == "mine"
 
 
 def test_a_browser_is_judged_by_its_queue_and_its_sessions() -> None:
