@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from browser_runtime.environment import (
+from browser_runtime.contract.environment import (
     BadCombination,
     FilePath,
     FolderPath,

@@ -8,8 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from browser_runtime.contract.errors import BadInput
-from browser_runtime.environment import (
+from browser_runtime.contract.environment import (
     BadCombination,
     BadValue,
     FilePath,
@@ -18,6 +17,7 @@ from browser_runtime.environment import (
     Settings,
     xdg_folder,
 )
+from browser_runtime.contract.errors import BadInput
 from scheduler.autoscaling.bounds import MOST, Bounds, parse_bounds
 
 # A hundred years: what is longer is a mistake.

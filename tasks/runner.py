@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from browser_runtime.contract.errors import SetupError
 from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.status import PoolStatus
 
 
 class Runner(Protocol):
@@ -20,8 +21,8 @@ class Runner(Protocol):
     async def resize(self, n_sessions: int) -> int:
         """Grow or shrink to `n_sessions`; the number reached."""
 
-    def status(self) -> dict[str, Any]:
-        """The live state, as plain values."""
+    def status(self) -> PoolStatus:
+        """The live state."""
 
 
 _bound: list[Runner] = []

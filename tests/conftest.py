@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.proxies import exempt_loopback
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
-from browser_runtime.proxies import exempt_loopback
 from browser_runtime.settings import RuntimeSettings
 
 # What ends, ends soon; on a busy machine "soon" is not five seconds.

@@ -8,8 +8,8 @@ from typing import Any
 from celery.exceptions import TimeoutError as ResultTimeout
 from kombu.exceptions import OperationalError
 
+from browser_runtime.contract.environment import redact
 from browser_runtime.contract.errors import SetupError
-from browser_runtime.environment import redact
 from tasks import app, infer
 from tasks.app import configuration
 

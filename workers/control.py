@@ -7,6 +7,7 @@ from typing import Any
 from celery.worker.control import control_command, inspect_command
 from celery.worker.state import active_requests, all_total_count
 
+from browser_runtime.contract.status import SystemMemory, WorkerStatus
 from tasks.runner import bound_runner
 
 NONE = "this worker owns no browsers"
@@ -21,12 +22,14 @@ def browser_status(state: Any, **_: Any) -> dict[str, Any]:
     import psutil  # every `celery` command imports this file, a producer's too
 
     memory = psutil.virtual_memory()
-    return runner.status() | {
-        "slots": state.consumer.pool.limit,
-        "queues": sorted(state.app.amqp.queues.consume_from),
-        "answered": all_total_count[0] - len(active_requests),
-        "system_memory": {"percent": memory.percent, "total_bytes": memory.total},
-    }
+    status = WorkerStatus(
+        runner.status(),
+        tuple(sorted(state.app.amqp.queues.consume_from)),
+        state.consumer.pool.limit,
+        all_total_count[0] - len(active_requests),
+        SystemMemory(memory.percent, memory.total),
+    )
+    return status.to_wire()
 
 
 @inspect_command(default_timeout=5.0)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client import Counter as Count
@@ -13,15 +12,12 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.events import ModelLoaded, PoolObserver, PoolScaled, SessionChanged
 from browser_runtime.contract.messages import Reply, Request
-from browser_runtime.policies.breaker import BreakerState
+from browser_runtime.contract.status import BreakerState, PoolStatus, SessionState, SessionStatus
 from browser_runtime.pool.tally import Tally
-from browser_runtime.session.lanes import SessionState
-
-if TYPE_CHECKING:
-    from browser_runtime.contract.vocabulary import Backend
-    from browser_runtime.session.lanes import LaneJob
-    from browser_runtime.session.session import Session
+from tasks.telemetry.observer import RunObserver
+from tasks.telemetry.rows import RequestOrigin
 
 # From a cached small model to a cold large one; a run on two cores takes 2 ms to some seconds.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -29,7 +25,7 @@ ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 RAN = ("model", "backend")
 
 
-class WorkerMetrics:
+class WorkerMetrics(PoolObserver, RunObserver):
     """Counts what becomes of requests, models and sessions. Every method returns at once."""
 
     def __init__(self, worker: str, browser: str) -> None:
@@ -58,13 +54,13 @@ class WorkerMetrics:
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Count:
         return Count(f"webinfer_{name}", text, labels, registry=self.registry)
 
-    def show(self, status: Callable[[], dict[str, Any]]) -> None:
+    def show(self, status: Callable[[], PoolStatus]) -> None:
         """From now on tell, at each scrape, the state that `status()` returns too."""
         self.registry.register(StatusCollector(status, self._about))
 
     # --- runs
 
-    def ran(self, request: Request, reply: Reply, asked: object) -> None:
+    def ran(self, request: Request, reply: Reply, origin: RequestOrigin) -> None:
         """A request was answered. Only models that ran become labels: nobody can invent them."""
         self.tally.answered(reply)
         self._requests.labels("answered" if reply.success else "answered in part").inc()
@@ -76,7 +72,7 @@ class WorkerMetrics:
         self._items.labels(*labels).observe(reply.details.get("batch_items") or 1)
 
     def failed(
-        self, request: Request, error: InferenceError, asked: object, browser: str, took_s: float
+        self, request: Request, error: InferenceError, origin: RequestOrigin, browser: str, took_s: float
     ) -> None:
         """A request failed."""
         self.tally.failed(error.code())
@@ -84,35 +80,30 @@ class WorkerMetrics:
 
     # --- the pool's observer
 
-    def loaded(
-        self,
-        session: Session,
-        job: LaneJob,
-        backend: Backend,
-        answer: dict[str, Any] | None,
-        error: InferenceError | None,
-    ) -> None:
+    def loaded(self, event: ModelLoaded) -> None:
         """A model was opened or refused."""
-        outcome = "loaded" if error is None else error.code()
-        self._loads.labels(job.model.name, str(backend), outcome).inc()
-        if answer is not None:
+        name, backend = event.model.name, str(event.model.backend)
+        outcome = "loaded" if event.error is None else event.error.code()
+        self._loads.labels(name, backend, outcome).inc()
+        if event.answer is not None:
             self.tally.n_loads += 1
-            took_ms = sum(float(answer.get(step) or 0) for step in ("load_ms", "compile_ms", "warmup_ms"))
-            self._load.labels(job.model.name, str(backend)).observe(took_ms / 1000)
+            steps = ("load_ms", "compile_ms", "warmup_ms")
+            took_ms = sum(float(event.answer.get(step) or 0) for step in steps)
+            self._load.labels(name, backend).observe(took_ms / 1000)
 
-    def connected(self, session: Session, event: str, reason: str = "") -> None:
+    def connected(self, event: SessionChanged) -> None:
         """What became of a session."""
-        self._events.labels(str(session.installation.browser), event).inc()
+        self._events.labels(str(event.session.browser), event.change).inc()
 
-    def scaled(self, event: dict[str, Any]) -> None:
+    def scaled(self, event: PoolScaled) -> None:
         """The pool grew or shrank by itself."""
-        self._scaled.labels("up" if (event.get("change") or 0) > 0 else "down").inc()
+        self._scaled.labels("up" if event.change > 0 else "down").inc()
 
 
 class StatusCollector(Collector):
     """States, read when they are asked for."""
 
-    def __init__(self, status: Callable[[], dict[str, Any]], about: Metric) -> None:
+    def __init__(self, status: Callable[[], PoolStatus], about: Metric) -> None:
         self._status, self._about = status, about
 
     def describe(self) -> Iterator[Metric]:
@@ -120,21 +111,23 @@ class StatusCollector(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """Sessions by state, breakers by state, health, lanes, line, restarts."""
+        """Sessions by state, breakers by state, health, memory, requests, restarts."""
         yield self._about
         status = self._status()
-        sessions = status.get("sessions", ())
-        states = Counter(str(session.get("state")) for session in sessions)
-        states["starting"] += status.get("starting", 0)
+        sessions = status.sessions
+        states = Counter(str(session.state) for session in sessions)
+        states["starting"] += status.n_starting
         yield _by_state("webinfer_sessions", "Browser sessions by state", states, SessionState)
-        circuits = Counter(str(session.get("breaker", {}).get("state")) for session in sessions)
+        circuits = Counter(str(session.breaker.state) for session in sessions)
         yield _by_state("webinfer_breakers", "Sessions by the state of their breaker", circuits, BreakerState)
-        yield _by_session("webinfer_session_health", "Health, 0 to 100", sessions, "health")
-        yield _by_session("webinfer_session_memory_bytes", "Proportional memory", sessions, "memory_bytes")
-        for name in ("waiting", "running"):
-            yield GaugeMetricFamily(f"webinfer_{name}_requests", f"Requests {name}", status.get(name, 0))
+        health = [(session, session.health) for session in sessions]
+        yield _by_session("webinfer_session_health", "Health, 0 to 100", health)
+        memory = [(each, each.memory_bytes) for each in sessions if each.memory_bytes is not None]
+        yield _by_session("webinfer_session_memory_bytes", "Proportional memory", memory)
+        yield GaugeMetricFamily("webinfer_waiting_requests", "Requests waiting", status.n_waiting)
+        yield GaugeMetricFamily("webinfer_running_requests", "Requests running", status.n_running)
         restarts = CounterMetricFamily("webinfer_session_restarts", "Sessions started in place of lost ones")
-        restarts.add_metric([], status.get("restarts", 0))
+        restarts.add_metric([], status.n_restarts)
         yield restarts
 
 
@@ -148,10 +141,8 @@ def _by_state(
     return gauge
 
 
-def _by_session(name: str, text: str, sessions: Any, column: str) -> Metric:
+def _by_session(name: str, text: str, values: Iterable[tuple[SessionStatus, float]]) -> Metric:
     gauge = GaugeMetricFamily(name, text, labels=("browser", "session"))
-    for session in sessions:
-        if session.get(column) is not None:
-            labels = [str(session.get("browser", "")), str(session["session"])]
-            gauge.add_metric(labels, float(session[column]))
+    for session, value in values:
+        gauge.add_metric([str(session.browser), session.session], float(value))
     return gauge

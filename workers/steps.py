@@ -188,6 +188,5 @@ def publish_health(c: Any) -> None:
     runner: Runner | None = bound_runner()
     if runner is None or not c.event_dispatcher or not c.event_dispatcher.enabled:
         return
-    status = runner.status()
-    for session in status.get("sessions", ()):
-        c.event_dispatcher.send("browser-health", **({"browser": status["browser"]} | session))
+    for session in runner.status().sessions:
+        c.event_dispatcher.send("browser-health", **session.to_wire())

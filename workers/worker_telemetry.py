@@ -1,4 +1,4 @@
-"""A worker's books: telemetry, the thread that delivers it to Redis and does other things beside, metrics."""
+"""A worker's telemetry: rows, the thread that delivers them to Redis, metrics."""
 
 from __future__ import annotations
 
@@ -6,22 +6,26 @@ import os
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 
+from browser_runtime.contract.events import PoolObservers
+from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.loops import LoopThread
-from browser_runtime.observer import Observers
 from tasks import serving
 from tasks.app import WebinferApp
 from tasks.router import BROWSER_OF
 from tasks.telemetry import Row, emit
+from tasks.telemetry.observer import HEALTH_INTERVAL_S, TelemetryObserver
+from tasks.telemetry.recorder import PeriodicTask, Recorder
 from workers.exposition import Exposition, expose
 from workers.metrics import WorkerMetrics
-from workers.recorder import PeriodicTask, Recorder
+from workers.observed_runner import ObservedRunner
 from workers.settings import MetricsSettings
-from workers.telemetry import HEALTH_INTERVAL_S, ObservedRunner, Telemetry
+
+T = TypeVar("T")
 
 # A model that was pulled or imported meanwhile.
 MODELS_INTERVAL_S = 300.0
@@ -36,10 +40,10 @@ class WorkerTelemetry:
         # A worker that is started again under its name counts its rows anew.
         self._source = f"{worker}/{os.getpid()}/{time.time_ns():x}"
         self.recorder = Recorder(self._deliver)
-        self.telemetry = Telemetry(self.recorder, worker)
+        self.telemetry = TelemetryObserver(self.recorder, worker)
         self._served: tuple[str, ...] = ()
         self.metrics = WorkerMetrics(worker, str(browser))
-        self.observer = Observers(self.telemetry, self.metrics)
+        self.observer = PoolObservers(self.telemetry, self.metrics)
         self._runner: Any = None
         self._exposition: Exposition | None = None
 
@@ -57,13 +61,13 @@ class WorkerTelemetry:
         self._served, runner = tuple(queue for queue in queues if queue in BROWSER_OF), self._runner
         with suppress(redis.RedisError):  # it is said again in a moment
             self._announce()
-        self.recorder.chores += [
+        self.recorder.periodic += [
             PeriodicTask(serving.INTERVAL_S, self._announce),
             PeriodicTask(HEALTH_INTERVAL_S, lambda: self.telemetry.sample(self._status())),
         ]
         if hasattr(runner, "store"):  # runners in memory have none
             listing = runner.store.listing
-            self.recorder.chores.append(
+            self.recorder.periodic.append(
                 PeriodicTask(
                     MODELS_INTERVAL_S, lambda: self.telemetry.list_models(str(self._browser), listing)
                 )
@@ -75,9 +79,10 @@ class WorkerTelemetry:
     def _announce(self) -> None:
         serving.announce(self._app.redis, self._app.settings.redis_prefix, self._served)
 
-    def _status(self) -> dict[str, Any]:
+    def _status(self) -> PoolStatus:
         """The runner's state, read on its loop, from any other thread."""
-        return self._on_loop(self._runner.status)
+        status: PoolStatus = self._on_loop(self._runner.status)
+        return status
 
     def report(self) -> dict[str, Any]:
         """What `get_metrics` of an integration tells, of this worker's pool; and where that is scraped.
@@ -88,16 +93,16 @@ class WorkerTelemetry:
         if hasattr(self._runner, "fleet"):
             from browser_runtime.pool.metrics import pool_metrics
 
-            told = self._on_loop(lambda: pool_metrics(self._runner, performance))
+            found = self._on_loop(lambda: pool_metrics(self._runner, performance))
         else:
-            told = self._status() | {"performance": performance}
-        return told | {"metrics_address": self._exposition.address if self._exposition else None}
+            found = self._status().to_wire() | {"performance": performance}
+        return found | {"metrics_address": self._exposition.address if self._exposition else None}
 
-    def _on_loop(self, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        async def looked() -> dict[str, Any]:
-            return look()
+    def _on_loop(self, read: Callable[[], T]) -> T:
+        async def reading() -> T:
+            return read()
 
-        return self._loop.call(looked(), STATUS_TIMEOUT_S)
+        return self._loop.call(reading(), STATUS_TIMEOUT_S)
 
     def close(self) -> None:
         """Deliver what there is and end."""

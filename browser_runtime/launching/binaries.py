@@ -10,9 +10,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from browser_runtime.contract.environment import variable
 from browser_runtime.contract.errors import BadSetting, SetupError
 from browser_runtime.contract.vocabulary import Browser
-from browser_runtime.environment import variable
 from browser_runtime.launching.stand_in import stand_in_binary
 from browser_runtime.settings import RuntimeSettings
 

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psutil
 
+from browser_runtime.contract.proxies import without_proxies
 from browser_runtime.launching.guardian import MARK, belongs
-from browser_runtime.proxies import without_proxies
 
 PREFIX = "webinfer-"
 

@@ -10,8 +10,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from browser_runtime.contract.environment import make_folder
 from browser_runtime.contract.errors import SetupError
-from browser_runtime.environment import make_folder
 
 PAGE = Path(__file__).parent.parent / "page"
 PACKAGE = PAGE / "node_modules/@sparticuz/chromium/package.json"

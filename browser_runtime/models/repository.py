@@ -12,11 +12,11 @@ from urllib.parse import quote
 import structlog
 
 from browser_runtime.contract.errors import BadRequest, SetupError, UnknownModel
+from browser_runtime.contract.proxies import exempt_loopback
 from browser_runtime.models.catalogue import HubModel
 from browser_runtime.models.downloading import HubFile
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.paths import OutsideError, check_path, shorten
-from browser_runtime.proxies import exempt_loopback
 
 log = structlog.get_logger(__name__)
 

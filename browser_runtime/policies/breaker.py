@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class BreakerState(StrEnum):
-    """The guide's three states, under its names."""
-
-    CLOSED = "CLOSED"
-    OPEN = "OPEN"
-    HALF_OPEN = "HALF_OPEN"
+from browser_runtime.contract.status import BreakerCounts, BreakerState
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +20,6 @@ class BreakerPolicy:
     """A probe that never reports gives its place back after this: the longest run without a deadline of its
     own (WEBINFER_RUN_TIMEOUT_S). Else a lost probe would hold the breaker half open for ever, as in
     https://github.com/resilience4j/resilience4j/issues/903."""
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerCounts:
-    """A breaker's readable values."""
-
-    state: BreakerState
-    failures: int
-    """In a row; what counts towards opening."""
-    successes: int
-    """Probes that succeeded since it was last opened; what counts towards closing."""
-    total_failures: int
-    total_successes: int
-    n_openings: int
 
 
 class Breaker:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.scaling.trends import theil_sen_slope
 
@@ -23,9 +24,9 @@ MIN_SIZE_WEIGHT = 3.0
 
 @dataclass(frozen=True, slots=True)
 class LatencyKey:
-    """What is measured together. `model` may be a name or a whole model key with precision and flags."""
+    """What is measured together: a model as it is opened, in a browser, on a backend."""
 
-    model: str
+    model: ModelKey | str
     browser: Browser
     backend: Backend
 

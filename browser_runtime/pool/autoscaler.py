@@ -7,12 +7,13 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import psutil
 import structlog
 
 from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.events import PoolScaled
+from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser
 from browser_runtime.pool.dispatch import Dispatch
 from browser_runtime.pool.fleet import Fleet
@@ -22,7 +23,6 @@ from browser_runtime.scaling.forecast import Arrivals, MeanLoad
 from browser_runtime.scaling.sessions import PoolState, SessionPolicy, decide_sessions
 from browser_runtime.scaling.trends import theil_sen_slope
 from browser_runtime.scaling.values import Decision, Replica, ScalingMemory
-from browser_runtime.session.lanes import SessionState
 from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session
 
@@ -49,9 +49,9 @@ class PoolAutoscaler:
         policy: SessionPolicy,
     ) -> None:
         self.policy = policy
-        self.events: deque[dict[str, Any]] = deque(maxlen=MAX_EVENTS)
+        self.events: deque[PoolScaled] = deque(maxlen=MAX_EVENTS)
         """Every change with its reasons and factors, oldest first."""
-        self.on_event: Callable[[dict[str, Any]], None] = lambda event: None
+        self.on_event: Callable[[PoolScaled], None] = lambda event: None
         self.arrivals, self.load = Arrivals(), MeanLoad()
         self.factors: dict[str, float | None] = {}
         self._fleet, self._queue, self._health, self._dispatch = fleet, queue, health, dispatch
@@ -138,11 +138,10 @@ class PoolAutoscaler:
         return max(times, default=INTERVAL_S)
 
     async def _act(self, decision: Decision) -> None:
-        event = decision.to_plain() | {"at": time.time()}
         log.info("scaling", change=decision.change, target=decision.target, reasons=list(decision.reasons))
         if decision.change > 0:
             browser = self._browser_in_need()
-            self._keep(event | {"browser": str(browser)})
+            self._keep(decision, browser)
             try:
                 await self._fleet.grow(browser, decision.change)
             except InferenceError as error:
@@ -151,10 +150,13 @@ class PoolAutoscaler:
         for name in decision.drain:
             session = next((each for each in self._fleet.sessions if each.name == name), None)
             if session is not None:
-                self._keep(event | {"browser": str(session.installation.browser)})
-                await self._fleet.retire(session, "; ".join(decision.reasons))
+                self._keep(decision, session.installation.browser)
+                await self._fleet.retire(session, decision.reason)
 
-    def _keep(self, event: dict[str, Any]) -> None:
+    def _keep(self, decision: Decision, browser: Browser) -> None:
+        event = PoolScaled(
+            browser, decision.n, decision.target, decision.reasons, decision.factors, decision.drain
+        )
         self.events.append(event)
         self.on_event(event)
 

@@ -25,7 +25,6 @@ from browser_runtime.pool.requests import (
     RequestQueue,
     latest_deadline,
     merge,
-    model_need,
     share_results,
 )
 from browser_runtime.pool.views import Running
@@ -198,7 +197,7 @@ class Dispatch:
             self._settle(requests, result, choice, started)
             await asyncio.sleep(0)  # the callers go on first; what follows is bookkeeping
             n_items = sum(len(pending.items) for pending in requests)
-            self._health.ran(session, model_need(requests[0].request, requests[0].model), result, n_items)
+            self._health.ran(session, requests[0].model_key, result, n_items)
             await session.golden.check_if_due(lane, result.loaded)
         except Exception as error:
             failure = as_ours(error)

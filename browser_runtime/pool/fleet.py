@@ -12,11 +12,11 @@ from typing import Any
 import structlog
 
 from browser_runtime.contract.errors import InferenceError, SessionLost
+from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import Installation, find_installation
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.pool.notifier import Notifier
-from browser_runtime.session.lanes import SessionState
 from browser_runtime.session.session import Session
 
 log = structlog.get_logger(__name__)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import psutil
 
 from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.policies.breaker import Breaker
 from browser_runtime.policies.categories import Blame, assign_blame
@@ -47,7 +48,7 @@ class PoolHealth:
         self.service_s: dict[str, float] = {}
         """Seconds of lane time that a request of each model takes, lately."""
         self._summaries: dict[LatencyKey, tuple[float, LatencySummary | None]] = {}
-        self._load_ms: dict[tuple[str, Browser], float] = {}
+        self._load_ms: dict[tuple[ModelKey, Browser], float] = {}
         self._devices: dict[tuple[Browser, Backend], DeviceRecord] = {}
         self._conditions: dict[str, SessionHealth] = {}
         self._free_memory = (-math.inf, 0)
@@ -76,11 +77,11 @@ class PoolHealth:
             self._summaries[key] = (now, known)
         return known
 
-    def load_ms(self, model: str, browser: Browser) -> float | None:
+    def load_ms(self, model: ModelKey, browser: Browser) -> float | None:
         """How long that browser last took to load the model; None when it never did."""
         return self._load_ms.get((model, browser))
 
-    def ran(self, session: Session, model: str, result: RunResult, n_items: int) -> None:
+    def ran(self, session: Session, model: ModelKey, result: RunResult, n_items: int) -> None:
         """A run went well: its time counts, unless the model's loading was in it."""
         now = time.monotonic()
         condition = self.of(session)

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from browser_runtime.contract.errors import InferenceError, OutOfMemory, Unsupported
+from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import Browser, Family
 from browser_runtime.policies.batching import BatchPolicy, take_batch
 from browser_runtime.policies.choosing import SessionChoice, choose_session
@@ -15,9 +16,9 @@ from browser_runtime.policies.latencies import BatchCost, LatencyKey, LatencySum
 from browser_runtime.policies.weighing import Weighed
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.health import PoolHealth
-from browser_runtime.pool.requests import PendingRequest, RequestQueue, model_need
+from browser_runtime.pool.requests import PendingRequest, RequestQueue
 from browser_runtime.pool.views import LaneBacklog, Running, candidate_of, need_of, waiting_of
-from browser_runtime.session.lanes import SessionLane, SessionState
+from browser_runtime.session.lanes import SessionLane
 from browser_runtime.session.plan import plan_backends
 from browser_runtime.session.session import Session
 
@@ -95,12 +96,14 @@ class Matching:
         return any(pending.model.name in session.model_names for session in self.ready())
 
     def batch(self, place: LaneSlot, head: PendingRequest, choice: SessionChoice) -> list[PendingRequest]:
-        """`head` and the waiting orders that run with it."""
-        alike = {next(self._tickets): pending for pending in self.queue if pending.key == head.key}
+        """`head` and the waiting requests that run with it."""
+        alike = {
+            next(self._tickets): pending for pending in self.queue if pending.batch_key == head.batch_key
+        }
         if len(alike) == 1 or head.alone:
             return [head]
         known = self._measured(place, head, choice)
-        costs: dict[Hashable, BatchCost] = {} if known is None else {head.key: known.cost}
+        costs: dict[Hashable, BatchCost] = {} if known is None else {head.batch_key: known.cost}
         waiting = [waiting_of(ticket, pending) for ticket, pending in alike.items()]
         batch = take_batch(waiting, BatchPolicy(costs=costs), time.monotonic())
         chosen = [alike[request.ticket] for request in batch.requests] if batch else []
@@ -140,6 +143,6 @@ class Matching:
         self, place: LaneSlot, head: PendingRequest, choice: SessionChoice
     ) -> LatencySummary | None:
         assert choice.backend is not None, "only a simulation has no backend, and it has no lane"
-        model = model_need(head.request, head.model)
+        model = head.model_key
         key = LatencyKey(model, place[0].installation.browser, choice.backend)
         return self.health.measured(key)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 from browser_runtime.contract.capabilities import Capabilities
+from browser_runtime.contract.status import PoolStatus, SessionState, SessionStatus
 from browser_runtime.contract.vocabulary import PAGE_BACKENDS, PREFERRED_BROWSER, Backend, Family
 from browser_runtime.pool.pool import Pool
-from browser_runtime.session.lanes import SessionState
 from browser_runtime.session.plan import plan_backends
 from browser_runtime.session.session import Session
 
@@ -30,7 +31,7 @@ def pool_metrics(pool: Pool, performance: dict[str, Any]) -> dict[str, Any]:
         "connections": _connections(pool, state),
         "adaptive_scaling": {
             "enabled": pool.settings.adaptive_scaling,
-            "scaling_events": list(pool.autoscaler.events),
+            "scaling_events": [event.to_plain() for event in pool.autoscaler.events],
         },
         "browser_capabilities": {
             str(session.installation.browser): describe(session.capabilities) | {"build": session.build}
@@ -38,11 +39,11 @@ def pool_metrics(pool: Pool, performance: dict[str, Any]) -> dict[str, Any]:
         },
         "resources": _resources(pool),
         "circuit_breaker": {
-            "circuit_states": {told["session"]: _circuit(told) for told in state["sessions"]}
+            "circuit_states": {session.session: _circuit(session) for session in state.sessions}
         },
         "performance": performance,
         "models": _models(state),
-        "queue": {"waiting": state["waiting"], "running": state["running"], "restarts": state["restarts"]},
+        "queue": {"waiting": state.n_waiting, "running": state.n_running, "restarts": state.n_restarts},
     }
 
 
@@ -106,7 +107,7 @@ def describe(can: Capabilities) -> dict[str, Any]:
     return told
 
 
-def _connections(pool: Pool, state: dict[str, Any]) -> dict[str, Any]:
+def _connections(pool: Pool, state: PoolStatus) -> dict[str, Any]:
     """`active` compute now, `idle` do not, `current` are both; `utilization` is of their lanes, 0 to 1."""
     sessions = pool.sessions
     lanes = [lane.busy for session in sessions for lane in session.lanes]
@@ -116,19 +117,19 @@ def _connections(pool: Pool, state: dict[str, Any]) -> dict[str, Any]:
         "active": n_active,
         "idle": len(sessions) - n_active,
         "current": len(sessions),
-        "starting": state["starting"],
+        "starting": state.n_starting,
         "min": pool.settings.min_sessions,
         "max": pool.settings.max_sessions,
         "utilization": sum(lanes) / len(lanes) if lanes else 0.0,
         "browser_distribution": dict(Counter(found["browser"] for found in connections)),
         "platform_distribution": dict(Counter(found["platform"] for found in connections)),
-        "is_simulation": state["simulation"],
+        "is_simulation": state.is_simulation,
     }
 
 
-def _circuit(told: dict[str, Any]) -> dict[str, Any]:
-    breaker: dict[str, Any] = told["breaker"] | {"state": str(told["breaker"]["state"])}
-    return breaker | {"health_score": told["health"], "health_factors": told["health_factors"]}
+def _circuit(session: SessionStatus) -> dict[str, Any]:
+    breaker = asdict(session.breaker) | {"state": str(session.breaker.state)}
+    return breaker | {"health_score": session.health, "health_factors": dict(session.health_factors)}
 
 
 def _resources(pool: Pool) -> dict[str, Any]:
@@ -142,14 +143,18 @@ def _resources(pool: Pool) -> dict[str, Any]:
     }
 
 
-def _models(state: dict[str, Any]) -> dict[str, Any]:
+def _models(state: PoolStatus) -> dict[str, list[dict[str, str]]]:
     """Every loaded model: by its name, the sessions that hold it, with backend and precision."""
     models: dict[str, list[dict[str, str]]] = {}
-    for session in state["sessions"]:
-        for lane in session["lanes"]:
-            for key in lane["models"]:
-                name, revision, backend, precision, flags = key.split("|")
-                place = {"session": session["session"], "browser": session["browser"], "backend": backend}
-                what = {"precision": precision, "revision": revision, "flags": flags}
-                models.setdefault(name, []).append(place | what)
+    for session in state.sessions:
+        for key in (key for lane in session.lanes for key in lane.models):
+            held = {
+                "session": session.session,
+                "browser": str(session.browser),
+                "backend": str(key.backend),
+                "precision": str(key.precision),
+                "revision": key.revision,
+                "flags": "+".join(key.flags),
+            }
+            models.setdefault(key.name, []).append(held)
     return models

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from browser_runtime.contract.errors import Busy, DeviceLost, InferenceError, SessionLost, SetupError
+from browser_runtime.contract.events import PoolObserver, PoolScaled, SessionChanged
 from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.link.protocol import PageEvent
 from browser_runtime.models.store import ModelStore, StoredModel
-from browser_runtime.observer import PoolObserver
 from browser_runtime.once import Once
 from browser_runtime.policies.devices import DeviceStep
 from browser_runtime.policies.recycling import RecyclePolicy
@@ -29,7 +30,7 @@ from browser_runtime.pool.notifier import Notifier
 from browser_runtime.pool.preparing import prepare
 from browser_runtime.pool.requests import PendingRequest, RequestQueue
 from browser_runtime.pool.session_monitor import SessionMonitor
-from browser_runtime.pool.states import pool_state
+from browser_runtime.pool.states import pool_status
 from browser_runtime.scaling.sessions import SessionPolicy
 from browser_runtime.session.lanes import LaneJob
 from browser_runtime.session.session import Session
@@ -78,8 +79,8 @@ class Pool:
         self.refusing = False
         self.n_open = 0
         """Requests admitted and not yet answered."""
-        self.observer: PoolObserver | None = None
-        """To be set before `open`."""
+        self.observer = PoolObserver()
+        """To be replaced before `open`."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._closing = Once(self._close)
 
@@ -193,12 +194,10 @@ class Pool:
         self._tell(session, "closed" if error is None else "died", str(error or ""))
 
     def _tell(self, session: Session, event: str, reason: str = "") -> None:
-        if self.observer is not None:
-            self.observer.connected(session, event, reason)
+        self.observer.connected(SessionChanged(session.info, event, session.capabilities, reason))
 
-    def _scaled(self, event: dict[str, Any]) -> None:
-        if self.observer is not None:
-            self.observer.scaled(event)
+    def _scaled(self, event: PoolScaled) -> None:
+        self.observer.scaled(event)
 
     async def resize(self, n_sessions: int, browser: Browser | None = None) -> int:
         """Grow or shrink to `n_sessions` (1..8) of a browser, draining before closing; the number reached."""
@@ -304,9 +303,9 @@ class Pool:
 
     # --- watch
 
-    def status(self) -> dict[str, Any]:
-        """The live state, as plain values."""
-        return pool_state(self)
+    def status(self) -> PoolStatus:
+        """The live state."""
+        return pool_status(self)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

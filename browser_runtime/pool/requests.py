@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from browser_runtime.contract.messages import Reply, Request
-from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.models.store import StoredModel
-from browser_runtime.session.loading import items_of, load_options
+from browser_runtime.session.loading import items_of, key_of
 
 
 @dataclass(eq=False)
@@ -39,14 +40,18 @@ class PendingRequest:
     prepared_ms: float = 0.0
     """What preparing its items took before it waited for a lane."""
     items: list[Any] = field(init=False)
-    key: str = field(init=False)
-    """Orders with the same key can run as one batch: same model, precision, backends and options."""
+    model_key: ModelKey = field(init=False)
+    """The model as this request wants it opened, on any backend."""
+    batch_key: tuple[ModelKey, tuple[Backend, ...], str] = field(init=False)
+    """Requests with the same one can run as one batch: same model, precision, backends and options."""
     size_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.items = items_of(self.request)
         self.alone = self.alone or not self.items  # it only loads its model, which is no part of a batch
-        self.key = _batch_key(self.request, self.model)
+        self.model_key = key_of(self.model, self.request)
+        options = json.dumps(self.request.options, sort_keys=True)
+        self.batch_key = (self.model_key, self.request.backends, options)
         self.size_bytes = sum(map(_size_bytes, self.items))
 
     @property
@@ -55,21 +60,9 @@ class PendingRequest:
         return self.reply.done()
 
 
-def _batch_key(request: Request, model: StoredModel) -> str:
-    options = json.dumps(request.options, sort_keys=True)
-    backends = ",".join(request.backends)
-    return "|".join((model.name, model.revision, str(request.precision), backends, options))
-
-
 def _size_bytes(item: Any) -> int:
     """What the item takes in a frame; one that was refused never goes there."""
     return int(getattr(item, "nbytes", 0))
-
-
-def model_need(request: Request, model: StoredModel) -> str:
-    """What tells one loaded model from another, whatever its backend."""
-    flags = "+".join(sorted(load_options(request)))
-    return "|".join((model.name, model.revision[:12], str(request.precision), flags))
 
 
 def merge(requests: list[PendingRequest]) -> Request:

@@ -13,9 +13,8 @@ from browser_runtime.policies.batching import Waiting
 from browser_runtime.policies.latencies import LatencyKey
 from browser_runtime.policies.scoring import Candidate, Need
 from browser_runtime.pool.health import PoolHealth
-from browser_runtime.pool.requests import PendingRequest, model_need
+from browser_runtime.pool.requests import PendingRequest
 from browser_runtime.session.lanes import SessionLane
-from browser_runtime.session.loading import model_key
 from browser_runtime.session.plan import plan_backends
 from browser_runtime.session.session import Session
 
@@ -70,7 +69,7 @@ def candidate_of(
     condition = health.of(session)
     known = None
     if platform is not None:
-        known = health.measured(LatencyKey(model_need(pending.request, pending.model), browser, platform))
+        known = health.measured(LatencyKey(pending.model_key, browser, platform))
     return Candidate(
         session.name,
         browser,
@@ -79,9 +78,8 @@ def candidate_of(
         backends=tuple(b for b in session.capabilities.backends if session.capabilities.can(b)),
         n_ahead=int(backlog is not None),
         queue_ahead_ms=_left_ms(backlog, now),
-        is_warm=platform is not None
-        and model_key(pending.model, platform, pending.request) in lane.models.loaded,
-        load_ms=health.load_ms(model_need(pending.request, pending.model), browser),
+        is_warm=platform is not None and pending.model_key.on(platform) in lane.models.loaded,
+        load_ms=health.load_ms(pending.model_key, browser),
         latency_ms=None if known is None else known.expected_ms(len(pending.items)),
         evidence=0.0 if known is None else known.weight,
         free_memory_bytes=health.free_memory_bytes(),
@@ -94,7 +92,7 @@ def candidate_of(
 def _first_able(backends: tuple[Backend, ...], lane: SessionLane, pending: PendingRequest) -> Backend | None:
     """The first backend of the plan that this lane has not refused for the model."""
     for backend in backends:
-        if model_key(pending.model, backend, pending.request) not in lane.models.refused:
+        if pending.model_key.on(backend) not in lane.models.refused:
             return backend
     return backends[0] if backends else None
 
@@ -112,7 +110,7 @@ def waiting_of(ticket: int, pending: PendingRequest) -> Waiting:
     """An order as the batcher sees it."""
     return Waiting(
         ticket,
-        (pending.key, ticket) if pending.alone else pending.key,
+        (pending.batch_key, ticket) if pending.alone else pending.batch_key,
         pending.arrived,
         tuple(_length(pending.request.family, item) for item in pending.items),
         pending.size_bytes,

@@ -36,9 +36,11 @@ class GoldenCheck:
         if not wrong:
             return
         lane.models.drop(loaded.key)
-        await lane.connection.call("unload", self.settings.run_timeout_s, key=loaded.key)
+        await lane.connection.call("unload", self.settings.run_timeout_s, key=str(loaded.key))
         kernel = loaded.answer.get("kernel", "")
-        log.error("golden check failed", session=self.session, key=loaded.key, kernel=kernel, wrong=wrong)
+        log.error(
+            "golden check failed", session=self.session, key=str(loaded.key), kernel=kernel, wrong=wrong
+        )
         raise BadOutput(f"golden check of {loaded.key} in {self.build}, {kernel}: {wrong}")
 
     async def check_if_due(self, lane: SessionLane, loaded: LoadedModel) -> None:

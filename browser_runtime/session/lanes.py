@@ -5,24 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Request
+from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.link.bridge import LaneConnection
 from browser_runtime.models.store import StoredModel
 from browser_runtime.session.loading import ModelCache
-
-
-class SessionState(StrEnum):
-    """Where a session is in its life."""
-
-    STARTING = "starting"
-    READY = "ready"
-    DRAINING = "draining"
-    LOST = "lost"
-    CLOSED = "closed"
 
 
 @dataclass(eq=False)
@@ -35,7 +25,7 @@ class SessionLane:
     boot: str = ""
 
     async def run(
-        self, key: str, items: Sequence[Any], options: dict[str, Any], limit_s: float
+        self, key: ModelKey, items: Sequence[Any], options: dict[str, Any], limit_s: float
     ) -> dict[str, Any]:
         """The page's answer to `run`: a result an item. Raises InferenceError where the whole call failed.
 
@@ -44,7 +34,7 @@ class SessionLane:
         sound = [_to_wire(item) for item in items if not isinstance(item, InferenceError)]
         answer: dict[str, Any] = {"results": []}
         if sound:
-            answer = await self.connection.call("run", limit_s, key=key, items=sound, options=options)
+            answer = await self.connection.call("run", limit_s, key=str(key), items=sound, options=options)
         results = iter(answer["results"])
         merged = [_refusal(item) if isinstance(item, InferenceError) else next(results) for item in items]
         return {**answer, "results": merged}

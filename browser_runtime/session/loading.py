@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from browser_runtime.contract.messages import Request
+from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.options import LOAD_FLAGS
 from browser_runtime.contract.vocabulary import Backend, Family
 from browser_runtime.models.store import StoredModel
@@ -20,14 +21,19 @@ from browser_runtime.texts.preprocessor import PREPROCESSORS
 class LoadedModel:
     """A model that is open and warm in a lane."""
 
-    key: str
-    backend: Backend
+    key: ModelKey
     answer: dict[str, Any]
     """The page's answer to `load`: kernel, times, warm-up, placement."""
     golden: Golden | None = None
     """What it must answer to an example; None for a model that has none."""
     n_runs: int = 0
     """Since its last golden check."""
+
+    @property
+    def backend(self) -> Backend:
+        """Where it computes."""
+        assert self.key.backend is not None, "a loaded model is on a backend"
+        return self.key.backend
 
 
 @dataclass
@@ -37,11 +43,11 @@ class ModelCache:
     limit: int
     max_bytes: float = math.inf
     """Weights that the loaded models may hold together."""
-    loaded: OrderedDict[str, LoadedModel] = field(default_factory=OrderedDict)
-    refused: dict[str, str] = field(default_factory=dict)
+    loaded: OrderedDict[ModelKey, LoadedModel] = field(default_factory=OrderedDict)
+    refused: dict[ModelKey, str] = field(default_factory=dict)
     """Keys that this lane cannot load and why, so that no request tries again."""
 
-    def take(self, key: str) -> LoadedModel | None:
+    def take(self, key: ModelKey) -> LoadedModel | None:
         """The loaded model, now the most recently used."""
         if key in self.loaded:
             self.loaded.move_to_end(key)
@@ -54,19 +60,19 @@ class ModelCache:
     @property
     def model_names(self) -> set[str]:
         """The models that are loaded, on whatever backend."""
-        return {key.split("|")[0] for key in self.loaded}
+        return {key.name for key in self.loaded}
 
     @property
     def held_bytes(self) -> int:
         """Weights of the loaded models, as their pages measured them."""
         return sum(int(model.answer.get("weight_bytes") or 0) for model in self.loaded.values())
 
-    def overdue(self, needed_bytes: int) -> str | None:
+    def overdue(self, needed_bytes: int) -> ModelKey | None:
         """The key to unload before a model of that size is loaded; None where there is room, or no model."""
         is_full = len(self.loaded) >= self.limit or self.held_bytes + needed_bytes > self.max_bytes
         return next(iter(self.loaded), None) if is_full else None
 
-    def drop(self, key: str) -> None:
+    def drop(self, key: ModelKey) -> None:
         """Forget a model that was unloaded."""
         self.loaded.pop(key, None)
 
@@ -115,10 +121,10 @@ def _settings(model: StoredModel) -> dict[str, Any]:
     return model.settings
 
 
-def model_key(model: StoredModel, backend: Backend, request: Request) -> str:
-    """What identifies an opened model in a lane."""
-    flags = "+".join(sorted(load_options(request)))
-    return "|".join((model.name, model.version, str(backend), str(request.precision), flags))
+def key_of(model: StoredModel, request: Request, backend: Backend | None = None) -> ModelKey:
+    """What identifies the model as this request wants it opened; on any backend where none is given."""
+    flags = tuple(load_options(request))
+    return ModelKey.of(model.name, model.version, backend, request.precision, flags)
 
 
 def items_of(request: Request) -> list[Any]:

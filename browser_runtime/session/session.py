@@ -23,18 +23,20 @@ from browser_runtime.contract.errors import (
     SessionLost,
     Unsupported,
 )
+from browser_runtime.contract.events import ModelLoaded, PoolObserver, SessionChanged, SessionInfo
+from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.launching.binaries import Installation
 from browser_runtime.launching.drivers import Launched
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.link.protocol import PageEvent
-from browser_runtime.observer import PoolObserver
 from browser_runtime.once import Once
 from browser_runtime.session.golden import read_golden
 from browser_runtime.session.golden_check import GoldenCheck
-from browser_runtime.session.lanes import LaneJob, SessionLane, SessionState
-from browser_runtime.session.loading import LoadedModel, ModelCache, items_of, load_values, model_key
+from browser_runtime.session.lanes import LaneJob, SessionLane
+from browser_runtime.session.loading import LoadedModel, ModelCache, items_of, key_of, load_values
 from browser_runtime.session.plan import nothing_left, plan_backends
 from browser_runtime.session.replies import RunLocation, RunResult
 
@@ -70,7 +72,7 @@ class Session:
         self._host = BrowserHost(name, loopback.settings, loopback.guardian)
         self.on_event: Callable[[Session, PageEvent], None] | None = None
         """Told what the page tells unasked."""
-        self.observer: PoolObserver | None = None
+        self.observer = PoolObserver()
         self._on_lost = on_lost
         self._launched: Launched | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,6 +108,11 @@ class Session:
     def driver_version(self) -> str:
         """The WebDriver's version; empty before the start."""
         return self._launched.driver_version if self._launched else ""
+
+    @property
+    def info(self) -> SessionInfo:
+        """Which session, for observers."""
+        return SessionInfo(self.name, self.installation.browser, self.build, self.driver_version)
 
     async def open(self) -> None:
         """Start the browser, wait for every lane, prove its backends. Raises SessionLost."""
@@ -194,7 +201,7 @@ class Session:
         self._check_boot(lane)
         fallbacks: list[dict[str, str]] = []
         for backend in backends:
-            key = model_key(job.model, backend, job.request)
+            key = key_of(job.model, job.request, backend)
             found = lane.models.take(key)
             if found is not None:
                 return found, fallbacks, False
@@ -204,27 +211,25 @@ class Session:
                 # Memory may be free another time; abilities do not change.
                 if not isinstance(error, OutOfMemory):
                     lane.models.refused[key] = str(error.args[-1])
-                if self.observer is not None:
-                    self.observer.loaded(self, job, backend, None, error)
+                self.observer.loaded(ModelLoaded(self.info, key, None, error))
                 fallbacks.append({"backend": str(backend), "reason": str(error)})
                 log.warning("falling back", session=self.name, model=job.model.name, **fallbacks[-1])
         raise nothing_left(job.request, self.capabilities, self.build, fallbacks)
 
-    async def _load(self, lane: SessionLane, key: str, job: LaneJob, backend: Backend) -> LoadedModel:
+    async def _load(self, lane: SessionLane, key: ModelKey, job: LaneJob, backend: Backend) -> LoadedModel:
         if key in lane.models.refused:
             raise Unsupported(f"{job.model.name} on {backend}", lane.models.refused[key])
         needed_bytes = job.model.loaded_bytes(job.request.precision)
         while (overdue := lane.models.overdue(needed_bytes)) is not None:
-            await lane.connection.call("unload", self._settings.run_timeout_s, key=overdue)
+            await lane.connection.call("unload", self._settings.run_timeout_s, key=str(overdue))
             lane.models.drop(overdue)
-        told = await asyncio.to_thread(load_values, job.model, job.request)
+        values = await asyncio.to_thread(load_values, job.model, job.request)
         limit_s = job.remaining_s(self._settings.load_timeout_s)
-        answer = await lane.connection.call("load", limit_s, key=key, backend=str(backend), **told)
-        loaded = LoadedModel(key, backend, answer, await asyncio.to_thread(read_golden, job.model))
+        answer = await lane.connection.call("load", limit_s, key=str(key), backend=str(backend), **values)
+        loaded = LoadedModel(key, answer, await asyncio.to_thread(read_golden, job.model))
         lane.models.put(loaded)
         await self.golden.check(lane, loaded)
-        if self.observer is not None:
-            self.observer.loaded(self, job, backend, answer, None)
+        self.observer.loaded(ModelLoaded(self.info, key, answer))
         return loaded
 
     async def echo(self, lane: SessionLane, value: Any) -> Any:
@@ -259,8 +264,7 @@ class Session:
             async with asyncio.timeout(REJOIN_TIMEOUT_S if alive else 0):
                 for lane in self.lanes:
                     await lane.connection.joined.wait()
-            if self.observer is not None:
-                self.observer.connected(self, "reconnected", str(error))
+            self.observer.connected(SessionChanged(self.info, "reconnected", self.capabilities, str(error)))
         except TimeoutError:
             if self.state in (SessionState.READY, SessionState.DRAINING):
                 lost = error if alive else BrowserDied(self.name, "its process is gone")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import redis
+import structlog
 
+from browser_runtime.contract.status import BreakerState, SessionStatus, SystemMemory, WorkerStatus
 from browser_runtime.contract.vocabulary import HEALTHY_SCORE
 from browser_runtime.scaling.values import Replica
 from tasks.app import WebinferApp
 from tasks.redis_clients import connect
+
+log = structlog.get_logger(__name__)
 
 # Answers come within milliseconds; a worker that is silent for so long is not counted at this look.
 ANSWER_TIMEOUT_S = 1.0
@@ -106,43 +110,46 @@ def _priority_keys(channel: Any, queue: str) -> list[str]:
     return [channel._q_for_pri(queue, step) for step in channel.priority_steps]
 
 
-def read_worker(name: str, status: Mapping[str, Any]) -> WorkerSnapshot | None:
-    """The worker from its answer to `browser_status`; None where it owns no browsers."""
-    if "error" in status or "sessions" not in status:
+def read_worker(name: str, answer: Mapping[str, Any]) -> WorkerSnapshot | None:
+    """The worker from its answer to `browser_status`; None for one without browsers or of another version."""
+    if "error" in answer:
         return None
-    sessions = [session for session in status["sessions"] if isinstance(session, dict)]
-    lanes = [lane for session in sessions for lane in session.get("lanes", ())]
-    load, memory = status.get("load"), status.get("system_memory", {})
+    try:
+        status = WorkerStatus.from_wire(answer)
+    except ValueError as error:
+        log.warning("status of a worker not understood", worker=name, why=str(error))
+        return None
+    sessions, memory = status.pool.sessions, status.system_memory
     return WorkerSnapshot(
-        view=_view(name, sessions, lanes),
-        queues=tuple(status.get("queues", ())),
-        answered=int(status.get("answered", 0)),
-        load=float(load) if load is not None else float(sum(bool(lane.get("busy")) for lane in lanes)),
-        busy_models=frozenset(status.get("busy_models", ())),
-        memory_percent=_memory_percent(sessions, memory.get("total_bytes")),
-        system_memory_percent=memory.get("percent"),
-        started_s=max((float(session.get("started_ms") or 0) / 1000 for session in sessions), default=None),
+        view=_replica(name, sessions),
+        queues=status.queues,
+        answered=status.n_answered,
+        load=status.pool.load,
+        busy_models=frozenset(status.pool.busy_models),
+        memory_percent=_memory_percent(sessions, memory),
+        system_memory_percent=None if memory is None else memory.percent,
+        started_s=max((session.started_ms / 1000 for session in sessions), default=None),
     )
 
 
-def _memory_percent(sessions: list[dict[str, Any]], total_bytes: float | None) -> float | None:
-    used = sum(float(session.get("memory_bytes") or 0) for session in sessions)
-    return 100 * used / total_bytes if used and total_bytes else None
+def _memory_percent(sessions: Sequence[SessionStatus], memory: SystemMemory | None) -> float | None:
+    used = sum(session.memory_bytes or 0 for session in sessions)
+    return 100 * used / memory.total_bytes if used and memory is not None else None
 
 
-def _view(name: str, sessions: list[dict[str, Any]], lanes: list[dict[str, Any]]) -> Replica:
-    """Usable while one of its sessions is."""
-    scores = [float(session.get("health", 100.0)) for session in sessions]
-    is_allowed = [session.get("breaker", {}).get("state", "closed") != "open" for session in sessions]
-    models = {str(key).split("|")[0] for lane in lanes for key in lane.get("models", ())}
-    usable = [
-        score for score, allowed in zip(scores, is_allowed, strict=True) if allowed and score >= HEALTHY_SCORE
-    ]
+def _replica(name: str, sessions: Sequence[SessionStatus]) -> Replica:
+    """The worker, usable while one of its sessions is."""
+    usable = [session for session in sessions if _is_usable(session)]
+    lanes = [lane for session in sessions for lane in session.lanes]
     return Replica(
         name,
         n_lanes=max(len(lanes), 1),
-        n_busy=sum(bool(lane.get("busy")) for lane in lanes),
-        health=max(usable or scores, default=100.0),
+        n_busy=sum(lane.busy for lane in lanes),
+        health=max((session.health for session in usable or sessions), default=100.0),
         breaker_allows=bool(usable) or not sessions,
-        warm_models=frozenset(models),
+        warm_models=frozenset().union(*(session.model_names for session in sessions)),
     )
+
+
+def _is_usable(session: SessionStatus) -> bool:
+    return session.breaker.state is not BreakerState.OPEN and session.health >= HEALTHY_SCORE

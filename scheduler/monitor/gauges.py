@@ -9,11 +9,11 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from browser_runtime.contract.status import BreakerState
 from scheduler.monitor.performance import latest_of
 
 SESSION = ("worker", "browser", "session")
 LINE = ("model", "browser", "backend")
-BREAKER_STATES = ("CLOSED", "OPEN", "HALF_OPEN")
 
 
 class MonitorCollector(Collector):
@@ -58,7 +58,7 @@ def _session_gauges(rows: list[dict[str, Any]]) -> Iterator[Metric]:
 def _state_gauge(name: str, text: str, rows: list[dict[str, Any]]) -> Metric:
     gauge = GaugeMetricFamily(name, text, labels=(*SESSION, "state"))
     for row in rows:
-        for state in BREAKER_STATES if row["breaker"] else ():
+        for state in map(str, BreakerState):
             gauge.add_metric([*(row[label] for label in SESSION), state], float(row["breaker"] == state))
     return gauge
 

@@ -16,6 +16,8 @@ import numpy as np
 from browser_runtime.contract.errors import BY_CODE
 from browser_runtime.contract.messages import Adapter, Reply, Request
 from browser_runtime.contract.options import OPTIONS
+from browser_runtime.contract.status import PoolStatus, SessionStatus
+from browser_runtime.contract.vocabulary import Browser
 from tests.cluster.steering import STEERING
 from workers.steps import BrowserPool
 
@@ -80,9 +82,10 @@ class MemoryRunner:
         self.n_sessions = n_sessions
         return n_sessions
 
-    def status(self) -> dict[str, Any]:
-        sessions = [{"session": f"memory-{n}", "state": "ready"} for n in range(1, self.n_sessions + 1)]
-        return {"browser": self.browser, "sessions": sessions}
+    def status(self) -> PoolStatus:
+        browser = Browser(self.browser)
+        sessions = (SessionStatus(f"memory-{n}", browser) for n in range(1, self.n_sessions + 1))
+        return PoolStatus(browser, sessions=tuple(sessions))
 
 
 def write(line: str) -> None:

@@ -15,6 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from browser_runtime.contract.messages import Adapter
+from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.status import BreakerCounts, BreakerState, LaneStatus, SessionStatus
+from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from tasks import app
 from tests.cluster.conftest import await_ready
 from tests.processes import stop
@@ -58,22 +62,23 @@ def read(address: str) -> Any:
 
 def health(number: int) -> dict[str, Any]:
     """What a session tells; the third's names would be scripts if anybody let them."""
-    browser = ("chrome", "firefox", "edge")[number % 3]
+    browser = (Browser.CHROME, Browser.FIREFOX, Browser.EDGE)[number % 3]
     model = HOSTILE if number == 3 else "digits-vit"
-    return {
-        "session": HOSTILE if number == 3 else f"{browser}-{number}",
-        "browser": browser,
-        "state": "ready",
-        "build": f"{browser} 1.0",
-        "lanes": [{"busy": number % 4 == 0, "models": [f"{model}|abc|webgpu|fp32|"]}],
-        "memory_bytes": 400_000_000 + number,
-        "runs": number,
-        "backends": {"webgpu": True, "wasm": True},
-        "adapters": {"webgpu": {"name": "google swiftshader", "software": True}},
-        "health": 100.0 - number % 50,
-        "health_factors": {"latency": float(number % 50)},
-        "breaker": {"state": "OPEN" if number == 7 else "CLOSED", "failures": 0, "n_openings": 0},
-    }
+    key = ModelKey.of(model, "abc", Backend.WEBGPU, Precision.FP32)
+    status = SessionStatus(
+        HOSTILE if number == 3 else f"{browser}-{number}",
+        browser,
+        build=f"{browser} 1.0",
+        lanes=(LaneStatus(number % 4 == 0, (key,)),),
+        memory_bytes=400_000_000 + number,
+        runs=number,
+        backends={"webgpu": True, "wasm": True},
+        adapters={"webgpu": Adapter("google swiftshader", software=True)},
+        health=100.0 - number % 50,
+        health_factors={"latency": float(number % 50)},
+        breaker=BreakerCounts(BreakerState.OPEN if number == 7 else BreakerState.CLOSED),
+    )
+    return status.to_wire()
 
 
 def publish(n_sessions: int) -> None:

@@ -41,15 +41,15 @@ def test_slots_follow_sessions_and_lanes(sized: Worker) -> None:
 
 def test_browser_status_tells_the_sessions(sized: Worker) -> None:
     status = ask(sized, "browser_status")
-    assert status["browser"] == "chrome" and status["slots"] >= 8
-    assert [session["state"] for session in status["sessions"]]
+    assert status["pool"]["browser"] == "chrome" and status["n_slots"] >= 8
+    assert [session["state"] for session in status["pool"]["sessions"]]
 
 
 def test_resize_changes_sessions_slots_and_prefetch(sized: Worker) -> None:
     assert "resizing" in ask(sized, "resize", n=3)["ok"]
     until(lambda: pool_of(sized)["sessions"] == 3)
     until(lambda: ask(sized, "stats")["prefetch_count"] == 48)
-    assert len(ask(sized, "browser_status")["sessions"]) == 3
+    assert len(ask(sized, "browser_status")["pool"]["sessions"]) == 3
     assert ask(sized, "resize", n=0)["error"] == "0 sessions: a worker has 1 to 8"
     assert "error" in ask(sized, "resize", n=9)
 

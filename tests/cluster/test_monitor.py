@@ -91,7 +91,7 @@ def test_an_event_that_makes_no_sense_changes_nothing(monitor: str, sessions: li
         app.events.Dispatcher(connection, hostname="odd@host") as dispatcher,
     ):
         dispatcher.send("browser-health", session=["no", "name"], health="high")
-        dispatcher.send("browser-health", **health(0) | {"session": "after", "health": None})
+        dispatcher.send("browser-health", **health(0) | {"session": "after"})
         until(lambda: told() == N_SESSIONS + 1)
         assert get(f"{monitor}/browsers")[0] == 200
         dispatcher.send("worker-offline")

@@ -136,8 +136,8 @@ def test_a_killed_browser_costs_a_moment_not_an_answer(stack: Stack) -> None:
 def test_remote_control_tells_and_resizes(stack: Stack) -> None:
     name = next(name for name in (app.control.inspect(timeout=5).ping() or {}) if name.startswith("edge@"))
     status = app.control.broadcast("browser_status", destination=[name], reply=True, timeout=5)[0][name]
-    assert status["browser"] == "edge"
-    assert status["sessions"][0]["backends"]["webnn"] is True
+    assert status["pool"]["browser"] == "edge"
+    assert status["pool"]["sessions"][0]["backends"]["webnn"] is True
 
 
 def test_the_command_answers(stack: Stack) -> None:

@@ -53,7 +53,7 @@ async def run_leak(settings: RuntimeSettings) -> Leak:
             await _ask(pool)
         async with asyncio.timeout(60):
             await pool.notifier.until(lambda: leaking not in pool.sessions and len(pool.sessions) == 1)
-        after, restarts = await _measure(pool), int(pool.status()["restarts"])
+        after, restarts = await _measure(pool), int(pool.status().n_restarts)
         assert leaking.memory_bytes is not None
         name = pool.sessions[0].name
         return Leak(at_first, leaking.memory_bytes, after, name, pool.session_monitor.n_recycled, restarts)

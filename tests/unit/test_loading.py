@@ -1,18 +1,23 @@
-"""The shelf of one lane: who has to go before another model is loaded."""
+"""The model cache of one lane: who has to go before another model is loaded."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browser_runtime.contract.vocabulary import Backend
+from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.vocabulary import Backend, Precision
 from browser_runtime.session.loading import LoadedModel, ModelCache
 
 sizes = st.integers(0, 100)
 
 
-def put(cache: ModelCache, key: str, size_bytes: int) -> None:
-    cache.put(LoadedModel(key, Backend.WASM, {"weight_bytes": size_bytes}))
+def key(name: str) -> ModelKey:
+    return ModelKey.of(name, "r1", Backend.WASM, Precision.FP32)
+
+
+def put(cache: ModelCache, name: str, size_bytes: int) -> None:
+    cache.put(LoadedModel(key(name), {"weight_bytes": size_bytes}))
 
 
 @given(st.integers(1, 4), sizes, st.lists(sizes, max_size=12))
@@ -21,8 +26,8 @@ def test_what_is_loaded_is_within_both_limits_but_for_one_that_is_too_large_alon
 ) -> None:
     cache = ModelCache(limit, max_bytes)
     for number, size_bytes in enumerate(models):
-        while (key := cache.overdue(size_bytes)) is not None:
-            cache.drop(key)
+        while (overdue := cache.overdue(size_bytes)) is not None:
+            cache.drop(overdue)
         put(cache, str(number), size_bytes)
         assert len(cache.loaded) <= limit
         assert cache.held_bytes <= max_bytes or len(cache.loaded) == 1
@@ -30,14 +35,14 @@ def test_what_is_loaded_is_within_both_limits_but_for_one_that_is_too_large_alon
 
 def test_the_least_recently_used_goes_first() -> None:
     cache = ModelCache(3, 100)
-    for key in "abc":
-        put(cache, key, 30)
-    assert cache.take("a")
-    assert cache.overdue(10) == "b"
-    cache.drop("b")
+    for name in "abc":
+        put(cache, name, 30)
+    assert cache.take(key("a"))
+    assert cache.overdue(10) == key("b")
+    cache.drop(key("b"))
     assert cache.overdue(40) is None
-    assert cache.overdue(41) == "c"
+    assert cache.overdue(41) == key("c")
 
 
-def test_an_empty_shelf_has_nobody_to_send_away() -> None:
+def test_an_empty_cache_has_nobody_to_send_away() -> None:
     assert ModelCache(1, 10).overdue(1000) is None

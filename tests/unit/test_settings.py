@@ -15,10 +15,8 @@ from celery import Celery
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browser_runtime import environment
-from browser_runtime.contract.errors import BadSetting, UnknownSetting
-from browser_runtime.contract.vocabulary import Browser
-from browser_runtime.environment import (
+from browser_runtime.contract import environment
+from browser_runtime.contract.environment import (
     CLASSES,
     KUBERNETES,
     OTHERS,
@@ -31,6 +29,8 @@ from browser_runtime.environment import (
     variable,
     variables,
 )
+from browser_runtime.contract.errors import BadSetting, UnknownSetting
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.settings import RuntimeSettings

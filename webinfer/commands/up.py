@@ -10,9 +10,9 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
+from browser_runtime.contract.environment import redact
 from browser_runtime.contract.errors import SetupError
 from browser_runtime.contract.vocabulary import Browser
-from browser_runtime.environment import redact
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
 from scheduler.settings import SchedulerSettings

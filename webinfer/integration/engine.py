@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from browser_runtime.contract.errors import BadRequest, InferenceError, SessionLost, Unsupported
+from browser_runtime.contract.events import PoolObserver
 from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.logs import log_through_stdlib
 from browser_runtime.loops import LoopThread
@@ -51,7 +53,7 @@ class Engine:
         over = self.options.settings().model_copy(update=settings)
         pool = Pool(over, self.options.start_order(), self.options.min_connections)
         pool.dispatch.matching.preferred.update(self.options.preferred)
-        pool.observer = self.book.telemetry if self.book is not None else None
+        pool.observer = self.book.telemetry if self.book is not None else PoolObserver()
         return pool
 
     # --- life
@@ -64,9 +66,9 @@ class Engine:
         if self.book is not None:
             self.book.start(self._status)
 
-    def _status(self) -> dict[str, Any]:
-        """The pool's state, from any other thread; nothing while it comes up or ends."""
-        return self.read(lambda engine: engine.pool.status()) if self.is_up else {}
+    def _status(self) -> PoolStatus | None:
+        """The pool's state, from any other thread; None while it comes up or ends."""
+        return self.read(lambda engine: engine.pool.status()) if self.is_up else None
 
     async def opened(self) -> bool:
         """Whether a real browser is up, once that is known. Raises SetupError, SessionLost.

@@ -10,11 +10,12 @@ from typing import Any
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.status import PoolStatus
 from scheduler.history.history import History
 from tasks.telemetry import Row
-from workers.recorder import PeriodicTask, Recorder
-from workers.rows import RequestOrigin
-from workers.telemetry import HEALTH_INTERVAL_S, Telemetry
+from tasks.telemetry.observer import HEALTH_INTERVAL_S, TelemetryObserver
+from tasks.telemetry.recorder import PeriodicTask, Recorder
+from tasks.telemetry.rows import RequestOrigin
 
 # No queue was between, so there is neither a task nor a reason for a queue.
 NO_QUEUE = RequestOrigin()
@@ -27,11 +28,13 @@ class LocalHistory:
         self.path = path
         self._history: History | None = History(path)
         self.recorder = Recorder(self._deliver)
-        self.telemetry = Telemetry(self.recorder, f"{socket.gethostname()}/{os.getpid()}")
+        self.telemetry = TelemetryObserver(self.recorder, f"{socket.gethostname()}/{os.getpid()}")
 
-    def start(self, status: Callable[[], dict[str, Any]]) -> None:
+    def start(self, status: Callable[[], PoolStatus | None]) -> None:
         """Write from now on; `status`, the pool's, is asked for now and then, from the writing thread."""
-        self.recorder.chores.append(PeriodicTask(HEALTH_INTERVAL_S, lambda: self.telemetry.sample(status())))
+        self.recorder.periodic.append(
+            PeriodicTask(HEALTH_INTERVAL_S, lambda: self.telemetry.sample(status()))
+        )
         self.recorder.start()
 
     def _deliver(self, rows: list[Row], before: int) -> None:

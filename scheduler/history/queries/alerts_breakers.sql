@@ -5,5 +5,5 @@ FROM (
   WHERE health."at" >= make_timestamp(CAST($since_s * 1e6 AS BIGINT))
   QUALIFY row_number() OVER (PARTITION BY worker, session ORDER BY health."at" DESC) = 1
 )
-WHERE breaker = 'open'
+WHERE upper(breaker) = 'OPEN'
 ORDER BY worker, session

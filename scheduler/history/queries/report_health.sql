@@ -7,7 +7,7 @@ WITH sampled AS (
     AND h."at" < make_timestamp(CAST($until_s * 1e6 AS BIGINT))
 )
 SELECT browser, at_s, avg(score) AS score, min(score) AS worst,
-  avg((breaker = 'open')::INTEGER) AS open_share, count(DISTINCT (worker, session)) AS n_sessions
+  avg((upper(breaker) = 'OPEN')::INTEGER) AS open_share, count(DISTINCT (worker, session)) AS n_sessions
 FROM sampled
 GROUP BY browser, at_s
 ORDER BY browser, at_s

@@ -1,6 +1,6 @@
 -- The condition of each browser's sessions at their last look, within two minutes of $now.
 SELECT browser, count(*) AS n_sessions, max(score) AS best_score,
-       count(*) FILTER (breaker IN ('', 'closed')) AS n_closed
+       count(*) FILTER (upper(breaker) IN ('', 'CLOSED')) AS n_closed
 FROM (
   SELECT browser, worker, session, arg_max(score, h.at) AS score, arg_max(coalesce(breaker, ''), h.at) AS breaker
   FROM health h

@@ -8,6 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.status import (
+    BreakerCounts,
+    BreakerState,
+    LaneStatus,
+    PoolStatus,
+    SessionStatus,
+    SystemMemory,
+    WorkerStatus,
+)
+from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from browser_runtime.scaling.values import Decision, Replica
 from scheduler.autoscaling.estimates import QueueEstimates
 from scheduler.autoscaling.signals import Snapshot, WorkerSnapshot, read_worker
@@ -104,22 +115,19 @@ def test_a_rehearsal_starts_nobody() -> None:
 
 
 def test_a_workers_answer_is_read() -> None:
-    session = {
-        "health": 80.0,
-        "breaker": {"state": "closed"},
-        "lanes": [{"busy": True, "models": ["digits-vit|fp32"]}, {"busy": False, "models": []}],
-        "memory_bytes": 4 << 30,
-        "started_ms": 2500,
-    }
-    told = {
-        "sessions": [session, session | {"breaker": {"state": "open"}, "lanes": []}],
-        "queues": [QUEUE],
-        "answered": 7,
-        "load": 0.75,
-        "busy_models": ["digits-vit"],
-        "system_memory": {"percent": 41.0, "total_bytes": 16 << 30},
-    }
-    found = read_worker("chrome@a", told)
+    key = ModelKey.of("digits-vit", "r1", Backend.WASM, Precision.FP32)
+    session = SessionStatus(
+        "chrome-1",
+        Browser.CHROME,
+        health=80.0,
+        lanes=(LaneStatus(True, (key,)), LaneStatus()),
+        memory_bytes=4 << 30,
+        started_ms=2500,
+    )
+    broken = replace(session, breaker=BreakerCounts(BreakerState.OPEN), lanes=())
+    pool = PoolStatus(Browser.CHROME, sessions=(session, broken), load=0.75, busy_models=("digits-vit",))
+    status = WorkerStatus(pool, (QUEUE,), 8, 7, SystemMemory(41.0, 16 << 30))
+    found = read_worker("chrome@a", status.to_wire())
     assert found == WorkerSnapshot(
         Replica("chrome@a", 2, 1, 80.0, True, False, frozenset({"digits-vit"})),
         (QUEUE,),
@@ -131,7 +139,16 @@ def test_a_workers_answer_is_read() -> None:
         2.5,
     )
     assert found.view.is_usable
-    sick = read_worker("chrome@a", told | {"sessions": [session | {"breaker": {"state": "open"}}]})
-    assert sick is not None and not sick.view.is_usable
-    assert read_worker("analytics@a", {"error": "this worker owns no browsers"}) is None
-    assert replace(found, load=0.0) != found
+
+
+def test_a_worker_whose_only_session_has_an_open_breaker_is_no_capacity() -> None:
+    broken = SessionStatus("chrome-1", Browser.CHROME, breaker=BreakerCounts(BreakerState.OPEN))
+    found = read_worker("chrome@a", WorkerStatus(PoolStatus(Browser.CHROME, sessions=(broken,))).to_wire())
+    assert found is not None and not found.view.is_usable
+
+
+@pytest.mark.parametrize(
+    "answer", [{"error": "this worker owns no browsers"}, {}, {"pool": {"browser": "lynx"}}]
+)
+def test_an_answer_that_is_no_status_is_passed_over(answer: dict[str, object]) -> None:
+    assert read_worker("analytics@a", answer) is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from scheduler.history.draining import SourceCount, count_in
 from tasks.telemetry import MAX_ROWS, Row, StreamEntry, batch_up, decode, encode
-from workers.recorder import PeriodicTask, Recorder
+from tasks.telemetry.recorder import PeriodicTask, Recorder
 
 
 def row(number: int) -> Row:
@@ -82,7 +82,7 @@ def test_the_thread_delivers_does_its_chores_and_ends() -> None:
     sink, done = Sink(), threading.Event()
     recorder = Recorder(sink, interval_s=0.01)
     broken = PeriodicTask(0.0, lambda: 1 / 0)  # type: ignore[arg-type, return-value]
-    recorder.chores += [broken, PeriodicTask(0.0, done.set)]
+    recorder.periodic += [broken, PeriodicTask(0.0, done.set)]
     recorder.start()
     recorder.put(row(0))
     assert done.wait(10), "one chore that fails keeps no other from being done"

@@ -7,6 +7,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from browser_runtime.contract.status import BreakerCounts, BreakerState, SessionStatus
+from browser_runtime.contract.vocabulary import Browser
 from scheduler.monitor.gauges import MonitorCollector
 from scheduler.monitor.performance import nothing
 from scheduler.monitor.sessions import SessionBook
@@ -29,8 +31,9 @@ def scrape(sessions: Any = (), queues: Any = None, performance: Any = None) -> d
 
 def test_sessions() -> None:
     book = SessionBook()
-    told = {"hostname": "w@h", "session": HOSTILE, "browser": "chrome", "health": 70.5, "runs": 3}
-    book.hear(told | {"breaker": {"state": "OPEN"}}, 0)
+    breaker = BreakerCounts(BreakerState.OPEN)
+    status = SessionStatus(HOSTILE, Browser.CHROME, health=70.5, runs=3, breaker=breaker)
+    book.hear({"hostname": "w@h"} | status.to_wire(), 0)
     found = scrape(book.rows(0))
     assert found["webinfer_session_health", *sorted((HOSTILE, "chrome", "w@h"))] == 70.5
     states = {key: value for key, value in found.items() if key[0] == "webinfer_session_breaker"}

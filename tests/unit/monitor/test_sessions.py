@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
+from browser_runtime.contract.messages import Adapter
+from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.status import BreakerCounts, BreakerState, LaneStatus, SessionStatus
+from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from scheduler.monitor.sessions import FORGET_AFTER_S, SILENT_AFTER_S, SessionBook, summarise
 
 
 def event(session: str = "chrome-1", worker: str = "w@h", **more: Any) -> dict[str, Any]:
-    return {"type": "browser-health", "hostname": worker, "session": session, "browser": "chrome"} | more
+    status = SessionStatus(session, Browser.CHROME, **more)
+    return {"type": "browser-health", "hostname": worker} | status.to_wire()
 
 
 def names(book: SessionBook, now: float) -> list[str]:
@@ -51,8 +56,9 @@ def test_a_worker_that_says_goodbye_is_gone_at_once() -> None:
 
 def test_trouble_comes_first() -> None:
     book = SessionBook()
-    for session, health, state in (("a", 100, "CLOSED"), ("b", 30, "CLOSED"), ("c", 60, "OPEN")):
-        book.hear(event(session, health=health, breaker={"state": state}), 0)
+    states = {"a": (100, BreakerState.CLOSED), "b": (30, BreakerState.CLOSED), "c": (60, BreakerState.OPEN)}
+    for session, (health, state) in states.items():
+        book.hear(event(session, health=health, breaker=BreakerCounts(state)), 0)
     assert names(book, 0) == ["c", "b", "a"]
 
 
@@ -70,16 +76,18 @@ def test_an_event_that_makes_no_sense_is_counted_and_hurts_nobody(wrong: dict[st
 
 def test_what_a_row_tells() -> None:
     book = SessionBook()
-    lanes = [
-        {"busy": True, "models": ["digits-vit|abc|webgpu|fp16|x"]},
-        {"busy": False, "models": ["odd"]},
-    ]
-    devices = {"webgpu": {"name": "swiftshader", "software": True}, "wasm": {"name": "CPU", "software": True}}
-    can = {"webgpu": True, "webnn": False, "wasm": True}
-    lost = {"latency": 3.0, "drops": 0.1}
-    book.hear(event(lanes=lanes, adapters=devices, backends=can, health_factors=lost, build="Chrome 1"), 0)
+    key = ModelKey.of("digits-vit", "abc", Backend.WEBGPU, Precision.FP16, ("x",))
+    adapters = {"webgpu": Adapter("swiftshader", software=True), "wasm": Adapter("CPU", software=True)}
+    heard = event(
+        lanes=(LaneStatus(True, (key,)), LaneStatus()),
+        adapters=adapters,
+        backends={"webgpu": True, "webnn": False, "wasm": True},
+        health_factors={"latency": 3.0, "drops": 0.1},
+        build="Chrome 1",
+    )
+    book.hear(heard, 0)
     (row,) = book.rows(0)
-    assert row["models"] == ["digits-vit on webgpu, fp16", "odd"]
+    assert row["models"] == ["digits-vit on webgpu, fp16"]
     assert (row["adapter"], row["is_software"], row["backends"]) == ("swiftshader", True, ["webgpu", "wasm"])
     assert row["lowered_by"] == {"latency": 3.0}
     assert (row["n_busy"], row["n_lanes"]) == (1, 2)

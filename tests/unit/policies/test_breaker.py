@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from browser_runtime.policies.breaker import Breaker, BreakerPolicy, BreakerState
+from browser_runtime.contract.status import BreakerState
+from browser_runtime.policies.breaker import Breaker, BreakerPolicy
 
 POLICY = BreakerPolicy()
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from tasks.telemetry import MAX_ROWS, Row
+from tasks.telemetry.stream import MAX_ROWS, Row
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class Recorder:
     ) -> None:
         self.n_dropped = 0
         """Rows that had to go because too many waited."""
-        self.chores: list[PeriodicTask] = []
+        self.periodic: list[PeriodicTask] = []
         self._deliver, self._interval_s, self._max = deliver, interval_s, max_waiting
         self._rows: deque[Row] = deque()
         self._batch: tuple[list[Row], int] | None = None
@@ -88,15 +88,15 @@ class Recorder:
         while not self._stopping:
             self._wake.wait(self._interval_s)
             self._wake.clear()
-            self._do_chores()
+            self._run_periodic()
             self.flush()
 
-    def _do_chores(self) -> None:
+    def _run_periodic(self) -> None:
         now = time.monotonic()
-        for chore in self.chores:
-            if now >= chore.due and not self._stopping:
-                chore.due = now + chore.every_s
-                self._attempt(chore.work)
+        for task in self.periodic:
+            if now >= task.due and not self._stopping:
+                task.due = now + task.every_s
+                self._attempt(task.work)
 
     def flush(self) -> bool:
         """Deliver everything there is now; whether that went well. Only for the thread, or without it."""

@@ -8,18 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import FailedAt, InferenceError
+from browser_runtime.contract.events import ModelLoaded, PoolScaled, SessionChanged, SessionInfo
 from browser_runtime.contract.messages import Adapter, Reply, Request
 from browser_runtime.contract.options import FLAGS
-from tasks.telemetry import Row
-
-if TYPE_CHECKING:
-    from browser_runtime.contract.capabilities import Capabilities
-    from browser_runtime.contract.vocabulary import Backend
-    from browser_runtime.session.lanes import LaneJob
-    from browser_runtime.session.session import Session
+from browser_runtime.contract.status import PoolStatus
+from tasks.telemetry.stream import Row
 
 NAME_CHARACTERS = 500
 
@@ -46,12 +43,12 @@ def here() -> dict[str, str]:
     return {"os": f"{platform.system()} {platform.release()}", "webinfer_version": installed}
 
 
-def run_row(request: Request, reply: Reply, asked: RequestOrigin, worker: str, driver: str) -> Row:
+def run_row(request: Request, reply: Reply, origin: RequestOrigin, worker: str, driver: str) -> Row:
     """One request that was answered."""
     times = reply.timings
     failed = None if reply.success else "partly failed"
     return "runs", {
-        **_asked(request, asked, worker),
+        **_origin(request, origin, worker),
         "session": reply.session,
         "browser": reply.browser,
         "browser_build": reply.browser_build,
@@ -80,17 +77,17 @@ def run_row(request: Request, reply: Reply, asked: RequestOrigin, worker: str, d
 
 
 def failure_row(
-    request: Request, error: InferenceError, asked: RequestOrigin, worker: str, browser: str, total_ms: float
+    request: Request, error: InferenceError, origin: RequestOrigin, worker: str, browser: str, total_ms: float
 ) -> Row:
     """One request that failed in this worker."""
     at = error.at or FailedAt("", "")
     return "runs", {
-        **_asked(request, asked, worker),
+        **_origin(request, origin, worker),
         "browser": browser,
         "session": at.session,
         "browser_build": at.browser_build,
         "backend": at.backend or None,
-        "broker_ms": asked.broker_ms,
+        "broker_ms": origin.broker_ms,
         "total_ms": total_ms,
         "ok": False,
         "error_code": error.code(),
@@ -98,15 +95,15 @@ def failure_row(
     }
 
 
-def _asked(request: Request, asked: RequestOrigin, worker: str) -> dict[str, Any]:
+def _origin(request: Request, origin: RequestOrigin, worker: str) -> dict[str, Any]:
     return {
-        "task_id": asked.task_id,
+        "task_id": origin.task_id,
         "worker": worker,
-        "queue": asked.queue,
+        "queue": origin.queue,
         "family": str(request.family),
         "model": request.model_name,
         "precision": str(request.precision),
-        "routing_reason": asked.reason,
+        "routing_reason": origin.reason,
         **here(),
     }
 
@@ -129,41 +126,35 @@ def adapter_name(adapter: Adapter) -> str:
     return (adapter.name or f"{adapter.vendor} {adapter.architecture}".strip())[:NAME_CHARACTERS]
 
 
-def _session(session: Session, worker: str) -> dict[str, Any]:
+def _session(session: SessionInfo, worker: str) -> dict[str, Any]:
     return {
         "worker": worker,
         "session": session.name,
-        "browser": str(session.installation.browser),
+        "browser": str(session.browser),
         "browser_build": session.build,
     }
 
 
-def load_row(
-    session: Session,
-    job: LaneJob,
-    backend: Backend,
-    answer: dict[str, Any] | None,
-    error: InferenceError | None,
-    worker: str,
-) -> Row:
+def load_row(event: ModelLoaded, worker: str) -> Row:
     """One model opened on one backend, or refused by it."""
-    found = answer or {}
-    measured = {name: found.get(name) for name in ("load_ms", "compile_ms", "warmup_ms", "weight_bytes")}
+    answer, key = event.answer or {}, event.model
+    measured = {name: answer.get(name) for name in ("load_ms", "compile_ms", "warmup_ms", "weight_bytes")}
     return "loads", {
-        **_session(session, worker),
-        "backend": str(backend),
-        "model": job.model.name,
-        "revision": job.model.revision,
-        "precision": str(job.request.precision),
+        **_session(event.session, worker),
+        "backend": str(key.backend),
+        "model": key.name,
+        "revision": key.revision,
+        "precision": str(key.precision),
         **measured,
-        "ok": error is None,
-        "error_code": None if error is None else error.code(),
+        "ok": event.error is None,
+        "error_code": None if event.error is None else event.error.code(),
     }
 
 
-def connection_row(session: Session, event: str, reason: str, worker: str) -> Row:
+def connection_row(event: SessionChanged, worker: str) -> Row:
     """What became of a session."""
-    return "connections", {**_session(session, worker), "event": event, "reason": reason[:NAME_CHARACTERS]}
+    reason = event.reason[:NAME_CHARACTERS]
+    return "connections", {**_session(event.session, worker), "event": event.change, "reason": reason}
 
 
 def capability_rows(browser: str, build: str, found: Capabilities) -> Iterator[Row]:
@@ -178,8 +169,8 @@ def capability_rows(browser: str, build: str, found: Capabilities) -> Iterator[R
             features[f"{backend} {name}"] = "yes"
     for feature, value in features.items():
         if value:
-            told = {"browser": browser, "browser_build": build, "feature": feature, "value": str(value)}
-            yield "capabilities", told
+            row = {"browser": browser, "browser_build": build, "feature": feature, "value": str(value)}
+            yield "capabilities", row
 
 
 def model_row(browser: str, name: str, family: str) -> Row:
@@ -192,38 +183,36 @@ def model_row(browser: str, name: str, family: str) -> Row:
     }
 
 
-def health_rows(status: dict[str, Any], worker: str) -> Iterator[Row]:
-    """One row a session, from `Pool.status()`."""
-    for session in status.get("sessions", ()):
-        lanes = session.get("lanes", ())
-        memory = session.get("memory_bytes")
+def health_rows(status: PoolStatus, worker: str) -> Iterator[Row]:
+    """One row a session."""
+    for session in status.sessions:
+        memory = session.memory_bytes
         yield (
             "health",
             {
                 "worker": worker,
-                "session": session.get("session"),
-                "browser": session.get("browser", status.get("browser")),
-                "score": session.get("health"),
-                "breaker": str((session.get("breaker") or {}).get("state", "")).lower(),
-                "queued": status.get("waiting"),
-                "running": sum(bool(lane.get("busy")) for lane in lanes),
+                "session": session.session,
+                "browser": str(session.browser),
+                "score": session.health,
+                "breaker": str(session.breaker.state),
+                "queued": status.n_waiting,
+                "running": session.n_busy,
                 "memory_mb": None if memory is None else memory / 1e6,
-                "models": json.dumps(sorted({key.split("|")[0] for lane in lanes for key in lane["models"]})),
-                "factors": json.dumps(session.get("health_factors", {})),
+                "models": json.dumps(sorted(session.model_names)),
+                "factors": json.dumps(dict(session.health_factors)),
             },
         )
 
 
-def scaling_row(event: dict[str, Any], worker: str) -> Row:
+def scaling_row(event: PoolScaled, worker: str) -> Row:
     """One change that a pool made to its number of sessions."""
-    change = event["change"]
     return "scaling", {
         "scope": "pool",
-        "name": f"{worker} {event.get('browser', '')}".strip(),
-        "action": "grow" if change > 0 else "shrink",
-        "n_from": event["n"],
-        "n_to": event["target"],
-        "reason": "; ".join(event["reasons"]),
-        "factors": json.dumps(event["factors"]),
+        "name": f"{worker} {event.browser}",
+        "action": "grow" if event.change > 0 else "shrink",
+        "n_from": event.n,
+        "n_to": event.target,
+        "reason": "; ".join(event.reasons),
+        "factors": json.dumps(dict(event.factors)),
         "dry_run": False,
     }

@@ -1,0 +1,176 @@
+"""The live state of pools, sessions and lanes, frozen: what remote control, events and metrics carry.
+
+`to_wire` gives plain JSON values; `from_wire` reads them and ignores what a newer version added. Tests build
+the wire from these types, never by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
+
+from browser_runtime.contract.messages import Adapter
+from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.vocabulary import Browser
+
+
+class SessionState(StrEnum):
+    """Where a session is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    LOST = "lost"
+    CLOSED = "closed"
+
+
+class BreakerState(StrEnum):
+    """The guide's three states, under its names."""
+
+    CLOSED = "CLOSED"
+    OPEN = "OPEN"
+    HALF_OPEN = "HALF_OPEN"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerCounts:
+    """A breaker's readable values."""
+
+    state: BreakerState = BreakerState.CLOSED
+    failures: int = 0
+    """In a row; what counts towards opening."""
+    successes: int = 0
+    """Probes that succeeded since it was last opened; what counts towards closing."""
+    total_failures: int = 0
+    total_successes: int = 0
+    n_openings: int = 0
+
+
+def _read_key(value: Any) -> ModelKey:
+    return value if isinstance(value, ModelKey) else ModelKey.parse(value)
+
+
+KeyText = Annotated[ModelKey, BeforeValidator(_read_key), PlainSerializer(str, return_type=str)]
+
+
+# The validator of each status type: making one takes milliseconds.
+_VALIDATORS: dict[type, TypeAdapter[Any]] = {}
+
+
+def _validator(kind: type) -> TypeAdapter[Any]:
+    if kind not in _VALIDATORS:
+        _VALIDATORS[kind] = TypeAdapter(kind)
+    return _VALIDATORS[kind]
+
+
+class OnTheWire:
+    """Values that travel as plain JSON."""
+
+    __slots__ = ()
+
+    def to_wire(self) -> dict[str, Any]:
+        """Plain JSON values; `from_wire` is the inverse."""
+        found: dict[str, Any] = _validator(type(self)).dump_python(self, mode="json")
+        return found
+
+    @classmethod
+    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+        """The value in `wire`. Raises ValueError naming what does not fit."""
+        found: Self = _validator(cls).validate_python(dict(wire))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStatus(OnTheWire):
+    """One lane of a session."""
+
+    busy: bool = False
+    models: tuple[KeyText, ...] = ()
+    """The models it holds, least recently used first."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStatus(OnTheWire):
+    """One browser session."""
+
+    session: str
+    browser: Browser
+    state: SessionState = SessionState.READY
+    build: str = ""
+    driver: str = ""
+    lanes: tuple[LaneStatus, ...] = ()
+    memory_bytes: int | None = None
+    """Proportional memory (PSS) of its processes."""
+    runs: int = 0
+    started_ms: float = 0.0
+    """How long its start took."""
+    backends: Mapping[str, bool] = field(default_factory=dict)
+    """Whether each backend can be used."""
+    adapters: Mapping[str, Adapter] = field(default_factory=dict)
+    """The device behind each backend."""
+    health: float = 100.0
+    """0 to 100."""
+    health_factors: Mapping[str, float] = field(default_factory=dict)
+    """Points lost by factor."""
+    breaker: BreakerCounts = field(default_factory=BreakerCounts)
+
+    @property
+    def model_names(self) -> frozenset[str]:
+        """The models that any of its lanes holds."""
+        return frozenset(key.name for lane in self.lanes for key in lane.models)
+
+    @property
+    def n_busy(self) -> int:
+        """Lanes that compute."""
+        return sum(lane.busy for lane in self.lanes)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolStatus(OnTheWire):
+    """A pool of sessions."""
+
+    browser: Browser
+    """The first, and in a worker the only, browser."""
+    build: str = ""
+    is_simulation: bool = False
+    sessions: tuple[SessionStatus, ...] = ()
+    n_wanted: int = 0
+    n_starting: int = 0
+    n_running: int = 0
+    """Requests that compute."""
+    n_waiting: int = 0
+    """Requests that wait for a lane."""
+    load: float = 0.0
+    """Busy lanes, averaged over the last seconds."""
+    busy_models: tuple[str, ...] = ()
+    n_restarts: int = 0
+    is_refusing: bool = False
+    """True: it shuts down and takes nothing new."""
+    model_breakers: Mapping[str, BreakerCounts] = field(default_factory=dict)
+    """Breakers of models that failed lately, by the text of their key."""
+
+
+@dataclass(frozen=True, slots=True)
+class SystemMemory:
+    """Memory of the machine a worker runs on."""
+
+    percent: float
+    """In use."""
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus(OnTheWire):
+    """A worker's answer to `celery inspect browser_status`."""
+
+    pool: PoolStatus
+    queues: tuple[str, ...] = ()
+    n_slots: int = 0
+    """Messages it takes at a time."""
+    n_answered: int = 0
+    """Since its process began."""
+    system_memory: SystemMemory | None = None
