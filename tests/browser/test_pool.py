@@ -115,9 +115,9 @@ async def test_a_model_leaves_when_another_needs_its_memory(
 ) -> None:
     (lane,) = pools.sessions[0].lanes
     await pools.run(embed("first"))
-    monkeypatch.setattr(lane.models, "max_bytes", lane.models.held_bytes)
     for key in [key for key in lane.models.loaded if key.name == "digits-vit"]:
         lane.models.drop(key)
+    monkeypatch.setattr(lane.models, "max_bytes", lane.models.held_bytes)
     await pools.run(see(np.zeros((8, 8, 3), np.uint8)))
     assert [key.name for key in lane.models.loaded] == ["digits-vit"]
     monkeypatch.undo()
