@@ -189,7 +189,7 @@ async def test_a_wrong_golden_answer_unloads_the_model_and_names_the_kernel(
 ) -> None:
     await pools.run(see(np.zeros((8, 8, 3), np.uint8)))
     lane = pools.sessions[0].lanes[0]
-    loaded = next(model for key, model in lane.models.loaded.items() if key.startswith("digits-vit"))
+    loaded = next(model for key, model in lane.models.loaded.items() if key.name == "digits-vit")
     assert loaded.golden is not None
     monkeypatch.setattr(loaded, "golden", Golden(loaded.golden.item, Family.VISION, "not a digit"))
     with pytest.raises(BadOutput, match=r"golden check of digits-vit.*onnxruntime-web.*'not a digit'"):
