@@ -1,4 +1,4 @@
-"""Looks, decides for every queue, and writes down what was decided and why."""
+"""Observes the queues, decides for each, and publishes what was decided and why."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class Autoscaler:
-    """One process's memory of the queues; a new process begins anew, and lets no worker go for a window."""
+    """Decides for all queues of one process; a new process removes no worker for one window."""
 
     def __init__(self, app: WebinferApp, settings: SchedulerSettings) -> None:
         self._app, self._settings = app, settings
@@ -38,11 +38,11 @@ class Autoscaler:
 
     @property
     def is_dry(self) -> bool:
-        """Whether scalers are told not to act."""
+        """Whether scalers must not act."""
         return self._settings.autoscaling != "on"
 
     def decide_all(self) -> dict[str, Decision]:
-        """Look once and decide for every queue that is scaled. Raises redis.RedisError."""
+        """Observe once and decide for every queue that is scaled. Raises redis.RedisError."""
         snapshot = self._signals.look(QUEUE_OF.values())
         decisions = {queue: self._decide(queue, snapshot) for queue in self._queues(snapshot)}
         if not self.is_dry:
@@ -51,7 +51,7 @@ class Autoscaler:
         return decisions
 
     def _queues(self, snapshot: Snapshot) -> list[str]:
-        """Those that are named in the settings, else those that somebody serves."""
+        """Returns the queues named in the settings, else those that a worker serves."""
         served = {queue for worker in snapshot.workers.values() for queue in worker.queues}
         named = self._bounds or served | self._watches.keys()
         return [queue for queue in QUEUE_OF.values() if queue in named]

@@ -33,7 +33,7 @@ class Decaying:
 
 @dataclass
 class QueueEstimates:
-    """One queue's estimates; told after every look."""
+    """One queue's estimates, updated at every observation."""
 
     arrivals: ArrivalRate = field(default_factory=ArrivalRate)
     service: Decaying = field(default_factory=lambda: Decaying(SERVICE_HALF_LIFE_S))

@@ -106,10 +106,10 @@ def run_all(commands: Sequence[Command]) -> None:
             raise ScalerFailed(str(command), f"not done after {error.timeout:.0f} s") from error
         except OSError as error:
             raise SetupError(f"a working `{command.words[0]}`", str(error)) from error
-        told = (done.stderr or done.stdout).strip()
-        is_gone = command.may_be_gone and any(words in told for words in GONE)
+        output = (done.stderr or done.stdout).strip()
+        is_gone = command.may_be_gone and any(words in output for words in GONE)
         if done.returncode and not is_gone:
-            raise ScalerFailed(str(command), told.splitlines()[-1] if told else "it says nothing")
+            raise ScalerFailed(str(command), output.splitlines()[-1] if output else "it says nothing")
 
 
 class Follower:

@@ -97,8 +97,8 @@ class Signals:
     def ask_workers(self) -> dict[str, WorkerSnapshot]:
         """Every browser worker that answers in time, by name."""
         replies = self._app.control.broadcast("browser_status", reply=True, timeout=ANSWER_TIMEOUT_S) or []
-        told = ((name, status) for reply in replies for name, status in reply.items())
-        return {name: found for name, status in told if (found := read_worker(name, status))}
+        answers = ((name, status) for reply in replies for name, status in reply.items())
+        return {name: found for name, status in answers if (found := read_worker(name, status))}
 
     def close(self) -> None:
         """Close the connection."""

@@ -1,4 +1,4 @@
-"""From one look to the next: what arrived and was answered, who is starting, who was told to stop. No I/O."""
+"""What is remembered of a queue between observations: arrivals, answers, workers that come and go. No I/O."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from scheduler.autoscaling.values import QueueView
 
 # A worker that was asked for and did not come within this time does not come: it is asked for again.
 START_TIMEOUT_S = 120.0
-# A worker that was told to stop and still answers after this time was not stopped.
+# A worker that was asked to stop and still answers after this time was not stopped.
 STOP_TIMEOUT_S = 60.0
 # A worker may miss a look, while it is busy or loses its connection; one that is silent for so long is gone.
 SILENCE_S = 20.0
-# Where no start was seen and no browser told how long it took.
+# Where no start was seen and no browser reported how long it took.
 FIRST_START_S = 10.0
 # A start is a browser's and a process's; each new measurement counts for this share.
 START_SHARE = 0.5
@@ -39,7 +39,7 @@ class QueueWatch:
     _asked_s: list[float] = field(default_factory=list)
     """When each of the workers on their way was asked for."""
     _stopping: dict[str, float] = field(default_factory=dict)
-    """When each worker was told to stop."""
+    """When each worker was asked to stop."""
 
     def view(self, snapshot: Snapshot, now: float) -> QueueView:
         """The queue at this look; call it once a look."""
@@ -106,12 +106,12 @@ class QueueWatch:
     def _start_s(self, staying: Mapping[str, WorkerSnapshot]) -> float:
         if self.start_s is not None:
             return self.start_s
-        told = [worker.started_s for worker in staying.values() if worker.started_s]
-        return max(told, default=FIRST_START_S)
+        starts_s = [worker.started_s for worker in staying.values() if worker.started_s]
+        return max(starts_s, default=FIRST_START_S)
 
     @property
     def stopping(self) -> tuple[str, ...]:
-        """The workers that were told to stop and have not gone yet."""
+        """The workers that were asked to stop and are not gone yet."""
         return tuple(self._stopping)
 
     def applied(self, decision: Decision, now: float) -> None:

@@ -26,7 +26,7 @@ ALERTS = "scheduler.alerts.check"
 
 @dataclass(frozen=True, slots=True)
 class BeatState:
-    """What can be told of the beats."""
+    """What is known of the beats."""
 
     silent_s: float | None
     """Since the last sign of life; None where there never was one."""

@@ -86,22 +86,22 @@ class CanaryBook:
 
     def read(self, queue: str) -> Canary | None:
         """The latest verdict on a queue."""
-        told: Any = self._client.get(self._prefix + queue)
-        if told is None:
+        wire: Any = self._client.get(self._prefix + queue)
+        if wire is None:
             return None
-        values = json.loads(told)
+        values = json.loads(wire)
         return Canary(**{name: values.get(name) for name in Canary.__dataclass_fields__})
 
     def write(self, queue: str, canary: Canary, *, served: bool) -> None:
         """Keep a verdict. An unserved queue is forgotten an hour after it was served last."""
-        name, told = self._prefix + queue, json.dumps(asdict(canary))
-        if served or not self._client.set(name, told, xx=True, keepttl=True):
-            self._client.set(name, told, ex=MEMORY_S)
+        name, wire = self._prefix + queue, json.dumps(asdict(canary))
+        if served or not self._client.set(name, wire, xx=True, keepttl=True):
+            self._client.set(name, wire, ex=MEMORY_S)
 
     def pending(self, queue: str) -> Pending | None:
         """The canary that is under way."""
-        told: Any = self._client.hget(self._pending, queue)
-        return None if told is None else Pending(**json.loads(told))
+        wire: Any = self._client.hget(self._pending, queue)
+        return None if wire is None else Pending(**json.loads(wire))
 
     def send(self, queue: str, pending: Pending) -> None:
         """A canary is under way."""

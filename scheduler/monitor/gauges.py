@@ -39,14 +39,14 @@ class MonitorCollector(Collector):
 
 
 def _session_gauges(rows: list[dict[str, Any]]) -> Iterator[Metric]:
-    told = {
+    columns = {
         "health": ("Health of a browser session, 0 to 100", "health"),
         "memory_bytes": ("Proportional memory (PSS) of a session's processes", "memory_bytes"),
         "busy_lanes": ("Lanes that compute", "n_busy"),
         "runs": ("Runs since the session started", "runs"),
         "silent": ("1 where nothing has been heard for 15 s", "silent"),
     }
-    for name, (text, column) in told.items():
+    for name, (text, column) in columns.items():
         gauge = GaugeMetricFamily(f"webinfer_session_{name}", text, labels=SESSION)
         for row in rows:
             if row[column] is not None:
@@ -83,12 +83,12 @@ def _queue_gauges(board: dict[str, Any]) -> Iterator[Metric]:
             yield GaugeMetricFamily(f"webinfer_{name}", text, value=board[name])
 
 
-def _performance_gauges(told: dict[str, Any]) -> Iterator[Metric]:
+def _performance_gauges(performance: dict[str, Any]) -> Iterator[Metric]:
     measures = (("latency_p50", "p50_ms"), ("latency_p95", "p95_ms"), ("queue_wait_p95", "queue_p95_ms"))
     for name, measure in measures:
         text = f"{name.replace('_', ' ')} of the newest minute with runs"
         gauge = GaugeMetricFamily(f"webinfer_{name}_seconds", text, labels=LINE)
-        for line in told.get("lines", ()):
+        for line in performance.get("lines", ()):
             value = latest_of(line, measure)
             if value is not None:
                 gauge.add_metric([line[label] for label in LINE], value / 1000)
@@ -97,13 +97,13 @@ def _performance_gauges(told: dict[str, Any]) -> Iterator[Metric]:
         "webinfer_changes", "Changes found in the last hour's runs", labels=("direction", "severity")
     )
     counts: dict[tuple[str, str], int] = {}
-    for change in told.get("changes", ()):
+    for change in performance.get("changes", ()):
         key = (str(change.get("direction")), str(change.get("severity")))
         counts[key] = counts.get(key, 0) + 1
     for labels, n in counts.items():
         found.add_metric(list(labels), n)
     yield found
     up = GaugeMetricFamily("webinfer_history_up", "1 where the history answered")
-    if told:
-        up.add_metric([], float(told.get("problem") is None))
+    if performance:
+        up.add_metric([], float(performance.get("problem") is None))
     yield up

@@ -68,8 +68,8 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
 
     def start_http_server(self) -> Any:
         """Listen, unless that would let in anybody. Raises UsageError."""
-        told = self.options
-        exposure = find_exposure(told.address, told.unix_socket, told.basic_auth or (), told.auth)
+        options = self.options
+        exposure = find_exposure(options.address, options.unix_socket, options.basic_auth or (), options.auth)
         if exposure:
             raise click.UsageError(exposure)
         return super().start_http_server()
@@ -151,11 +151,11 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
         return board
 
     def _consumed(self) -> dict[str, list[str]]:
-        """The queues of each live worker, as it told when it was asked."""
+        """Returns the queues of each live worker, by its latest answer."""
         alive = {name for name, worker in self.events.state.workers.items() if worker.alive}
         return {
-            name: [queue["name"] for queue in told.get("active_queues") or ()]
-            for name, told in self.workers.items()
+            name: [queue["name"] for queue in worker.get("active_queues") or ()]
+            for name, worker in self.workers.items()
             if name in alive
         }
 

@@ -96,8 +96,8 @@ class PerformancePage(Page):
 
     async def values(self) -> dict[str, Any]:
         """See `performance.Performance.read`."""
-        told = await self.application.performance.read(self.span_h())
-        return {**told, "spans": list(SPANS)}
+        performance = await self.application.performance.read(self.span_h())
+        return {**performance, "spans": list(SPANS)}
 
 
 class BrowsersJson(AsJson, Browsers):

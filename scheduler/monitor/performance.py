@@ -10,11 +10,11 @@ from typing import Any
 # Spans that the page offers, in hours, and the width of their buckets in seconds: about a hundred points.
 SPANS = {1: 60, 24: 900, 168: 7200, 720: 28800}
 DEFAULT_SPAN_H = 24
-# Lines that can be told apart; the busiest are drawn.
+# More lines cannot be distinguished; the busiest are drawn.
 MAX_LINES = 8
 # The history is drained every few seconds; asking more often tells nothing new.
 TTL_S = 10.0
-# A page waits so long for its first answer; after that it is told that there is none yet.
+# A page waits so long for its first answer; after that it says that there is none yet.
 PATIENCE_S = 3.0
 
 Ask = Callable[..., Awaitable[list[dict[str, Any]]]]

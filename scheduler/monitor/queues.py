@@ -70,7 +70,7 @@ class QueueReader:
         desired, events, alerts, n_letters, n_entries = pipe.execute()
         return {
             "desired": {name.decode(): _json(value) for name, value in desired.items()},
-            "decisions": [_decision(_json(told)) for told in events],
+            "decisions": [_decision(_json(wire)) for wire in events],
             "alerts": {key.decode(): _json(value) for key, value in alerts.items()},
             "dead_letters": n_letters,
             "telemetry_entries": n_entries,
@@ -86,10 +86,10 @@ class QueueReader:
         self._results.close()
 
 
-def _decision(told: dict[str, Any]) -> dict[str, Any]:
+def _decision(event: dict[str, Any]) -> dict[str, Any]:
     """One change that autoscaling decided (autoscaling/desired.py), under the names of the history."""
     names = {"queue": "name", "n": "n_to", "n_before": "n_from"}
-    return {names.get(name, name): value for name, value in told.items()}
+    return {names.get(name, name): value for name, value in event.items()}
 
 
 def _json(value: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The browser sessions of all workers, as their latest `browser-health` events told."""
+"""The browser sessions of all workers, by their latest `browser-health` events."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def find_changes() -> dict[str, int]:
     that has no new sample since the last time is left alone.
     """
     settings, key = SchedulerSettings(), app.settings.redis_prefix + STATES_KEY
-    told = {"series": 0, "regression": 0, "improvement": 0}
+    counts = {"series": 0, "regression": 0, "improvement": 0}
     for sample_s in (settings.regression_quick_sample_s, settings.regression_slow_sample_s):
         until_s = time.time() // sample_s * sample_s
         last = app.redis.hget(key, str(sample_s))
@@ -42,10 +42,10 @@ def find_changes() -> dict[str, int]:
         found = analyse_history(history(), settings, sample_s, until_s)
         states = [asdict(state) for state in found.states]
         app.redis.hset(key, str(sample_s), json.dumps({"until_s": until_s, "series": states}))
-        told["series"] += len(states)
+        counts["series"] += len(states)
         for change in found.changes:
-            told[change.direction] += 1
-    return told
+            counts[change.direction] += 1
+    return counts
 
 
 def analyse_history(known: History, settings: SchedulerSettings, sample_s: float, until_s: float) -> Analysis:
