@@ -19,6 +19,7 @@ from browser_runtime.contract.proxies import exempt_loopback
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
+from tests.processes import is_alive
 
 # What ends, ends soon; on a busy machine "soon" is not five seconds.
 END_TIMEOUT_S = 20.0
@@ -99,14 +100,7 @@ def own_surroundings() -> Iterator[None]:
 
 def _ours() -> set[psutil.Process]:
     """Live descendants of this test run."""
-    return {process for process in psutil.Process().children(recursive=True) if _lives(process)}
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
+    return {process for process in psutil.Process().children(recursive=True) if is_alive(process)}
 
 
 def _describe(process: psutil.Process) -> str:
@@ -128,6 +122,7 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         patch.setenv("TMPDIR", str(folder))
         patch.setattr(tempfile, "tempdir", str(folder))
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))  # no test finds the broker of a running `up`
+        patch.setenv("XDG_DATA_HOME", str(folder / "data"))  # nor the caller's models, history and reports
         yield
 
 
@@ -139,7 +134,7 @@ def leaves_nothing(request: pytest.FixtureRequest, own_temporary_folder: None) -
     if {"stack", "pools", "shared_pool", "shared_integration"} & set(request.fixturenames):
         return
     deadline = time.monotonic() + END_TIMEOUT_S
-    while left := [process for process in _ours() - before if _lives(process)]:
+    while left := [process for process in _ours() - before if is_alive(process)]:
         assert time.monotonic() < deadline, f"left running: {[_describe(process) for process in left]}"
         time.sleep(0.02)  # some are not our own children: nobody tells us
     while left_behind := _folders() - folders:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -35,6 +35,21 @@ def stop(process: subprocess.Popen[Any], sig: int = signal.SIGTERM, timeout_s: f
         kill(process)
 
 
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; a zombie has ended, whoever reaps it."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def kill_all(processes: Iterable[psutil.Process]) -> None:
+    """Kill each that is still there: the first may take the others with it."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 def kill(process: subprocess.Popen[Any]) -> None:
     """End it and all its descendants, and close its pipes; nothing where it has ended."""
     if process.poll() is None:
@@ -42,9 +57,7 @@ def kill(process: subprocess.Popen[Any]) -> None:
         with suppress(psutil.NoSuchProcess):
             found = psutil.Process(process.pid)
             family = [found, *found.children(recursive=True)]
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
+        kill_all(family)
         process.wait(KILL_TIMEOUT_S)
         psutil.wait_procs(family[1:], KILL_TIMEOUT_S)
     for pipe in (process.stdin, process.stdout, process.stderr):

@@ -23,6 +23,7 @@ from browser_runtime.settings import RuntimeSettings
 from tests.conftest import END_TIMEOUT_S, odd_folder, without_exceptions
 from tests.exercises import cycles, kills
 from tests.exercises.leak import ROOM_MB, run_leak
+from tests.processes import kill_all
 
 DIGIT = np.full((28, 28, 3), 255, np.uint8)
 
@@ -47,11 +48,10 @@ async def test_a_killed_browser_is_replaced_and_its_request_runs_elsewhere(
         first = pool.sessions[0].name
         running = [asyncio.create_task(pool.run(request())) for _ in range(4)]
         await asyncio.sleep(0)
-        for process in browser_processes(pool):
-            process.send_signal(signal.SIGKILL)
+        kill_all(browser_processes(pool))
         replies = await asyncio.gather(*running)
         assert all(reply.success for reply in replies)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await pool.notifier.until(
                 lambda: len(pool.sessions) == 2 and first not in {session.name for session in pool.sessions}
             )
@@ -68,8 +68,7 @@ async def test_a_request_before_a_dead_pool_runs_as_soon_as_a_session_is_back(
     await pool.open()
     try:
         await pool.run(request())
-        for process in browser_processes(pool):
-            process.send_signal(signal.SIGKILL)
+        kill_all(browser_processes(pool))
         waiting = asyncio.create_task(pool.run(request()))
         await pool.notifier.until(lambda: pool.sessions != [] and pool.sessions[0].name == "edge-2")
         assert len(pool.queue) == 0, "it still waits although a session is there"
@@ -191,7 +190,7 @@ def test_every_request_is_answered_right_and_once_while_browsers_are_killed(
 def test_opening_and_closing_leaves_nothing(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEBINFER_SIMULATION", "never")
     before, after = cycles.run_cycles(3, browser)
-    assert after == before
+    assert after.grown_since(before) == {}
 
 
 @pytest.mark.browser("edge")
@@ -224,7 +223,7 @@ async def lose_device(pool: Pool) -> None:
 
     session.on_event = hear
     kill_gpu_process(session)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await told.wait()
     session.on_event = pass_on
 

@@ -24,7 +24,7 @@ from tests.cluster.steering import STEERING
 from tests.conftest import missing_service
 from tests.processes import STOP_TIMEOUT_S, stop
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 # The shortest the settings allow, so that tests of a killed worker do not wait long.
 REDELIVERY_S = 5
 
@@ -58,7 +58,7 @@ def await_ready(path: Path, process: subprocess.Popen[bytes], words: str) -> Non
         time.sleep(0.05)  # a log file has no event
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def redis_url() -> Iterator[str]:
     """The URL of a Redis that lives as long as the tests."""
     if shutil.which("redis-server") is None:
@@ -83,7 +83,7 @@ def redis_url() -> Iterator[str]:
             stop(server)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def settings(redis_url: str) -> Iterator[TaskSettings]:
     """The settings of producer and workers, in the environment too."""
     changed = {
@@ -137,7 +137,7 @@ class Worker:
             raise AssertionError(self.log.read_text()[-3000:]) from None
 
 
-def until(check: Callable[[], bool], timeout_s: float = 20) -> None:
+def until(check: Callable[[], bool], timeout_s: float = 60) -> None:
     """Return once `check()` holds: for state of another process, which tells no one when it changes."""
     deadline = time.monotonic() + timeout_s
     while not check():

@@ -84,7 +84,7 @@ def test_what_is_wrong_is_told_and_kept(
         app.send_task("scheduler.alerts.check", queue=WATCH_QUEUE, ignore_result=True)
         until(lambda: len(receiver.posted) == 4)
         until(lambda: app.redis.xlen(stream_key(settings.redis_prefix)) > 0)
-        app.send_task("scheduler.history.drain", queue=ANALYTICS_QUEUE).get(timeout=20)
+        app.send_task("scheduler.history.drain", queue=ANALYTICS_QUEUE).get(timeout=60)
         written = app.send_task("scheduler.reports.write", queue=ANALYTICS_QUEUE).get(timeout=60)
         # The worker holds the file, so the command asks it.
         told = json.loads(CliRunner().invoke(report_command, ["--json", "--days", "1"]).output)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +15,7 @@ from browser_runtime.contract.vocabulary import Browser
 from tasks import app, echo, infer
 from tests.cluster.conftest import Worker, until, workers
 from tests.conftest import require_browser
+from tests.processes import is_alive
 
 CHROME = "chrome-vision"
 
@@ -64,12 +64,4 @@ def test_no_browser_outlives_its_worker(settings: Any, tmp_path: Any, how: signa
         family = psutil.Process(worker.process.pid).children(recursive=True)
         assert family
         worker.stop(how)
-        deadline = time.monotonic() + 20
-        until(lambda: not any(alive(process) for process in family), deadline - time.monotonic())
-
-
-def alive(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+        until(lambda: not any(is_alive(process) for process in family))

@@ -16,7 +16,7 @@ from tests.cluster.conftest import StartWorker, Worker, until, workers
 def ask(worker: Worker, command: str, **arguments: Any) -> Any:
     """The reply of one worker to a remote control command."""
     replies = app.control.broadcast(
-        command, arguments=arguments, destination=[worker.name], reply=True, timeout=10, limit=1
+        command, arguments=arguments, destination=[worker.name], reply=True, timeout=60, limit=1
     )
     return replies[0][worker.name]
 
@@ -77,7 +77,7 @@ def celery(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_line_knows_the_commands_and_options(sized: Worker) -> None:
-    shown = celery("inspect", "browser_status", "-d", sized.name, "-t", "10")
+    shown = celery("inspect", "browser_status", "-d", sized.name, "-t", "30")
     assert shown.returncode == 0 and "memory-1" in shown.stdout
     assert "--sessions" in celery("worker", "--help").stdout
 
@@ -112,6 +112,6 @@ def test_the_browsers_health_is_an_event(sized: Worker) -> None:
 
     with app.connection_for_read() as connection:
         receiver = app.events.Receiver(connection, handlers={"browser-health": on_health})
-        receiver.capture(limit=None, timeout=15, wakeup=False)
+        receiver.capture(limit=None, timeout=60, wakeup=False)
     assert seen[0]["browser"] == "chrome" and seen[0]["session"].startswith("memory-")
     assert seen[0]["hostname"]

@@ -22,7 +22,7 @@ PICTURE = np.full((4, 6, 3), 9, np.uint8)
 
 
 def ask(inputs: Any = PICTURE, **more: Any) -> Any:
-    return infer.delay(**VISION, inputs=inputs, **more).get(timeout=20)
+    return infer.delay(**VISION, inputs=inputs, **more).get(timeout=60)
 
 
 def test_a_reply_comes_back_under_the_guides_names(worker: Worker) -> None:
@@ -43,11 +43,11 @@ def test_waiting_in_redis_is_told_apart_from_waiting_in_the_worker(worker: Worke
     until(lambda: app.redis.llen(QUEUE) == 1)
     waited_ms = (time.monotonic() - start) * 1000
     app.control.add_consumer(QUEUE, destination=[worker.name], reply=True)
-    times = result.get(timeout=20)["timings"]
+    times = result.get(timeout=60)["timings"]
     assert times["broker_ms"] >= waited_ms * 0.99
     assert times["broker_ms"] + times["total_ms"] <= (time.monotonic() - start) * 1000
-    delayed = infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, countdown=0.5)
-    assert delayed.get(timeout=20)["timings"]["broker_ms"] < 500  # the countdown is no wait
+    delayed = infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, countdown=2.0)
+    assert delayed.get(timeout=60)["timings"]["broker_ms"] < 2000  # the countdown is no wait
 
 
 def test_a_list_gives_a_list_and_a_shape_is_called_synthetic(worker: Worker) -> None:
@@ -58,7 +58,7 @@ def test_a_list_gives_a_list_and_a_shape_is_called_synthetic(worker: Worker) -> 
 def test_arrays_are_restored_and_can_be_written_to(worker: Worker) -> None:
     reply = infer.apply_async(
         kwargs={"model_type": "text", "model_name": "bert", "inputs": "hello"}, queue=QUEUE
-    ).get(timeout=20)
+    ).get(timeout=60)
     embedding = reply["output"]["embedding"]
     assert embedding.dtype == np.float32 and list(embedding) == [5, 5, 5]
     embedding += 1
@@ -69,10 +69,10 @@ def test_large_inputs_and_results_travel_beside_the_message(worker: Worker) -> N
     app.redis.delete(*claim_keys(), "none")
     large = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
     result = infer.delay(**VISION, inputs=large, options={"large": 300_000})
-    reply = result.get(timeout=20)
+    reply = result.get(timeout=60)
     np.testing.assert_array_equal(reply["output"], np.arange(300_000, dtype=np.float32))
     reply["output"] += 1
-    again = app.AsyncResult(result.id).get(timeout=5)["output"]
+    again = app.AsyncResult(result.id).get(timeout=60)["output"]
     assert again[1] == 1
     until(lambda: len(claim_keys()) == 1)  # the inputs' bytes go with the task's success
     result.forget()
@@ -88,7 +88,7 @@ def test_an_expired_claim_is_a_clear_error(worker: Worker) -> None:
     result = infer.apply_async(kwargs={**VISION, "inputs": large}, countdown=1)
     app.redis.delete(*claim_keys())
     with pytest.raises(ClaimExpired, match="An array of 786432 bytes has passed its time to live"):
-        result.get(timeout=20)
+        result.get(timeout=60)
 
 
 @pytest.mark.parametrize("name", ["PageFault", "Unsupported", "BrowserDied", "OutOfMemory", "BadOutput"])
@@ -107,34 +107,34 @@ def test_busy_is_tried_again(worker: Worker, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_group_chain_and_chord(worker: Worker) -> None:
     pictures = [PICTURE, PICTURE * 2, PICTURE * 3]
-    replies = group(infer.s(**VISION, inputs=picture) for picture in pictures)().get(timeout=20)
+    replies = group(infer.s(**VISION, inputs=picture) for picture in pictures)().get(timeout=60)
     assert [reply["output"]["mean"] for reply in replies] == [9, 18, 27]
     heard = chain(
         infer.s(model_type="audio", model_name="whisper", inputs={"audio": {"duration": 0.5}}).set(
             queue=QUEUE
         ),
         infer.s(model_type="text", model_name="bert").set(queue=QUEUE),
-    )().get(timeout=20)
+    )().get(timeout=60)
     assert heard["output"]["text"] == "HEARD"
     outputs = chord([infer.s(**VISION, inputs=picture) for picture in pictures])(
         collect.s().set(queue=QUEUE)
-    ).get(timeout=20)
+    ).get(timeout=60)
     assert sorted(output["mean"] for output in outputs) == [9, 18, 27]
 
 
 def test_a_chord_of_large_arrays_and_a_large_second_step(worker: Worker) -> None:
     large = np.full((400, 400, 3), 7, np.uint8)
     first, second = infer.s(**VISION, inputs=PICTURE), infer.si(**VISION, inputs=large)
-    assert chain(first, second)().get(timeout=20)["output"]["shape"] == [400, 400, 3]
+    assert chain(first, second)().get(timeout=60)["output"]["shape"] == [400, 400, 3]
     header = [infer.s(**VISION, inputs=PICTURE, options={"large": 50_000}) for _ in range(2)]
-    outputs = chord(header)(collect.s().set(queue=QUEUE)).get(timeout=20)
+    outputs = chord(header)(collect.s().set(queue=QUEUE)).get(timeout=60)
     assert [output.shape for output in outputs] == [(50_000,), (50_000,)]
 
 
 def test_a_signature_may_be_sent_twice(worker: Worker) -> None:
     signature = infer.si(**VISION, inputs=np.full((300, 300, 3), 5, np.uint8))
     for _ in range(2):
-        assert chain(noop.si(), signature)().get(timeout=20)["output"]["mean"] == 5
+        assert chain(noop.si(), signature)().get(timeout=60)["output"]["mean"] == 5
     assert not list(find_claims(dict(signature.kwargs)))
 
 
@@ -150,7 +150,7 @@ def test_bad_requests_are_refused_before_they_are_sent(worker: Worker) -> None:
 def test_a_message_of_a_stranger_is_refused_by_the_worker(worker: Worker) -> None:
     raw = Celery.send_task(app, "infer", kwargs=VISION | {"inputs": "/etc/hostname"}, queue=QUEUE)
     with pytest.raises(BadInput, match=r"message is not one of tasks\.infer"):
-        raw.get(timeout=20)
+        raw.get(timeout=60)
     wire = dict(infer.s(**VISION, inputs=PICTURE).kwargs["request"])
     for broken in (
         wire | {"inputs": {"images": ["text"]}},
@@ -159,25 +159,25 @@ def test_a_message_of_a_stranger_is_refused_by_the_worker(worker: Worker) -> Non
         {},
     ):
         with pytest.raises(BadInput):
-            Celery.send_task(app, "infer", kwargs={"request": broken}, queue=QUEUE).get(timeout=20)
+            Celery.send_task(app, "infer", kwargs={"request": broken}, queue=QUEUE).get(timeout=60)
     assert ask()["success"]
 
 
 def test_expires_and_priority_are_obeyed(worker: Worker) -> None:
     late = infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, expires=-1)
     with pytest.raises(TaskRevokedError):
-        late.get(timeout=20)
-    assert infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, priority=0).get(timeout=20)["success"]
+        late.get(timeout=60)
+    assert infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, priority=0).get(timeout=60)["success"]
 
 
 def test_a_body_may_retry_by_hand(worker: Worker) -> None:
     result = patient.apply_async(("retry",), queue=QUEUE)
-    assert result.get(timeout=20) == [2, result.id]
+    assert result.get(timeout=60) == [2, result.id]
 
 
 def test_noop_and_echo(worker: Worker) -> None:
-    assert noop.delay().get(timeout=20) is None
+    assert noop.delay().get(timeout=60) is None
     value = {"a": np.arange(5), "b": [np.ones((200, 200))]}
-    echoed = echo.delay(value).get(timeout=20)
+    echoed = echo.delay(value).get(timeout=60)
     np.testing.assert_array_equal(echoed["a"], value["a"])
     np.testing.assert_array_equal(echoed["b"][0], value["b"][0])

@@ -31,7 +31,7 @@ def test_hundreds_are_in_flight_without_a_thread_each(worker: Worker) -> None:
     n_threads = psutil.Process(worker.process.pid).num_threads()
     for result in results:
         result.get(timeout=60)
-    assert time.monotonic() - before < 20, "one after another would be 200 s"
+    assert time.monotonic() - before < 60, "one after another would be 200 s"
     assert n_threads < 50
 
 
@@ -41,7 +41,7 @@ def test_revoke_with_terminate_ends_a_running_task(worker: Worker) -> None:
         time.sleep(0.05)
     result.revoke(terminate=True)
     with pytest.raises(TaskRevokedError):
-        result.get(timeout=10)
+        result.get(timeout=60)
     assert result.state == "REVOKED"
 
 
@@ -51,10 +51,10 @@ def worker_active(result: object) -> object:
 
 def test_the_soft_limit_is_raised_inside_the_body(worker: Worker) -> None:
     with pytest.raises(SoftTimeLimitExceeded):
-        infer.apply_async(kwargs=sleeping(60), soft_time_limit=1).get(timeout=20)
-    assert patient.apply_async(("mind",), soft_time_limit=1, queue=QUEUE).get(timeout=20) == "minded"
+        infer.apply_async(kwargs=sleeping(60), soft_time_limit=1).get(timeout=60)
+    assert patient.apply_async(("mind",), soft_time_limit=1, queue=QUEUE).get(timeout=60) == "minded"
 
 
 def test_the_hard_limit_ends_it(worker: Worker) -> None:
     with pytest.raises(TimeLimitExceeded):
-        infer.apply_async(kwargs=sleeping(60), time_limit=1).get(timeout=20)
+        infer.apply_async(kwargs=sleeping(60), time_limit=1).get(timeout=60)

@@ -47,9 +47,9 @@ def test_workers_of_a_host_share_a_setting_and_not_a_port(start_worker: StartWor
     addresses = [ask(worker.ready(), "browser_metrics")["metrics_address"] for worker in both]
     assert len(set(addresses)) == 2 and all(told.startswith("http://127.0.0.1:") for told in addresses)
     for _ in range(4):
-        send().get(timeout=20)
+        send().get(timeout=60)
     with pytest.raises(InferenceError):
-        send(options={"fail": "PageFault"}).get(timeout=20)
+        send(options={"fail": "PageFault"}).get(timeout=60)
     found = [scrape(address) for address in addresses]
     told = {key[-1] for samples in found for key in samples if key[0] == "webinfer_worker_info"}
     assert told == {worker.name for worker in both}

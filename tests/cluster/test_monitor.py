@@ -102,6 +102,7 @@ def test_an_event_that_makes_no_sense_changes_nothing(monitor: str, sessions: li
 def decisions(settings: TaskSettings) -> Iterator[None]:
     """Something waits, and autoscaling, a canary and an alert have spoken."""
     redis, prefix, now = app.redis, settings.redis_prefix, time.time()
+    app.control.purge()  # what an earlier test sent and nobody took
     waiting = infer.delay(model_type="vision", model_name="digits-vit", inputs=np.zeros((8, 8, 3), np.uint8))
     factors = {"depth": 12, "load": 2.33333}
     desired = DesiredWorkers("chrome-vision", 3, (), f"12 wait {HOSTILE}", now, True, 1, factors)
@@ -167,7 +168,7 @@ def history(settings: TaskSettings, tmp_path_factory: pytest.TempPathFactory) ->
     emit(app.redis, [*rows, ("changes", change | {"p_value": 0.001})], settings)
     with workers(folder, "scheduler") as start:
         start("-P", "solo", queue="analytics", WEBINFER_HISTORY_PATH=str(folder / "h.duckdb")).ready()
-        app.send_task("scheduler.history.drain", queue="analytics").get(timeout=30)
+        app.send_task("scheduler.history.drain", queue="analytics").get(timeout=60)
         yield
 
 
@@ -211,7 +212,7 @@ def chromium(own_temporary_folder: None) -> Iterator[Any]:
 def test_click_through_in_a_real_browser(
     monitor: str, sessions: list[dict[str, Any]], decisions: None, history: None, chromium: Any
 ) -> None:
-    wait = WebDriverWait(chromium, 20)
+    wait = WebDriverWait(chromium, 60)
     chromium.get(monitor.replace("http://", f"http://{PAIR}@"))
     for page in PAGES:
         chromium.find_element(By.LINK_TEXT, page.capitalize()).click()

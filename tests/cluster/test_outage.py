@@ -59,12 +59,12 @@ def server(settings: TaskSettings) -> Iterator[Server]:
 def test_producers_are_told_and_workers_go_on(server: Server, tmp_path: Path) -> None:
     with workers(tmp_path) as start:
         worker = start(WEBINFER_BROKER_URL=f"redis+socket://{server.socket}").ready()
-        assert infer.delay(**ASK).get(timeout=20)["success"]
+        assert infer.delay(**ASK).get(timeout=60)["success"]
         server.end()
         before = time.monotonic()
         with pytest.raises(OperationalError):
             infer.delay(**ASK)
-        assert time.monotonic() - before < 10, "told within seconds"
+        assert time.monotonic() - before < 30, "told within seconds, also on a busy machine"
         until(lambda: "Trying again in" in worker.log.read_text())
         server.start()
         assert infer.delay(**ASK).get(timeout=60)["success"]

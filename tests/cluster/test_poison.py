@@ -64,7 +64,7 @@ def test_a_broken_message_is_buried_and_the_worker_goes_on(worker: Worker, name:
     broken = BROKEN[name]
     client.lpush(QUEUE, broken if isinstance(broken, bytes) else json.dumps(broken))
     picture = np.zeros((2, 2), np.uint8)
-    assert infer.delay(model_type="vision", model_name="v", inputs=picture).get(timeout=20)["success"]
+    assert infer.delay(model_type="vision", model_name="v", inputs=picture).get(timeout=60)["success"]
     letters = [letter for _, letter in client.xrange("webinfer:dead-letters")]
     assert len(letters) == 1, worker.log.read_text()[-2000:]
     assert letters[0][b"why"] and letters[0][b"worker"].decode() == worker.name
@@ -75,4 +75,4 @@ def test_a_broken_message_is_buried_and_the_worker_goes_on(worker: Worker, name:
 
 def test_a_producer_that_waits_for_a_broken_message_is_told(worker: Worker) -> None:
     with pytest.raises(NotRegistered):
-        app.send_task("launder", queue=QUEUE).get(timeout=20)
+        app.send_task("launder", queue=QUEUE).get(timeout=60)

@@ -26,7 +26,8 @@ from tasks import app, echo, infer
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import disconnect_app, point_app
 from tests.conftest import END_TIMEOUT_S, odd_folder, require_browser, without_exceptions
-from tests.processes import STOP_TIMEOUT_S, running, stop
+from tests.processes import STOP_TIMEOUT_S, kill_all, running, stop
+from webinfer.stack.commands import node_name
 from webinfer.stack.stack import Stack
 
 pytestmark = pytest.mark.browser("firefox", "chrome", "edge")
@@ -128,14 +129,14 @@ def test_a_killed_browser_costs_a_moment_not_an_answer(stack: Stack) -> None:
     worker = next(part for part in stack.parts if "chrome" in part.name)
     browsers = [p for p in psutil.Process(worker.pid).children(recursive=True) if "chromium" in p.name()]
     assert browsers
-    for process in browsers:
-        process.send_signal(signal.SIGKILL)
+    kill_all(browsers)
     assert [label(read(name).get(timeout=TIMEOUT_S)) for name in ("7", "0", "4")] == ["7", "0", "4"]
 
 
 def test_remote_control_tells_and_resizes(stack: Stack) -> None:
-    name = next(name for name in (app.control.inspect(timeout=5).ping() or {}) if name.startswith("edge@"))
-    status = app.control.broadcast("browser_status", destination=[name], reply=True, timeout=5)[0][name]
+    name = node_name(Browser.EDGE)
+    answers = app.control.broadcast("browser_status", destination=[name], reply=True, timeout=60, limit=1)
+    status = answers[0][name]
     assert status["pool"]["browser"] == "edge"
     assert status["pool"]["sessions"][0]["backends"]["webnn"] is True
 

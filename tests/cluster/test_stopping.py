@@ -25,7 +25,7 @@ def request(name: str, **options: Any) -> dict[str, Any]:
 
 
 def await_line(log: Path, line: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not log.exists() or line not in log.read_text():
         assert time.monotonic() < deadline, f"{line!r} is not in {log}"
         time.sleep(0.02)  # a log file has no event
@@ -37,7 +37,7 @@ def test_sigterm_answers_what_is_in_flight_then_closes(start_worker: StartWorker
     result = infer.delay(**request("slow", sleep_s=1.0))
     await_line(log, "run slow")
     assert worker.stop(signal.SIGTERM) == 0
-    assert result.get(timeout=5)["success"]
+    assert result.get(timeout=60)["success"]
     assert log.read_text().split("\n")[:2] == ["run slow", "closed"]
     assert app.redis.hlen("unacked") == 0, "acknowledged before the worker ended"
 
@@ -49,10 +49,10 @@ def test_what_outlasts_the_grace_time_goes_to_another_worker(
     worker = start_worker(MEMORY_RUNNER_LOG=str(log), WEBINFER_GRACE_S="0.5").ready()
     result = infer.delay(**request("slow", sleep_s=4.0))
     await_line(log, "run slow")
-    assert worker.stop(signal.SIGTERM, timeout_s=20) == 0
+    assert worker.stop(signal.SIGTERM) == 0
     assert "closed" in log.read_text()
     start_worker().ready()
-    assert result.get(timeout=30)["success"]
+    assert result.get(timeout=60)["success"]
 
 
 def test_sigquit_hands_back_at_once(start_worker: StartWorker, tmp_path: Path) -> None:
@@ -60,12 +60,11 @@ def test_sigquit_hands_back_at_once(start_worker: StartWorker, tmp_path: Path) -
     worker = start_worker(MEMORY_RUNNER_LOG=str(log), WEBINFER_GRACE_S="0").ready()
     result = infer.delay(**request("slow", sleep_s=5.0))
     await_line(log, "run slow")
-    before = time.monotonic()
     worker.stop(signal.SIGQUIT)
-    assert time.monotonic() - before < 15
     assert "closed" in log.read_text()
+    assert not result.ready(), "it was waited for"
     start_worker().ready()
-    assert result.get(timeout=30)["success"]
+    assert result.get(timeout=60)["success"]
 
 
 def test_a_killed_workers_tasks_go_elsewhere_within_seconds(
@@ -79,7 +78,7 @@ def test_a_killed_workers_tasks_go_elsewhere_within_seconds(
     start_worker().ready()
     before = time.monotonic()
     assert all(result.get(timeout=60)["success"] for result in results)
-    assert time.monotonic() - before < REDELIVERY_S * 4
+    assert time.monotonic() - before < REDELIVERY_S * 8  # and not the 30 s that are usual, nor an hour
 
 
 def test_a_task_longer_than_the_redelivery_time_runs_once(start_worker: StartWorker, tmp_path: Path) -> None:
@@ -103,4 +102,4 @@ def test_a_message_that_ends_every_worker_is_given_up(start_worker: StartWorker,
     assert log.read_text().count("run poison") == app.settings.max_deliveries
     letters = app.redis.xrevrange("webinfer:dead-letters", count=1)
     assert letters[0][1][b"id"].decode() == result.id
-    assert infer.delay(**request("after")).get(timeout=20)["success"]
+    assert infer.delay(**request("after")).get(timeout=60)["success"]

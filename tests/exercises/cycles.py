@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import sys
 import tempfile
 import threading
@@ -19,6 +20,7 @@ import psutil
 from browser_runtime.contract.vocabulary import Browser, Family
 from fixed_web_platform.resource_pool_bridge import ResourcePoolBridgeIntegration
 from tests.exercises.questions import MODELS, read_questions
+from tests.processes import is_alive
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,18 @@ class Holdings:
     """Temporary directories of sessions."""
     threads: int
 
+    def grown_since(self, before: Holdings) -> dict[str, tuple[int, int]]:
+        """What there is more of, before and now. Fewer is no leak: something older may have ended."""
+        now, then = asdict(self), asdict(before)
+        return {name: (then[name], n) for name, n in now.items() if n > then[name]}
+
 
 def take_stock() -> Holdings:
-    """What is held now."""
+    """What is held now, by what can still be reached."""
+    gc.collect()
     children = psutil.Process().children(recursive=True)
     return Holdings(
-        sum(child.status() != psutil.STATUS_ZOMBIE for child in children),
+        sum(is_alive(child) for child in children),
         psutil.Process().num_fds(),
         len(list(Path(tempfile.gettempdir()).glob("webinfer-*"))),
         sum(not thread.daemon for thread in threading.enumerate()),
@@ -78,7 +86,7 @@ def main(arguments: list[str]) -> int:
     print(f"{asked.cycles} cycles of {asked.browser} in {time.monotonic() - start:.0f} s")
     for name, n in asdict(before).items():
         print(f"{name:12} before {n:4}  after {asdict(after)[name]:4}")
-    return int(before != after)
+    return int(bool(after.grown_since(before)))
 
 
 if __name__ == "__main__":

@@ -20,15 +20,17 @@ import psutil
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.pool import Pool
-from browser_runtime.pool.notifier import Change
+from browser_runtime.pool.notifier import Notifier
 from browser_runtime.pool.requests import PendingRequest
 from browser_runtime.session.session import Session
 from fixed_web_platform.resource_pool_bridge import PooledModel, ResourcePoolBridgeIntegration
 from tests.exercises.questions import MODELS, Question, read_questions
+from tests.processes import kill_all
 
 MODELS_ASKED = ("sentences-bert", "digits-vit")
 # So long that 200 requests see ten browsers die.
 PACE_S = 0.15
+NOTICE_TIMEOUT_S = 60.0
 
 
 @dataclass
@@ -44,7 +46,7 @@ class Killed:
     """Answers that took more than one attempt."""
     noticed_ms: list[float] = field(default_factory=list)
     """From each kill until the pool knew that the session was lost."""
-    progress: Change = field(default_factory=Change)
+    progress: Notifier = field(default_factory=Notifier)
 
     @property
     def n_done(self) -> int:
@@ -76,13 +78,18 @@ async def run_kills(
         engine = integration._up()
         engine.pool.dispatch.on_reply.append(lambda order, ran: killed.answered.append(order))
 
+        killing_one = asyncio.Lock()
+
         async def kill_one(victim: Victim) -> None:
             work: Any = lambda: victim(engine.pool)  # noqa: E731
-            killed.noticed_ms.append(await asyncio.wrap_future(engine.submit(work)))
+            async with killing_one:
+                killed.noticed_ms.append(await asyncio.wrap_future(engine.submit(work)))
 
         killing = asyncio.ensure_future(killer(killed, kill_one))
         try:
             await _ask_all(models, n_requests, pace_s, killed, asyncio.Semaphore(n_at_once))
+            async with asyncio.timeout(NOTICE_TIMEOUT_S), killing_one:
+                pass  # the last answer may come before the last kill is noticed
         finally:
             killing.cancel()
             await asyncio.gather(killing, return_exceptions=True)
@@ -125,7 +132,7 @@ def _count(killed: Killed, result: dict[str, Any], mismatch: str) -> None:
 
 async def kill_busy(pool: Pool) -> float:
     """Kill the browser of the next session that computes; milliseconds until the pool knew."""
-    started = Change()
+    started = Notifier()
     pool.dispatch.on_busy.append(lambda n_busy: started.notify())
     await started.until(lambda: any(not session.idle for session in pool.sessions))
     pool.dispatch.on_busy.pop()
@@ -142,8 +149,7 @@ async def kill(pool: Pool, session: Session) -> float:
     """Kill all processes of the session's browser; milliseconds until the pool knew."""
     start, launched = time.monotonic(), session._launched
     assert launched is not None
-    for process in psutil.Process(launched.leader).children(recursive=True):
-        process.kill()
+    kill_all(psutil.Process(launched.leader).children(recursive=True))
     await pool.notifier.until(lambda: session not in pool.sessions)
     return (time.monotonic() - start) * 1000
 

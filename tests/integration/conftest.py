@@ -17,7 +17,7 @@ SEVEN = BUILTIN_FOLDER / "digits-vit/examples/7.png"
 CPU = {"priority_list": ["cpu"]}
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="package", autouse=True)
 def real_browsers_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A test must never pass on a simulation unseen. A model store of its own."""
     with pytest.MonkeyPatch.context() as patch:

@@ -7,6 +7,9 @@ import gc
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -14,11 +17,14 @@ import psutil
 import pytest
 
 from browser_runtime.contract.errors import BadRequest, SessionLost, SetupError, Unsupported
+from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.launching import binaries
 from fixed_web_platform.resource_pool_bridge import ResourcePoolBridgeIntegration
+from tests.conftest import END_TIMEOUT_S
 from tests.integration.conftest import CPU, SEVEN
+from tests.processes import kill_all
 
 EDGE = dict.fromkeys(("text", "vision", "audio"), "edge")
-BINARIES = [f"WEBINFER_{browser}_BINARY" for browser in ("CHROME", "FIREFOX", "EDGE")]
 
 
 def one_session(**more: object) -> ResourcePoolBridgeIntegration:
@@ -59,12 +65,27 @@ async def test_closing_again_is_nothing_and_it_can_come_up_again() -> None:
         await integration.close()
 
 
-@pytest.mark.parametrize("binary", ["/nonexistent", "/bin/false"])
+def hide_browsers(patch: pytest.MonkeyPatch, empty: Path) -> None:
+    """As on a machine without any: nothing on PATH, nothing in the usual places, no Node to unpack one."""
+    patch.setenv("PATH", str(empty))
+    patch.setattr(binaries, "USUAL_PLACES", ())
+
+
+def break_browsers(patch: pytest.MonkeyPatch, empty: Path) -> None:
+    """As where each ends as soon as it is started."""
+    for browser in ("CHROME", "FIREFOX", "EDGE"):
+        patch.setenv(f"WEBINFER_{browser}_BINARY", "/bin/false")
+
+
+NO_BROWSER = pytest.mark.parametrize("spoil", [hide_browsers, break_browsers])
+Spoil = Callable[[pytest.MonkeyPatch, Path], None]
+
+
+@NO_BROWSER
 async def test_a_failed_start_is_told_and_leaves_nothing(
-    monkeypatch: pytest.MonkeyPatch, binary: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spoil: Spoil
 ) -> None:
-    for variable in BINARIES:
-        monkeypatch.setenv(variable, binary)
+    spoil(monkeypatch, tmp_path)
     integration = one_session()
     with pytest.raises((SetupError, SessionLost)):
         await integration.initialize()
@@ -73,13 +94,12 @@ async def test_a_failed_start_is_told_and_leaves_nothing(
     await integration.close()
 
 
-@pytest.mark.parametrize("binary", ["/nonexistent", "/bin/false"])
+@NO_BROWSER
 async def test_where_no_browser_is_to_be_had_the_simulation_says_so(
-    monkeypatch: pytest.MonkeyPatch, binary: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spoil: Spoil
 ) -> None:
     monkeypatch.setenv("WEBINFER_SIMULATION", "fallback")
-    for variable in BINARIES:
-        monkeypatch.setenv(variable, binary)
+    spoil(monkeypatch, tmp_path)
     integration = one_session()
     assert not await integration.initialize()
     (connection,) = integration.browser_connections.values()
@@ -94,7 +114,7 @@ async def test_where_no_browser_is_to_be_had_the_simulation_says_so(
 
 
 async def test_a_missing_browser_is_no_hindrance_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WEBINFER_CHROME_BINARY", "/nonexistent")
+    monkeypatch.setitem(binaries.NAMES, Browser.CHROME, ())
     async with ResourcePoolBridgeIntegration(adaptive_scaling=False) as integration:
         model = await integration.get_model("vision", "digits-vit", CPU)
         assert model.browser in ("firefox", "edge")
@@ -142,7 +162,7 @@ async def test_dropped_without_a_close_it_ends_but_not_before_its_models() -> No
     for thread in threading.enumerate():
         if thread.name == "webinfer-close":
             await asyncio.to_thread(thread.join)
-    assert not alive([child.pid for child in children])
+    assert not psutil.wait_procs(children, timeout=END_TIMEOUT_S)[1]
 
 
 @pytest.mark.parametrize("when", ["its browser was lost", "another is coming up"])
@@ -153,8 +173,7 @@ async def test_closed_while_a_killed_browser_is_replaced_it_leaves_nothing(when:
     fleet, change = engine.pool.fleet, engine.pool.notifier
     launched = fleet.sessions[0]._launched
     assert launched is not None
-    for process in psutil.Process(launched.leader).children(recursive=True):
-        process.kill()
+    kill_all(psutil.Process(launched.leader).children(recursive=True))
     replaced = {
         "its browser was lost": lambda: not fleet.sessions,
         "another is coming up": lambda: fleet.n_starting.total() > 0,
@@ -187,7 +206,10 @@ def test_an_interpreter_that_ends_without_a_close_leaves_nothing(end: str) -> No
     for trouble in ("ResourceWarning", "Task was destroyed", "never retrieved", "never awaited"):
         assert trouble not in told.stderr
     assert "was not closed" in told.stderr
-    assert not alive(pids)
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while left := alive(pids):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)  # they are not our children: nobody tells us
 
 
 async def test_the_gpu_or_the_cpu_can_be_switched_off() -> None:

@@ -239,7 +239,7 @@ def make_huge(path: Path) -> None:
     os.truncate(path, 1 << 40)
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("path", ["config.json", "preprocessor_config.json", "onnx/model.onnx"])
 @pytest.mark.parametrize(
     ("damage", "words"),

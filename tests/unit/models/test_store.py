@@ -241,7 +241,7 @@ async def test_coroutines_share_one_thread_and_are_not_cancelled_together(
     def ensure_slowly(name: str, precision: Precision) -> StoredModel:
         ensured.append(name)
         loop.call_soon_threadsafe(entered.set)
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return ensure(name, precision)
 
     monkeypatch.setattr(store, "ensure", ensure_slowly)

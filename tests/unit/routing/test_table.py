@@ -89,16 +89,16 @@ def test_the_copy_is_served_while_the_next_is_fetched_and_when_redis_is_away() -
         if told := next(answers, None):
             return Routing(decode(told), Presence(frozenset(), frozenset()))
         started.set()
-        go.wait(10)
+        go.wait(60)
         done.set()
         raise redis.ConnectionError("away")
 
     copy = RoutingCopy(fetch, max_age_s=0)
     assert copy.get().table["vision"][0].browser is EDGE
-    assert copy.get().table["vision"][0].browser is EDGE and started.wait(10) and not done.is_set()
+    assert copy.get().table["vision"][0].browser is EDGE and started.wait(60) and not done.is_set()
     assert copy.get().presence is not None
     go.set()
-    assert done.wait(10) and copy.get().table["vision"][0].browser is EDGE
+    assert done.wait(60) and copy.get().table["vision"][0].browser is EDGE
 
 
 def test_where_there_never_was_a_table_the_prior_serves() -> None:
