@@ -30,7 +30,8 @@ class GoldenCheck:
         loaded.n_runs = 0
         if loaded.golden is None:
             return
-        answer = await lane.run(loaded.key, [loaded.golden.item], {}, self.settings.load_timeout_s)
+        options = loaded.plan.choose({})
+        answer = await lane.run(loaded.key, [loaded.golden.item], options, self.settings.load_timeout_s)
         result = answer["results"][0]
         wrong = loaded.golden.mismatch(result["output"]) if result.get("ok") else str(result.get("error"))
         if not wrong:

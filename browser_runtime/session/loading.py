@@ -12,6 +12,7 @@ from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.options import LOAD_FLAGS
 from browser_runtime.contract.vocabulary import Backend, Family
+from browser_runtime.models.configuration import ModelPlan
 from browser_runtime.models.store import StoredModel
 from browser_runtime.session.golden import Golden
 from browser_runtime.texts.preprocessor import PREPROCESSORS
@@ -24,6 +25,8 @@ class LoadedModel:
     key: ModelKey
     answer: dict[str, Any]
     """The page's answer to `load`: kernel, times, warm-up, placement."""
+    plan: ModelPlan
+    """What its runs follow."""
     golden: Golden | None = None
     """What it must answer to an example; None for a model that has none."""
     n_runs: int = 0
@@ -92,7 +95,7 @@ def load_options(request: Request) -> dict[str, Any]:
     return {flag: True for flag in LOAD_FLAGS if request.options.get(flag)}
 
 
-def load_values(model: StoredModel, request: Request) -> dict[str, Any]:
+def load_values(model: StoredModel, plan: ModelPlan, request: Request) -> dict[str, Any]:
     """What a `load` call says of the model (see page/README.md), besides its key and backend.
 
     Takes a while where the model's tokenizer is not open yet. Raises BadRequest where that cannot be used.
@@ -107,18 +110,18 @@ def load_values(model: StoredModel, request: Request) -> dict[str, Any]:
                 stem: {"path": graph.path, "weights": graph.name_weights()}
                 for stem, graph in model.graphs(request.precision).items()
             },
-            "settings": _settings(model),
+            "settings": _settings(model, plan),
         },
         "precision": str(request.precision),
         "options": load_options(request),
     }
 
 
-def _settings(model: StoredModel) -> dict[str, Any]:
+def _settings(model: StoredModel, plan: ModelPlan) -> dict[str, Any]:
     """What the family's page must know of the model; for texts, what their tokenizer says."""
     if model.family is Family.TEXT_EMBEDDING:
         return PREPROCESSORS.take(model).page_settings()
-    return model.settings
+    return model.settings | plan.settings
 
 
 def key_of(model: StoredModel, request: Request, backend: Backend | None = None) -> ModelKey:

@@ -32,6 +32,7 @@ from browser_runtime.launching.drivers import Launched
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.link.protocol import PageEvent
+from browser_runtime.models.configuration import read_plan
 from browser_runtime.once import Once
 from browser_runtime.session.golden import read_golden
 from browser_runtime.session.golden_check import GoldenCheck
@@ -182,7 +183,8 @@ class Session:
         items, limit_s = items_of(job.request), job.remaining_s(self._settings.run_timeout_s)
         if not items:
             return {"results": []}
-        answer = await lane.run(loaded.key, items, job.request.options, limit_s)
+        options = loaded.plan.choose(job.request.options)
+        answer = await lane.run(loaded.key, items, options, limit_s)
         self.n_runs += 1
         loaded.n_runs += 1
         return answer
@@ -219,14 +221,16 @@ class Session:
     async def _load(self, lane: SessionLane, key: ModelKey, job: LaneJob, backend: Backend) -> LoadedModel:
         if key in lane.models.refused:
             raise Unsupported(f"{job.model.name} on {backend}", lane.models.refused[key])
+        plan = await asyncio.to_thread(read_plan, job.model.folder, job.model.family)
         needed_bytes = job.model.loaded_bytes(job.request.precision)
         while (overdue := lane.models.overdue(needed_bytes)) is not None:
             await lane.connection.call("unload", self._settings.run_timeout_s, key=str(overdue))
             lane.models.drop(overdue)
-        values = await asyncio.to_thread(load_values, job.model, job.request)
+        values = await asyncio.to_thread(load_values, job.model, plan, job.request)
         limit_s = job.remaining_s(self._settings.load_timeout_s)
         answer = await lane.connection.call("load", limit_s, key=str(key), backend=str(backend), **values)
-        loaded = LoadedModel(key, answer, await asyncio.to_thread(read_golden, job.model))
+        golden = await asyncio.to_thread(read_golden, job.model)
+        loaded = LoadedModel(key, answer, plan, golden)
         lane.models.put(loaded)
         await self.golden.check(lane, loaded)
         self.observer.loaded(ModelLoaded(self.info, key, answer))

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadOutput
+from browser_runtime.models.configuration.decoding import DecodingPlan
 from browser_runtime.simulation.graphs import Array, Graph, require_finite
-from browser_runtime.simulation.prompting import DecodingPlan
 
 
 class Decoder:

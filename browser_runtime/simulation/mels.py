@@ -6,12 +6,11 @@ computes them; the mel filters are Slaney's (Auditory Toolbox, 1998), which libr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 
+from browser_runtime.models.configuration.features import MelPlan
 from browser_runtime.simulation.graphs import Array
 
 # Slaney's scale: linear up to 1 kHz, 27 steps an octave of 6.4 above.
@@ -21,30 +20,6 @@ LOG_STEP = np.log(6.4) / 27.0
 # log10 of the least energy told apart, and the span below the loudest frame that is kept.
 LEAST_ENERGY = 1e-10
 SPAN = 8.0
-
-
-@dataclass(frozen=True)
-class MelPlan:
-    """The sizes of a feature extractor, from preprocessor_config.json."""
-
-    rate_hz: int
-    window: int
-    hop: int
-    n_mels: int
-    n_samples: int
-    """Samples of one window of the model."""
-
-    @classmethod
-    def of(cls, config: dict[str, Any]) -> MelPlan:
-        """The config's sizes; Whisper's own where it names none."""
-        rate_hz = config.get("sampling_rate", 16_000)
-        return cls(
-            rate_hz=rate_hz,
-            window=config.get("n_fft", 400),
-            hop=config.get("hop_length", 160),
-            n_mels=config.get("feature_size", 80),
-            n_samples=rate_hz * config.get("chunk_length", 30),
-        )
 
 
 def compute_features(sound: Array, plan: MelPlan) -> Array:

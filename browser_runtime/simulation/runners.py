@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from browser_runtime.contract.errors import InferenceError, Unsupported
+from browser_runtime.contract.options import check_options
 from browser_runtime.contract.vocabulary import Family, Precision
+from browser_runtime.models.configuration import ModelPlan, read_plan
+from browser_runtime.models.configuration.plans import AudioPlan, VisionPlan
 from browser_runtime.models.manifest import StoredModel
 
 # As many as a browser's lane keeps by default (`max_loaded_models`).
@@ -20,7 +23,10 @@ MAX_OPEN_MODELS = 4
 
 
 class FamilyRunner(Protocol):
-    """An open model of one family: an item goes through the three steps, or fails alone in one of them."""
+    """An open model of one family: an item goes through the three steps, or fails alone in one of them.
+
+    `options` are what the model's plan chose for the call.
+    """
 
     def prepare(self, item: Any, field: str, options: dict[str, Any]) -> Any:
         """The item as the graph takes it."""
@@ -36,20 +42,25 @@ class FamilyRunner(Protocol):
 FIELDS = {Family.TEXT_EMBEDDING: "texts", Family.VISION: "images", Family.AUDIO: "sounds"}
 
 
-def open_runner(model: StoredModel, precision: Precision) -> FamilyRunner:
-    """The model, opened for its family."""
+def open_runner(model: StoredModel, precision: Precision) -> tuple[FamilyRunner, ModelPlan]:
+    """The model, opened for its family, and its plan. Raises BadInput for what is not done here."""
+    plan = read_plan(model.folder, model.family)
+    return _open_family(model, plan, precision), plan
+
+
+def _open_family(model: StoredModel, plan: ModelPlan, precision: Precision) -> FamilyRunner:
     if model.family is Family.TEXT_EMBEDDING:
         from browser_runtime.simulation.texts import Embedder
 
         return Embedder(model, precision)
-    if model.family is Family.VISION:
+    if isinstance(plan, VisionPlan):
         from browser_runtime.simulation.images import Classifier
 
-        return Classifier(model, precision)
-    if model.family is Family.AUDIO:
+        return Classifier(model, plan, precision)
+    if isinstance(plan, AudioPlan):
         from browser_runtime.simulation.sounds import Transcriber
 
-        return Transcriber(model, precision)
+        return Transcriber(model, plan, precision)
     raise Unsupported(f"the family {model.family}", "the simulation has no engine for it")
 
 
@@ -79,15 +90,18 @@ class Answers:
     spent: Spent = field(default_factory=Spent)
 
 
+Opened = tuple[FamilyRunner, ModelPlan]
+
+
 class OpenModels:
     """The models open in this process, the least recently used closed beyond the limit."""
 
     def __init__(self, limit: int = MAX_OPEN_MODELS) -> None:
         self._limit = limit
-        self._open: OrderedDict[tuple[Path, str, Precision], FamilyRunner] = OrderedDict()
+        self._open: OrderedDict[tuple[Path, str, Precision], Opened] = OrderedDict()
         self._guard = threading.Lock()
 
-    def take(self, model: StoredModel, precision: Precision) -> tuple[FamilyRunner, float]:
+    def take(self, model: StoredModel, precision: Precision) -> tuple[Opened, float]:
         """The open model and how long opening took, in milliseconds; 0 where it was open."""
         key = (model.folder, model.revision, precision)
         with self._guard:
@@ -101,11 +115,13 @@ class OpenModels:
             return self._open[key], (time.perf_counter() - started) * 1000
 
 
-def run_items(runner: FamilyRunner, family: Family, items: list[Any], options: dict[str, Any]) -> Answers:
-    """Each item's output or error, one after another."""
+def run_items(opened: Opened, family: Family, items: list[Any], options: dict[str, Any]) -> Answers:
+    """Each item's output or error, one after another. Raises BadInput for options that are wrong."""
+    runner, plan = opened
+    choices = plan.choose(check_options(options, family))
     answers = Answers()
     for index, item in enumerate(items):
-        answers.outputs.append(_run_item(runner, item, f"{FIELDS[family]}[{index}]", options, answers.spent))
+        answers.outputs.append(_run_item(runner, item, f"{FIELDS[family]}[{index}]", choices, answers.spent))
     return answers
 
 
@@ -132,9 +148,9 @@ def reference(
 ) -> list[dict[str, Any]]:
     """The outputs that a page is held to, from Python's onnxruntime. Raises the first item's error."""
     model.require_family(family)
-    runner = open_runner(model, precision)
+    opened = open_runner(model, precision)
     outputs: list[dict[str, Any]] = []
-    for answer in run_items(runner, family, items, options or {}).outputs:
+    for answer in run_items(opened, family, items, options or {}).outputs:
         if isinstance(answer, InferenceError):
             raise answer
         outputs.append(answer)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.simulation.choices import read_count
 from browser_runtime.simulation.graphs import Array
 
 # torch's own: of LayerNorm, of normalize, and of the pooling's division.
@@ -95,7 +94,7 @@ STEPS = {"dense": _dense, "layer_norm": _layer_norm, "normalize": _normalize}
 
 def cut_vector(vector: Array, options: dict[str, Any]) -> Array:
     """The vector's first `dimensions` numbers, at length 1 where the request wants it. Raises BadInput."""
-    size = read_count(options, "dimensions", len(vector))
+    size = options.get("dimensions", len(vector))
     if size > len(vector):
         raise BadInput("options.dimensions", repr(size), f"at most {len(vector)}, what the model gives")
     cut = vector[:size]

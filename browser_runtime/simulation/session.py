@@ -40,8 +40,8 @@ class SimulatedSession:
         return self._reply(request, model, answers, load_ms, total_ms)
 
     def _work(self, request: Request, model: StoredModel) -> tuple[Answers, float]:
-        runner, load_ms = self._models.take(model, request.precision)
-        return run_items(runner, request.family, items_of(request), request.options), load_ms
+        opened, load_ms = self._models.take(model, request.precision)
+        return run_items(opened, request.family, items_of(request), request.options), load_ms
 
     def _reply(
         self, request: Request, model: StoredModel, answers: Answers, load_ms: float, total_ms: float

@@ -9,12 +9,11 @@ import numpy as np
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Precision
-from browser_runtime.models.json_files import read_json
+from browser_runtime.models.configuration.plans import AudioPlan
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.decoding import Decoder
 from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
-from browser_runtime.simulation.mels import MelPlan, compute_features
-from browser_runtime.simulation.prompting import DecodingPlan
+from browser_runtime.simulation.mels import compute_features
 from browser_runtime.simulation.windows import join_tokens, split_windows
 
 
@@ -29,48 +28,37 @@ class Transcript:
 class Transcriber:
     """A Whisper: log-mel features, encoder, greedy decoder, tokenizer."""
 
-    def __init__(self, model: StoredModel, precision: Precision) -> None:
+    def __init__(self, model: StoredModel, plan: AudioPlan, precision: Precision) -> None:
         from tokenizers import Tokenizer
 
         graphs = open_graphs(model, precision)
-        config, generation = (
-            read_json(model.folder / name) for name in ("config.json", "generation_config.json")
-        )
-        self._mels = MelPlan.of(read_json(model.folder / "preprocessor_config.json"))
-        self._plan = DecodingPlan.of(config, generation)
+        self._plan = plan
         self._encoder = graphs["encoder_model"]
         self._decoder = Decoder(graphs["decoder_model_merged"])
         self._tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
 
     def prepare(self, sound: Any, field: str, options: dict[str, Any]) -> Transcript:
-        """The features of each window of the sound. Raises BadInput naming the field or the option."""
-        self._plan.choose(options)
-        self._plan.limit(1, options)
-        samples = _read_samples(sound, field)
-        windows = split_windows(samples, self._mels.n_samples)
-        features = [compute_features(window, self._mels) for window in windows]
-        return Transcript(features, len(samples) / self._mels.rate_hz)
+        """The features of each window of the sound. Raises BadInput naming the field."""
+        samples, mels = _read_samples(sound, field), self._plan.mels
+        windows = split_windows(samples, mels.n_samples)
+        features = [compute_features(window, mels) for window in windows]
+        return Transcript(features, len(samples) / mels.rate_hz)
 
     def compute(self, heard: Transcript, options: dict[str, Any]) -> list[int]:
         """The token ids of the whole sound."""
-        tokens: list[int] = []
-        for features in heard.features:
-            tokens = join_tokens(tokens, self._decode(features, options))
-        return tokens
+        return join_tokens([self._decode(features, options) for features in heard.features])
 
     def _decode(self, features: Array, options: dict[str, Any]) -> list[int]:
         hidden = self._encoder.run({"input_features": features[None]})["last_hidden_state"]
         require_finite(hidden, "encoder state")
         prompt = self._prompt(hidden, options)
-        return self._decoder.decode(hidden, prompt, self._plan, self._plan.limit(len(prompt), options))
+        return self._decoder.decode(hidden, prompt, self._plan.decoding, options["max_new_tokens"])
 
     def _prompt(self, hidden: Array, options: dict[str, Any]) -> list[int]:
-        """The prompt; a language that the request leaves open is recognised by the model."""
-        language, task = self._plan.choose(options)
-        codes = {token: code for code, token in self._plan.languages.items()}
-        if language is None and codes:
-            language = codes[self._decoder.pick(hidden, [self._plan.start], list(codes))]
-        return self._plan.prompt(language, task)
+        """The prompt; a language that is left open is recognised by the model."""
+        before, languages, after = (options[key] for key in ("before", "languages", "after"))
+        recognised = [self._decoder.pick(hidden, before, languages)] if languages else []
+        return [*before, *recognised, *after]
 
     def finish(self, heard: Transcript, tokens: list[int], options: dict[str, Any]) -> dict[str, Any]:
         """The text of all windows."""

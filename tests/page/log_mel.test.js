@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { extractLogMel } from '../../browser_runtime/page/families/log_mel.js';
 
@@ -37,5 +38,24 @@ for (const count of [1, 159, 160, 161, 8000, 16123, 47199, 47200, 47999, 48000])
       Math.abs(value - (features.data[at] ?? NaN)),
     );
     assert.ok(Math.max(...errors) < 1e-6, `off by ${Math.max(...errors)}`);
+  });
+}
+
+// Made by transformers itself: fixtures/make_whisper_values.py.
+/** @type {{transformers: string, sound: string, stride: number, features: any[]}} */
+const stored = JSON.parse(readFileSync(new URL('fixtures/whisper_values.json', import.meta.url), 'utf8'));
+const sound = new Float32Array(new Uint8Array(Buffer.from(stored.sound, 'base64')).buffer);
+
+for (const { preprocessor, told, values } of stored.features) {
+  test(`features are those of transformers ${stored.transformers}: ${JSON.stringify(preprocessor)}`, async () => {
+    const extractor = /** @type {any} */ (new WhisperFeatureExtractor({ ...told }));
+    const { data, dims } = await extractLogMel(extractor, sound);
+    assert.deepEqual(dims, [1, told.feature_size, told.nb_max_frames]);
+    const sampled = data.filter((_, at) => at % stored.stride === 0);
+    const errors = values.map((/** @type {number} */ value, /** @type {number} */ at) =>
+      Math.abs(value - (sampled[at] ?? Number.NaN)),
+    );
+    // As far as transformers' own two ways are allowed to differ, and the five digits that are stored.
+    assert.ok(Math.max(...errors) < 5e-5, `off by ${Math.max(...errors)}`);
   });
 }

@@ -1,63 +1,11 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { chooseToken, Decoder } from '../../browser_runtime/page/families/decoding.js';
 import { nameCache } from '../../browser_runtime/page/families/kv_cache.js';
-import {
-  limitTokens,
-  planPrompt,
-  readChoices,
-  readRules,
-} from '../../browser_runtime/page/families/prompting.js';
 import { Stopwatch } from '../../browser_runtime/page/families/results.js';
 import { readSamples } from '../../browser_runtime/page/families/sounds.js';
 import { joinTokens, splitWindows } from '../../browser_runtime/page/families/windows.js';
-
-// As in the generation_config.json of whisper-tiny and whisper-tiny.en.
-const MANY = {
-  decoder_start_token_id: 50258,
-  eos_token_id: 50257,
-  no_timestamps_token_id: 50363,
-  forced_decoder_ids: [
-    [1, null],
-    [2, 50359],
-  ],
-  lang_to_id: { '<|en|>': 50259, '<|de|>': 50261 },
-  task_to_id: { transcribe: 50359, translate: 50358 },
-  max_length: 448,
-};
-const ENGLISH = {
-  decoder_start_token_id: 50257,
-  eos_token_id: 50256,
-  no_timestamps_token_id: 50362,
-  forced_decoder_ids: [[1, 50362]],
-  max_length: 448,
-};
-
-test('a prompt names the language, the task and that no timestamps are wanted', () => {
-  assert.deepEqual(planPrompt(MANY, 'de', null), [50258, 50261, 50359, 50363]);
-  assert.deepEqual(planPrompt(MANY, 'en', 'translate'), [50258, 50259, 50358, 50363]);
-  assert.deepEqual(planPrompt(ENGLISH, null, null), [50257, 50362]);
-});
-
-test('choices are held to what the model knows', () => {
-  assert.deepEqual(readChoices(MANY, {}), { language: null, task: null });
-  assert.deepEqual(readChoices(MANY, { language: 'de', task: 'translate' }), {
-    language: 'de',
-    task: 'translate',
-  });
-  assert.throws(() => readChoices(MANY, { language: 'xx' }), {
-    args: ['options.language', '"xx"', 'one of en, de'],
-  });
-  assert.throws(() => readChoices(MANY, { task: 'sing' }), { code: 'BadInput' });
-  assert.throws(() => readChoices(ENGLISH, { language: 'en' }), { code: 'BadInput' });
-});
-
-test('tokens are limited by the request and by the model', () => {
-  assert.equal(limitTokens(MANY, { max_target_positions: 448 }, 4, { max_new_tokens: 9 }), 9);
-  assert.equal(limitTokens(MANY, { max_target_positions: 64 }, 4, {}), 60);
-  assert.equal(limitTokens(MANY, { max_target_positions: 64 }, 4, { max_new_tokens: 500 }), 60);
-  assert.throws(() => limitTokens(MANY, {}, 4, { max_new_tokens: 0 }), { code: 'BadInput' });
-});
 
 test('the likeliest token that is not suppressed is chosen', () => {
   assert.equal(chooseToken(Float32Array.of(1, 9, 9, 3), new Set()), 1);
@@ -105,7 +53,7 @@ function makeDecoder(script) {
   return { fed, decoder: new Decoder(graph, /** @type {any} */ ({ Tensor: CountedTensor })) };
 }
 
-const RULES = readRules({ eos_token_id: 9, suppress_tokens: [], begin_suppress_tokens: [] });
+const RULES = { ends: [9], never: new Set([7]), notFirst: new Set([7, 9]) };
 const HEARD = /** @type {any} */ ({});
 
 test('decoding feeds the prompt, then one token a step with what is cached, until the end token', async () => {
@@ -155,11 +103,25 @@ test('long sounds are cut into windows that overlap by a sixth', () => {
 });
 
 test('windows are joined where their tokens agree', () => {
-  assert.deepEqual(joinTokens([1, 2, 3, 4, 5], [4, 5, 6, 7]), [1, 2, 3, 4, 5, 6, 7]);
-  // The end of the left window and the start of the right one were misheard.
-  assert.deepEqual(joinTokens([1, 2, 3, 4, 99], [88, 3, 4, 5, 6]), [1, 2, 3, 4, 5, 6]);
-  assert.deepEqual(joinTokens([1, 2], [3, 4]), [1, 2, 3, 4]);
-  assert.deepEqual(joinTokens([], [3, 4]), [3, 4]);
+  assert.deepEqual(
+    joinTokens([
+      [1, 2, 3, 4, 5],
+      [4, 5, 6, 7],
+    ]),
+    [1, 2, 3, 4, 5, 6, 7],
+  );
+  assert.deepEqual(joinTokens([[], [3, 4]]), [3, 4]);
+  assert.deepEqual(joinTokens([]), []);
+});
+
+// Made by transformers itself: fixtures/make_whisper_values.py.
+/** @type {{transformers: string, joins: {windows: number[][], joined: number[]}[]}} */
+const { transformers, joins } = JSON.parse(
+  readFileSync(new URL('fixtures/whisper_values.json', import.meta.url), 'utf8'),
+);
+
+test(`windows are joined as transformers ${transformers} joins them`, () => {
+  for (const { windows, joined } of joins) assert.deepEqual(joinTokens(windows), joined);
 });
 
 test('what is no sound is refused by name', () => {

@@ -6,13 +6,13 @@ plain values; page and simulation obey it and read no configuration themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.configuration.embeddings import EmbeddingPlan
-from browser_runtime.models.configuration.scores import ScorePlan
-from browser_runtime.models.json_files import read_json
+from browser_runtime.models.configuration.plans import ModelPlan, read_plan
+
+__all__ = ["ModelPlan", "check_configuration", "read_plan"]
 
 
 def check_configuration(folder: Path, family: Family) -> None:
@@ -20,13 +20,10 @@ def check_configuration(folder: Path, family: Family) -> None:
 
     Raises BadInput naming the file, the key, its value and what is allowed.
     """
-    check = _CHECKS.get(family)
-    if check is not None:
-        check(folder)
-
-
-def _check_vision(folder: Path) -> None:
-    ScorePlan.of(read_json(folder / "config.json"))
+    if family is Family.TEXT_EMBEDDING:
+        _check_texts(folder)
+    else:
+        read_plan(folder, family)
 
 
 def _check_texts(folder: Path) -> None:
@@ -37,9 +34,3 @@ def _check_texts(folder: Path) -> None:
     plan = EmbeddingPlan.read(folder)
     with_weights(folder, plan.modules)
     TextTokenizer(folder, plan.max_tokens, plan.lower_case)
-
-
-_CHECKS: dict[Family, Callable[[Path], None]] = {
-    Family.TEXT_EMBEDDING: _check_texts,
-    Family.VISION: _check_vision,
-}

@@ -5,14 +5,15 @@ Source: transformers 5.24, pipelines/image_classification.py, `postprocess`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 from browser_runtime.contract.errors import BadInput
 
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
-# As many labels as transformers.PretrainedConfig has where a config.json names none.
-UNNAMED_LABELS = 2
+# As many labels as transformers' pipeline gives.
+TOP_K = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +21,37 @@ class ScorePlan:
     """How a classifier's logits become scores, and how its labels are called."""
 
     function: str
-    """softmax, sigmoid or none."""
+    """softmax, sigmoid or none; default: a sigmoid for one logit alone, else softmax."""
     names: dict[int, str]
 
     @classmethod
-    def of(cls, config: dict[str, Any]) -> Self:
+    def of(cls, config: Mapping[str, Any]) -> Self:
         """What config.json says. Raises BadInput for a problem type or labels that are none."""
         names = _read_names(config.get("id2label"))
-        n_labels = len(names) or config.get("num_labels", UNNAMED_LABELS)
-        return cls(_choose_function(config.get("problem_type"), n_labels), names)
+        return cls(
+            _choose_function(config.get("problem_type"), len(names) or config.get("num_labels")), names
+        )
+
+    def choose(self, options: dict[str, Any]) -> dict[str, Any]:
+        """How many labels are given, and the function that makes scores of logits."""
+        return {
+            "top_k": options.get("top_k", TOP_K),
+            "function": options.get("function_to_apply", self.function),
+        }
+
+    def name(self, index: int) -> str:
+        """The label's name; transformers' word where config.json has none."""
+        return self.names.get(index, f"LABEL_{index}")
 
 
-def _choose_function(problem: Any, n_labels: int) -> str:
+def _choose_function(problem: Any, n_labels: Any) -> str:
     if problem is not None and problem not in PROBLEM_TYPES:
         raise BadInput("problem_type of config.json", repr(problem), f"one of {', '.join(PROBLEM_TYPES)}")
     if problem == "regression":
         return "none"
-    return "sigmoid" if problem == "multi_label_classification" or n_labels == 1 else "softmax"
+    if problem == "multi_label_classification" or n_labels == 1:
+        return "sigmoid"
+    return "default" if problem is None and n_labels is None else "softmax"
 
 
 def _read_names(names: Any) -> dict[int, str]:

@@ -11,7 +11,6 @@ import { nameCache } from './kv_cache.js';
 import { extractLogMel } from './log_mel.js';
 import { fetchJson, findFolder } from './model_files.js';
 import { openModelGraph } from './model_graphs.js';
-import { languageIds, limitTokens, planPrompt, readChoices, readRules } from './prompting.js';
 import { makeReady } from './ready.js';
 import { Stopwatch, settle, stopIfCancelled } from './results.js';
 import { makeTone, readSamples, SAMPLE_RATE_HZ } from './sounds.js';
@@ -23,18 +22,29 @@ import { joinTokens, splitWindows } from './windows.js';
 /** @typedef {{text: string, tokens: number[], duration_s: number}} Output */
 /** @typedef {{encoder: Graph, decoder: Graph}} Graphs */
 /**
+ * @typedef {object} Settings the worker's plan of the model's files (models/configuration/plans.py)
+ * @property {import('./log_mel.js').Framing & {feature_size: number}} features under transformers.js' names
+ * @property {{ends: number[], never: number[], not_first: number[]}} rules
+ * @property {Record<string, unknown>} example
+ */
+/**
+ * @typedef {object} Choices of the worker, for one call
+ * @property {number[]} before the prompt, up to the language where that is recognised
+ * @property {number[]} languages the tokens that it may be; none: nothing is to be recognised
+ * @property {number[]} after the rest of the prompt
+ * @property {number} max_new_tokens
+ */
+/**
  * @typedef {object} Parts what does not compute
  * @property {import('./log_mel.js').Extractor} extractor transformers.js' log-mel front end
  * @property {any} tokenizer
- * @property {Record<string, any>} config
- * @property {Record<string, any>} generation
+ * @property {import('./decoding.js').Rules} rules
  */
-/** @typedef {{watch: Stopwatch, isCancelled: () => boolean, options: Record<string, unknown>}} Course of one call */
+/** @typedef {{watch: Stopwatch, isCancelled: () => boolean, choices: Choices}} Course of one call */
 
 const ENCODED = 'last_hidden_state';
-// Ten runs are the fewest that can show a steady state; two tokens run both branches of the decoder.
+// Ten runs are the fewest that can show a steady state.
 const WARM_UP = { maxRuns: 20, maxMs: 3000 };
-const WARM_UP_TOKENS = 2;
 const SPLIT_WARNING =
   'The decoder ran on wasm: webnn takes static shapes only, and the decoder grows by a token a step.';
 
@@ -43,39 +53,36 @@ const SPLIT_WARNING =
  * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
  */
 export async function open(opening) {
-  const parts = await openParts(opening);
-  const graphs = await openGraphs(opening, parts.config);
+  const settings = /** @type {Settings} */ (opening.model.settings);
+  const parts = await openParts(opening, settings);
+  const graphs = await openGraphs(opening, settings);
   const transcriber = new Transcriber(opening.realm.ort, parts, graphs);
-  const options = { max_new_tokens: WARM_UP_TOKENS, ...anyLanguage(parts.generation) };
-  return makeReady(opening, transcriber, { item: makeTone(), options, limits: WARM_UP });
+  return makeReady(opening, transcriber, { item: makeTone(), options: settings.example, limits: WARM_UP });
 }
 
 /**
  * @param {Opening} opening
+ * @param {Settings} settings
  * @returns {Promise<Parts>}
  */
-async function openParts({ model, realm }) {
-  const { AutoFeatureExtractor, AutoTokenizer } = await realm.openTransformers();
-  const local = { local_files_only: true };
-  const [extractor, tokenizer, config, generation] = await Promise.all([
-    AutoFeatureExtractor.from_pretrained(findFolder(model), local),
-    AutoTokenizer.from_pretrained(findFolder(model), local),
-    fetchJson(model, 'config.json'),
-    fetchJson(model, 'generation_config.json'),
-  ]);
-  return { extractor, tokenizer, config, generation };
+async function openParts({ model, realm }, { features, rules }) {
+  const { AutoTokenizer, WhisperFeatureExtractor } = await realm.openTransformers();
+  const tokenizer = await AutoTokenizer.from_pretrained(findFolder(model), { local_files_only: true });
+  const extractor = /** @type {any} */ (new WhisperFeatureExtractor({ ...features }));
+  const barred = { never: new Set(rules.never), notFirst: new Set([...rules.never, ...rules.not_first]) };
+  return { extractor, tokenizer, rules: { ends: rules.ends, ...barred } };
 }
 
 /**
  * Both graphs, or none: what was opened is released when the other fails.
  * @param {Opening} opening
- * @param {Record<string, any>} config
+ * @param {Settings} settings
  * @returns {Promise<Graphs>}
  */
-async function openGraphs(opening, config) {
-  const encoder = await openEncoder(opening, config);
+async function openGraphs(opening, settings) {
+  const encoder = await openEncoder(opening, settings);
   try {
-    return { encoder, decoder: await openDecoder(opening, config) };
+    return { encoder, decoder: await openDecoder(opening) };
   } catch (error) {
     await encoder.release();
     throw error;
@@ -84,11 +91,10 @@ async function openGraphs(opening, config) {
 
 /**
  * @param {Opening} opening
- * @param {Record<string, any>} config
+ * @param {Settings} settings
  */
-function openEncoder(opening, config) {
-  // Two frames for each position: the encoder's second convolution has stride two.
-  const shape = [1, config.num_mel_bins, config.max_source_positions * 2];
+function openEncoder(opening, { features }) {
+  const shape = [1, features.feature_size, features.nb_max_frames];
   return openModelGraph(opening, {
     stem: 'encoder_model',
     shapes: opening.backend === 'webnn' ? { input_features: shape } : undefined,
@@ -96,26 +102,15 @@ function openEncoder(opening, config) {
   });
 }
 
-/**
- * @param {Opening} opening
- * @param {Record<string, any>} config
- */
-function openDecoder(opening, config) {
+/** @param {Opening} opening */
+async function openDecoder(opening) {
   const isOnGpu = opening.backend === 'webgpu';
+  const config = await fetchJson(opening.model, 'config.json');
   return openModelGraph(opening, {
     stem: 'decoder_model_merged',
     backend: isOnGpu ? 'webgpu' : 'wasm',
     keepOnDevice: isOnGpu ? nameCache(config.decoder_layers) : false,
   });
-}
-
-/**
- * A language given, so that warming up spends no step on recognising one.
- * @param {Record<string, any>} generation
- */
-function anyLanguage(generation) {
-  const [language] = languageIds(generation).keys();
-  return language === undefined ? {} : { language };
 }
 
 class Transcriber {
@@ -127,21 +122,18 @@ class Transcriber {
   constructor(ort, parts, { encoder, decoder }) {
     this.ort = ort;
     this.parts = parts;
-    this.rules = readRules(parts.generation);
     this.encoder = encoder;
     this.decoder = new Decoder(decoder, ort);
   }
 
   /**
    * @param {unknown[]} sounds
-   * @param {Record<string, unknown>} options `language`, `task`, `max_new_tokens`
+   * @param {Record<string, unknown>} options the worker's choices
    * @param {() => boolean} isCancelled
    */
   async run(sounds, options, isCancelled) {
-    const course = { watch: new Stopwatch(), isCancelled, options };
-    // Wrong options are the whole call's fault, and found before anything is computed.
-    readChoices(this.parts.generation, options);
-    limitTokens(this.parts.generation, this.parts.config, 0, options);
+    const choices = /** @type {any} */ (options);
+    const course = { watch: new Stopwatch(), isCancelled, choices };
     /** @type {import('./contract.js').Result<Output>[]} */
     const results = [];
     for (const [index, sound] of sounds.entries()) {
@@ -171,11 +163,12 @@ class Transcriber {
    * @returns {Promise<Output>}
    */
   async #transcribe(samples, course) {
-    /** @type {number[]} */
-    let tokens = [];
+    /** @type {number[][]} */
+    const windows = [];
     for (const window of splitWindows(samples, this.parts.extractor.config.n_samples)) {
-      tokens = joinTokens(tokens, await this.#decodeWindow(window, course));
+      windows.push(await this.#decodeWindow(window, course));
     }
+    const tokens = joinTokens(windows);
     // Silence has no tokens and its text is empty; transformers.js refuses to decode an empty list.
     const decode = () =>
       tokens.length === 0 ? '' : this.parts.tokenizer.decode(tokens, { skip_special_tokens: true }).trim();
@@ -192,9 +185,7 @@ class Transcriber {
     const heard = await this.#encode(window, course);
     try {
       const prompt = await this.#planPrompt(heard, course);
-      const { generation, config } = this.parts;
-      const maxTokens = limitTokens(generation, config, prompt.length, course.options);
-      const task = { heard, prompt, rules: this.rules, maxTokens };
+      const task = { heard, prompt, rules: this.parts.rules, maxTokens: course.choices.max_new_tokens };
       return await this.decoder.generate(task, course.watch, course.isCancelled);
     } finally {
       heard.dispose();
@@ -224,14 +215,9 @@ class Transcriber {
    * @param {Tensor} heard
    * @param {Course} course
    */
-  async #planPrompt(heard, { options, watch }) {
-    const { generation } = this.parts;
-    const { language, task } = readChoices(generation, options);
-    const known = languageIds(generation);
-    if (language !== null || known.size === 0) return planPrompt(generation, language, task);
-    const start = [generation.decoder_start_token_id];
-    const id = await this.decoder.pick(heard, start, [...known.values()], watch);
-    const recognised = [...known].find(([, candidate]) => candidate === id)?.[0] ?? null;
-    return planPrompt(generation, recognised, task);
+  async #planPrompt(heard, { choices, watch }) {
+    const { before, languages, after } = choices;
+    if (languages.length === 0) return [...before, ...after];
+    return [...before, await this.decoder.pick(heard, before, languages, watch), ...after];
   }
 }

@@ -9,7 +9,7 @@ export type Backend = 'webgpu' | 'webnn' | 'wasm';
 export type Device = import('../engines/devices.js').Device;
 export type Tensors = Record<string, Ort.Tensor>;
 
-/** A model as the store serves it: `settings` come from its manifest, or for texts from their preprocessor. */
+/** A model as the store serves it: `settings` are the worker's plan of its files, for texts their preprocessor's. */
 export interface Model {
   name: string;
   revision: string;

@@ -11,10 +11,16 @@ import { stopIfCancelled } from './results.js';
 /** @typedef {import('./results.js').Stopwatch} Stopwatch */
 /** @typedef {import('onnxruntime-common').Tensor} Tensor */
 /**
+ * @typedef {object} Rules of a model, as the worker read them
+ * @property {number[]} ends tokens that end a transcript
+ * @property {Set<number>} never tokens that are never chosen
+ * @property {Set<number>} notFirst tokens that are not chosen first either
+ */
+/**
  * @typedef {object} Task
  * @property {Tensor} heard the encoder's output
  * @property {number[]} prompt
- * @property {import('./prompting.js').Rules} rules
+ * @property {Rules} rules
  * @property {number} maxTokens
  */
 

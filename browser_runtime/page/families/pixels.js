@@ -1,87 +1,22 @@
 /**
- * One image to the numbers that a vision model takes, by the model's preprocessor_config.json.
+ * One image to the numbers that a vision model takes, by the plan that the worker made of the model's files
+ * (`models/configuration/pixels.py`). Only the part of the resized image that the model sees is computed.
  */
 import { Fault } from '../faults.js';
 import { resize } from './resampling.js';
 
 /** @typedef {import('./resampling.js').Pixels} Pixels */
+/** @typedef {import('./resampling.js').Region} Region */
 /**
  * @typedef {object} Plan
  * @property {number} channels 3, or 1 for a model of grey images
  * @property {number} height of the model's input
  * @property {number} width
- * @property {{height: number, width: number} | {shortest: number} | null} resize
- * @property {number} resample
- * @property {Float32Array[]} levels by channel, the number for each of the 256 byte values
+ * @property {{height: number, width: number} | {shortest: number} | null} resize null: images are taken as they are
+ * @property {number} resample Pillow's number of the filter
+ * @property {{data: Float32Array}} levels [channels, 256]: the number for each byte; what lies outside is a zero byte
+ * @property {boolean} flipped the last channel first
  */
-
-// Steps that change the numbers and are not done here: a config that asks for them is refused, not half obeyed.
-const UNKNOWN_STEPS = ['crop_pct', 'do_pad', 'do_convert_bgr', 'do_flip_channel_order', 'do_reduce_labels'];
-// Pillow's bilinear, the default of Hugging Face's ViT image processor.
-const BILINEAR = 2;
-
-/**
- * What the two configs ask for. Raises Unsupported for a step that is not known here.
- * @param {Record<string, any>} preprocessor preprocessor_config.json
- * @param {number} channels `num_channels` of config.json
- * @returns {Plan}
- */
-export function planPixels(preprocessor, channels) {
-  const step = UNKNOWN_STEPS.find((name) => preprocessor[name]);
-  if (step) throw new Fault('Unsupported', `preprocessing step ${step}`, 'no family knows it');
-  const target = preprocessor.do_resize === false ? null : readSize(preprocessor.size);
-  const cropped = preprocessor.do_center_crop ? readSize(preprocessor.crop_size) : target;
-  if (!cropped || 'shortest' in cropped) {
-    throw new Fault(
-      'Unsupported',
-      'a preprocessor_config without a fixed size',
-      JSON.stringify(preprocessor.size),
-    );
-  }
-  const resample = preprocessor.resample ?? BILINEAR;
-  return { channels, ...cropped, resize: target, resample, levels: planLevels(preprocessor, channels) };
-}
-
-/**
- * @param {any} size a number, {height, width} or {shortest_edge}
- * @returns {{height: number, width: number} | {shortest: number}}
- */
-function readSize(size) {
-  if (typeof size === 'number') return { height: size, width: size };
-  if (size?.height && size?.width) return { height: size.height, width: size.width };
-  if (size?.shortest_edge) return { shortest: size.shortest_edge };
-  throw new Fault(
-    'Unsupported',
-    `size ${JSON.stringify(size)}`,
-    'height and width, or shortest_edge, are known',
-  );
-}
-
-/**
- * Rescaling and normalising as a table: a byte has only 256 values.
- * @param {Record<string, any>} preprocessor
- * @param {number} channels
- */
-function planLevels(preprocessor, channels) {
-  const factor = preprocessor.do_rescale === false ? 1 : (preprocessor.rescale_factor ?? 1 / 255);
-  const isNormal = preprocessor.do_normalize !== false;
-  return Array.from({ length: channels }, (_, channel) => {
-    const mean = isNormal ? readChannel(preprocessor.image_mean, channel) : 0;
-    const deviation = isNormal ? readChannel(preprocessor.image_std, channel) : 1;
-    return Float32Array.from({ length: 256 }, (_, level) => (level * factor - mean) / deviation);
-  });
-}
-
-/**
- * @param {number | number[]} values
- * @param {number} channel
- * @returns {number}
- */
-function readChannel(values, channel) {
-  const value = Array.isArray(values) ? values[channel] : values;
-  if (typeof value === 'number') return value;
-  throw new Fault('Unsupported', 'normalising', `image_mean or image_std has nothing for channel ${channel}`);
-}
 
 /**
  * The item as pixels. Raises BadInput naming `field` when it is no uint8 array of height, width and 3.
@@ -111,8 +46,20 @@ export function readPixels(item, field) {
  * @returns {Float32Array}
  */
 export function preparePixels(image, plan) {
+  const { height, width } = measureResized(image, plan.resize);
+  const top = Math.floor((height - plan.height) / 2);
+  const left = Math.floor((width - plan.width) / 2);
+  const region = {
+    top: Math.max(top, 0),
+    left: Math.max(left, 0),
+    height: Math.min(plan.height, height),
+    width: Math.min(plan.width, width),
+  };
   const coloured = plan.channels === 1 ? toGrey(image) : image;
-  return toPlanes(resizeFor(coloured, plan), plan);
+  const middle = plan.resize
+    ? resize(coloured, height, width, plan.resample, region)
+    : cutRegion(coloured, region);
+  return toPlanes(middle, plan, Math.max(-top, 0), Math.max(-left, 0));
 }
 
 /**
@@ -130,47 +77,55 @@ export function toGrey({ data, height, width }) {
 }
 
 /**
+ * What size the whole image has when it is resized.
  * @param {Pixels} image
- * @param {Plan} plan
- * @returns {Pixels}
+ * @param {Plan['resize']} target
+ * @returns {{height: number, width: number}}
  */
-function resizeFor(image, plan) {
-  if (!plan.resize) return image;
-  if (!('shortest' in plan.resize))
-    return resize(image, plan.resize.height, plan.resize.width, plan.resample);
-  const { shortest } = plan.resize;
-  const { height, width } = image;
+function measureResized({ height, width }, target) {
+  if (!target) return { height, width };
+  if (!('shortest' in target)) return target;
+  const { shortest } = target;
   // The longer side is cut to an integer, as Hugging Face's get_resize_output_image_size does.
   const longest = Math.trunc((shortest * Math.max(height, width)) / Math.min(height, width));
-  const [tall, wide] = height < width ? [shortest, longest] : [longest, shortest];
-  return resize(image, tall, wide, plan.resample);
+  return height < width ? { height: shortest, width: longest } : { height: longest, width: shortest };
 }
 
 /**
- * The middle of the image by channels, as numbers; black where the image is smaller than the model's input.
+ * @param {Pixels} image
+ * @param {Region} region
+ * @returns {Pixels}
+ */
+function cutRegion({ data, width: stride, channels }, { top, left, height, width }) {
+  const target = new Uint8Array(height * width * channels);
+  for (let row = 0; row < height; row++) {
+    const from = ((top + row) * stride + left) * channels;
+    target.set(data.subarray(from, from + width * channels), row * width * channels);
+  }
+  return { data: target, height, width, channels };
+}
+
+/**
+ * The image by channels, as numbers, at `top` and `left` of the model's input; black around it.
  * @param {Pixels} image
  * @param {Plan} plan
+ * @param {number} top
+ * @param {number} left
  */
-function toPlanes(image, { channels, height, width, levels }) {
+function toPlanes({ data, height: rows, width: columns, channels }, plan, top, left) {
+  const { height, width, levels, flipped } = plan;
   const planes = new Float32Array(channels * height * width);
-  const top = Math.floor((image.height - height) / 2);
-  const left = Math.floor((image.width - width) / 2);
-  for (let at = 0; at < planes.length; at++) {
-    const channel = Math.trunc(at / (height * width));
-    const row = top + (Math.trunc(at / width) % height);
-    const column = left + (at % width);
-    planes[at] = levels[channel]?.[readByte(image, row, column, channel)] ?? 0;
+  for (let channel = 0; channel < channels; channel++) {
+    const numbers = levels.data.subarray(channel * 256, (channel + 1) * 256);
+    const plane = planes.subarray(channel * height * width, (channel + 1) * height * width);
+    plane.fill(numbers[0] ?? 0);
+    const offset = flipped ? channels - 1 - channel : channel;
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        const byte = data[(row * columns + column) * channels + offset] ?? 0;
+        plane[(top + row) * width + left + column] = numbers[byte] ?? 0;
+      }
+    }
   }
   return planes;
-}
-
-/**
- * @param {Pixels} image
- * @param {number} row
- * @param {number} column
- * @param {number} channel
- */
-function readByte({ data, height, width, channels }, row, column, channel) {
-  const isInside = row >= 0 && row < height && column >= 0 && column < width;
-  return isInside ? (data[(row * width + column) * channels + channel] ?? 0) : 0;
 }

@@ -4,9 +4,9 @@
  * Source: Pillow, src/libImaging/Resample.c (antialiased, 8 bits between the passes). Width first, as in every Pillow
  * before 13, which trained today's models; Pillow 13 turns the order round for some sizes, to be faster.
  */
-import { Fault } from '../faults.js';
 
 /** @typedef {{data: Uint8Array, height: number, width: number, channels: number}} Pixels rows of interleaved bytes */
+/** @typedef {{top: number, left: number, height: number, width: number}} Region of an image, in its own pixels */
 /** @typedef {{support: number, weigh: (distance: number) => number}} Filter */
 /** @typedef {{first: number, weights: Int32Array}} Window the source pixels of one target pixel */
 
@@ -15,59 +15,129 @@ const PRECISION_BITS = 22;
 const ONE = 1 << PRECISION_BITS;
 const HALF = ONE / 2;
 
+const NEAREST = 0;
 /** By Pillow's number, which is also what preprocessor_config.json holds. @type {Record<number, Filter>} */
 const FILTERS = {
   1: { support: 3, weigh: weighLanczos },
   2: { support: 1, weigh: (distance) => Math.max(1 - Math.abs(distance), 0) },
   3: { support: 2, weigh: weighCubic },
+  4: { support: 0.5, weigh: (distance) => Number(distance > -0.5 && distance <= 0.5) },
+  5: { support: 1, weigh: weighHamming },
 };
 
 /**
- * `source` at another size. Raises Unsupported for a filter that is none of 1 (Lanczos), 2 (bilinear), 3 (bicubic).
+ * One region of `source` resized: only what it needs is computed, however large the whole would be.
  * @param {Pixels} source
- * @param {number} height
+ * @param {number} height of the whole resized image
  * @param {number} width
- * @param {number} resample Pillow's number of the filter
+ * @param {number} resample Pillow's number of the filter, 0 to 5
+ * @param {Region} [region] of the resized image; default: all of it
  * @returns {Pixels}
  */
-export function resize(source, height, width, resample) {
+export function resize(source, height, width, resample, region = { top: 0, left: 0, height, width }) {
+  if (resample === NEAREST) return pickNearest(source, height, width, region);
   const filter = FILTERS[resample];
-  if (!filter) throw new Fault('Unsupported', `resample ${resample}`, 'known are 1, 2 and 3');
-  const wide = source.width === width ? source : resizeRows(source, width, filter);
-  return wide.height === height ? wide : resizeColumns(wide, height, filter);
+  if (!filter) throw new Error(`resample ${resample} is none of Pillow's filters`);
+  const rows = planSide(source.height, height, region.top, region.height, filter);
+  const columns = planSide(source.width, width, region.left, region.width, filter);
+  return blendRows(blendColumns(source, columns, spanOf(rows)), rows);
 }
 
 /**
- * @param {Pixels} source
- * @param {number} width
+ * The windows of a region's rows or columns; of one pixel each where that side keeps its size.
+ * @param {number} sourceSize
+ * @param {number} targetSize
+ * @param {number} from
+ * @param {number} count
  * @param {Filter} filter
- * @returns {Pixels}
  */
-function resizeRows({ data, height, width: sourceWidth, channels }, width, filter) {
+function planSide(sourceSize, targetSize, from, count, filter) {
+  if (sourceSize !== targetSize) return planWindows(sourceSize, targetSize, from, count, filter);
+  return Array.from({ length: count }, (_, at) => ({ first: from + at, weights: Int32Array.of(ONE) }));
+}
+
+/**
+ * The first source pixel that any window needs, and one behind the last.
+ * @param {Window[]} windows
+ * @returns {[number, number]}
+ */
+function spanOf(windows) {
+  const firsts = windows.map(({ first }) => first);
+  return [Math.min(...firsts), Math.max(...windows.map(({ first, weights }) => first + weights.length))];
+}
+
+/**
+ * Each column of the region, over the source rows that the second pass needs.
+ * @param {Pixels} source
+ * @param {Window[]} columns
+ * @param {[number, number]} span of source rows
+ * @returns {Pixels & {top: number}} `top`: the source row that it begins with
+ */
+function blendColumns({ data, width: sourceWidth, channels }, columns, [top, bottom]) {
+  const [height, width] = [bottom - top, columns.length];
   const target = new Uint8Array(height * width * channels);
-  const windows = planWindows(sourceWidth, width, filter);
   for (let row = 0; row < height; row++) {
-    windows.forEach((window, column) => {
-      const from = (row * sourceWidth + window.first) * channels;
-      blend(data, from, channels, window.weights, target, (row * width + column) * channels, channels);
+    columns.forEach(({ first, weights }, column) => {
+      const from = ((top + row) * sourceWidth + first) * channels;
+      blend(data, from, channels, weights, target, (row * width + column) * channels, channels);
     });
   }
-  return { data: target, height, width, channels };
+  return { data: target, height, width, channels, top };
 }
 
 /**
- * @param {Pixels} source
- * @param {number} height
- * @param {Filter} filter
+ * @param {Pixels & {top: number}} source
+ * @param {Window[]} rows
  * @returns {Pixels}
  */
-function resizeColumns({ data, height: sourceHeight, width, channels }, height, filter) {
+function blendRows({ data, width, channels, top }, rows) {
   const stride = width * channels;
-  const target = new Uint8Array(height * stride);
-  planWindows(sourceHeight, height, filter).forEach((window, row) => {
-    blend(data, window.first * stride, stride, window.weights, target, row * stride, stride);
+  const target = new Uint8Array(rows.length * stride);
+  rows.forEach(({ first, weights }, row) => {
+    blend(data, (first - top) * stride, stride, weights, target, row * stride, stride);
   });
-  return { data: target, height, width, channels };
+  return { data: target, height: rows.length, width, channels };
+}
+
+/**
+ * Source: Pillow, src/libImaging/Geometry.c, ImagingScaleAffine.
+ * @param {Pixels} source
+ * @param {number} height
+ * @param {number} width
+ * @param {Region} region
+ * @returns {Pixels}
+ */
+function pickNearest({ data, height: sourceHeight, width: sourceWidth, channels }, height, width, region) {
+  const rows = nearestPixels(sourceHeight, height, region.top, region.height);
+  const columns = nearestPixels(sourceWidth, width, region.left, region.width);
+  const target = new Uint8Array(rows.length * columns.length * channels);
+  let to = 0;
+  for (const row of rows) {
+    for (const column of columns) {
+      const from = (row * sourceWidth + column) * channels;
+      for (let channel = 0; channel < channels; channel++) target[to++] = data[from + channel] ?? 0;
+    }
+  }
+  return { data: target, height: rows.length, width: columns.length, channels };
+}
+
+/**
+ * Source pixels by target pixel, their places summed up step by step as Pillow does, with its rounding.
+ * @param {number} sourceSize
+ * @param {number} targetSize
+ * @param {number} from
+ * @param {number} count
+ */
+function nearestPixels(sourceSize, targetSize, from, count) {
+  if (sourceSize === targetSize) return Array.from({ length: count }, (_, at) => from + at);
+  const step = sourceSize / targetSize;
+  let place = step * 0.5;
+  for (let at = 0; at < from; at++) place += step;
+  return Array.from({ length: count }, () => {
+    const pixel = Math.trunc(place);
+    place += step;
+    return pixel;
+  });
 }
 
 /**
@@ -95,19 +165,21 @@ function blend(source, from, stride, weights, target, to, count) {
  * For each target pixel the source pixels that make it up, and their fixed-point weights.
  * @param {number} sourceSize
  * @param {number} targetSize
+ * @param {number} from the first target pixel that is wanted
+ * @param {number} count
  * @param {Filter} filter
  * @returns {Window[]}
  */
-function planWindows(sourceSize, targetSize, filter) {
+function planWindows(sourceSize, targetSize, from, count, filter) {
   const scale = sourceSize / targetSize;
   // Shrinking widens the filter, which is what antialiases.
   const stretch = Math.max(scale, 1);
   const support = filter.support * stretch;
-  return Array.from({ length: targetSize }, (_, target) => {
-    const centre = (target + 0.5) * scale;
+  return Array.from({ length: count }, (_, at) => {
+    const centre = (from + at + 0.5) * scale;
     const first = Math.max(Math.trunc(centre - support + 0.5), 0);
-    const count = Math.min(Math.trunc(centre + support + 0.5), sourceSize) - first;
-    const raw = Array.from({ length: count }, (_, tap) =>
+    const taps = Math.min(Math.trunc(centre + support + 0.5), sourceSize) - first;
+    const raw = Array.from({ length: taps }, (__, tap) =>
       filter.weigh((tap + first - centre + 0.5) / stretch),
     );
     return { first, weights: toFixedPoint(raw) };
@@ -138,6 +210,13 @@ function weighCubic(distance) {
 /** @param {number} distance */
 function weighLanczos(distance) {
   return distance >= -3 && distance < 3 ? sinc(distance) * sinc(distance / 3) : 0;
+}
+
+/** @param {number} distance */
+function weighHamming(distance) {
+  const x = Math.abs(distance);
+  if (x >= 1) return 0;
+  return sinc(x) * (0.54 + 0.46 * Math.cos(x * Math.PI));
 }
 
 /** @param {number} x */

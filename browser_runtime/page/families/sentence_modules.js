@@ -4,7 +4,6 @@
  * Source: sentence-transformers 6.2, `base/modules` and `sentence_transformer/modules`.
  */
 import { Fault } from '../faults.js';
-import { readCount } from './choices.js';
 import { POOLS } from './pooling.js';
 
 /** @typedef {import('./pooling.js').Hidden} Hidden */
@@ -61,7 +60,7 @@ export function applyModules(modules, hidden, row, { ids, nPrompt }) {
  * @returns {Float32Array}
  */
 export function cutVector(vector, options) {
-  const size = readCount(options, 'dimensions', vector.length);
+  const size = /** @type {number} */ (options.dimensions ?? vector.length);
   if (size > vector.length) {
     const allowed = `at most ${vector.length}, what the model gives`;
     throw new Fault('BadInput', 'options.dimensions', String(size), allowed);

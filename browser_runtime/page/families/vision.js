@@ -4,35 +4,33 @@
  */
 import { runBatches } from './batches.js';
 import { BATCH_SIZES, pickBucket, splitBatches } from './buckets.js';
-import { readCount } from './choices.js';
 import { checkFinite, floatTensor, readFloats } from './floats.js';
 import { fetchJson } from './model_files.js';
 import { shelveGraphs, usesStaticShapes } from './model_graphs.js';
-import { planPixels, preparePixels, readPixels } from './pixels.js';
+import { preparePixels, readPixels } from './pixels.js';
 import { makeReady } from './ready.js';
-import { rankLabels, softmax } from './scores.js';
+import { rankLabels, scoreLogits } from './scores.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
 /** @typedef {{labels: {label: string, score: number}[], logits: Float32Array}} Output */
 /** @typedef {{logits: Float32Array, classes: number}} Computed `logits` is [rows, classes] */
+/** @typedef {{pixels: import('./pixels.js').Plan, example: Record<string, unknown>}} Settings the worker's plan */
+/** @typedef {{top_k: number, function: import('./scores.js').ScoreFunction}} Choices of the worker, for one call */
 
 // The largest bucket; a ViT-base batch of 8 takes ~0.5 GB of activations at most.
 const MAX_BATCH = Math.max(...BATCH_SIZES);
 const MAX_STATIC_GRAPHS = 4;
 const WARM_UP = { maxRuns: 60, maxMs: 3000 };
-// As many as transformers.js' and Hugging Face's pipelines give.
-const TOP_K = 5;
 
 /**
  * @param {Opening} opening
  * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
  */
 export async function open(opening) {
-  const { model } = opening;
-  const config = await fetchJson(model, 'config.json');
-  const plan = planPixels(await fetchJson(model, 'preprocessor_config.json'), config.num_channels ?? 3);
+  const { pixels: plan, example } = /** @type {Settings} */ (opening.model.settings);
+  const config = await fetchJson(opening.model, 'config.json');
   const classifier = new Classifier(opening, plan, config.id2label ?? {});
-  return makeReady(opening, classifier, { item: drawSample(plan), options: {}, limits: WARM_UP });
+  return makeReady(opening, classifier, { item: drawSample(plan), options: example, limits: WARM_UP });
 }
 
 /**
@@ -60,11 +58,11 @@ class Classifier {
 
   /**
    * @param {unknown[]} images
-   * @param {Record<string, unknown>} options `top_k`
+   * @param {Record<string, unknown>} options the worker's choices
    * @param {() => boolean} isCancelled
    */
   async run(images, options, isCancelled) {
-    const topK = readCount(options, 'top_k', TOP_K);
+    const choices = /** @type {Choices} */ (options);
     /** @type {number[]} */
     const buckets = [];
     const before = this.graphs.openedMs;
@@ -73,7 +71,7 @@ class Classifier {
       prepare: (image, index) => preparePixels(readPixels(image, `images[${index}]`), this.plan),
       split: (prepared) => splitBatches(prepared, MAX_BATCH),
       compute: (batch, watch) => this.#compute(batch, watch, buckets),
-      finish: (computed, row) => this.#finish(computed, row, topK),
+      finish: (computed, row) => this.#finish(computed, row, choices),
     };
     const done = await runBatches(images, steps, isCancelled);
     const opened_ms = this.graphs.openedMs - before;
@@ -132,12 +130,13 @@ class Classifier {
   /**
    * @param {Computed} computed
    * @param {number} row
-   * @param {number} topK
+   * @param {Choices} choices
    * @returns {Output}
    */
-  #finish({ logits: all, classes }, row, topK) {
+  #finish({ logits: all, classes }, row, choices) {
     const logits = all.slice(row * classes, (row + 1) * classes);
     checkFinite(logits, 'logit');
-    return { labels: rankLabels(softmax(logits), topK, this.names), logits };
+    const scores = scoreLogits(logits, choices.function);
+    return { labels: rankLabels(scores, choices.top_k, this.names), logits };
   }
 }

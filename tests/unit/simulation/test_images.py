@@ -1,7 +1,8 @@
-"""Classification: resizing, cropping and normalising as Pillow and the config say; labels in order."""
+"""Classification: scores by the problem's function, labels in order; what is no image."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browser_runtime.contract.errors import BadInput, Unsupported
+from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.simulation import reference
-from browser_runtime.simulation.images import PixelPlan
-from tests.stand_ins.tiny_models import write_classifier
-
-CONFIG = {"size": {"height": 4, "width": 4}, "resample": 2, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}
+from tests.stand_ins.tiny_models import write_classifier, write_json
 
 
 @pytest.fixture(scope="module")
@@ -45,47 +43,32 @@ def test_labels_are_the_softmax_in_order(model: StoredModel) -> None:
     assert output["labels"][0]["score"] == pytest.approx(float(scores.max()), abs=1e-6)
 
 
-def test_resizing_is_pillows() -> None:
-    image = noise(9, 13)
-    planes = PixelPlan.of(CONFIG, 3).prepare(image)
-    resized = np.asarray(Image.fromarray(image).resize((4, 4), Image.Resampling.BILINEAR))
-    np.testing.assert_allclose(planes, ((resized / 255 - 0.5) / 0.25).transpose(2, 0, 1), atol=1e-6)
-
-
-def test_the_shorter_side_and_the_middle() -> None:
-    config = CONFIG | {"size": {"shortest_edge": 6}, "do_center_crop": True, "crop_size": 4}
-    image = noise(12, 31)
-    planes = PixelPlan.of(config, 3).prepare(image)
-    resized = np.asarray(Image.fromarray(image).resize((15, 6), Image.Resampling.BILINEAR))
-    middle = resized[1:5, 5:9]
-    np.testing.assert_allclose(planes, ((middle / 255 - 0.5) / 0.25).transpose(2, 0, 1), atol=1e-6)
-
-
-def test_around_a_small_image_it_is_black() -> None:
-    config = CONFIG | {"do_resize": False, "do_center_crop": True, "crop_size": 4}
-    planes = PixelPlan.of(config, 3).prepare(np.full((2, 2, 3), 255, np.uint8))
-    assert set(np.unique(planes)) == {-2.0, 2.0}
-    assert (planes[:, 1:3, 1:3] == 2.0).all()
-
-
-def test_grey_models_and_unscaled_ones() -> None:
-    config = {"size": 2, "do_rescale": False, "do_normalize": False}
-    planes = PixelPlan.of(config, 1).prepare(noise(2, 2))
-    assert (planes == np.asarray(Image.fromarray(noise(2, 2)).convert("L"))).all()
-
-
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("config", "function"),
     [
-        ({"do_pad": True}, "preprocessing step do_pad"),
-        ({"size": {"longest_edge": 4}}, "longest_edge"),
-        ({"size": {"shortest_edge": 4}}, "without a fixed size"),
-        ({"resample": 0}, "resample 0"),
+        ({"id2label": {"0": "only"}}, "sigmoid"),
+        ({"problem_type": "multi_label_classification"}, "sigmoid"),
+        ({"problem_type": "regression"}, "none"),
+        ({"problem_type": "single_label_classification"}, "softmax"),
     ],
 )
-def test_steps_that_no_page_does_are_refused(change: dict[str, Any], words: str) -> None:
-    with pytest.raises(Unsupported, match=words):
-        PixelPlan.of(CONFIG | change, 3)
+def test_scores_are_made_as_the_problem_asks(tmp_path: Path, config: dict[str, Any], function: str) -> None:
+    n_classes = len(config.get("id2label", "abc"))
+    source = write_classifier(tmp_path / "source", n_classes=n_classes)
+    write_json(source / "config.json", json.loads((source / "config.json").read_text()) | config)
+    model = import_model(source, "tiny", store=ModelStore(tmp_path / "models"))
+    output = reference(model, Family.VISION, [noise(4, 4)], {"top_k": 9})[0]
+    logits = output["logits"].astype(float)
+    scores = {
+        "sigmoid": 1 / (1 + np.exp(-logits)),
+        "softmax": np.exp(logits) / np.exp(logits).sum(),
+        "none": logits,
+    }
+    found = [label["score"] for label in output["labels"]]
+    np.testing.assert_allclose(found, sorted(scores[function], reverse=True), atol=1e-6)
+    asked = reference(model, Family.VISION, [noise(4, 4)], {"top_k": 9, "function_to_apply": "sigmoid"})[0]
+    best = max(label["score"] for label in asked["labels"])
+    assert best == pytest.approx(float(scores["sigmoid"].max()), abs=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from hypothesis import strategies as st
 
 from browser_runtime.contract.errors import BadInput, BadOutput, InferenceError
 from browser_runtime.contract.vocabulary import Family
+from browser_runtime.models.configuration.features import MelPlan
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
 from browser_runtime.simulation.decoding import choose_token
-from browser_runtime.simulation.mels import MelPlan, compute_features
+from browser_runtime.simulation.mels import compute_features
 from browser_runtime.simulation.windows import join_tokens, split_windows
 from tests.stand_ins import tiny_whisper as tiny
 
@@ -44,7 +46,7 @@ def sound(seconds: float = 0.5, seed: int = 0) -> np.ndarray:
 
 
 def averages(samples: np.ndarray) -> np.ndarray:
-    return compute_features(samples, MelPlan.of({})).mean(axis=1)
+    return compute_features(samples, MelPlan()).mean(axis=1)
 
 
 def expect(heard: np.ndarray, prompt: list[int], limit: int) -> list[int]:
@@ -78,16 +80,16 @@ def test_a_language_left_open_is_recognised(model: StoredModel) -> None:
         samples = sound(seed=seed)
         logits = tiny.compute_logits([tiny.START], averages(samples))
         language = tiny.EN if logits[tiny.EN] >= logits[tiny.DE] else tiny.DE
-        prompt = [tiny.START, language, tiny.TRANSCRIBE, tiny.SILENT]
+        # As transformers has it: no task is named where neither the request nor the model names a language.
         tokens = reference(model, Family.AUDIO, [samples])[0]["tokens"]
-        assert tokens == expect(averages(samples), prompt, 16)
+        assert tokens == expect(averages(samples), [tiny.START, language, tiny.SILENT], 20)
 
 
 def test_a_model_of_one_language_takes_none(store: ModelStore) -> None:
     model, samples = store.ensure("one"), sound()
     tokens = reference(model, Family.AUDIO, [samples])[0]["tokens"]
-    assert tokens == expect(averages(samples), [tiny.START, tiny.SILENT], 18)
-    with pytest.raises(BadInput, match="left out: this model knows one only"):
+    assert tokens == expect(averages(samples), [tiny.START, tiny.SILENT], 20)
+    with pytest.raises(BadInput, match="left out"):
         reference(model, Family.AUDIO, [samples], {"language": "en"})
 
 
@@ -95,8 +97,9 @@ def test_a_model_of_one_language_takes_none(store: ModelStore) -> None:
     ("options", "words"),
     [
         ({"language": "fr"}, r"options\.language is 'fr', but must be one of de, en"),
+        ({"langauge": "de"}, r"the option 'langauge' is unknown to audio \(did you mean 'language'\?\)"),
         ({"task": "sing"}, r"options\.task is 'sing', but must be one of transcribe, translate"),
-        ({"max_new_tokens": 0}, r"options\.max_new_tokens is 0, but must be a whole number above 0"),
+        ({"max_new_tokens": 0}, r"options\.max_new_tokens is 0, but must be a whole number from 1 to 4096"),
         ({"max_new_tokens": True}, r"options\.max_new_tokens is True"),
     ],
 )
@@ -126,7 +129,7 @@ def test_a_long_sound_is_heard_in_windows(model: StoredModel) -> None:
     prompt = [tiny.START, tiny.EN, tiny.TRANSCRIBE, tiny.SILENT]
     parts = [expect(averages(part), prompt, 4) for part in split_windows(samples, 30 * RATE_HZ)]
     assert len(parts) == 2
-    assert output["tokens"] == join_tokens(*parts)
+    assert output["tokens"] == join_tokens(parts)
     assert output["duration_s"] == 40
 
 
@@ -145,30 +148,31 @@ def test_windows_cover_every_sample(n_samples: int, size: int) -> None:
     assert len(windows) == 1 or n_samples > size
 
 
-@given(st.lists(st.integers(0, 5), max_size=12), st.lists(st.integers(0, 5), max_size=12))
-def test_joining_loses_neither_end(left: list[int], right: list[int]) -> None:
-    joined = join_tokens(left, right)
-    assert len(joined) <= len(left) + len(right)
-    assert not (left and right) or (joined[0] in (left[0], right[0]) and joined[-1] in (left[-1], right[-1]))
+@given(st.lists(st.lists(st.integers(0, 5), max_size=12), max_size=4))
+def test_joining_loses_neither_end(windows: list[list[int]]) -> None:
+    joined = join_tokens(windows)
+    assert len(joined) <= sum(map(len, windows))
+    assert not any(windows) or joined
+    assert join_tokens(windows[:1]) == [token for window in windows[:1] for token in window]
 
 
-def test_an_overlap_is_told_once() -> None:
-    assert join_tokens([1, 2, 3, 4, 5], [3, 4, 5, 6, 7]) == [1, 2, 3, 4, 5, 6, 7]
-    assert join_tokens([1, 2], [3, 4]) == [1, 2, 3, 4]
-    assert join_tokens([], [3]) == [3]
+def test_windows_are_joined_as_transformers_joins_them() -> None:
+    stored = json.loads((Path(__file__).parents[2] / "page/fixtures/whisper_values.json").read_text())
+    for case in stored["joins"]:
+        assert join_tokens(case["windows"]) == case["joined"]
 
 
 def test_features_have_whispers_shape_and_range() -> None:
-    features = compute_features(sound(3), MelPlan.of({"feature_size": 128}))
+    features = compute_features(sound(3), MelPlan(n_mels=128))
     assert features.shape == (128, 3000)
     assert features.dtype == np.float32
     assert float(np.ptp(features)) <= 2.0 + 1e-6  # a span of 8 in log10, divided by 4
-    assert (compute_features(np.zeros(10, np.float32), MelPlan.of({})) == np.float32(-1.5)).all()
+    assert (compute_features(np.zeros(10, np.float32), MelPlan()) == np.float32(-1.5)).all()
 
 
 def test_a_pure_tone_is_loudest_in_its_own_channel() -> None:
     t = np.arange(RATE_HZ) / RATE_HZ
-    features = compute_features(np.sin(2 * np.pi * 1000 * t).astype(np.float32), MelPlan.of({}))
+    features = compute_features(np.sin(2 * np.pi * 1000 * t).astype(np.float32), MelPlan())
     # 1 kHz is 15 mel of Slaney's 45.2 at 8 kHz: channel 15 / 45.2 * 81 - 1, rounded.
     assert int(features[:, 50].argmax()) == pytest.approx(26, abs=1)
 

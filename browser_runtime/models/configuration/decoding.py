@@ -1,0 +1,300 @@
+"""How a Whisper is decoded: its prompt, what it may not say, and for how long.
+
+Source: transformers 5.24, models/whisper/generation_whisper.py: `_retrieve_init_tokens`,
+`_set_language_and_task`, `_set_max_new_tokens_and_length`, `_retrieve_logit_processors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.models.configuration.fields import ANYTHING, FLAG, Fields, Rule, is_whole, only, whole
+from browser_runtime.models.configuration.languages import CODES
+
+FILE = "generation_config.json"
+# What Whisper's own config.json files say, for one that does not.
+MAX_TARGET_POSITIONS = 448
+TASKS = ("transcribe", "translate")
+# The place of the language that the model recognises, in a prompt.
+RECOGNISED = -1
+MOST = 1 << 24
+
+
+def _is_id(value: Any) -> bool:
+    return is_whole(value, MOST, 0)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_id, value.values()))
+
+
+def _is_forced(value: Any) -> bool:
+    """Pairs of a place and a token; the places from 1 on without a gap, if they begin with 1."""
+    if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
+        return False
+    places = [place for place, _ in value]
+    tokens = [token for _, token in value if token is not None]
+    in_order = places[:1] != [1] or places == list(range(1, len(places) + 1))
+    return in_order and all(is_whole(place, MOST) for place in places) and all(map(_is_id, tokens))
+
+
+ID = Rule("the number of a token", _is_id)
+IDS = Rule(
+    "numbers of tokens",
+    lambda value: isinstance(value, list) and all(is_whole(token, MOST, -1) for token in value),
+)
+FORCED = Rule("pairs of a place, from 1 on without a gap, and a token", _is_forced)
+GREEDY = "decoding is greedy here"
+
+# generation_config.json's keys that are done, and the values that are.
+DONE = {
+    "decoder_start_token_id": ID,
+    "eos_token_id": Rule(
+        "the number of a token, or a list of them", lambda v: ID.accepts(v) or IDS.accepts(v)
+    ),
+    "forced_decoder_ids": FORCED,
+    "suppress_tokens": IDS,
+    "begin_suppress_tokens": IDS,
+    "lang_to_id": Rule("a number by language token", _is_table),
+    "task_to_id": Rule("a number by task", _is_table),
+    "language": Rule("a language of lang_to_id, as a code, a name or a token", lambda v: isinstance(v, str)),
+    "task": Rule("transcribe or translate", lambda value: value in TASKS),
+    "is_multilingual": FLAG,
+    "no_timestamps_token_id": ID,
+    "max_length": whole(MOST),
+    "max_new_tokens": whole(MOST),
+}
+# Keys of another way of decoding: their neutral values only.
+NEUTRAL = {
+    "return_timestamps": only(False, why="timestamps are not done here"),
+    "return_token_timestamps": only(False, why="timestamps are not done here"),
+    "do_sample": only(False, why=GREEDY),
+    "num_beams": only(1, why=GREEDY),
+    "num_beam_groups": only(1, why=GREEDY),
+    "num_return_sequences": only(1, why=GREEDY),
+    "diversity_penalty": only(0, why=GREEDY),
+    "penalty_alpha": only(0, why=GREEDY),
+    "repetition_penalty": only(1, why="logits are not changed here"),
+    "encoder_repetition_penalty": only(1, why="logits are not changed here"),
+    "no_repeat_ngram_size": only(0, why="logits are not changed here"),
+    "encoder_no_repeat_ngram_size": only(0, why="logits are not changed here"),
+    "guidance_scale": only(1, why="logits are not changed here"),
+    "min_length": only(0, why="a transcript ends where the model ends it"),
+    "min_new_tokens": only(0, why="a transcript ends where the model ends it"),
+    "condition_on_prev_tokens": only(False, why="each window is decoded alone here"),
+}
+# What transformers keeps there, and what changes nothing about a greedy transcript without timestamps.
+INERT = dict.fromkeys(
+    (
+        *("bos_token_id", "pad_token_id", "transformers_version", "_from_model_config", "_commit_hash"),
+        *("use_cache", "cache_implementation", "alignment_heads", "max_initial_timestamp_index"),
+        *("prev_sot_token_id", "median_filter_width", "output_attentions", "output_hidden_states"),
+        *("output_scores", "output_logits", "return_dict_in_generate", "renormalize_logits"),
+        *("remove_invalid_values", "temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff"),
+        *("eta_cutoff", "length_penalty", "early_stopping", "low_memory", "disable_compile", "is_assistant"),
+        *("num_assistant_tokens", "num_assistant_tokens_schedule", "assistant_confidence_threshold"),
+        *("prompt_lookup_num_tokens", "max_matching_ngram_size", "prompt_condition_type", "token_healing"),
+    ),
+    ANYTHING,
+)
+RULES = DONE | NEUTRAL | INERT
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingPlan:
+    """How a model is decoded, before a request chooses anything."""
+
+    start: int
+    ends: tuple[int, ...]
+    """Tokens that end a transcript."""
+    languages: dict[str, int]
+    """Token by code ("en"); empty for a model of one language."""
+    tasks: dict[str, int]
+    language: int | None
+    """The language that the files choose."""
+    task: int | None
+    forced: tuple[int | None, ...]
+    """What follows the start where nobody chooses a language or task; None is left to the model, or out."""
+    no_timestamps: int | None
+    never: tuple[int, ...]
+    """Tokens that are never chosen."""
+    not_first: tuple[int, ...]
+    """Tokens that are not chosen first either."""
+    max_length: int | None
+    """The most new tokens, by the older key."""
+    max_new_tokens: int | None
+    positions: int
+    """Tokens that the decoder has room for, the prompt included."""
+    takes_choices: bool
+    """False: a request may name neither language nor task."""
+
+    @classmethod
+    def of(cls, generation: Any, config: Mapping[str, Any]) -> Self:
+        """The plan in the two files. Raises BadInput for what is not done here, by key and value."""
+        fields = Fields(FILE, generation)
+        fields.hold_to(RULES, "greedy decoding")
+        for key in ("decoder_start_token_id", "eos_token_id"):
+            if fields.get(key) is None:
+                raise fields.refusal(key, RULES[key].allowed)
+        ends = fields.get("eos_token_id")
+        plan = cls(
+            start=fields.get("decoder_start_token_id"),
+            ends=tuple(ends) if isinstance(ends, list) else (ends,),
+            languages=_codes(fields.get("lang_to_id", {})),
+            tasks=fields.get("task_to_id", {}),
+            language=None,
+            task=None,
+            forced=_read_forced(fields, config),
+            no_timestamps=fields.get("no_timestamps_token_id"),
+            never=_barred(fields, "suppress_tokens"),
+            not_first=_barred(fields, "begin_suppress_tokens"),
+            max_length=fields.get("max_length"),
+            max_new_tokens=fields.get("max_new_tokens"),
+            positions=_read_positions(config),
+            takes_choices=fields.get("is_multilingual", True),
+        )
+        return plan._with_choices_of(fields, Fields("config.json", dict(config)))
+
+    def _with_choices_of(self, fields: Fields, config: Fields) -> Self:
+        """With the files' own language and task. Raises BadInput for ones that the model has not."""
+        language, task = fields.get("language"), fields.get("task")
+        chosen = self
+        if language is not None:
+            number = self.find_language(language)
+            if number is None:
+                raise fields.refusal("language", self.allowed_languages)
+            chosen = replace(chosen, language=number)
+        if task is not None:
+            if task not in self.tasks:
+                raise fields.refusal("task", f"one of task_to_id: {', '.join(self.tasks) or 'it has none'}")
+            chosen = replace(chosen, task=self.tasks[task])
+        chosen._require_room(config)
+        return chosen
+
+    def _require_room(self, config: Fields) -> None:
+        """Raises BadInput where the prompt and the files' own max_new_tokens, or one token, do not fit."""
+        needed = len(self.prompt({})) + (self.max_new_tokens or 1)
+        if needed > self.positions:
+            raise config.refusal(
+                "max_target_positions", f"at least {needed}, for the prompt and what follows it"
+            )
+
+    @property
+    def allowed_languages(self) -> str:
+        """The languages there are, in words."""
+        codes = ", ".join(sorted(self.languages))
+        return (
+            f"one of {codes}, or such a language's name" if codes else "left out: the model has no lang_to_id"
+        )
+
+    def find_language(self, word: str) -> int | None:
+        """The token of a language, by its code, name or token; None where the model does not know it."""
+        plain = word.lower()
+        code = plain.removeprefix("<|").removesuffix("|>")
+        return self.languages.get(CODES.get(plain, code))
+
+    def choose(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What a run follows: its prompt around a language that is recognised, or none; and the most tokens.
+
+        Raises BadInput for a language, a task or a length that the model has not.
+        """
+        prompt = self.prompt(options)
+        is_recognised = RECOGNISED in prompt
+        at = prompt.index(RECOGNISED) if is_recognised else len(prompt)
+        return {
+            "before": prompt[:at],
+            "languages": sorted(self.languages.values()) if is_recognised else [],
+            "after": prompt[at + 1 :],
+            "max_new_tokens": self._limit(len(prompt), options.get("max_new_tokens")),
+        }
+
+    def example(self) -> dict[str, Any]:
+        """What warming up follows: no step is spent on recognising a language, and two tokens are made.
+
+        Two run both branches of a merged decoder: without a cache and with it.
+        """
+        choices = self.choose({})
+        after = choices["languages"][:1] + choices["after"]
+        return choices | {
+            "languages": [],
+            "after": after,
+            "max_new_tokens": min(choices["max_new_tokens"], 2),
+        }
+
+    def prompt(self, options: Mapping[str, Any]) -> list[int]:
+        """The tokens that a transcript starts from; RECOGNISED where the model finds the language itself."""
+        language, task = self._choices(options)
+        tokens: list[int | None] = [self.start]
+        if language is None and task is None:
+            tokens += self.forced
+        if language is not None:
+            tokens[1:2] = [language]
+        elif self.languages and tokens[1:2] in ([], [None]):
+            tokens[1:2] = [RECOGNISED]
+        if task is not None:
+            tokens.append(task)
+        elif language is not None and "transcribe" in self.tasks:
+            tokens.append(self.tasks["transcribe"])
+        if self.no_timestamps is not None and tokens[-1] != self.no_timestamps:
+            tokens.append(self.no_timestamps)
+        return [token for token in tokens if token is not None]
+
+    def _choices(self, options: Mapping[str, Any]) -> tuple[int | None, int | None]:
+        """Tokens of the language and the task: the request's, else the files'."""
+        word, task = options.get("language"), options.get("task")
+        if not self.takes_choices and (word is not None or task is not None):
+            raise BadInput(
+                "options.language" if task is None else "options.task", repr(task or word), ONE_LANGUAGE
+            )
+        language = self.language if word is None else self.find_language(word)
+        if word is not None and language is None:
+            raise BadInput("options.language", repr(word), self.allowed_languages)
+        if task is not None and task not in self.tasks:
+            raise BadInput(
+                "options.task", repr(task), f"one of {', '.join(self.tasks)}" if self.tasks else ONE_LANGUAGE
+            )
+        return language, self.task if task is None else self.tasks[task]
+
+    def _limit(self, n_prompt: int, asked: int | None) -> int:
+        """The most tokens that may follow the prompt."""
+        room = self.positions - n_prompt
+        if asked is not None and asked > room:
+            allowed = (
+                f"at most {room}: the model has {self.positions} positions, and its prompt takes {n_prompt}"
+            )
+            raise BadInput("options.max_new_tokens", str(asked), allowed)
+        if asked is not None or self.max_new_tokens is not None:
+            return asked or min(self.max_new_tokens or room, room)
+        if self.max_length is None:
+            return room
+        # transformers counts the prompt on top, unless it takes half of the positions.
+        return min(self.max_length + min(n_prompt, self.positions // 2 - 1), self.positions) - n_prompt
+
+
+ONE_LANGUAGE = "left out: this model knows one language and one task only"
+
+
+def _codes(tokens: Mapping[str, int]) -> dict[str, int]:
+    return {token.lower().removeprefix("<|").removesuffix("|>"): number for token, number in tokens.items()}
+
+
+def _barred(fields: Fields, key: str) -> tuple[int, ...]:
+    return tuple(token for token in fields.get(key, []) if token >= 0)
+
+
+def _read_forced(fields: Fields, config: Mapping[str, Any]) -> tuple[int | None, ...]:
+    """forced_decoder_ids, else those of config.json, the older place; where they do not begin at 1, none."""
+    pairs = fields.get("forced_decoder_ids")
+    if pairs is None:
+        pairs = Fields("config.json", dict(config)).read("forced_decoder_ids", [], FORCED)
+    return tuple(token for _, token in pairs) if pairs and pairs[0][0] == 1 else ()
+
+
+def _read_positions(config: Mapping[str, Any]) -> int:
+    positions = Fields("config.json", dict(config)).read(
+        "max_target_positions", MAX_TARGET_POSITIONS, whole(MOST, 4)
+    )
+    return int(positions)

@@ -1,0 +1,94 @@
+"""The keys of one configuration file, read by allow-lists: what is not understood is refused by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.options import suggest
+
+SHOWN_CHARACTERS = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The values of a key that are done here, in words and as a test."""
+
+    allowed: str
+    accepts: Callable[[Any], bool]
+
+
+def only(*values: Any, why: str = "") -> Rule:
+    """Nothing but these values; `why` says what is not done."""
+    words = " or ".join(_shown(value) for value in values)
+    return Rule(f"left out or {words}{f': {why}' if why else ''}", lambda value: value in values)
+
+
+def whole(most: int, least: int = 1) -> Rule:
+    """A whole number in a range."""
+    return Rule(f"a whole number from {least} to {most}", lambda value: is_whole(value, most, least))
+
+
+def is_whole(value: Any, most: int, least: int = 1) -> bool:
+    """Whether it is a whole number in that range, and no flag."""
+    return type(value) is int and least <= value <= most
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number, and no flag."""
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+FLAG = Rule("true or false", lambda value: isinstance(value, bool))
+NUMBER = Rule("a finite number", is_number)
+# What transformers keeps in its files, and what changes nothing here.
+ANYTHING = Rule("anything: it changes nothing here", lambda _: True)
+
+
+class Fields:
+    """One JSON file's object. A key that is null is held to no rule, and mostly counts as left out."""
+
+    def __init__(self, file: str, values: Any) -> None:
+        if not isinstance(values, dict):
+            raise BadInput(file, _shown(values), "a JSON object")
+        self.file = file
+        self._values = values
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value under the key, `default` where it is left out or null."""
+        value = self._values.get(key)
+        return default if value is None else value
+
+    def given(self, key: str, default: Any = None) -> Any:
+        """The value under the key, `default` where it is left out; null is None."""
+        return self._values.get(key, default)
+
+    def read(self, key: str, default: Any, rule: Rule) -> Any:
+        """The value under the key, like `get`. Raises BadInput where the rule does not accept it."""
+        value = self.get(key, default)
+        if value is not default and not rule.accepts(value):
+            raise self.refusal(key, rule.allowed)
+        return value
+
+    def hold_to(self, rules: Mapping[str, Rule], whose: str = "") -> None:
+        """Raises BadInput for a key that has no rule, and for a value that its rule does not accept."""
+        for key in self._values:
+            if key not in rules:
+                near = suggest(key, rules)
+                raise self.refusal(
+                    key, f"left out: it is not understood{f' in {whose}' if whose else ''}{near}"
+                )
+            self.read(key, None, rules[key])
+
+    def refusal(self, key: str, allowed: str) -> BadInput:
+        """The error that names the key, its value and what is allowed."""
+        value = "missing" if self.get(key) is None else _shown(self._values[key])
+        return BadInput(f"{key} of {self.file}", value, allowed)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 3]}..."

@@ -1,0 +1,273 @@
+"""Hugging Face's image processors that are done here: their defaults, their keys, and how each resizes.
+
+Source: transformers 5.24, models/*/image_processing_pil_*.py: the processors that compute with Pillow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from browser_runtime.models.configuration.fields import ANYTHING, FLAG, NUMBER, Fields, Rule, only, whole
+
+# A side of an image that a graph takes; beyond this one image is over 200 MB of numbers.
+MAX_SIDE = 4096
+
+Colours = dict[str, list[float] | None]
+
+HALVES: Colours = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+IMAGENET: Colours = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+CLIP: Colours = {
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}
+# Pillow's numbers of its filters.
+NEAREST, LANCZOS, BILINEAR, BICUBIC, BOX, HAMMING = range(6)
+RESAMPLES = (NEAREST, LANCZOS, BILINEAR, BICUBIC, BOX, HAMMING)
+
+
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """An image of this size, whatever its shape was."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shortest:
+    """The shorter side as long as this, the longer one in proportion, cut to an integer."""
+
+    length: int
+
+
+Size = Exact | Shortest
+# What an image becomes, and which middle part of that is taken before `do_center_crop`.
+Resizing = tuple[Size, Exact | None]
+
+
+def _plain(size: Size, _: Fields, __: dict[str, Any]) -> Resizing:
+    return size, None
+
+
+def _resize_convnext(size: Size, fields: Fields, values: dict[str, Any]) -> Resizing:
+    """Below 384 a little larger and then the middle; from 384 on squeezed to a square."""
+    if not isinstance(size, Shortest):
+        raise fields.refusal("size", "a shortest_edge, the only size that ConvNextImageProcessor takes")
+    square = Exact(size.length, size.length)
+    if size.length >= 384:
+        return square, None
+    if values["crop_pct"] is None:
+        raise fields.refusal("crop_pct", "given for a shortest_edge below 384")
+    return Shortest(int(size.length / values["crop_pct"])), square
+
+
+def _resize_levit(size: Size, _: Fields, __: dict[str, Any]) -> Resizing:
+    return (Shortest(int(256 / 224 * size.length)) if isinstance(size, Shortest) else size), None
+
+
+def _resize_poolformer(size: Size, _: Fields, values: dict[str, Any]) -> Resizing:
+    """Larger by 1 / crop_pct, and then a square counts as a shortest edge."""
+    share = values["crop_pct"]
+    if share is None:
+        return size, None
+    if isinstance(size, Shortest):
+        return Shortest(int(size.length / share)), None
+    if size.height == size.width:
+        return Shortest(int(size.height / share)), None
+    return Exact(int(size.height / share), int(size.width / share)), None
+
+
+CROP_PCT = Rule("a number above 0, up to 1", lambda value: type(value) in (int, float) and 0 < value <= 1)
+
+
+@dataclass(frozen=True)
+class Processor:
+    """One class of image processor."""
+
+    name: str
+    size: Any
+    resample: int | None
+    colours: Colours
+    crop_size: Any = None
+    crops: bool = False
+    """Whether it takes the middle where the file does not say."""
+    square: bool = True
+    """Whether a size that is one number is a square; else it is the shortest edge."""
+    keys: dict[str, tuple[Rule, Any]] = field(default_factory=dict)
+    """Keys that only this class has, with their defaults."""
+    lacks: tuple[str, ...] = ()
+    """Steps that this class never does, whatever the file says."""
+    resize: Callable[[Size, Fields, dict[str, Any]], Resizing] = _plain
+    how: str = ""
+    """What its resizing does, in words."""
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What counts where the file says nothing."""
+        return {
+            "do_resize": True,
+            "size": self.size,
+            "default_to_square": self.square,
+            "resample": self.resample,
+            "do_center_crop": self.crops,
+            "crop_size": self.crop_size,
+            "do_rescale": True,
+            "rescale_factor": 1 / 255,
+            "do_normalize": "do_normalize" not in self.lacks,
+            **self.colours,
+            **{key: default for key, (_, default) in self.keys.items()},
+        }
+
+    @property
+    def rules(self) -> dict[str, Rule]:
+        """What its keys may be."""
+        special = {key: rule for key, (rule, _) in self.keys.items()}
+        never = {key: only(False, why=f"{self.name} does not do it") for key in self.lacks}
+        return STEPS | INERT | special | never
+
+
+_ROWS = (
+    Processor("BeitImageProcessor", 224, BICUBIC, HALVES, crop_size=224),
+    Processor("BitImageProcessor", 224, BICUBIC, CLIP, crop_size=224, crops=True, square=False),
+    Processor("CLIPImageProcessor", 224, BICUBIC, CLIP, crop_size=224, crops=True, square=False),
+    Processor(
+        "ConvNextImageProcessor",
+        384,
+        BICUBIC,
+        HALVES,
+        square=False,
+        keys={"crop_pct": (CROP_PCT, 224 / 256)},
+        resize=_resize_convnext,
+        how="shortest_edge below 384: resized to shortest_edge / crop_pct, then the middle; else a square",
+    ),
+    Processor("DeiTImageProcessor", 256, BICUBIC, HALVES, crop_size=224, crops=True),
+    Processor(
+        "EfficientNetImageProcessor",
+        346,
+        BICUBIC,
+        HALVES,
+        crop_size=289,
+        keys={"rescale_offset": (FLAG, False), "include_top": (FLAG, True)},
+        how="rescale_offset takes 1 off; include_top divides by image_std once more",
+    ),
+    Processor(
+        "LevitImageProcessor",
+        224,
+        BICUBIC,
+        IMAGENET,
+        crop_size=224,
+        crops=True,
+        square=False,
+        resize=_resize_levit,
+        how="a shortest_edge is taken 256/224 times as long",
+    ),
+    Processor("MobileNetV1ImageProcessor", 256, BILINEAR, HALVES, crop_size=224, crops=True, square=False),
+    Processor("MobileNetV2ImageProcessor", 256, BILINEAR, HALVES, crop_size=224, crops=True, square=False),
+    Processor(
+        "MobileViTImageProcessor",
+        224,
+        BICUBIC,
+        HALVES,
+        crop_size=256,
+        crops=True,
+        square=False,
+        keys={"do_flip_channel_order": (FLAG, True)},
+        lacks=("do_normalize",),
+        how="do_flip_channel_order gives blue, green, red; never normalised",
+    ),
+    Processor(
+        "PoolFormerImageProcessor",
+        224,
+        BICUBIC,
+        IMAGENET,
+        crop_size=224,
+        crops=True,
+        square=False,
+        keys={"crop_pct": (CROP_PCT, 0.9)},
+        resize=_resize_poolformer,
+        how="resized to size / crop_pct",
+    ),
+    Processor("PvtImageProcessor", 224, BICUBIC, IMAGENET),
+    Processor("SegformerImageProcessor", 512, BILINEAR, IMAGENET, lacks=("do_center_crop",)),
+    Processor("SiglipImageProcessor", {"height": 224, "width": 224}, BICUBIC, HALVES, square=False),
+    Processor("ViTImageProcessor", 224, BILINEAR, HALVES),
+)
+PROCESSORS = {row.name: row for row in _ROWS}
+# For a model of no known type whose file names no processor: it must give every number itself.
+UNNAMED = Processor("a processor without a name", None, None, {"image_mean": None, "image_std": None})
+
+# By config.json's model_type, for a preprocessor_config.json that names no processor.
+# Source: transformers 5.24, models/auto: IMAGE_PROCESSOR_MAPPING_NAMES, of image classifiers.
+PROCESSOR_OF_MODEL = {
+    **dict.fromkeys(("beit", "data2vec-vision"), "BeitImageProcessor"),
+    **dict.fromkeys(("bit", "dinov2", "focalnet", "hiera"), "BitImageProcessor"),
+    **dict.fromkeys(("clip", "metaclip_2"), "CLIPImageProcessor"),
+    **dict.fromkeys(("convnext", "convnextv2", "cvt", "regnet", "resnet"), "ConvNextImageProcessor"),
+    "deit": "DeiTImageProcessor",
+    "efficientnet": "EfficientNetImageProcessor",
+    "levit": "LevitImageProcessor",
+    "mobilenet_v1": "MobileNetV1ImageProcessor",
+    "mobilenet_v2": "MobileNetV2ImageProcessor",
+    **dict.fromkeys(("mobilevit", "mobilevitv2"), "MobileViTImageProcessor"),
+    "poolformer": "PoolFormerImageProcessor",
+    **dict.fromkeys(("pvt", "pvt_v2"), "PvtImageProcessor"),
+    "segformer": "SegformerImageProcessor",
+    "siglip": "SiglipImageProcessor",
+    **dict.fromkeys(("dinat", "ijepa", "swiftformer", "swin", "swinv2"), "ViTImageProcessor"),
+    **dict.fromkeys(("vit", "vit_mae", "vit_msn"), "ViTImageProcessor"),
+    # Not done here: the names are for the refusal.
+    "donut-swin": "DonutImageProcessor",
+    "imagegpt": "ImageGPTImageProcessor",
+    "perceiver": "PerceiverImageProcessor",
+    "pp_lcnet": "PPLCNetImageProcessor",
+    "shieldgemma2": "Gemma3ImageProcessor",
+    "siglip2": "Siglip2ImageProcessor",
+    "textnet": "TextNetImageProcessor",
+    "timm_wrapper": "TimmWrapperImageProcessor",
+}
+
+_SIZE = Rule("a number, [height, width], or an object of sides", lambda value: True)  # see pixels.read_size
+_COLOURS = Rule(
+    "a number, or one for each channel",
+    lambda value: NUMBER.accepts(value) or (isinstance(value, list) and all(map(NUMBER.accepts, value))),
+)
+# Keys that every processor knows.
+STEPS = {
+    "do_resize": FLAG,
+    "size": _SIZE,
+    "default_to_square": FLAG,
+    "resample": Rule(
+        "0 nearest, 1 Lanczos, 2 bilinear, 3 bicubic, 4 box or 5 Hamming",
+        lambda value: type(value) is int and value in RESAMPLES,
+    ),
+    "do_center_crop": FLAG,
+    "crop_size": _SIZE,
+    "do_rescale": FLAG,
+    "rescale_factor": NUMBER,
+    "do_normalize": FLAG,
+    "image_mean": _COLOURS,
+    "image_std": _COLOURS,
+}
+# Keys that change nothing here, or may have one value only.
+INERT = {
+    "image_processor_type": ANYTHING,
+    "feature_extractor_type": ANYTHING,
+    "processor_class": ANYTHING,
+    "_processor_class": ANYTHING,
+    "transformers_version": ANYTHING,
+    "do_convert_rgb": Rule("true or false: every image is RGB here", FLAG.accepts),
+    "do_reduce_labels": Rule("true or false: it concerns maps of segments only", FLAG.accepts),
+    "reduce_labels": Rule("true or false: it concerns maps of segments only", FLAG.accepts),
+    "num_channels": Rule("1 or 3, as config.json has it", lambda value: value in (1, 3)),
+    "do_pad": only(False, why="padding is not done here"),
+    "pad_size": Rule("anything: it counts with do_pad only", lambda _: True),
+    "data_format": only("channels_first", why="other layouts are not done here"),
+    "input_data_format": only("channels_last", why="other layouts are not done here"),
+    "device": ANYTHING,
+    "return_tensors": ANYTHING,
+    "disable_grouping": ANYTHING,
+    "image_seq_length": ANYTHING,
+}
+SIDE = whole(MAX_SIDE)
