@@ -14,11 +14,16 @@ from browser_runtime.models.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
+from browser_runtime.simulation import reference
+from tests.stand_ins.scripts import TEXTS as SCRIPTS
 from tests.stand_ins.sentence_models import TEXTS, write_variant
+from tests.stand_ins.tokenizers_of_kinds import write_model
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-EXPECTED = json.loads((Path(__file__).parents[1] / "data/sentence_modules.json").read_text())["answers"]
+DATA = Path(__file__).parents[1] / "data"
+EXPECTED = json.loads((DATA / "sentence_modules.json").read_text())["answers"]
+IDS = json.loads((DATA / "token_ids.json").read_text())["ids"]
 # Between them: every kind of module, both ways to join modes, a prompt that is left out.
 VARIANTS = ("three older modes", "dense", "residual", "layer norm", "prompt left out, weighted")
 TOLERANCE = 1e-5
@@ -48,6 +53,31 @@ async def test_modules_give_what_sentence_transformers_gives(
         reply = await shared_pool.run(embed(models[variant], call["options"]))
         found = np.stack([output["embedding"] for output in reply.output])
         np.testing.assert_allclose(found, call["embeddings"], rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", ["WordPiece, uncased", "Unigram"])
+async def test_texts_in_many_scripts_reach_the_graph_as_transformers_tokenises_them(
+    shared_pool: Pool, settings: RuntimeSettings, tmp_path_factory: pytest.TempPathFactory, kind: str
+) -> None:
+    """Embeddings like the simulation's show that it is these ids, not only as many."""
+    store, name = ModelStore(settings.models_dir), f"kind-{kind[:4].lower()}"
+    model = store.find(name) or import_model(
+        write_model(tmp_path_factory.mktemp("kind"), kind), name, store=store
+    )
+    request = Request(
+        Family.TEXT_EMBEDDING, name, {"texts": list(SCRIPTS.values())}, (Backend.WASM,), single=False
+    )
+    reply = await shared_pool.run(request)
+    assert reply.success
+    wanted = [len(IDS[kind][text]) for text in SCRIPTS]
+    assert [output["tokens"] for output in reply.output] == wanted
+    simulated = reference(model, Family.TEXT_EMBEDDING, list(SCRIPTS.values()))
+    np.testing.assert_allclose(
+        np.stack([output["embedding"] for output in reply.output]),
+        np.stack([output["embedding"] for output in simulated]),
+        rtol=0,
+        atol=TOLERANCE,
+    )
 
 
 async def test_options_and_a_text_that_is_none(shared_pool: Pool, models: dict[str, str]) -> None:
