@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from browser_runtime.contract import remedies
 from browser_runtime.contract.errors import SetupError
 from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.contract.status import PoolStatus
@@ -41,7 +42,5 @@ def bound_runner() -> Runner | None:
 def need_runner() -> Runner:
     """The runner. Raises SetupError naming the remedy."""
     if not _bound:
-        raise SetupError(
-            "A browser pool", "start a worker that owns one: celery -A tasks worker -Q chrome-vision"
-        )
+        raise SetupError("A browser pool", f"start a worker that owns one: {remedies.WORKER}")
     return _bound[0]

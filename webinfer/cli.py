@@ -12,6 +12,7 @@ from browser_runtime.contract.extras import explain
 
 COMMANDS = {
     "doctor": ("webinfer.commands.doctor", "What each browser on this machine proved it can do."),
+    "prepare": ("webinfer.commands.prepare", "Fetch the Chromium that stands in for Edge."),
     "up": ("webinfer.commands.up", "Run the local stack: Redis, a worker a browser, what watches them."),
     "infer": ("webinfer.commands.infer", "Send inputs to a model and print the answers."),
     "models": ("webinfer.commands.models", "List, pull, import and verify models."),

@@ -11,11 +11,16 @@ from typing import Any
 
 from browser_runtime.contract.capabilities import BackendCapability
 from browser_runtime.contract.errors import InferenceError, SetupError
+from browser_runtime.contract.remedies import install_browser, install_extra, install_packages, vendor_page
 from browser_runtime.contract.vocabulary import Backend, Browser
-from browser_runtime.launching.binaries import REMEDY, find_installation, read_version
+from browser_runtime.launching.binaries import find_installation
+from browser_runtime.launching.drivers import locate_driver
+from browser_runtime.launching.versions import read_version
 from browser_runtime.link.http_server import PAGE_FOLDER
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
+
+MANIFEST = PAGE_FOLDER / "vendor" / "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +52,13 @@ class Tool:
 
 def examine_tools() -> list[Tool]:
     """Redis, Node and the vendored page packages, with what installs the missing ones."""
-    wanted = (("redis-server", "apt-get install -y redis-server"), ("node", "apt-get install -y nodejs npm"))
+    wanted = (("redis-server", install_packages("redis")), ("node", install_packages("node")))
     tools = []
     for name, remedy in wanted:
         path = shutil.which(name)
         tools.append(Tool(name, path or "", read_version(Path(path)) if path else "", "" if path else remedy))
-    manifest = PAGE_FOLDER / "vendor" / "manifest.json"
-    remedy = "" if manifest.exists() else "make setup"
-    return [*tools, Tool("page packages", str(manifest) if manifest.exists() else "", "", remedy)]
+    is_there = MANIFEST.exists()
+    return [*tools, Tool("page packages", str(MANIFEST) * is_there, "", "" if is_there else vendor_page())]
 
 
 async def examine_browsers(
@@ -69,16 +73,26 @@ async def examine_browsers(
 
 
 async def _examine(settings: RuntimeSettings, browser: Browser) -> BrowserExam:
+    if not MANIFEST.exists():
+        return BrowserExam(browser, problem="not tried: the packages that its page loads are missing")
     try:
         installation = await asyncio.to_thread(find_installation, browser, settings)
     except SetupError as error:
-        return BrowserExam(browser, problem=str(error), remedy=REMEDY[browser])
+        return BrowserExam(browser, problem=str(error), remedy=install_browser(browser))
     found: dict[str, Any] = {
         "browser": browser,
         "build": installation.build,
         "binary": str(installation.binary),
-        "driver": str(installation.driver or "Selenium Manager"),
     }
+    try:
+        found["driver"] = str(await asyncio.to_thread(locate_driver, installation))
+    except SetupError as error:
+        return BrowserExam(**found, problem=str(error), remedy=install_extra("drivers"))
+    return await _prove(settings, browser, found)
+
+
+async def _prove(settings: RuntimeSettings, browser: Browser, found: dict[str, Any]) -> BrowserExam:
+    """Start the browser that was `found`; what it proved, or why it did not start."""
     pool = Pool(settings.model_copy(update={"simulation": "never"}), browser)
     try:
         await pool.open()
@@ -91,6 +105,6 @@ async def _examine(settings: RuntimeSettings, browser: Browser) -> BrowserExam:
             versions=session.capabilities.versions,
         )
     except InferenceError as error:
-        return BrowserExam(**found, problem=str(error), remedy=REMEDY[browser])
+        return BrowserExam(**found, problem=str(error))
     finally:
         await pool.close()

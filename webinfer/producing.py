@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 from browser_runtime.contract.environment import redact
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.remedies import STACK
 from tasks import app, infer
 from tasks.app import configuration
 
@@ -35,7 +36,7 @@ def collect(result: Any, timeout_s: float) -> dict[str, Any]:
         reply: dict[str, Any] = result.get(timeout=timeout_s)
     except ResultTimeout as error:
         queues = f"no worker answered within {timeout_s:.0f} s"
-        raise SetupError("an answer", f"{queues}; is one up for this queue? start `webinfer up`") from error
+        raise SetupError("an answer", f"{queues}; is one up for this queue? start `{STACK}`") from error
     return reply
 
 
@@ -43,5 +44,5 @@ def no_broker(error: Exception) -> SetupError:
     """The sentence for a Redis that does not answer; the address without its password."""
     address = redact(app.settings.broker_url)
     return SetupError(
-        "a Redis that answers", f"{address} does not; start `webinfer up` or set WEBINFER_BROKER_URL"
+        "a Redis that answers", f"{address} does not; start `{STACK}` or set WEBINFER_BROKER_URL"
     )

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from browser_runtime.contract.messages import Adapter
@@ -39,7 +40,8 @@ def print_replies(console: Console, rows: list[Row], title: str | None = None) -
             reply["backend"],
             f"{adapter.name} ({adapter_kind(adapter)})".strip(),
         )
-        table.add_row(told, answer, *(place if wide else ["\n".join(place)]), *_times(reply))
+        cells = (told, answer, *(place if wide else ["\n".join(place)]))
+        table.add_row(*map(escape, cells), *_times(reply))
     console.print(table)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.remedies import install_extra
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "worker": (
@@ -39,13 +40,9 @@ def require(extra: str) -> None:
     missing = [module for module in EXTRAS[extra] if find_spec(module) is None]
     if missing:
         raise MissingExtra(
-            f"what webinfer's {extra} needs ({', '.join(missing)})", f"install it with: {install(extra)}"
+            f"what webinfer's {extra} needs ({', '.join(missing)})",
+            f"install it with: {install_extra(extra)}",
         )
-
-
-def install(extra: str) -> str:
-    """The command that installs `extra`."""
-    return f"pip install 'webinfer[{extra}]'"
 
 
 def explain(error: ModuleNotFoundError) -> SetupError | None:
@@ -53,5 +50,5 @@ def explain(error: ModuleNotFoundError) -> SetupError | None:
     module = str(error.name).split(".")[0]
     for extra, modules in EXTRAS.items():
         if module in modules:
-            return MissingExtra(module, f"install it with: {install(extra)}")
+            return MissingExtra(module, f"install it with: {install_extra(extra)}")
     return None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,24 @@ import structlog
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.options import ArgOptions, BaseOptions
+from selenium.webdriver.common.selenium_manager import SeleniumManager
 from selenium.webdriver.common.service import Service
 from urllib3.exceptions import HTTPError
 
-from browser_runtime.contract.errors import BrowserDied
+from browser_runtime.contract.errors import BrowserDied, SetupError
+from browser_runtime.contract.remedies import install_extra
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import Installation
+from browser_runtime.launching.driver_files import driver_name
 
 log = structlog.get_logger(__name__)
+
+# For each of Selenium Manager's requests: less than a browser may take to start, and little where a driver
+# that is here already serves as well.
+MANAGER_TIMEOUT_S = 30
+SPARE_TIMEOUT_S = 5
+# What came of it is told here.
+logging.getLogger("selenium.webdriver.common.selenium_manager").setLevel(logging.CRITICAL)
 
 # Each was needed on a machine without a display, a GPU or a way out: see docs/browsers.md.
 CHROMIUM_ARGUMENTS = (
@@ -103,10 +115,42 @@ class Launched:
         self._service.process = None  # type: ignore[assignment]
 
 
+def locate_driver(installation: Installation) -> Path:
+    """The driver to use, downloaded if need be. Raises SetupError with the command that brings one."""
+    found = installation.driver or _managed_driver(installation) or installation.spare_driver
+    if found is None:
+        _managed_driver.cache_clear()  # the network may be back the next time
+        name = driver_name(installation.browser, stands_in=installation.stands_in)
+        raise SetupError(
+            f"{name}, which drives {installation.browser},",
+            f"Selenium Manager has none either; install it with: {install_extra('drivers')}",
+        )
+    return found
+
+
+@cache
+def _managed_driver(installation: Installation) -> Path | None:
+    """The driver that Selenium Manager has in its cache or downloads; None where it has none."""
+    browser = Browser.CHROME if installation.stands_in else installation.browser
+    name = "MicrosoftEdge" if browser is Browser.EDGE else str(browser)
+    words = ["--browser", name, "--browser-path", str(installation.binary), "--skip-driver-in-path"]
+    words += [
+        "--avoid-stats",
+        "--timeout",
+        str(SPARE_TIMEOUT_S if installation.spare_driver else MANAGER_TIMEOUT_S),
+    ]
+    try:
+        path = Path(SeleniumManager().binary_paths(words)["driver_path"])
+    except WebDriverException as error:
+        log.info("no driver from Selenium Manager", browser=name, reason=_first_line(error))
+        return None
+    return path if path.is_file() else None
+
+
 def launch(
     installation: Installation, environment: dict[str, str], folder: Path, *, headless: bool = True
 ) -> Launched:
-    """A started browser in a process session of its own. Blocks. Raises BrowserDied."""
+    """A started browser in a process session of its own. Blocks. Raises BrowserDied, SetupError."""
     start = time.monotonic()
     service, options, kind = _recipe(installation, environment, folder, headless)
     # The base class's: the options' own warns of its end, and its successor is for remote browsers only.
@@ -121,9 +165,8 @@ def launch(
 def _recipe(
     installation: Installation, environment: dict[str, str], folder: Path, headless: bool
 ) -> tuple[Service, ArgOptions, Any]:
-    executable = str(installation.driver) if installation.driver else None
     common: dict[str, Any] = {
-        "executable_path": executable,
+        "executable_path": str(locate_driver(installation)),
         "env": environment,
         "log_output": str(folder / "driver.log"),
         "popen_kw": {"start_new_session": True},
@@ -136,7 +179,7 @@ def _recipe(
         return webdriver.EdgeService(**common), edge, webdriver.Edge
     chrome = webdriver.ChromeOptions()
     _fill_chromium(chrome, installation, headless)
-    # The packaged driver need not be of the very build of the binary.
+    # A driver need not be of the very build of the binary.
     common["service_args"] = ["--disable-build-check"]
     return webdriver.ChromeService(**common), chrome, webdriver.Chrome
 

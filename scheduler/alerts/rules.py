@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 
+from browser_runtime.contract import remedies
 from scheduler.alerts.alert import Alert, Severity
 from scheduler.alerts.conditions import AlertThresholds, Conditions, OpenBreaker, QueueLife, Regression
 
@@ -89,7 +90,7 @@ def find_silent_beat(seen: Conditions, limits: AlertThresholds) -> list[Alert] |
     if seen.beat.dead_for_s > limits.beat_dead_s:
         text = (
             f"Beat gave no sign of life for {seen.beat.dead_for_s:.0f} s: no health checks, no autoscaling, "
-            f"no reports. Start it: celery -A scheduler beat."
+            f"no reports. Start it: {remedies.BEAT}"
         )
         return [Alert("beat:silent", Severity.HIGH, "beat is silent", text)]
     if seen.beat.dead_for_s or not seen.beat.late:
@@ -122,7 +123,7 @@ def find_lost_history(seen: Conditions, limits: AlertThresholds) -> list[Alert] 
         return []
     text = (
         f"The analytics worker has not answered for {seen.history_away_s:.0f} s: rows wait in Redis, "
-        f"regressions and breakers cannot be seen. Start it: celery -A scheduler worker -Q analytics -P solo."
+        f"regressions and breakers cannot be seen. Start it: {remedies.ANALYTICS}"
     )
     return [Alert("history:away", Severity.HIGH, "the history does not answer", text)]
 

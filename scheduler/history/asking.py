@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from celery.exceptions import TimeoutError as ResultTimeout
 from kombu.exceptions import OperationalError
 
+from browser_runtime.contract import remedies
 from browser_runtime.contract.errors import SetupError
 from scheduler.history.history import History, HistoryUnavailable
 from scheduler.settings import SchedulerSettings
@@ -41,10 +42,8 @@ def ask(name: str, timeout_s: float = TIMEOUT_S, **params: Any) -> Rows:
 
 def no_analytics() -> SetupError:
     """The sentence for a history that nobody answers for."""
-    return SetupError(
-        "an analytics worker that answers",
-        "start `webinfer up`, or celery -A scheduler worker -Q analytics -P solo",
-    )
+    how = f"start `{remedies.STACK}`, or: {remedies.ANALYTICS}"
+    return SetupError("an analytics worker that answers", how)
 
 
 def read_or_ask(

@@ -15,6 +15,7 @@ from selenium.webdriver.support.select import Select
 
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
+from browser_runtime.launching.drivers import locate_driver
 from browser_runtime.settings import RuntimeSettings
 from scheduler.reports.gathering import gather
 from scheduler.reports.writing import write_html
@@ -48,7 +49,7 @@ def phone() -> Iterator[Any]:
         options.add_argument(flag)
     options.add_experimental_option("mobileEmulation", {"deviceMetrics": PHONE})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(str(found.driver)))
+    driver = webdriver.Chrome(options=options, service=Service(str(locate_driver(found))))
     yield driver
     driver.quit()
 

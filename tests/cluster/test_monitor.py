@@ -23,6 +23,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
+from browser_runtime.launching.drivers import locate_driver
 from browser_runtime.settings import RuntimeSettings
 from scheduler.autoscaling.desired import Desired, DesiredWorkers
 from scheduler.health.canaries import Canary, CanaryBook
@@ -202,7 +203,7 @@ def chromium(own_temporary_folder: None) -> Iterator[Any]:
     for argument in ("--headless=new", "--no-sandbox", "--window-size=1280,900"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(str(installation.driver)))
+    driver = webdriver.Chrome(options, webdriver.ChromeService(str(locate_driver(installation))))
     try:
         yield driver
     finally:

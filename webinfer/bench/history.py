@@ -17,6 +17,7 @@ from pathlib import Path
 import redis
 
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.remedies import install_packages
 from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.history.draining import Drain
 from scheduler.history.history import History
@@ -96,7 +97,7 @@ def _redis(folder: Path) -> Iterator[redis.Redis]:
     """A private Redis as the local stack has it: every write in its log."""
     binary = shutil.which("redis-server")
     if binary is None:
-        raise SetupError("redis-server", "install it with: apt-get install -y redis-server")
+        raise SetupError("redis-server", f"install it with: {install_packages('redis')}")
     socket = folder / "r.sock"
     argv = [binary, "--port", "0", "--unixsocket", str(socket), "--dir", str(folder)]
     part = ManagedProcess(

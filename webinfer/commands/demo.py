@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from browser_runtime.contract.vocabulary import Browser
@@ -51,7 +52,7 @@ def _explain(console: Console, rows: list[tuple[str, str, dict[str, Any]]]) -> N
     told = {fallback["reason"] for _, _, reply in rows for fallback in reply["fallbacks"]}
     told |= {warning for _, _, reply in rows for warning in reply["warnings"]}
     for line in sorted(told):
-        console.print(f"  [yellow]note[/] {line}", highlight=False)
+        console.print(f"  [yellow]note[/] {escape(line)}", highlight=False)
 
 
 def _progress(console: Console) -> Progress:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from browser_runtime.contract.capabilities import BackendCapability
@@ -65,12 +66,11 @@ def _show(console: Console, exams: list[BrowserExam], tools: list[Tool]) -> None
     console.print(table)
     for exam in exams:
         if exam.problem:
-            console.print(
-                f"[red]{exam.browser}[/]: {exam.problem}\n  install: {exam.remedy}", highlight=False
-            )
+            console.print(f"[red]{exam.browser}[/]: {escape(exam.problem)}", highlight=False, soft_wrap=True)
     for tool in tools:
         if tool.remedy:
-            console.print(f"[red]{tool.name}[/] is missing\n  install: {tool.remedy}", highlight=False)
+            told = f"[red]{tool.name}[/]: missing on this machine; install it with: {escape(tool.remedy)}"
+            console.print(told, highlight=False, soft_wrap=True)
 
 
 def _head(exam: BrowserExam) -> tuple[str, str, str]:
@@ -86,6 +86,6 @@ def _cells(capability: BackendCapability | None) -> tuple[str, str, str]:
         return "-", "", ""
     took = f"{capability.ms:.0f} ms"
     if not capability.proved:
-        return "[yellow]no", capability.reason, took
+        return "[yellow]no", escape(capability.reason), took
     adapter = capability.adapter
-    return "[green]yes", f"{adapter.name} ({adapter_kind(adapter)})".strip(), took
+    return "[green]yes", escape(f"{adapter.name} ({adapter_kind(adapter)})".strip()), took

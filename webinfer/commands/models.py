@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
@@ -99,7 +100,7 @@ def verify_models(names: tuple[str, ...]) -> None:
         broken = broken or not found.whole
         for check in found.files:
             if check.problem:
-                console.print(f"[red]{name}/{check.path}[/]: {check.problem}")
+                console.print(f"[red]{escape(f'{name}/{check.path}')}[/]: {escape(check.problem)}")
         if found.whole:
             console.print(f"[green]{name}[/]: {len(found.files)} files as the manifest says")
     sys.exit(1 if broken else 0)

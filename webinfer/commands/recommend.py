@@ -90,4 +90,4 @@ def _show(subject: Subject, ranking: tuple[Ranked, ...]) -> None:
     console = output_console()
     console.print(table)
     for each in ranking:
-        console.print(f"- {each.reason}")
+        console.print(f"- {each.reason}", markup=False)

@@ -7,6 +7,7 @@ import shlex
 import click
 import redis
 from rich.console import Console
+from rich.markup import escape
 
 from browser_runtime.contract.errors import BadInput, SetupError
 from browser_runtime.contract.vocabulary import Browser
@@ -108,7 +109,7 @@ def _run(commands: list[Command], console: Console, once: bool) -> bool:
     except (SetupError, ScalerFailed) as error:
         if once:
             raise
-        console.print(f"[red]not done[/]: {error}", highlight=False, soft_wrap=True)
+        console.print(f"[red]not done[/]: {escape(str(error))}", highlight=False, soft_wrap=True)
         return False
     return True
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from browser_runtime.contract.errors import SetupError
 from browser_runtime.contract.extras import require
+from browser_runtime.contract.remedies import install_packages
 from browser_runtime.contract.vocabulary import Browser
 from tasks.app import ANALYTICS_QUEUE, WATCH_QUEUE
 from tasks.redis_urls import socket_url
@@ -74,7 +75,7 @@ def redis_part(folder: Path) -> tuple[ManagedProcess, str]:
     """A private Redis in `folder`, and its URL. Raises SetupError where it cannot be started."""
     binary = shutil.which("redis-server")
     if binary is None:
-        raise SetupError("redis-server", "install it with: apt-get install -y redis-server")
+        raise SetupError("redis-server", f"install it with: {install_packages('redis')}")
     path = folder / "redis.sock"
     over = len(os.fsencode(path)) - LONGEST_SOCKET
     if over > 0:
