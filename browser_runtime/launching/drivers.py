@@ -133,12 +133,9 @@ def _managed_driver(installation: Installation) -> Path | None:
     """The driver that Selenium Manager has in its cache or downloads; None where it has none."""
     browser = Browser.CHROME if installation.stands_in else installation.browser
     name = "MicrosoftEdge" if browser is Browser.EDGE else str(browser)
+    timeout_s = SPARE_TIMEOUT_S if installation.spare_driver else MANAGER_TIMEOUT_S
     words = ["--browser", name, "--browser-path", str(installation.binary), "--skip-driver-in-path"]
-    words += [
-        "--avoid-stats",
-        "--timeout",
-        str(SPARE_TIMEOUT_S if installation.spare_driver else MANAGER_TIMEOUT_S),
-    ]
+    words += ["--avoid-stats", "--timeout", str(timeout_s)]
     try:
         path = Path(SeleniumManager().binary_paths(words)["driver_path"])
     except WebDriverException as error:
