@@ -6,6 +6,8 @@ InferenceError
 │   ├── BadInput
 │   └── TooLarge
 ├── Unsupported           this browser cannot; another queue might
+├── BackendFault          a backend crashed on the model or cannot open it; another backend might
+├── ModelFault            the model cannot be opened or run; carries onnxruntime's sentence
 ├── Busy                  no session before the deadline; retry
 ├── NoWorker              no worker serves any queue it could go to; retry once one does
 ├── SessionLost           retry on a fresh session
@@ -89,6 +91,16 @@ class Unsupported(InferenceError):
     """{0} is not supported here: {1}"""
 
     reroute = True
+
+
+class BackendFault(InferenceError):
+    """The backend {0} failed on the model {1}: {2}"""
+
+    reroute = True
+
+
+class ModelFault(InferenceError):
+    """The model {0} cannot be used: {1}"""
 
 
 class Busy(InferenceError):

@@ -130,6 +130,14 @@ class SessionStatus(OnTheWire):
 
 
 @dataclass(frozen=True, slots=True)
+class FailingModel(OnTheWire):
+    """A model that failed lately: its breaker, and what it failed with last."""
+
+    breaker: BreakerCounts = field(default_factory=BreakerCounts)
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStatus(OnTheWire):
     """A pool of sessions."""
 
@@ -150,8 +158,8 @@ class PoolStatus(OnTheWire):
     n_restarts: int = 0
     is_refusing: bool = False
     """True: it shuts down and takes nothing new."""
-    model_breakers: Mapping[str, BreakerCounts] = field(default_factory=dict)
-    """Breakers of models that failed lately, by the text of their key."""
+    failing_models: Mapping[str, FailingModel] = field(default_factory=dict)
+    """Models that failed and have not recovered since, by the text of their key."""
 
 
 @dataclass(frozen=True, slots=True)

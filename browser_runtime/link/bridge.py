@@ -57,6 +57,8 @@ class LaneConnection:
     """Model keys that the lane's last beat named."""
     protocol: LaneProtocol = field(default_factory=lambda: LaneProtocol(time.monotonic))
     joined: asyncio.Event = field(default_factory=asyncio.Event)
+    is_restarting: bool = False
+    """True: it left to start anew, and is expected back."""
     _socket: ServerConnection | None = None
     _waiting: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
 
@@ -93,14 +95,17 @@ class LaneConnection:
 
     def attach(self, socket: ServerConnection, hello: Hello) -> None:
         """Take over a connection that proved itself."""
-        self.boot, self._socket = hello.boot, socket
+        self.boot, self._socket, self.is_restarting = hello.boot, socket, False
         self.protocol.heard_at_s = time.monotonic()
         self.joined.set()
 
     def receive(self, frame: bytes) -> None:
         """Act on one frame from the lane."""
         match self.protocol.receive(frame):
-            case Answer(number, value, error):
+            case Answer(number, value, error, is_last):
+                if is_last:
+                    self._socket, self.is_restarting = None, True
+                    self.joined.clear()
                 self._settle(number, value, error)
             case Beat(_, loaded):
                 self.loaded = loaded
@@ -117,6 +122,14 @@ class LaneConnection:
             future.set_exception(error)
         else:
             future.set_result(value or {})
+
+    def detach(self, socket: ServerConnection) -> None:
+        """The connection closed; one that has been replaced by then is no loss."""
+        if self._socket not in (None, socket):
+            return
+        lost = BridgeClosed(self.session, f"lane {self.number} left")
+        self.lose(lost)
+        self.on_lost(lost)
 
     def lose(self, error: SessionLost) -> None:
         """Fail every call that waits: the line, or all of the session, is gone."""
@@ -198,9 +211,7 @@ class Bridge:
         except frames.FrameError as error:
             log.warning("lane sent what is no frame", session=lane.session, why=str(error))
         finally:
-            lost = BridgeClosed(lane.session, f"lane {lane.number} left")
-            lane.lose(lost)
-            lane.on_lost(lost)
+            lane.detach(socket)
 
     async def _admit(self, socket: ServerConnection) -> LaneConnection | None:
         try:

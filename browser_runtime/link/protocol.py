@@ -30,6 +30,8 @@ class Answer:
     id: int
     value: dict[str, Any] | None
     error: InferenceError | None = None
+    is_last: bool = False
+    """True: the lane starts anew after it, since its engine has crashed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ class LaneProtocol:
         value = told.get("value")
         if told.get("ok") is True and isinstance(value, dict):
             return Answer(number, value)
-        return Answer(number, None, _error(told.get("error")))
+        return Answer(number, None, _error(told.get("error")), told.get("last") is True)
 
 
 def _error(told: Any) -> InferenceError:

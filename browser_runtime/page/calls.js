@@ -1,11 +1,12 @@
 /**
  * The calls of one lane: answered one after another in the order they came, each exactly once.
  */
-import { Fault, toWire } from './faults.js';
+import { endsLane, Fault, toWire } from './faults.js';
 
 /** @typedef {{id: number, kind: string} & Record<string, unknown>} Call */
 /** @typedef {(call: Call, isCancelled: () => boolean) => Promise<Record<string, unknown>>} Answerer */
-/** @typedef {{type: 'answer', id: number} & ({ok: true, value: Record<string, unknown>} | {ok: false, error: ReturnType<typeof toWire>})} Answer */
+/** @typedef {{ok: false, error: ReturnType<typeof toWire>, last: boolean}} Failure `last`: the lane starts anew after it */
+/** @typedef {{type: 'answer', id: number} & ({ok: true, value: Record<string, unknown>} | Failure)} Answer */
 
 export class CallQueue {
   /** @type {Promise<void>} resolves when everything that was pushed so far is answered */
@@ -21,11 +22,13 @@ export class CallQueue {
    * @param {Answerer} answerer gives a call's value, or throws
    * @param {(answer: Answer) => void} send
    * @param {string} session named in errors that say which session was lost
+   * @param {() => void} [end] called after an answer that is the last: nothing can be computed here any more
    */
-  constructor(answerer, send, session) {
+  constructor(answerer, send, session, end = () => {}) {
     this.answerer = answerer;
     this.send = send;
     this.session = session;
+    this.end = end;
   }
 
   /** Answers `call` after those before it. @param {Call} call */
@@ -53,7 +56,9 @@ export class CallQueue {
       const value = await this.answerer(call, () => this.#cancelled.has(id));
       this.send({ type: 'answer', id, ok: true, value });
     } catch (error) {
-      this.send({ type: 'answer', id, ok: false, error: toWire(error, this.session) });
+      const last = endsLane(error);
+      this.send({ type: 'answer', id, ok: false, error: toWire(error, this.session), last });
+      if (last) this.end();
     } finally {
       this.busy = null;
       this.#open.delete(id);

@@ -27,7 +27,9 @@ class Lane {
       onDrop: () => this.#stop(),
     });
     const send = (/** @type {import('./calls.js').Answer} */ answer) => this.socket.send(answer);
-    this.calls = new CallQueue((call, isCancelled) => this.answer(call, isCancelled), send, start.session);
+    const answer = (/** @type {Call} */ call, /** @type {() => boolean} */ isCancelled) =>
+      this.answer(call, isCancelled);
+    this.calls = new CallQueue(answer, send, start.session, () => this.#end());
     onDeviceLost((backend, reason) => this.#forgetDevice(backend, reason));
   }
 
@@ -78,6 +80,11 @@ class Lane {
   #stop() {
     clearInterval(this.#beats);
     this.calls.cancelAll();
+  }
+
+  /** Has the page start this lane anew: an engine has crashed, and what it left cannot be trusted or freed. */
+  async #end() {
+    self.postMessage({ type: 'restart', token: await this.socket.leave() });
   }
 
   /** @param {import('./engines/runtimes.js').Backend} backend @param {string} reason */

@@ -1,26 +1,29 @@
 /**
- * The page: starts one lane for each entry of the address's fragment (see README.md). It computes nothing itself.
+ * The page: starts one lane for each entry of the address's fragment (see README.md), and anew where its engine has
+ * crashed. It computes nothing itself.
  */
 
 /** @typedef {{socket: string, session: string, lanes: {lane: number, token: string}[], threads: number}} Told */
+/** @typedef {Omit<Told, 'lanes'> & {lane: number, token: string}} Start */
 
 /** @param {string} fragment @returns {Told} */
 function readFragment(fragment) {
   return JSON.parse(decodeURIComponent(fragment.slice(1)));
 }
 
-/** @param {Told} told */
-function startLanes({ socket, session, lanes, threads }) {
-  const boot = crypto.randomUUID();
-  return lanes.map(({ lane, token }) => {
-    const worker = new Worker(new URL('./lane.js', import.meta.url), {
-      type: 'module',
-      name: `lane ${lane}`,
-    });
-    worker.onerror = (event) => show(`lane ${lane} failed: ${event.message || 'it could not be loaded'}`);
-    worker.postMessage({ socket, session, lane, token, threads, boot });
-    return worker;
+/** Each start has a boot id of its own: another one tells the worker that the lane's models are gone. @param {Start} start */
+function startLane(start) {
+  const worker = new Worker(new URL('./lane.js', import.meta.url), {
+    type: 'module',
+    name: `lane ${start.lane}`,
   });
+  worker.onerror = (event) => show(`lane ${start.lane} failed: ${event.message || 'it could not be loaded'}`);
+  worker.onmessage = ({ data }) => {
+    if (data?.type !== 'restart') return;
+    worker.terminate();
+    startLane({ ...start, token: data.token });
+  };
+  worker.postMessage({ ...start, boot: crypto.randomUUID() });
 }
 
 /** Puts `text` where a person, or WebDriver, finds it. @param {string} text */
@@ -29,5 +32,6 @@ function show(text) {
   if (status) status.textContent = text;
 }
 
-const told = readFragment(location.hash);
-show(`${told.session}: ${startLanes(told).length} lanes started`);
+const { lanes, ...told } = readFragment(location.hash);
+for (const lane of lanes) startLane({ ...told, ...lane });
+show(`${told.session}: ${lanes.length} lanes started`);

@@ -34,6 +34,8 @@ export class LaneSocket {
   #socket = null;
   #attempt = 0;
   #refused = false;
+  /** @type {((token: string) => void) | null} told once the connection that was left has closed */
+  #left = null;
 
   /**
    * @param {Told} told
@@ -52,6 +54,20 @@ export class LaneSocket {
   send(message) {
     const frame = encode(message);
     this.#socket?.send(frame);
+  }
+
+  /**
+   * Closes the connection for good, once what was sent has gone out.
+   * @returns {Promise<string>} the token that serves whoever takes this lane's place
+   */
+  leave() {
+    /** @type {Promise<string>} */
+    const left = new Promise((resolve) => {
+      this.#left = resolve;
+    });
+    if (this.#socket) this.#socket.close(1000, 'the lane starts anew');
+    else this.#left?.(this.token);
+    return left;
   }
 
   #connect() {
@@ -112,6 +128,7 @@ export class LaneSocket {
   #retry() {
     if (this.#socket) this.listener.onDrop();
     this.#socket = null;
+    if (this.#left) return this.#left(this.token);
     if (this.#refused) return;
     setTimeout(() => this.#connect(), delayMs(this.#attempt, Math.random()));
     this.#attempt += 1;

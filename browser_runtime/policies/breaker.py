@@ -1,4 +1,4 @@
-"""The breaker of one session: sends nothing to what keeps failing, then tries it with a few probes."""
+"""The breaker of a session or model: sends nothing to what keeps failing, then tries it with a few probes."""
 
 from __future__ import annotations
 
@@ -46,6 +46,12 @@ class Breaker:
             return BreakerState.CLOSED
         is_over = now - self._opened_at_s >= self.policy.open_s
         return BreakerState.HALF_OPEN if is_over else BreakerState.OPEN
+
+    def closed_for_s(self, now: float) -> float:
+        """How long until probes are let through; 0 where the breaker is not open."""
+        if self._opened_at_s is None:
+            return 0.0
+        return max(self._opened_at_s + self.policy.open_s - now, 0.0)
 
     def would_allow(self, now: float) -> bool:
         """Whether `allow` would say yes; takes no probe's place."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from enum import StrEnum
 
 from browser_runtime.contract.errors import (
+    BackendFault,
     BadOutput,
     BridgeClosed,
     BrowserDied,
     Busy,
     DeviceLost,
     InferenceError,
+    ModelFault,
     OutOfMemory,
     PageFault,
     PageSilent,
@@ -43,6 +45,8 @@ class Blame(StrEnum):
     NONE = "none"
     FAILURE = "failure"
     CRASH = "crash"
+    DEFECT = "defect"
+    """The model's, as long as it is the only one that meets it."""
 
 
 # The first line that fits holds; subclasses come before their parents.
@@ -54,6 +58,8 @@ CATEGORIES: tuple[tuple[type[InferenceError], Category], ...] = (
     (SessionLost, Category.CRASH),
     (OutOfMemory, Category.MEMORY),
     (Unsupported, Category.UNSUPPORTED),
+    (BackendFault, Category.UNSUPPORTED),
+    (ModelFault, Category.INCOMPATIBLE),
     (UnknownModel, Category.INCOMPATIBLE),
     (Busy, Category.RESOURCE),
     (BadOutput, Category.OUTPUT),
@@ -69,7 +75,9 @@ def categorize(error: InferenceError, is_starting: bool = False) -> Category:
 
 
 def assign_blame(error: InferenceError) -> Blame:
-    """Whether `error` counts against its session: not what the caller, the model or a full queue caused."""
+    """Whether `error` counts against its session: not what caller, model, backend or a full queue caused."""
     if isinstance(error, BrowserDied):
         return Blame.CRASH
-    return Blame.FAILURE if isinstance(error, (SessionLost, BadOutput, PageFault)) else Blame.NONE
+    if isinstance(error, PageFault):
+        return Blame.DEFECT
+    return Blame.FAILURE if isinstance(error, SessionLost) else Blame.NONE

@@ -23,6 +23,7 @@ from browser_runtime.scaling.forecast import Arrivals, MeanLoad
 from browser_runtime.scaling.sessions import PoolState, SessionPolicy, decide_sessions
 from browser_runtime.scaling.trends import theil_sen_slope
 from browser_runtime.scaling.values import Decision, Replica, ScalingMemory
+from browser_runtime.session.lanes import LaneJob
 from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session
 
@@ -34,6 +35,8 @@ N_QUEUE_SAMPLES = 15
 # Replies that throughput is counted from.
 THROUGHPUT_WINDOW_S = 10.0
 MAX_EVENTS = 500
+# Models a new session loads before it joins: each takes seconds.
+MOST_WARMED = 2
 
 
 class PoolAutoscaler:
@@ -61,12 +64,25 @@ class PoolAutoscaler:
         self._queue_lengths: deque[tuple[float, float]] = deque(maxlen=N_QUEUE_SAMPLES)
         self._replies: deque[float] = deque(maxlen=10_000)
         dispatch.on_request.append(self._arrived)
-        dispatch.on_reply.append(self._replied)
+        dispatch.outcomes.on_reply.append(self._replied)
         dispatch.on_busy.append(self._busy)
 
     def _arrived(self, pending: PendingRequest) -> None:
         self.arrivals.record(pending.model.name, time.monotonic())
         self._latest[pending.model.name] = pending
+
+    async def warm(self, session: Session) -> None:
+        """Load there what is asked for most, so that a new session takes over at once."""
+        for pending in self.busiest_requests(MOST_WARMED):
+            name = next(iter(pending.request.inputs))
+            loading = LaneJob(replace(pending.request, inputs={name: []}), pending.model)
+            try:
+                for lane in session.lanes:
+                    await session.run(lane, loading)
+            except InferenceError as error:
+                log.warning(
+                    "model not warmed", session=session.name, model=pending.model.name, error=str(error)
+                )
 
     def busiest_requests(self, n: int) -> list[PendingRequest]:
         """The latest order of each of the `n` models that take most of the lanes' time now."""

@@ -12,24 +12,23 @@ from typing import Any
 
 import structlog
 
-from browser_runtime.contract.errors import Busy, FailedAt, InferenceError, PageSilent, SessionLost
-from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.contract.errors import Busy, InferenceError, PageSilent, SessionLost
 from browser_runtime.policies.choosing import SessionChoice
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.health import PoolHealth
 from browser_runtime.pool.matching import LaneSlot, Matching
 from browser_runtime.pool.notifier import Notifier
-from browser_runtime.pool.recovering import as_ours, count_loss, plan_for
+from browser_runtime.pool.outcomes import Outcomes
+from browser_runtime.pool.recovering import as_ours, count_loss
 from browser_runtime.pool.requests import (
     PendingRequest,
     RequestQueue,
     latest_deadline,
     merge,
-    share_results,
 )
 from browser_runtime.pool.views import Running
 from browser_runtime.session.lanes import LaneJob, SessionLane
-from browser_runtime.session.replies import BatchShare, RunResult, build_reply
+from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 
@@ -55,11 +54,11 @@ class Dispatch:
         notifier: Notifier,
     ) -> None:
         self.matching = Matching(fleet, queue, health)
+        self.outcomes = Outcomes(fleet, queue, health, settings)
         self._fleet, self._queue, self._health = fleet, queue, health
         self._settings, self._notifier = settings, notifier
         notifier.listeners.append(self.match)
         self.on_request: list[Callable[[PendingRequest], None]] = []
-        self.on_reply: list[Callable[[PendingRequest, RunResult], None]] = []
         self.on_busy: list[Callable[[int], None]] = []
         """Told how many lanes compute, at every change."""
         self._runs: dict[asyncio.Task[None], list[PendingRequest]] = {}
@@ -118,6 +117,11 @@ class Dispatch:
                 break  # whatever had best go where, nothing can start now
             if pending.settled or pending.running:
                 continue
+            if refusal := self._health.models.refusal(pending.model_key):
+                pending.reply.set_exception(refusal)
+                continue
+            if not self._health.models.may_start(pending.model_key):
+                continue
             choice = self.matching.choose(pending, ahead)
             if choice is None:
                 self._refuse_hopeless(pending)
@@ -140,6 +144,7 @@ class Dispatch:
         session, lane = place
         lane.busy = True
         self._health.of(session).breaker.allow(time.monotonic())
+        self._health.models.started(head.model_key)
         for pending in requests:
             pending.running, pending.reasons = True, choice.reasons
         n_items = sum(len(pending.items) for pending in requests)
@@ -156,22 +161,25 @@ class Dispatch:
     async def _run(self, place: LaneSlot, requests: list[PendingRequest], choice: SessionChoice) -> None:
         session, lane = place
         started = time.monotonic()
-        job = LaneJob(merge(requests), requests[0].model, latest_deadline(requests))
+        job = LaneJob(
+            merge(requests), requests[0].model, latest_deadline(requests), barred=requests[0].barred
+        )
         try:
             result = await session.run(lane, job)
         except asyncio.CancelledError:
             self._health.of(session).breaker.withdraw(time.monotonic())
+            self._health.models.withdrawn(requests[0].model_key)
             self._spawn(self._prove(session, lane))
             raise
         except Exception as error:
             failure = as_ours(error)
-            self._health.failed(session, failure)
+            self._health.failed(session, requests[0].model_key, failure)
             if isinstance(failure, PageSilent):
                 self._spawn(self._prove(session, lane))
             else:
                 self._free(lane)
             count_loss(requests, failure, self.matching.was_warm(choice))
-            self._recover(requests, failure, session.installation.browser)
+            self._recover(requests, failure, session)
             return
         self._keep()
         await self._finish(place, requests, choice, result, started)
@@ -194,51 +202,19 @@ class Dispatch:
     ) -> None:
         session, lane = place
         try:
-            self._settle(requests, result, choice, started)
+            self.outcomes.settle(requests, result, choice, started)
             await asyncio.sleep(0)  # the callers go on first; what follows is bookkeeping
             n_items = sum(len(pending.items) for pending in requests)
             self._health.ran(session, requests[0].model_key, result, n_items)
             await session.golden.check_if_due(lane, result.loaded)
         except Exception as error:
             failure = as_ours(error)
-            self._health.failed(session, failure)
-            self._recover(requests, failure, session.installation.browser)
+            self._health.failed(session, requests[0].model_key, failure)
+            self._recover(requests, failure, session)
         self._free(lane)
 
-    def _settle(
-        self, requests: list[PendingRequest], result: RunResult, choice: SessionChoice, started: float
-    ) -> None:
-        shares = share_results(requests, result.answer["results"])
-        n_items = sum(len(pending.items) for pending in requests)
-        routing = choice.to_routing()
-        self._health.served(requests[0].model.name, (time.monotonic() - started) / len(requests))
-        for pending, results in zip(requests, shares, strict=True):
-            if pending.settled:
-                continue
-            told = {**routing, "attempt": pending.attempts + 1}
-            waited_ms = (started - pending.arrived) * 1000 - pending.prepared_ms
-            share = BatchShare(results, waited_ms, n_items, told, pending.prepared_ms)
-            try:
-                pending.reply.set_result(build_reply(pending.request, pending.model.revision, result, share))
-            except InferenceError as error:
-                error.at = FailedAt(result.place.session, result.place.build, str(result.loaded.backend))
-                pending.reply.set_exception(error)
-            for listener in self.on_reply:
-                listener(pending, result)
-
-    def _recover(self, requests: list[PendingRequest], error: InferenceError, browser: Browser) -> None:
-        """Give each order what its failure calls for: another try, a run by itself, or the error."""
-        for pending in requests:
-            if pending.settled:
-                continue
-            if error.reroute:
-                pending.shunned.add(browser)
-            action = plan_for(pending, requests, error, self._fleet, self._settings)
-            if not action.retries:
-                pending.reply.set_exception(error.copy())
-                continue
-            log.warning("again", model=pending.model.name, step=str(action.step), why=str(error))
-            self._queue.put(pending)
+    def _recover(self, requests: list[PendingRequest], error: InferenceError, session: Session) -> None:
+        self.outcomes.recover(requests, error, session)
         self.match()
 
     def _free(self, lane: SessionLane) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from browser_runtime.contract.errors import InferenceError, SessionLost
+from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import Installation, find_installation
@@ -46,6 +47,8 @@ class Fleet:
         self._loopback, self._n_lanes, self._notifier = loopback, n_lanes, notifier
         self._on_start, self._on_end = on_start, on_end
         self._serial: Counter[Browser] = Counter()
+        self._distrusted: defaultdict[Browser, dict[ModelKey, InferenceError]] = defaultdict(dict)
+        """Models on backends that no session of a browser tries again, and why."""
         self._alive: set[Session] = set()
         """Every session whose browser may run: those that come up and go down are not in `sessions`."""
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,7 +103,15 @@ class Fleet:
         """A session that serves. Whatever goes wrong, its browser is ended."""
         if self._closing:
             raise SessionLost(name, "its pool is closed")
-        session = Session(name, installation, self._loopback, n_lanes=self._n_lanes, on_lost=self.lose)
+        session = Session(
+            name,
+            installation,
+            self._loopback,
+            n_lanes=self._n_lanes,
+            on_lost=self.lose,
+            on_rejoined=self._notifier.notify,
+            distrusted=self._distrusted[installation.browser],
+        )
         self._alive.add(session)
         try:
             await session.open()

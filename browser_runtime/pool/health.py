@@ -17,6 +17,7 @@ from browser_runtime.policies.devices import DeviceRecord, DeviceStep
 from browser_runtime.policies.health import HealthSample, HealthState
 from browser_runtime.policies.latencies import Latencies, LatencyKey, LatencySummary
 from browser_runtime.policies.recycling import MAX_SAMPLES, MemorySample
+from browser_runtime.pool.model_breakers import ModelBreakers
 from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session
 
@@ -24,6 +25,8 @@ from browser_runtime.session.session import Session
 SERVICE_SHARE = 0.2
 # Summing up the last 64 runs takes 0.1 ms, a tenth of what a small model's whole run takes here.
 SUMMARY_TTL_S = 0.5
+# A defect of the page that so many models meet, none of them running well in between, is the session's.
+DEFECTIVE_MODELS = 3
 
 
 @dataclass
@@ -38,6 +41,8 @@ class SessionHealth:
     """When a model was last loaded: memory before that is no part of its trend."""
     was_unhealthy: bool = False
     """At the last check."""
+    defective: set[ModelKey] = field(default_factory=set)
+    """Models that met a defect of the page since anything ran well."""
 
 
 class PoolHealth:
@@ -45,6 +50,7 @@ class PoolHealth:
 
     def __init__(self) -> None:
         self.latencies = Latencies()
+        self.models = ModelBreakers()
         self.service_s: dict[str, float] = {}
         """Seconds of lane time that a request of each model takes, lately."""
         self._summaries: dict[LatencyKey, tuple[float, LatencySummary | None]] = {}
@@ -90,6 +96,8 @@ class PoolHealth:
         if result.loaded_now:
             self._load_ms[model, session.installation.browser] = result.total_ms - result.call_ms
         condition.breaker.record_success(now)
+        condition.defective.clear()
+        self.models.succeeded(model)
         if not n_items:  # it was only loaded
             return
         slowdown = None if known is None else result.call_ms / max(known.expected_ms(n_items), 0.1)
@@ -98,11 +106,14 @@ class PoolHealth:
         if result.loaded_now:
             condition.settled_at_s = now
 
-    def failed(self, session: Session, error: InferenceError) -> None:
+    def failed(self, session: Session, model: ModelKey, error: InferenceError) -> None:
         """A run failed; only what says something of the session counts against it."""
         now = time.monotonic()
         condition = self.of(session)
         blame = assign_blame(error)
+        if blame is Blame.DEFECT:
+            condition.defective.add(model)
+            blame = Blame.FAILURE if len(condition.defective) >= DEFECTIVE_MODELS else Blame.NONE
         if blame is not Blame.NONE:
             condition.breaker.record_failure(now, crash=blame is Blame.CRASH)
             condition.health = condition.health.after(HealthSample(now, ok=False))

@@ -39,7 +39,11 @@ def pool_metrics(pool: Pool, performance: dict[str, Any]) -> dict[str, Any]:
         },
         "resources": _resources(pool),
         "circuit_breaker": {
-            "circuit_states": {session.session: _circuit(session) for session in state.sessions}
+            "circuit_states": {session.session: _circuit(session) for session in state.sessions},
+            "model_states": {
+                name: asdict(failing.breaker) | {"error": failing.last_error}
+                for name, failing in state.failing_models.items()
+            },
         },
         "performance": performance,
         "models": _models(state),

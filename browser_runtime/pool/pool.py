@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from browser_runtime.contract.errors import Busy, DeviceLost, InferenceError, SessionLost, SetupError
+from browser_runtime.contract.errors import Busy, DeviceLost, SessionLost, SetupError
 from browser_runtime.contract.events import PoolObserver, PoolScaled, SessionChanged
 from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.contract.status import PoolStatus
-from browser_runtime.contract.vocabulary import Backend, Browser, Precision
+from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.link.protocol import PageEvent
 from browser_runtime.models.store import ModelStore, StoredModel
@@ -26,13 +24,14 @@ from browser_runtime.pool.autoscaler import PoolAutoscaler
 from browser_runtime.pool.dispatch import Dispatch
 from browser_runtime.pool.fleet import MAX_SESSIONS, MIN_SESSIONS, Fleet
 from browser_runtime.pool.health import PoolHealth
+from browser_runtime.pool.model_provider import ModelProvider
 from browser_runtime.pool.notifier import Notifier
 from browser_runtime.pool.preparing import prepare
 from browser_runtime.pool.requests import PendingRequest, RequestQueue
 from browser_runtime.pool.session_monitor import SessionMonitor
 from browser_runtime.pool.states import pool_status
 from browser_runtime.scaling.sessions import SessionPolicy
-from browser_runtime.session.lanes import LaneJob
+from browser_runtime.session.loading import key_of
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 
@@ -40,11 +39,6 @@ if TYPE_CHECKING:
     from browser_runtime.simulation import SimulatedSession
 
 log = structlog.get_logger(__name__)
-
-# Models a new session loads before it joins: each takes seconds.
-MOST_WARMED = 2
-# Looking at a model's files costs as much as all else before a run.
-PROVIDED_TTL_S = 1.0
 
 
 class Pool:
@@ -74,7 +68,7 @@ class Pool:
         self.session_monitor.on_recycle = lambda session, reason: self._tell(session, "recycled", reason)
         self.session_monitor.on_round = self._release_models
         self.autoscaler.on_event = self._scaled
-        self._provided: dict[tuple[str, Precision], tuple[float, StoredModel]] = {}
+        self._models = ModelProvider(self.store)
         self.simulated: SimulatedSession | None = None
         self.refusing = False
         self.n_open = 0
@@ -161,18 +155,7 @@ class Pool:
         session.on_event, session.observer = self._told, self.observer
         self._tell(session, "opened")
         if self.sessions:  # while others serve, it may take the time to come up warm
-            await self._warm(session)
-
-    async def _warm(self, session: Session) -> None:
-        """Load what is asked for most, so that a new session takes over at once."""
-        for pending in self.autoscaler.busiest_requests(MOST_WARMED):
-            name = next(iter(pending.request.inputs))
-            loading = LaneJob(replace(pending.request, inputs={name: []}), pending.model)
-            try:
-                for lane in session.lanes:
-                    await session.run(lane, loading)
-            except InferenceError as error:
-                log.warning("not warmed", session=session.name, model=pending.model.name, why=str(error))
+            await self.autoscaler.warm(session)
 
     def _told(self, session: Session, event: PageEvent) -> None:
         """A lost device is renewed once, then its browser, then its backend is left."""
@@ -240,23 +223,17 @@ class Pool:
         arrived = time.monotonic()
         self._admit()
         try:
-            model = await self._provide(request)
-            model.require_family(request.family)
+            model = await self._models.provide(request)
+            key = key_of(model, request)
+            if refusal := self.health.models.refusal(key):
+                raise refusal
             if self.simulated is not None:
-                return await self.simulated.run(request, model)
+                with self.health.models.counting(key):
+                    return await self.simulated.run(request, model)
             pending = await self._prepare(request, model, arrived)
             return await self._answered(pending)
         finally:
             self._leave()
-
-    async def _provide(self, request: Request) -> StoredModel:
-        """The request's model, its files looked at again after PROVIDED_TTL_S. Raises InferenceError."""
-        now = time.monotonic()
-        looked_at, model = self._provided.get((request.model_name, request.precision), (-math.inf, None))
-        if model is None or now - looked_at > PROVIDED_TTL_S:
-            model = await self.store.provide(request.model_name, request.precision)
-            self._provided[request.model_name, request.precision] = (now, model)
-        return model
 
     async def _prepare(self, request: Request, model: StoredModel, arrived: float) -> PendingRequest:
         """The order for a request, its items as they go to a page. Raises BadRequest."""

@@ -7,11 +7,19 @@ import time
 
 import structlog
 
-from browser_runtime.contract.errors import InferenceError, PageFault, SessionLost
+from browser_runtime.contract.errors import (
+    BackendFault,
+    InferenceError,
+    ModelFault,
+    PageFault,
+    SessionLost,
+)
+from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.policies.categories import categorize
 from browser_runtime.policies.recovery import Action, RecoveryContext, RecoveryStep, plan_recovery
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.requests import PendingRequest
+from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 
 log = structlog.get_logger(__name__)
@@ -37,15 +45,18 @@ def plan_for(
     requests: list[PendingRequest],
     error: InferenceError,
     fleet: Fleet,
+    session: Session,
     settings: RuntimeSettings,
 ) -> Action:
     """What the table says; whatever a batch failed with, only those it is about shall fail."""
-    if len(requests) > 1 and not isinstance(error, SessionLost):
+    if len(requests) > 1 and not isinstance(error, (SessionLost, ModelFault, BackendFault)):
         return Action(RecoveryStep.SMALLER_BATCH, categorize(error), "each by itself", n_items=1)
-    others = [session for session in fleet.sessions if session.installation.browser not in pending.shunned]
+    shunned = pending.shunned | ({session.installation.browser} if error.reroute else set())
+    others = [other for other in fleet.sessions if other.installation.browser not in shunned]
     left_s = None if pending.deadline is None else pending.deadline - time.monotonic()
     context = RecoveryContext(
         draw=random.random(),  # noqa: S311 - jitter, not a secret
+        other_backends=_other_backends(pending, error, session),
         has_other_session=bool(others),
         has_other_browser=bool(others),
         timeout_s=settings.run_timeout_s,
@@ -53,6 +64,14 @@ def plan_for(
     )
     attempt = max(pending.n_blamed, pending.attempts // LOADS_PER_ATTEMPT, 1)
     return plan_recovery(error, attempt, context)
+
+
+def _other_backends(pending: PendingRequest, error: InferenceError, session: Session) -> tuple[Backend, ...]:
+    """What the request allows besides the backend that it ran on; a load has tried them all."""
+    if error.at is None or not error.at.backend:
+        return ()
+    backends = session.plan(pending.request, pending.barred).backends
+    return tuple(backend for backend in backends if str(backend) != error.at.backend)
 
 
 def as_ours(error: Exception) -> InferenceError:

@@ -36,6 +36,8 @@ class PendingRequest:
     """Why it went where it went."""
     shunned: set[Browser] = field(default_factory=set)
     """Browsers that turned out unable to run it."""
+    barred: dict[Backend, str] = field(default_factory=dict)
+    """Backends that failed on it while it ran, and how: it goes on without them."""
     timer: asyncio.TimerHandle | None = None
     prepared_ms: float = 0.0
     """What preparing its items took before it waited for a lane."""

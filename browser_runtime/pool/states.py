@@ -29,6 +29,7 @@ def pool_status(pool: Pool) -> PoolStatus:
         busy_models=tuple(sorted(pool.autoscaler.arrivals.busy_models(now))),
         n_restarts=fleet.n_restarts,
         is_refusing=pool.refusing,
+        failing_models={str(key): failing for key, failing in pool.health.models.failing().items()},
     )
 
 

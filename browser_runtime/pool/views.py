@@ -15,7 +15,6 @@ from browser_runtime.policies.scoring import Candidate, Need
 from browser_runtime.pool.health import PoolHealth
 from browser_runtime.pool.requests import PendingRequest
 from browser_runtime.session.lanes import SessionLane
-from browser_runtime.session.plan import plan_backends
 from browser_runtime.session.session import Session
 
 WHISPER_WINDOW_SAMPLES = 30 * 16_000
@@ -64,7 +63,7 @@ def candidate_of(
     """One lane as it looks to one order."""
     now = time.monotonic()
     browser = session.installation.browser
-    plan = plan_backends(pending.request.backends, browser, pending.request.family, session.capabilities)
+    plan = session.plan(pending.request, pending.barred)
     platform = _first_able(plan.backends, lane, pending)
     condition = health.of(session)
     known = None
@@ -92,7 +91,7 @@ def candidate_of(
 def _first_able(backends: tuple[Backend, ...], lane: SessionLane, pending: PendingRequest) -> Backend | None:
     """The first backend of the plan that this lane has not refused for the model."""
     for backend in backends:
-        if pending.model_key.on(backend) not in lane.models.refused:
+        if lane.models.refusal(pending.model_key.on(backend)) is None:
             return backend
     return backends[0] if backends else None
 

@@ -51,5 +51,5 @@ class GoldenCheck:
         try:
             await self.check(lane, loaded)
         except BadOutput as error:
-            lane.models.refused[loaded.key] = str(error.args[-1])
+            lane.models.refuse(loaded.key, error)
             raise

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.link.bridge import LaneConnection
 from browser_runtime.models.store import StoredModel
 from browser_runtime.session.loading import ModelCache
@@ -23,6 +24,12 @@ class SessionLane:
     models: ModelCache
     busy: bool = False
     boot: str = ""
+
+    def check_boot(self) -> None:
+        """Forget the models of a page, or of a lane, that has started anew since."""
+        if self.connection.boot != self.boot:
+            self.boot = self.connection.boot
+            self.models.clear()
 
     async def run(
         self, key: ModelKey, items: Sequence[Any], options: dict[str, Any], limit_s: float
@@ -57,6 +64,8 @@ class LaneJob:
     model: StoredModel
     deadline: float | None = None
     """Monotonic time by which it must be answered."""
+    barred: Mapping[Backend, str] = field(default_factory=dict)
+    """Backends that failed on it before, and how."""
 
     def remaining_s(self, limit_s: float) -> float:
         """Time left until the deadline, at most `limit_s`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from browser_runtime.contract.errors import BackendFault, BadOutput, InferenceError
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.options import LOAD_FLAGS
@@ -47,8 +48,10 @@ class ModelCache:
     max_bytes: float = math.inf
     """Weights that the loaded models may hold together."""
     loaded: OrderedDict[ModelKey, LoadedModel] = field(default_factory=OrderedDict)
-    refused: dict[ModelKey, str] = field(default_factory=dict)
+    refused: dict[ModelKey, InferenceError] = field(default_factory=dict)
     """Keys that this lane cannot load and why, so that no request tries again."""
+    distrusted: dict[ModelKey, InferenceError] = field(default_factory=dict)
+    """The same for every lane of this browser: what crashed an engine or computed wrongly in one of them."""
 
     def take(self, key: ModelKey) -> LoadedModel | None:
         """The loaded model, now the most recently used."""
@@ -59,6 +62,16 @@ class ModelCache:
     def put(self, model: LoadedModel) -> None:
         """Keep a model that has just been loaded."""
         self.loaded[model.key] = model
+
+    def refuse(self, key: ModelKey, error: InferenceError) -> None:
+        """Try that model on that backend no more: abilities do not change."""
+        store = self.distrusted if isinstance(error, (BackendFault, BadOutput)) else self.refused
+        store[key] = error.copy()
+
+    def refusal(self, key: ModelKey) -> InferenceError | None:
+        """Why the key is not tried; None where it is."""
+        known = self.refused.get(key) or self.distrusted.get(key)
+        return None if known is None else known.copy()
 
     @property
     def model_names(self) -> set[str]:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from browser_runtime.contract.capabilities import Capabilities
-from browser_runtime.contract.errors import Unsupported
+from browser_runtime.contract.errors import (
+    BackendFault,
+    BadOutput,
+    InferenceError,
+    ModelFault,
+    OutOfMemory,
+    Unsupported,
+)
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 
@@ -28,9 +35,15 @@ class Plan:
 
 
 def plan_backends(
-    asked: tuple[Backend, ...], browser: Browser, family: Family, capabilities: Capabilities
+    asked: tuple[Backend, ...],
+    browser: Browser,
+    family: Family,
+    capabilities: Capabilities,
+    barred: Mapping[Backend, str] | None = None,
 ) -> Plan:
     """The plan for a request. What the caller asked for is obeyed to the letter, never extended.
+
+    `barred`: backends that failed on this very request before, and how.
 
     Without a wish, a GPU that is not proved to be hardware goes behind the CPU: software WebGPU was measured
     20 to 100 times slower than WebAssembly (docs/performance.md).
@@ -39,25 +52,45 @@ def plan_backends(
         order, reason = asked, "the request's priority_list"
     else:
         order, reason = _default_order(browser, family, capabilities)
+    barred = barred or {}
+    failed = tuple({"backend": str(b), "reason": barred[b]} for b in order if b in barred)
     passed = tuple(
         {"backend": str(backend), "reason": capabilities.reason(backend) or "not proved in this session"}
         for backend in order
         if not capabilities.can(backend)
     )
-    able = tuple(backend for backend in order if capabilities.can(backend))
-    return Plan(able, passed if asked else (), reason)
+    able = tuple(backend for backend in order if capabilities.can(backend) and backend not in barred)
+    return Plan(able, failed + passed if asked else failed, reason)
+
+
+# Of several errors the first of these is told: what the model itself lacks, then what can be done something
+# about, then what another browser may do.
+DECISIVE = (ModelFault, OutOfMemory, BadOutput, Unsupported, BackendFault)
 
 
 def nothing_left(
-    request: Request, capabilities: Capabilities, build: str, fallbacks: Sequence[dict[str, str]]
-) -> Unsupported:
-    """The error where every backend was passed over or refused the model, with each one's reason."""
+    request: Request,
+    capabilities: Capabilities,
+    build: str,
+    failures: Sequence[tuple[Backend, InferenceError]],
+) -> InferenceError:
+    """The error where every backend was passed over or could not, with each one's reason."""
     asked = request.backends or tuple(capabilities.backends)
-    told = {str(backend): capabilities.reason(backend) for backend in asked}
-    told |= {fallback["backend"]: fallback["reason"] for fallback in fallbacks}
-    wanted = ", ".join(request.backends) or "any backend"
-    why = "; ".join(f"{backend}: {reason}" for backend, reason in told.items())
-    return Unsupported(f"{request.model_name} on {wanted} in {build}", why)
+    reasons = {str(backend): capabilities.reason(backend) for backend in asked}
+    reasons |= {str(backend): str(error) for backend, error in failures}
+    why = "; ".join(f"{backend}: {reason}" for backend, reason in reasons.items() if reason)
+    if len(reasons) == len(failures) == 1:
+        return failures[0][1]
+    found = (kind for kind in DECISIVE if any(isinstance(error, kind) for _, error in failures))
+    kind = next(found, Unsupported)
+    wanted = f"{request.model_name} on {', '.join(request.backends) or 'any backend'} in {build}"
+    if kind is Unsupported:
+        return Unsupported(wanted, why)
+    if kind is ModelFault:
+        return ModelFault(request.model_name, why)
+    if kind is BackendFault:
+        return BackendFault(", ".join(map(str, dict(failures))), request.model_name, why)
+    return kind(f"{wanted}: {why}")
 
 
 def _default_order(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -14,16 +14,17 @@ import structlog
 
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import (
+    BackendFault,
     BadOutput,
     BrowserDied,
     FailedAt,
     InferenceError,
-    OutOfMemory,
     PageSilent,
     SessionLost,
     Unsupported,
 )
 from browser_runtime.contract.events import ModelLoaded, PoolObserver, SessionChanged, SessionInfo
+from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import Backend
@@ -32,13 +33,12 @@ from browser_runtime.launching.drivers import Launched
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.link.protocol import PageEvent
-from browser_runtime.models.configuration import read_plan
 from browser_runtime.once import Once
-from browser_runtime.session.golden import read_golden
 from browser_runtime.session.golden_check import GoldenCheck
 from browser_runtime.session.lanes import LaneJob, SessionLane
-from browser_runtime.session.loading import LoadedModel, ModelCache, items_of, key_of, load_values
-from browser_runtime.session.plan import nothing_left, plan_backends
+from browser_runtime.session.loading import LoadedModel, ModelCache, items_of
+from browser_runtime.session.model_loader import ModelLoader, may_work_later
+from browser_runtime.session.plan import Plan, nothing_left, plan_backends
 from browser_runtime.session.replies import RunLocation, RunResult
 
 log = structlog.get_logger(__name__)
@@ -59,6 +59,8 @@ class Session:
         *,
         n_lanes: int = 1,
         on_lost: Callable[[Session, SessionLost], None],
+        on_rejoined: Callable[[], None] = lambda: None,
+        distrusted: dict[ModelKey, InferenceError] | None = None,
     ) -> None:
         self.name = name
         self.installation = installation
@@ -67,14 +69,16 @@ class Session:
         self.memory_bytes: int | None = None
         self.started_ms = 0.0
         self.n_runs = 0
+        self._distrusted = {} if distrusted is None else distrusted
         self.lanes = [self._expect_lane(loopback, number) for number in range(n_lanes)]
         self._loopback, self._settings = loopback, loopback.settings
         self.golden = GoldenCheck(name, self.build, loopback.settings)
+        self._loader = ModelLoader(name, loopback.settings, self.golden, self._tell_load)
         self._host = BrowserHost(name, loopback.settings, loopback.guardian)
         self.on_event: Callable[[Session, PageEvent], None] | None = None
         """Told what the page tells unasked."""
         self.observer = PoolObserver()
-        self._on_lost = on_lost
+        self._on_lost, self._on_rejoined = on_lost, on_rejoined
         self._launched: Launched | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = Once(self._end)
@@ -82,7 +86,10 @@ class Session:
     def _expect_lane(self, loopback: Loopback, number: int) -> SessionLane:
         lane = loopback.bridge.expect(self.name, number, self._on_event, self._on_lane_lost)
         settings = loopback.settings
-        return SessionLane(lane, ModelCache(settings.max_loaded_models, settings.max_loaded_mb * 1e6))
+        models = ModelCache(
+            settings.max_loaded_models, settings.max_loaded_mb * 1e6, distrusted=self._distrusted
+        )
+        return SessionLane(lane, models)
 
     def __repr__(self) -> str:
         lanes = ",".join("busy" if lane.busy else "idle" for lane in self.lanes)
@@ -153,24 +160,32 @@ class Session:
             told = await self._host.page_status()
             raise PageSilent(self.name, f"its lanes did not join in time; it says {told!r}") from error
 
+    def plan(self, request: Request, barred: Mapping[Backend, str]) -> Plan:
+        """Which backends the request is tried on here."""
+        browser = self.installation.browser
+        return plan_backends(request.backends, browser, request.family, self.capabilities, barred)
+
     async def run(self, lane: SessionLane, job: LaneJob) -> RunResult:
         """What one run on `lane` came to, the model loaded first if it is new. Raises InferenceError."""
         start = time.monotonic()
         request = job.request
-        plan = plan_backends(request.backends, self.installation.browser, request.family, self.capabilities)
+        plan = self.plan(request, job.barred)
         backend = ""
         try:
-            loaded, fallbacks, loaded_now = await self._load_first(lane, job, plan.backends)
-            called, backend = time.monotonic(), str(loaded.backend)
-            answer = await self._compute(lane, job, loaded)
+            ready = await self._loader.get_ready(lane, job, plan.backends)
+            if ready.loaded is None:
+                raise nothing_left(request, self.capabilities, self.build, ready.failures)
+            called, backend = time.monotonic(), str(ready.loaded.backend)
+            answer = await self._compute(lane, job, ready.loaded)
         except InferenceError as error:
             error.at = FailedAt(self.name, self.build, backend)
             raise
         done = time.monotonic()
+        fallbacks = ({"backend": str(b), "reason": str(error)} for b, error in ready.failures)
         return RunResult(
             self.place,
-            loaded,
-            loaded_now,
+            ready.loaded,
+            ready.is_new,
             answer,
             (*plan.passed_over, *fallbacks),
             plan.reason,
@@ -184,7 +199,12 @@ class Session:
         if not items:
             return {"results": []}
         options = loaded.plan.choose(job.request.options)
-        answer = await lane.run(loaded.key, items, options, limit_s)
+        try:
+            answer = await lane.run(loaded.key, items, options, limit_s)
+        except (BackendFault, Unsupported, BadOutput) as error:
+            if not may_work_later(loaded.backend, error):
+                lane.models.refuse(loaded.key, error)
+            raise
         self.n_runs += 1
         loaded.n_runs += 1
         return answer
@@ -196,56 +216,13 @@ class Session:
             self.name, self.installation.browser, self.build, self.capabilities, self.memory_bytes
         )
 
-    async def _load_first(
-        self, lane: SessionLane, job: LaneJob, backends: tuple[Backend, ...]
-    ) -> tuple[LoadedModel, list[dict[str, str]], bool]:
-        """The model on the first backend that takes it, what was tried before, and whether it is new."""
-        self._check_boot(lane)
-        fallbacks: list[dict[str, str]] = []
-        for backend in backends:
-            key = key_of(job.model, job.request, backend)
-            found = lane.models.take(key)
-            if found is not None:
-                return found, fallbacks, False
-            try:
-                return await self._load(lane, key, job, backend), fallbacks, True
-            except (Unsupported, OutOfMemory, BadOutput) as error:
-                # Memory may be free another time; abilities do not change.
-                if not isinstance(error, OutOfMemory):
-                    lane.models.refused[key] = str(error.args[-1])
-                self.observer.loaded(ModelLoaded(self.info, key, None, error))
-                fallbacks.append({"backend": str(backend), "reason": str(error)})
-                log.warning("falling back", session=self.name, model=job.model.name, **fallbacks[-1])
-        raise nothing_left(job.request, self.capabilities, self.build, fallbacks)
-
-    async def _load(self, lane: SessionLane, key: ModelKey, job: LaneJob, backend: Backend) -> LoadedModel:
-        if key in lane.models.refused:
-            raise Unsupported(f"{job.model.name} on {backend}", lane.models.refused[key])
-        plan = await asyncio.to_thread(read_plan, job.model.folder, job.model.family)
-        needed_bytes = job.model.loaded_bytes(job.request.precision)
-        while (overdue := lane.models.overdue(needed_bytes)) is not None:
-            await lane.connection.call("unload", self._settings.run_timeout_s, key=str(overdue))
-            lane.models.drop(overdue)
-        values = await asyncio.to_thread(load_values, job.model, plan, job.request)
-        limit_s = job.remaining_s(self._settings.load_timeout_s)
-        answer = await lane.connection.call("load", limit_s, key=str(key), backend=str(backend), **values)
-        golden = await asyncio.to_thread(read_golden, job.model)
-        loaded = LoadedModel(key, answer, plan, golden)
-        lane.models.put(loaded)
-        await self.golden.check(lane, loaded)
-        self.observer.loaded(ModelLoaded(self.info, key, answer))
-        return loaded
+    def _tell_load(self, key: ModelKey, answer: dict[str, Any] | None, error: InferenceError | None) -> None:
+        self.observer.loaded(ModelLoaded(self.info, key, answer, error))
 
     async def echo(self, lane: SessionLane, value: Any) -> Any:
         """`value` after its way to the page and back."""
         answer = await lane.connection.call("echo", self._settings.run_timeout_s, value=value)
         return answer["value"]
-
-    def _check_boot(self, lane: SessionLane) -> None:
-        """A page loaded anew has forgotten its models."""
-        if lane.connection.boot != lane.boot:
-            lane.boot = lane.connection.boot
-            lane.models.clear()
 
     def _on_event(self, event: PageEvent) -> None:
         log.warning("the page tells", session=self.name, event_name=event.name, text=event.text)
@@ -262,13 +239,17 @@ class Session:
             task.add_done_callback(self._tasks.discard)
 
     async def _await_rejoin(self, error: SessionLost) -> None:
-        """A line that drops alone is taken up again; otherwise the session is lost."""
+        """A line that drops alone is taken up again, also by a lane that starts anew; else all is lost."""
         alive = await self._host.browser_alive()
+        restarts = any(lane.connection.is_restarting for lane in self.lanes)
+        patience_s = self._settings.launch_timeout_s if restarts else REJOIN_TIMEOUT_S
         try:
-            async with asyncio.timeout(REJOIN_TIMEOUT_S if alive else 0):
+            async with asyncio.timeout(patience_s if alive else 0):
                 for lane in self.lanes:
                     await lane.connection.joined.wait()
-            self.observer.connected(SessionChanged(self.info, "reconnected", self.capabilities, str(error)))
+            self._on_rejoined()
+            why = "its lane started anew after a crash of its engine" if restarts else str(error)
+            self.observer.connected(SessionChanged(self.info, "reconnected", self.capabilities, why))
         except TimeoutError:
             if self.state in (SessionState.READY, SessionState.DRAINING):
                 lost = error if alive else BrowserDied(self.name, "its process is gone")

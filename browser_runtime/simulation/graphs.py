@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.contract.errors import BadOutput, BadRequest
+from browser_runtime.contract.errors import BadOutput, ModelFault
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.manifest import StoredModel
 
@@ -34,38 +34,48 @@ def kernel_name() -> str:
 
 def open_graphs(model: StoredModel, precision: Precision) -> dict[str, Graph]:
     """Every graph of the model in `precision`, by stem. Raises BadInput where it does not come in it."""
-    return {stem: Graph(model.folder / graph.path) for stem, graph in model.graphs(precision).items()}
+    return {
+        stem: Graph(model.folder / graph.path, model.name) for stem, graph in model.graphs(precision).items()
+    }
 
 
 class Graph:
-    """An open graph; safe to run from several threads."""
+    """An open graph; safe to run from several threads. Raises ModelFault where onnxruntime cannot open it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, model: str) -> None:
         import onnxruntime
+
+        self._model, self._name = model, path.name
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = LOG_ERRORS
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's errors share no base class but this
-            raise BadRequest(f"{path.name} cannot be opened by onnxruntime: {error}") from error
+            raise self._fault("opening", error) from error
         self.inputs = {entry.name: entry for entry in self._session.get_inputs()}
         self.outputs = [entry.name for entry in self._session.get_outputs()]
 
     def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
         """The outputs by name, floats as float32; feeds the graph lacks are left out, the others cast.
 
-        Raises BadOutput where onnxruntime fails.
+        Raises ModelFault where onnxruntime fails.
         """
         wanted = {name: self._cast(name, array) for name, array in feeds.items() if name in self.inputs}
         try:
             results = self._session.run(None, wanted)
         except Exception as error:  # see above
-            raise BadOutput(f"onnxruntime failed: {error}") from error
+            raise self._fault("running", error) from error
         return {name: _widen(result) for name, result in zip(self.outputs, results, strict=True)}
 
     def _cast(self, name: str, array: Array) -> Array:
-        return array.astype(DTYPES[self.inputs[name].type], copy=False)
+        wanted = self.inputs[name].type
+        if wanted not in DTYPES:
+            raise ModelFault(self._model, f"{self._name} takes {wanted} for {name}, which no family has")
+        return array.astype(DTYPES[wanted], copy=False)
+
+    def _fault(self, doing: str, error: Exception) -> ModelFault:
+        return ModelFault(self._model, f"{doing} {self._name} in Python's onnxruntime failed: {error}")
 
 
 def _widen(array: Array) -> Array:

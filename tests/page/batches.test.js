@@ -48,6 +48,31 @@ test('a lost device ends the whole call', async () => {
   );
 });
 
+test('an item that the graph cannot run on fails alone', async () => {
+  const picky = {
+    ...DOUBLING,
+    compute: async (/** @type {number[]} */ batch) => {
+      if (batch.includes(3)) throw new Fault('ModelFault', 'acme/bert', 'index out of range');
+      return batch.map((value) => value * 2);
+    },
+  };
+  const { results } = await runBatches([1, 3, 5, 7], picky, () => false);
+  assert.deepEqual(
+    results.map((result) => (result.ok ? result.output : result.error.code)),
+    [2, 'ModelFault', 10, 14],
+  );
+});
+
+for (const code of ['BackendFault', 'Unsupported', 'OutOfMemory']) {
+  test(`what is no item's own fault ends the whole call: ${code}`, async () => {
+    const failing = { ...DOUBLING, compute: () => Promise.reject(new Fault(code, 'a', 'b', 'c')) };
+    await assert.rejects(
+      runBatches([1, 2], failing, () => false),
+      { code },
+    );
+  });
+}
+
 test('a cancelled call stops before the next batch', async () => {
   let computed = 0;
   const counting = {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { CallQueue } from '../../browser_runtime/page/calls.js';
+import { Fault } from '../../browser_runtime/page/faults.js';
 
 /** @typedef {import('../../browser_runtime/page/calls.js').Answer} Answer */
 /** @typedef {import('../../browser_runtime/page/calls.js').Answerer} Answerer */
@@ -111,4 +112,21 @@ test('a value that cannot be sent is answered with an error', async () => {
   await new Promise(setImmediate);
   assert.deepEqual(sent.map(show), [[1, 'PageFault']]);
   assert.equal(queue.busy, null);
+});
+
+test('an answer after which the lane cannot go on says so, and ends it', async () => {
+  const crash = new Fault('BackendFault', 'wasm', 'acme/bert', 'unreachable');
+  crash.endsEngine = true;
+  /** @type {unknown[]} */
+  const seen = [];
+  const send = (/** @type {Answer} */ answer) => seen.push(answer.ok || answer.last);
+  const queue = new CallQueue(
+    () => Promise.reject(crash),
+    send,
+    'chrome-1',
+    () => seen.push('ended'),
+  );
+  queue.push(call(1));
+  await new Promise(setImmediate);
+  assert.deepEqual(seen, [true, 'ended']);
 });

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describe, Fault, toWire } from '../../browser_runtime/page/faults.js';
+import {
+  describe,
+  endsLane,
+  Fault,
+  guardFiles,
+  guardGraph,
+  toWire,
+} from '../../browser_runtime/page/faults.js';
 
 test('a fault travels under its own name', () => {
   const { code, args, stack } = toWire(new Fault('BadInput', 'texts[0]', 3, 'a text'));
@@ -33,13 +40,82 @@ for (const text of [
   });
 }
 
+/** @typedef {import('../../browser_runtime/page/faults.js').GraphStep} GraphStep */
+/** @type {GraphStep} */
+const STEP = { doing: 'running', graph: 'model.onnx', model: 'acme/bert', backend: 'wasm' };
+
+/** What `guardGraph` throws where onnxruntime throws `error`. @param {unknown} error @param {Partial<GraphStep>} [where] */
+async function thrown(error, where = {}) {
+  const fault = await guardGraph({ ...STEP, ...where }, () => Promise.reject(error)).catch(
+    (caught) => caught,
+  );
+  assert.ok(fault instanceof Fault);
+  return fault;
+}
+
 for (const text of [
   "Can't create a session. ERROR_CODE: 9, ERROR_MESSAGE: Could not find an implementation for Foo(1)",
   'ERROR_CODE: 1, ERROR_MESSAGE: Program Transpose requires f16 but the device does not support it.',
 ]) {
-  test(`what the backend cannot is Unsupported: ${text}`, () =>
-    assert.equal(toWire(new Error(text)).code, 'Unsupported'));
+  test(`what the backend cannot is Unsupported: ${text}`, async () =>
+    assert.equal((await thrown(new Error(text), { doing: 'opening' })).code, 'Unsupported'));
 }
+
+test('a graph that WebAssembly cannot open or run is the model’s fault, in onnxruntime’s words', async () => {
+  const text = 'ERROR_CODE: 1, ERROR_MESSAGE: custom:Foo(-1) is not a registered function/op';
+  for (const doing of /** @type {const} */ (['opening', 'running'])) {
+    const { code, args, endsEngine } = await thrown(new Error(text), { doing });
+    const sentence = `${doing} model.onnx on wasm failed: Error: ${text}`;
+    assert.deepEqual([code, args, endsEngine], ['ModelFault', ['acme/bert', sentence], false]);
+  }
+});
+
+test('a graph that WebNN or WebGPU cannot open is the backend’s fault until another one says otherwise', async () => {
+  const error = new TypeError("Failed to execute 'gather' on 'MLGraphBuilder': the shapes do not fit");
+  for (const backend of /** @type {const} */ (['webnn', 'webgpu'])) {
+    const opening = await thrown(error, { backend, doing: 'opening' });
+    assert.deepEqual([opening.code, ...opening.args.slice(0, 2)], ['BackendFault', backend, 'acme/bert']);
+    assert.equal((await thrown(error, { backend })).code, 'ModelFault');
+  }
+});
+
+for (const error of [
+  new WebAssembly.RuntimeError('unreachable'),
+  new WebAssembly.RuntimeError('memory access out of bounds'),
+  new WebAssembly.RuntimeError('Aborted(). Build with -sASSERTIONS for more info.'),
+  new RangeError('Maximum call stack size exceeded'),
+  4711,
+]) {
+  test(`a crash ends the engine and is the backend’s fault: ${describe(error)}`, async () => {
+    for (const backend of /** @type {const} */ (['wasm', 'webnn'])) {
+      const fault = await thrown(error, { backend });
+      assert.deepEqual([fault.code, endsLane(fault)], ['BackendFault', true]);
+    }
+  });
+}
+
+test('an engine that aborts for want of memory is out of memory, and ended all the same', async () => {
+  const fault = await thrown(new WebAssembly.RuntimeError('Aborted(OOM). failed to allocate 8 GB'));
+  assert.deepEqual([fault.code, endsLane(fault)], ['OutOfMemory', true]);
+});
+
+test('a graph’s lost device names its session only when it travels', async () => {
+  const fault = await thrown(new Error('failed to call OrtRun(). WebGPU device lost (2)'));
+  assert.deepEqual(
+    [toWire(fault, 'chrome-1').code, toWire(fault, 'chrome-1').args[0]],
+    ['DeviceLost', 'chrome-1'],
+  );
+});
+
+test('what a library cannot read of a model’s files is the model’s fault', async () => {
+  const read = () => Promise.reject(new SyntaxError('Unexpected token'));
+  await assert.rejects(guardFiles('acme/bert', 'reading config.json', read), {
+    code: 'ModelFault',
+    args: ['acme/bert', 'reading config.json failed: SyntaxError: Unexpected token'],
+  });
+  const refuse = () => Promise.reject(new Fault('Unsupported', 'a', 'b'));
+  await assert.rejects(guardFiles('acme/bert', 'reading config.json', refuse), { code: 'Unsupported' });
+});
 
 test('anything else is a defect of the page, with its stack', () => {
   const { code, args, stack } = toWire(new TypeError('x is undefined'));

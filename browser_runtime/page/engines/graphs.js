@@ -1,7 +1,7 @@
 /**
  * An ONNX graph on exactly one backend, its steps timed apart: fetching, compiling, computing, reading back.
  */
-import { Fault } from '../faults.js';
+import { endsLane, Fault, guardGraph } from '../faults.js';
 import { awaitGpu } from './devices.js';
 import { fetchModel } from './model_bytes.js';
 import { listen, readPlacement } from './placement.js';
@@ -16,6 +16,7 @@ import { isSize, makeZeros } from './zeros.js';
 /**
  * @typedef {object} Source
  * @property {Device} device from openDevice: its backend is the one that must compute
+ * @property {{model: string, graph: string}} [names] what an error calls it; the file's address by default
  * @property {string} [url] where the .onnx file is
  * @property {Uint8Array} [bytes] the file itself, instead of `url`
  * @property {import('./model_bytes.js').Weights[]} [weights] what the graph keeps in other files
@@ -25,12 +26,32 @@ import { isSize, makeZeros } from './zeros.js';
  *   all of them, or these
  * @property {boolean} [precompile] run once on zeros, so that every shader is compiled before the first request
  */
-/** @typedef {{kernel: string, loadMs: number, compileMs: number, weightBytes: number, placement: import('./placement.js').Placement | null}} Facts */
+/** @typedef {{kernel: string, loadMs: number, compileMs: number, weightBytes: number, placement: import('./placement.js').Placement | null, names: {model: string, graph: string}}} Facts */
+
+/** True once an engine of this lane has crashed: what is open on it can be neither used nor freed. */
+let crashed = false;
+
+/**
+ * `guardGraph`, and from a crash on nothing is asked of onnxruntime any more.
+ * @template T
+ * @param {import('../faults.js').GraphStep} step
+ * @param {() => Promise<T>} work
+ * @returns {Promise<T>}
+ */
+async function guard(step, work) {
+  try {
+    return await guardGraph(step, work);
+  } catch (error) {
+    crashed ||= endsLane(error);
+    throw error;
+  }
+}
 
 /** One opened graph; runs must not overlap. */
 export class Graph {
   #session;
   #device;
+  #names;
   /** @type {string[]} */
   #readBack;
 
@@ -43,10 +64,12 @@ export class Graph {
   constructor(session, device, keepOnDevice, facts) {
     this.#session = session;
     this.#device = device;
+    this.#names = facts.names;
     this.#readBack = session.outputNames.filter((name) => !isKept(name, keepOnDevice));
     this.inputNames = session.inputNames;
     this.outputNames = session.outputNames;
     this.inputMetadata = session.inputMetadata;
+    this.model = facts.names.model;
     this.backend = device.backend;
     this.kernel = facts.kernel;
     this.loadMs = facts.loadMs;
@@ -63,17 +86,21 @@ export class Graph {
    *
    * `lastRun` then holds the times. WebNN cannot tell computing from reading back: computeMs holds both there.
    * When all stays on the GPU, computeMs ends with the submission: nobody waited for the GPU.
+   * Raises ModelFault where the graph cannot run on `feeds`, BackendFault where its engine crashes.
    * @param {Tensors} feeds
    * @returns {Promise<Tensors>}
    */
   async run(feeds) {
     const { gpu } = this.#device;
-    return gpu ? awaitGpu(gpu, this.#runOnGpu(gpu, feeds)) : this.#compute(feeds);
+    const run = () => (gpu ? awaitGpu(gpu, this.#runOnGpu(gpu, feeds)) : this.#compute(feeds));
+    return guard({ doing: 'running', ...this.#names, backend: this.backend }, run);
   }
 
-  /** Frees the graph; the device stays. */
+  /** Frees the graph; the device stays. What a crash left is freed with the lane. */
   async release() {
-    await this.#session.release();
+    if (crashed) return;
+    const free = () => this.#session.release();
+    await guard({ doing: 'releasing', ...this.#names, backend: this.backend }, free);
   }
 
   /** @param {Tensors} feeds @returns {Promise<Tensors>} */
@@ -103,7 +130,8 @@ const isKept = (name, keepOnDevice) =>
   Array.isArray(keepOnDevice) ? keepOnDevice.includes(name) : keepOnDevice;
 
 /**
- * The graph from `url` or `bytes`, on `device` and nothing else. Raises Unsupported when it cannot run there.
+ * The graph from `url` or `bytes`, on `device` and nothing else. Raises Unsupported or BackendFault when it cannot
+ * run there, ModelFault when it can run nowhere.
  * @param {Source} source
  * @returns {Promise<Graph>}
  */
@@ -111,14 +139,19 @@ export async function openGraph(source) {
   const { ort, build, version } = await openRuntime(source.device.backend);
   const { model, loadMs, sizeBytes } = await fetchModel(source);
   const options = { ...sessionOptions(source), externalData: source.weights ?? [] };
+  const names = source.names ?? { model: 'without a name', graph: source.url ?? 'bytes' };
+  const create = () => ort.InferenceSession.create(model, options);
   const started = performance.now();
-  const { made: session, lines } = await listen(() => ort.InferenceSession.create(model, options));
+  const { made: session, lines } = await listen(() =>
+    guard({ doing: 'opening', ...names, backend: source.device.backend }, create),
+  );
   const graph = new Graph(session, source.device, source.keepOnDevice ?? false, {
     kernel: `onnxruntime-web ${version} ${build} ${source.device.backend}`,
     loadMs,
     compileMs: performance.now() - started,
     weightBytes: sizeBytes,
     placement: readPlacement(lines),
+    names,
   });
   return prepare(graph, source, ort);
 }

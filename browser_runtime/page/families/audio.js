@@ -5,6 +5,7 @@
  * WebNN takes static shapes only. The encoder has one; the decoder grows by a token a step and branches on its
  * cache, so it runs on WASM beside a WebNN encoder, and every answer says so.
  */
+import { guardFiles } from '../faults.js';
 import { Decoder } from './decoding.js';
 import { floatTensor } from './floats.js';
 import { nameCache } from './kv_cache.js';
@@ -67,7 +68,9 @@ export async function open(opening) {
  */
 async function openParts({ model, realm }, { features, rules }) {
   const { AutoTokenizer, WhisperFeatureExtractor } = await realm.openTransformers();
-  const tokenizer = await AutoTokenizer.from_pretrained(findFolder(model), { local_files_only: true });
+  const tokenizer = await guardFiles(model.name, 'reading its tokenizer', () =>
+    AutoTokenizer.from_pretrained(findFolder(model), { local_files_only: true }),
+  );
   const extractor = /** @type {any} */ (new WhisperFeatureExtractor({ ...features }));
   const barred = { never: new Set(rules.never), notFirst: new Set([...rules.never, ...rules.not_first]) };
   return { extractor, tokenizer, rules: { ends: rules.ends, ...barred } };

@@ -1,6 +1,7 @@
 /**
  * The course of a call whose items run in batches: prepare each, compute together, finish each.
  */
+import { Fault, toWire } from '../faults.js';
 import { Stopwatch, settle, stopIfCancelled } from './results.js';
 
 /** @typedef {import('./contract.js').Timings} Timings */
@@ -9,7 +10,8 @@ import { Stopwatch, settle, stopIfCancelled } from './results.js';
  * @typedef {object} Steps
  * @property {(item: unknown, index: number) => Prepared} prepare may fail for this item alone
  * @property {(prepared: {index: number, value: Prepared}[]) => {index: number, value: Prepared}[][]} split
- * @property {(batch: Prepared[], watch: Stopwatch) => Promise<Computed>} compute
+ * @property {(batch: Prepared[], watch: Stopwatch) => Promise<Computed>} compute fails with ModelFault where the
+ *   graph cannot run on these very items
  * @property {(computed: Computed, row: number, prepared: Prepared) => Output} finish may fail for this item alone
  */
 
@@ -25,17 +27,50 @@ export async function runBatches(items, steps, isCancelled) {
   const watch = new Stopwatch();
   const { prepared, results } = await prepareAll(items, steps, watch);
   for (const batch of steps.split(prepared)) {
-    stopIfCancelled(isCancelled);
-    const computed = await steps.compute(
-      batch.map(({ value }) => value),
-      watch,
-    );
-    for (const [row, { index, value }] of batch.entries()) {
-      const finish = () => settle(() => steps.finish(computed, row, value));
-      results[index] = await watch.time('postprocess_ms', finish);
-    }
+    for (const { index, result } of await runBatch(batch, steps, watch, isCancelled)) results[index] = result;
   }
   return { results, timings: watch.timings };
+}
+
+/**
+ * The results of one batch. Where the graph cannot run on it, each item runs alone, so that only the one that it
+ * cannot run on fails.
+ * @template Prepared, Computed, Output
+ * @param {{index: number, value: Prepared}[]} batch
+ * @param {Steps<Prepared, Computed, Output>} steps
+ * @param {Stopwatch} watch
+ * @param {() => boolean} isCancelled
+ * @returns {Promise<{index: number, result: import('./contract.js').Result<Output>}[]>}
+ */
+async function runBatch(batch, steps, watch, isCancelled) {
+  stopIfCancelled(isCancelled);
+  const values = batch.map(({ value }) => value);
+  try {
+    const computed = await steps.compute(values, watch);
+    return await watch.time('postprocess_ms', () => finishAll(batch, computed, steps));
+  } catch (error) {
+    if (!(error instanceof Fault) || error.code !== 'ModelFault') throw error;
+    const [first] = batch;
+    if (batch.length === 1 && first)
+      return [{ index: first.index, result: { ok: false, error: toWire(error) } }];
+    const alone = [];
+    for (const one of batch) alone.push(...(await runBatch([one], steps, watch, isCancelled)));
+    return alone;
+  }
+}
+
+/**
+ * @template Prepared, Computed, Output
+ * @param {{index: number, value: Prepared}[]} batch
+ * @param {Computed} computed
+ * @param {Steps<Prepared, Computed, Output>} steps
+ */
+async function finishAll(batch, computed, steps) {
+  const finished = [];
+  for (const [row, { index, value }] of batch.entries()) {
+    finished.push({ index, result: await settle(() => steps.finish(computed, row, value)) });
+  }
+  return finished;
 }
 
 /**

@@ -40,6 +40,8 @@ export interface GraphFiles {
 
 /** One onnxruntime-web session on exactly one backend (engines/graphs.js). */
 export interface Graph {
+  /** The name of the model that it belongs to. */
+  model: string;
   backend: Backend;
   inputNames: readonly string[];
   outputNames: readonly string[];
@@ -57,6 +59,7 @@ export interface Graph {
 
 export interface GraphRequest {
   device: Device;
+  names?: { model: string; graph: string };
   url?: string;
   bytes?: Uint8Array;
   weights?: { path: string; data: Uint8Array }[];

@@ -99,7 +99,10 @@ export class Decoder {
       use_cache_branch: new Tensor('bool', [!cache.isEmpty], [1]),
     });
     cache.take(outputs);
-    if (!outputs.logits) throw new Error(`the decoder gives ${this.graph.outputNames} but no logits`);
+    if (!outputs.logits) {
+      const given = `its decoder gives ${this.graph.outputNames} but no logits`;
+      throw new Fault('ModelFault', this.graph.model, given);
+    }
     const logits = readFloats(outputs.logits);
     return logits.subarray(logits.length - (outputs.logits.dims.at(-1) ?? 0));
   }

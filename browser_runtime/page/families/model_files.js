@@ -1,7 +1,7 @@
 /**
  * The files of a model: the worker names them, the page fetches what it is told.
  */
-import { Fault } from '../faults.js';
+import { Fault, guardFiles } from '../faults.js';
 
 /** @typedef {import('./contract.js').Model} Model */
 /** @typedef {import('../engines/model_bytes.js').Weights} Weights */
@@ -34,13 +34,14 @@ export async function fetchGraph(model, stem) {
 export const findFolder = (model) => model.url.replace(/\/$/, '');
 
 /**
- * The JSON file `name` of the model.
+ * The JSON file `name` of the model. Raises ModelFault where it is none.
  * @param {Model} model
  * @param {string} name
  * @returns {Promise<Record<string, any>>}
  */
 export async function fetchJson(model, name) {
-  return (await fetchFile(model, name)).json();
+  const response = await fetchFile(model, name);
+  return guardFiles(model.name, `reading ${name}`, () => response.json());
 }
 
 /**

@@ -30,6 +30,7 @@ export async function openModelGraph(opening, choice) {
   const { bytes, weights, fetchMs } = await fetchGraph(model, stem);
   const graph = await realm.openGraph({
     device: await realm.openDevice(backend),
+    names: { model: model.name, graph: `${stem}.onnx` },
     bytes,
     weights,
     freeDimensions: shapes ? bindKnown(bytes, shapes) : {},

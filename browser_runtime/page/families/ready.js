@@ -27,7 +27,7 @@ import { Fault } from '../faults.js';
  */
 export async function makeReady(opening, engine, { item, options, limits }) {
   try {
-    const runOnce = () => runSample(engine, item, options);
+    const runOnce = () => runSample(opening.model, engine, item, options);
     const graphs = await engine.openGraphs();
     if (wantsPrecompile(opening)) await precompile(graphs, runOnce);
     const warm = await opening.realm.warmUp(runOnce, limits);
@@ -43,15 +43,19 @@ export async function makeReady(opening, engine, { item, options, limits }) {
 }
 
 /**
- * Runs the item; its failure is the model's.
+ * Runs the item; its failure is the model's, also where it names the item.
+ * @param {import('./contract.js').Model} model
  * @param {Engine<unknown>} engine
  * @param {unknown} item
  * @param {Record<string, unknown>} options
  */
-async function runSample(engine, item, options) {
+async function runSample(model, engine, item, options) {
   const { results } = await engine.run([item], options, () => false);
   const [result] = results;
-  if (result?.ok === false) throw new Fault(result.error.code, ...result.error.args);
+  if (result?.ok !== false) return;
+  const { code, args } = result.error;
+  if (code !== 'BadInput') throw new Fault(code, ...args);
+  throw new Fault('ModelFault', model.name, `a usual item cannot be prepared: ${args.join(' ')}`);
 }
 
 /** True when shaders are to be compiled before all else: only WebGPU has any. @param {Opening} opening */

@@ -7,7 +7,7 @@ import { Fault, toWire } from '../faults.js';
 /** @typedef {import('./contract.js').Graph} Graph */
 
 // These end the whole call: no other item could succeed after them.
-const ENDS_CALL = ['DeviceLost', 'OutOfMemory', 'InferenceError'];
+const ENDS_CALL = ['DeviceLost', 'OutOfMemory', 'BackendFault', 'Unsupported', 'InferenceError'];
 
 /**
  * What `step` gave, or the error that this one item failed with.

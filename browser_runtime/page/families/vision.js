@@ -2,6 +2,7 @@
  * Images -> labels: classifiers such as ViT. Pixels are prepared here, not on a canvas, so that every browser
  * gives the model the same numbers.
  */
+import { Fault } from '../faults.js';
 import { runBatches } from './batches.js';
 import { BATCH_SIZES, pickBucket, splitBatches } from './buckets.js';
 import { checkFinite, floatTensor, readFloats } from './floats.js';
@@ -50,6 +51,7 @@ class Classifier {
    */
   constructor(opening, plan, names) {
     this.ort = opening.realm.ort;
+    this.model = opening.model.name;
     this.isStatic = usesStaticShapes(opening);
     this.plan = plan;
     this.names = names;
@@ -108,7 +110,8 @@ class Classifier {
     buckets.push(rows);
     const graph = await this.takeGraph(rows);
     const logits = (await watch.run(graph, this.#feed(graph, batch, rows))).logits;
-    if (!logits) throw new Error(`the graph gives ${graph.outputNames} but no logits`);
+    if (!logits)
+      throw new Fault('ModelFault', this.model, `its graph gives ${graph.outputNames} but no logits`);
     return { logits: readFloats(logits), classes: logits.dims.at(-1) ?? 0 };
   }
 

@@ -25,6 +25,6 @@ SELECT family, model, precision, browser, '' AS backend, 0, count(*), sum(fresh)
        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0
 FROM weighed
 WHERE NOT ok AND error_code IN ('Unsupported', 'OutOfMemory', 'BadOutput', 'BrowserDied', 'PageSilent',
-                                'DeviceLost', 'BridgeClosed', 'SessionLost', 'PageFault')
+                                'DeviceLost', 'BridgeClosed', 'SessionLost', 'PageFault', 'BackendFault')
 GROUP BY family, model, precision, browser
 ORDER BY ALL

@@ -18,6 +18,7 @@ from browser_runtime.contract.errors import (
     DeviceLost,
     InferenceError,
     OutOfMemory,
+    PageFault,
     PageSilent,
     SessionLost,
     UnknownModel,
@@ -154,8 +155,6 @@ def test_backoff_is_full_jitter_under_a_doubling_ceiling(attempt: int, draw: flo
 @given(errors)
 def test_only_a_sessions_own_doing_counts_against_it(error: InferenceError) -> None:
     blame = assign_blame(error)
-    if isinstance(error, (BadRequest, Busy, Unsupported, OutOfMemory)):
-        assert blame is Blame.NONE
-    if isinstance(error, (SessionLost, BadOutput)):
-        assert blame is not Blame.NONE
+    mine = isinstance(error, SessionLost), isinstance(error, PageFault)
+    assert (blame in (Blame.FAILURE, Blame.CRASH), blame is Blame.DEFECT) == mine
     assert (blame is Blame.CRASH) is isinstance(error, BrowserDied)

@@ -1,0 +1,135 @@
+"""Gets a model ready on a lane: on the first backend of the plan that takes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from browser_runtime.contract.errors import (
+    BackendFault,
+    BadOutput,
+    InferenceError,
+    ModelFault,
+    OutOfMemory,
+    PageSilent,
+    Unsupported,
+)
+from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.vocabulary import Backend
+from browser_runtime.models.configuration import read_plan
+from browser_runtime.session.golden import read_golden
+from browser_runtime.session.golden_check import GoldenCheck
+from browser_runtime.session.lanes import LaneJob, SessionLane
+from browser_runtime.session.loading import LoadedModel, key_of, load_values
+from browser_runtime.settings import RuntimeSettings
+
+log = structlog.get_logger(__name__)
+
+# What another backend may do better.
+FALLS_BACK = (Unsupported, BackendFault, ModelFault, OutOfMemory, BadOutput)
+
+Failure = tuple[Backend, InferenceError]
+LoadListener = Callable[[ModelKey, dict[str, Any] | None, InferenceError | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyModel:
+    """What trying the backends of a plan came to."""
+
+    loaded: LoadedModel | None
+    """None: no backend took the model."""
+    is_new: bool
+    """True: it was loaded for this run."""
+    failures: tuple[Failure, ...]
+    """The backends before it in the plan that could not, now or earlier."""
+
+
+class ModelLoader:
+    """The loads of one session."""
+
+    def __init__(
+        self, session: str, settings: RuntimeSettings, golden: GoldenCheck, on_load: LoadListener
+    ) -> None:
+        self._session, self._settings, self._golden = session, settings, golden
+        self._on_load = on_load
+
+    async def get_ready(self, lane: SessionLane, job: LaneJob, backends: tuple[Backend, ...]) -> ReadyModel:
+        """The model on the first of `backends` that takes it. Raises what no other backend mends."""
+        lane.check_boot()
+        failures: list[Failure] = []
+        for backend in backends:
+            key = key_of(job.model, job.request, backend)
+            found = lane.models.take(key)
+            if found is not None:
+                return ReadyModel(found, False, tuple(failures))
+            known = lane.models.refusal(key)
+            if known is not None:
+                failures.append((backend, known))
+                continue
+            try:
+                return ReadyModel(await self._load(lane, key, job, backend), True, tuple(failures))
+            except FALLS_BACK as error:
+                failures.append((backend, error))
+                await self._fall_back(lane, key, job, backend, error)
+        return ReadyModel(None, False, tuple(failures))
+
+    async def _fall_back(
+        self, lane: SessionLane, key: ModelKey, job: LaneJob, backend: Backend, error: InferenceError
+    ) -> None:
+        """Remember what the backend cannot, tell it, and wait for a lane whose engine crashed."""
+        log.warning(
+            "falling back",
+            session=self._session,
+            model=job.model.name,
+            backend=str(backend),
+            error=error.code(),
+            reason=str(error),
+        )
+        if not may_work_later(backend, error):
+            lane.models.refuse(key, error)
+        self._on_load(key, None, error)
+        await self.await_restart(lane)
+
+    async def await_restart(self, lane: SessionLane) -> None:
+        """Return once a lane whose engine crashed is back, its models forgotten. Raises PageSilent."""
+        if lane.connection.is_restarting:
+            try:
+                async with asyncio.timeout(self._settings.launch_timeout_s):
+                    await lane.connection.joined.wait()
+            except TimeoutError as error:
+                raise PageSilent(self._session, "its lane did not start anew after a crash") from error
+        lane.check_boot()
+
+    async def _load(self, lane: SessionLane, key: ModelKey, job: LaneJob, backend: Backend) -> LoadedModel:
+        plan = await asyncio.to_thread(read_plan, job.model.folder, job.model.family)
+        needed_bytes = job.model.loaded_bytes(job.request.precision)
+        while (overdue := lane.models.overdue(needed_bytes)) is not None:
+            await lane.connection.call("unload", self._settings.run_timeout_s, key=str(overdue))
+            lane.models.drop(overdue)
+        values = await asyncio.to_thread(load_values, job.model, plan, job.request)
+        limit_s = job.remaining_s(self._settings.load_timeout_s)
+        answer = await lane.connection.call("load", limit_s, key=str(key), backend=str(backend), **values)
+        golden = await asyncio.to_thread(read_golden, job.model)
+        loaded = LoadedModel(key, answer, plan, golden)
+        lane.models.put(loaded)
+        try:
+            await self._golden.check(lane, loaded)
+        except BaseException:
+            lane.models.drop(key)  # what did not pass must not run
+            raise
+        self._on_load(key, answer, None)
+        return loaded
+
+
+def may_work_later(backend: Backend, error: InferenceError) -> bool:
+    """Whether the same load may go well another time; else it is not tried again.
+
+    Memory may be free then. What WebAssembly cannot run no backend can, so there the model's breaker says
+    when it is tried again, instead of never.
+    """
+    is_models = isinstance(error, ModelFault) or (isinstance(error, BackendFault) and backend is Backend.WASM)
+    return is_models or isinstance(error, OutOfMemory)

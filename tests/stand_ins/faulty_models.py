@@ -1,0 +1,120 @@
+"""Text models that go wrong in one way each, planted in a store past every check of an import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from browser_runtime.contract.vocabulary import Family, Precision
+from browser_runtime.models.integrity import describe_file
+from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
+from browser_runtime.models.store import ModelStore
+from tests.stand_ins.tiny_models import BERT_CONFIG, WORDS, write_json, write_tokenizer
+
+WIDTH = 8
+EMBEDDINGS = np.random.default_rng(0).standard_normal((len(WORDS), WIDTH)).astype(np.float32)
+# Words whose ids a table of only KNOWN rows does not hold.
+KNOWN = 8
+Node = onnx.NodeProto
+node: Callable[..., Node] = helper.make_node
+
+
+def plant(store: ModelStore, name: str, graphs: dict[Precision, onnx.ModelProto]) -> StoredModel:
+    """A text model of these graphs in the store, with a manifest, a config and a tokenizer of WORDS."""
+    folder = store.root / name
+    write_tokenizer(folder)
+    write_json(folder / "config.json", BERT_CONFIG)
+    suffixes = {Precision.FP32: "", Precision.FP16: "_fp16", Precision.INT8: "_int8"}
+    (folder / "onnx").mkdir(exist_ok=True)
+    for precision, graph in graphs.items():
+        onnx.save_model(graph, str(folder / "onnx" / f"model{suffixes[precision]}.onnx"))
+    files = {path: describe_file(folder / path) for path in list_paths(folder)}
+    settings = {"pooling": "mean", "normalize": True, "max_tokens": 16}
+    family = Family.TEXT_EMBEDDING
+    write_manifest(StoredModel(name, family, folder, "1", settings, (), files, "test", "test"))
+    model = store.find(name)
+    assert model is not None
+    return model
+
+
+def make_graph(
+    nodes: list[Node], constants: dict[str, Any], ir_version: int = 8, domains: tuple[str, ...] = ()
+) -> onnx.ModelProto:
+    """A graph from input_ids and attention_mask to last_hidden_state."""
+    sizes = ["batch_size", "sequence_length"]
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, sizes)
+        for name in ("input_ids", "attention_mask")
+    ]
+    outputs = [helper.make_tensor_value_info("last_hidden_state", TensorProto.FLOAT, [*sizes, WIDTH])]
+    tensors = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
+    graph = helper.make_graph(nodes, "text", inputs, outputs, tensors)
+    opsets = [helper.make_opsetid("", 17), *(helper.make_opsetid(domain, 1) for domain in domains)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=ir_version)
+
+
+def lookup(table: np.ndarray = EMBEDDINGS, **more: Any) -> onnx.ModelProto:
+    """Each token's row of the table: a model in good health, where the table has a row for every word."""
+    return make_graph(
+        [node("Gather", ["table", "input_ids"], ["last_hidden_state"])], {"table": table}, **more
+    )
+
+
+def short_table() -> onnx.ModelProto:
+    """Fails on words from KNOWN on, as a RoBERTa does on a text longer than its positions."""
+    return lookup(EMBEDDINGS[:KNOWN])
+
+
+def unknown_operator() -> onnx.ModelProto:
+    """An operator that no onnxruntime has: it cannot be opened."""
+    nodes = [
+        node("Oracle", ["input_ids"], ["answer"], domain="acme"),
+        node("Gather", ["table", "input_ids"], ["last_hidden_state"]),
+    ]
+    return make_graph(nodes, {"table": EMBEDDINGS}, domains=("acme",))
+
+
+def never_runs() -> onnx.ModelProto:
+    """Opens, and fails on whatever it is run on: a shape that no input has."""
+    nodes = [
+        node("Gather", ["table", "input_ids"], ["words"]),
+        node("Add", ["zeros", "attention_mask"], ["kept"]),
+        node("Slice", ["kept", "start", "end", "axis"], ["shape"]),
+        node("Squeeze", ["shape", "rows"], ["flat"]),
+        node("Reshape", ["words", "flat"], ["last_hidden_state"]),
+    ]
+    zero, one = np.array([0]), np.array([1])
+    constants = {"table": EMBEDDINGS, "zeros": np.array(6), "start": zero, "end": one}
+    return make_graph(nodes, constants | {"axis": one, "rows": zero})
+
+
+def roberta() -> onnx.ModelProto:
+    """Token types as every RoBERTa exported today has them: gathered by position from a buffer of zeros.
+
+    Source: transformers' RobertaEmbeddings.forward. onnxruntime-web 1.31 dies of it on WebNN (`unreachable`).
+    """
+    nodes = [
+        node("Gather", ["table", "input_ids"], ["words"]),
+        node("Shape", ["input_ids"], ["shape"]),
+        node("Gather", ["shape", "first"], ["rows"]),
+        node("Concat", ["rows", "positions"], ["size"], axis=0),
+        node("Expand", ["types", "size"], ["buffer"]),
+        node("CumSum", ["attention_mask", "one"], ["counted"]),
+        node("Mul", ["counted", "attention_mask"], ["position_ids"]),
+        node("GatherElements", ["buffer", "position_ids"], ["type_ids"], axis=1),
+        node("Gather", ["type_table", "type_ids"], ["typed"]),
+        node("Add", ["words", "typed"], ["last_hidden_state"]),
+    ]
+    constants = {
+        "table": EMBEDDINGS,
+        "type_table": np.zeros((2, WIDTH), np.float32),
+        "types": np.zeros((1, 1), np.int64),
+        "first": np.array([0]),
+        "positions": np.array([64]),
+        "one": np.array(1),
+    }
+    return make_graph(nodes, constants)
