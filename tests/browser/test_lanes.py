@@ -89,7 +89,7 @@ async def test_a_lost_gpu_is_told_and_the_next_request_gets_a_new_device(setting
             await told.wait()
         assert not lane.models.loaded
         with pytest.raises(DeviceLost, match=session.name):
-            await lane.connection.call("run", 20, key=key, items=[DIGIT], options={})
+            await lane.connection.call("run", 20, key=str(key), items=[DIGIT], options={})
         reply = await pool.run(request(Backend.WEBGPU))
         assert reply.backend == "webgpu"
         assert pool.sessions == [session]
