@@ -17,6 +17,7 @@ from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.configuration import ModelPlan, read_plan
 from browser_runtime.models.configuration.plans import AudioPlan, VisionPlan
 from browser_runtime.models.manifest import StoredModel
+from browser_runtime.texts.preprocessor import PREPROCESSORS
 
 # As many as a browser's lane keeps by default (`max_loaded_models`).
 MAX_OPEN_MODELS = 4
@@ -62,6 +63,11 @@ def _open_family(model: StoredModel, plan: ModelPlan, precision: Precision) -> F
 
         return Transcriber(model, plan, precision)
     raise Unsupported(f"the family {model.family}", "the simulation has no engine for it")
+
+
+def describe_model(model: StoredModel) -> dict[str, Any]:
+    """What a reader of the reply is told of an open model, `warnings` among it; as a page tells it."""
+    return PREPROCESSORS.take(model).describe() if model.family is Family.TEXT_EMBEDDING else {}
 
 
 @dataclass

@@ -13,7 +13,7 @@ from browser_runtime.contract.messages import Adapter, Reply, Request, Timings
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.session.loading import items_of
-from browser_runtime.simulation.runners import Answers, OpenModels, run_items
+from browser_runtime.simulation.runners import Answers, OpenModels, describe_model, run_items
 
 log = structlog.get_logger(__name__)
 
@@ -53,6 +53,8 @@ class SimulatedSession:
         warnings = [f"simulated in Python's onnxruntime, no browser ran this: {self.why}"]
         warnings += ["the input was generated from a bare shape"] if request.synthetic else []
         warnings += request.notes
+        details = describe_model(model)
+        warnings += details.get("warnings", [])
         return Reply(
             success=not any(isinstance(output, InferenceError) for output in answers.outputs),
             model_name=request.model_name,
@@ -82,6 +84,7 @@ class SimulatedSession:
             warnings=tuple(warnings),
             routing={"session": "simulation", "why": self.why},
             session=f"{self.browser}-simulated",
+            details=details,
         )
 
 

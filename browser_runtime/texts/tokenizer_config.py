@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.models.configuration.keys import require
+from browser_runtime.models.configuration.fields import FLAG, NUMBER, Fields, Rule
 from browser_runtime.models.json_files import read_object
 
 FILE = "tokenizer_config.json"
@@ -18,13 +18,43 @@ FILE = "tokenizer_config.json"
 GENERIC_CLASSES = ("PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend")
 # Keys that name one special token each.
 SPECIAL_TOKENS = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
-# Keys obeyed here or by whoever asks for the token limit.
-OBEYED = (
-    *SPECIAL_TOKENS,
-    *("added_tokens_decoder", "additional_special_tokens", "extra_special_tokens", "split_special_tokens"),
-    *("do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space"),
-    *("add_bos_token", "add_eos_token", "truncation_side", "model_max_length", "model_input_names"),
-)
+MORE_TOKENS = ("additional_special_tokens", "extra_special_tokens")
+TOKEN_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+def _is_token(token: Any) -> bool:
+    return isinstance(token.get("content") if isinstance(token, dict) else token, str)
+
+
+def _are_tokens(tokens: Any) -> bool:
+    listed = list(tokens.values()) if isinstance(tokens, dict) else tokens
+    return isinstance(listed, list) and all(map(_is_token, listed))
+
+
+def _are_numbered(tokens: Any) -> bool:
+    return isinstance(tokens, dict) and all(
+        number.isdecimal() and _has_flags(token) for number, token in tokens.items()
+    )
+
+
+def _has_flags(token: Any) -> bool:
+    if not isinstance(token, dict) or not _is_token(token):
+        return False
+    return all(isinstance(token[name], bool) and name in TOKEN_FLAGS for name in token if name != "content")
+
+
+TOKEN = Rule("a token", _is_token)
+# Keys that are obeyed, here or by whoever asks for the token limit.
+OBEYED = {
+    **dict.fromkeys(SPECIAL_TOKENS, TOKEN),
+    **dict.fromkeys(MORE_TOKENS, Rule("a list of tokens", _are_tokens)),
+    "added_tokens_decoder": Rule("tokens with their flags, by id", _are_numbered),
+    **dict.fromkeys(("split_special_tokens", "add_bos_token", "add_eos_token"), FLAG),
+    **dict.fromkeys(("do_lower_case", "strip_accents", "tokenize_chinese_chars", "add_prefix_space"), FLAG),
+    "truncation_side": Rule("left or right", lambda side: side in ("left", "right")),
+    "model_max_length": NUMBER,
+    "model_input_names": Rule("a list of names", lambda names: isinstance(names, list)),
+}
 # Keys that change no id of a text read by itself: about decoding, padding, other programs, other files.
 WITHOUT_EFFECT = frozenset(
     (
@@ -51,63 +81,63 @@ class TokenizerConfig:
     """The configuration beside a tokenizer.json."""
 
     def __init__(self, folder: Path) -> None:
-        """Reads the folder's files. Raises BadRequest for a broken one."""
-        self.values = read_object(folder / "special_tokens_map.json") | read_object(folder / FILE)
+        """Reads the folder's files. Raises BadRequest for a broken one, BadInput for a value that is none."""
+        values = read_object(folder / "special_tokens_map.json") | read_object(folder / FILE)
+        self._fields = Fields(FILE, values)
+        for key, rule in OBEYED.items():
+            self._fields.read(key, None, rule)
 
     @property
     def truncation_side(self) -> str:
-        """Which end of a text that is too long is cut off. Raises BadInput for none of both."""
-        side = self.values.get("truncation_side") or "right"
-        require("truncation_side", FILE, side, side in ("left", "right"), "left or right")
-        return str(side)
+        """Which end of a text that is too long is cut off."""
+        return str(self._fields.get("truncation_side", "right"))
 
     @property
     def has_segments(self) -> bool:
         """Whether the model is told which segment a token belongs to."""
-        names = self.values.get("model_input_names")
-        return not isinstance(names, list) or "token_type_ids" in names
+        return "token_type_ids" in self._fields.get("model_input_names", ["token_type_ids"])
 
     @property
     def unknown_keys(self) -> list[str]:
         """Keys that nobody here knows: they may change ids, or not."""
-        known = WITHOUT_EFFECT.union(OBEYED)
-        return sorted(name for name in self.values if name not in known)
+        return sorted(set(self._fields.keys()) - WITHOUT_EFFECT - set(OBEYED))
 
     def apply(self, tokenizer: Any) -> None:
         """Changes the open `tokenizer` to what the files ask for. Raises BadInput for what cannot be."""
         self._add_tokens(tokenizer)
-        if self.values.get("tokenizer_class") not in GENERIC_CLASSES:
+        if self._fields.get("tokenizer_class") not in GENERIC_CLASSES:
             self._set_normalizing(tokenizer)
-        tokenizer.encode_special_tokens = bool(self.values.get("split_special_tokens"))
+        tokenizer.encode_special_tokens = self._fields.get("split_special_tokens", False)
         self._require_ends(tokenizer)
 
     def token(self, name: str) -> str | None:
         """The special token under `name` ("pad_token"), however it is written."""
-        return _content(self.values.get(name))
+        told = self._fields.get(name)
+        return None if told is None else _content(told)
 
     def _add_tokens(self, tokenizer: Any) -> None:
         """Adds what tokenizer.json does not know as a special token yet."""
         from tokenizers import AddedToken
 
         known = {added.content for added in tokenizer.get_added_tokens_decoder().values()}
-        for number, flags in _numbered(self.values.get("added_tokens_decoder")):
+        numbered = self._fields.get("added_tokens_decoder", {})
+        for number, flags in sorted((int(number), flags) for number, flags in numbered.items()):
             if flags["content"] not in known:
                 tokenizer.add_tokens([AddedToken(**flags)])
             given = tokenizer.token_to_id(flags["content"])
-            place = f"{number} for {flags['content']!r}"
-            require("added_tokens_decoder", FILE, place, given == number, f"tokenizer.json's id, {given}")
+            if given != number:
+                place = f"{number} for {flags['content']!r}"
+                raise BadInput(f"added_tokens_decoder of {FILE}", place, f"tokenizer.json's id, {given}")
             known.add(flags["content"])
         fresh = [token for token in self._special_tokens() if token not in known]
         tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in fresh])
 
-    def _special_tokens(self) -> Iterator[str]:
-        named = [self.values.get(name) for name in SPECIAL_TOKENS]
-        for name in ("additional_special_tokens", "extra_special_tokens"):
-            more = self.values.get(name) or []
-            named += list(more.values()) if isinstance(more, dict) else list(more)
-        for token in named:
-            if (content := _content(token)) is not None:
-                yield content
+    def _special_tokens(self) -> list[str]:
+        named = [token for name in SPECIAL_TOKENS if (token := self.token(name)) is not None]
+        for name in MORE_TOKENS:
+            more = self._fields.get(name, [])
+            named += map(_content, more.values() if isinstance(more, dict) else more)
+        return named
 
     def _set_normalizing(self, tokenizer: Any) -> None:
         for part in parts(tokenizer.normalizer):
@@ -120,11 +150,9 @@ class TokenizerConfig:
                 self._set(part, "add_prefix_space", "add_prefix_space")
 
     def _set(self, part: Any, name: str, attribute: str) -> None:
-        value = self.values.get(name)
         # BERT's own default for accents is none of both: they go where letters are lower-cased.
-        if name in self.values and (value is not None or name == "strip_accents"):
-            require(name, FILE, value, value is None or isinstance(value, bool), "true or false")
-            setattr(part, attribute, value)
+        if self._fields.get(name) is not None or (name == "strip_accents" and self._fields.has(name)):
+            setattr(part, attribute, self._fields.get(name))
 
     def _require_ends(self, tokenizer: Any) -> None:
         """Raises BadInput where a token shall open or close each text and tokenizer.json puts none there."""
@@ -134,29 +162,12 @@ class TokenizerConfig:
             ("add_eos_token", "eos_token", ids[-1:]),
         ):
             token = self.token(name)
-            if self.values.get(flag) is True and token is not None:
-                is_there = end == [tokenizer.token_to_id(token)]
-                require(flag, FILE, True, is_there, f"false, or {token!r} put there by tokenizer.json")
+            if self._fields.get(flag) and token is not None and end != [tokenizer.token_to_id(token)]:
+                raise self._fields.refusal(flag, f"false, or {token!r} put there by tokenizer.json")
 
 
-def _content(token: Any) -> str | None:
-    content = token.get("content") if isinstance(token, dict) else token
-    return content if isinstance(content, str) else None
-
-
-def _numbered(tokens: Any) -> list[tuple[int, dict[str, Any]]]:
-    """The tokens of `added_tokens_decoder` by id. Raises BadInput where they are none."""
-    allowed = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")
-    try:
-        numbered = [
-            (int(number), {name: flags[name] for name in allowed if name in flags})
-            for number, flags in (tokens or {}).items()
-        ]
-        return sorted(numbered, key=lambda each: (each[0], each[1]["content"]))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise BadInput(
-            f"added_tokens_decoder of {FILE}", "no table of tokens", "tokens by their id"
-        ) from error
+def _content(token: Any) -> str:
+    return str(token["content"] if isinstance(token, dict) else token)
 
 
 def parts(sequence: Any) -> Iterator[Any]:

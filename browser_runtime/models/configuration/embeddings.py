@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.models.configuration.keys import refuse_unknown, require
+from browser_runtime.models.configuration.fields import ANYTHING, FLAG, NUMBER, Fields, Rule, only
 from browser_runtime.models.configuration.sentence_modules import (
     DEFAULT_MODULES,
     Module,
@@ -35,28 +35,40 @@ TRANSFORMER_FILES = (
     "sentence_xlnet_config.json",
 )
 SIMILARITIES = ("cosine", "dot", "euclidean", "manhattan")
-# Values with which a key changes nothing here; of a key with None, every value.
-TRANSFORMER_VALUES: dict[str, tuple[Any, ...] | None] = {
-    "max_seq_length": None,
-    "do_lower_case": None,
-    "transformer_task": ("feature-extraction",),
-    "modality_config": ({"text": {"method": "forward", "method_output_name": "last_hidden_state"}},),
-    "module_output_name": ("token_embeddings",),
-    "processing_kwargs": ({}, None),
-    "unpad_inputs": None,
-    "query_length": (None,),
-    "document_length": (None,),
-    "query_expansion": (None,),
-    **{f"{part}_{old}": ({},) for part in ("config",) for old in ("args", "kwargs")},
-    "tokenizer_args": ({},),
-    "processor_kwargs": ({},),
-    "model_args": ({}, *({"add_pooling_layer": value} for value in (False, True))),
-    "model_kwargs": ({}, *({"add_pooling_layer": value} for value in (False, True))),
-}
-CONFIG_KEYS = (
-    *("__version__", "requirements", "model_type"),
-    *("prompts", "default_prompt_name", "similarity_fn_name"),
+SIMILARITY = Rule(f"one of {', '.join(SIMILARITIES)}", lambda value: value in SIMILARITIES)
+COLBERT = Rule("left out: it is for models with a vector a token", lambda _: False)
+NO_ARGUMENTS = only({}, why="none is passed on here")
+# Whether a model has a pooler of its own changes none of its tokens' vectors.
+MODEL_ARGUMENTS = only(
+    {}, {"add_pooling_layer": False}, {"add_pooling_layer": True}, why="no other is passed on here"
 )
+TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
+TRANSFORMER_RULES = {
+    "max_seq_length": NUMBER,
+    "do_lower_case": FLAG,
+    "transformer_task": only("feature-extraction"),
+    "modality_config": only(TEXT_ONLY, why="texts are all that is embedded here"),
+    "module_output_name": only("token_embeddings"),
+    "processing_kwargs": NO_ARGUMENTS,
+    "unpad_inputs": ANYTHING,
+    **dict.fromkeys(("query_length", "document_length", "query_expansion"), COLBERT),
+    **dict.fromkeys(("model_args", "model_kwargs"), MODEL_ARGUMENTS),
+    **dict.fromkeys(("tokenizer_args", "processor_kwargs", "config_args", "config_kwargs"), NO_ARGUMENTS),
+}
+
+
+def _are_texts(prompts: Any) -> bool:
+    return isinstance(prompts, dict) and all(isinstance(text, str) for text in prompts.values())
+
+
+CONFIG_RULES = {
+    "__version__": ANYTHING,
+    "requirements": ANYTHING,
+    "model_type": only("SentenceTransformer"),
+    "prompts": Rule("an object of texts", _are_texts),
+    "default_prompt_name": Rule("the name of a prompt", lambda name: isinstance(name, str)),
+    "similarity_fn_name": SIMILARITY,
+}
 # Tokenizers without a limit say 1e30.
 NO_LIMIT = 1_000_000
 # For a model whose files name none: BERT's.
@@ -97,15 +109,11 @@ class EmbeddingPlan:
         """
         modules = read_modules(folder)
         transformer = _read_transformer(folder)
-        lower_case = transformer.get("do_lower_case") or False
-        require(
-            "do_lower_case", TRANSFORMER_FILES[0], lower_case, isinstance(lower_case, bool), "true or false"
-        )
         return cls(
             max_tokens=_max_tokens(folder, transformer),
             modules=modules or DEFAULT_MODULES,
             is_assumed=modules is None,
-            lower_case=lower_case,
+            lower_case=transformer.get("do_lower_case", False),
             **_read_config(folder),
         )
 
@@ -174,42 +182,28 @@ def _short_form(settings: dict[str, Any]) -> tuple[Module, ...]:
     return (pooling, Normalize()) if settings.get("normalize", True) else (pooling,)
 
 
-def _read_transformer(folder: Path) -> dict[str, Any]:
+def _read_transformer(folder: Path) -> Fields:
     """sentence_bert_config.json, or what it was called before. Raises BadInput for what is not done here."""
     name = next((name for name in TRANSFORMER_FILES if (folder / name).is_file()), TRANSFORMER_FILES[0])
-    values = read_object(folder / name)
-    refuse_unknown(values, TRANSFORMER_VALUES, name)
-    for key, value in values.items():
-        done = TRANSFORMER_VALUES[key]
-        if done is not None:
-            require(key, name, value, value in done, " or ".join(map(repr, done)))
-    return values
+    fields = Fields(name, read_object(folder / name))
+    fields.hold_to(TRANSFORMER_RULES)
+    return fields
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
     """Prompts and similarity. Raises BadInput for what is not done here."""
-    values = read_object(folder / CONFIG_FILE)
-    refuse_unknown(values, CONFIG_KEYS, CONFIG_FILE)
-    kind = values.get("model_type", "SentenceTransformer")
-    require("model_type", CONFIG_FILE, kind, kind == "SentenceTransformer", "'SentenceTransformer'")
-    prompts = values.get("prompts") or {}
-    are_texts = isinstance(prompts, dict) and all(isinstance(text, str) for text in prompts.values())
-    require("prompts", CONFIG_FILE, prompts, are_texts, "an object of texts")
-    default = values.get("default_prompt_name")
-    known = default is None or default in prompts
-    require("default_prompt_name", CONFIG_FILE, default, known, f"one of {', '.join(prompts) or 'prompts'}")
-    similarity = values.get("similarity_fn_name") or "cosine"
-    require(
-        "similarity_fn_name",
-        CONFIG_FILE,
-        similarity,
-        similarity in SIMILARITIES,
-        f"one of {', '.join(SIMILARITIES)}",
-    )
+    fields = Fields(CONFIG_FILE, read_object(folder / CONFIG_FILE))
+    fields.hold_to(CONFIG_RULES)
+    prompts, default = fields.get("prompts", {}), fields.get("default_prompt_name")
+    if default is not None and default not in prompts:
+        raise fields.refusal(
+            "default_prompt_name", f"one of its prompts: {', '.join(prompts) or 'it has none'}"
+        )
+    similarity = fields.get("similarity_fn_name", "cosine")
     return {"prompts": prompts, "default_prompt": default, "similarity": similarity}
 
 
-def _max_tokens(folder: Path, transformer: dict[str, Any]) -> int:
+def _max_tokens(folder: Path, transformer: Fields) -> int:
     """Where sentence-transformers cuts, and never more than there are positions."""
     told = _limit(transformer.get("max_seq_length")) or _limit(
         read_object(folder / "tokenizer_config.json").get("model_max_length")

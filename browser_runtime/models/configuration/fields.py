@@ -66,6 +66,14 @@ class Fields:
         """The value under the key, `default` where it is left out; null is None."""
         return self._values.get(key, default)
 
+    def keys(self) -> list[str]:
+        """The keys that are there."""
+        return list(self._values)
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there, be it null."""
+        return key in self._values
+
     def read(self, key: str, default: Any, rule: Rule) -> Any:
         """The value under the key, like `get`. Raises BadInput where the rule does not accept it."""
         value = self.get(key, default)

@@ -6,13 +6,21 @@ names are theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from browser_runtime.contract.errors import BadInput, BadRequest
-from browser_runtime.models.configuration.keys import refuse_unknown, require
+from browser_runtime.models.configuration.fields import (
+    ANYTHING,
+    FLAG,
+    SHOWN_CHARACTERS,
+    Fields,
+    Rule,
+    only,
+    whole,
+)
 from browser_runtime.models.json_files import read_json, read_object
 from browser_runtime.models.paths import check_path
 
@@ -36,9 +44,53 @@ OLDER_POOLING_MODES = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-WITHOUT_CONFIG = ("Normalize", "Dropout")
+WITH_CONFIG = ("Pooling", "Dense", "LayerNorm")
 ACTIVATIONS = ("Identity", "ReLU", "Sigmoid", "SiLU", "GELU", "Tanh")
 SENTENCE = "sentence_embedding"
+
+
+def _is_inside(path: Any) -> bool:
+    try:
+        return path == "" or bool(check_path(path))
+    except ValueError:
+        return False
+
+
+def _are_modes(modes: Any) -> bool:
+    several = [modes] if isinstance(modes, str) else modes
+    return isinstance(several, list) and bool(several) and all(mode in POOLING_MODES for mode in several)
+
+
+def _is_activation(name: Any) -> bool:
+    return str(name).startswith("torch.nn.") and str(name).rsplit(".", maxsplit=1)[-1] in ACTIVATIONS
+
+
+SIZE = whole(1 << 20)
+INSIDE = Rule("a folder of the model", _is_inside)
+ENTRY_RULES = {
+    "idx": ANYTHING,
+    "name": ANYTHING,
+    "path": INSIDE,
+    "type": ANYTHING,
+    "kwargs": only([], {}, why="no module takes any here"),
+}
+POOLING_RULES = {
+    "embedding_dimension": SIZE,
+    "word_embedding_dimension": SIZE,
+    "pooling_mode": Rule(f"one or several of {', '.join(POOLING_MODES)}", _are_modes),
+    **dict.fromkeys(OLDER_POOLING_MODES, FLAG),
+    "include_prompt": FLAG,
+}
+# A module takes and gives the text's vector.
+NORMALIZE_RULES = dict.fromkeys(("module_input_name", "module_output_name"), only(SENTENCE))
+DENSE_RULES = NORMALIZE_RULES | {
+    "in_features": SIZE,
+    "out_features": SIZE,
+    "bias": FLAG,
+    "activation_function": Rule(f"torch.nn's {', '.join(ACTIVATIONS)}", _is_activation),
+    "use_residual": FLAG,
+}
+LAYER_NORM_RULES = {"dimension": SIZE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +162,7 @@ def from_plain(plain: dict[str, Any]) -> Module:
 
 def list_files(modules: Any) -> list[str]:
     """The files that the modules of modules.json may have, by their paths in the model's folder."""
-    folders = [entry["path"] for entry in _entries(modules) if entry["path"]] or [POOLING_FOLDER]
+    folders = [path for entry in _entries(modules) if (path := _path(entry))] or [POOLING_FOLDER]
     return [f"{folder}/{name}" for folder in folders for name in (CONFIG_FILE, WEIGHTS_FILE)]
 
 
@@ -121,146 +173,108 @@ def read_modules(folder: Path) -> tuple[Module, ...] | None:
     """
     entries = _entries(read_json(folder / MODULES_FILE))
     if not entries:
-        pooling = read_object(folder / POOLING_FOLDER / CONFIG_FILE)
-        return (_read_pooling(POOLING_FOLDER, pooling), Normalize()) if pooling else None
+        found = _read_module(folder, POOLING_FOLDER, "Pooling")
+        return (found, Normalize()) if found and (folder / POOLING_FOLDER / CONFIG_FILE).is_file() else None
     kinds = [_kind(entry) for entry in entries]
-    _require_order(kinds)
-    _require_root(entries[0])
-    found = (
-        READERS[kind](entry["path"], _read_config(folder, entry["path"], kind))
-        for kind, entry in zip(kinds[1:], entries[1:], strict=True)
-    )
-    return tuple(module for module in found if module is not None)
+    _require_order(kinds, entries[0])
+    _require_configurations(folder, zip(kinds, map(_path, entries), strict=True))
+    read = (_read_module(folder, _path(entry), kind) for kind, entry in zip(kinds, entries, strict=True))
+    return tuple(module for module in read if module is not None)
 
 
-def _read_config(folder: Path, path: str, kind: str) -> dict[str, Any]:
-    """The module's own configuration. Raises BadRequest where it has none and cannot do without."""
-    if kind not in WITHOUT_CONFIG and not (folder / path / CONFIG_FILE).is_file():
-        raise BadRequest(
-            f"the model has no {path}/{CONFIG_FILE}, which {MODULES_FILE} names: pull or import it again"
-        )
-    return read_object(folder / path / CONFIG_FILE)
+def _read_module(folder: Path, path: str, kind: str) -> Module | None:
+    """The module in the folder; None for one that changes nothing here."""
+    rules, read = READERS[kind]
+    if kind == "Transformer":
+        return None
+    fields = Fields(f"{path}/{CONFIG_FILE}", read_object(folder / path / CONFIG_FILE))
+    fields.hold_to(rules, kind)
+    return read(path, fields)
 
 
-def _entries(modules: Any) -> list[dict[str, Any]]:
+def _require_configurations(folder: Path, modules: Iterable[tuple[str, str]]) -> None:
+    """Raises BadRequest for a module that cannot do without a configuration, and has none."""
+    for kind, path in modules:
+        if kind in WITH_CONFIG and not (folder / path / CONFIG_FILE).is_file():
+            whole = "pull or import it again"
+            raise BadRequest(f"the model has no {path}/{CONFIG_FILE}, which {MODULES_FILE} names: {whole}")
+
+
+def _entries(modules: Any) -> list[Fields]:
     """The list in modules.json, each entry with a class and a folder inside the model's."""
     if modules == {}:
         return []
-    is_list = isinstance(modules, list) and all(isinstance(entry, dict) for entry in modules)
-    require("the value", MODULES_FILE, modules, is_list and bool(modules), "a list of objects")
-    for entry in modules:
-        refuse_unknown(entry, ("idx", "name", "path", "type", "kwargs"), MODULES_FILE)
-        require("kwargs", MODULES_FILE, entry.get("kwargs"), not entry.get("kwargs"), "empty")
-        require(
-            "path", MODULES_FILE, entry.get("path"), _is_inside(entry.get("path")), "a folder of the model"
-        )
-    return list(modules)
+    if not isinstance(modules, list) or not modules:
+        raise BadInput(MODULES_FILE, repr(modules)[:SHOWN_CHARACTERS], "a list of modules")
+    entries = [Fields(MODULES_FILE, entry) for entry in modules]
+    for entry in entries:
+        entry.hold_to(ENTRY_RULES)
+    return entries
 
 
-def _is_inside(path: Any) -> bool:
-    try:
-        return isinstance(path, str) and (path == "" or bool(check_path(path)))
-    except ValueError:
-        return False
+def _path(entry: Fields) -> str:
+    return str(entry.get("path", ""))
 
 
-def _kind(entry: dict[str, Any]) -> str:
-    """The class without where it lies."""
+def _kind(entry: Fields) -> str:
+    """The class without where it lies. Raises BadInput for one that is not done here."""
     told = str(entry.get("type"))
     kind = told.rsplit(".", maxsplit=1)[-1]
-    known = kind in (*READERS, "Transformer") and told.startswith(CLASS_ROOTS)
-    classes = ", ".join(("Transformer", *READERS))
-    require("type", MODULES_FILE, told, known, f"one of sentence-transformers' own {classes}")
-    return kind
+    if kind in READERS and told.startswith(CLASS_ROOTS):
+        return kind
+    raise entry.refusal("type", f"one of sentence-transformers' own {', '.join(READERS)}")
 
 
-def _require_order(kinds: list[str]) -> None:
-    in_order = kinds[:2] == ["Transformer", "Pooling"] and not {"Transformer", "Pooling"} & set(kinds[2:])
-    allowed = "a Transformer, its Pooling, and then what changes the vector"
-    require("the order", MODULES_FILE, ", ".join(kinds), in_order, allowed)
+def _require_order(kinds: list[str], first: Fields) -> None:
+    """Raises BadInput unless they are a transformer, its pooling, and modules that follow it."""
+    if kinds[:2] != ["Transformer", "Pooling"] or {"Transformer", "Pooling"} & set(kinds[2:]):
+        order = "a Transformer, its Pooling, and then what changes the vector"
+        raise BadInput(f"the order of {MODULES_FILE}", repr(", ".join(kinds)), order)
+    if _path(first):
+        raise first.refusal("path", "'' for the Transformer: its files lie beside modules.json")
 
 
-def _require_root(transformer: dict[str, Any]) -> None:
-    path = transformer["path"]
-    require(
-        "path", MODULES_FILE, path, path == "", "'' for the Transformer: its files lie beside modules.json"
+def _read_pooling(path: str, fields: Fields) -> Pooling:
+    told = fields.get("pooling_mode", _older_modes(fields))
+    width = fields.get("embedding_dimension", fields.get("word_embedding_dimension"))
+    modes = (told,) if isinstance(told, str) else tuple(told)
+    return Pooling(modes, fields.get("include_prompt", True), width)
+
+
+def _older_modes(fields: Fields) -> list[str]:
+    return [mode for key, mode in OLDER_POOLING_MODES.items() if fields.get(key)] or ["mean"]
+
+
+def _read_dense(path: str, fields: Fields) -> Dense:
+    activation = str(fields.get("activation_function", "torch.nn.Tanh")).rsplit(".", maxsplit=1)[-1]
+    return Dense(
+        path,
+        _required(fields, "in_features"),
+        _required(fields, "out_features"),
+        fields.get("bias", True),
+        activation,
+        fields.get("use_residual", False),
     )
 
 
-def _read_pooling(path: str, config: dict[str, Any]) -> Pooling:
-    where = f"{path}/{CONFIG_FILE}"
-    widths = ("embedding_dimension", "word_embedding_dimension")
-    refuse_unknown(config, (*widths, *OLDER_POOLING_MODES, "pooling_mode", "include_prompt"), where)
-    told = config.get("pooling_mode", _older_modes(config))
-    modes = (told,) if isinstance(told, str) else told
-    known = isinstance(modes, (list, tuple)) and bool(modes) and all(mode in POOLING_MODES for mode in modes)
-    require("pooling_mode", where, told, known, f"one or several of {', '.join(POOLING_MODES)}")
-    include_prompt = config.get("include_prompt", True)
-    require("include_prompt", where, include_prompt, isinstance(include_prompt, bool), "true or false")
-    width = next((config[name] for name in widths if name in config), None)
-    return Pooling(tuple(modes), include_prompt, width)
+def _read_layer_norm(path: str, fields: Fields) -> LayerNorm:
+    return LayerNorm(path, _required(fields, "dimension"))
 
 
-def _older_modes(config: dict[str, Any]) -> list[str]:
-    return [mode for key, mode in OLDER_POOLING_MODES.items() if config.get(key)] or ["mean"]
+def _required(fields: Fields, key: str) -> int:
+    value = fields.get(key)
+    if value is None:
+        raise fields.refusal(key, SIZE.allowed)
+    return int(value)
 
 
-def _read_dense(path: str, config: dict[str, Any]) -> Dense:
-    where = f"{path}/{CONFIG_FILE}"
-    known = ("in_features", "out_features", "bias", "activation_function", "use_residual")
-    refuse_unknown(config, (*known, "module_input_name", "module_output_name"), where)
-    _require_on_sentence(config, where)
-    bias, residual = config.get("bias", True), config.get("use_residual", False)
-    require("bias", where, bias, isinstance(bias, bool), "true or false")
-    require("use_residual", where, residual, isinstance(residual, bool), "true or false")
-    in_features, out_features = _size(config, "in_features", where), _size(config, "out_features", where)
-    return Dense(path, in_features, out_features, bias, _activation(config, where), residual)
-
-
-def _activation(config: dict[str, Any], where: str) -> str:
-    told = config.get("activation_function", "torch.nn.Tanh")
-    name = str(told).rsplit(".", maxsplit=1)[-1]
-    known = str(told).startswith("torch.nn.") and name in ACTIVATIONS
-    require("activation_function", where, told, known, f"torch.nn's {', '.join(ACTIVATIONS)}")
-    return name
-
-
-def _read_layer_norm(path: str, config: dict[str, Any]) -> LayerNorm:
-    where = f"{path}/{CONFIG_FILE}"
-    refuse_unknown(config, ("dimension",), where)
-    return LayerNorm(path, _size(config, "dimension", where))
-
-
-def _read_normalize(path: str, config: dict[str, Any]) -> Normalize:
-    where = f"{path}/{CONFIG_FILE}"
-    refuse_unknown(config, ("module_input_name", "module_output_name"), where)
-    _require_on_sentence(config, where)
-    return Normalize()
-
-
-def _read_dropout(path: str, config: dict[str, Any]) -> None:
-    """Nothing: it is for training."""
-    refuse_unknown(config, ("dropout",), f"{path}/{CONFIG_FILE}")
-
-
-def _require_on_sentence(config: dict[str, Any], where: str) -> None:
-    """Raises BadInput for a module that takes or gives anything but the sentence's vector."""
-    for name in ("module_input_name", "module_output_name"):
-        value = config.get(name) or SENTENCE
-        require(name, where, value, value == SENTENCE, repr(SENTENCE))
-
-
-def _size(config: dict[str, Any], name: str, where: str) -> int:
-    value = config.get(name)
-    if type(value) is int and value > 0:
-        return value
-    raise BadInput(f"{name} of {where}", repr(value), "a whole number from 1")
-
-
-READERS: dict[str, Callable[[str, dict[str, Any]], Module | None]] = {
-    "Pooling": _read_pooling,
-    "Dense": _read_dense,
-    "LayerNorm": _read_layer_norm,
-    "Normalize": _read_normalize,
-    "Dropout": _read_dropout,
+READERS: dict[str, tuple[Mapping[str, Rule], Callable[[str, Fields], Module | None]]] = {
+    "Transformer": ({}, lambda path, fields: None),
+    "Pooling": (POOLING_RULES, _read_pooling),
+    "Dense": (DENSE_RULES, _read_dense),
+    "LayerNorm": (LAYER_NORM_RULES, _read_layer_norm),
+    "Normalize": (NORMALIZE_RULES, lambda path, fields: Normalize()),
+    # It is for training.
+    "Dropout": ({"dropout": ANYTHING}, lambda path, fields: None),
 }
+"""The modules that are done, by class: what their config.json may hold, and how it is read."""

@@ -48,6 +48,7 @@ async def test_a_reply_says_what_it_is(model: StoredModel) -> None:
     assert reply.kernel.startswith("onnxruntime ")
     assert reply.timings.total_ms >= reply.timings.compute_ms > 0
     assert reply.model_revision == model.revision
+    assert reply.details["modules"] == ["pooling", "normalize"]
     assert [entry["log_level"] for entry in logs] == ["warning"]
     expected = reference(model, Family.TEXT_EMBEDDING, ["a man eats"])[0]
     np.testing.assert_array_equal(reply.output["embedding"], expected["embedding"])

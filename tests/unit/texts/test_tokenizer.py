@@ -65,7 +65,15 @@ def test_ids_are_those_of_transformers(tmp_path: Path, kind: str) -> None:
             {"added_tokens_decoder": {"7": {"content": "[MASK]", "special": True}}},
             r"added_tokens_decoder of .*\[MASK\].*, but must be tokenizer.json's id, 4",
         ),
-        ({"added_tokens_decoder": ["x"]}, "added_tokens_decoder of .* must be tokens by their id"),
+        ({"mask_token": 5}, "mask_token of .* is 5, but must be a token"),
+        (
+            {"additional_special_tokens": 5},
+            "additional_special_tokens of .* must be a list of tokens",
+        ),
+        (
+            {"added_tokens_decoder": ["x"]},
+            "added_tokens_decoder of .* tokens with their flags, by id",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(cased: Path, changes: dict, sentence: str) -> None:
