@@ -5,6 +5,7 @@
  * something of the backend or of the model (`guardGraph`); what a library throws while it reads a model's files says
  * something of the model (`guardFiles`); whatever is thrown elsewhere is a defect of the page.
  */
+import { FrameTooLarge } from './frames.js';
 
 /** An error whose `code` is the name of a Python class and whose `args` are that class's arguments. */
 export class Fault extends Error {
@@ -133,10 +134,17 @@ export async function guardFiles(model, doing, work) {
  */
 export function toWire(error, session = '') {
   const text = describe(error);
-  const fault = error instanceof Fault ? error : (nameByDevice(text) ?? new Fault('PageFault', text));
+  const fault = nameAnswer(error) ?? nameByDevice(text) ?? new Fault('PageFault', text);
   const [first = '', ...rest] = fault.args;
   const args = fault.code === 'DeviceLost' ? [first || session, ...rest] : fault.args;
   return { code: fault.code, args, stack: stackOf(error) };
+}
+
+/** The fault that `error` is, or that an answer is which fits no frame. @param {unknown} error */
+function nameAnswer(error) {
+  if (error instanceof Fault) return error;
+  if (!(error instanceof FrameTooLarge)) return null;
+  return new Fault('TooLarge', 'the reply', error.sizeBytes, error.limitBytes);
 }
 
 /** True when the lane that threw `error` cannot go on. @param {unknown} error */

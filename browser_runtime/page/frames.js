@@ -9,6 +9,8 @@ const MAGIC = 0x31464957; // "WIF1", little-endian
 const ALIGN = 8;
 export const MAX_FRAME_BYTES = 256 * 2 ** 20;
 export const MAX_HEADER_BYTES = 4 * 2 ** 20;
+export const LONG_JSON_BYTES = 64 * 2 ** 10;
+export const MAX_JSON_BYTES = 64 * 2 ** 20;
 const MAX_DIMENSIONS = 8;
 
 // Firefox 129, Chromium 135 and later; before them float16 is shown as its bits.
@@ -49,6 +51,22 @@ export class FrameError extends Error {
   name = 'FrameError';
 }
 
+/** The message does not fit into a frame. */
+export class FrameTooLarge extends FrameError {
+  /** @override */
+  name = 'FrameTooLarge';
+
+  /**
+   * @param {number} sizeBytes
+   * @param {number} limitBytes
+   */
+  constructor(sizeBytes, limitBytes) {
+    super(`${sizeBytes} bytes are over the limit of ${limitBytes}`);
+    this.sizeBytes = sizeBytes;
+    this.limitBytes = limitBytes;
+  }
+}
+
 /** An array of `shape` in row-major order; bool and, where JavaScript has no halves, float16 keep their raw form. */
 export class NdArray {
   /**
@@ -67,20 +85,36 @@ export class NdArray {
  * The frame for `message`: JSON values with arrays anywhere inside.
  * @param {Record<string, unknown>} message
  * @returns {ArrayBuffer}
- * @throws {FrameError} for any other value, or too large a frame
+ * @throws {FrameError} for any other value; {@link FrameTooLarge}
  */
 export function encode(message) {
   /** @type {NdArray[]} */
   const blobs = [];
-  const body = /** @type {Record<string, unknown>} */ (extract(message, blobs));
-  body.blobs = blobs.map(({ dtype, shape, data }) => ({ dtype, shape, size: data.byteLength }));
-  const header = new TextEncoder().encode(JSON.stringify(body));
+  const fields = Object.entries(message).map(([key, value]) => [check(key), fold(value, blobs)]);
+  fields.push(['blobs', blobs.map(({ dtype, shape, data }) => ({ dtype, shape, size: data.byteLength }))]);
+  const header = new TextEncoder().encode(JSON.stringify(Object.fromEntries(fields)));
   const headerBytes = align(header.byteLength);
   const size = blobs.reduce((sum, blob) => sum + align(blob.data.byteLength), 8 + headerBytes);
-  if (headerBytes > MAX_HEADER_BYTES || size > MAX_FRAME_BYTES) {
-    throw new FrameError(`a frame of ${size} bytes is over the limit of ${MAX_FRAME_BYTES}`);
-  }
+  if (headerBytes > MAX_HEADER_BYTES || size > MAX_FRAME_BYTES)
+    throw new FrameTooLarge(size, MAX_FRAME_BYTES);
   return write(header, headerBytes, blobs, size);
+}
+
+/**
+ * What stands in the header for one field of the message; its arrays, and its JSON if long, go to `blobs`.
+ * @param {unknown} value
+ * @param {NdArray[]} blobs
+ * @returns {unknown}
+ */
+function fold(value, blobs) {
+  const short = extract(value, blobs);
+  const text = JSON.stringify(short);
+  // A character takes three bytes at most, so most fields need no encoding to be known as short.
+  if (text.length * 3 <= LONG_JSON_BYTES) return short;
+  const bytes = new TextEncoder().encode(text);
+  if (bytes.byteLength <= LONG_JSON_BYTES) return short;
+  if (bytes.byteLength > MAX_JSON_BYTES) throw new FrameTooLarge(bytes.byteLength, MAX_JSON_BYTES);
+  return { $json: blobs.push(flat(bytes)) - 1 };
 }
 
 /**
@@ -123,20 +157,45 @@ export function decode(frame) {
   if (length > MAX_HEADER_BYTES || 8 + length > frame.byteLength || length % ALIGN) {
     throw new FrameError(`a header of ${length} bytes does not fit a frame of ${frame.byteLength}`);
   }
-  const { blobs, ...body } = parse(new Uint8Array(frame, 8, length));
+  const { blobs, ...body } = readHeader(parse(new Uint8Array(frame, 8, length)));
   if (!Array.isArray(blobs)) throw new FrameError('the header is not an object with a list of blobs');
   const arrays = readArrays(blobs, frame, 8 + length);
-  return /** @type {Record<string, unknown>} */ (restore(body, arrays));
+  const fields = Object.entries(body).map(([key, value]) => [key, restore(unfold(value, arrays), arrays)]);
+  return Object.fromEntries(fields);
 }
 
-/** @param {Uint8Array} header @returns {Record<string, unknown>} */
-function parse(header) {
+/** @param {unknown} value @returns {Record<string, unknown>} */
+const readHeader = (value) => (isPlainObject(value) ? value : {});
+
+/** @param {Uint8Array} text @returns {unknown} */
+function parse(text) {
   try {
-    const body = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(header));
-    return body !== null && typeof body === 'object' && !Array.isArray(body) ? body : {};
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(text));
   } catch (error) {
-    throw new FrameError(`the header is not JSON: ${error}`);
+    throw new FrameError(`the header, or a field, is not JSON: ${error}`);
   }
+}
+
+/**
+ * A field of the message, with its JSON in the place of the blob's number.
+ * @param {unknown} value
+ * @param {NdArray[]} arrays
+ * @returns {unknown}
+ */
+function unfold(value, arrays) {
+  if (!isPlainObject(value) || !('$json' in value)) return value;
+  const { dtype, shape, data } = pick(value.$json, arrays);
+  if (dtype !== 'uint8' || shape.length !== 1 || data.byteLength > MAX_JSON_BYTES) {
+    throw new FrameError(`blob ${value.$json} is not JSON`);
+  }
+  return parse(/** @type {Uint8Array} */ (data));
+}
+
+/** @param {unknown} index @param {NdArray[]} arrays @returns {NdArray} */
+function pick(index, arrays) {
+  const array = typeof index === 'number' ? arrays[index] : undefined;
+  if (!array) throw new FrameError(`blob ${JSON.stringify(index)} is not in the frame`);
+  return array;
 }
 
 /**
@@ -166,7 +225,7 @@ function isPlainObject(value) {
 
 /** @param {string} key @returns {string} */
 function check(key) {
-  if (key === '$blob' || key === 'blobs') throw new FrameError(`'${key}' cannot be a key`);
+  if (key === '$blob' || key === '$json' || key === 'blobs') throw new FrameError(`'${key}' cannot be a key`);
   return key;
 }
 
@@ -229,7 +288,5 @@ function restore(value, arrays) {
   if (!('$blob' in value)) {
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, restore(item, arrays)]));
   }
-  const array = typeof value.$blob === 'number' ? arrays[value.$blob] : undefined;
-  if (!array) throw new FrameError(`blob ${JSON.stringify(value.$blob)} is not in the frame`);
-  return array;
+  return pick(value.$blob, arrays);
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -17,7 +17,7 @@ arrays = hnp.arrays(
 )
 scalars = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20)
 scalars |= st.floats(allow_nan=False, allow_infinity=False)
-keys = st.text(max_size=8).filter(lambda key: key not in ("$blob", "blobs"))
+keys = st.text(max_size=8).filter(lambda key: key not in ("$blob", "$json", "blobs"))
 values = st.recursive(
     scalars | arrays,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4),
@@ -44,11 +44,48 @@ def same(left: object, right: object) -> bool:
     return type(left) is type(right) and left == right
 
 
-@given(st.dictionaries(keys, values, max_size=5))
-def test_what_goes_in_comes_out(message: dict[str, object]) -> None:
+@pytest.fixture(params=[frames.LONG_JSON_BYTES, 10, 0], ids=["all short", "some long", "all long"])
+def long_from(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """From how many bytes on the JSON of a field is a blob."""
+    monkeypatch.setattr(frames, "LONG_JSON_BYTES", request.param)
+    return int(request.param)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(message=st.dictionaries(keys, values, max_size=5))
+def test_what_goes_in_comes_out(long_from: int, message: dict[str, object]) -> None:
     frame = frames.encode(message)
     assert len(frame) % frames.ALIGN == 0
     assert same(message, frames.decode(frame))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["a" * (8 << 20)],
+        ["\N{ROCKET}" * 100_000] * 20,
+        [{"label": f"tench {n}", "score": n / 7} for n in range(64_000)],
+        '"\\\0\u2028' * 20_000,
+    ],
+    ids=["8 MB of ASCII", "8 MB of emoji", "64 times 1000 labels", "escapes"],
+)
+def test_long_fields_travel_beside_a_short_header(value: object) -> None:
+    frame = frames.encode({"type": "call", "value": value})
+    assert int.from_bytes(frame[4:8], "little") < 200
+    assert frames.decode(frame) == {"type": "call", "value": value}
+
+
+def test_what_does_not_fit_says_how_much_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 1000)
+    with pytest.raises(frames.FrameTooLarge, match="1072 bytes are over the limit of 1000"):
+        frames.encode({"x": np.zeros(992, np.uint8)})
+    monkeypatch.setattr(frames, "MAX_JSON_BYTES", 70_000)
+    with pytest.raises(frames.FrameTooLarge, match="80002 bytes are over the limit of 70000"):
+        frames.encode({"x": "x" * 80_000})
+
+
+def test_a_lone_surrogate_travels_as_in_javascript() -> None:
+    assert frames.decode(frames.encode({"x": "\ud800"})) == {"x": "\ud800"}
 
 
 @given(st.binary(max_size=200))

@@ -57,6 +57,16 @@ def test_an_error_answer_is_our_error() -> None:
     assert isinstance(answer.error, errors.Unsupported)
 
 
+def test_a_call_that_does_not_fit_a_frame_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "MAX_FRAME_BYTES", 100)
+    protocol = LaneProtocol(lambda: 0.0)
+    with pytest.raises(
+        errors.TooLarge, match=r"the request holds \d+ bytes, more than the 100 bytes allowed"
+    ):
+        protocol.call("run", {"items": [b"x" * 200]}, 1.0)
+    assert not protocol.pending
+
+
 def test_silence_is_measured_on_the_injected_clock() -> None:
     now = 10.0
     protocol = LaneProtocol(lambda: now)
