@@ -6,11 +6,16 @@ import threading
 from typing import Any
 
 from celery.backends.redis import RedisBackend, ResultConsumer  # type: ignore[attr-defined]  # stubs too short
+from celery.utils.log import get_logger
 from kombu.exceptions import EncodeError, OperationalError
 
+from browser_runtime.contract.errors import InferenceError, TooLarge
 from tasks.claims import Claims, find_claims
 from tasks.codec import CodecError
 from tasks.continuation import continuing
+from tasks.redis_clients import OUTAGES
+
+log = get_logger(__name__)
 
 # How long large results stay after they were read: time to read them again elsewhere.
 READ_TTL_S = 300
@@ -76,8 +81,8 @@ class TensorBackend(RedisBackend):
         """The stored form of `data`; its large arrays live as long as the result. Raises EncodeError."""
         try:
             payload = self._claims().dumps(data, self.expires)
-        except CodecError as error:
-            raise EncodeError(str(error)) from error
+        except (CodecError, TooLarge) as error:
+            raise EncodeError(error) from error  # the one error of a result that Celery's tracer expects
         return self.content_type, self.content_encoding, payload
 
     def decode(self, payload: Any) -> Any:
@@ -88,6 +93,18 @@ class TensorBackend(RedisBackend):
         found = self._claims().redeem(value)
         self._claims().expire(value, min(READ_TTL_S, self.expires))
         return _writable(found)
+
+    def _call_task_errbacks(self, request: Any, exc: BaseException, traceback: Any) -> None:
+        """Send what `link_error` names. What cannot be sent is logged: the failure is stored by now.
+
+        In stock Celery the error takes the worker's slot with it: nobody acknowledges the message any more.
+        """
+        try:
+            super()._call_task_errbacks(request, exc, traceback)  # type: ignore[misc]
+        except OUTAGES:
+            raise
+        except Exception:
+            log.exception("what link_error of task %s names could not be sent", request.id)
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Listen for the result of a task that is about to be sent. Raises OperationalError."""
@@ -105,9 +122,11 @@ class TensorBackend(RedisBackend):
         return super().ensure(fun, args, **(SEND_POLICY if self._hurry.on else {}) | policy)
 
     def mark_as_failure(self, task_id: str, exc: Exception, *args: Any, **options: Any) -> Any:
-        """Store the failure and send what is to follow it."""
+        """Store the failure, ours where Celery has wrapped an error of ours; send what is to follow it."""
+        inner = exc.args[0] if isinstance(exc, EncodeError) and exc.args else exc
+        found = inner if isinstance(inner, InferenceError) else exc
         with continuing(options.get("request")):
-            return super().mark_as_failure(task_id, exc, *args, **options)
+            return super().mark_as_failure(task_id, found, *args, **options)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **options: Any) -> Any:
         """Count a chord's part as done; after the last one the body is sent, or the chord's error."""

@@ -18,6 +18,8 @@ from typing import Any
 import msgpack
 import numpy as np
 
+from browser_runtime.contract.errors import TooLarge
+
 # The order is the wire's: append only.
 DTYPES = (
     *("float32", "float16", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32"),
@@ -70,7 +72,7 @@ Deposit = Callable[[np.ndarray[Any, Any]], Claim | None]
 def dumps(value: Any, deposit: Deposit | None = None) -> bytes:
     """The bytes of `value`; `deposit` may take an array and give a claim to send in its place.
 
-    Raises CodecError for what cannot travel: objects, object arrays, whole numbers past 64 bits.
+    Raises CodecError for what cannot travel: objects, object arrays, whole numbers past 64 bits; TooLarge.
     """
 
     def extend(item: Any) -> Any:
@@ -83,9 +85,12 @@ def dumps(value: Any, deposit: Deposit | None = None) -> bytes:
         return _plain(item)
 
     try:
-        return bytes(msgpack.packb(value, default=extend))
+        message = bytes(msgpack.packb(value, default=extend))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CodecError(str(error)) from error
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise TooLarge("a message without its arrays", len(message), MAX_MESSAGE_BYTES)
+    return message
 
 
 def loads(data: bytes | bytearray | memoryview | str) -> Any:

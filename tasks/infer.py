@@ -162,8 +162,10 @@ def _route(app: WebinferApp, message: dict[str, Any], options: dict[str, Any]) -
 
 
 def _translated(error: EncodeError) -> Exception:
-    """Redis was away while a large array was deposited: the error every other failed send raises."""
+    """What the serializer met: too large a message, or no Redis to deposit an array in."""
     cause = error.args[0] if error.args else None
+    if isinstance(cause, InferenceError):
+        return cause
     return OperationalError(str(cause)) if isinstance(cause, redis.RedisError) else error
 
 

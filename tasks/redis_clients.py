@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import redis
+from kombu.exceptions import OperationalError
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
@@ -11,6 +12,9 @@ from tasks.redis_urls import redis_py_url
 # A Redis that restarts is back within a second or two: three tries, then the caller is told.
 RETRIES = 3
 TIMEOUT_S = 10.0
+# The errors that a reconnection can mend; what else a message raises is its own fault. (Celery's own list of
+# connection errors holds KeyError too.)
+OUTAGES = (OSError, OperationalError, redis.ConnectionError, redis.TimeoutError)
 
 
 def connect(url: str) -> redis.Redis:

@@ -42,7 +42,7 @@ class SafeKeeping(bootsteps.StartStopStep):
 
     def create(self, w: Any) -> LeaseRenewer:  # type: ignore[override]
         """Prepare both, before the consumer connects."""
-        w.app.amqp.Connection = safe_connection(DeadLetters(w.app, w.hostname).bury)
+        w.app.amqp.Connection = safe_connection(DeadLetters(w.app, w.hostname).bury_item)
         settings = w.app.settings
         w.leases = LeaseRenewer(w.app.conf.broker_url, settings.redelivery_s, settings.ledger_prefix)
         return w.leases  # type: ignore[no-any-return]

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.loops import LoopThread
 from tasks.coroutines import CoroutineTask, Outcome, handing_over
-from workers.delivery.consumer import find_defect
 from workers.execution.clock import TracerClock
 from workers.execution.interruption import Interruptible
 from workers.execution.sizing import MAX_SESSIONS, MIN_SESSIONS, Sizing, count_slots
@@ -145,22 +144,6 @@ def test_sizes_stay_within_bounds(steps: list[int]) -> None:
         loop.call(asyncio.sleep(0))
     loop.stop()
     assert all(MIN_SESSIONS <= n <= MAX_SESSIONS for n in [*reached, sizing.n_sessions])
-
-
-@pytest.mark.parametrize(
-    ("headers", "body", "defect"),
-    [
-        ({"id": "1", "task": "infer"}, b"", None),
-        (None, b"", "no headers"),
-        ({"task": "infer"}, b"", "header 'id'"),
-        ({"id": "1", "task": 5}, b"", "header 'task'"),
-        ({"id": "x" * 129, "task": "infer"}, b"", "header 'id'"),
-        ({"id": "1", "task": "infer"}, bytes((32 << 20) + 1), "a body of"),
-    ],
-)
-def test_defects_of_messages(headers: Any, body: bytes, defect: str | None) -> None:
-    found = find_defect(headers, body)
-    assert found is None if defect is None else defect in (found or "")
 
 
 async def test_what_a_future_failed_with_is_the_bodys_to_handle() -> None:

@@ -6,24 +6,19 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-import redis
 from celery.app.trace import build_tracer
-from celery.exceptions import CPendingDeprecationWarning
+from celery.exceptions import CPendingDeprecationWarning, NotRegistered
 from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer
-from kombu.exceptions import OperationalError
 
-from tasks.codec import MAX_MESSAGE_BYTES
+from browser_runtime.contract.errors import BadRequest, InferenceError
 from tasks.coroutines import CoroutineTask
+from tasks.redis_clients import OUTAGES
 from workers.delivery.dead_letters import DeadLetters
+from workers.delivery.envelope import check_message, is_id
 from workers.execution.clock import tracer_clock
 
 log = get_logger(__name__)
-
-MAX_ID = 128
-# The errors a reconnection can mend; what else a message raises is its own fault. (Celery's own list of
-# connection errors holds KeyError too.)
-OUTAGES = (OSError, OperationalError, redis.ConnectionError, redis.TimeoutError)
 
 
 class SafeConsumer(Consumer):
@@ -32,14 +27,10 @@ class SafeConsumer(Consumer):
     # Celery's stubs stop short of these.
     app: Any
     qos: Any
+    event_dispatcher: Any
     connection_errors: tuple[type[Exception], ...]
     initial_prefetch_count: int
     prefetch_multiplier: int
-
-    @property
-    def letters(self) -> DeadLetters:
-        """Where broken messages go."""
-        return DeadLetters(self.app, self.hostname)
 
     def update_strategies(self) -> None:
         """Celery's tracers, with a clock that counts what a body took on the event loop."""
@@ -61,43 +52,38 @@ class SafeConsumer(Consumer):
         handle = super().create_task_handler(*args, **kwargs)
 
         def on_task_received(message: Any) -> None:
-            defect = find_defect(message.headers, message.body)
-            if defect:
-                self._bury(message, defect)
-                return
             try:
+                check_message(message)
                 handle(message)
             except OUTAGES:
                 raise
             except Exception as error:
-                self._bury(message, repr(error))
+                self._bury(message, error)
 
         return on_task_received
 
-    def _bury(self, message: Any, why: str) -> None:
-        self.letters.bury_message(why, message)
+    def _bury(self, message: Any, error: Exception) -> None:
+        """Fail the task for whoever waits, keep the message as a dead letter, and let it go."""
+        known = isinstance(error, (InferenceError, NotRegistered))
+        told = error if known else BadRequest(f"the message is no task: {error!r}")
+        DeadLetters(self.app, self.hostname).bury_message(told, message)
+        task_id = message.headers.get("id") if isinstance(message.headers, dict) else None
+        if self.event_dispatcher and is_id(task_id):
+            self.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(told))
         if not message.acknowledged:
             message.reject_log_error(log, self.connection_errors)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        """A body that cannot be read: buried, and failed for the producer that waits."""
-        self.letters.bury_message(f"body cannot be read: {exc}", message)
-        self._fail(message, exc)
-        message.ack_log_error(log, self.connection_errors)
+        """A body that cannot be read."""
+        self._bury(message, BadRequest(f"the body cannot be read: {exc}"))
 
     def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
         """A message whose fields are no task's."""
-        self.letters.bury_message(f"not a valid task: {exc}", message)
-        self._fail(message, exc)
-        message.reject_log_error(log, self.connection_errors)
+        self._bury(message, BadRequest(f"the message is no task: {exc}"))
 
     def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
-        """A task nobody here knows; Celery fails it for the producer that waits."""
-        self.letters.bury_message(f"unknown task {exc}", message)
-        super().on_unknown_task(body, message, exc)
-
-    def _fail(self, message: Any, exc: Exception) -> None:
-        self.app.backend.mark_as_failure(message.headers["id"], exc)
+        """A task that nobody here knows."""
+        self._bury(message, NotRegistered(message.headers["task"]))
 
     def _update_prefetch_count(self, index: int = 0) -> None:
         """Follow the pool's size, whatever `index` says: one session more is many slots more."""
@@ -108,16 +94,3 @@ class SafeConsumer(Consumer):
             self.qos.increment_eventually(by)
         elif by < 0:
             self.qos.decrement_eventually(-by)
-
-
-def find_defect(headers: Any, body: Any) -> str | None:
-    """Why a message with these headers and body cannot be a task; None when it can."""
-    if not isinstance(headers, dict):
-        return "no headers"
-    for name in ("id", "task"):
-        value = headers.get(name)
-        if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID:
-            return f"header {name!r} is {str(value)[:80]!r}, but must be a text of 1 to {MAX_ID} characters"
-    if body is not None and len(body) > MAX_MESSAGE_BYTES:
-        return f"a body of {len(body)} bytes, more than {MAX_MESSAGE_BYTES}"
-    return None

@@ -1,13 +1,21 @@
-"""The dead letters: messages that cannot be tasks, kept with the evidence in a capped Redis stream."""
+"""The dead letters: messages that cannot be tasks, kept with the evidence in a capped Redis stream.
+
+Whoever waits for one is told: its result is a failure, as are those of its chain and chord.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import redis
+from celery import states
+from celery.app.task import Context
 from celery.utils.log import get_logger
 
+from browser_runtime.contract.errors import BadRequest
 from tasks.app import WebinferApp
+from workers.delivery.envelope import find_embedded, find_headers, is_id
 
 log = get_logger(__name__)
 
@@ -26,7 +34,7 @@ class DeadLetters:
         """The stream's key."""
         return f"{self._app.settings.redis_prefix}dead-letters"
 
-    def bury(self, why: str, **evidence: Any) -> None:
+    def keep(self, why: str, **evidence: Any) -> None:
         """Keep a letter. Never raises: losing the evidence must not hurt the worker."""
         log.error("dead letter: %s (task %s)", why, evidence.get("id") or "without id")
         letter: dict[Any, Any] = {"why": why[:MAX_EVIDENCE], "worker": self._worker}
@@ -36,11 +44,18 @@ class DeadLetters:
         except redis.RedisError:
             log.exception("a dead letter could not be kept")
 
-    def bury_message(self, why: str, message: Any) -> None:
-        """Keep a kombu message as a letter."""
+    def bury_item(self, why: str, item: Any, **evidence: Any) -> None:
+        """Keep an item of a queue that is no message, and fail the task whose id it tells. Never raises."""
+        headers = find_headers(item)
+        self.fail(headers, {}, BadRequest(why))
+        self.keep(why, id=headers.get("id"), body=item, **evidence)
+
+    def bury_message(self, error: Exception, message: Any) -> None:
+        """Keep a kombu message, and fail its task with `error`. Never raises."""
         headers = message.headers if isinstance(message.headers, dict) else {}
-        self.bury(
-            why,
+        self.fail(headers, find_embedded(message), error)
+        self.keep(
+            str(error),
             task=headers.get("task"),
             id=headers.get("id"),
             queue=(message.delivery_info or {}).get("routing_key"),
@@ -49,6 +64,19 @@ class DeadLetters:
             },
             body=message.body,
         )
+
+    def fail(self, headers: Mapping[str, Any], embedded: Mapping[str, Any], error: Exception) -> None:
+        """Store the failure for whoever waits: for the task, then for its chain and chord. Never raises."""
+        task_id: Any = headers.get("id")
+        if not is_id(task_id):
+            return
+        backend = self._app.backend
+        context = Context({**headers, **embedded, "delivery_info": {}})
+        try:
+            backend.store_result(task_id, error, states.FAILURE)
+            backend.mark_as_failure(task_id, error, request=context, store_result=False)
+        except Exception:  # a chord or chain that is as broken as its message
+            log.exception("whoever waits for task %s may not have been told of its failure", task_id)
 
 
 def _text(value: Any) -> str:

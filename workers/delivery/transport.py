@@ -14,7 +14,9 @@ import kombu
 import redis
 from celery.utils.log import get_logger
 
+from browser_runtime.contract.errors import BadRequest
 from tasks.ledger import LedgerChannel, LedgerConnection, LedgerQoS, LedgerTransport
+from workers.delivery.envelope import check_item
 
 log = get_logger(__name__)
 
@@ -47,7 +49,8 @@ class SafeQoS(LedgerQoS):
         try:
             super().restore_by_tag(tag, client, leftmost)
         except BROKEN as error:
-            self.channel.connection.bury(f"broken unacknowledged entry: {error!r}", body=str(tag))
+            entry = self.channel.client.hget(self.channel.unacked_key, tag)
+            self.channel.connection.bury(f"broken unacknowledged entry: {error!r}"[:500], entry, tag=tag)
             self._remove_from_indices(tag).execute()
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
@@ -71,12 +74,21 @@ class SafeChannel(LedgerChannel):
     QoS = SafeQoS
     connection: Any
 
+    def _do_restore_message(self, payload: Any, *args: Any, **kwargs: Any) -> None:
+        """Put a message back, or bury an entry that is none: stock kombu drops it with a line in its log."""
+        try:
+            check_item(payload)
+        except BadRequest as error:
+            self.connection.bury(f"broken unacknowledged entry: {error}"[:500], payload)
+        else:
+            super()._do_restore_message(payload, *args, **kwargs)  # type: ignore[misc]
+
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[misc]
         except BROKEN as error:
             raw = getattr(error, "doc", None) or getattr(error, "object", "")
-            self.connection.bury(f"queue item is not JSON: {error!r}"[:500], body=raw)
+            self.connection.bury(f"queue item is not JSON: {error!r}"[:500], raw)
             raise Empty from error
 
 
@@ -86,15 +98,17 @@ class SafeTransport(LedgerTransport):
     Channel = SafeChannel
     client: Any
 
-    def bury(self, why: str, **evidence: Any) -> None:
+    def bury(self, why: str, item: Any, **evidence: Any) -> None:
         """Keep the evidence of a broken item."""
-        self.client.bury(why, **evidence)
+        self.client.bury(why, item, **evidence)
 
     def _deliver(self, message: Any, queue: str | None) -> None:
         try:
+            check_item(message)
             super()._deliver(message, queue)
-        except BROKEN as error:
-            self.bury(f"queue item is not a message: {error!r}"[:500], queue=queue, body=repr(message))
+        except (BadRequest, *BROKEN) as error:
+            why = str(error) if isinstance(error, BadRequest) else repr(error)
+            self.bury(f"queue item is not a message: {why}"[:500], message, queue=queue)
 
 
 def safe_connection(bury: Bury) -> type[kombu.Connection]:
@@ -105,7 +119,7 @@ def safe_connection(bury: Bury) -> type[kombu.Connection]:
             found = super().get_transport_cls()
             return SafeTransport if found is LedgerTransport else found
 
-        def bury(self, why: str, **evidence: Any) -> None:
-            bury(why, **evidence)
+        def bury(self, why: str, item: Any, **evidence: Any) -> None:
+            bury(why, item, **evidence)
 
     return SafeConnection

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from typing import Any
 
 from billiard.einfo import ExceptionInfo
 from celery.concurrency.base import apply_target
 from celery.exceptions import TimeLimitExceeded
 
-from browser_runtime.contract.errors import GivenUp
+from browser_runtime.contract.errors import BadRequest, GivenUp
 from tasks.app import WebinferApp
 from tasks.coroutines import Outcome, handing_over
+from tasks.redis_clients import OUTAGES
 from workers.delivery.dead_letters import DeadLetters
 from workers.delivery.redelivery import Redeliveries
 from workers.execution.clock import tracer_clock
@@ -48,11 +51,28 @@ class Reports:
         elif job.redelivered and job.started:
             self._redeliveries.forgive(job.id)
 
+    def drop(self, args: tuple[Any, ...], callback: Callable[..., Any], error: Exception) -> None:
+        """What came of a task could not be reported: fail it, keep the evidence, and free its slot.
+
+        While Redis is away the message goes back to its queue instead. `args` and `callback` are what Celery
+        gave the pool; nobody else would acknowledge the message any more.
+        """
+        delivery = getattr(callback, "__self__", None)  # Celery's request, of which it is a method
+        is_outage = isinstance(error, OUTAGES)
+        if not is_outage:
+            headers = dict(args[2])
+            why = BadRequest(f"what came of the task could not be reported: {error!r}")
+            letters = DeadLetters(self._app, str(headers.get("hostname")))
+            letters.fail(headers, {}, why)
+            letters.keep(str(why), task=args[0], id=args[1], arguments=headers.get("kwargsrepr"))
+        if delivery is not None:
+            delivery.reject(requeue=is_outage)
+
     def _trace(self, job: Job, outcome: Outcome) -> None:
         """Celery's tracer, told how long the body took."""
         if isinstance(outcome.error, GivenUp):
             letters = DeadLetters(self._app, str(job.request.get("hostname")))
-            letters.bury(
+            letters.keep(
                 str(outcome.error), task=job.args[0], id=job.id, arguments=job.request.get("kwargsrepr")
             )
         took_s = time.monotonic() - job.started if job.started else 0.0

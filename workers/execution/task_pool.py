@@ -138,10 +138,18 @@ class TaskPool(BasePool):
     def _run_plain(self, target: Any, args: Any, kwargs: Any, callback: Any, accept_callback: Any) -> None:
         try:
             apply_target(target, args, kwargs, callback, accept_callback)
-        except Exception:
-            log.exception("a plain task's outcome could not be reported")
+        except Exception as error:
+            self._drop(args, callback, error)
         finally:
             self._land()
+
+    def _drop(self, args: tuple[Any, ...], callback: Any, error: Exception) -> None:
+        """Nothing may keep a slot for ever: neither what Celery raised nor what telling of it raises."""
+        log.error("the outcome of task %s could not be reported", args[1], exc_info=error)
+        try:
+            self._reports.drop(args, callback, error)
+        except Exception:
+            log.exception("the message of task %s could not be dropped", args[1])
 
     def _land(self) -> None:
         with self._landed:
@@ -166,8 +174,8 @@ class TaskPool(BasePool):
         try:
             outcome = await self._outcome(job)
             await self._in_finisher(self._reports.finish, job, outcome)
-        except Exception:
-            log.exception("the outcome of task %s could not be reported", job.id)
+        except Exception as error:
+            await self._in_finisher(self._drop, job.args, job.callback, error)
         finally:
             self._jobs.discard(job)
             self._n_running -= 1
