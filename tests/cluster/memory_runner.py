@@ -1,7 +1,7 @@
 """A runner without browsers that speaks the real messages, and a worker step that binds it.
 
 A request's options steer it: `sleep_s`, `fail` (an error's name), `fail_on` (a browser: only there), `exit`
-(the process ends, as if killed).
+(the process ends, as if killed), `large` and `long` (how many numbers or letters an output holds).
 """
 
 from __future__ import annotations
@@ -60,6 +60,8 @@ class MemoryRunner:
         outputs = [_output(item) for item in next(iter(request.inputs.values()))]
         if request.options.get("large"):
             outputs = [np.arange(int(request.options["large"]), dtype=np.float32) for _ in outputs]
+        if request.options.get("long"):
+            outputs = [{"text": "x" * int(request.options["long"])} for _ in outputs]
         return Reply(
             success=True,
             model_name=request.model_name,
