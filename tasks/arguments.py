@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.fields import check_backends, check_deadline, check_flag, check_name
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.options import check_options
 from browser_runtime.contract.vocabulary import (
     Backend,
     Family,
     Precision,
-    parse_backend,
     parse_browser,
     parse_family,
     parse_precision,
@@ -29,7 +28,6 @@ NAMES = (
 REQUIRED = ("model_type", "model_name", "inputs")
 PREFERENCES = ("priority_list", "compute_shaders", "precompile_shaders", "precision", "mixed_precision")
 FLAGS = ("compute_shaders", "precompile_shaders", "mixed_precision")
-MAX_NAME = 200
 
 
 def bind(args: tuple[Any, ...] | list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +59,7 @@ def check_partial(named: dict[str, Any]) -> None:
     family = parse_family(named["model_type"]) if "model_type" in named else None
     _settings_of(named, family)
     if "model_name" in named:
-        _checked_name(named["model_name"])
+        check_name(named["model_name"])
 
 
 def build_request(named: dict[str, Any], limits: InputLimits, *, allow_paths: bool = True) -> Request:
@@ -72,9 +70,10 @@ def build_request(named: dict[str, Any], limits: InputLimits, *, allow_paths: bo
     family = parse_family(named["model_type"])
     settings = _settings_of(named, family)
     plain = normalise(family, named["inputs"], limits, allow_paths=allow_paths)
+    limits.check_results(len(plain.inputs[FORMS[family].batch]), settings["options"].get("top_k", 0))
     return Request(
         family=family,
-        model_name=_checked_name(named["model_name"]),
+        model_name=check_name(named["model_name"]),
         inputs=plain.inputs,
         single=plain.single,
         synthetic=plain.synthetic,
@@ -86,7 +85,7 @@ def build_request(named: dict[str, Any], limits: InputLimits, *, allow_paths: bo
 def build_load(named: dict[str, Any]) -> Request:
     """A request without items, which only loads its model. Raises BadInput like `build_request`."""
     family = parse_family(named.get("model_type"))
-    name = _checked_name(named.get("model_name"))
+    name = check_name(named.get("model_name"))
     nothing: dict[str, Any] = {FORMS[family].batch: []}
     settings = _settings_of(named, family)
     return Request(family=family, model_name=name, inputs=nothing, single=False, **settings)
@@ -104,15 +103,8 @@ def _settings_of(named: dict[str, Any], family: Family | None) -> dict[str, Any]
         "precision": parse_precision(precision),
         "browser": None if browser is None else parse_browser(browser),
         "options": flags | check_options(named.get("options"), family),
-        "deadline_s": _checked_deadline(named.get("deadline_s")),
+        "deadline_s": check_deadline(named.get("deadline_s")),
     }
-
-
-def _checked_name(name: Any) -> str:
-    """A model's name as text; whether it exists, and stays inside the store, is the store's to say."""
-    if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME or not name.isprintable():
-        raise BadInput("model_name", repr(name)[:100], f"a printable name of 1 to {MAX_NAME} characters")
-    return name
 
 
 def _checked_preferences(preferences: Any) -> dict[str, Any]:
@@ -123,25 +115,16 @@ def _checked_preferences(preferences: Any) -> dict[str, Any]:
     for name, value in preferences.items():
         if name not in PREFERENCES:
             raise BadInput("hardware_preferences", f"holding {name!r}", "made of " + ", ".join(PREFERENCES))
-        if name in FLAGS and not isinstance(value, bool):
-            raise BadInput(f"hardware_preferences.{name}", repr(value)[:100], "True or False")
+        if name in FLAGS:
+            check_flag(value, f"hardware_preferences.{name}")
     return preferences
 
 
 def _checked_backends(backends: Any) -> tuple[Backend, ...]:
-    """In the order asked; a word said twice counts once."""
+    """None asks for the default order; an empty list for nothing that could be run."""
     if backends is None:
         return ()
-    if not isinstance(backends, (list, tuple)) or not backends:
-        raise BadInput("priority_list", repr(backends)[:100], "a list of webgpu, webnn, wasm, cpu")
-    return tuple(dict.fromkeys(parse_backend(word) for word in backends))
-
-
-def _checked_deadline(deadline_s: Any) -> float | None:
-    if deadline_s is None:
-        return None
-    if isinstance(deadline_s, bool) or not isinstance(deadline_s, (int, float)):
-        raise BadInput("deadline_s", repr(deadline_s)[:100], "a number of seconds")
-    if not (math.isfinite(deadline_s) and deadline_s > 0):
-        raise BadInput("deadline_s", repr(deadline_s), "a positive number of seconds")
-    return float(deadline_s)
+    found = check_backends(backends)
+    if not found:
+        raise BadInput("priority_list", "[]", "a list of webgpu, webnn, wasm, cpu")
+    return found

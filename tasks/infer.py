@@ -19,8 +19,9 @@ from tasks.arguments import bind, build_request, check_partial, is_complete
 from tasks.codec import Readable
 from tasks.continuation import finished_request
 from tasks.coroutines import BrowserTask
-from tasks.inputs.arrival import check_plain
+from tasks.inputs.arrival import check_batch, check_plain
 from tasks.rerouting import find_other_queue, is_reroutable
+from tasks.router import read_route
 from tasks.runner import need_runner
 from tasks.sending import stamp
 from tasks.summaries import describe_reply, describe_request
@@ -84,12 +85,12 @@ class Infer(BrowserTask):
         request = build_request(bind(args, kwargs), self.app.settings.limits(), allow_paths=own)
         return {"request": request.to_wire()}
 
-    async def body(self, request: Any = None, route: Any = None, **unknown: Any) -> Readable:
+    async def body(self, *args: Any, **message: Any) -> Readable:
         """Run the request on this worker's runner. Raises InferenceError."""
-        if unknown or not isinstance(request, dict):
+        if args or "request" not in message or not set(message) <= set(WIRE):
             raise BadInput("message", "not one of tasks.infer", "sent with infer.delay or infer.apply_async")
+        request, route = message["request"], read_route(message.get("route"))
         order = await self._opened(request)
-        route = route if isinstance(route, dict) else {}
         try:
             reply = await need_runner().run(order)
         except InferenceError as error:
@@ -120,14 +121,16 @@ class Infer(BrowserTask):
                 max_retries=REROUTED_RETRIES,
             )
 
-    async def _opened(self, wire: dict[str, Any]) -> Request:
-        """The request with its large arrays, checked. Raises BadRequest, ClaimExpired."""
-        inputs = await self.app.claims.redeem_off_loop(wire.get("inputs"))
-        try:
-            order = Request.from_wire(wire | {"inputs": inputs})
-        except TypeError as error:
-            raise BadInput("request", f"incomplete ({error})", "built by tasks.infer") from error
-        check_plain(order.family, order.inputs, self.app.settings.limits())
+    async def _opened(self, wire: Any) -> Request:
+        """The request with its large arrays, checked whole before anything waits for it.
+
+        Raises BadRequest, ClaimExpired.
+        """
+        limits = self.app.settings.limits()
+        claimed = Request.from_wire(wire)
+        check_batch(claimed, limits)
+        order = replace(claimed, inputs=await self.app.claims.redeem_off_loop(claimed.inputs))
+        check_plain(order, limits)
         return order
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: dict[str, Any]) -> None:

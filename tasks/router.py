@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from browser_runtime.contract.errors import NoWorker
-from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser, Family
+from browser_runtime.contract.errors import BadInput, NoWorker
+from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser, Family, shown
 from tasks.serving import Presence
 
 QUEUE_OF = {
@@ -52,6 +52,39 @@ class Route:
         """Plain values: they travel with the request and come back in the reply's `routing`."""
         more = {"fixed": True} if self.fixed else {"preferred": self.preferred} if self.preferred else {}
         return {"queue": self.queue, "reason": self.reason} | more
+
+
+# What a message may say of its route, and of the one before it (`after`).
+_ROUTE = {
+    "queue": str,
+    "reason": str,
+    "fixed": bool,
+    "preferred": str,
+    "code": str,
+    "error": str,
+    "after": dict,
+}
+MAX_WORDS = 4000
+
+
+def read_route(wire: Any) -> dict[str, Any]:
+    """The route in a message, for the reply's `routing`; empty where there is none. Raises BadInput."""
+    if wire is None:
+        return {}
+    if not isinstance(wire, dict) or not all(
+        name in _ROUTE and isinstance(value, _ROUTE[name]) for name, value in wire.items()
+    ):
+        raise BadInput("route", shown(wire), "a route as tasks.infer gives it")
+    if sum(len(value) for value in wire.values() if isinstance(value, str)) > MAX_WORDS:
+        raise BadInput("route", "too long", f"at most {MAX_WORDS} characters")
+    return wire if "after" not in wire else {**wire, "after": _read_last(wire["after"])}
+
+
+def _read_last(wire: dict[str, Any]) -> dict[str, Any]:
+    """A request is rerouted once."""
+    if "after" in wire:
+        raise BadInput("route", "rerouted twice", "rerouted at most once")
+    return read_route(wire)
 
 
 PRIOR: Table = {

@@ -6,16 +6,23 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.fields import (
+    check_backends,
+    check_deadline,
+    check_flag,
+    check_name,
+    check_notes,
+)
 from browser_runtime.contract.options import check_options
 from browser_runtime.contract.vocabulary import (
     Backend,
     Browser,
     Family,
     Precision,
-    parse_backend,
     parse_browser,
     parse_family,
     parse_precision,
+    shown,
 )
 
 # One number for producer, worker and page; a peer with another one is refused by name.
@@ -63,28 +70,44 @@ class Request:
         }
 
     @classmethod
-    def from_wire(cls, wire: dict[str, Any]) -> Request:
-        """The request in `wire`. Raises BadInput naming the first field that is wrong."""
-        known = {item.name for item in fields(cls)}
-        for name in wire:
-            if name not in known:
-                raise BadInput("request", f"holding the unknown field {name!r}", "made of known fields")
-        if wire.get("protocol") != PROTOCOL:
-            raise BadInput("protocol", repr(wire.get("protocol")), f"{PROTOCOL}; update producer and worker")
-        browser, family = wire.get("browser"), parse_family(wire.get("family"))
+    def from_wire(cls, wire: Any) -> Request:
+        """The request in `wire`, which anybody may have made by hand: every field is checked but the items.
+
+        Raises BadInput naming the first field that is wrong. What the items are, is `tasks.inputs.arrival`'s.
+        """
+        _check_names(wire, cls)
+        family, browser = parse_family(wire.get("family")), wire.get("browser")
         return cls(
-            **(
-                wire
-                | {
-                    "family": family,
-                    "options": check_options(wire.get("options"), family),
-                    "backends": tuple(parse_backend(word) for word in wire.get("backends", ())),
-                    "precision": parse_precision(wire.get("precision", "fp32")),
-                    "browser": None if browser is None else parse_browser(browser),
-                    "notes": tuple(wire.get("notes", ())),
-                }
-            )
+            family=family,
+            model_name=check_name(wire.get("model_name")),
+            inputs=_check_inputs(wire.get("inputs")),
+            backends=check_backends(wire.get("backends", ()), "backends"),
+            precision=parse_precision(wire.get("precision", "fp32")),
+            browser=None if browser is None else parse_browser(browser),
+            options=check_options(wire.get("options"), family),
+            single=check_flag(wire.get("single", True), "single"),
+            synthetic=check_flag(wire.get("synthetic", False), "synthetic"),
+            deadline_s=check_deadline(wire.get("deadline_s")),
+            notes=check_notes(wire.get("notes", ())),
         )
+
+
+def _check_names(wire: Any, kind: type[Request]) -> None:
+    """Raises BadInput for what is no dict of a request's fields, or another protocol's."""
+    if not isinstance(wire, dict):
+        raise BadInput("request", shown(wire), "a dict of a request's fields")
+    known = {item.name for item in fields(kind)}
+    for name in wire:
+        if name not in known:
+            raise BadInput("request", f"holding the unknown field {shown(name)}", "made of known fields")
+    if type(wire.get("protocol")) is not int or wire["protocol"] != PROTOCOL:
+        raise BadInput("protocol", shown(wire.get("protocol")), f"{PROTOCOL}; update producer and worker")
+
+
+def _check_inputs(inputs: Any) -> dict[str, Any]:
+    if not isinstance(inputs, dict):
+        raise BadInput("inputs", shown(inputs), "a plain batch; send with tasks.infer")
+    return inputs
 
 
 @dataclass(frozen=True, slots=True)

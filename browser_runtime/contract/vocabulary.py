@@ -51,6 +51,9 @@ BACKEND_ALIASES = {"cpu": Backend.WASM}
 # Families a request may ask for today; the others are known words without an engine yet.
 SERVED_FAMILIES = (Family.TEXT_EMBEDDING, Family.VISION, Family.AUDIO)
 
+# Characters of a user's value that an error shows.
+MAX_SHOWN = 120
+
 # What a page can be asked to compute on: simulation is never a page's backend.
 PAGE_BACKENDS = (Backend.WEBGPU, Backend.WEBNN, Backend.WASM)
 
@@ -68,6 +71,18 @@ PREFERRED_BROWSER = {
 HEALTHY_SCORE = 50.0
 
 
+def shown(value: object) -> str:
+    """`value` as an error shows it: a plain one cut to a line, of any other its type."""
+    if isinstance(value, (list, tuple, dict)):
+        return f"a {type(value).__name__} of {len(value)}" if value else repr(value)
+    if isinstance(value, int) and value.bit_length() > MAX_SHOWN:  # Python refuses to write the largest
+        return f"a number of {value.bit_length()} bits"
+    if not isinstance(value, (str, bytes, int, float, type(None))):
+        return f"a {type(value).__name__}"
+    text = repr(value[:MAX_SHOWN] if isinstance(value, (str, bytes)) else value)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
+
+
 def parse_family(text: object, field: str = "model_type") -> Family:
     """The family named by `text`, aliases included. Raises BadInput naming the field."""
     allowed = [*map(str, SERVED_FAMILIES), *FAMILY_ALIASES]
@@ -75,7 +90,7 @@ def parse_family(text: object, field: str = "model_type") -> Family:
         word = FAMILY_ALIASES.get(text, text)
         if word in SERVED_FAMILIES:
             return Family(word)
-    raise BadInput(field, repr(text), "one of " + ", ".join(allowed))
+    raise BadInput(field, shown(text), "one of " + ", ".join(allowed))
 
 
 def parse_backend(text: object, field: str = "priority_list") -> Backend:
@@ -85,21 +100,21 @@ def parse_backend(text: object, field: str = "priority_list") -> Backend:
         word = BACKEND_ALIASES.get(text, text)
         if word in PAGE_BACKENDS:
             return Backend(word)
-    raise BadInput(field, repr(text), "one of " + ", ".join(allowed))
+    raise BadInput(field, shown(text), "one of " + ", ".join(allowed))
 
 
 def parse_browser(text: object, field: str = "browser") -> Browser:
     """The browser named by `text`. Raises BadInput naming the field."""
     if isinstance(text, str) and text in list(Browser):
         return Browser(text)
-    raise BadInput(field, repr(text), "one of " + ", ".join(Browser))
+    raise BadInput(field, shown(text), "one of " + ", ".join(Browser))
 
 
 def parse_precision(text: object, field: str = "precision") -> Precision:
     """The precision named by `text`. Raises BadInput naming the field."""
     if isinstance(text, str) and text in list(Precision):
         return Precision(text)
-    raise BadInput(field, repr(text), "one of " + ", ".join(Precision))
+    raise BadInput(field, shown(text), "one of " + ", ".join(Precision))
 
 
 # One part, or `org/name` as on the Hugging Face Hub; no part starts with a dot, so none leaves its folder.
@@ -113,5 +128,4 @@ def check_model_name(text: object, field: str = "model_name") -> str:
     """
     if isinstance(text, str) and MODEL_NAME.fullmatch(text):
         return text
-    shown = repr(text) if len(repr(text)) <= 120 else repr(text)[:117] + "..."
-    raise BadInput(field, shown, "a name or org/name, each of 1 to 96 letters, digits, '.', '_' or '-'")
+    raise BadInput(field, shown(text), "a name or org/name, each of 1 to 96 letters, digits, '.', '_' or '-'")

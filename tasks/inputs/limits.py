@@ -39,11 +39,11 @@ class InputLimits:
         if size_bytes > self.max_text_bytes:
             raise TooLarge(field, size_bytes, self.max_text_bytes)
 
-    def check_results(self, n_items: int, top_k: int, field: str) -> None:
+    def check_results(self, n_items: int, top_k: int) -> None:
         """Raises BadInput for more results than a reply can hold."""
         if n_items * top_k > self.max_results:
             allowed = f"at most {self.max_results // n_items} for {n_items} items"
-            raise BadInput(field, str(top_k), allowed)
+            raise BadInput("options.top_k", str(top_k), allowed)
 
     def check_duration(self, duration_s: float, field: str) -> None:
         """Raises BadInput for too long a sound."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +14,9 @@ from celery import chain, chord
 from celery.exceptions import ChordError, NotRegistered
 from celery.result import AsyncResult
 
-from browser_runtime.contract.errors import BadRequest
+from browser_runtime.contract.errors import BadInput, BadRequest
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Family
 from tasks import app, codec, infer, noop
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import Worker, until, workers
@@ -190,3 +193,79 @@ def test_a_chord_that_cannot_be_counted_costs_no_slot(narrow: Worker) -> None:
         AsyncResult("id-uncountable", app=app).get(timeout=20)
     assert infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, queue=NARROW).get(timeout=20)["success"]
     until(lambda: app.redis.hlen("unacked") == 0)
+
+
+# --- requests made by hand, in messages that are sound
+
+
+GOOD: dict[str, Any] = Request(
+    Family.VISION, "vit-base", {"images": [np.zeros((2, 2, 3), np.uint8)]}
+).to_wire()
+HAND_MADE: dict[str, Any] = {
+    "no dict": ["request"],
+    "an unknown field": GOOD | {"colour": 1},
+    "another protocol": GOOD | {"protocol": 2},
+    "a protocol that counts as one": GOOD | {"protocol": True},
+    "options of a text": GOOD | {"options": "fast"},
+    "options in a list": GOOD | {"options": [["top_k", 1]]},
+    "nested options": GOOD | {"options": {"top_k": {"deep": [1]}}},
+    "a million backends": GOOD | {"backends": ["wasm"] * 1_000_000},
+    "backends of a number": GOOD | {"backends": 5},
+    "a backend in a list": GOOD | {"backends": [["wasm"]]},
+    "a deadline that is no number": GOOD | {"deadline_s": float("nan")},
+    "a deadline past every clock": GOOD | {"deadline_s": 1e300},
+    "a deadline of a text": GOOD | {"deadline_s": "30"},
+    "a deadline in the past": GOOD | {"deadline_s": -1},
+    "single as a text": GOOD | {"single": "yes"},
+    "single for two": GOOD | {"inputs": {"images": GOOD["inputs"]["images"] * 2}},
+    "synthetic as a number": GOOD | {"synthetic": 1},
+    "a precision of another type": GOOD | {"precision": ["fp32"]},
+    "a browser of another type": GOOD | {"browser": {"chrome": 1}},
+    "a family of another type": GOOD | {"family": ["vision"]},
+    "a model name of a megabyte": GOOD | {"model_name": "m" * (1 << 20)},
+    "a model name of another type": GOOD | {"model_name": 7},
+    "notes of a number": GOOD | {"notes": 9},
+    "notes of a megabyte": GOOD | {"notes": ["n" * (1 << 20)]},
+    "no inputs": {name: value for name, value in GOOD.items() if name != "inputs"},
+    "inputs of a text": GOOD | {"inputs": "images"},
+    "inputs of another family": GOOD | {"inputs": {"texts": ["a"]}},
+    "items of another type": GOOD | {"inputs": {"images": [{"deep": [[[1]]]}]}},
+    "a thousand items": GOOD | {"inputs": {"images": GOOD["inputs"]["images"] * 1000}, "single": False},
+}
+
+
+@pytest.mark.parametrize("name", HAND_MADE)
+def test_a_request_made_by_hand_is_refused_and_harms_no_other(narrow: Worker, name: str) -> None:
+    with pytest.raises(BadInput):
+        by_hand({"request": HAND_MADE[name]}).get(timeout=20)
+    assert by_hand({"request": GOOD}).get(timeout=20)["success"]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"request": GOOD, "route": "edge-text"},
+        {"request": GOOD, "route": {"queue": ["edge-text"]}},
+        {"request": GOOD, "route": {"after": {"after": {}}}},
+        {"request": GOOD, "more": 1},
+    ],
+)
+def test_other_arguments_made_by_hand_are_refused(narrow: Worker, message: dict[str, Any]) -> None:
+    with pytest.raises(BadInput):
+        by_hand(message).get(timeout=20)
+    with pytest.raises(BadInput):
+        by_hand(message, args=[1, 2, 3]).get(timeout=20)
+    assert by_hand({"request": GOOD}).get(timeout=20)["success"]
+
+
+def by_hand(message: dict[str, Any], args: Any = ()) -> AsyncResult[Any]:
+    """The result of `infer` sent by a program that knows the wire and nothing of ours."""
+    task_id = str(uuid.uuid4())
+    item = envelope(codec.dumps([list(args), message, {}]), headers={"task": "infer", "id": task_id})
+    item["properties"] |= {
+        "delivery_tag": task_id,
+        "delivery_info": {"exchange": NARROW, "routing_key": NARROW},
+    }
+    app.redis.lpush(NARROW, json.dumps(item))
+    return AsyncResult(task_id, app=app)

@@ -17,9 +17,13 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from browser_runtime.contract.errors import BadInput, TooLarge
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.options import OPTIONS
 from browser_runtime.contract.vocabulary import Family
+from tasks.arguments import build_request
+from tasks.codec import Claim
 from tasks.inputs import normalise
-from tasks.inputs.arrival import check_plain
+from tasks.inputs.arrival import check_batch, check_plain
 from tasks.inputs.limits import InputLimits
 
 LIMITS = InputLimits()
@@ -39,10 +43,14 @@ def wav(samples: Any, rate: int = 16_000, form: str = "WAV") -> bytes:
     return buffer.getvalue()
 
 
+def request_of(family: Family, inputs: Any, single: bool = True) -> Request:
+    return Request(family, "a-model", inputs, single=single)
+
+
 def one(family: Family, value: Any, limits: InputLimits = LIMITS) -> Any:
     plain = normalise(family, value, limits)
     assert plain.single
-    check_plain(family, plain.inputs, limits)
+    check_plain(request_of(family, plain.inputs), limits)
     return next(iter(plain.inputs.values()))[0]
 
 
@@ -254,7 +262,7 @@ def test_shapes_give_the_same_synthetic_input_every_time() -> None:
         one_, other = (next(iter(plain.inputs.values()))[0] for plain in (first, second))
         assert one_.shape == size
         np.testing.assert_array_equal(one_, other)
-        check_plain(family, first.inputs, LIMITS)
+        check_plain(request_of(family, first.inputs), LIMITS)
     assert normalise(VISION, [picture, PICTURE], LIMITS).synthetic
 
 
@@ -277,11 +285,59 @@ def test_the_total_is_limited_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "inputs",
-    [None, {}, {"images": []}, {"images": ["x"]}, {"images": [PICTURE], "more": 1}, {"texts": ["x"]}],
+    ("family", "inputs"),
+    [
+        *((VISION, inputs) for inputs in ({}, {"images": []}, {"images": ["x"]}, {"texts": ["x"]})),
+        *((VISION, inputs) for inputs in ({"images": [PICTURE], "more": 1}, {"images": {"0": PICTURE}})),
+        (VISION, {"images": [PICTURE[:, :, :2]]}),
+        (VISION, {"images": [PICTURE.astype(np.float32)]}),
+        (TEXT, {"texts": [{"text": "a"}]}),
+        (TEXT, {"texts": [Claim(b"0" * 16, "uint8", (1,))]}),
+        (AUDIO, {"sounds": [np.array([np.nan], np.float32)]}),
+        (AUDIO, {"sounds": [np.array([1.5], np.float32)]}),
+        (AUDIO, {"sounds": [np.zeros(0, np.float32)]}),
+    ],
 )
-def test_arrival_refuses_what_no_producer_of_ours_sends(inputs: Any) -> None:
+def test_arrival_refuses_what_no_producer_of_ours_sends(family: Family, inputs: Any) -> None:
     with pytest.raises(BadInput):
-        check_plain(VISION, inputs, LIMITS)
-    with pytest.raises(BadInput):
-        check_plain(AUDIO, {"sounds": [np.array([np.nan], np.float32)]}, LIMITS)
+        check_plain(request_of(family, inputs), LIMITS)
+
+
+def test_arrival_refuses_one_answer_for_two_items() -> None:
+    inputs = {"images": [PICTURE] * 2}
+    check_plain(request_of(VISION, inputs, single=False), LIMITS)
+    with pytest.raises(BadInput, match="single is True for 2 items"):
+        check_plain(request_of(VISION, inputs), LIMITS)
+
+
+def test_arrays_beside_a_message_are_refused_before_they_are_fetched() -> None:
+    claims = [Claim(bytes([n]) * 16, "uint8", (10_000, 10_000, 1)) for n in range(3)]
+    with pytest.raises(TooLarge):
+        check_batch(request_of(VISION, {"images": claims}, single=False), LIMITS)
+    with pytest.raises(BadInput, match="a list of 300 items"):
+        check_batch(request_of(VISION, {"images": claims * 100}, single=False), LIMITS)
+
+
+def test_texts_have_a_total_too() -> None:
+    rockets = ["\N{ROCKET}" * 100_000] * 85
+    with pytest.raises(TooLarge, match="inputs holds 16800000 bytes, more than the 16777216 bytes allowed"):
+        normalise(TEXT, rockets, LIMITS)
+    with pytest.raises(TooLarge):
+        check_batch(request_of(TEXT, {"texts": rockets}, single=False), LIMITS)
+
+
+def test_reading_ends_where_the_total_is_passed() -> None:
+    """A list of pictures that each fit is not unpacked to its end."""
+    with pytest.raises(TooLarge, match="inputs holds 210 bytes"):
+        normalise(VISION, [png(), png(), b"never looked at"], InputLimits(max_input_bytes=200))
+
+
+def test_labels_have_a_total() -> None:
+    limits = InputLimits(max_results=1999)
+    inputs = {"images": [PICTURE] * 2}
+    named = {"model_type": "vision", "model_name": "vit", "inputs": [PICTURE] * 2, "options": {"top_k": 1000}}
+    with pytest.raises(BadInput, match=r"options\.top_k is 1000, but must be at most 999 for 2 items"):
+        build_request(named, limits)
+    with pytest.raises(BadInput, match=r"options\.top_k"):
+        check_plain(Request(VISION, "vit", inputs, options={"top_k": 1000}, single=False), limits)
+    assert InputLimits().max_results == InputLimits().max_items * OPTIONS["top_k"].most
