@@ -109,14 +109,14 @@ def test_a_broken_message_is_buried_its_producer_told_and_the_worker_goes_on(
     client.delete("webinfer:dead-letters")
     broken, tells_id = BROKEN[name]
     client.lpush(QUEUE, broken if isinstance(broken, bytes) else json.dumps(broken))
-    assert infer.delay(**VISION, inputs=PICTURE).get(timeout=20)["success"]
+    assert infer.delay(**VISION, inputs=PICTURE).get(timeout=60)["success"]
     letters = [letter for _, letter in client.xrange("webinfer:dead-letters")]
     assert len(letters) == 1, worker.log.read_text()[-2000:]
     assert letters[0][b"why"] and letters[0][b"worker"].decode() == worker.name
     if tells_id:
         assert letters[0][b"id"].decode() == broken["headers"]["id"]
         with pytest.raises(BadRequest):
-            AsyncResult(broken["headers"]["id"], app=app).get(timeout=20)
+            AsyncResult(broken["headers"]["id"], app=app).get(timeout=60)
     assert worker.process.poll() is None
     until(lambda: client.hlen("unacked") == 0)  # a result is stored before its message is acknowledged
     assert "Trying to reconnect" not in worker.log.read_text()
@@ -129,23 +129,23 @@ def test_a_broken_entry_among_the_unacknowledged_is_buried_and_its_producer_told
     client.hset("unacked", "broken-tag", json.dumps(entry))
     client.zadd("unacked_index", {"broken-tag": 1.0})
     with pytest.raises(BadRequest, match="broken unacknowledged entry"):
-        AsyncResult("id-unacked", app=app).get(timeout=20)
+        AsyncResult("id-unacked", app=app).get(timeout=60)
     until(lambda: client.hlen("unacked") == 0 and client.xlen("webinfer:dead-letters") == 1)
 
 
 def test_a_producer_that_waits_for_an_unknown_task_is_told(worker: Worker) -> None:
     with pytest.raises(NotRegistered):
-        app.send_task("launder", queue=QUEUE).get(timeout=20)
+        app.send_task("launder", queue=QUEUE).get(timeout=60)
 
 
 def test_who_waits_for_what_follows_a_broken_message_is_told(worker: Worker) -> None:
     """A chain's last task and a chord's body, whose first task is unknown here."""
     unknown = app.signature("launder", queue=QUEUE)
     with pytest.raises(NotRegistered):
-        chain(unknown, collect.si([]).set(queue=QUEUE))().get(timeout=20)
+        chain(unknown, collect.si([]).set(queue=QUEUE))().get(timeout=60)
     counted = chord([unknown, infer.s(**VISION, inputs=PICTURE)], collect.s().set(queue=QUEUE))()
     with pytest.raises(ChordError, match="launder"):
-        AsyncResult(counted.id, app=app).get(timeout=20)
+        AsyncResult(counted.id, app=app).get(timeout=60)
 
 
 # --- mistakes that cost a worker its slot: this one has a single one
@@ -177,8 +177,8 @@ def test_a_mistake_in_a_request_costs_no_slot(narrow: Worker, name: str) -> None
     for _ in range(2):
         ask = {**VISION, "inputs": PICTURE, "browser": "edge", **fails}
         with pytest.raises(Exception, match=told):
-            infer.apply_async(kwargs=ask, queue=NARROW, **options).get(timeout=20)
-    assert infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, queue=NARROW).get(timeout=20)["success"]
+            infer.apply_async(kwargs=ask, queue=NARROW, **options).get(timeout=60)
+    assert infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, queue=NARROW).get(timeout=60)["success"]
     until(lambda: app.redis.hlen("unacked") == 0)
 
 
@@ -190,8 +190,8 @@ def test_a_chord_that_cannot_be_counted_costs_no_slot(narrow: Worker) -> None:
     message["properties"]["delivery_info"] = {"exchange": NARROW, "routing_key": NARROW}
     app.redis.lpush(NARROW, json.dumps(message))
     with pytest.raises(BadRequest):
-        AsyncResult("id-uncountable", app=app).get(timeout=20)
-    assert infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, queue=NARROW).get(timeout=20)["success"]
+        AsyncResult("id-uncountable", app=app).get(timeout=60)
+    assert infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, queue=NARROW).get(timeout=60)["success"]
     until(lambda: app.redis.hlen("unacked") == 0)
 
 
@@ -237,8 +237,8 @@ HAND_MADE: dict[str, Any] = {
 @pytest.mark.parametrize("name", HAND_MADE)
 def test_a_request_made_by_hand_is_refused_and_harms_no_other(narrow: Worker, name: str) -> None:
     with pytest.raises(BadInput):
-        by_hand({"request": HAND_MADE[name]}).get(timeout=20)
-    assert by_hand({"request": GOOD}).get(timeout=20)["success"]
+        by_hand({"request": HAND_MADE[name]}).get(timeout=60)
+    assert by_hand({"request": GOOD}).get(timeout=60)["success"]
 
 
 @pytest.mark.parametrize(
@@ -253,10 +253,10 @@ def test_a_request_made_by_hand_is_refused_and_harms_no_other(narrow: Worker, na
 )
 def test_other_arguments_made_by_hand_are_refused(narrow: Worker, message: dict[str, Any]) -> None:
     with pytest.raises(BadInput):
-        by_hand(message).get(timeout=20)
+        by_hand(message).get(timeout=60)
     with pytest.raises(BadInput):
-        by_hand(message, args=[1, 2, 3]).get(timeout=20)
-    assert by_hand({"request": GOOD}).get(timeout=20)["success"]
+        by_hand(message, args=[1, 2, 3]).get(timeout=60)
+    assert by_hand({"request": GOOD}).get(timeout=60)["success"]
 
 
 def by_hand(message: dict[str, Any], args: Any = ()) -> AsyncResult[Any]:
