@@ -8,6 +8,12 @@ import {
   guardGraph,
   toWire,
 } from '../../browser_runtime/page/faults.js';
+import { FrameTooLarge } from '../../browser_runtime/page/frames.js';
+
+test('an answer that fits no frame is too large', () => {
+  const { code, args } = toWire(new FrameTooLarge(300, 256));
+  assert.deepEqual([code, args], ['TooLarge', ['the reply', '300', '256']]);
+});
 
 test('a fault travels under its own name', () => {
   const { code, args, stack } = toWire(new Fault('BadInput', 'texts[0]', 3, 'a text'));
