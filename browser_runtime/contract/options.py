@@ -134,7 +134,8 @@ _ALL = (
     Option(
         "task",
         Kind.WORD,
-        "whether to write down what is said, or its translation into English; default `transcribe`",
+        "whether to write down what is said, or its translation into English; default: as the model's own "
+        "settings say",
         (Family.AUDIO,),
         words=("transcribe", "translate"),
     ),
@@ -147,7 +148,12 @@ _ALL = (
     ),
     Option("compute_shaders", Kind.FLAG, "run kernels of webinfer's own where there are any", opens=True),
     Option("precompile_shaders", Kind.FLAG, "compile every shader while the model is loaded", opens=True),
-    Option("mixed_precision", Kind.FLAG, "compute parts of the model in a lower precision", opens=True),
+    Option(
+        "mixed_precision",
+        Kind.FLAG,
+        "compute parts of the model in a lower precision; no model here does, and the reply says so",
+        opens=True,
+    ),
     Option("parallel_loading", Kind.FLAG, "load the parts of a model side by side"),
     Option("dynamic_shapes", Kind.FLAG, "give WebNN graphs of open shapes, to measure them", opens=True),
 )

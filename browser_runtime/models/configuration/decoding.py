@@ -47,6 +47,7 @@ IDS = Rule(
     lambda value: isinstance(value, list) and all(is_whole(token, MOST, -1) for token in value),
 )
 FORCED = Rule("pairs of a place, from 1 on without a gap, and a token", _is_forced)
+LENGTH = Rule("a whole number from 1", lambda value: is_whole(value, MOST))
 GREEDY = "decoding is greedy here"
 
 # generation_config.json's keys that are done, and the values that are.
@@ -64,8 +65,8 @@ DONE = {
     "task": Rule("transcribe or translate", lambda value: value in TASKS),
     "is_multilingual": FLAG,
     "no_timestamps_token_id": ID,
-    "max_length": whole(MOST),
-    "max_new_tokens": whole(MOST),
+    "max_length": LENGTH,
+    "max_new_tokens": LENGTH,
 }
 # Keys of another way of decoding: their neutral values only.
 NEUTRAL = {

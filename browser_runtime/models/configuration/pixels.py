@@ -14,6 +14,7 @@ from browser_runtime.models.configuration.processors import (
     PROCESSOR_OF_MODEL,
     PROCESSORS,
     SIDE,
+    SIZES,
     UNNAMED,
     Exact,
     Processor,
@@ -33,7 +34,6 @@ NEEDS = {
     "do_rescale": ("rescale_factor",),
     "do_normalize": ("image_mean", "image_std"),
 }
-SIZES = "a number, [height, width], {height, width} or {shortest_edge}, each side from 1 to " + str(MAX_SIDE)
 
 
 @dataclass(frozen=True, slots=True)

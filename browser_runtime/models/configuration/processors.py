@@ -228,7 +228,8 @@ PROCESSOR_OF_MODEL = {
     "timm_wrapper": "TimmWrapperImageProcessor",
 }
 
-_SIZE = Rule("a number, [height, width], or an object of sides", lambda value: True)  # see pixels.read_size
+SIZES = f"a number, [height, width], {{height, width}} or {{shortest_edge}}, each side from 1 to {MAX_SIDE}"
+_SIZE = Rule(SIZES, lambda value: True)  # pixels.read_size knows the forms
 _COLOURS = Rule(
     "a number, or one for each channel",
     lambda value: NUMBER.accepts(value) or (isinstance(value, list) and all(map(NUMBER.accepts, value))),
@@ -252,8 +253,8 @@ STEPS = {
 }
 # Keys that change nothing here, or may have one value only.
 INERT = {
-    "image_processor_type": ANYTHING,
-    "feature_extractor_type": ANYTHING,
+    "image_processor_type": Rule("one of the processors that are done", lambda _: True),
+    "feature_extractor_type": Rule("the older place of it: `...FeatureExtractor`", lambda _: True),
     "processor_class": ANYTHING,
     "_processor_class": ANYTHING,
     "transformers_version": ANYTHING,

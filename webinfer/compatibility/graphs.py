@@ -1,0 +1,43 @@
+"""ONNX graphs by family: files, precisions, outputs; weights that are exported."""
+
+from __future__ import annotations
+
+from browser_runtime.contract.vocabulary import SERVED_FAMILIES, Family, Precision
+from browser_runtime.models.export_bert import ACTIVATIONS
+from browser_runtime.models.graph_check import OUTPUTS
+from browser_runtime.models.graphs import STEMS, SUFFIXES
+from browser_runtime.models.importing import PICKLES
+from browser_runtime.models.traits import REQUIRED
+from webinfer.compatibility.markdown import code, paragraph, section, table
+
+
+def describe_graphs() -> str:
+    """The section."""
+    return section(
+        "Models: graphs and files",
+        paragraph(
+            """In transformers.js' layout, in a folder on this machine or a repository of the Hugging Face
+            Hub. Graphs may keep weights in other files of any name beside them."""
+        ),
+        table(
+            ("family", "graphs in `onnx/`", "their outputs", "other files needed"), map(_row, SERVED_FAMILIES)
+        ),
+        table(
+            ("precision", "a graph's file is called"),
+            [
+                (f"`{precision}`", code(f"<graph>{suffix}.onnx" for suffix in SUFFIXES[precision]))
+                for precision in Precision
+            ],
+        ),
+        paragraph(
+            f"""A folder of safetensors is exported where it is a BERT with {code(ACTIVATIONS)}. Weights in
+            pickles are never opened: {code(PICKLES)}."""
+        ),
+    )
+
+
+def _row(family: Family) -> tuple[str, str, str, str]:
+    outputs = [
+        f"`{stem}`: {' or '.join(f'`{name}`' for name in OUTPUTS[stem][family])}" for stem in STEMS[family]
+    ]
+    return f"`{family}`", code(STEMS[family]), "; ".join(outputs), code(REQUIRED[family])

@@ -1,0 +1,30 @@
+"""The few forms of Markdown that the page is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from textwrap import fill
+
+# As the other pages are broken.
+WIDTH = 116
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; a bar inside a cell is escaped."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def code(words: Iterable[object]) -> str:
+    """Words as code, in a list."""
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def paragraph(text: str) -> str:
+    """Running text, broken anew: however the source breaks it, and however long the lists in it are."""
+    return fill(" ".join(text.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def section(title: str, *parts: str) -> str:
+    """A heading and what stands under it, a blank line between any two."""
+    return "\n\n".join((f"## {title}", *parts))

@@ -1,0 +1,44 @@
+"""Text embeddings: the modules of sentence-transformers, and tokenizers."""
+
+from __future__ import annotations
+
+from browser_runtime.models.configuration import embeddings, sentence_modules
+from browser_runtime.models.configuration.fields import ANYTHING
+from browser_runtime.texts import tokenizer_config
+from webinfer.compatibility.markdown import code, paragraph, section, table
+from webinfer.compatibility.rules import describe_rules
+
+NOTES = {
+    "Transformer": "the graph; its files lie beside modules.json",
+    "LayerNorm": "with its weights",
+    "Normalize": "gives length 1",
+    "Dropout": "does nothing outside training",
+}
+
+
+def describe_texts() -> str:
+    """The section."""
+    return section(
+        "Text embedding: sentence-transformers' files and the tokenizer's",
+        paragraph(
+            """modules.json names what follows the graph, in this order: a Transformer, its Pooling, and any
+            of the others. A model without it is mean-pooled and normalised, and its reply says that this was
+            assumed."""
+        ),
+        table(("module", "done"), map(_row, sentence_modules.READERS)),
+        describe_rules(embeddings.TRANSFORMER_FILES[0], embeddings.TRANSFORMER_RULES),
+        describe_rules(embeddings.CONFIG_FILE, embeddings.CONFIG_RULES),
+        paragraph(
+            f"""Every tokenizer.json that Python's `tokenizers` opens is done, by that library itself:
+            WordPiece, BPE, Unigram and WordLevel with their normalisers. Of tokenizer_config.json these
+            keys are obeyed beside it: {code(tokenizer_config.OBEYED)}. These change no id, and are
+            accepted: {code(sorted(tokenizer_config.WITHOUT_EFFECT))}. A key that is neither is named in a
+            warning of each reply."""
+        ),
+    )
+
+
+def _row(name: str) -> tuple[str, str]:
+    rules, _ = sentence_modules.READERS[name]
+    keys = [f"`{key}`: {rule.allowed}" for key, rule in rules.items() if rule is not ANYTHING]
+    return f"`{name}`", "; ".join([NOTES[name], *keys] if name in NOTES else keys)
