@@ -236,10 +236,14 @@ class Pool:
             self._leave()
 
     async def _prepare(self, request: Request, model: StoredModel, arrived: float) -> PendingRequest:
-        """The order for a request, its items as they go to a page. Raises BadRequest."""
+        """A request with its items as they go to a page. Raises BadRequest, Busy at its deadline."""
         started = time.monotonic()
-        prepared = await prepare(request, model)
         deadline = None if request.deadline_s is None else arrived + request.deadline_s
+        try:
+            async with asyncio.timeout(None if deadline is None else deadline - started):
+                prepared = await prepare(request, model)
+        except TimeoutError as error:
+            raise Busy(round(time.monotonic() - arrived, 1)) from error
         reply = asyncio.get_running_loop().create_future()
         pending = PendingRequest(prepared, model, arrived, deadline, reply)
         pending.prepared_ms = (time.monotonic() - started) * 1000

@@ -17,7 +17,7 @@ from browser_runtime.models.json_files import read_object
 from browser_runtime.texts.tokenizer_config import TokenizerConfig, parts
 from browser_runtime.texts.tokens import Tokens
 
-# An encoding holds some 200 bytes a token before it is cut: 40 MB for the densest texts of one call.
+# An encoding holds some 400 bytes a token before it is cut: 80 MB for the densest texts of one call.
 MAX_CHARACTERS_AT_ONCE = 200_000
 
 

@@ -13,8 +13,9 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from browser_runtime.contract.vocabulary import parse_family, parse_precision
+from browser_runtime.contract.vocabulary import Family, parse_family, parse_precision
 from browser_runtime.models.downloading import Progress as FetchProgress
+from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
 from webinfer.tables import output_console
 
@@ -63,6 +64,7 @@ def pull_model(name: str, precision: str, family: str | None, revision: str | No
             name, parse_precision(precision, "--precision"), family=chosen, revision=revision, progress=tell
         )
     click.echo(f"{model.name} at {model.revision} in {model.folder}")
+    _tell_doubts(model)
 
 
 @command.command("import")
@@ -76,6 +78,16 @@ def import_model(path: Path, name: str | None, family: str | None) -> None:
     chosen = parse_family(family, "--family") if family else None
     model = take(path, name or path.resolve().stem, family=chosen, store=ModelStore())
     click.echo(f"{model.name} ({model.family}) in {model.folder}")
+    _tell_doubts(model)
+
+
+def _tell_doubts(model: StoredModel) -> None:
+    """What each of the model's replies will warn of: what its files do not say, or say in unknown words."""
+    if model.family is Family.TEXT_EMBEDDING:
+        from browser_runtime.texts.preprocessor import PREPROCESSORS
+
+        for warning in PREPROCESSORS.take(model).describe()["warnings"]:
+            click.echo(f"warning: {warning}", err=True)
 
 
 @command.command("remove")

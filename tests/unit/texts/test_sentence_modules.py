@@ -7,15 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.vocabulary import Family
+from browser_runtime.models.configuration.embeddings import EmbeddingPlan
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
 from browser_runtime.texts import module_weights
+from browser_runtime.texts.preprocessor import OpenPreprocessors
 from tests.stand_ins.sentence_models import TEXTS, VARIANTS, save_weights, write_variant
 from tests.stand_ins.tiny_models import write_json, write_modules
+from webinfer.commands.models import command
 
 EXPECTED = json.loads((Path(__file__).parents[2] / "data/sentence_modules.json").read_text())["answers"]
 TOLERANCE = 1e-5
@@ -242,20 +246,25 @@ def test_configuration_that_is_not_done_is_refused_by_name(
 def test_texts_are_cut_where_sentence_transformers_cuts_and_no_position_is_missing(
     tmp_path: Path, files: dict[str, dict], expected: int
 ) -> None:
-    from browser_runtime.models.configuration.embeddings import EmbeddingPlan
-
     folder = write_variant(tmp_path / "source", "mean")
     for name, values in files.items():
         write_json(folder / name, values)
     assert EmbeddingPlan.read(folder).max_tokens == expected
 
 
-def test_a_model_that_names_no_pooling_says_so_in_its_replies(store: ModelStore, tmp_path: Path) -> None:
-    from browser_runtime.texts.preprocessor import OpenPreprocessors
-
+def test_what_a_model_leaves_open_is_told_at_import_and_in_replies(
+    store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = write_variant(tmp_path / "source", "mean")
     (source / "modules.json").unlink()
     (source / "1_Pooling" / "config.json").unlink()
+    write_json(source / "tokenizer_config.json", {"prefix_tokens": [3]})
     model = import_model(source, "tiny", store=store)
-    (warning,) = OpenPreprocessors().take(model).page_settings()["details"]["warnings"]
-    assert warning == "the model's files name no pooling: the mean of its tokens was taken and normalised"
+    expected = [
+        "the model's files name no pooling: the mean of its tokens was taken and normalised",
+        "tokenizer_config.json has keys that are not known here: prefix_tokens",
+    ]
+    assert OpenPreprocessors().take(model).page_settings()["details"]["warnings"] == expected
+    monkeypatch.setenv("WEBINFER_MODELS_DIR", str(store.root))
+    done = CliRunner().invoke(command, ["import", str(source), "--name", "again"])
+    assert done.stderr.splitlines() == [f"warning: {warning}" for warning in expected]
