@@ -112,6 +112,8 @@ class Launched:
             process.stdin.close()  # type: ignore[union-attr]
         with contextlib.suppress(Exception):
             process.wait(timeout=5)
+        with contextlib.suppress(Exception):
+            self._service.log_output.close()  # type: ignore[union-attr]  # Selenium does so in a polite stop only
         self._service.process = None  # type: ignore[assignment]
 
 

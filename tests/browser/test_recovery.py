@@ -38,6 +38,12 @@ def browser_processes(pool: Pool) -> list[psutil.Process]:
     return psutil.Process(launched.leader).children(recursive=True)
 
 
+def driver_logs() -> list[str]:
+    """The log files of drivers that this process holds open."""
+    descriptors = [str(entry.readlink()) for entry in Path("/proc/self/fd").iterdir() if entry.is_symlink()]
+    return [name for name in descriptors if "driver.log" in name]
+
+
 @pytest.mark.parametrize("browser", list(Browser))
 async def test_a_killed_browser_is_replaced_and_its_request_runs_elsewhere(
     browser: Browser, settings: RuntimeSettings
@@ -56,8 +62,10 @@ async def test_a_killed_browser_is_replaced_and_its_request_runs_elsewhere(
                 lambda: len(pool.sessions) == 2 and first not in {session.name for session in pool.sessions}
             )
         assert pool.status().n_restarts == 1
+        assert len(driver_logs()) == 2  # one a session that lives: a killed one's is closed
     finally:
         await pool.close()
+    assert not driver_logs()
 
 
 @pytest.mark.browser("edge")

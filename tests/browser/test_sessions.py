@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,8 +11,11 @@ from PIL import Image
 from browser_runtime.contract.errors import BadInput, Unsupported
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
-from browser_runtime.models.store import BUILTIN_FOLDER
+from browser_runtime.models.importing import import_model
+from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.pool import Pool
+from browser_runtime.settings import RuntimeSettings
+from tests.stand_ins.tiny_models import write_classifier
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,6 +52,24 @@ async def test_a_tensor_comes_back_from_the_page_as_it_went(
     assert back["text"] == "wörds"
     assert back["tensor"].dtype == tensor.dtype
     assert np.array_equal(back["tensor"], tensor)
+
+
+async def test_eight_megabytes_of_text_come_back_from_the_page(shared_pool: Pool) -> None:
+    text = "\N{ROCKET} a" * (1 << 20)
+    assert (await shared_pool.echo({"text": text}))["text"] == text
+
+
+async def test_64_000_labels_come_back_whole(
+    shared_pool: Pool, settings: RuntimeSettings, tmp_path: Path
+) -> None:
+    import_model(
+        write_classifier(tmp_path, n_classes=1000), "thousand", store=ModelStore(settings.models_dir)
+    )
+    pictures = [np.full((4, 4, 3), value, np.uint8) for value in range(64)]
+    request = Request(Family.VISION, "thousand", {"images": pictures}, options={"top_k": 1000}, single=False)
+    reply = await shared_pool.run(request)
+    assert [len({label["label"] for label in output["labels"]}) for output in reply.output] == [1000] * 64
+    assert all(output["labels"][0]["label"] == "class 999" for output in reply.output[-8:])
 
 
 @pytest.mark.parametrize("backend", [Backend.WEBGPU, Backend.WEBNN, Backend.WASM])
