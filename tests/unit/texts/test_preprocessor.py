@@ -16,6 +16,8 @@ from browser_runtime.models.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.pool.preparing import prepare
+from browser_runtime.pool.requests import PendingRequest
+from browser_runtime.pool.views import waiting_of
 from browser_runtime.texts import tokenizer as tokenizer_module
 from browser_runtime.texts.preprocessor import OpenPreprocessors
 from browser_runtime.texts.tokenizer import TextTokenizer
@@ -59,6 +61,16 @@ async def test_a_request_s_texts_become_tokens_and_what_is_no_text_is_refused_al
     )
 
 
+async def test_the_pool_batches_by_tokens_not_by_characters(model: StoredModel) -> None:
+    """A long word is one token, seven short ones are seven: they would not go together."""
+    prepared = await prepare(request("supercalifragi", "a a a a a a .", 3), model)
+    loop = asyncio.get_running_loop()
+    pending = PendingRequest(prepared, model, 0.0, None, loop.create_future())
+    waiting = waiting_of(1, pending)
+    assert waiting.lengths == (3.0, 9.0, 1.0)
+    assert waiting.size_bytes == 4 * (3 + 9)
+
+
 async def test_requests_without_texts_stay_as_they_are(model: StoredModel) -> None:
     empty = request()
     assert await prepare(empty, model) is empty
@@ -97,11 +109,15 @@ def test_the_padding_token_is_the_tokenizer_s_or_the_model_s(tmp_path: Path) -> 
     assert TextTokenizer(folder).pad_id == 3
 
 
-def test_a_tokenizer_that_cannot_be_opened_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_tokenizer_that_cannot_be_opened_is_refused_by_name(tmp_path: Path, store: ModelStore) -> None:
     folder = write_bert(tmp_path / "bert")
+    (folder / "tokenizer.json").rename(tmp_path / "away.json")
+    with pytest.raises(BadRequest, match=r"no tokenizer\.json, .*save_pretrained"):
+        import_model(folder, "three", store=store)
     (folder / "tokenizer.json").write_text('{"model": {"type": "Divination"}}')
     with pytest.raises(BadRequest, match=r"tokenizer\.json cannot be opened by tokenizers: "):
-        TextTokenizer(folder)
+        import_model(folder, "three", store=store)
+    assert store.find("three") is None
 
 
 def test_a_preprocessor_is_opened_once_and_the_least_recently_used_is_closed(store: ModelStore) -> None:
