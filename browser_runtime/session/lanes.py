@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.errors import InferenceError, PageFault
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend
@@ -42,6 +42,8 @@ class SessionLane:
         answer: dict[str, Any] = {"results": []}
         if sound:
             answer = await self.connection.call("run", limit_s, key=str(key), items=sound, options=options)
+        if len(answer["results"]) != len(sound):
+            raise PageFault(f"{len(answer['results'])} results for {len(sound)} items", "")
         results = iter(answer["results"])
         merged = [_refusal(item) if isinstance(item, InferenceError) else next(results) for item in items]
         return {**answer, "results": merged}

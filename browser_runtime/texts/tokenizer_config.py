@@ -129,15 +129,19 @@ class TokenizerConfig:
                 place = f"{number} for {flags['content']!r}"
                 raise BadInput(f"added_tokens_decoder of {FILE}", place, f"tokenizer.json's id, {given}")
             known.add(flags["content"])
-        fresh = [token for token in self._special_tokens() if token not in known]
-        tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in fresh])
+        for token in self._special_tokens():
+            flags = token if isinstance(token, dict) else {}
+            kept = {name: flags[name] for name in TOKEN_FLAGS if name in flags}
+            if _content(token) not in known:
+                tokenizer.add_special_tokens([AddedToken(_content(token), **{"normalized": False, **kept})])
 
-    def _special_tokens(self) -> list[str]:
-        named = [token for name in SPECIAL_TOKENS if (token := self.token(name)) is not None]
+    def _special_tokens(self) -> list[Any]:
+        """Each a text, or an object with flags."""
+        named = [self._fields.get(name) for name in SPECIAL_TOKENS]
         for name in MORE_TOKENS:
             more = self._fields.get(name, [])
-            named += map(_content, more.values() if isinstance(more, dict) else more)
-        return named
+            named += more.values() if isinstance(more, dict) else more
+        return [token for token in named if token is not None]
 
     def _set_normalizing(self, tokenizer: Any) -> None:
         for part in parts(tokenizer.normalizer):

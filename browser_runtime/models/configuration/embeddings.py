@@ -73,6 +73,8 @@ CONFIG_RULES = {
 NO_LIMIT = 1_000_000
 # For a model whose files name none: BERT's.
 USUAL_MAX_TOKENS = 512
+# RoBERTa's padding token, for a config.json that names none.
+USUAL_PADDING = 1
 # Their first token has the position after the padding token's id: 512 of RoBERTa's 514 are for tokens
 # (transformers, create_position_ids_from_input_ids).
 COUNT_FROM_PADDING = frozenset(
@@ -214,9 +216,9 @@ def _max_tokens(folder: Path, transformer: Fields) -> int:
 
 def _positions(config: dict[str, Any]) -> Any:
     """How many tokens have a position of their own."""
-    positions = config.get("max_position_embeddings")
+    positions, padding = config.get("max_position_embeddings"), config.get("pad_token_id")
     if config.get("model_type") in COUNT_FROM_PADDING and isinstance(positions, int):
-        return positions - config.get("pad_token_id", 1) - 1
+        return positions - (padding if isinstance(padding, int) else USUAL_PADDING) - 1
     return positions
 
 
