@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from browser_runtime.models.paths import ForeignFolder, check_path
 
 # A protobuf message ends there; what is larger keeps its weights in other files.
 MAX_GRAPH_BYTES = (2 << 30) - 1
+# What the vendored onnxruntime-web reads (held to it by tests/browser/test_odd_graphs.py); Python's is newer.
+MAX_IR_VERSION = 13
+MAX_OPSET = 26
+ONNX_DOMAIN = ("", "ai.onnx")
 
 # Any one of these makes a graph one of its family; the page reads them by these names.
 OUTPUTS: dict[str, dict[Family, tuple[str, ...]]] = {
@@ -25,22 +30,66 @@ OUTPUTS: dict[str, dict[Family, tuple[str, ...]]] = {
 }
 
 
-def require_graphs(
-    name: str, folder: Path, family: Family, precision: Precision, paths: Iterable[str]
-) -> dict[str, tuple[str, ...]]:
-    """The weights that each graph of `precision` keeps in other files of `paths`, by the graph's path.
+@dataclass
+class Inspection:
+    """What a look into a model's graphs found."""
 
-    Raises BadRequest for a graph that is not whole or does not fit the family.
+    weights: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The files that each graph keeps its weights in, by the graph's path."""
+    columns: int | None = None
+    """Tokens of a text, where a graph takes texts of one length alone."""
+
+    def fit_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The settings, with no more tokens than the graphs take."""
+        if self.columns is None:
+            return settings
+        return settings | {"max_tokens": min(settings["max_tokens"], self.columns)}
+
+
+def inspect_graphs(
+    name: str, folder: Path, family: Family, precisions: Iterable[Precision], paths: Iterable[str]
+) -> Inspection:
+    """A look into the graphs of the model `name` in these precisions, all its files being `paths`.
+
+    Raises BadRequest for a graph that is not whole, too new, does not fit the family, or lacks its weights.
     """
-    held = set(paths)
-    weights = {}
-    for stem, path in zip(STEMS[family], graph_paths(family, precision, held) or (), strict=False):
-        graph = read_graph(folder, path)
-        _require_outputs(name, path, graph, OUTPUTS[stem][family])
-        weights[path] = list_weights(name, path, graph)
-        for missing in set(weights[path]) - held:
-            raise BadRequest(f"{path} of model {name!r} needs its weights {missing}, which are missing")
-    return weights
+    held, found = set(paths), Inspection()
+    for precision in precisions:
+        for stem, path in zip(STEMS[family], graph_paths(family, precision, held) or (), strict=False):
+            graph = read_graph(folder, path)
+            _require_readable(name, path, graph)
+            _require_outputs(name, path, graph, OUTPUTS[stem][family])
+            found.weights[path] = list_weights(name, path, graph)
+            for missing in set(found.weights[path]) - held:
+                raise BadRequest(f"{path} of model {name!r} needs its weights {missing}, which are missing")
+            if family is Family.TEXT_EMBEDDING:
+                columns = [size for size in (found.columns, _fixed_columns(graph)) if size]
+                found.columns = min(columns, default=None)
+    return found
+
+
+def _require_readable(name: str, path: str, graph: Any) -> None:
+    """Raises BadRequest where the pages' onnxruntime does not know the file's format or operators yet."""
+    if graph.ir_version > MAX_IR_VERSION:
+        raise BadRequest(
+            f"{path} of model {name!r} has IR version {graph.ir_version}, but browsers read up to "
+            f"{MAX_IR_VERSION}: export it with an older onnx, or with ir_version={MAX_IR_VERSION}"
+        )
+    opset = max((entry.version for entry in graph.opset_import if entry.domain in ONNX_DOMAIN), default=1)
+    if opset > MAX_OPSET:
+        raise BadRequest(
+            f"{path} of model {name!r} has opset {opset}, but browsers know up to {MAX_OPSET}: "
+            f"export it with opset {MAX_OPSET} or below"
+        )
+
+
+def _fixed_columns(graph: Any) -> int | None:
+    """How many tokens a text must have, where the graph says so."""
+    for entry in graph.graph.input:
+        sizes = [dimension.dim_value for dimension in entry.type.tensor_type.shape.dim]
+        if entry.name == "input_ids" and len(sizes) == 2 and sizes[1] > 0:
+            return int(sizes[1])
+    return None
 
 
 def read_graph(folder: Path, path: str) -> Any:

@@ -14,7 +14,7 @@ from browser_runtime.models.catalogue import HubModel
 from browser_runtime.models.configuration import check_configuration
 from browser_runtime.models.configuration.sentence_modules import MODULES_FILE
 from browser_runtime.models.downloading import HubFile, Progress, download
-from browser_runtime.models.graph_check import list_weights, read_graph, require_graphs
+from browser_runtime.models.graph_check import inspect_graphs, list_weights, read_graph
 from browser_runtime.models.graphs import available_precisions, graph_paths, group_weights, guess_weights
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.integrity import describe_file
@@ -23,9 +23,11 @@ from browser_runtime.models.manifest import StoredModel, list_paths, write_manif
 from browser_runtime.models.paths import check_together
 from browser_runtime.models.repository import Repository, look_up, repository_address
 from browser_runtime.models.scratch import PARTIAL_FOLDER
-from browser_runtime.models.traits import choose_files, infer_family, read_settings
+from browser_runtime.models.traits import choose_files, complete_files, infer_family, read_settings
+from browser_runtime.models.trial import TrialRun, try_model
 
 TellProgress = Callable[[Progress], None]
+Prove = Callable[[StoredModel, tuple[TrialRun, ...]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ class Pull:
     settings: HubSettings
     deadline: float
     tell: TellProgress | None
+    prove: Prove | None = None
+    """Called before the model enters the store; raises to keep it out."""
 
     @property
     def source(self) -> str:
@@ -54,7 +58,7 @@ def pull(order: Pull) -> StoredModel:
     repository = look_up(order.model, order.settings, order.deadline)
     folder = _partial_folder(order, repository.commit)
     family = _family(order, repository, folder)
-    paths, weights = _fetch(order, repository, folder, family)
+    paths = _fetch(order, repository, folder, family)
     files = {path: describe_file(folder / path) for path in paths}
     model = StoredModel(
         name=order.model.name,
@@ -67,15 +71,33 @@ def pull(order: Pull) -> StoredModel:
         source=order.source,
         license=repository.license,
         extra={"hub": {"repository": order.model.repository, "revision": order.model.revision}},
-        weights=group_weights(files, weights),
     )
-    write_manifest(model)
+    model = _admit(order, model)
     for path in set(list_paths(folder)) - set(model.files):
         (folder / path).unlink()  # what a pull of another precision left when it was given up
     target = order.root / model.name
     target.parent.mkdir(parents=True, exist_ok=True)
     _replace_folder(folder, target)
     return replace(model, folder=target)
+
+
+def _admit(order: Pull, model: StoredModel) -> StoredModel:
+    """The model once its graphs fit and have run, with its manifest. Raises BadRequest, its files gone."""
+    try:
+        found = inspect_graphs(model.name, model.folder, model.family, (order.precision,), model.files)
+        fitting = replace(
+            model,
+            settings=found.fit_settings(model.settings),
+            weights=group_weights(model.files, model.weights | found.weights),
+        )
+        write_manifest(fitting)
+        runs = try_model(fitting, (order.precision,))
+        if order.prove is not None:
+            order.prove(fitting, runs)
+    except BadRequest:
+        shutil.rmtree(model.folder)  # whole as it is, nothing of it will ever be wanted
+        raise
+    return fitting
 
 
 def _partial_folder(order: Pull, commit: str) -> Path:
@@ -96,18 +118,15 @@ def pull_precision(order: Pull, held: StoredModel) -> StoredModel:
     folder = _partial_folder(order, repository.commit)
     for path in held.files:
         _link(held.folder / path, folder / path)
-    paths, weights = _fetch(order, repository, folder, held.family, held.files)
+    paths = _fetch(order, repository, folder, held.family, held.files)
     fresh = [path for path in paths if path not in held.files]
     files = held.files | {path: describe_file(folder / path) for path in fresh}
+    precisions = available_precisions(held.family, files)
+    model = _admit(order, replace(held, folder=folder, files=files, precisions=precisions))
     for path in fresh:
         (held.folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).replace(held.folder / path)
-    model = replace(
-        held,
-        files=files,
-        precisions=available_precisions(held.family, files),
-        weights=group_weights(files, held.weights | weights),
-    )
+    model = replace(model, folder=held.folder)
     write_manifest(model)  # last: until then the new files belong to nobody
     shutil.rmtree(folder)
     return model
@@ -145,8 +164,8 @@ def _peek(order: Pull, repository: Repository, folder: Path, path: str) -> Any:
 
 def _fetch(
     order: Pull, repository: Repository, folder: Path, family: Family, held: Collection[str] = ()
-) -> tuple[list[str], dict[str, tuple[str, ...]]]:
-    """The files that the model needs, now in `folder` but for those `held`, and its weights by graph."""
+) -> list[str]:
+    """The files that the model needs, all now in `folder`; those `held` were there before."""
     name, listed = order.model.name, list(repository.files)
     modules = _peek(order, repository, folder, MODULES_FILE) if family is Family.TEXT_EMBEDDING else None
     paths = choose_files(name, family, order.precision, listed, modules)
@@ -167,8 +186,8 @@ def _fetch(
     second = [repository.files[path] for path in beside]
     _require_room(order, second)
     _download_all(order, second, folder, done=first)
-    paths = list(dict.fromkeys([*paths, *beside, *(path for told in named.values() for path in told)]))
-    return paths, require_graphs(name, folder, family, order.precision, paths)
+    shared = (path for weights in named.values() for path in weights if path in held)
+    return [*dict.fromkeys([*paths, *beside, *shared, *complete_files(folder, family, {*paths, *held})])]
 
 
 def _require_together(name: str, paths: list[str]) -> None:

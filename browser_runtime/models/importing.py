@@ -14,8 +14,9 @@ from browser_runtime.contract.vocabulary import Family, Precision, check_model_n
 from browser_runtime.models.configuration import check_configuration
 from browser_runtime.models.configuration.sentence_modules import MODULES_FILE
 from browser_runtime.models.export_bert import export_bert
-from browser_runtime.models.graph_check import list_weights, read_graph, require_graphs
+from browser_runtime.models.graph_check import inspect_graphs, list_weights, read_graph
 from browser_runtime.models.graphs import STEMS, SUFFIXES, available_precisions, graph_paths, group_weights
+from browser_runtime.models.hub import Prove
 from browser_runtime.models.integrity import describe_file, hash_file
 from browser_runtime.models.json_files import MAX_JSON_BYTES, parse_json, parse_object, read_json
 from browser_runtime.models.locking import hold_lock, lock_path
@@ -25,11 +26,13 @@ from browser_runtime.models.scratch import hold_scratch
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.models.traits import (
     REQUIRED,
+    complete_files,
     infer_family,
     read_settings,
     require_files,
     wanted_files,
 )
+from browser_runtime.models.trial import try_model
 
 # Copying a few gigabytes on a slow disk, by whoever imports the same name at the same time.
 LOCK_TIMEOUT_S = 600.0
@@ -69,12 +72,17 @@ class Intake:
 
 
 def import_model(
-    path: Path, name: str, family: Family | None = None, store: ModelStore | None = None
+    path: Path,
+    name: str,
+    family: Family | None = None,
+    store: ModelStore | None = None,
+    prove: Prove | None = None,
 ) -> StoredModel:
     """The model at `path`, copied into the store under `name`, checked, with a manifest.
 
     `path` is an ONNX file with its JSON files beside it, a folder in transformers.js' or optimum's layout, or
     a folder with a BERT in safetensors, which is exported to ONNX. Importing the same again changes nothing.
+    `prove` is called with the model and its trial runs before it enters the store; it raises to keep it out.
 
     Raises BadInput for a path, name or family that will not do, BadRequest for a model that is not whole.
     """
@@ -86,7 +94,8 @@ def import_model(
         hold_lock(lock_path(store.root, name), f"model {name!r}", time.monotonic() + LOCK_TIMEOUT_S),
     ):
         try:
-            model = _assemble(parts, name, family, Intake(parts.home, scratch / "model", store.max_bytes))
+            intake = Intake(parts.home, scratch / "model", store.max_bytes)
+            model = _assemble(parts, name, family, intake, prove)
         except OSError as error:
             raise SetupError(f"room or access for model {name!r}", f"copying it failed: {error}") from error
         except ValueError as error:
@@ -145,7 +154,9 @@ def _graph_name(path: Path) -> str:
     return path.name if path.name in known else "model.onnx"
 
 
-def _assemble(parts: Parts, name: str, family: Family | None, intake: Intake) -> StoredModel:
+def _assemble(
+    parts: Parts, name: str, family: Family | None, intake: Intake, prove: Prove | None
+) -> StoredModel:
     """The model, whole, with its manifest. Raises BadRequest or ValueError for what is missing or broken."""
     folder = intake.folder
     chosen = family or _tell_family(parts.home, name)
@@ -156,27 +167,29 @@ def _assemble(parts: Parts, name: str, family: Family | None, intake: Intake) ->
         extra["exported_from"] = _export(parts, intake)
     else:
         _copy_graphs(parts, intake, chosen, name)
+    intake.paths += complete_files(folder, chosen, intake.paths)
     precisions = available_precisions(chosen, intake.paths)
     if not precisions:
         raise BadRequest(f"{parts.home.root} has no {' and '.join(STEMS[chosen])}.onnx, which {chosen} needs")
-    weights: dict[str, tuple[str, ...]] = {}
-    for precision in precisions:
-        weights |= require_graphs(name, folder, chosen, precision, intake.paths)
+    found = inspect_graphs(name, folder, chosen, precisions, intake.paths)
     files = {path: describe_file(folder / path) for path in intake.paths}
     model = StoredModel(
         name=name,
         family=chosen,
         folder=folder,
         revision=hash_contents(files),
-        settings=read_settings(folder, chosen),
+        settings=found.fit_settings(read_settings(folder, chosen)),
         precisions=precisions,
         files=files,
         source=f"imported from {parts.home.root.name}",
         license=read_license(parts.home),
         extra=extra,
-        weights=group_weights(files, weights),
+        weights=group_weights(files, found.weights),
     )
     write_manifest(model)
+    runs = try_model(model, precisions)
+    if prove is not None:
+        prove(model, runs)
     return model
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from browser_runtime.contract.errors import BadInput, BadRequest, SetupError, UnknownModel
 from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
 from browser_runtime.models.catalogue import HubModel, find_hub_model, read_catalogue
-from browser_runtime.models.hub import Pull, TellProgress, pull, pull_precision
+from browser_runtime.models.hub import Prove, Pull, TellProgress, pull, pull_precision
 from browser_runtime.models.hub_settings import HubSettings
 from browser_runtime.models.in_use import ModelsInUse
 from browser_runtime.models.integrity import (
@@ -40,6 +40,8 @@ from browser_runtime.settings import RuntimeSettings
 
 __all__ = ["Listing", "ModelFile", "ModelStore", "Removal", "StoredModel", "Verification"]
 
+# A model that was fetched and cannot run is not fetched for each request; whoever mended it waits a minute.
+REFUSED_FOR_S = 60.0
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
 
 
@@ -57,6 +59,8 @@ class ModelStore:
         """The signature that each model's files had when their hashes were right."""
         self._coming: dict[tuple[str, Precision], asyncio.Task[StoredModel]] = {}
         """Models that coroutines wait for: one thread each, however many wait."""
+        self._refused: dict[tuple[str, Precision], tuple[float, BadRequest]] = {}
+        """Why models could not be provided, and when (monotonic)."""
 
     @property
     def max_bytes(self) -> int:
@@ -115,11 +119,25 @@ class ModelStore:
         if model is not None and precision in model.precisions and self._is_verified(model):
             return self._use(model)
         key = (name, precision)
+        self._require_hope(key)
         if key not in self._coming:
             self._coming[key] = asyncio.create_task(asyncio.to_thread(self.ensure, name, precision))
-            self._coming[key].add_done_callback(lambda _: self._coming.pop(key))
+            self._coming[key].add_done_callback(lambda done: self._note_end(key, done))
         # Shielded: one caller's cancellation must not take the model from the others.
         return self._use(await asyncio.shield(self._coming[key]))
+
+    def _note_end(self, key: tuple[str, Precision], done: asyncio.Task[StoredModel]) -> None:
+        del self._coming[key]
+        error = None if done.cancelled() else done.exception()
+        if type(error) is BadRequest:
+            self._refused[key] = (time.monotonic(), error)
+
+    def _require_hope(self, key: tuple[str, Precision]) -> None:
+        """Raises what the model was refused for a moment ago: finding out anew may mean to fetch it anew."""
+        at, error = self._refused.get(key, (0.0, None))
+        if error is not None and time.monotonic() - at < REFUSED_FOR_S:
+            raise error.copy()
+        self._refused.pop(key, None)
 
     def _use(self, model: StoredModel) -> StoredModel:
         """The model, marked as used by this process. Raises UnknownModel where it was just removed."""
@@ -154,10 +172,12 @@ class ModelStore:
         family: Family | None = None,
         revision: str | None = None,
         progress: TellProgress | None = None,
+        prove: Prove | None = None,
     ) -> StoredModel:
         """The model from the Hub in that precision; returns at once where it is here already.
 
-        One process fetches, the others wait for it. Raises like `ensure`.
+        One process fetches, the others wait for it. `prove` is called with a fetched model before it enters
+        the store; it raises to keep it out. Raises like `ensure`.
         """
         held = self._held(name, precision, revision)
         if held is not None:
@@ -172,7 +192,7 @@ class ModelStore:
             if held is not None:
                 return held
             model = self.find(name)
-            order = Pull(hub_model, precision, self.root, settings, deadline, progress)
+            order = Pull(hub_model, precision, self.root, settings, deadline, progress, prove)
             if model is None or revision not in (None, model.revision):
                 return pull(order)
             return pull_precision(replace(order, model=replace(hub_model, revision=model.revision)), model)

@@ -39,6 +39,12 @@ REQUIRED = {
     Family.VISION: ("config.json", "preprocessor_config.json"),
     Family.AUDIO: ("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json"),
 }
+# transformers.js opens no tokenizer without the file, and takes its usual one where that says nothing.
+EMPTY_WILL_DO = {
+    Family.TEXT_EMBEDDING: (),
+    Family.VISION: (),
+    Family.AUDIO: ("tokenizer_config.json",),
+}
 TOKENIZER = "tokenizer.json"
 TOKENIZER_ADVICE = "transformers writes it: AutoTokenizer.from_pretrained(...).save_pretrained(...)"
 PIPELINES = {
@@ -80,6 +86,14 @@ def wanted_files(family: Family, modules: Any = None) -> list[str]:
     """The files besides graphs and their weights that `family` reads, where a model has them."""
     beside = list_files(modules or {}) if family is Family.TEXT_EMBEDDING else []
     return [*WANTED[family], *beside]
+
+
+def complete_files(folder: Path, family: Family, paths: Collection[str]) -> list[str]:
+    """The files that a page cannot do without and that may be empty, made where a model came without them."""
+    made = [path for path in EMPTY_WILL_DO[family] if path not in paths]
+    for path in made:
+        (folder / path).write_text("{}\n", encoding="utf-8")
+    return made
 
 
 def infer_family(name: str, config: dict[str, Any], pipeline: str | None = None) -> Family:

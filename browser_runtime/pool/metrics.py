@@ -16,7 +16,7 @@ from browser_runtime.session.plan import plan_backends
 from browser_runtime.session.session import Session
 
 if TYPE_CHECKING:
-    from browser_runtime.simulation import SimulatedSession
+    from browser_runtime.simulation.session import SimulatedSession
 
 SIMULATED_ID = "simulation-1"
 

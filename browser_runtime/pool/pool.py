@@ -36,7 +36,7 @@ from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
-    from browser_runtime.simulation import SimulatedSession
+    from browser_runtime.simulation.session import SimulatedSession
 
 log = structlog.get_logger(__name__)
 
@@ -142,7 +142,7 @@ class Pool:
         ]
 
     def _simulate(self, why: str) -> None:
-        from browser_runtime.simulation import SimulatedSession
+        from browser_runtime.simulation.session import SimulatedSession
 
         log.warning("no browser: the models run in Python's onnxruntime", browser=str(self.browser), why=why)
         self.simulated = SimulatedSession(self.browser, why)

@@ -6,8 +6,6 @@ The twin of `page/families/decoding.js`.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from browser_runtime.contract.errors import BadOutput
@@ -21,7 +19,7 @@ class Decoder:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._empty = {
-            name: np.zeros(_empty_shape(entry.shape), np.float32)
+            name: np.zeros(_empty_shape(entry.sizes), np.float32)
             for name, entry in graph.inputs.items()
             if name.startswith("past_key_values.")
         }
@@ -66,9 +64,9 @@ class Decoder:
         return require_finite(outputs["logits"][0, -1], "logit"), kept
 
 
-def _empty_shape(shape: list[Any]) -> list[int]:
-    """Batch 1 and no past: the dimensions that a graph names instead of fixing are [batch, past]."""
-    return [size if isinstance(size, int) else int(axis == 0) for axis, size in enumerate(shape)]
+def _empty_shape(sizes: tuple[int | None, ...]) -> list[int]:
+    """Batch 1 and no past: the dimensions that a graph leaves open are [batch, past]."""
+    return [int(axis == 0) if size is None else size for axis, size in enumerate(sizes)]
 
 
 def choose_token(logits: Array, barred: tuple[int, ...]) -> int:

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.errors import BadInput, BadOutput
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.configuration.plans import VisionPlan
 from browser_runtime.models.configuration.processors import Exact
 from browser_runtime.models.manifest import StoredModel
-from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
+from browser_runtime.simulation.feeds import Array, pad_rows
+from browser_runtime.simulation.graphs import open_graphs, require_finite
 from browser_runtime.simulation.resampling import Region, resize
 
 
@@ -23,6 +24,8 @@ class Classifier:
     def __init__(self, model: StoredModel, plan: VisionPlan, precision: Precision) -> None:
         self._plan = plan
         self._graph = open_graphs(model, precision)["model"]
+        pixels = self._graph.inputs.get("pixel_values")
+        self._rows = pixels.size(0) if pixels else None
 
     def prepare(self, image: Any, field: str, options: dict[str, Any]) -> Array:
         """The pixels as the model takes them: [channels, height, width]. Raises BadInput."""
@@ -34,8 +37,13 @@ class Classifier:
 
     def compute(self, planes: Array, options: dict[str, Any]) -> Array:
         """The logits: [classes]."""
-        logits: Array = self._graph.run({"pixel_values": planes[None]})["logits"][0]
-        return logits
+        feeds = {"pixel_values": pad_rows(planes[None], self._rows)}
+        outputs = self._graph.run(feeds)
+        logits: Array = outputs["logits"]
+        if logits.ndim != 2 or len(logits) != len(feeds["pixel_values"]):
+            raise BadOutput(f"logits have the shape {list(logits.shape)}, not a row an image")
+        first: Array = logits[0]
+        return first
 
     def finish(self, planes: Array, logits: Array, options: dict[str, Any]) -> dict[str, Any]:
         """The labels of the highest scores, highest first."""

@@ -9,7 +9,8 @@ import numpy as np
 from browser_runtime.contract.errors import BadInput, BadOutput
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.manifest import StoredModel
-from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
+from browser_runtime.simulation.feeds import Array, TextShape
+from browser_runtime.simulation.graphs import open_graphs, require_finite
 from browser_runtime.simulation.sentence_modules import apply_modules, cut_vector
 from browser_runtime.texts.preprocessor import PREPROCESSORS
 from browser_runtime.texts.tokens import Tokens
@@ -23,6 +24,7 @@ class Embedder:
     def __init__(self, model: StoredModel, precision: Precision) -> None:
         self._graph = open_graphs(model, precision)["model"]
         self._preprocessor = PREPROCESSORS.take(model)
+        self._shape = TextShape.of(model.name, self._graph.inputs)
 
     def prepare(self, text: Any, field: str, options: dict[str, Any]) -> Tokens:
         """The text's tokens, cut to what the model takes. Raises BadInput for what is no text."""
@@ -33,15 +35,15 @@ class Embedder:
 
     def compute(self, tokens: Tokens, options: dict[str, Any]) -> Array:
         """The token vectors: [tokens, dimension]."""
-        ids = tokens.ids[None].astype(np.int64)
-        segments = np.zeros_like(ids) if tokens.segments is None else tokens.segments[None]
-        feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": segments}
+        feeds = self._shape.feed(tokens, self._preprocessor.pad_id, self._preprocessor.plan.first_position)
         outputs = self._graph.run(feeds)
         name = next((name for name in HIDDEN_OUTPUTS if name in outputs), None)
         if name is None:
             raise BadOutput(f"the graph gives {', '.join(outputs)} but none of {', '.join(HIDDEN_OUTPUTS)}")
-        hidden: Array = outputs[name][0]
-        return hidden
+        hidden = outputs[name]
+        if hidden.shape[:2] != feeds["input_ids"].shape or hidden.ndim != 3:
+            raise BadOutput(f"{name} has the shape {list(hidden.shape)}, not a vector a token")
+        return hidden[0, : len(tokens)]
 
     def finish(self, tokens: Tokens, hidden: Array, options: dict[str, Any]) -> dict[str, Any]:
         """The text's embedding, with how many tokens it stands for."""

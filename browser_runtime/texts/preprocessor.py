@@ -45,6 +45,11 @@ class TextPreprocessor:
         tokens = iter(self._leave_out(prompt, self._tokenizer.encode(whole)))
         return [flaw or next(tokens) for flaw in flaws]
 
+    @property
+    def pad_id(self) -> int:
+        """The token that shorter texts are padded with."""
+        return self._tokenizer.pad_id
+
     def _leave_out(self, prompt: str, tokens: list[Tokens]) -> list[Tokens]:
         """The tokens, the prompt's marked as no part of the embedding where the pooling leaves them out."""
         if not prompt or self.plan.pooling.include_prompt:
@@ -58,7 +63,8 @@ class TextPreprocessor:
         return {
             "modules": self.modules,
             "max_tokens": self.plan.max_tokens,
-            "pad_id": self._tokenizer.pad_id,
+            "pad_id": self.pad_id,
+            "first_position": self.plan.first_position,
             "sample": sample.to_wire(),
             "details": self.describe(),
         }

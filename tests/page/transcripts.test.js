@@ -37,7 +37,7 @@ function makeDecoder(script) {
   const run = async (/** @type {any} */ feeds) => {
     fed.push({
       ids: [...feeds.input_ids.data].map(Number),
-      cached: feeds.use_cache_branch.data[0],
+      cached: feeds.use_cache_branch.data[0] === 1,
       past: feeds['past_key_values.0.decoder.key'].dims[2],
     });
     const logits = new Float32Array(feeds.input_ids.data.length * 10);
@@ -48,7 +48,11 @@ function makeDecoder(script) {
       ...Object.fromEntries(cache),
     };
   };
-  const inputMetadata = inputs.map((name) => ({ name, isTensor: true, type: 'float32', shape }));
+  const inputMetadata = [
+    { name: 'input_ids', isTensor: true, type: 'int64', shape: ['batch', 'tokens'] },
+    { name: 'use_cache_branch', isTensor: true, type: 'bool', shape: [1] },
+    ...inputs.map((name) => ({ name, isTensor: true, type: 'float32', shape })),
+  ];
   const graph = /** @type {any} */ ({ inputMetadata, run, lastRun: { computeMs: 2, readbackMs: 1 } });
   return { fed, decoder: new Decoder(graph, /** @type {any} */ ({ Tensor: CountedTensor })) };
 }

@@ -20,6 +20,17 @@ N_MELS = 80
 _CHANCE = np.random.default_rng(7)
 TABLE = _CHANCE.standard_normal((N_TOKENS, N_TOKENS)).astype(np.float32)
 SOUND = _CHANCE.standard_normal((N_MELS, N_TOKENS)).astype(np.float32) * 0.5
+# As every Whisper has it.
+FEATURES = {
+    "feature_extractor_type": "WhisperFeatureExtractor",
+    "feature_size": N_MELS,
+    "chunk_length": 30,
+    "sampling_rate": 16_000,
+    "n_fft": 400,
+    "hop_length": 160,
+    "n_samples": 480_000,
+    "nb_max_frames": 3000,
+}
 SUPPRESSED = [START, EN, DE, TRANSCRIBE, TRANSLATE, SILENT]
 
 
@@ -34,8 +45,9 @@ def write_whisper(folder: Path, languages: bool = True) -> Path:
     _write_encoder(folder / "onnx" / "encoder_model.onnx")
     _write_decoder(folder / "onnx" / "decoder_model_merged.onnx")
     _write_tokenizer(folder)
-    write_json(folder / "config.json", {"model_type": "whisper", "max_target_positions": 24})
-    write_json(folder / "preprocessor_config.json", {"feature_size": N_MELS, "chunk_length": 30})
+    sizes = {"num_mel_bins": N_MELS, "max_source_positions": 1500, "decoder_layers": 1}
+    write_json(folder / "config.json", {"model_type": "whisper", "max_target_positions": 24, **sizes})
+    write_json(folder / "preprocessor_config.json", FEATURES)
     spoken = {"lang_to_id": {"<|en|>": EN, "<|de|>": DE}}
     spoken |= {"task_to_id": {"transcribe": TRANSCRIBE, "translate": TRANSLATE}}
     write_json(

@@ -102,6 +102,8 @@ class EmbeddingPlan:
     default_prompt: str | None = None
     """The name of the one that is put there unless a request says otherwise."""
     similarity: str = "cosine"
+    first_position: int = 0
+    """The position of a text's first token, for a graph that wants to be told positions."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -116,6 +118,7 @@ class EmbeddingPlan:
             modules=modules or DEFAULT_MODULES,
             is_assumed=modules is None,
             lower_case=transformer.get("do_lower_case", False),
+            first_position=_first_position(read_object(folder / "config.json")),
             **_read_config(folder),
         )
 
@@ -216,10 +219,15 @@ def _max_tokens(folder: Path, transformer: Fields) -> int:
 
 def _positions(config: dict[str, Any]) -> Any:
     """How many tokens have a position of their own."""
-    positions, padding = config.get("max_position_embeddings"), config.get("pad_token_id")
-    if config.get("model_type") in COUNT_FROM_PADDING and isinstance(positions, int):
-        return positions - (padding if isinstance(padding, int) else USUAL_PADDING) - 1
-    return positions
+    positions = config.get("max_position_embeddings")
+    return positions - _first_position(config) if isinstance(positions, int) else positions
+
+
+def _first_position(config: dict[str, Any]) -> int:
+    padding = config.get("pad_token_id")
+    if config.get("model_type") not in COUNT_FROM_PADDING:
+        return 0
+    return (padding if isinstance(padding, int) else USUAL_PADDING) + 1
 
 
 def _limit(value: Any) -> int | None:

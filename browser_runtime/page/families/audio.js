@@ -7,11 +7,11 @@
  */
 import { guardFiles } from '../faults.js';
 import { Decoder } from './decoding.js';
-import { floatTensor } from './floats.js';
+import { makeFeeds } from './feeds.js';
 import { nameCache } from './kv_cache.js';
 import { extractLogMel } from './log_mel.js';
 import { fetchJson, findFolder } from './model_files.js';
-import { openModelGraph } from './model_graphs.js';
+import { GraphSource } from './model_graphs.js';
 import { makeReady } from './ready.js';
 import { Stopwatch, settle, stopIfCancelled } from './results.js';
 import { makeTone, readSamples, SAMPLE_RATE_HZ } from './sounds.js';
@@ -98,8 +98,7 @@ async function openGraphs(opening, settings) {
  */
 function openEncoder(opening, { features }) {
   const shape = [1, features.feature_size, features.nb_max_frames];
-  return openModelGraph(opening, {
-    stem: 'encoder_model',
+  return new GraphSource(opening, 'encoder_model').open({
     shapes: opening.backend === 'webnn' ? { input_features: shape } : undefined,
     keepOnDevice: opening.backend === 'webgpu' ? [ENCODED] : false,
   });
@@ -109,8 +108,7 @@ function openEncoder(opening, { features }) {
 async function openDecoder(opening) {
   const isOnGpu = opening.backend === 'webgpu';
   const config = await fetchJson(opening.model, 'config.json');
-  return openModelGraph(opening, {
-    stem: 'decoder_model_merged',
+  return new GraphSource(opening, 'decoder_model_merged').open({
     backend: isOnGpu ? 'webgpu' : 'wasm',
     keepOnDevice: isOnGpu ? nameCache(config.decoder_layers) : false,
   });
@@ -205,11 +203,8 @@ class Transcriber {
     const { data, dims } = await watch.time('preprocess_ms', () =>
       extractLogMel(this.parts.extractor, window),
     );
-    const [input] = this.encoder.inputMetadata;
-    const type = input?.isTensor ? input.type : 'float32';
-    const outputs = await watch.run(this.encoder, {
-      input_features: floatTensor(this.ort, type, data, dims),
-    });
+    const feeds = makeFeeds(this.ort, this.encoder, { input_features: { data, dims } });
+    const outputs = await watch.run(this.encoder, feeds);
     return /** @type {Tensor} */ (outputs[ENCODED]);
   }
 

@@ -25,6 +25,8 @@ export interface TextSettings {
   modules: import('./sentence_modules.js').Module[];
   max_tokens: number;
   pad_id: number;
+  /** The position of a text's first token: 0, or behind the padding token's. */
+  first_position: number;
   /** A usual item. */
   sample: unknown;
   /** What a reader of a reply is told of the model. */

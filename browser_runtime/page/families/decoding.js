@@ -2,6 +2,7 @@
  * Greedy decoding, one token a step, on a merged decoder graph with a cache.
  */
 import { Fault } from '../faults.js';
+import { makeFeeds } from './feeds.js';
 import { readFloats } from './floats.js';
 import { KvCache } from './kv_cache.js';
 import { stopIfCancelled } from './results.js';
@@ -91,13 +92,15 @@ export class Decoder {
    * @returns {Promise<Float32Array>}
    */
   async #step(ids, heard, cache, watch) {
-    const { Tensor } = this.ort;
-    const outputs = await watch.run(this.graph, {
-      ...cache.feeds,
-      input_ids: new Tensor('int64', BigInt64Array.from(ids, BigInt), [1, ids.length]),
-      encoder_hidden_states: heard,
-      use_cache_branch: new Tensor('bool', [!cache.isEmpty], [1]),
+    /** @type {Tensors} */
+    const known = { ...cache.feeds, encoder_hidden_states: heard };
+    const { model, inputMetadata } = this.graph;
+    const unknown = { model, inputMetadata: inputMetadata.filter(({ name }) => !(name in known)) };
+    const fresh = makeFeeds(this.ort, unknown, {
+      input_ids: { data: Int32Array.from(ids), dims: [1, ids.length] },
+      use_cache_branch: { data: Int32Array.of(Number(!cache.isEmpty)), dims: [1] },
     });
+    const outputs = await watch.run(this.graph, { ...known, ...fresh });
     cache.take(outputs);
     if (!outputs.logits) {
       const given = `its decoder gives ${this.graph.outputNames} but no logits`;

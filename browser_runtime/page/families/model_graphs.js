@@ -11,46 +11,69 @@ import { fetchGraph } from './model_files.js';
 /** @typedef {Record<string, number[]>} Shapes sizes by input name */
 /**
  * @typedef {object} Choice
- * @property {string} stem "model", "encoder_model", ...
  * @property {Backend} [backend] another than the opening's: for a part that cannot run there
  * @property {Shapes} [shapes] static input sizes; the dimensions stay free without them
  * @property {boolean | string[]} [keepOnDevice]
  */
 
-/**
- * The graph on the backend; its `loadMs` covers the fetching. Raises Unsupported where a name that `shapes` needs
- * is missing.
- * @param {Opening} opening
- * @param {Choice} choice
- * @returns {Promise<Graph>}
- */
-export async function openModelGraph(opening, choice) {
-  const { model, realm } = opening;
-  const { stem, backend = opening.backend, shapes, keepOnDevice = false } = choice;
-  const { bytes, weights, fetchMs } = await fetchGraph(model, stem);
-  const graph = await realm.openGraph({
-    device: await realm.openDevice(backend),
-    names: { model: model.name, graph: `${stem}.onnx` },
-    bytes,
-    weights,
-    freeDimensions: shapes ? bindKnown(bytes, shapes) : {},
-    allowFree: opening.options.dynamic_shapes === true,
-    keepOnDevice,
-  });
-  graph.loadMs += fetchMs;
-  return graph;
+/** One graph of a model, whose file can be looked into before it is opened. */
+export class GraphSource {
+  #opening;
+  #stem;
+  /** @type {ReturnType<typeof fetchGraph> | null} fetched to be looked into, and kept for the opening that follows */
+  #fetched = null;
+
+  /**
+   * @param {Opening} opening
+   * @param {string} stem "model", "encoder_model", ...
+   */
+  constructor(opening, stem) {
+    this.#opening = opening;
+    this.#stem = stem;
+  }
+
+  /** Each input's declared shape, by input name. */
+  async readShapes() {
+    this.#fetched ??= fetchGraph(this.#opening.model, this.#stem);
+    return readInputShapes((await this.#fetched).bytes);
+  }
+
+  /**
+   * The graph on the backend; its `loadMs` covers the fetching. Raises Unsupported where a name that `shapes` needs
+   * is missing.
+   * @param {Choice} choice
+   * @returns {Promise<Graph>}
+   */
+  async open({ backend = this.#opening.backend, shapes, keepOnDevice = false }) {
+    const { model, realm, options } = this.#opening;
+    const fetched = this.#fetched ?? fetchGraph(model, this.#stem);
+    this.#fetched = null;
+    const { bytes, weights, fetchMs } = await fetched;
+    const graph = await realm.openGraph({
+      device: await realm.openDevice(backend),
+      names: { model: model.name, graph: `${this.#stem}.onnx` },
+      bytes,
+      weights,
+      freeDimensions: shapes ? bindKnown(bytes, shapes) : {},
+      allowFree: options.dynamic_shapes === true,
+      keepOnDevice,
+    });
+    graph.loadMs += fetchMs;
+    return graph;
+  }
 }
 
 /**
  * The model's graphs by input shapes. Without static shapes there is one graph for all shapes, whatever is asked for.
  * @param {Opening} opening
+ * @param {GraphSource} source
  * @param {number} limit static graphs kept at once
  * @returns {GraphCache}
  */
-export function shelveGraphs(opening, limit) {
+export function cacheGraphs(opening, source, limit) {
   const isStatic = usesStaticShapes(opening);
   return new GraphCache(
-    (shapes) => openModelGraph(opening, { stem: 'model', shapes: isStatic ? shapes : undefined }),
+    (shapes) => source.open({ shapes: isStatic ? shapes : undefined }),
     (shapes) => (isStatic ? JSON.stringify(shapes) : 'any shape'),
     limit,
   );

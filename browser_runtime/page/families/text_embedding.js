@@ -6,11 +6,12 @@
 import { Fault } from '../faults.js';
 import { runBatches } from './batches.js';
 import { BATCH_SIZES, pickBucket, sequenceBuckets, splitBatches } from './buckets.js';
+import { makeFeeds, readTextShape } from './feeds.js';
 import { checkFinite, readFloats } from './floats.js';
-import { shelveGraphs, usesStaticShapes } from './model_graphs.js';
+import { cacheGraphs, GraphSource, usesStaticShapes } from './model_graphs.js';
 import { makeReady } from './ready.js';
 import { applyModules, cutVector } from './sentence_modules.js';
-import { padTexts, readTokens } from './tokens.js';
+import { countPositions, padTexts, readTokens } from './tokens.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
 /** @typedef {import('./tokens.js').Tokens} Tokens */
@@ -33,7 +34,13 @@ const WARM_UP = { maxRuns: 60, maxMs: 3000 };
  */
 export async function open(opening) {
   const { sample } = readSettings(opening);
-  return makeReady(opening, new TextEmbedder(opening), { item: sample, options: {}, limits: WARM_UP });
+  const source = new GraphSource(opening, 'model');
+  const embedder = new TextEmbedder(
+    opening,
+    source,
+    readTextShape(opening.model.name, await source.readShapes()),
+  );
+  return makeReady(opening, embedder, { item: sample, options: {}, limits: WARM_UP });
 }
 
 /** @param {Opening} opening */
@@ -42,17 +49,23 @@ function readSettings({ model }) {
 }
 
 class TextEmbedder {
-  /** @param {Opening} opening */
-  constructor(opening) {
-    const { modules, max_tokens, pad_id, sample, details } = readSettings(opening);
+  /**
+   * @param {Opening} opening
+   * @param {GraphSource} source
+   * @param {import('./feeds.js').TextShape} shape
+   */
+  constructor(opening, source, shape) {
+    const { modules, max_tokens, pad_id, first_position, sample, details } = readSettings(opening);
     this.ort = opening.realm.ort;
     this.isStatic = usesStaticShapes(opening);
     this.multiple = opening.backend === 'webgpu' ? GPU_MULTIPLE : 1;
+    this.shape = shape;
     this.padId = pad_id;
+    this.firstPosition = first_position;
     this.maxTokens = max_tokens;
     this.sample = readTokens(sample, 'settings.sample');
     this.lengths = sequenceBuckets(max_tokens);
-    this.graphs = shelveGraphs(opening, MAX_STATIC_GRAPHS);
+    this.graphs = cacheGraphs(opening, source, MAX_STATIC_GRAPHS);
     this.modules = modules;
     this.details = details;
   }
@@ -69,7 +82,7 @@ class TextEmbedder {
     /** @type {import('./batches.js').Steps<Tokens, Hidden, Output>} */
     const steps = {
       prepare: (item, index) => readTokens(item, `texts[${index}]`),
-      split: (prepared) => splitBatches(prepared.toSorted(byLength), this.maxBatch()),
+      split: (prepared) => this.split(prepared),
       compute: (batch, watch) => this.#compute(batch, watch, buckets),
       finish: (hidden, row, tokens) => this.#finish(hidden, row, tokens, options),
     };
@@ -91,8 +104,21 @@ class TextEmbedder {
     return this.graphs.release();
   }
 
+  /**
+   * Texts of like length together, so that little is computed on padding; of one length where the graph would read
+   * padding as text.
+   * @template {{value: Tokens}} Entry
+   * @param {Entry[]} prepared
+   * @returns {Entry[][]}
+   */
+  split(prepared) {
+    const sorted = prepared.toSorted(byLength);
+    const groups = this.shape.canPad ? [sorted] : groupByLength(sorted);
+    return groups.flatMap((group) => splitBatches(group, this.maxBatch()));
+  }
+
   maxBatch() {
-    return this.isStatic ? Math.max(...BATCH_SIZES) : MAX_DYNAMIC_BATCH;
+    return this.shape.rows ?? (this.isStatic ? Math.max(...BATCH_SIZES) : MAX_DYNAMIC_BATCH);
   }
 
   /**
@@ -102,16 +128,23 @@ class TextEmbedder {
    * @returns {[number, number]}
    */
   chooseBucket(rows, columns) {
-    if (!this.isStatic) {
-      const padded = Math.ceil(columns / this.multiple) * this.multiple;
-      return [rows, Math.min(padded, this.maxTokens)];
-    }
-    return [pickBucket(rows, BATCH_SIZES), pickBucket(columns, this.lengths)];
+    return [
+      this.shape.rows ?? (this.isStatic ? pickBucket(rows, BATCH_SIZES) : rows),
+      this.shape.columns ?? (this.shape.canPad ? this.padLength(columns) : columns),
+    ];
+  }
+
+  /** @param {number} columns */
+  padLength(columns) {
+    if (this.isStatic) return pickBucket(columns, this.lengths);
+    return Math.min(Math.ceil(columns / this.multiple) * this.multiple, this.maxTokens);
   }
 
   /** @param {[number, number]} dims */
   takeGraph(dims) {
-    return this.graphs.take({ input_ids: dims, attention_mask: dims, token_type_ids: dims });
+    const positions = [this.shape.positionRows ?? dims[0], dims[1]];
+    const shapes = { input_ids: dims, attention_mask: dims, token_type_ids: dims };
+    return this.graphs.take({ ...shapes, position_ids: positions });
   }
 
   /**
@@ -126,7 +159,7 @@ class TextEmbedder {
     buckets.push(dims);
     const graph = await this.takeGraph(dims);
     const outputs = await watch.run(graph, this.#feed(graph, batch, dims));
-    return readHidden(outputs, dims);
+    return readHidden(graph.model, outputs, dims);
   }
 
   /**
@@ -136,18 +169,14 @@ class TextEmbedder {
    */
   #feed(graph, batch, dims) {
     const { ids, mask, segments } = padTexts(batch, dims[0], dims[1], this.padId);
-    const known = new Map([
-      ['input_ids', ids],
-      ['attention_mask', mask],
-      ['token_type_ids', segments],
-    ]);
-    const feeds = graph.inputNames.map((name) => {
-      const data = known.get(name);
-      if (!data)
-        throw new Fault('Unsupported', `input ${name} of a text graph`, 'only token inputs are known');
-      return [name, new this.ort.Tensor('int64', data, dims)];
+    const positionRows = this.shape.positionRows ?? dims[0];
+    const positions = countPositions(positionRows, dims[1], this.firstPosition);
+    return makeFeeds(this.ort, graph, {
+      input_ids: { data: ids, dims },
+      attention_mask: { data: mask, dims },
+      token_type_ids: { data: segments, dims },
+      position_ids: { data: positions, dims: [positionRows, dims[1]] },
     });
-    return Object.fromEntries(feeds);
   }
 
   /**
@@ -165,23 +194,41 @@ class TextEmbedder {
 }
 
 /**
- * The token vectors among the outputs. Raises Unsupported when the graph gives none.
+ * The token vectors among the outputs. Raises ModelFault when the graph gives none.
+ * @param {string} model
  * @param {import('./contract.js').Tensors} outputs
  * @param {[number, number]} dims
  * @returns {Hidden}
  */
-function readHidden(outputs, [, columns]) {
+function readHidden(model, outputs, [rows, columns]) {
   const tensor = outputs.last_hidden_state ?? outputs.token_embeddings;
   if (!tensor)
-    throw new Fault('Unsupported', 'a graph without last_hidden_state', Object.keys(outputs).join());
-  return { data: readFloats(tensor), columns, width: tensor.dims.at(-1) ?? 0 };
+    throw new Fault('ModelFault', model, `its graph gives ${Object.keys(outputs)} but no last_hidden_state`);
+  const [given, tokens, width = 0] = tensor.dims;
+  if (tensor.dims.length !== 3 || given !== rows || tokens !== columns)
+    throw new Fault('ModelFault', model, `its graph gives [${tensor.dims}], not a vector a token`);
+  return { data: readFloats(tensor), columns, width };
 }
 
 /**
- * Texts of like length share a batch, so little is computed on padding.
  * @param {{value: Tokens}} one
  * @param {{value: Tokens}} other
  */
 function byLength(one, other) {
   return one.value.ids.length - other.value.ids.length;
+}
+
+/**
+ * @template {{value: Tokens}} Entry
+ * @param {Entry[]} sorted by length
+ * @returns {Entry[][]} the texts of each length
+ */
+function groupByLength(sorted) {
+  /** @type {Map<number, Entry[]>} */
+  const groups = new Map();
+  for (const entry of sorted) {
+    const { length } = entry.value.ids;
+    groups.set(length, [...(groups.get(length) ?? []), entry]);
+  }
+  return [...groups.values()];
 }

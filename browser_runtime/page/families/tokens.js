@@ -11,7 +11,7 @@ import { Fault } from '../faults.js';
  * @property {boolean} truncated
  * @property {number} nPrompt the first tokens that take no part in pooling
  */
-/** @typedef {{ids: BigInt64Array, mask: BigInt64Array, segments: BigInt64Array}} Rectangle each `[rows, columns]` */
+/** @typedef {{ids: Int32Array, mask: Int32Array, segments: Int32Array}} Rectangle each `[rows, columns]` */
 
 /**
  * The item as the worker sent it. Raises BadInput when it holds no tokens.
@@ -38,20 +38,25 @@ export function readTokens(item, field) {
  * @returns {Rectangle}
  */
 export function padTexts(texts, rows, columns, padId) {
-  const ids = new BigInt64Array(rows * columns).fill(BigInt(padId));
-  const mask = new BigInt64Array(rows * columns);
-  const segments = new BigInt64Array(rows * columns);
+  const ids = new Int32Array(rows * columns).fill(padId);
+  const mask = new Int32Array(rows * columns);
+  const segments = new Int32Array(rows * columns);
   for (let row = 0; row < rows; row++) {
     const start = row * columns;
     const text = texts[row];
-    ids.set(widen(text?.ids), start);
-    segments.set(widen(text?.segments), start);
-    mask.fill(1n, start, start + Math.max(text?.ids.length ?? 0, 1));
+    ids.set(text?.ids ?? [], start);
+    segments.set(text?.segments ?? [], start);
+    mask.fill(1, start, start + Math.max(text?.ids.length ?? 0, 1));
   }
   return { ids, mask, segments };
 }
 
-/** @param {Int32Array | null | undefined} numbers */
-function widen(numbers) {
-  return BigInt64Array.from(numbers ?? [], BigInt);
+/**
+ * The positions of tokens, `[rows, columns]`.
+ * @param {number} rows
+ * @param {number} columns
+ * @param {number} first
+ */
+export function countPositions(rows, columns, first) {
+  return Int32Array.from({ length: rows * columns }, (_, at) => first + (at % columns));
 }

@@ -5,9 +5,10 @@
 import { Fault } from '../faults.js';
 import { runBatches } from './batches.js';
 import { BATCH_SIZES, pickBucket, splitBatches } from './buckets.js';
-import { checkFinite, floatTensor, readFloats } from './floats.js';
+import { checkSizes, fixedSize, makeFeeds } from './feeds.js';
+import { checkFinite, readFloats } from './floats.js';
 import { fetchJson } from './model_files.js';
-import { shelveGraphs, usesStaticShapes } from './model_graphs.js';
+import { cacheGraphs, GraphSource, usesStaticShapes } from './model_graphs.js';
 import { preparePixels, readPixels } from './pixels.js';
 import { makeReady } from './ready.js';
 import { rankLabels, scoreLogits } from './scores.js';
@@ -30,8 +31,22 @@ const WARM_UP = { maxRuns: 60, maxMs: 3000 };
 export async function open(opening) {
   const { pixels: plan, example } = /** @type {Settings} */ (opening.model.settings);
   const config = await fetchJson(opening.model, 'config.json');
-  const classifier = new Classifier(opening, plan, config.id2label ?? {});
+  const source = new GraphSource(opening, 'model');
+  const rows = readRows(opening.model.name, await source.readShapes(), plan);
+  const classifier = new Classifier(opening, { source, rows, plan }, config.id2label ?? {});
   return makeReady(opening, classifier, { item: drawSample(plan), options: example, limits: WARM_UP });
+}
+
+/**
+ * The images that every batch must hold; null where any number will do. Raises ModelFault where the graph takes
+ * images of another size than they are made.
+ * @param {string} model
+ * @param {Record<string, import('./dimension_names.js').Shape>} shapes
+ * @param {import('./pixels.js').Plan} plan
+ */
+function readRows(model, shapes, { channels, height, width }) {
+  checkSizes(model, 'pixel_values', shapes.pixel_values, [-1, channels, height, width]);
+  return fixedSize(shapes, 'pixel_values', 0);
 }
 
 /**
@@ -46,16 +61,17 @@ function drawSample({ height, width }) {
 class Classifier {
   /**
    * @param {Opening} opening
-   * @param {import('./pixels.js').Plan} plan
+   * @param {{source: GraphSource, rows: number | null, plan: import('./pixels.js').Plan}} shape
    * @param {Record<string, string>} names
    */
-  constructor(opening, plan, names) {
+  constructor(opening, { source, rows, plan }, names) {
+    this.rows = rows;
     this.ort = opening.realm.ort;
     this.model = opening.model.name;
     this.isStatic = usesStaticShapes(opening);
     this.plan = plan;
     this.names = names;
-    this.graphs = shelveGraphs(opening, MAX_STATIC_GRAPHS);
+    this.graphs = cacheGraphs(opening, source, MAX_STATIC_GRAPHS);
   }
 
   /**
@@ -71,7 +87,7 @@ class Classifier {
     /** @type {import('./batches.js').Steps<Float32Array, Computed, Output>} */
     const steps = {
       prepare: (image, index) => preparePixels(readPixels(image, `images[${index}]`), this.plan),
-      split: (prepared) => splitBatches(prepared, MAX_BATCH),
+      split: (prepared) => splitBatches(prepared, this.rows ?? MAX_BATCH),
       compute: (batch, watch) => this.#compute(batch, watch, buckets),
       finish: (computed, row) => this.#finish(computed, row, choices),
     };
@@ -87,7 +103,7 @@ class Classifier {
   }
 
   async openGraphs() {
-    return [await this.takeGraph(1)];
+    return [await this.takeGraph(this.rows ?? 1)];
   }
 
   release() {
@@ -106,7 +122,7 @@ class Classifier {
    * @returns {Promise<Computed>}
    */
   async #compute(batch, watch, buckets) {
-    const rows = this.isStatic ? pickBucket(batch.length, BATCH_SIZES) : batch.length;
+    const rows = this.rows ?? (this.isStatic ? pickBucket(batch.length, BATCH_SIZES) : batch.length);
     buckets.push(rows);
     const graph = await this.takeGraph(rows);
     const logits = (await watch.run(graph, this.#feed(graph, batch, rows))).logits;
@@ -125,9 +141,8 @@ class Classifier {
     const size = channels * height * width;
     const data = new Float32Array(rows * size);
     for (const [row, planes] of batch.entries()) data.set(planes, row * size);
-    const input = graph.inputMetadata.find(({ name }) => name === 'pixel_values');
-    const type = input?.isTensor ? input.type : 'float32';
-    return { pixel_values: floatTensor(this.ort, type, data, [rows, channels, height, width]) };
+    const dims = [rows, channels, height, width];
+    return makeFeeds(this.ort, graph, { pixel_values: { data, dims } });
   }
 
   /**

@@ -38,6 +38,12 @@ def settings(hub: Hub) -> HubSettings:
 
 
 @pytest.fixture
-def store(tmp_path: Path, settings: HubSettings) -> ModelStore:
+def pulling_store(tmp_path: Path, settings: HubSettings) -> ModelStore:
     """An empty store that pulls from the Hub on this machine."""
     return ModelStore(tmp_path / "models", settings)
+
+
+@pytest.fixture
+def store(pulling_store: ModelStore) -> ModelStore:
+    """The same."""
+    return pulling_store

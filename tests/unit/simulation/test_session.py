@@ -14,8 +14,9 @@ from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precis
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
-from browser_runtime.simulation import SimulatedSession, reference
+from browser_runtime.simulation import reference
 from browser_runtime.simulation.runners import OpenModels
+from browser_runtime.simulation.session import SimulatedSession
 from tests.stand_ins.tiny_models import write_bert, write_classifier
 
 WHY = "no Chrome on this machine"

@@ -1,0 +1,186 @@
+"""One run of a model in Python's onnxruntime before it enters the store, in a process that it may take down.
+
+A graph from elsewhere may crash its engine, loop for ever or ask for all memory, and workers pull models too:
+the run has bounds on time and memory, and its end, whatever it is, becomes one sentence.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from browser_runtime.contract.errors import BadOutput, BadRequest, InferenceError, ModelFault, SetupError
+from browser_runtime.contract.vocabulary import Family, Precision
+from browser_runtime.models.manifest import StoredModel, read_manifest
+
+# What onnxruntime says first: "[ONNXRuntimeError] : 1 : FAIL : Load model from /a/model.onnx failed:".
+ORIGIN = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?")
+PACKAGE_HOME = Path(__file__).parents[2]
+# Whisper's large encoder takes half a minute on two cores; what takes ten times that no request can wait for.
+TIMEOUT_S = 300.0
+# Room for activations and for the copies that onnxruntime's optimiser makes of the weights.
+MEMORY_FLOOR_BYTES, MEMORY_FACTOR = 6 << 30, 5
+# A text that fills the model shows whether it has all its positions; attention grows with the square.
+MAX_TRIAL_TOKENS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRun:
+    """What a model made of a usual item."""
+
+    precision: Precision
+    output: dict[str, Any]
+    """As plain values: an embedding, labels with their scores, or a text."""
+    ms: float
+
+
+def try_model(model: StoredModel, precisions: Sequence[Precision]) -> tuple[TrialRun, ...]:
+    """A run in each precision. Raises BadRequest with what keeps the model from running, and SetupError."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        remedy = "a model is tried in it before it is stored: pip install 'webinfer[worker]'"
+        raise SetupError("onnxruntime", remedy)
+    return tuple(_try_precision(model, precision) for precision in precisions)
+
+
+def _try_precision(model: StoredModel, precision: Precision) -> TrialRun:
+    # -P: nothing in the folder that this was called in takes the place of a module.
+    environment = os.environ | {"PYTHONPATH": str(PACKAGE_HOME)}
+    try:
+        done = subprocess.run(
+            command(model, precision),
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _refusal(model, precision, f"it did not answer within {TIMEOUT_S:.0f} s") from error
+    told = _read_answer(done.stdout)
+    if told is None:
+        raise _refusal(model, precision, _describe_end(done))
+    if "error" in told:
+        raise _refusal(model, precision, told["error"])
+    return TrialRun(precision, told["output"], told["ms"])
+
+
+def command(model: StoredModel, precision: Precision) -> list[str]:
+    """What starts the process of one trial."""
+    limit = max(MEMORY_FLOOR_BYTES, MEMORY_FACTOR * model.loaded_bytes(precision))
+    arguments = (str(model.folder), model.name, str(precision), str(limit))
+    return [sys.executable, "-P", "-m", __name__, *arguments]
+
+
+def _refusal(model: StoredModel, precision: Precision, why: str) -> BadRequest:
+    return BadRequest(f"model {model.name!r} cannot run in {precision}: {why}")
+
+
+def _read_answer(printed: str) -> dict[str, Any] | None:
+    """The last line, where the trial came to its end."""
+    try:
+        told = json.loads(printed.splitlines()[-1])
+    except (IndexError, ValueError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def _describe_end(done: subprocess.CompletedProcess[str]) -> str:
+    if done.returncode < 0:
+        return f"onnxruntime crashed on it ({signal.Signals(-done.returncode).name})"
+    last = done.stderr.strip().splitlines()[-1:]
+    return f"its trial ended with code {done.returncode}: {' '.join(last)}"
+
+
+# --- in the process of the trial
+
+
+def main(folder: str, name: str, precision: str, max_memory_bytes: str) -> None:
+    """Prints the outcome of one run as a line of JSON."""
+    _bound(int(max_memory_bytes))
+    try:
+        told = asdict(run_once(read_manifest(Path(folder), name), Precision(precision)))
+    except InferenceError as error:
+        told = {"error": _explain(error)}
+    except MemoryError:
+        told = {"error": f"it takes more than {int(max_memory_bytes) >> 20} MB of memory"}
+    print(json.dumps(told))
+
+
+def _bound(max_memory_bytes: int) -> None:
+    """Ends this process before it takes the machine's memory or, should nobody wait any more, its time."""
+    resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (int(TIMEOUT_S) * 2, int(TIMEOUT_S) * 2))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _explain(error: InferenceError) -> str:
+    """The error in one line, without what is said of requests, and without onnxruntime's own places."""
+    told = str(error.args[-1]) if type(error) in (BadRequest, BadOutput, ModelFault) else str(error)
+    return " ".join(ORIGIN.sub("", told).split())
+
+
+def run_once(model: StoredModel, precision: Precision) -> TrialRun:
+    """The model's answer to a usual item, and for texts to a long one too. Raises InferenceError."""
+    from browser_runtime.simulation.runners import open_runner, run_items
+
+    runner = open_runner(model, precision)
+    started = time.perf_counter()
+    answers = run_items(runner, model.family, make_items(model), {})
+    for output in answers.outputs:
+        if isinstance(output, InferenceError):
+            raise output
+        _require_sense(model.family, output)
+    first = answers.outputs[0]
+    assert isinstance(first, dict)
+    return TrialRun(precision, to_plain(first), (time.perf_counter() - started) * 1000)
+
+
+def make_items(model: StoredModel) -> list[Any]:
+    """Usual items of the model's family, made up; the last text is as long as the model takes."""
+    import numpy as np
+
+    if model.family is Family.TEXT_EMBEDDING:
+        from browser_runtime.texts.preprocessor import SAMPLE
+
+        longest = min(model.settings["max_tokens"], MAX_TRIAL_TOKENS)
+        # Any tokenizer makes a token or more of each word.
+        return [SAMPLE, " ".join([SAMPLE] * (longest // len(SAMPLE.split()) + 1))]
+    if model.family is Family.VISION:
+        return [(np.arange(64 * 48 * 3) % 256).astype(np.uint8).reshape(64, 48, 3)]
+    return [np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000).astype(np.float32)]
+
+
+def _require_sense(family: Family, output: dict[str, Any]) -> None:
+    """Raises BadRequest for numbers that no trained model gives."""
+    import numpy as np
+
+    if family is Family.TEXT_EMBEDDING and not np.any(output["embedding"]):
+        raise BadRequest("its embedding of a text is all zeros")
+    if family is Family.VISION and len(output["logits"]) > 1 and np.ptp(output["logits"]) == 0:
+        raise BadRequest("its logits of an image are all equal")
+
+
+def to_plain(value: Any) -> Any:
+    """`value` without arrays."""
+    import numpy as np
+
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: to_plain(inner) for key, inner in value.items()}
+    return value
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
