@@ -32,7 +32,7 @@ class GoldenCheck:
             return
         options = loaded.plan.choose({})
         answer = await lane.run(loaded.key, [loaded.golden.item], options, self.settings.load_timeout_s)
-        result = answer["results"][0]
+        result = loaded.finish(answer)["results"][0]
         wrong = loaded.golden.mismatch(result["output"]) if result.get("ok") else str(result.get("error"))
         if not wrong:
             return

@@ -17,6 +17,7 @@ from browser_runtime.models.configuration import ModelPlan
 from browser_runtime.models.store import StoredModel
 from browser_runtime.session.golden import Golden
 from browser_runtime.texts.preprocessor import PREPROCESSORS
+from browser_runtime.texts.transcripts import TranscriptReader, open_reader
 
 
 @dataclass(slots=True)
@@ -30,8 +31,23 @@ class LoadedModel:
     """What its runs follow."""
     golden: Golden | None = None
     """What it must answer to an example; None for a model that has none."""
+    transcripts: TranscriptReader | None = None
+    """What reads a transcript's tokens; None for a model that gives none."""
     n_runs: int = 0
     """Since its last golden check."""
+
+    def finish(self, answer: dict[str, Any]) -> dict[str, Any]:
+        """The page's answer to `run` with what is added here: the text of each transcript."""
+        reader = self.transcripts
+        if reader is None:
+            return answer
+        results = [
+            result | {"output": result["output"] | {"text": reader.read(result["output"]["tokens"])}}
+            if result.get("ok")
+            else result
+            for result in answer["results"]
+        ]
+        return answer | {"results": results}
 
     @property
     def backend(self) -> Backend:
@@ -128,6 +144,11 @@ def load_values(model: StoredModel, plan: ModelPlan, request: Request) -> dict[s
         "precision": str(request.precision),
         "options": load_options(request),
     }
+
+
+def find_reader(model: StoredModel) -> TranscriptReader | None:
+    """What reads the transcripts of the model; None where it gives none. Raises BadRequest."""
+    return open_reader(model.folder) if model.family is Family.AUDIO else None
 
 
 def _settings(model: StoredModel, plan: ModelPlan) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from browser_runtime.models.configuration import read_plan
 from browser_runtime.session.golden import read_golden
 from browser_runtime.session.golden_check import GoldenCheck
 from browser_runtime.session.lanes import LaneJob, SessionLane
-from browser_runtime.session.loading import LoadedModel, key_of, load_values
+from browser_runtime.session.loading import LoadedModel, find_reader, key_of, load_values
 from browser_runtime.settings import RuntimeSettings
 
 log = structlog.get_logger(__name__)
@@ -111,10 +111,11 @@ class ModelLoader:
             await lane.connection.call("unload", self._settings.run_timeout_s, key=str(overdue))
             lane.models.drop(overdue)
         values = await asyncio.to_thread(load_values, job.model, plan, job.request)
+        reader = await asyncio.to_thread(find_reader, job.model)
         limit_s = job.remaining_s(self._settings.load_timeout_s)
         answer = await lane.connection.call("load", limit_s, key=str(key), backend=str(backend), **values)
         golden = await asyncio.to_thread(read_golden, job.model)
-        loaded = LoadedModel(key, answer, plan, golden)
+        loaded = LoadedModel(key, answer, plan, golden, reader)
         lane.models.put(loaded)
         try:
             await self._golden.check(lane, loaded)

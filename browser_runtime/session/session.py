@@ -207,7 +207,7 @@ class Session:
             raise
         self.n_runs += 1
         loaded.n_runs += 1
-        return answer
+        return loaded.finish(answer)
 
     @property
     def place(self) -> RunLocation:

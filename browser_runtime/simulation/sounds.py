@@ -15,6 +15,7 @@ from browser_runtime.simulation.decoding import Decoder
 from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
 from browser_runtime.simulation.mels import compute_features
 from browser_runtime.simulation.windows import join_tokens, split_windows
+from browser_runtime.texts.transcripts import open_reader
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,11 @@ class Transcriber:
     """A Whisper: log-mel features, encoder, greedy decoder, tokenizer."""
 
     def __init__(self, model: StoredModel, plan: AudioPlan, precision: Precision) -> None:
-        from tokenizers import Tokenizer
-
         graphs = open_graphs(model, precision)
         self._plan = plan
         self._encoder = graphs["encoder_model"]
         self._decoder = Decoder(graphs["decoder_model_merged"])
-        self._tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
+        self._reader = open_reader(model.folder)
 
     def prepare(self, sound: Any, field: str, options: dict[str, Any]) -> Transcript:
         """The features of each window of the sound. Raises BadInput naming the field."""
@@ -62,8 +61,7 @@ class Transcriber:
 
     def finish(self, heard: Transcript, tokens: list[int], options: dict[str, Any]) -> dict[str, Any]:
         """The text of all windows."""
-        text = self._tokenizer.decode(tokens, skip_special_tokens=True).strip()
-        return {"text": text, "tokens": tokens, "duration_s": heard.duration_s}
+        return {"text": self._reader.read(tokens), "tokens": tokens, "duration_s": heard.duration_s}
 
 
 def _read_samples(sound: Any, field: str) -> Array:

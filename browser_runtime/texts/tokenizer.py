@@ -30,7 +30,7 @@ class TextTokenizer:
         Raises BadRequest for a broken file, BadInput for what a companion asks and nobody does here.
         """
         self.config = TokenizerConfig(folder)
-        self._tokenizer = _open(folder / "tokenizer.json")
+        self._tokenizer = open_tokenizer(folder / "tokenizer.json")
         self.config.apply(self._tokenizer)
         if lower_case:
             _lower_case_first(self._tokenizer)
@@ -63,7 +63,8 @@ class TextTokenizer:
         return len(encoding.ids) - int(closing)
 
 
-def _open(path: Path) -> Any:
+def open_tokenizer(path: Path) -> Any:
+    """The tokenizer in the file. Raises BadRequest where `tokenizers` cannot use it."""
     from tokenizers import Tokenizer
 
     try:

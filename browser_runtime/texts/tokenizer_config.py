@@ -104,7 +104,7 @@ class TokenizerConfig:
 
     def apply(self, tokenizer: Any) -> None:
         """Changes the open `tokenizer` to what the files ask for. Raises BadInput for what cannot be."""
-        self._add_tokens(tokenizer)
+        self.add_tokens(tokenizer)
         if self._fields.get("tokenizer_class") not in GENERIC_CLASSES:
             self._set_normalizing(tokenizer)
         tokenizer.encode_special_tokens = self._fields.get("split_special_tokens", False)
@@ -115,7 +115,7 @@ class TokenizerConfig:
         told = self._fields.get(name)
         return None if told is None else _content(told)
 
-    def _add_tokens(self, tokenizer: Any) -> None:
+    def add_tokens(self, tokenizer: Any) -> None:
         """Adds what tokenizer.json does not know as a special token yet."""
         from tokenizers import AddedToken
 

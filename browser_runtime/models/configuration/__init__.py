@@ -24,6 +24,8 @@ def check_configuration(folder: Path, family: Family) -> None:
         _check_texts(folder)
     else:
         read_plan(folder, family)
+    if family is Family.AUDIO:
+        _check_transcripts(folder)
 
 
 def _check_texts(folder: Path) -> None:
@@ -34,3 +36,9 @@ def _check_texts(folder: Path) -> None:
     plan = EmbeddingPlan.read(folder)
     with_weights(folder, plan.modules)
     TextTokenizer(folder, plan.max_tokens, plan.lower_case)
+
+
+def _check_transcripts(folder: Path) -> None:
+    from browser_runtime.texts.transcripts import TranscriptReader
+
+    TranscriptReader(folder)

@@ -52,7 +52,7 @@ export function openRuntime(backend) {
 }
 
 /**
- * transformers.js bound to the same onnxruntime-web as `openRuntime(backend)`, reading local models alone.
+ * transformers.js bound to the same onnxruntime-web as `openRuntime(backend)`, which reads no files of a model: they are the worker's.
  * @param {Backend} backend
  * @returns {Promise<Transformers>}
  */
@@ -85,7 +85,7 @@ async function importTransformers(backend, build) {
   /** @type {Transformers} */
   const transformers = await import(`${folder(build)}transformers.js`);
   transformers.env.allowRemoteModels = false;
-  transformers.env.allowLocalModels = true;
+  transformers.env.allowLocalModels = false;
   transformers.env.useBrowserCache = false;
   // transformers.js points onnxruntime at a CDN while it is imported: back to our own files.
   Object.assign(ort.env.wasm, { wasmPaths, numThreads });

@@ -1,16 +1,15 @@
 /**
- * Sounds -> text: Whisper, decoded greedily with a cache on graphs of our own, so that devices, timings and the
+ * Sounds -> tokens of text: Whisper, decoded greedily with a cache on graphs of our own, so that devices, timings and the
  * memory of every step are in our hand.
  *
  * WebNN takes static shapes only. The encoder has one; the decoder grows by a token a step and branches on its
  * cache, so it runs on WASM beside a WebNN encoder, and every answer says so.
  */
-import { guardFiles } from '../faults.js';
 import { Decoder } from './decoding.js';
 import { makeFeeds } from './feeds.js';
 import { nameCache } from './kv_cache.js';
 import { extractLogMel } from './log_mel.js';
-import { fetchJson, findFolder } from './model_files.js';
+import { fetchJson } from './model_files.js';
 import { GraphSource } from './model_graphs.js';
 import { makeReady } from './ready.js';
 import { Stopwatch, settle, stopIfCancelled } from './results.js';
@@ -20,7 +19,7 @@ import { joinTokens, splitWindows } from './windows.js';
 /** @typedef {import('./contract.js').Opening} Opening */
 /** @typedef {import('./contract.js').Graph} Graph */
 /** @typedef {import('onnxruntime-common').Tensor} Tensor */
-/** @typedef {{text: string, tokens: number[], duration_s: number}} Output */
+/** @typedef {{tokens: number[], duration_s: number}} Output the worker adds the text */
 /** @typedef {{encoder: Graph, decoder: Graph}} Graphs */
 /**
  * @typedef {object} Settings the worker's plan of the model's files (models/configuration/plans.py)
@@ -38,7 +37,6 @@ import { joinTokens, splitWindows } from './windows.js';
 /**
  * @typedef {object} Parts what does not compute
  * @property {import('./log_mel.js').Extractor} extractor transformers.js' log-mel front end
- * @property {any} tokenizer
  * @property {import('./decoding.js').Rules} rules
  */
 /** @typedef {{watch: Stopwatch, isCancelled: () => boolean, choices: Choices}} Course of one call */
@@ -66,14 +64,11 @@ export async function open(opening) {
  * @param {Settings} settings
  * @returns {Promise<Parts>}
  */
-async function openParts({ model, realm }, { features, rules }) {
-  const { AutoTokenizer, WhisperFeatureExtractor } = await realm.openTransformers();
-  const tokenizer = await guardFiles(model.name, 'reading its tokenizer', () =>
-    AutoTokenizer.from_pretrained(findFolder(model), { local_files_only: true }),
-  );
+async function openParts({ realm }, { features, rules }) {
+  const { WhisperFeatureExtractor } = await realm.openTransformers();
   const extractor = /** @type {any} */ (new WhisperFeatureExtractor({ ...features }));
   const barred = { never: new Set(rules.never), notFirst: new Set([...rules.never, ...rules.not_first]) };
-  return { extractor, tokenizer, rules: { ends: rules.ends, ...barred } };
+  return { extractor, rules: { ends: rules.ends, ...barred } };
 }
 
 /**
@@ -170,11 +165,7 @@ class Transcriber {
       windows.push(await this.#decodeWindow(window, course));
     }
     const tokens = joinTokens(windows);
-    // Silence has no tokens and its text is empty; transformers.js refuses to decode an empty list.
-    const decode = () =>
-      tokens.length === 0 ? '' : this.parts.tokenizer.decode(tokens, { skip_special_tokens: true }).trim();
-    const text = await course.watch.time('postprocess_ms', decode);
-    return { text, tokens, duration_s: samples.length / SAMPLE_RATE_HZ };
+    return { tokens, duration_s: samples.length / SAMPLE_RATE_HZ };
   }
 
   /**

@@ -28,12 +28,6 @@ export async function fetchGraph(model, stem) {
 }
 
 /**
- * What transformers.js calls the model: a folder, for it takes only some of the names that models have here.
- * @param {Model} model
- */
-export const findFolder = (model) => model.url.replace(/\/$/, '');
-
-/**
  * The JSON file `name` of the model. Raises ModelFault where it is none.
  * @param {Model} model
  * @param {string} name
