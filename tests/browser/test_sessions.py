@@ -65,7 +65,7 @@ async def test_64_000_labels_come_back_whole(
     import_model(
         write_classifier(tmp_path, n_classes=1000), "thousand", store=ModelStore(settings.models_dir)
     )
-    pictures = [np.full((4, 4, 3), value, np.uint8) for value in range(64)]
+    pictures = [np.full((4, 4, 3), value, np.uint8) for value in range(192, 256)]
     request = Request(Family.VISION, "thousand", {"images": pictures}, options={"top_k": 1000}, single=False)
     reply = await shared_pool.run(request)
     assert [len({label["label"] for label in output["labels"]}) for output in reply.output] == [1000] * 64
