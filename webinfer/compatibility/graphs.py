@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from browser_runtime.contract.vocabulary import SERVED_FAMILIES, Family, Precision
 from browser_runtime.models.export_bert import ACTIVATIONS
-from browser_runtime.models.graph_check import OUTPUTS
+from browser_runtime.models.graph_check import MAX_IR_VERSION, MAX_OPSET, OUTPUTS
 from browser_runtime.models.graphs import STEMS, SUFFIXES
 from browser_runtime.models.importing import PICKLES
 from browser_runtime.models.traits import REQUIRED
+from browser_runtime.simulation.feeds import DTYPES, TEXT_INPUTS
 from webinfer.compatibility.markdown import code, paragraph, section, table
 
 
 def describe_graphs() -> str:
     """The section."""
+    types = [name.removeprefix("tensor(").removesuffix(")") for name in DTYPES]
     return section(
         "Models: graphs and files",
         paragraph(
             """In transformers.js' layout, in a folder on this machine or a repository of the Hugging Face
             Hub. Graphs may keep weights in other files of any name beside them."""
+        ),
+        paragraph(
+            f"""A graph may have IR version {MAX_IR_VERSION} and opset {MAX_OPSET} at most. Its inputs are
+            given in the types that it declares, of {code(types)}. A text graph may take {code(TEXT_INPUTS)},
+            each or not; a batch or sequence of one size is met, texts being padded or cut to it. Each
+            precision is run once in Python's onnxruntime when a model is imported or pulled, with bounds on
+            time and memory, and refused where it cannot run."""
         ),
         table(
             ("family", "graphs in `onnx/`", "their outputs", "other files needed"), map(_row, SERVED_FAMILIES)

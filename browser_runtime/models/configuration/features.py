@@ -33,7 +33,7 @@ RULES = {
     "return_attention_mask": Rule("true or false: Whisper's encoder takes no mask", FLAG.accepts),
     "do_normalize": Rule("true or false: transformers' extractor does not read it", FLAG.accepts),
     # What transformers works out anew from the keys above.
-    **dict.fromkeys(("n_samples", "nb_max_frames", "mel_filters"), ANYTHING),
+    **dict.fromkeys(("n_samples", "nb_max_frames", "mel_filters", "num_mel_bins"), ANYTHING),
     **dict.fromkeys(("processor_class", "_processor_class", "image_processor_type"), ANYTHING),
     **dict.fromkeys(("transformers_version", "return_tensors"), ANYTHING),
 }

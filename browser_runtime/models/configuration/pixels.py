@@ -108,14 +108,13 @@ def _require_values(fields: Fields, values: dict[str, Any]) -> None:
 
 def find_processor(fields: Fields, config: Mapping[str, Any]) -> Processor:
     """The class of image processor that transformers would choose. Raises BadInput for one not done here."""
-    told = fields.get("image_processor_type") or config.get("image_processor_type")
-    if told is None and fields.get("feature_extractor_type") is not None:
-        told = str(fields.get("feature_extractor_type")).replace("FeatureExtractor", "ImageProcessor")
+    told = fields.get("image_processor_type", fields.get("feature_extractor_type"))
+    told = config.get("image_processor_type") if told is None else told
     if told is None:
         told = PROCESSOR_OF_MODEL.get(str(config.get("model_type")))
     if told is None:
         return UNNAMED
-    name = str(told).removesuffix("Fast").removesuffix("Pil")
+    name = str(told).replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast").removesuffix("Pil")
     if name not in PROCESSORS:
         raise BadInput(f"image_processor_type of {FILE}", repr(told), f"one of {', '.join(PROCESSORS)}")
     return PROCESSORS[name]

@@ -173,7 +173,11 @@ _ROWS = (
         crop_size=256,
         crops=True,
         square=False,
-        keys={"do_flip_channel_order": (FLAG, True)},
+        keys={
+            "do_flip_channel_order": (FLAG, True),
+            # The older name, which today's transformers does not read.
+            "do_flip_channels": (only(True, why="do_flip_channel_order counts"), None),
+        },
         lacks=("do_normalize",),
         how="do_flip_channel_order gives blue, green, red; never normalised",
     ),
