@@ -95,6 +95,15 @@ class SchedulerSettings(Settings):
         le=MOST_DAYS,
         description="a regression that nothing undid is an alert this long; then it is the usual",
     )
+    alert_error_rate: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="share of a model's runs in a browser that may fail before it is an alert",
+    )
+    alert_error_window_s: Seconds = Field(
+        900.0, description="runs that this share is taken of are so old at most"
+    )
     reports_dir: FolderPath = Field(
         default_factory=lambda: _data_dir() / "reports",
         description="where the daily reports are written, the newest as latest.html too",

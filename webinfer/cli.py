@@ -6,9 +6,9 @@ import importlib
 import sys
 
 import click
+from click.shell_completion import CompletionItem
 
-from browser_runtime.contract.errors import InferenceError
-from browser_runtime.contract.extras import explain
+from webinfer.endings import end_with, open_missing_streams
 
 COMMANDS = {
     "doctor": ("webinfer.commands.doctor", "What each browser on this machine proved it can do."),
@@ -43,6 +43,23 @@ class LazyGroup(click.Group):
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Click's own, which knows no near names of commands that are not imported."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(
+                error.command_name, possibilities=COMMANDS, ctx=ctx
+            ) from None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands, without importing a single one; the group's own options."""
+        found = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items()]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [item for item in found if str(item.value).startswith(incomplete)] + options
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The overview, without importing a single command."""
         with formatter.section("Commands"):
@@ -56,31 +73,22 @@ def cli() -> None:
     if not {"-h", "--help"} & set(sys.argv):  # help is what a wrong setting asks for
         from browser_runtime.contract.environment import check_environment
         from browser_runtime.contract.proxies import exempt_loopback
+        from webinfer.signals import take_signals
         from webinfer.stack.logs import configure_logs
 
+        take_signals()
         exempt_loopback()
         check_environment()
         configure_logs()
 
 
 def main() -> None:
-    """Run the command; a user's mistake is one sentence and exit code 1, never a traceback."""
+    """Run the command; a user's mistake is one sentence and an exit code above 0, never a traceback."""
+    open_missing_streams()
     try:
-        cli(standalone_mode=False)
+        # However it was called: a shell asks for completion by this name.
+        cli(prog_name="webinfer", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
-        sys.exit(130)
-    except InferenceError as error:
-        click.echo(f"webinfer: {error}", err=True)
-        sys.exit(1)
-    except ModuleNotFoundError as error:
-        sentence = explain(error)
-        if sentence is None:
-            raise
-        click.echo(f"webinfer: {sentence}", err=True)
-        sys.exit(1)
+    except (Exception, KeyboardInterrupt) as error:
+        sys.exit(end_with(error))

@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from browser_runtime.contract.messages import Adapter
 from webinfer.words import adapter_kind
@@ -25,24 +25,38 @@ def output_console() -> Console:
     return Console(width=None if sys.stdout.isatty() else WIDE + 16, highlight=False)
 
 
-def print_replies(console: Console, rows: list[Row], title: str | None = None) -> None:
-    """A table of replies: what went in, what came out, where it ran, how long each step took."""
-    wide = console.width >= WIDE
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for name in ("input", "answer", *(("browser", "backend", "adapter") if wide else ("ran on",))):
-        table.add_column(name)
-    for step in ("queue", "load", "compute", "total"):
-        table.add_column(f"{step} ms" if wide else f"{step}\nms", justify="right", no_wrap=True)
-    for told, answer, reply in rows:
+class ReplyTable:
+    """What went in, what came out, where it ran, how long each step took: a row a reply."""
+
+    def __init__(self, console: Console, title: str | None = None) -> None:
+        self._wide = console.width >= WIDE
+        self.table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+        for name in ("input", "answer", *(("browser", "backend", "adapter") if self._wide else ("ran on",))):
+            self.table.add_column(name)
+        for step in ("queue", "load", "compute", "total"):
+            name = f"{step} ms" if self._wide else f"{step}\nms"
+            self.table.add_column(name, justify="right", no_wrap=True)
+
+    def add(self, name: str, answer: str, reply: dict[str, Any]) -> None:
+        """One more row. Whatever a text holds, it neither colours nor steers a terminal."""
         adapter = Adapter(**reply["adapter"])
-        place = (
-            reply["browser_build"],
-            reply["backend"],
-            f"{adapter.name} ({adapter_kind(adapter)})".strip(),
-        )
-        cells = (told, answer, *(place if wide else ["\n".join(place)]))
-        table.add_row(*map(escape, cells), *_times(reply))
-    console.print(table)
+        kind = f"{adapter.name} ({adapter_kind(adapter)})".strip()
+        place = (reply["browser_build"], reply["backend"], kind)
+        cells = (name, answer, *(place if self._wide else ["\n".join(place)]))
+        self.table.add_row(*map(plain_text, cells), *_times(reply))
+
+
+def print_replies(console: Console, rows: list[Row], title: str | None = None) -> None:
+    """A table of replies."""
+    table = ReplyTable(console, title)
+    for row in rows:
+        table.add(*row)
+    console.print(table.table)
+
+
+def plain_text(text: str) -> Text:
+    """`text` as it is, in what is printed."""
+    return Text("".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text))
 
 
 def _times(reply: dict[str, Any]) -> list[str]:

@@ -143,7 +143,7 @@ def _resources(pool: Pool) -> dict[str, Any]:
         "system_memory_percent": psutil.virtual_memory().percent,
         "process_memory_mb": psutil.Process().memory_info().rss / 1e6,
         "browser_memory_mb": sum(known) / 1e6,
-        "system_cpu_percent": psutil.cpu_percent(),
+        "system_cpu_percent": pool.processor.look(),
     }
 
 

@@ -27,6 +27,7 @@ from browser_runtime.pool.health import PoolHealth
 from browser_runtime.pool.model_provider import ModelProvider
 from browser_runtime.pool.notifier import Notifier
 from browser_runtime.pool.preparing import prepare
+from browser_runtime.pool.processor import ProcessorMeter
 from browser_runtime.pool.requests import PendingRequest, RequestQueue
 from browser_runtime.pool.session_monitor import SessionMonitor
 from browser_runtime.pool.states import pool_status
@@ -66,7 +67,8 @@ class Pool:
         limits = RecyclePolicy(settings.recycle_after_runs, settings.recycle_above_mb << 20)
         self.session_monitor = SessionMonitor(self.fleet, self.health, self.dispatch, limits)
         self.session_monitor.on_recycle = lambda session, reason: self._tell(session, "recycled", reason)
-        self.session_monitor.on_round = self._release_models
+        self.session_monitor.on_round = self._each_round
+        self.processor = ProcessorMeter()
         self.autoscaler.on_event = self._scaled
         self._models = ModelProvider(self.store)
         self.simulated: SimulatedSession | None = None
@@ -117,6 +119,10 @@ class Pool:
         self._spawn(self.session_monitor.watch())
         if self.settings.adaptive_scaling:
             self._spawn(self.autoscaler.watch())
+
+    def _each_round(self) -> None:
+        self._release_models()
+        self.processor.look()
 
     def _installed(self) -> tuple[Browser, ...]:
         """The browsers of this pool that are on this machine. Raises the first SetupError where none is."""

@@ -31,6 +31,18 @@ class OpenBreaker:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorCount:
+    """Runs of one model in one browser of late, and those of them that failed by no fault of who asked."""
+
+    model: str
+    browser: str
+    n: int
+    n_failed: int
+    codes: str
+    """Errors with their counts, commonest first."""
+
+
+@dataclass(frozen=True, slots=True)
 class QueueLife:
     """What the canary of a queue came back with."""
 
@@ -64,6 +76,7 @@ class Conditions:
 
     regressions: Sequence[Regression] | None = None
     breakers: Sequence[OpenBreaker] | None = None
+    errors: Sequence[ErrorCount] | None = None
     queues: Sequence[QueueLife] | None = None
     beat: BeatLife | None = None
     letters: Sequence[DeadLetter] | None = None
@@ -79,3 +92,5 @@ class AlertThresholds:
     """A beat that has just been started, or is restarted, is no alarm; nor is an analytics worker."""
     history_away_s: float = 60.0
     canary_age_s: float = 300.0
+    error_rate: float = 0.1
+    """Share of a model's runs in a browser that may fail."""

@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 import redis
 from celery.utils.log import get_logger
 
-from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.errors import BY_CODE, BadRequest, InferenceError
 from scheduler.alerts.conditions import (
     BeatLife,
     Conditions,
     DeadLetter,
+    ErrorCount,
     OpenBreaker,
     QueueLife,
     Regression,
@@ -36,14 +37,18 @@ DAY_S = 86_400.0
 HEALTH_AGE_S = 60.0
 LETTER_AGE_S = 3600.0
 MAX_LETTERS = 200
+# What was asked was wrong, and would be wrong anywhere.
+EXCUSED = tuple(code for code, kind in BY_CODE.items() if issubclass(kind, BadRequest))
 
 
 class AlertObserver:
     """One look at a time. `prefix` is that of the Redis keys."""
 
-    def __init__(self, client: redis.Redis, prefix: str, ask: Ask, regression_days: float) -> None:
-        self._redis, self._prefix = client, prefix
-        self._ask, self._regression_days = ask, regression_days
+    def __init__(
+        self, client: redis.Redis, prefix: str, ask: Ask, regression_days: float, error_window_s: float
+    ) -> None:
+        self._redis, self._prefix, self._ask = client, prefix, ask
+        self._regression_days, self._error_window_s = regression_days, error_window_s
 
     def look(self, now_s: float) -> Conditions:
         """What can be seen at `now_s`, seconds since 1970. Raises redis.RedisError."""
@@ -53,6 +58,7 @@ class AlertObserver:
         return Conditions(
             regressions=regressions,
             breakers=breakers,
+            errors=None if breakers is None else self._answer(lambda: self._errors(now_s)),
             queues=self._queues(now_s),
             beat=self._beat(now_s),
             letters=self._letters(now_s),
@@ -74,6 +80,14 @@ class AlertObserver:
     def _breakers(self, now_s: float) -> list[OpenBreaker]:
         rows = self._ask("alerts_breakers", since_s=now_s - HEALTH_AGE_S)
         return [OpenBreaker(*(row[name] or "" for name in ("worker", "browser", "session"))) for row in rows]
+
+    def _errors(self, now_s: float) -> list[ErrorCount]:
+        since_s = now_s - self._error_window_s
+        rows = self._ask("alerts_errors", since_s=since_s, excused=",".join(EXCUSED))
+        return [
+            ErrorCount(*(row[name] for name in ("model", "browser", "n", "n_failed", "codes")))
+            for row in rows
+        ]
 
     def _queues(self, now_s: float) -> list[QueueLife]:
         book = CanaryBook(self._redis, self._prefix)

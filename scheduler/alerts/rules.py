@@ -8,11 +8,24 @@ from collections.abc import Callable
 
 from browser_runtime.contract import remedies
 from scheduler.alerts.alert import Alert, Severity
-from scheduler.alerts.conditions import AlertThresholds, Conditions, OpenBreaker, QueueLife, Regression
+from scheduler.alerts.conditions import (
+    AlertThresholds,
+    Conditions,
+    ErrorCount,
+    OpenBreaker,
+    QueueLife,
+    Regression,
+)
 
 Rule = Callable[[Conditions, AlertThresholds], "list[Alert] | None"]
 
 UNITS = {"latency": "ms", "throughput": "items/s", "memory": "MB"}
+# Of a normal distribution's upper side.
+ONE_IN_TWENTY = 1.6449
+# One that failed twice is no alarm, though it never did better.
+FEWEST_FAILURES = 5
+# More often than not: nobody can work with that.
+MOST_FAIL = 0.5
 SEVERITIES = {str(severity) for severity in Severity}
 
 
@@ -63,6 +76,42 @@ def _breakers(worker: str, found: list[OpenBreaker]) -> Alert:
         f"The breaker of {names} ({found[0].browser}) on {worker} is open: too many requests failed there. "
         f"It is tried again by itself; if it stays open, look at the worker's log.",
     )
+
+
+def find_errors(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
+    """One alert a model and browser whose runs fail more often than they may, beyond what chance would do."""
+    if seen.errors is None:
+        return None
+    return [_errors(found) for found in seen.errors if _is_failing(found, limits.error_rate)]
+
+
+def _is_failing(found: ErrorCount, limit: float) -> bool:
+    return found.n_failed >= FEWEST_FAILURES and least_share(found.n_failed, found.n) > limit
+
+
+def _errors(found: ErrorCount) -> Alert:
+    where = f"{found.model or 'unknown models'} on {found.browser or 'no browser'}"
+    share = found.n_failed / found.n
+    return Alert(
+        f"errors:{where}",
+        Severity.HIGH if least_share(found.n_failed, found.n) > MOST_FAIL else Severity.MEDIUM,
+        f"{share:.0%} of the runs of {where} fail",
+        f"{found.n_failed} of {found.n} runs of {where} failed of late: {found.codes}. "
+        f"`webinfer report --model {found.model}` shows since when; the worker's log says why.",
+    )
+
+
+def least_share(n_failed: int, n: int) -> float:
+    """The share that fails at least, 19 times in 20: the lower end of Wilson's interval.
+
+    A few failures of few runs say little; the same share of many says it for certain.
+    """
+    if n_failed == 0:
+        return 0.0
+    share, square = n_failed / n, ONE_IN_TWENTY**2
+    middle = share + square / (2 * n)
+    spread = ONE_IN_TWENTY * math.sqrt(share * (1 - share) / n + square / (4 * n * n))
+    return max((middle - spread) / (1 + square / n), 0.0)
 
 
 def find_dead_queues(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
@@ -131,6 +180,7 @@ def find_lost_history(seen: Conditions, limits: AlertThresholds) -> list[Alert] 
 RULES: dict[str, Rule] = {
     "regression": find_regressions,
     "breaker": find_open_breakers,
+    "errors": find_errors,
     "queue": find_dead_queues,
     "beat": find_silent_beat,
     "letters": find_dead_letters,

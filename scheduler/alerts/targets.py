@@ -10,7 +10,7 @@ from typing import Any
 
 from celery.utils.log import get_logger
 
-from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.errors import BadSetting
 
 log = get_logger(__name__)
 
@@ -38,8 +38,9 @@ class Target:
         self.name = f"{scheme} #{position}"
         self.id = hashlib.sha256(url.encode()).hexdigest()[:12]
         if self._service is None:
-            what = f"URL {position} in WEBINFER_ALERT_URLS ({scheme}://...) that Apprise can use"
-            raise SetupError(what, "see https://appriseit.com/services for the form of each service")
+            given = f"{scheme}://... in place {position}"
+            allowed = "made of URLs that Apprise can use: see https://appriseit.com/services"
+            raise BadSetting("WEBINFER_ALERT_URLS", given, allowed)
 
     def __repr__(self) -> str:
         return f"Target({self.name})"
@@ -56,7 +57,7 @@ class Target:
 
 
 def parse_targets(urls: str) -> list[Target]:
-    """A target for each of the comma separated `urls`. Raises SetupError for one that Apprise cannot use."""
+    """A target for each of the comma separated `urls`. Raises BadSetting for one that Apprise cannot use."""
     return [Target(url, position) for position, url in enumerate(_split(urls), 1)]
 
 
@@ -66,7 +67,7 @@ def usable_targets(urls: str) -> list[Target]:
     for position, url in enumerate(_split(urls), 1):
         try:
             found.append(Target(url, position))
-        except SetupError as error:
+        except BadSetting as error:
             log.error("nobody is told of alerts there: %s", error)
     return found
 

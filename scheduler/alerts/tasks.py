@@ -38,10 +38,12 @@ def check() -> None:
 def check_now() -> list[Notice]:
     """The news of one check. Raises redis.RedisError."""
     settings, prefix = SchedulerSettings(), app.settings.redis_prefix
-    observer = AlertObserver(app.redis, prefix, ask_history, settings.alert_regression_days)
+    days, window_s = settings.alert_regression_days, settings.alert_error_window_s
+    observer = AlertObserver(app.redis, prefix, ask_history, days, window_s)
     receivers = targets(settings.alert_urls.get_secret_value())
     look = partial(observer.look, time.time())
-    return check_alerts(Memory(app.redis, prefix), receivers, look, AlertThresholds(), time.time)
+    limits = AlertThresholds(error_rate=settings.alert_error_rate)
+    return check_alerts(Memory(app.redis, prefix), receivers, look, limits, time.time)
 
 
 def ask_history(name: str, **params: Any) -> list[dict[str, Any]]:

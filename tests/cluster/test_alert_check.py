@@ -41,8 +41,8 @@ def clean_keys(settings: TaskSettings) -> Iterator[None]:
     clean()
 
 
-def keep_regression(path: Path) -> None:
-    """A history with a regression of an hour ago."""
+def keep_trouble(path: Path) -> None:
+    """A history with a regression of an hour ago, and runs of a minute ago that all failed."""
     at_s = time.time() - 3600
     change = {
         "series": json.dumps(SERIES),
@@ -51,8 +51,10 @@ def keep_regression(path: Path) -> None:
         "before": 10.0,
         "after": 14.0,
     }
+    run = {"at": time.time() - 60, "model": "vit", "browser": "edge", "ok": False, "error_code": "PageFault"}
     with History(path) as history:
         history.append([("changes", change | {"at": at_s, "severity": "high", "direction": "regression"})])
+        history.append([("runs", run)] * 30)
 
 
 def test_what_is_wrong_is_told_and_kept(
@@ -69,7 +71,7 @@ def test_what_is_wrong_is_told_and_kept(
         ("ALERT_URLS", receiver.url("s3cret")),
     ):
         monkeypatch.setenv(f"WEBINFER_{name}", str(value))
-    keep_regression(path)
+    keep_trouble(path)
     letter = {"why": "not JSON", "queue": "edge", "body": "private words"}
     app.redis.xadd(f"{settings.redis_prefix}dead-letters", letter)  # type: ignore[arg-type]
     canary = {"ok": False, "state": "silent", "reason": "no answer", "at": time.time(), "latency_ms": None}
@@ -82,7 +84,7 @@ def test_what_is_wrong_is_told_and_kept(
         watch = start("-P", "threads", "-c", "2", *QUIET, queue=WATCH_QUEUE)
         analytics.ready(), watch.ready()
         app.send_task("scheduler.alerts.check", queue=WATCH_QUEUE, ignore_result=True)
-        until(lambda: len(receiver.posted) == 4)
+        until(lambda: len(receiver.posted) == 5)
         until(lambda: app.redis.xlen(stream_key(settings.redis_prefix)) > 0)
         app.send_task("scheduler.history.drain", queue=ANALYTICS_QUEUE).get(timeout=60)
         written = app.send_task("scheduler.reports.write", queue=ANALYTICS_QUEUE).get(timeout=60)
@@ -91,6 +93,7 @@ def test_what_is_wrong_is_told_and_kept(
         log = watch.log.read_text()
     assert {post["title"] for post in receiver.posted} == {
         "[webinfer] HIGH: latency +40%: bert firefox wasm batch 1",
+        "[webinfer] HIGH: 100% of the runs of vit on edge fail",
         "[webinfer] HIGH: queue firefox-audio is dead",
         "[webinfer] HIGH: beat is silent",
         "[webinfer] MEDIUM: dead letters from edge",
@@ -99,6 +102,6 @@ def test_what_is_wrong_is_told_and_kept(
     assert "s3cret" not in log
     with History(path) as history:
         kept = history.read("SELECT key, state FROM alerts")
-    assert {row["key"].split(":")[0] for row in kept} == {"regression", "queue", "beat", "letters"}
+    assert {row["key"].split(":")[0] for row in kept} == {"regression", "errors", "queue", "beat", "letters"}
     assert [change["metric"] for change in told["changes"]] == ["latency"]
     assert "dead letters from edge" in Path(written).read_text()

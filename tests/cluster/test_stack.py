@@ -152,22 +152,22 @@ def test_the_command_answers(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["-t", "smell", "-m", "digits-vit", "x"], "model_type is 'smell', but must be one of"),
+        (["-t", "smell", "-m", "digits-vit", "x"], "'smell' is not one of 'text_embedding'"),
         (["-t", "vision", "-m", "digits-vit", "/nowhere/7.png"], "/nowhere/7.png"),
         (["-t", "vision", "-m", "digits-vit", "a text for a vision model"], "inputs is"),
         (["-t", "vision", "-m", "no-such-model", str(DIGITS / "7.png")], "is not known"),
         (["-t", "vision", "-m", "../../etc", str(DIGITS / "7.png")], "model_name"),
-        (["-t", "vision", "-m", "digits-vit", "--backend", "cuda", str(DIGITS / "7.png")], "priority_list"),
+        (["-t", "vision", "-m", "digits-vit", "--backend", "cuda", str(DIGITS / "7.png")], "'cuda' is not"),
         (
             ["-t", "vision", "-m", "digits-vit", "--browser", "lynx", str(DIGITS / "7.png")],
-            "browser is 'lynx'",
+            "'lynx' is not one of",
         ),
     ],
     ids=["type", "file", "text", "model", "escape", "backend", "browser"],
 )
 def test_a_users_mistake_is_one_sentence(stack: Stack, words: list[str], told: str) -> None:
     done = webinfer(stack, "infer", *words)
-    assert done.returncode == 1
+    assert done.returncode in (1, 2)
     assert told in done.stderr
     assert "Traceback" not in done.stderr + done.stdout
     assert len(done.stderr.strip().splitlines()) == 1

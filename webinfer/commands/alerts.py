@@ -19,7 +19,7 @@ from scheduler.alerts.targets import parse_targets
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
 from webinfer.producing import no_broker
-from webinfer.tables import output_console
+from webinfer.tables import output_console, plain_text
 
 Plain = dict[str, Any]
 
@@ -53,20 +53,13 @@ def _print(found: list[OpenAlert], letters: list[Notification]) -> None:
         for each in found:
             since = datetime.fromtimestamp(each.opened_at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")
             cells = (each.alert.severity, since, each.alert.title, each.alert.text)
-            table.add_row(*(_plain_text(cell) for cell in cells))
+            table.add_row(*(plain_text(cell) for cell in cells))
         console.print(table)
     else:
         console.print("no alert is open")
     for letter in letters:
-        told = f"not delivered yet after {letter.n_tries} tries: {_plain_text(letter.title)}"
+        told = f"not delivered yet after {letter.n_tries} tries: {plain_text(letter.title)}"
         console.print(told, markup=False)
-
-
-def _plain_text(text: str) -> Any:
-    """As it is: a name must not colour, nor steer, a terminal."""
-    from rich.text import Text
-
-    return Text("".join(character if character.isprintable() else " " for character in text))
 
 
 @command.command("test")

@@ -13,11 +13,10 @@ from rich.table import Table
 
 from browser_runtime.contract.vocabulary import Browser
 from webinfer.bench.overhead import measure_overhead, measure_tensors
+from webinfer.commands.parameters import BROWSERS, DAYS, Number
 from webinfer.producing import use_broker
 from webinfer.stack.stack import Stack
 from webinfer.tables import output_console
-
-BROWSERS = click.Choice([str(browser) for browser in Browser])
 
 
 @click.group("bench")
@@ -153,15 +152,9 @@ def regression(months: int, steps: int, seed: int, picture: str | None, as_json:
     help="Arrival times in seconds, one a line.",
 )
 @click.option("--history", "queue", metavar="QUEUE", help="What arrived in this queue, by the history.")
-@click.option(
-    "--days", default=30.0, show_default=True, type=click.FloatRange(0, min_open=True), help="Of the history."
-)
-@click.option(
-    "--service-ms", type=click.FloatRange(1, 60_000), help="Of a request; default: as recorded, else 500."
-)
-@click.option(
-    "--start-s", type=click.FloatRange(0.1, 600), help="Of a worker; default: as recorded, else 12."
-)
+@click.option("--days", default=30.0, show_default=True, type=DAYS, help="Of the history.")
+@click.option("--service-ms", type=Number(1, 60_000), help="Of a request; default: as recorded, else 500.")
+@click.option("--start-s", type=Number(0.1, 600), help="Of a worker; default: as recorded, else 12.")
 @click.option("--picture", type=click.Path(dir_okay=False, writable=True), help="Draw an SVG into this file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def autoscaling(picture: str | None, as_json: bool, service_ms: float | None, **wanted: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from typing import Any
 
@@ -23,7 +22,6 @@ from webinfer.tables import output_console, print_replies
 def command() -> None:
     """Text, image and sound through every browser there is, by `infer.delay`; leaves nothing behind."""
     console = output_console()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is a Ctrl-C from outside
     started = time.monotonic()
     browsers = found_browsers(console)
     with _progress(console) as progress, Stack(browsers, tell=_teller(progress)) as stack:

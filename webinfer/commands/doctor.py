@@ -15,6 +15,7 @@ from rich.table import Table
 from browser_runtime.contract.capabilities import BackendCapability
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.settings import RuntimeSettings
+from webinfer.commands.parameters import BROWSERS
 from webinfer.examination import BrowserExam, Tool, examine_browsers, examine_tools
 from webinfer.tables import output_console
 from webinfer.words import adapter_kind
@@ -26,7 +27,7 @@ from webinfer.words import adapter_kind
     "--browser",
     "browsers",
     multiple=True,
-    type=click.Choice([str(browser) for browser in Browser]),
+    type=BROWSERS,
     help="Only this browser; may be given more than once.",
 )
 def command(as_json: bool, browsers: tuple[str, ...]) -> None:

@@ -17,6 +17,7 @@ from browser_runtime.contract.vocabulary import Family, parse_family, parse_prec
 from browser_runtime.models.downloading import Progress as FetchProgress
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
+from webinfer.commands.parameters import FAMILIES, PRECISIONS, ModelName
 from webinfer.tables import output_console
 
 
@@ -42,9 +43,9 @@ def list_models(as_json: bool) -> None:
 
 
 @command.command("pull")
-@click.argument("name")
-@click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, int8 or q4.")
-@click.option("--family", help="Only where it cannot be told from the model's config.json.")
+@click.argument("name", type=ModelName())
+@click.option("--precision", default="fp32", show_default=True, type=PRECISIONS, help="Of the weights.")
+@click.option("--family", type=FAMILIES, help="Only where it cannot be told from the model's config.json.")
 @click.option(
     "--revision", help="A commit of the repository; default: the one the catalogue pins, or the newest."
 )
@@ -70,7 +71,7 @@ def pull_model(name: str, precision: str, family: str | None, revision: str | No
 @command.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", help="What requests will call it; default: the folder's or file's name.")
-@click.option("--family", help="Only where it cannot be told from the model's config.json.")
+@click.option("--family", type=FAMILIES, help="Only where it cannot be told from the model's config.json.")
 def import_model(path: Path, name: str | None, family: str | None) -> None:
     """Take a local ONNX file or Hugging Face folder at PATH into the store."""
     from browser_runtime.models.importing import import_model as take
@@ -91,7 +92,7 @@ def _tell_doubts(model: StoredModel) -> None:
 
 
 @command.command("remove")
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, type=ModelName())
 def remove_models(names: tuple[str, ...]) -> None:
     """Delete the NAMED models from this machine; built-in ones, and those a worker has loaded, stay."""
     store = ModelStore()
@@ -101,7 +102,7 @@ def remove_models(names: tuple[str, ...]) -> None:
 
 
 @command.command("verify")
-@click.argument("names", nargs=-1)
+@click.argument("names", nargs=-1, type=ModelName())
 def verify_models(names: tuple[str, ...]) -> None:
     """Hold every file of the NAMED models (default: all on this machine) against its SHA-256."""
     store = ModelStore()

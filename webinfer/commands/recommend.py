@@ -20,14 +20,20 @@ from scheduler.routing.ranking import BrowserCondition, Policy, Ranked
 from scheduler.routing.table import Subject, rank_subject
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
+from webinfer.commands.parameters import BACKENDS, FAMILIES, PRECISIONS, ModelName
 from webinfer.tables import output_console
 
 
 @click.command("recommend")
-@click.argument("model")
-@click.option("--model-type", "-t", help="Only where neither the history nor this machine knows the model.")
-@click.option("--precision", default="fp32", show_default=True, help="fp32, fp16, int8 or q4.")
-@click.option("--backend", help="Only runs on webgpu, webnn or wasm.")
+@click.argument("model", type=ModelName())
+@click.option(
+    "--model-type",
+    "-t",
+    type=FAMILIES,
+    help="Only where neither the history nor this machine knows the model.",
+)
+@click.option("--precision", default="fp32", show_default=True, type=PRECISIONS, help="Of the weights.")
+@click.option("--backend", type=BACKENDS, help="Only runs on this one.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(model: str, model_type: str | None, precision: str, backend: str | None, as_json: bool) -> None:
     """Rank the browsers for MODEL, with the evidence and how sure it is."""

@@ -67,11 +67,22 @@ def command(
             _show(desired)
             return
         options = ("-f", file) if file else ()
-        compose = ComposeScaler(targets, tuple(shlex.split(program)), options)
+        compose = ComposeScaler(targets, parse_program(program), options)
         scaler: Scaler = compose if kind == "compose" else KubernetesScaler(targets, namespace)
         follow(desired, Follower(scaler, list(targets)), dry_run=dry_run, once=once)
     except redis.ConnectionError as error:
         raise no_broker(error) from error
+
+
+def parse_program(program: str) -> tuple[str, ...]:
+    """The words of a command line. Raises BadInput."""
+    try:
+        words = tuple(shlex.split(program))
+    except ValueError:
+        words = ()
+    if not words:
+        raise BadInput("--program", repr(program), "a command, with every quote closed")
+    return words
 
 
 def parse_names(names: tuple[str, ...]) -> dict[str, str]:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import socket
+from contextlib import AbstractContextManager
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
-from browser_runtime.contract.environment import redact
-from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.environment import make_folder, redact
+from browser_runtime.contract.errors import BadInput, BadSetting, SetupError
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
 from scheduler.settings import SchedulerSettings
 from tasks.local_broker import record_broker
+from tasks.settings import TaskSettings
+from webinfer.commands.parameters import BROWSERS
 from webinfer.stack.commands import monitor_command
+from webinfer.stack.history_lock import hold_history
 from webinfer.stack.stack import Stack, StackOptions
 
 
@@ -26,14 +29,17 @@ from webinfer.stack.stack import Stack, StackOptions
     "--browser",
     "names",
     multiple=True,
-    type=click.Choice([str(browser) for browser in Browser]),
+    type=BROWSERS,
     help="Only this browser; repeatable. Default: all found.",
 )
 @click.option(
     "--sessions", default=1, show_default=True, type=click.IntRange(1, 8), help="Browser sessions a worker."
 )
 @click.option(
-    "--broker", envvar="WEBINFER_BROKER_URL", help="A Redis that runs already; default: a private one."
+    "--broker",
+    envvar="WEBINFER_BROKER_URL",
+    callback=lambda _context, _option, url: check_broker(url),
+    help="A Redis that runs already; default: a private one.",
 )
 @click.option("--autoscale", is_flag=True, help="As many workers of a browser as its queue needs.")
 @click.option(
@@ -73,25 +79,25 @@ def command(
         not without_scheduler, None if without_monitor else monitor_port, max_workers if autoscale else None
     )
     browsers = [Browser(name) for name in names] or found_browsers(console)
-    _take_signals()
 
     def tell(part: str, state: str) -> None:
         with contextlib.suppress(OSError, SystemExit):  # nobody reads any more: what runs is stopped in order
             console.print(f"[cyan]{part:<24}[/] {escape(state)}", highlight=False, soft_wrap=True)
 
     stack = Stack(browsers, n_sessions=sessions, broker_url=broker, tell=tell, company=company)
-    with stack, record_broker(stack.broker_url):
+    with _own_history(company), stack, record_broker(stack.broker_url):
         for line in _addresses(stack, company):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
         stack.supervise()
 
 
-def _take_signals() -> None:
-    """Every polite end is a Ctrl-C, also where a shell had its children ignore that one: `nohup ... &`."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a terminal that goes away, unless with nohup
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
+def _own_history(company: StackOptions) -> AbstractContextManager[None]:
+    """Raises SetupError where another process has it, BadSetting where nothing can be written there."""
+    if not company.scheduler:
+        return contextlib.nullcontext()
+    settings = SchedulerSettings()
+    make_folder("WEBINFER_REPORTS_DIR", settings.reports_dir)
+    return hold_history(settings.history_path)
 
 
 def _addresses(stack: Stack, company: StackOptions) -> list[str]:
@@ -102,6 +108,14 @@ def _addresses(stack: Stack, company: StackOptions) -> list[str]:
     if company.scheduler:
         lines.append(f"history:   {SchedulerSettings().history_path}")
     return [*lines, f"logs:      {stack.folder}", "stop:      Ctrl-C"]
+
+
+def check_broker(url: str | None) -> str | None:
+    """`url`, where it can be a Redis; nothing is no broker. Raises BadInput."""
+    try:
+        return TaskSettings(broker_url=url).broker_url if url else None
+    except BadSetting as error:
+        raise BadInput("--broker", *error.args[1:]) from error
 
 
 def check_port(port: int) -> None:

@@ -15,12 +15,15 @@ from collections.abc import Callable, Mapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from browser_runtime.contract.environment import xdg_folder
 from browser_runtime.contract.errors import SetupError
 
 # Celery's warm shutdown waits for running tasks; browsers then end within a few seconds.
 STOP_TIMEOUT_S = 30.0
 # Of one part; as much again is kept of what came before. A worker writes two lines a request.
 LOG_BYTES = 20_000_000
+# What an ended process has written is read by then.
+READ_TIMEOUT_S = 5.0
 
 
 class ManagedProcess:
@@ -96,7 +99,19 @@ class ManagedProcess:
             else f"ended with code {self._process and self._process.poll()}"
         )
         last = "\n  ".join(self._tail)
-        raise SetupError(f"a working {self.name}", f"it {why}; its log is {self._log_path}:\n  {last}")
+        raise SetupError(f"a working {self.name}", f"it {why}{self._keep_log()}:\n  {last}")
+
+    def _keep_log(self) -> str:
+        """Where the log of a failed start is found: the stack's own folder goes away with it."""
+        if self._reader is not None and not self.running:
+            self._reader.join(timeout=READ_TIMEOUT_S)
+        kept = xdg_folder("XDG_STATE_HOME", ".local/state") / "logs" / self._log_path.name
+        try:
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._log_path, kept)
+        except OSError:
+            return ""
+        return f"; its log is {kept}"
 
     def _reader_alive(self) -> bool:
         return self._reader is not None and self._reader.is_alive() and self.running
@@ -119,7 +134,7 @@ class ManagedProcess:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
         if self._reader is not None:
-            self._reader.join(timeout=5)
+            self._reader.join(timeout=READ_TIMEOUT_S)
         if self._process.stdout is not None:
             self._process.stdout.close()
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 from scheduler.alerts.alert import Severity
 from scheduler.alerts.conditions import (
@@ -12,18 +18,29 @@ from scheduler.alerts.conditions import (
     BeatLife,
     Conditions,
     DeadLetter,
+    ErrorCount,
     OpenBreaker,
     QueueLife,
     Regression,
 )
-from scheduler.alerts.rules import RULES, judge
+from scheduler.alerts.observing import EXCUSED
+from scheduler.alerts.rules import RULES, judge, least_share
+from scheduler.history.history import History
+from tasks.telemetry import Row
 
 FINE = Conditions(
-    regressions=[], breakers=[], queues=[QueueLife("edge", True, "", 10)], beat=BeatLife(0), letters=[]
+    regressions=[],
+    breakers=[],
+    errors=[],
+    queues=[QueueLife("edge", True, "", 10)],
+    beat=BeatLife(0),
+    letters=[],
 )
 SLOWER = Regression("bert on firefox", "latency", 10.0, 13.0, "medium", "2026-11-02 10:00")
 MUCH_SLOWER = replace(SLOWER, severity="high")
 OPEN = OpenBreaker("w1@host", "chrome", "chrome-0")
+SOME_FAIL = ErrorCount("bert", "edge", 40, 10, "PageFault 10")
+MOST_FAIL = ErrorCount("bert", "edge", 40, 39, "PageFault 39")
 WRONG = QueueLife("edge", False, "no answer in 10 s", 3)
 
 
@@ -46,6 +63,8 @@ def test_each_source_that_could_not_be_seen_is_named() -> None:
         (replace(FINE, regressions=[SLOWER]), "regression:latency:bert on firefox", Severity.MEDIUM),
         (replace(FINE, regressions=[MUCH_SLOWER]), "regression:latency:bert on firefox", Severity.HIGH),
         (replace(FINE, breakers=[OPEN]), "breaker:w1@host", Severity.MEDIUM),
+        (replace(FINE, errors=[SOME_FAIL]), "errors:bert on edge", Severity.MEDIUM),
+        (replace(FINE, errors=[MOST_FAIL]), "errors:bert on edge", Severity.HIGH),
         (replace(FINE, queues=[WRONG]), "queue:edge", Severity.HIGH),
         (replace(FINE, queues=[QueueLife("edge", True, "", 301)]), "queue:edge", Severity.HIGH),
         (replace(FINE, beat=BeatLife(31)), "beat:silent", Severity.HIGH),
@@ -107,3 +126,49 @@ def test_dead_letters_are_counted_by_queue_and_show_no_content() -> None:
     assert [alert.key for alert in found] == ["letters:edge", "letters:an unknown queue"]
     assert found[0].text.startswith("2 messages of edge")
     assert "not JSON" in found[0].text
+
+
+def test_few_failures_of_few_runs_say_little_and_the_usual_ones_nothing() -> None:
+    for n, n_failed in ((1, 1), (4, 4), (40, 4), (1000, 100)):
+        assert keys(replace(FINE, errors=[ErrorCount("bert", "edge", n, n_failed, "")])) == [], (n, n_failed)
+    for n, n_failed in ((5, 5), (40, 9), (1000, 120)):
+        assert keys(replace(FINE, errors=[ErrorCount("bert", "edge", n, n_failed, "")])), (n, n_failed)
+    found = replace(FINE, errors=[ErrorCount("bert", "edge", 40, 9, "PageFault 8, Busy 1")])
+    (alert,) = judge(found, AlertThresholds())[0]
+    assert alert.title == "22% of the runs of bert on edge fail"
+    assert "9 of 40 runs" in alert.text and "PageFault 8, Busy 1" in alert.text
+    assert not judge(found, AlertThresholds(error_rate=0.3))[0]
+
+
+@given(st.integers(1, 5000), st.data())
+def test_the_share_that_fails_at_least_is_scipys(n: int, data: st.DataObject) -> None:
+    n_failed = data.draw(st.integers(0, n))
+    interval = binomtest(n_failed, n).proportion_ci(confidence_level=0.9, method="wilson")
+    assert least_share(n_failed, n) == pytest.approx(interval.low, abs=1e-4)
+
+
+def test_errors_are_counted_by_model_and_browser_and_a_bad_request_is_nobodys_fault(tmp_path: Path) -> None:
+    now_s = time.time()
+
+    def runs(n: int, model: str = "bert", **more: Any) -> list[Row]:
+        run = {"at": now_s - 60, "model": model, "browser": "edge", "ok": True}
+        return [("runs", run | more)] * n
+
+    rows = [
+        *runs(20),
+        *runs(5, ok=False, error_code="PageFault"),
+        *runs(2, ok=False, error_code="Busy"),
+        *runs(9, ok=False, error_code="BadInput"),
+        *runs(50, ok=False, error_code="PageFault", at=now_s - 7200),
+        *runs(30, "vit"),
+        *runs(3, "vit", ok=False, error_code="UnknownModel"),
+        *runs(1, "vit", browser="chrome", ok=False, error_code=None),
+    ]
+    with History(tmp_path / "history.duckdb") as history:
+        history.append(rows)
+        found = history.query("alerts_errors", since_s=now_s - 900, excused=",".join(EXCUSED))
+    told = [ErrorCount(**row) for row in found]
+    assert told == [
+        ErrorCount("bert", "edge", 27, 7, "PageFault 5, Busy 2"),
+        ErrorCount("vit", "chrome", 1, 1, "unknown 1"),
+    ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.errors import BadSetting
 from scheduler.alerts.targets import parse_targets, redact, usable_targets
 from tests.unit.alerts.conftest import Receiver
 
@@ -61,9 +61,9 @@ def test_several_urls_are_several_targets_and_commas_inside_stay() -> None:
 
 
 def test_a_url_that_is_none_is_refused_by_place_without_its_text() -> None:
-    with pytest.raises(SetupError) as refused:
+    with pytest.raises(BadSetting) as refused:
         parse_targets("json://host-a, nosuch://user:s3cret@host")
-    assert "URL 2 in WEBINFER_ALERT_URLS (nosuch://...)" in str(refused.value)
+    assert "WEBINFER_ALERT_URLS is nosuch://... in place 2, but must be" in str(refused.value)
     assert "s3cret" not in str(refused.value)
 
 
@@ -76,5 +76,5 @@ def test_one_bad_url_does_not_silence_the_others(root_log: list[str]) -> None:
     (target,) = usable_targets("nosuch://s3cret@host, json://host-a")
     assert target.name == "json #2"
     (told,) = root_log
-    assert "URL 1" in told
+    assert "in place 1" in told
     assert "s3cret" not in told

@@ -44,6 +44,14 @@ def test_html_goes_into_a_file_and_the_path_is_told(asked: Path) -> None:
     assert call("--html", "--output", "-").output.startswith("<!doctype html>")
 
 
+def test_the_ending_of_the_file_says_the_form_where_no_option_does(asked: Path) -> None:
+    for name, start in (("r.html", "<!doctype html>"), ("r.json", "{"), ("r.md", "#"), ("r.txt", "#")):
+        assert call("--output", name).output.strip() == name
+        assert (asked / name).read_text().startswith(start)
+    call("--markdown", "--output", "r.html")
+    assert (asked / "r.html").read_text().startswith("#")
+
+
 def test_a_model_nobody_ran_gives_an_empty_report(asked: Path) -> None:
     assert "No run was measured." in call("--model", "nobody").output
 
@@ -51,7 +59,9 @@ def test_a_model_nobody_ran_gives_an_empty_report(asked: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--days", "0"), "Invalid value for '--days': 0.0 is not in the range x>0"),
+        (("--days", "0"), "Invalid value for '--days': 0.0 is not in the range 0<x<=36500"),
+        (("--days", "nan"), "Invalid value for '--days': 'nan' is not a finite number"),
+        (("--html", "--markdown"), "--html and --markdown: one form at a time"),
         (
             ("--output", "away/report.md"),
             "--output away/report.md cannot be written: No such file or directory",

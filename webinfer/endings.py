@@ -1,0 +1,73 @@
+"""How the command ends: one sentence on standard error and an exit code, where nothing of ours is broken."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.extras import explain
+
+# A full disk, a quota, a device that fails: nothing of ours is wrong.
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+STOPPED, FAILED = 130, 1
+
+
+def end_with(error: BaseException) -> int:
+    """The exit code for what ended the command, its sentence printed. Raises what is a defect again."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return error.exit_code
+    sentence = _sentence(error)
+    if sentence is None:
+        raise error
+    if isinstance(error, OSError):
+        _drop_output()
+    click.echo(sentence, err=True)
+    if isinstance(error, click.ClickException):
+        return error.exit_code
+    return STOPPED if isinstance(error, (click.Abort, KeyboardInterrupt)) else FAILED
+
+
+def _sentence(error: BaseException) -> str | None:
+    """One line; None for a defect."""
+    match error:
+        case click.ClickException():
+            return _usage(error)
+        case click.Abort() | KeyboardInterrupt():
+            return "stopped"
+        case InferenceError():
+            return f"webinfer: {error}"
+        case OSError() if error.filename is not None or error.errno in CANNOT_WRITE:
+            return f"webinfer: {error.filename or 'the output'}: {error.strerror}"
+        case ModuleNotFoundError():
+            missing = explain(error)
+            return f"webinfer: {missing}" if missing else None
+    return None
+
+
+def _usage(error: click.ClickException) -> str:
+    """Where the command line is wrong, also how to see what is right."""
+    told = " ".join(error.format_message().split())
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return f"webinfer: {told}"
+    return f"{context.command_path}: {told} ({context.command_path} -h shows how)"
+
+
+def open_missing_streams() -> None:
+    """A shell may have closed them (`>&-`); what is printed then goes nowhere."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - as long as the process lives
+
+
+def _drop_output() -> None:
+    """What is still to be written would fail once more when the interpreter ends."""
+    if sys.__stdout__ is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
