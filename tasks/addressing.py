@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from browser_runtime.contract.errors import NoWorker
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Browser
-from tasks.router import Choice, Route, choose_route, keys_of, place
+from tasks.router import DEFAULT_QUEUE, INBOX, Choice, Route, choose_route, keys_of, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,12 +18,21 @@ if TYPE_CHECKING:
 
 # What a caller of `apply_async`, or Celery for a signature that says where to go, may name it by.
 NAMED_BY = ("queue", "exchange", "routing_key")
+UNROUTED = (INBOX, DEFAULT_QUEUE)
 
 
 def find_named_queue(options: dict[str, Any]) -> str | None:
-    """The queue that the options of a message name, as text."""
+    """The queue that the options of a message name, as text; those of unrouted requests name none."""
     named = next((options[name] for name in NAMED_BY if options.get(name)), None)
-    return None if named is None else str(getattr(named, "name", named))
+    queue = str(getattr(named, "name", named))
+    return None if named is None or queue in UNROUTED else queue
+
+
+def set_queue(options: dict[str, Any], queue: str) -> None:
+    """Let the options of a message name `queue`, and nothing else."""
+    for name in NAMED_BY:
+        options.pop(name, None)
+    options["queue"] = queue
 
 
 def find_route(app: WebinferApp, request: Request, queue: str | None) -> Route:

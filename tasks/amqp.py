@@ -7,13 +7,37 @@ from typing import Any
 
 from celery import current_task
 from celery.app.control import Control
+from kombu.pidbox import Mailbox
 
-from tasks.continuation import continuing
-from tasks.ledger import LedgerAmqp
+from tasks.continuation import continuing, finished_request
+from tasks.ledger import LedgerAmqp, Recording
+from tasks.sending import READS, TENSOR, reads_tensors
+from tasks.summaries import describe_arrays
 
 
 class WebinferAmqp(LedgerAmqp):
-    """Celery finds this class by name: see `tasks.app`."""
+    """Of `tasks.app`."""
+
+    app: Any
+
+    def as_task_v2(self, task_id: str, name: str, *args: Any, **options: Any) -> Any:
+        """A task's message. It says that its sender reads arrays, unless it is sent for one who does not."""
+        message = super().as_task_v2(task_id, name, *args, **options)
+        if self._is_read_by_us(task_id):
+            message.headers[READS] = TENSOR
+        return message
+
+    def _is_read_by_us(self, task_id: str) -> bool:
+        """Whether who waits for the result is a program with our app.
+
+        What follows a task, or replaces or retries it, is waited for by whoever sent that task.
+        """
+        finished = finished_request()
+        if finished is not None:
+            return reads_tensors(finished)
+        if current_task and current_task.request.id == task_id:
+            return current_task.app is self.app and reads_tensors(current_task.request)
+        return True
 
     def _retry_publish(self, publish: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Send a callback, the next step of a chain, or the body of a chord. Called by Celery's tracer."""
@@ -21,12 +45,25 @@ class WebinferAmqp(LedgerAmqp):
             return super()._retry_publish(publish, *args, **kwargs)  # type: ignore[misc]
 
 
+def is_ours(producer: Any) -> bool:
+    """Whether a kombu producer sends over a connection of our app; canvases hand theirs to every task."""
+    return isinstance(producer.connection, Recording)
+
+
+class PlainMailbox(Mailbox):
+    """Remote control in JSON; what workers tell of their tasks holds words in the place of arrays."""
+
+    def _publish_reply(self, reply: Any, *args: Any, **kwargs: Any) -> None:
+        super()._publish_reply(describe_arrays(reply), *args, **kwargs)
+
+
 class PlainControl(Control):
-    """Celery finds this class by name: see `tasks.app`.
+    """Of `tasks.app`.
 
     Workers of other apps on the same Redis read remote control too; one that cannot read a message ends.
     """
 
+    Mailbox = PlainMailbox
     mailbox: Any  # Celery's stubs stop short of it
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

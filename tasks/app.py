@@ -19,21 +19,22 @@ from browser_runtime.contract.environment import check_environment
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.proxies import exempt_loopback
 from tasks import codec
+from tasks.amqp import PlainControl, WebinferAmqp, is_ours
 from tasks.claims import Claims
 from tasks.coroutines import BrowserTask
+from tasks.neighbours import prepare_foreign
 from tasks.redis_clients import connect
-from tasks.router import QUEUE_OF
+from tasks.router import DEFAULT_QUEUE, INBOX, QUEUE_OF
 from tasks.routing_table import RoutingCopy, fetch_from
+from tasks.sending import JSON, READS
 from tasks.settings import TaskSettings
 
 T = TypeVar("T", bound=Task[Any, Any])
 
-# Everything that is not an inference; no browser worker consumes it.
-DEFAULT_QUEUE = "celery"
 # The scheduler's: one process that owns the history, and one for all that must not wait for it.
 ANALYTICS_QUEUE = "analytics"
 WATCH_QUEUE = "watch"
-QUEUES = (DEFAULT_QUEUE, ANALYTICS_QUEUE, WATCH_QUEUE, *QUEUE_OF.values())
+QUEUES = (DEFAULT_QUEUE, ANALYTICS_QUEUE, WATCH_QUEUE, INBOX, *QUEUE_OF.values())
 
 
 class WebinferApp(Celery):
@@ -49,9 +50,17 @@ class WebinferApp(Celery):
         self, name: str, args: Any = None, kwargs: Any = None, **options: Any
     ) -> AsyncResult[Any]:
         """Send a task by its name. Those for browsers are checked and find their queue as by `delay`."""
-        task = None if "task_type" in options else self.tasks.get(name)
+        by_name = options.get("task_type") is None
+        task = self.tasks.get(name) if by_name else None
         if isinstance(task, BrowserTask):
             return task.apply_async(args, kwargs, **options)
+        if by_name and task is None:
+            args, kwargs = prepare_foreign(self, args, kwargs, options)
+        producer = options.get("producer")
+        if producer is not None and not is_ours(producer):
+            # A canvas of another app: its connection may lead elsewhere, and it reads the results itself.
+            options["producer"] = None
+            options["headers"] = (options.get("headers") or {}) | {READS: JSON}
         return super().send_task(name, args, kwargs, **options)
 
     @cached_property
@@ -164,9 +173,7 @@ def _nothing_lost(settings: TaskSettings) -> dict[str, Any]:
 
 # Not the current app: a program's own `@shared_task`s and `current_app` stay its own. A worker of ours
 # makes it current when it starts.
-app = WebinferApp(
-    "webinfer", set_as_current=False, amqp="tasks.amqp:WebinferAmqp", control="tasks.amqp:PlainControl"
-)
+app = WebinferApp("webinfer", set_as_current=False, amqp=WebinferAmqp, control=PlainControl)
 
 
 def _dumps(value: Any) -> bytes:

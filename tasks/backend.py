@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery.backends.redis import RedisBackend, ResultConsumer  # type: ignore[attr-defined]  # stubs too short
 from celery.utils.log import get_logger
 from kombu.exceptions import EncodeError, OperationalError
+from kombu.utils.json import dumps as dumps_json
+from kombu.utils.json import loads as loads_json
 
 from browser_runtime.contract.errors import InferenceError, TooLarge
 from tasks.claims import Claims, find_claims
 from tasks.codec import CodecError
 from tasks.continuation import continuing
+from tasks.plain import to_plain
 from tasks.redis_clients import OUTAGES
+from tasks.sending import reads_tensors
 
 log = get_logger(__name__)
 
 # How long large results stay after they were read: time to read them again elsewhere.
 READ_TTL_S = 300
+# A stored result is a map, a chord's part a list: no message of the tensor codec begins like their JSON.
+JSON_STARTS = (b"{", b"[")
 
 
 # Who sends is told after about two seconds; who waits for a result has Celery's twenty.
 SEND_POLICY = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1.0}
 
 
-class _Hurry(threading.local):
-    on = False
+class _Local(threading.local):
+    in_haste = False
+    """A task is being sent: who sends is told soon."""
+    in_json = False
+    """What is stored is for a program without our app."""
 
 
 class Listener(ResultConsumer):  # type: ignore[misc]
@@ -74,11 +85,13 @@ class TensorBackend(RedisBackend):
     result_consumer: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._hurry = _Hurry()
+        self._local = _Local()
         super().__init__(*args, **kwargs)
 
     def _encode(self, data: Any) -> tuple[str, str, bytes]:
         """The stored form of `data`; its large arrays live as long as the result. Raises EncodeError."""
+        if self._local.in_json:
+            return "application/json", "utf-8", dumps_json(to_plain(data)).encode()
         try:
             payload = self._claims().dumps(data, self.expires)
         except (CodecError, TooLarge) as error:
@@ -87,6 +100,8 @@ class TensorBackend(RedisBackend):
 
     def decode(self, payload: Any) -> Any:
         """The stored value with its arrays, writable as any fresh array. Raises ClaimExpired."""
+        if payload[:1] in JSON_STARTS:
+            return loads_json(payload)
         value = super().decode(payload)
         if next(find_claims(value), None) is None:
             return value
@@ -108,18 +123,31 @@ class TensorBackend(RedisBackend):
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Listen for the result of a task that is about to be sent. Raises OperationalError."""
-        self._hurry.on = True
+        self._local.in_haste = True
         try:
             super().on_task_call(producer, task_id)
         except RuntimeError as error:  # Celery's word for: no connection after all tries
             self.result_consumer.subscribed_to.discard(self.get_key_for_task(task_id))
             raise OperationalError("Redis, where results are kept, cannot be reached") from error
         finally:
-            self._hurry.on = False
+            self._local.in_haste = False
 
     def ensure(self, fun: Any, args: Any, **policy: Any) -> Any:
         """The value of `fun`, tried again while Redis is away: patiently, but not to send a task."""
-        return super().ensure(fun, args, **(SEND_POLICY if self._hurry.on else {}) | policy)
+        return super().ensure(fun, args, **(SEND_POLICY if self._local.in_haste else {}) | policy)
+
+    def store_result(self, task_id: str, result: Any, state: str, *args: Any, **options: Any) -> Any:
+        """Store a result as its task's sender can read it."""
+        with self._for_sender(options.get("request")):
+            return super().store_result(task_id, result, state, *args, **options)
+
+    @contextmanager
+    def _for_sender(self, request: Any) -> Iterator[None]:
+        before, self._local.in_json = self._local.in_json, not reads_tensors(request)
+        try:
+            yield
+        finally:
+            self._local.in_json = before
 
     def mark_as_failure(self, task_id: str, exc: Exception, *args: Any, **options: Any) -> Any:
         """Store the failure, ours where Celery has wrapped an error of ours; send what is to follow it."""
@@ -130,7 +158,7 @@ class TensorBackend(RedisBackend):
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **options: Any) -> Any:
         """Count a chord's part as done; after the last one the body is sent, or the chord's error."""
-        with continuing(request):
+        with continuing(request), self._for_sender(request):
             return super().on_chord_part_return(request, state, result, *args, **options)
 
     def _forget(self, task_id: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from celery import Task
 from celery.app.task import Context
+from celery.exceptions import Ignore
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,14 @@ class RetryWanted(Exception):
     def __init__(self, options: dict[str, Any]) -> None:
         super().__init__(options)
         self.options = options
+
+
+class ForwardWanted(Exception):
+    """Raised by a body: the task goes to another queue under its id, as the tracer's thread carries out."""
+
+    def __init__(self, kwargs: dict[str, Any], queue: str) -> None:
+        super().__init__(queue)
+        self.kwargs, self.queue = kwargs, queue
 
 
 class _Handover(threading.local):
@@ -86,6 +95,15 @@ class CoroutineTask(Task):  # type: ignore[type-arg]
             return asyncio.run(self.body(*args, **kwargs)) if outcome is None else outcome.settle()
         except RetryWanted as wanted:
             return super().retry(**wanted.options)
+        except ForwardWanted as wanted:
+            self.forward(wanted.kwargs, wanted.queue)
+            raise Ignore() from None
+
+    def forward(self, kwargs: dict[str, Any], queue: str) -> None:
+        """Send the task being served to `queue`, with other arguments and all else as it came."""
+        options = dict(self.signature_from_request(None, (), kwargs, queue=queue).options)
+        shown = {"argsrepr": "()", "kwargsrepr": self.request.get("kwargsrepr")}
+        Task.apply_async(self, (), kwargs, **(shown | options), add_to_parent=False)
 
     def retry(self, *args: Any, **options: Any) -> Any:
         """Celery's retry; from a body it is carried out a moment later, in the tracer's thread."""

@@ -7,7 +7,7 @@ from typing import Any
 from celery.result import AsyncResult
 
 from browser_runtime.contract.vocabulary import Browser, parse_browser
-from tasks.addressing import find_named_queue, find_place
+from tasks.addressing import find_named_queue, find_place, set_queue
 from tasks.app import WebinferApp, app
 from tasks.codec import Readable
 from tasks.coroutines import BrowserTask
@@ -29,7 +29,8 @@ class BrowserBound(BrowserTask):
         named = dict(kwargs or {})
         browser = parse_browser(named["browser"]) if "browser" in named else None
         if find_named_queue(options) is None:
-            options["queue"] = QUEUE_OF[browser] if browser else find_place(self.app, Browser.CHROME).queue
+            queue = QUEUE_OF[browser] if browser else find_place(self.app, Browser.CHROME).queue
+            set_queue(options, queue)
         options.setdefault("argsrepr", describe_value(list(args or ())))
         options.setdefault("kwargsrepr", describe_value(named))
         return super().apply_async(args, named, **options)

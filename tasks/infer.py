@@ -11,23 +11,23 @@ from celery.canvas import Signature
 from celery.result import AsyncResult
 from kombu.exceptions import EncodeError, OperationalError
 
-from browser_runtime.contract.errors import BadInput, Busy, InferenceError
+from browser_runtime.contract.errors import Busy, InferenceError
 from browser_runtime.contract.messages import Request
-from tasks.addressing import find_named_queue, find_route
+from tasks.addressing import find_named_queue, find_route, set_queue
 from tasks.app import WebinferApp, app
 from tasks.arguments import bind, build_request, check_partial, is_complete
 from tasks.codec import Readable
 from tasks.continuation import finished_request
-from tasks.coroutines import BrowserTask
+from tasks.coroutines import BrowserTask, ForwardWanted
 from tasks.inputs.arrival import check_batch, check_plain
+from tasks.neighbours import introduce_followers
 from tasks.rerouting import find_other_queue, is_reroutable
-from tasks.router import read_route
-from tasks.runner import need_runner
+from tasks.router import BROWSER_OF, INBOX, Route, read_route
+from tasks.runner import bound_runner, need_runner
 from tasks.sending import stamp
 from tasks.summaries import describe_reply, describe_request
+from tasks.wire import check_message, is_message, read_request, to_message, unpack_inputs
 
-# What the message of a checked request holds; a user never passes these.
-WIRE = ("request", "route")
 # Celery counts them with the retries of Busy, which come before and after.
 REROUTED_RETRIES = 8
 
@@ -56,8 +56,8 @@ class Infer(BrowserTask):
     ) -> AsyncResult[Any]:
         """Check, route and send. Raises BadInput, TooLarge, NoWorker; OperationalError when Redis is away."""
         message = self._checked(args or (), kwargs or {})
-        _route(self.app, message, options)
-        stamp(options)
+        self._address(message, options)
+        introduce_followers(self.app, options)
         options.setdefault("argsrepr", "()")
         options.setdefault("kwargsrepr", describe_request(message["request"]))
         try:
@@ -66,42 +66,77 @@ class Infer(BrowserTask):
             raise _translated(error) from error
 
     def signature(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Signature[Any]:
-        """A signature whose inputs are checked and plain already, unless some come later in a chain."""
+        """A signature whose inputs are checked and plain already, unless some come later in a chain.
+
+        It names the inbox: whatever app sends it, a worker of ours takes it.
+        """
         named = dict(kwargs or {})
-        if not _is_wire(named):
+        if not is_message(named):
             named = bind(args or (), named)
             if is_complete(named):
                 named = self._checked((), named)
             else:
                 check_partial(named)
-        return super().signature((), named, *rest, **options)
+        signature = super().signature((), named, *rest, **options)
+        if find_named_queue(signature.options) is None:
+            signature.set(queue=INBOX)
+        return signature
 
     def _checked(self, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-        """The message's arguments: a request on the wire, whatever of it was given before."""
-        if _is_wire(kwargs):
-            return _without_extra(kwargs, args)
+        """The message's arguments, whatever of them was given before."""
+        if is_message(kwargs):
+            return check_message(kwargs, args)
         # What follows another task came in a message: it must not pick files of this machine.
         own = finished_request() is None
-        request = build_request(bind(args, kwargs), self.app.settings.limits(), allow_paths=own)
-        return {"request": request.to_wire()}
+        return to_message(build_request(bind(args, kwargs), self.app.settings.limits(), allow_paths=own))
 
-    async def body(self, *args: Any, **message: Any) -> Readable:
+    def _address(self, message: dict[str, Any], options: dict[str, Any]) -> None:
+        """Set the queue in `options` and the reason in `message`, unless an earlier delivery did."""
+        queue = find_named_queue(options)
+        if queue is None or "route" not in message:
+            route = find_route(self.app, read_request(message["request"], {}), queue)
+            if queue is None:
+                set_queue(options, route.queue)
+            message["route"] = route.to_wire()
+        stamp(options, fixed="fixed" in message["route"])
+
+    async def body(self, *args: Any, **kwargs: Any) -> Readable:
         """Run the request on this worker's runner. Raises InferenceError."""
-        if args or "request" not in message or not set(message) <= set(WIRE):
-            raise BadInput("message", "not one of tasks.infer", "sent with infer.delay or infer.apply_async")
-        request, route = message["request"], read_route(message.get("route"))
-        order = await self._opened(request)
+        message = await self._arrived(args, kwargs)
+        wire = message["request"]
+        route = await self._find_place(message)
+        pending = await self._opened(wire)
         try:
-            reply = await need_runner().run(order)
+            reply = await need_runner().run(pending)
         except InferenceError as error:
-            await self._reroute(order, request, route, error)
+            await self._reroute(pending, wire, route, error)
             raise
-        routing = route | reply.routing
-        plain = replace(reply, routing=routing, synthetic_input=order.synthetic).to_dict()
+        plain = replace(reply, routing=route | reply.routing, synthetic_input=pending.synthetic).to_dict()
         return Readable(plain, describe_reply(plain))
 
+    async def _arrived(self, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The message's arguments, those that another app sent as a user gives them checked now."""
+        if is_message(kwargs):
+            return check_message(kwargs, args)
+        limits = self.app.settings.limits()
+        named = bind(args, kwargs)
+        return to_message(await asyncio.to_thread(build_request, named, limits, allow_paths=False))
+
+    async def _find_place(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The route of a request that has arrived. Raises ForwardWanted where another worker is to do it."""
+        queue = (self.request.delivery_info or {}).get("routing_key")
+        earlier = read_route(message.get("route"))
+        if queue in BROWSER_OF:
+            return earlier or Route(queue, "the request names this queue", fixed=True).to_wire()
+        request = read_request(message["request"], {})
+        found = await asyncio.to_thread(find_route, self.app, request, None)
+        route = found.to_wire()
+        if bound_runner() is None or found.queue not in self.app.amqp.queues.consume_from:
+            raise ForwardWanted({"request": message["request"], "route": route}, found.queue)
+        return route
+
     async def _reroute(
-        self, order: Request, wire: dict[str, Any], route: dict[str, Any], error: InferenceError
+        self, pending: Request, wire: dict[str, Any], route: dict[str, Any], error: InferenceError
     ) -> None:
         """Send the request once more, to the next best queue that is served, where another browser may do it.
 
@@ -109,7 +144,7 @@ class Infer(BrowserTask):
         """
         if not is_reroutable(error, route) or self.request.is_eager:
             return
-        other = await asyncio.to_thread(find_other_queue, self.app, order, route, error)
+        other = await asyncio.to_thread(find_other_queue, self.app, pending, route, error)
         if other is not None:
             again = {"request": wire, "route": other}
             self.retry(
@@ -121,47 +156,22 @@ class Infer(BrowserTask):
                 max_retries=REROUTED_RETRIES,
             )
 
-    async def _opened(self, wire: Any) -> Request:
+    async def _opened(self, wire: dict[str, Any]) -> Request:
         """The request with its large arrays, checked whole before anything waits for it.
 
         Raises BadRequest, ClaimExpired.
         """
         limits = self.app.settings.limits()
-        claimed = Request.from_wire(wire)
+        claimed = read_request(wire, unpack_inputs(wire.get("inputs")))
         check_batch(claimed, limits)
-        order = replace(claimed, inputs=await self.app.claims.redeem_off_loop(claimed.inputs))
-        check_plain(order, limits)
-        return order
+        pending = replace(claimed, inputs=await self.app.claims.redeem_off_loop(claimed.inputs))
+        check_plain(pending, limits)
+        return pending
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: dict[str, Any]) -> None:
         """The result is stored: the large inputs are not needed for another delivery any more."""
-        self.app.claims.discard(kwargs)
-
-
-def _is_wire(kwargs: dict[str, Any]) -> bool:
-    return "request" in kwargs
-
-
-def _without_extra(kwargs: dict[str, Any], args: Any) -> dict[str, Any]:
-    """A checked request as it stands; what is added to a complete signature would be lost silently."""
-    extra = [name for name in kwargs if name not in WIRE]
-    if extra or args:
-        told = ", ".join(extra) or f"{len(args)} positional arguments"
-        raise BadInput(
-            "infer", f"given {told} on top of a complete signature", "a new signature; or use .si()"
-        )
-    return dict(kwargs)
-
-
-def _route(app: WebinferApp, message: dict[str, Any], options: dict[str, Any]) -> None:
-    """Set the queue in `options` and the reason in `message`, unless an earlier delivery did."""
-    queue = find_named_queue(options)
-    if "route" in message and queue is not None:
-        return
-    route = find_route(app, Request.from_wire(message["request"] | {"inputs": {}}), queue)
-    if queue is None:
-        options["queue"] = route.queue
-    message["route"] = route.to_wire()
+        if is_message(kwargs):
+            self.app.claims.discard(unpack_inputs(kwargs["request"].get("inputs")))
 
 
 def _translated(error: EncodeError) -> Exception:

@@ -18,10 +18,10 @@ from celery.app.amqp import AMQP
 from kombu.connection import ConnectionPool, PooledConnection
 from kombu.transport import redis as kombu_redis
 
-from tasks.router import BROWSER_OF
+from tasks.router import BROWSER_OF, INBOX
 
 # Only what browsers answer is worth it: beat sends its tasks again anyway.
-RECORDED: Collection[str] = BROWSER_OF
+RECORDED: Collection[str] = (*BROWSER_OF, INBOX)
 
 
 class Commands(list[tuple[str, tuple[Any, ...]]]):
@@ -106,7 +106,7 @@ class LedgerTransport(kombu_redis.Transport):
     Channel = LedgerChannel
 
 
-class _Recording:
+class Recording:
     """A connection that takes the transport with the ledger in the place of kombu's own for Redis."""
 
     def get_transport_cls(self) -> Any:
@@ -115,7 +115,7 @@ class _Recording:
         return LedgerTransport if found is kombu_redis.Transport else found
 
 
-class LedgerPooledConnection(_Recording, PooledConnection):
+class LedgerPooledConnection(Recording, PooledConnection):
     """One of a pool: kombu makes those of a class of its own, whatever class the first one had."""
 
 
@@ -127,7 +127,7 @@ class LedgerPool(ConnectionPool):
         return LedgerPooledConnection(self, **dict(self.connection._info(resolve=False)))
 
 
-class LedgerConnection(_Recording, kombu.Connection):
+class LedgerConnection(Recording, kombu.Connection):
     """A connection with the ledger, alone or as the first of a pool."""
 
     def Pool(self, limit: int | None = None, **kwargs: Any) -> LedgerPool:  # noqa: N802  # kombu's name

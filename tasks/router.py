@@ -21,6 +21,10 @@ QUEUE_OF = {
     Browser.EDGE: "edge-text",
 }
 BROWSER_OF = {queue: browser for browser, queue in QUEUE_OF.items()}
+INBOX = "webinfer"
+"""Requests that nobody has routed yet: each worker with a browser takes them, and sends on what others do."""
+DEFAULT_QUEUE = "celery"
+"""Celery's own: what is no inference, and requests of programs that know no better."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""When a request was sent: a header that its worker reads, so that waiting in Redis is measured too."""
+"""The headers of a message: when it was sent, whether it may be moved, and what its sender can read."""
 
 from __future__ import annotations
 
@@ -7,11 +7,22 @@ from datetime import datetime
 from typing import Any
 
 SENT_AT = "sent_at"
+"""In Unix seconds: so waiting in Redis is measured too."""
+FIXED = "fixed"
+"""True: its sender named queue or browser. A message that is not fixed may be moved to another queue."""
+READS = "reads"
+"""What its sender can read: TENSOR, or JSON, which is also taken of one that says nothing."""
+TENSOR, JSON = "tensor", "json"
 
 
-def stamp(options: dict[str, Any]) -> None:
-    """Note in the headers of a message about to be sent that it is sent now, in Unix seconds."""
-    options["headers"] = (options.get("headers") or {}) | {SENT_AT: time.time()}
+def stamp(options: dict[str, Any], *, fixed: bool = True) -> None:
+    """Note in the headers of a message about to be sent that it is sent now."""
+    options["headers"] = (options.get("headers") or {}) | {SENT_AT: time.time(), FIXED: fixed}
+
+
+def reads_tensors(request: Any) -> bool:
+    """Whether the sender of a Celery request can read arrays in its result."""
+    return getattr(request, READS, None) == TENSOR
 
 
 def waited_ms(headers: Any, eta: Any, now: float) -> float:
@@ -22,11 +33,12 @@ def waited_ms(headers: Any, eta: Any, now: float) -> float:
     sent_at = headers.get(SENT_AT) if isinstance(headers, dict) else None
     if not isinstance(sent_at, int | float):
         return 0.0
-    return max(now - max(float(sent_at), _seconds(eta)), 0.0) * 1000
+    return max(now - max(float(sent_at), to_unix(eta)), 0.0) * 1000
 
 
-def _seconds(eta: Any) -> float:
+def to_unix(when: Any) -> float:
+    """Unix seconds of a time in ISO 8601; 0 for what is none."""
     try:
-        return datetime.fromisoformat(eta).timestamp()
+        return datetime.fromisoformat(when).timestamp()
     except (TypeError, ValueError):
         return 0.0

@@ -58,6 +58,15 @@ def describe_value(value: Any) -> str:
     return text if len(text) <= MAX_WORDS else text[: MAX_WORDS - 3] + "..."
 
 
+def describe_arrays(value: Any) -> Any:
+    """`value` with words in the place of what JSON does not know: arrays, and claims on them."""
+    if isinstance(value, dict):
+        return {key: describe_arrays(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [describe_arrays(item) for item in value]
+    return describe_value(value) if hasattr(value, "dtype") and hasattr(value, "shape") else value
+
+
 def describe_reply(reply: dict[str, Any]) -> str:
     """`vision digits-vit in firefox on wasm, 12.3 ms: {'labels': ...}`."""
     where = f"{reply['browser']} on {reply['backend']}" + (" (simulation)" if reply["is_simulation"] else "")

@@ -8,6 +8,7 @@ from celery.worker.control import control_command, inspect_command
 from celery.worker.state import active_requests, all_total_count
 
 from browser_runtime.contract.status import SystemMemory, WorkerStatus
+from tasks.router import BROWSER_OF
 from tasks.runner import bound_runner
 
 NONE = "this worker owns no browsers"
@@ -24,7 +25,7 @@ def browser_status(state: Any, **_: Any) -> dict[str, Any]:
     memory = psutil.virtual_memory()
     status = WorkerStatus(
         runner.status(),
-        tuple(sorted(state.app.amqp.queues.consume_from)),
+        tuple(sorted(name for name in state.app.amqp.queues.consume_from if name in BROWSER_OF)),
         state.consumer.pool.limit,
         all_total_count[0] - len(active_requests),
         SystemMemory(memory.percent, memory.total),

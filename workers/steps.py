@@ -14,8 +14,9 @@ from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.extras import MissingExtra, require
 from browser_runtime.contract.vocabulary import Browser
 from tasks import serving
-from tasks.router import BROWSER_OF
+from tasks.router import BROWSER_OF, INBOX
 from tasks.runner import Runner, bind_runner, bound_runner
+from workers.delivery.collecting import Collector
 from workers.delivery.dead_letters import DeadLetters
 from workers.delivery.leases import LeaseRenewer
 from workers.delivery.transport import safe_connection
@@ -75,12 +76,14 @@ class BrowserPool(bootsteps.StartStopStep):
         self.n_sessions, self.n_lanes = sessions or 1, lanes or 1
         self.runner: Any = None
         self.books: WorkerTelemetry | None = None
+        self.collector: Collector | None = None
 
     def create(self, w: Any) -> BrowserPool:  # type: ignore[override]
         """Give the worker room for what its lanes take, before its consumer is made."""
         self._at_least = w.concurrency
         if self.browser is not None:
             w.concurrency = w.pool.limit = self._slots(self.n_sessions)
+            w.app.amqp.queues.select_add(w.app.amqp.queues[INBOX])
         return self
 
     def build_runner(self, w: Any, browser: Browser) -> Any:
@@ -112,6 +115,8 @@ class BrowserPool(bootsteps.StartStopStep):
             raise SystemExit(EXIT_FAILURE) from error
         bind_runner(self.books.watch(self.runner))
         self.books.open(w.app.amqp.queues.consume_from)
+        self.collector = Collector(w.app)
+        self.collector.start()
         w.pool.sizing = Sizing(self.runner, w.pool.loop, self.n_sessions, lambda n: self._resized(w, n))
         log.info("%s", self.runner)
 
@@ -131,7 +136,13 @@ class BrowserPool(bootsteps.StartStopStep):
         w.consumer.call_soon(w.consumer._update_prefetch_count)
 
     def close(self, w: Any) -> None:
-        """Nothing yet: what was taken in is still to be answered."""
+        """Only collect no more: what was taken in is still to be answered."""
+        self._stop_collecting()
+
+    def _stop_collecting(self) -> None:
+        collector, self.collector = self.collector, None
+        if collector is not None:
+            collector.stop()
 
     def stop(self, w: Any) -> None:
         """Answer what is in flight within the grace time, hand back the rest, then close the browsers."""
@@ -144,6 +155,7 @@ class BrowserPool(bootsteps.StartStopStep):
     def _close_runner(self, w: Any) -> None:
         runner, self.runner = self.runner, None
         bind_runner(None)
+        self._stop_collecting()
         if runner is None:
             return
         try:

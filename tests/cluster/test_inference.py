@@ -149,7 +149,7 @@ def test_bad_requests_are_refused_before_they_are_sent(worker: Worker) -> None:
 
 def test_a_message_of_a_stranger_is_refused_by_the_worker(worker: Worker) -> None:
     raw = Celery.send_task(app, "infer", kwargs=VISION | {"inputs": "/etc/hostname"}, queue=QUEUE)
-    with pytest.raises(BadInput, match=r"message is not one of tasks\.infer"):
+    with pytest.raises(BadInput, match="a path that comes from another task"):
         raw.get(timeout=60)
     wire = dict(infer.s(**VISION, inputs=PICTURE).kwargs["request"])
     for broken in (

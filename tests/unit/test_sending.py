@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.sending import SENT_AT, stamp, waited_ms
+from tasks.sending import FIXED, SENT_AT, stamp, waited_ms
 
 TIMES = st.floats(0, 4e9)
 
@@ -22,7 +22,7 @@ def test_the_stamp_joins_the_callers_headers_and_is_anew_each_time() -> None:
     assert theirs[SENT_AT] == 5.0  # a signature that is sent twice keeps its own
     alone: dict[str, Any] = {"headers": None}
     stamp(alone)
-    assert list(alone["headers"]) == [SENT_AT]
+    assert list(alone["headers"]) == [SENT_AT, FIXED]
 
 
 @given(TIMES, TIMES)

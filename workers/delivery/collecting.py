@@ -1,0 +1,169 @@
+"""Requests that lie where nobody takes them move to the inbox, which every worker with a browser empties.
+
+They lie in Celery's own default queue, where programs send what they call by its name alone, and in queues of
+browsers whose last worker is gone. They are picked out, never taken: what others keep in a queue stays there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import redis
+from celery.utils.log import get_logger
+
+from tasks.app import WebinferApp
+from tasks.ledger import ledger_keys
+from tasks.redis_clients import connect
+from tasks.router import DEFAULT_QUEUE, INBOX, QUEUE_OF
+from tasks.sending import FIXED
+from tasks.serving import presence_keys, read_presence
+
+log = get_logger(__name__)
+
+# A list tells nobody that it has grown. A look costs one round trip, and is what a request waits at most.
+LOOK_S = 0.25
+# Workers announce themselves every five seconds.
+STRANDED_S = 5.0
+# Items at either end of a list that every look reads; a longer list is read whole now and then.
+ENDS, WHOLE_S = 250, 30.0
+CHUNK = 500
+QUEUES = tuple(QUEUE_OF.values())
+IS_INFERENCE = re.compile(rb'"task":\s*"infer(_many)?"')
+# The item goes from one list to the other only if it is still in the first; the ledger follows it.
+MOVE = """
+if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 0 then return 0 end
+redis.call('LPUSH', KEYS[2], ARGV[2])
+if KEYS[3] then
+  redis.call('HSET', KEYS[3], ARGV[3], ARGV[2])
+  redis.call('ZADD', KEYS[4], ARGV[4], ARGV[3])
+end
+return 1
+"""
+
+Message = dict[str, Any]
+
+
+class Collector:
+    """A thread that looks, until it is stopped."""
+
+    def __init__(self, app: WebinferApp) -> None:
+        self._app = app
+        self._broker, self._results = connect(app.settings.broker_url), app.redis
+        self._move = self._broker.register_script(MOVE)
+        with app.connection_for_read() as connection:
+            channel = connection.default_channel
+            self._lists = {name: _lists(channel, name) for name in (DEFAULT_QUEUE, INBOX, *QUEUES)}
+        self._stranded_due = self._whole_due = 0.0
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+
+    def start(self) -> None:
+        """Start looking."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+        self._broker.close()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(LOOK_S):
+            try:
+                self.look()
+            except redis.RedisError as error:
+                log.warning("cannot look for requests that nobody takes: %s", error)
+                self._stopped.wait(STRANDED_S)
+
+    def look(self) -> None:
+        """Move what is to be moved now. Raises redis.RedisError."""
+        self.collect(DEFAULT_QUEUE, _is_inference)
+        now = time.monotonic()
+        if now >= self._stranded_due:
+            self._stranded_due = now + STRANDED_S
+            for queue in self._unserved():
+                self.collect(queue, _is_free)
+
+    def _unserved(self) -> list[str]:
+        """Browsers' queues that have no worker and expect none."""
+        values: Any = self._results.mget(presence_keys(self._app.settings.redis_prefix, QUEUES))
+        presence = read_presence(QUEUES, values)
+        return [queue for queue in QUEUES if queue not in presence.served | presence.expected]
+
+    def collect(self, queue: str, is_wanted: Callable[[Message], bool]) -> int:
+        """Move the wanted messages of `queue` to the inbox; how many those were."""
+        pipeline = self._broker.pipeline(transaction=False)
+        for key in self._lists[queue]:
+            pipeline.llen(key)
+        lengths, n_moved = pipeline.execute(), 0
+        for key, target, length in zip(self._lists[queue], self._lists[INBOX], lengths, strict=True):
+            # The oldest first, so that they keep their order.
+            for item in self._items(key, length):
+                message = _decode(item)
+                if message is not None and is_wanted(message):
+                    n_moved += self._move_to_inbox(key, target, item, message)
+        return n_moved
+
+    def _items(self, key: str, length: int) -> Iterator[bytes]:
+        if length > 2 * ENDS and time.monotonic() < self._whole_due:
+            for ends in ((-ENDS, -1), (0, ENDS - 1)):
+                yield from reversed(self._read(key, *ends))
+            return
+        if length > 2 * ENDS:
+            self._whole_due = time.monotonic() + WHOLE_S
+        for stop in range(length, 0, -CHUNK):
+            yield from reversed(self._read(key, max(stop - CHUNK, 0), stop - 1))
+
+    def _read(self, key: str, start: int, end: int) -> list[bytes]:
+        found: Any = self._broker.lrange(key, start, end)
+        return list(found)
+
+    def _move_to_inbox(self, source: str, target: str, item: bytes, message: Message) -> int:
+        moved = json.dumps(_addressed_to_inbox(message))
+        keys = [source, target]
+        values: list[str | bytes] = [item, moved]
+        if prefix := self._app.settings.ledger_prefix:
+            keys += ledger_keys(prefix)
+            values += [message["properties"]["delivery_tag"], str(time.time())]
+        n_moved = int(self._move(keys=keys, args=values))
+        if n_moved:
+            log.info("moved request %s from %s to %s", message["headers"].get("id"), source, target)
+        return n_moved
+
+
+def _lists(channel: Any, queue: str) -> list[str]:
+    """The Redis lists of one queue, one a priority step."""
+    return [channel._q_for_pri(queue, step) for step in channel.priority_steps]
+
+
+def _decode(item: bytes) -> Message | None:
+    """The message in an item of a list where it can be one of ours; None for all others."""
+    if not IS_INFERENCE.search(item):
+        return None
+    try:
+        message = json.loads(item)
+        whole = isinstance(message["headers"], dict) and isinstance(message["properties"], dict)
+        return message if whole and message["properties"]["delivery_tag"] else None
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _is_inference(message: Message) -> bool:
+    return message["headers"].get("task") in ("infer", "infer_many")
+
+
+def _is_free(message: Message) -> bool:
+    """Whether its sender named neither queue nor browser."""
+    return _is_inference(message) and message["headers"].get(FIXED) is False
+
+
+def _addressed_to_inbox(message: Message) -> Message:
+    delivery = message["properties"].get("delivery_info") or {}
+    delivery = delivery | {"exchange": "", "routing_key": INBOX}
+    return message | {"properties": message["properties"] | {"delivery_info": delivery}}
