@@ -63,13 +63,16 @@ def read_request(wire: dict[str, Any], inputs: Any) -> Request:
 
 
 def unpack_inputs(inputs: Any) -> Any:
-    """`inputs` with the arrays that another serializer carried as bytes. Raises CodecError."""
+    """`inputs` with the arrays that another serializer carried as bytes. Raises BadInput."""
     if not isinstance(inputs, dict):
         return inputs
-    return {batch: _unpacked(items) for batch, items in inputs.items()}
+    return {batch: _unpack(items) for batch, items in inputs.items()}
 
 
-def _unpacked(items: Any) -> Any:
+def _unpack(items: Any) -> Any:
     if not isinstance(items, list):
         return items
-    return [codec.loads(item) if isinstance(item, bytes) else item for item in items]
+    try:
+        return [codec.loads(item) if isinstance(item, bytes) else item for item in items]
+    except codec.CodecError as error:
+        raise BadInput("inputs", f"bytes that hold no array ({error})", "built by tasks.infer") from error
