@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +99,22 @@ async def test_forced_ids_languages_and_lengths_reach_the_decoder(
         await shared_pool.run(
             Request(Family.AUDIO, model.name, {"sounds": [sound]}, options={"language": "klingon"})
         )
+
+
+async def test_a_long_sound_that_is_given_up_frees_its_lane(shared_pool: Pool) -> None:
+    noise = (np.random.default_rng(1).standard_normal(120 * 16_000) * 0.1).astype(np.float32)
+
+    def hear(samples: np.ndarray) -> Request:
+        return Request(Family.AUDIO, "tones-whisper", {"sounds": [samples]}, (Backend.WASM,))
+
+    await shared_pool.run(hear(noise[:16_000]))
+    session, started = shared_pool.sessions[0], time.monotonic()
+    await shared_pool.run(hear(noise))
+    whole_s = time.monotonic() - started
+    given_up = asyncio.create_task(shared_pool.run(hear(noise)))
+    await asyncio.sleep(whole_s / 8)
+    given_up.cancel()
+    started = time.monotonic()
+    await shared_pool.run(hear(noise[:16_000]))
+    assert time.monotonic() - started < whole_s / 2
+    assert shared_pool.sessions == [session]

@@ -122,3 +122,27 @@ test('an opening that failed is tried anew', async () => {
   await assert.rejects(shelf.take({ n: [0] }), /size 0/);
   await shelf.release();
 });
+
+test('a call that is given up stops between its items, though they wait for nothing', async () => {
+  let isCancelled = false;
+  let prepared = 0;
+  const slow = {
+    ...DOUBLING,
+    prepare: (/** @type {unknown} */ item) => {
+      const started = performance.now();
+      while (performance.now() - started < 30);
+      prepared += 1;
+      return Number(item);
+    },
+  };
+  // As a socket's message: it is heard only when what computes lets others run.
+  setTimeout(() => {
+    isCancelled = true;
+  });
+  const items = Array.from({ length: 100 }, (_, at) => at);
+  await assert.rejects(
+    runBatches(items, slow, () => isCancelled),
+    /cancelled/,
+  );
+  assert.ok(prepared < 20, `${prepared} items were prepared`);
+});

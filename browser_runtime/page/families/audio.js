@@ -133,7 +133,7 @@ class Transcriber {
     /** @type {import('./contract.js').Result<Output>[]} */
     const results = [];
     for (const [index, sound] of sounds.entries()) {
-      stopIfCancelled(isCancelled);
+      await stopIfCancelled(isCancelled);
       results.push(await settle(() => this.#transcribe(readSamples(sound, `sounds[${index}]`), course)));
     }
     return { results, timings: course.watch.timings, details: this.describe() };

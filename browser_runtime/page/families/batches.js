@@ -25,7 +25,7 @@ import { Stopwatch, settle, stopIfCancelled } from './results.js';
  */
 export async function runBatches(items, steps, isCancelled) {
   const watch = new Stopwatch();
-  const { prepared, results } = await prepareAll(items, steps, watch);
+  const { prepared, results } = await prepareAll(items, steps, watch, isCancelled);
   for (const batch of steps.split(prepared)) {
     for (const { index, result } of await runBatch(batch, steps, watch, isCancelled)) results[index] = result;
   }
@@ -43,7 +43,7 @@ export async function runBatches(items, steps, isCancelled) {
  * @returns {Promise<{index: number, result: import('./contract.js').Result<Output>}[]>}
  */
 async function runBatch(batch, steps, watch, isCancelled) {
-  stopIfCancelled(isCancelled);
+  await stopIfCancelled(isCancelled);
   const values = batch.map(({ value }) => value);
   try {
     const computed = await steps.compute(values, watch);
@@ -78,13 +78,15 @@ async function finishAll(batch, computed, steps) {
  * @param {unknown[]} items
  * @param {Steps<Prepared, Computed, Output>} steps
  * @param {Stopwatch} watch
+ * @param {() => boolean} isCancelled
  */
-async function prepareAll(items, steps, watch) {
+async function prepareAll(items, steps, watch, isCancelled) {
   /** @type {import('./contract.js').Result<Output>[]} */
   const results = [];
   /** @type {{index: number, value: Prepared}[]} */
   const prepared = [];
   for (const [index, item] of items.entries()) {
+    await stopIfCancelled(isCancelled);
     const settled = await watch.time('preprocess_ms', () => settle(() => steps.prepare(item, index)));
     if (settled.ok) prepared.push({ index, value: settled.output });
     else results[index] = settled;

@@ -48,7 +48,7 @@ export class Decoder {
     const tokens = [];
     try {
       while (tokens.length < maxTokens) {
-        stopIfCancelled(isCancelled);
+        await stopIfCancelled(isCancelled);
         const known = tokens.length > 0 ? tokens.slice(-1) : prompt;
         const logits = await this.#step(known, heard, cache, watch);
         const token = chooseToken(logits, tokens.length > 0 ? rules.never : rules.notFirst);
