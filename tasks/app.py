@@ -18,9 +18,9 @@ from kombu.utils.imports import symbol_by_name
 from browser_runtime.contract.environment import check_environment
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.proxies import exempt_loopback
-from tasks import codec
 from tasks.amqp import PlainControl, WebinferAmqp, is_ours
 from tasks.claims import Claims
+from tasks.codec import loads
 from tasks.coroutines import BrowserTask
 from tasks.neighbours import prepare_foreign
 from tasks.redis_clients import connect
@@ -184,7 +184,7 @@ def _dumps(value: Any) -> bytes:
 register(
     "tensor",
     _dumps,  # type: ignore[arg-type]  # kombu takes bytes; its stubs know text only
-    codec.loads,
+    loads,
     content_type="application/x-webinfer-tensor",
     content_encoding="binary",
 )

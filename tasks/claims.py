@@ -16,8 +16,7 @@ import numpy as np
 import redis
 
 from browser_runtime.contract.errors import ClaimExpired
-from tasks import codec
-from tasks.codec import TOKEN_BYTES, Claim
+from tasks.codec import TOKEN_BYTES, Claim, array_from, dumps
 
 
 class Claims:
@@ -47,7 +46,7 @@ class Claims:
             deposits.append((claim, array))
             return claim
 
-        message = codec.dumps(value, place)
+        message = dumps(value, place)
         self._store(deposits, ttl_s or self._ttl_s)
         return message
 
@@ -94,7 +93,7 @@ class Claims:
     def _opened(self, claim: Claim, data: bytes | None) -> np.ndarray[Any, Any]:
         if data is None:
             raise ClaimExpired(claim.nbytes)
-        return codec.array_from(claim, data)
+        return array_from(claim, data)
 
 
 def find_claims(value: Any) -> Iterator[Claim]:

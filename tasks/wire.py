@@ -9,7 +9,7 @@ import numpy as np
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import shown
-from tasks import codec
+from tasks.codec import CodecError, loads
 
 # What the message of a checked request holds; a user never passes these.
 NAMES = ("request", "route")
@@ -73,6 +73,6 @@ def _unpack(items: Any) -> Any:
     if not isinstance(items, list):
         return items
     try:
-        return [codec.loads(item) if isinstance(item, bytes) else item for item in items]
-    except codec.CodecError as error:
+        return [loads(item) if isinstance(item, bytes) else item for item in items]
+    except CodecError as error:
         raise BadInput("inputs", f"bytes that hold no array ({error})", "built by tasks.infer") from error

@@ -15,8 +15,8 @@ from kombu.exceptions import OperationalError
 from browser_runtime.contract.environment import redact
 from browser_runtime.contract.errors import InferenceError, SetupError
 from browser_runtime.contract.remedies import STACK
-from tasks import app, infer
-from tasks.app import configuration
+from tasks.app import app, configuration
+from tasks.infer import infer
 
 Answer = dict[str, Any] | InferenceError
 """A reply, or what there is in its place."""

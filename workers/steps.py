@@ -13,9 +13,9 @@ import workers.control  # noqa: F401 - registers the remote control commands
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.extras import MissingExtra, require
 from browser_runtime.contract.vocabulary import Browser
-from tasks import serving
 from tasks.router import BROWSER_OF, INBOX
 from tasks.runner import Runner, bind_runner, bound_runner
+from tasks.serving import expect
 from workers.delivery.collecting import Collector
 from workers.delivery.dead_letters import DeadLetters
 from workers.delivery.leases import LeaseRenewer
@@ -124,7 +124,7 @@ class BrowserPool(bootsteps.StartStopStep):
         """Say that the queues will be served, so that no request is refused while the browsers start."""
         queues = [queue for queue in app.amqp.queues.consume_from if queue in BROWSER_OF]
         try:
-            serving.expect(app.redis, app.settings.redis_prefix, queues)
+            expect(app.redis, app.settings.redis_prefix, queues)
         except redis.RedisError as error:
             log.warning("cannot tell that a worker starts: %s", error)
 

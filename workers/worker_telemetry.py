@@ -14,9 +14,10 @@ from browser_runtime.contract.events import PoolObservers
 from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.loops import LoopThread
-from tasks import serving
 from tasks.app import WebinferApp
 from tasks.router import BROWSER_OF
+from tasks.serving import INTERVAL_S as ANNOUNCE_INTERVAL_S
+from tasks.serving import announce, withdraw
 from tasks.telemetry import Row, emit
 from tasks.telemetry.observer import HEALTH_INTERVAL_S, TelemetryObserver
 from tasks.telemetry.recorder import PeriodicTask, Recorder
@@ -62,7 +63,7 @@ class WorkerTelemetry:
         with suppress(redis.RedisError):  # it is said again in a moment
             self._announce()
         self.recorder.periodic += [
-            PeriodicTask(serving.INTERVAL_S, self._announce),
+            PeriodicTask(ANNOUNCE_INTERVAL_S, self._announce),
             PeriodicTask(HEALTH_INTERVAL_S, lambda: self.telemetry.sample(self._status())),
         ]
         if hasattr(runner, "store"):  # runners in memory have none
@@ -77,7 +78,7 @@ class WorkerTelemetry:
         self._exposition = expose(self.metrics.registry, MetricsSettings())
 
     def _announce(self) -> None:
-        serving.announce(self._app.redis, self._app.settings.redis_prefix, self._served)
+        announce(self._app.redis, self._app.settings.redis_prefix, self._served)
 
     def _status(self) -> PoolStatus:
         """The runner's state, read on its loop, from any other thread."""
@@ -111,4 +112,4 @@ class WorkerTelemetry:
         self.recorder.stop()
         with suppress(redis.RedisError):  # what was announced expires by itself
             if self._served:
-                serving.withdraw(self._app.redis, self._app.settings.redis_prefix, self._served)
+                withdraw(self._app.redis, self._app.settings.redis_prefix, self._served)

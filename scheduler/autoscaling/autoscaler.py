@@ -17,9 +17,9 @@ from scheduler.autoscaling.signals import Signals, Snapshot
 from scheduler.autoscaling.values import WorkerPolicy
 from scheduler.autoscaling.watching import QueueWatch
 from scheduler.settings import SchedulerSettings
-from tasks import serving
 from tasks.app import WebinferApp
 from tasks.router import QUEUE_OF
+from tasks.serving import announce
 from tasks.telemetry import emit
 
 log = structlog.get_logger(__name__)
@@ -47,7 +47,7 @@ class Autoscaler:
         decisions = {queue: self._decide(queue, snapshot) for queue in self._queues(snapshot)}
         if not self.is_dry:
             # A queue without a worker gets one as soon as something waits there: producers may send to it.
-            serving.announce(self._app.redis, self._app.settings.redis_prefix, decisions)
+            announce(self._app.redis, self._app.settings.redis_prefix, decisions)
         return decisions
 
     def _queues(self, snapshot: Snapshot) -> list[str]:

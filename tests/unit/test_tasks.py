@@ -71,6 +71,7 @@ def test_nothing_lost_is_configured() -> None:
         "celery",
         "analytics",
         "watch",
+        "webinfer",
         *QUEUE_OF.values(),
     }
 

@@ -12,7 +12,9 @@ import numpy as np
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
-from tasks import app, echo, infer, noop
+from tasks.app import app
+from tasks.diagnostics import echo, noop
+from tasks.infer import infer
 from webinfer.bench.samples import Summary, alternate, repeat, summarise, time_ms
 
 # The smallest built-in model on the backend that is everywhere: as little compute as a real model can have.
@@ -120,10 +122,10 @@ def _trip(
 
 
 def _claim_twice(tensor: np.ndarray[Any, Any]) -> None:
-    from tasks import codec
+    from tasks.codec import loads
 
     for _ in range(2):
-        claims = codec.loads(app.claims.dumps(tensor))
+        claims = loads(app.claims.dumps(tensor))
         app.claims.redeem(claims)
         app.claims.discard(claims)
 

@@ -21,7 +21,7 @@ from scheduler.autoscaling.scalers import (
     ScalerFailed,
     run_all,
 )
-from tasks import app
+from tasks.app import app
 from tasks.router import BROWSER_OF, QUEUE_OF
 from webinfer.producing import no_broker
 from webinfer.tables import output_console

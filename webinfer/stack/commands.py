@@ -43,7 +43,7 @@ class Recipes:
     def worker(self, browser: Browser, n_sessions: int, number: int = 1) -> ManagedProcess:
         """The worker of a browser's queue; further ones of the same queue are numbered."""
         node = node_name(browser, number)
-        words = ["-A", "tasks", "worker", "-Q", QUEUE_OF[browser], "-n", node, "--loglevel", "INFO"]
+        words = ["-A", "webinfer", "worker", "-Q", QUEUE_OF[browser], "-n", node, "--loglevel", "INFO"]
         words += ["--without-mingle", "--without-gossip", "-E"]
         words += ["--browser", str(browser), "--sessions", str(n_sessions)]
         suffix = "" if number == 1 else f" {number}"
@@ -67,7 +67,7 @@ class Recipes:
 
     def monitor(self, port: int) -> ManagedProcess:
         """Flower, with the added pages where they are installed."""
-        words = ["-A", "tasks", monitor_command(), "--address=127.0.0.1", f"--port={port}"]
+        words = ["-A", "webinfer", monitor_command(), "--address=127.0.0.1", f"--port={port}"]
         return self._celery("monitor", words, "Visit me at")
 
 

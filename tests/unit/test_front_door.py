@@ -1,0 +1,78 @@
+"""`from webinfer import infer, app`, whatever else a project calls `tasks`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import tasks
+import webinfer
+
+OURS = """
+from celery import Celery
+from webinfer import app as theirs, infer
+app = Celery("mine", broker="memory://")
+
+@app.task
+def mine():
+    return infer.name
+"""
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    root = str(Path(webinfer.__file__).parent.parent)
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_both_doors_lead_to_the_same() -> None:
+    assert webinfer.infer is tasks.infer and webinfer.app is tasks.app
+    with pytest.raises(AttributeError, match="no attribute 'other'"):
+        webinfer.other  # noqa: B018
+
+
+def test_a_project_with_its_own_tasks_has_both(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text(OURS)
+    told = "print(tasks.mine.name, tasks.infer.name, tasks.app.main, tasks.theirs.main, tasks.__file__)"
+    for code in (f"import tasks; {told}", f"from webinfer import infer; import tasks; {told}"):
+        done = run(tmp_path, "-c", code + "; tasks.infer.s(model_type='text', model_name='m', inputs='x')")
+        assert done.stdout.split() == [
+            "tasks.mine",
+            "infer",
+            "mine",
+            "webinfer",
+            str(tmp_path / "tasks.py"),
+        ], done.stderr
+
+
+def test_the_celery_command_finds_either_app(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text(OURS)
+    ours = run(tmp_path, "-m", "celery", "-A", "webinfer", "report")
+    assert "tensor" in ours.stdout, ours.stderr
+    theirs = run(tmp_path, "-m", "celery", "-A", "tasks", "report")
+    assert "broker_url: 'memory:" in theirs.stdout, theirs.stderr
+    helped = run(tmp_path, "-m", "webinfer", "infer", "--help")
+    assert helped.returncode == 0, helped.stderr
+
+
+def test_one_module_twice_is_said(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/__init__.py").touch()
+    (tmp_path / "tasks/infer.py").touch()
+    done = run(tmp_path, "-c", "from webinfer import infer")
+    assert "both have a module tasks.infer: give yours another name" in done.stderr
+
+
+@pytest.mark.parametrize("room", ["webinfer", "tasks", "browser_runtime", "workers", "scheduler"])
+def test_types_are_told(room: str) -> None:
+    assert (Path(webinfer.__file__).parent.parent / room / "py.typed").exists()
