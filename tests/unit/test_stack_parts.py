@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from webinfer.stack.processes import ManagedProcess
 
 HOLDER = """
 import sys
+import time
 from pathlib import Path
 from webinfer.stack.history_lock import hold_history
 with hold_history(Path(sys.argv[1])):
@@ -79,8 +81,10 @@ def test_the_log_of_a_failed_start_is_there_afterwards(
     log.parent.mkdir()
     part = ManagedProcess("worker edge", [sys.executable, "-c", code], os.environ, log, "ready")
     part.start()
+    before = time.monotonic()
     with pytest.raises(SetupError, match=r"it ended with code 3; its log is (.*):\n") as told:
-        part.wait_ready(30)
+        part.wait_ready(120)
+    assert time.monotonic() - before < 60, "it waited for one that had ended"
     part.stop()
     log.unlink()  # as the stack's folder goes
     kept = tmp_path / "state/webinfer/logs/worker-edge.log"

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -24,6 +25,7 @@ STOP_TIMEOUT_S = 30.0
 LOG_BYTES = 20_000_000
 # What an ended process has written is read by then.
 READ_TIMEOUT_S = 5.0
+POLL_S = 0.2
 
 
 class ManagedProcess:
@@ -36,14 +38,14 @@ class ManagedProcess:
         self._argv, self._env, self._log_path = argv, dict(env), log
         self._ready_line = re.compile(ready)
         self._changed = threading.Condition()
-        self._ready = self._asked = False
+        self._ready = self._closed = self._asked = False
         self._tail: collections.deque[str] = collections.deque(maxlen=20)
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the process in a process session of its own; it ends when this process does, however."""
-        self._ready = self._asked = False
+        self._ready = self._closed = self._asked = False
         self._process = subprocess.Popen(
             [*_dies_with_us(), *self._argv],
             env=self._env,
@@ -67,13 +69,15 @@ class ManagedProcess:
                 self._tail.append(line.rstrip())
                 if not self._ready and self._ready_line.search(line):
                     self._set_ready()
-        self._set_ready(ready=False)
+        with self._changed:
+            self._ready, self._closed = False, True
+            self._changed.notify_all()
         if self.on_end is not None:
             self.on_end(self)
 
-    def _set_ready(self, *, ready: bool = True) -> None:
+    def _set_ready(self) -> None:
         with self._changed:
-            self._ready = ready
+            self._ready = True
             self._changed.notify_all()
 
     @property
@@ -88,11 +92,8 @@ class ManagedProcess:
 
     def wait_ready(self, timeout_s: float) -> None:
         """Return when it serves. Raises SetupError with its last lines when it ended or took too long."""
-        assert self._reader is not None
-        with self._changed:
-            self._changed.wait_for(lambda: self._ready or not self._reader_alive(), timeout_s)
-            if self._ready:
-                return
+        if self._await_change(timeout_s):
+            return
         why = (
             "did not get ready"
             if self.running
@@ -100,6 +101,21 @@ class ManagedProcess:
         )
         last = "\n  ".join(self._tail)
         raise SetupError(f"a working {self.name}", f"it {why}{self._keep_log()}:\n  {last}")
+
+    def _await_change(self, timeout_s: float) -> bool:
+        """Whether it serves, once it does, has ended or the time is over."""
+        assert self._process is not None
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            # A process that its children outlive ends without closing its output, and tells nobody.
+            while not self._ready and not self._closed and self.running and time.monotonic() < deadline:
+                self._changed.wait(POLL_S)
+            if self._ready:
+                return True
+        if self._closed:  # before it can be asked how it ended
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(READ_TIMEOUT_S)
+        return False
 
     def _keep_log(self) -> str:
         """Where the log of a failed start is found: the stack's own folder goes away with it."""
@@ -112,9 +128,6 @@ class ManagedProcess:
         except OSError:
             return ""
         return f"; its log is {kept}"
-
-    def _reader_alive(self) -> bool:
-        return self._reader is not None and self._reader.is_alive() and self.running
 
     def ask_to_stop(self) -> None:
         """Ask it, once, to finish what it has and end; returns at once. Twice means haste to Celery."""
