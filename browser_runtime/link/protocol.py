@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from browser_runtime.contract.errors import BadRequest, InferenceError, TooLarge, from_page
+from browser_runtime.contract.errors import BadInput, BadRequest, InferenceError, TooLarge, from_page
 from browser_runtime.contract.messages import PROTOCOL
 from browser_runtime.link import frames
 
@@ -107,7 +107,7 @@ class LaneProtocol:
         self.heard_at_s = self.clock()
 
     def call(self, kind: str, values: dict[str, Any], deadline_s: float | None) -> tuple[int, bytes]:
-        """The id and the frame of a new call. Raises TooLarge; frames.FrameError for what cannot travel."""
+        """The id and the frame of a new call. Raises TooLarge, and BadInput for what cannot travel."""
         number = next(self._ids)
         deadline_ms = None if deadline_s is None else deadline_s * 1000
         call = {"type": "call", "id": number, "kind": kind, "deadline_ms": deadline_ms, **values}
@@ -115,6 +115,10 @@ class LaneProtocol:
             frame = frames.encode(call)
         except frames.FrameTooLarge as error:
             raise TooLarge("the request", error.size_bytes, error.limit_bytes) from error
+        except frames.FrameError as error:
+            raise BadInput(
+                f"a call to {kind}", f"unable to travel ({error})", "plain values and arrays"
+            ) from error
         self.pending.add(number)
         return number, frame
 

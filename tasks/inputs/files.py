@@ -45,7 +45,10 @@ def _read(path: Path, limits: InputLimits, field: str, allowed: str) -> bytes:
     if path.exists() and not path.is_file():
         raise ValueError("not a regular file")
     limits.check_file(path.stat().st_size, field)
-    return _not_empty(path.read_bytes(), field, allowed)
+    with path.open("rb") as file:
+        data = file.read(limits.max_file_bytes + 1)  # some files grow, or tell no size
+    limits.check_file(len(data), field)
+    return _not_empty(data, field, allowed)
 
 
 def _not_empty(data: bytes, field: str, allowed: str) -> bytes:

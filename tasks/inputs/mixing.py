@@ -34,7 +34,7 @@ def check_form(rate: float, n_channels: int, field: str) -> None:
 def as_floats(samples: Sound, field: str) -> Sound:
     """float32 within -1..1 of any samples: the one rule for arrays and for files. Raises BadInput."""
     kind = samples.dtype
-    if kind in (np.int8, np.int16, np.int32):
+    if kind.kind == "i" and kind.itemsize <= 4:  # in whatever byte order
         return samples.astype(np.float32) / -float(np.iinfo(kind).min)
     if kind == np.uint8:
         return (samples.astype(np.float32) - 128) / 128

@@ -76,7 +76,7 @@ def _check_scale(samples: Sound, field: str) -> None:
 
     Of a file that is no question: its format says what is full scale.
     """
-    if samples.dtype == np.int32 and samples.size:
+    if samples.dtype.kind == "i" and samples.dtype.itemsize == 4 and samples.size:
         peak = max(int(samples.max()), -int(samples.min()))
         if 0 < peak <= 1 << 15:
             raise BadInput(

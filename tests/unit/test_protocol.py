@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +65,14 @@ def test_a_call_that_does_not_fit_a_frame_is_too_large(monkeypatch: pytest.Monke
         errors.TooLarge, match=r"the request holds \d+ bytes, more than the 100 bytes allowed"
     ):
         protocol.call("run", {"items": [b"x" * 200]}, 1.0)
+    assert not protocol.pending
+
+
+@pytest.mark.parametrize("value", [float("nan"), {1, 2}, object(), np.zeros(1, "complex64"), {"$blob": 0}])
+def test_a_call_that_cannot_travel_is_bad_input(value: object) -> None:
+    protocol = LaneProtocol(lambda: 0.0)
+    with pytest.raises(errors.BadInput, match="a call to echo is unable to travel"):
+        protocol.call("echo", {"value": value}, 1.0)
     assert not protocol.pending
 
 

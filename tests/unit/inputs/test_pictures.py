@@ -88,6 +88,9 @@ def test_arrays_of_every_type(kind: str, channels: int) -> None:
     samples = chance("u1", channels) > 127 if kind == "?" else chance(kind, channels)
     white = 1 if kind[0] in "f?" else np.iinfo(kind).max
     np.testing.assert_array_equal(read(samples), expected(samples, white))
+    np.testing.assert_array_equal(
+        read(samples.astype(samples.dtype.newbyteorder(">"))), expected(samples, white)
+    )
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])

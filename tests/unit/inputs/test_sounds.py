@@ -76,6 +76,8 @@ def test_gsm_which_cannot_be_sought_in() -> None:
 def test_arrays_keep_their_scale(kind: str, full: int, middle: int) -> None:
     samples = (NOISE.astype(np.float64) * full + middle).astype(kind)
     sound = read({"audio": samples, "sampling_rate": 16_000})
+    swapped = samples.astype(samples.dtype.newbyteorder(">"))
+    np.testing.assert_array_equal(read({"audio": swapped, "sampling_rate": 16_000}), sound)
     np.testing.assert_allclose(sound, NOISE, rtol=0, atol=2e-3 if kind == "f2" else 2.1 / max(full, 127))
 
 
