@@ -146,3 +146,27 @@ test('a call that is given up stops between its items, though they wait for noth
   );
   assert.ok(prepared < 20, `${prepared} items were prepared`);
 });
+
+test('no more items are prepared at once than the family wants', async () => {
+  let waiting = 0;
+  let most = 0;
+  const counted = {
+    ...DOUBLING,
+    atOnce: 4,
+    prepare: (/** @type {unknown} */ item) => {
+      waiting += 1;
+      most = Math.max(most, waiting);
+      return DOUBLING.prepare(item, 0);
+    },
+    finish: (/** @type {number[]} */ computed, /** @type {number} */ row, /** @type {number} */ value) => {
+      waiting -= 1;
+      return DOUBLING.finish(computed, row, value);
+    },
+  };
+  const { results } = await runBatches([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], counted, () => false);
+  assert.deepEqual(
+    results.map((result) => (result.ok ? result.output : null)),
+    [2, 4, 6, 8, 10, 12, 14, 16, 18, 20],
+  );
+  assert.equal(most, 4);
+});

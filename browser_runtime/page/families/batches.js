@@ -13,6 +13,8 @@ import { Stopwatch, settle, stopIfCancelled } from './results.js';
  * @property {(batch: Prepared[], watch: Stopwatch) => Promise<Computed>} compute fails with ModelFault where the
  *   graph cannot run on these very items
  * @property {(computed: Computed, row: number, prepared: Prepared) => Output} finish may fail for this item alone
+ * @property {number} [atOnce] items that are prepared before the first of them is computed; default: all. For items
+ *   that are larger when they are prepared
  */
 
 /**
@@ -25,9 +27,16 @@ import { Stopwatch, settle, stopIfCancelled } from './results.js';
  */
 export async function runBatches(items, steps, isCancelled) {
   const watch = new Stopwatch();
-  const { prepared, results } = await prepareAll(items, steps, watch, isCancelled);
-  for (const batch of steps.split(prepared)) {
-    for (const { index, result } of await runBatch(batch, steps, watch, isCancelled)) results[index] = result;
+  /** @type {import('./contract.js').Result<Output>[]} */
+  const results = [];
+  const { atOnce = items.length } = steps;
+  for (let from = 0; from < items.length; from += atOnce) {
+    const group = items.slice(from, from + atOnce).map((item, at) => ({ index: from + at, item }));
+    const prepared = await prepareAll(group, steps, watch, isCancelled, results);
+    for (const batch of steps.split(prepared)) {
+      for (const { index, result } of await runBatch(batch, steps, watch, isCancelled))
+        results[index] = result;
+    }
   }
   return { results, timings: watch.timings };
 }
@@ -74,22 +83,22 @@ async function finishAll(batch, computed, steps) {
 }
 
 /**
+ * The items that could be prepared.
  * @template Prepared, Computed, Output
- * @param {unknown[]} items
+ * @param {{index: number, item: unknown}[]} items
  * @param {Steps<Prepared, Computed, Output>} steps
  * @param {Stopwatch} watch
  * @param {() => boolean} isCancelled
+ * @param {import('./contract.js').Result<Output>[]} results where the errors of the others are noted
  */
-async function prepareAll(items, steps, watch, isCancelled) {
-  /** @type {import('./contract.js').Result<Output>[]} */
-  const results = [];
+async function prepareAll(items, steps, watch, isCancelled, results) {
   /** @type {{index: number, value: Prepared}[]} */
   const prepared = [];
-  for (const [index, item] of items.entries()) {
+  for (const { index, item } of items) {
     await stopIfCancelled(isCancelled);
     const settled = await watch.time('preprocess_ms', () => settle(() => steps.prepare(item, index)));
     if (settled.ok) prepared.push({ index, value: settled.output });
     else results[index] = settled;
   }
-  return { prepared, results };
+  return prepared;
 }

@@ -22,6 +22,7 @@ import { rankLabels, scoreLogits } from './scores.js';
 // The largest bucket; a ViT-base batch of 8 takes ~0.5 GB of activations at most.
 const MAX_BATCH = Math.max(...BATCH_SIZES);
 const MAX_STATIC_GRAPHS = 4;
+const BATCHES_AT_ONCE = 4;
 const WARM_UP = { maxRuns: 60, maxMs: 3000 };
 
 /**
@@ -88,6 +89,8 @@ class Classifier {
     const steps = {
       prepare: (image, index) => preparePixels(readPixels(image, `images[${index}]`), this.plan),
       split: (prepared) => splitBatches(prepared, this.rows ?? MAX_BATCH),
+      // 256 images of a thousand pixels a side would take 3 GB before the first was looked at.
+      atOnce: (this.rows ?? MAX_BATCH) * BATCHES_AT_ONCE,
       compute: (batch, watch) => this.#compute(batch, watch, buckets),
       finish: (computed, row) => this.#finish(computed, row, choices),
     };
