@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -17,8 +19,17 @@ from browser_runtime.contract.vocabulary import Family, parse_family, parse_prec
 from browser_runtime.models.downloading import Progress as FetchProgress
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
+from browser_runtime.models.trial import TrialRun, try_model
 from webinfer.commands.parameters import FAMILIES, PRECISIONS, ModelName
 from webinfer.tables import output_console
+
+if TYPE_CHECKING:
+    from webinfer.proving import Proof
+
+
+PROVE = click.option(
+    "--prove", is_flag=True, help="First run it in each browser on this machine, on each backend there."
+)
 
 
 @click.group("models")
@@ -49,9 +60,15 @@ def list_models(as_json: bool) -> None:
 @click.option(
     "--revision", help="A commit of the repository; default: the one the catalogue pins, or the newest."
 )
-def pull_model(name: str, precision: str, family: str | None, revision: str | None) -> None:
-    """Fetch NAME, a short name or a Hugging Face id, from the Hub; resumes what was cut off."""
+@PROVE
+def pull_model(name: str, precision: str, family: str | None, revision: str | None, prove: bool) -> None:
+    """Fetch NAME, a short name or a Hugging Face id, from the Hub; resumes what was cut off.
+
+    The model runs once in Python's onnxruntime before it enters the store.
+    """
     chosen = parse_family(family, "--family") if family else None
+    wanted = parse_precision(precision, "--precision")
+    proving = Proving()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
         bar = bars.add_task(name, total=None)
@@ -62,24 +79,76 @@ def pull_model(name: str, precision: str, family: str | None, revision: str | No
             )
 
         model = ModelStore().pull(
-            name, parse_precision(precision, "--precision"), family=chosen, revision=revision, progress=tell
+            name,
+            wanted,
+            family=chosen,
+            revision=revision,
+            progress=tell,
+            prove=proving if prove else None,
         )
+    if prove and not proving.proofs:  # it was here already
+        proving(model, try_model(model, (wanted,)))
     click.echo(f"{model.name} at {model.revision} in {model.folder}")
     _tell_doubts(model)
+    proving.show()
 
 
 @command.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", help="What requests will call it; default: the folder's or file's name.")
 @click.option("--family", type=FAMILIES, help="Only where it cannot be told from the model's config.json.")
-def import_model(path: Path, name: str | None, family: str | None) -> None:
-    """Take a local ONNX file or Hugging Face folder at PATH into the store."""
+@PROVE
+def import_model(path: Path, name: str | None, family: str | None, prove: bool) -> None:
+    """Take a local ONNX file or Hugging Face folder at PATH into the store.
+
+    The model runs once in Python's onnxruntime before it enters the store.
+    """
     from browser_runtime.models.importing import import_model as take
 
     chosen = parse_family(family, "--family") if family else None
-    model = take(path, name or path.resolve().stem, family=chosen, store=ModelStore())
+    proving = Proving()
+    model = take(
+        path,
+        name or path.resolve().stem,
+        family=chosen,
+        store=ModelStore(),
+        prove=proving if prove else None,
+    )
     click.echo(f"{model.name} ({model.family}) in {model.folder}")
     _tell_doubts(model)
+    proving.show()
+
+
+class Proving:
+    """The proofs of a model in the browsers here, made before it enters the store and shown afterwards."""
+
+    def __init__(self) -> None:
+        self.proofs: list[Proof] = []
+
+    def __call__(self, model: StoredModel, runs: Sequence[TrialRun]) -> None:
+        """Runs the model. Raises BadRequest where no browser gives the right answer."""
+        from webinfer.proving import prove_model
+
+        with Console(stderr=True).status("proving the model") as status:
+            self.proofs = prove_model(model, runs, status.update)
+
+    def show(self) -> None:
+        """Prints a table of what was proved."""
+        if not self.proofs:
+            return
+        table = Table("browser", "backend", "precision", "answer", "load", "compute")
+        for proof in self.proofs:
+            times = [f"{ms:.0f} ms" if proof.is_right else "" for ms in (proof.load_ms, proof.compute_ms)]
+            mark = (
+                "[green]right"
+                if proof.is_right
+                else "[yellow]not tried: "
+                if not proof.was_tried
+                else "[red]"
+            )
+            place = (proof.build or proof.browser, proof.backend, proof.precision)
+            table.add_row(*map(escape, place), f"{mark}{escape(proof.problem)}", *times)
+        output_console().print(table)
 
 
 def _tell_doubts(model: StoredModel) -> None:
