@@ -15,7 +15,7 @@ COMMANDS = {
     "prepare": ("webinfer.commands.prepare", "Fetch the Chromium that stands in for Edge."),
     "up": ("webinfer.commands.up", "Run the local stack: Redis, a worker a browser, what watches them."),
     "infer": ("webinfer.commands.infer", "Send inputs to a model and print the answers."),
-    "models": ("webinfer.commands.models", "List, pull, import and verify models."),
+    "models": ("webinfer.commands.models", "List, pull, import, verify and remove models."),
     "scale": ("webinfer.commands.scale", "Run as many workers as autoscaling decides."),
     "history": ("webinfer.commands.history", "What was measured: how much there is; all of it as Parquet."),
     "recommend": (

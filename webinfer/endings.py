@@ -27,10 +27,16 @@ def end_with(error: BaseException) -> int:
         raise error
     if isinstance(error, OSError):
         _drop_output()
-    click.echo(sentence, err=True)
+    click.echo(_without_controls(sentence), err=True)
     if isinstance(error, click.ClickException):
         return error.exit_code
     return STOPPED if isinstance(error, (click.Abort, KeyboardInterrupt)) else FAILED
+
+
+def _without_controls(sentence: str) -> str:
+    """`sentence` as a terminal can be given it: it may quote what a model's maker wrote."""
+    allowed = (letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in sentence)
+    return "".join(allowed)
 
 
 def _sentence(error: BaseException) -> str | None:

@@ -152,13 +152,12 @@ def _family(order: Pull, repository: Repository, folder: Path) -> Family:
     return infer_family(order.model.name, config, repository.pipeline)
 
 
-def _peek(order: Pull, repository: Repository, folder: Path, path: str) -> Any:
+def _peek(order: Pull, repository: Repository, folder: Path, path: str, held: Collection[str] = ()) -> Any:
     """What the JSON file holds that the pull goes by, {} where the repository has none."""
     file = repository.files.get(path)
-    if file is None:
-        return {}
-    _require_room(order, [file])
-    download(file, folder / path, order.settings, order.deadline, lambda _: None)
+    if file is not None and path not in held:  # a file that is held is linked: nothing may write to it
+        _require_room(order, [file])
+        download(file, folder / path, order.settings, order.deadline, lambda _: None)
     return read_json(folder / path)
 
 
@@ -167,7 +166,12 @@ def _fetch(
 ) -> list[str]:
     """The files that the model needs, all now in `folder`; those `held` were there before."""
     name, listed = order.model.name, list(repository.files)
-    modules = _peek(order, repository, folder, MODULES_FILE) if family is Family.TEXT_EMBEDDING else None
+    modules = None
+    if family is Family.TEXT_EMBEDDING:
+        is_here = MODULES_FILE in held
+        modules = (
+            read_json(folder / MODULES_FILE) if is_here else _peek(order, repository, folder, MODULES_FILE)
+        )
     paths = choose_files(name, family, order.precision, listed, modules)
     graphs = graph_paths(family, order.precision, paths) or ()
     likely = [path for graph in graphs for path in guess_weights(graph, listed)]

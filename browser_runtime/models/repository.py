@@ -20,6 +20,7 @@ from browser_runtime.models.paths import OutsideError, check_path, shorten
 
 log = structlog.get_logger(__name__)
 
+LICENSE_TAG = re.compile(r"license:([\w.+-]{1,100})")
 # A commit names a folder here, so it must be one: Git's SHA-1, or its SHA-256.
 COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -109,7 +110,7 @@ def _repository(info: Any, model: HubModel, address: str) -> Repository:
         raise BadRequest(f"the Hub names {shorten(info.sha)}, no commit, for {model.repository}")
     files = _list_files(info.siblings or (), f"{address}/resolve/{info.sha}", model.repository)
     words = [tag for tag in info.tags or () if isinstance(tag, str)]
-    licenses = [tag.removeprefix("license:") for tag in words if tag.startswith("license:")]
+    licenses = [found[1] for tag in words if (found := LICENSE_TAG.fullmatch(tag))]
     pipeline = info.pipeline_tag if isinstance(info.pipeline_tag, str) else None
     return Repository(info.sha, files, model.license or next(iter(licenses), "unknown"), pipeline)
 

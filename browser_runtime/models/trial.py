@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,12 @@ from browser_runtime.models.manifest import StoredModel, read_manifest
 
 # What onnxruntime says first: "[ONNXRuntimeError] : 1 : FAIL : Load model from /a/model.onnx failed:".
 ORIGIN = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?")
-PACKAGE_HOME = Path(__file__).parents[2]
+# Few threads and few arenas of malloc: each reserves address space, which is what the bound on memory counts.
+ENVIRONMENT = {
+    "PYTHONPATH": str(Path(__file__).parents[2]),
+    "MALLOC_ARENA_MAX": "4",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 # Whisper's large encoder takes half a minute on two cores; what takes ten times that no request can wait for.
 TIMEOUT_S = 300.0
 # Room for activations and for the copies that onnxruntime's optimiser makes of the weights.
@@ -54,12 +60,10 @@ def try_model(model: StoredModel, precisions: Sequence[Precision]) -> tuple[Tria
 
 
 def _try_precision(model: StoredModel, precision: Precision) -> TrialRun:
-    # -P: nothing in the folder that this was called in takes the place of a module.
-    environment = os.environ | {"PYTHONPATH": str(PACKAGE_HOME)}
     try:
         done = subprocess.run(
             command(model, precision),
-            env=environment,
+            env=os.environ | ENVIRONMENT,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
@@ -76,7 +80,7 @@ def _try_precision(model: StoredModel, precision: Precision) -> TrialRun:
 
 
 def command(model: StoredModel, precision: Precision) -> list[str]:
-    """What starts the process of one trial."""
+    """What starts the process of one trial; -P: no file of the current folder stands in for a module."""
     limit = max(MEMORY_FLOOR_BYTES, MEMORY_FACTOR * model.loaded_bytes(precision))
     arguments = (str(model.folder), model.name, str(precision), str(limit))
     return [sys.executable, "-P", "-m", __name__, *arguments]
@@ -122,6 +126,8 @@ def _bound(max_memory_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (max_memory_bytes, max_memory_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (int(TIMEOUT_S) * 2, int(TIMEOUT_S) * 2))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):  # where memory runs out all the same, this process is to go
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def _explain(error: InferenceError) -> str:

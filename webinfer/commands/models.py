@@ -49,7 +49,7 @@ def list_models(as_json: bool) -> None:
     for entry in entries:
         size = "-" if entry.size_bytes is None else f"{entry.size_bytes / 1e6:.1f} MB"
         words = (entry.name, entry.family, entry.where, ", ".join(entry.precisions), size)
-        table.add_row(*words, entry.revision[:12], entry.license, entry.problem)
+        table.add_row(*map(escape, (*words, entry.revision[:12], entry.license, entry.problem)))
     output_console().print(table)
 
 

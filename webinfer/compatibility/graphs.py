@@ -11,6 +11,10 @@ from browser_runtime.models.traits import REQUIRED
 from browser_runtime.simulation.feeds import DTYPES, TEXT_INPUTS
 from webinfer.compatibility.markdown import code, paragraph, section, table
 
+AUDIO_INPUTS = (
+    "`input_features`; `input_ids`, `encoder_hidden_states`, `use_cache_branch`, `past_key_values.*`"
+)
+
 
 def describe_graphs() -> str:
     """The section."""
@@ -37,6 +41,28 @@ def describe_graphs() -> str:
                 (f"`{precision}`", code(f"<graph>{suffix}.onnx" for suffix in SUFFIXES[precision]))
                 for precision in Precision
             ],
+        ),
+        paragraph(
+            f"""A graph's IR version is at most {MAX_IR_VERSION} and its opset at most {MAX_OPSET}: what the
+            onnxruntime-web that pages load knows. Its operators are those of onnxruntime, `com.microsoft`
+            included; each model runs once in Python's onnxruntime before it is stored."""
+        ),
+        table(
+            ("family", "inputs of a graph that are known", "sizes"),
+            [
+                (f"`{Family.TEXT_EMBEDDING}`", code(TEXT_INPUTS), "batch and sequence free or fixed, each"),
+                (
+                    f"`{Family.VISION}`",
+                    "`pixel_values`",
+                    "batch free or fixed; the others the pixels' own",
+                ),
+                (f"`{Family.AUDIO}`", AUDIO_INPUTS, "batch free or 1"),
+            ],
+        ),
+        paragraph(
+            f"""Inputs come in any of {code(name[len("tensor(") : -1] for name in DTYPES)}. One of another
+            name or type is refused by its name, and so is a sequence of one length without
+            `attention_mask`, where padding could not be told from text."""
         ),
         paragraph(
             f"""A folder of safetensors is exported where it is a BERT with {code(ACTIVATIONS)}. Weights in

@@ -8,16 +8,26 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from huggingface_hub import close_session
 
-from browser_runtime.contract.errors import BadInput, BadRequest, SetupError, TooLarge, UnknownModel
+from browser_runtime.contract.errors import (
+    BadInput,
+    BadRequest,
+    InferenceError,
+    SetupError,
+    TooLarge,
+    UnknownModel,
+)
 from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.downloading import Progress
 from browser_runtime.models.hub_settings import HubSettings
-from browser_runtime.models.manifest import MANIFEST
+from browser_runtime.models.manifest import MANIFEST, write_manifest
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
 from tests.conftest import PROXIED
@@ -30,6 +40,7 @@ from tests.stand_ins.tiny_models import (
     write_modules,
     write_text_repository,
 )
+from webinfer.commands.models import command
 
 NAME = "tiny/bert"
 GRAPH = "onnx/model.onnx"
@@ -431,6 +442,42 @@ def test_precisions_may_share_their_weights(store: ModelStore, hub: Hub) -> None
     assert model.weights == {GRAPH: ("onnx/shared.bin",), "onnx/model_fp16.onnx": ("onnx/shared.bin",)}
     assert len([entry for entry in hub.downloads("shared.bin") if "/lfs/" not in entry.path]) == 1
     assert store.verify(NAME).whole
+
+
+def test_a_mirror_that_changes_its_mind_changes_nothing_that_is_here(store: ModelStore, hub: Hub) -> None:
+    first = store.ensure(NAME)
+    folder = hub.root / NAME / "main"
+    siblings = [describe_sibling(folder, path, blobs=True) for path in list_files(folder)]
+    (folder / "modules.json").write_text((folder / "modules.json").read_text() + " " * 500)
+    changed_one = describe_sibling(folder, "modules.json", blobs=True)
+    others = [sibling for sibling in siblings if sibling["rfilename"] != "modules.json"]
+    serve_listing(hub, sha=first.revision, siblings=[*others, changed_one])
+    with suppress(InferenceError):
+        store.ensure(NAME, Precision.FP16)
+    assert store.verify(NAME).whole
+
+
+@pytest.mark.parametrize("path", ["../../../outside", "/etc"])
+def test_modules_in_other_folders_are_not_read(
+    store: ModelStore, hub: Hub, tmp_path: Path, path: str
+) -> None:
+    write_json(tmp_path / "outside" / "config.json", {"secret": 1})
+    folder = hub.root / NAME / "main"
+    modules = json.loads((folder / "modules.json").read_text())
+    write_json(folder / "modules.json", [modules[0], modules[1] | {"path": path}])
+    with pytest.raises(BadRequest) as caught:
+        store.pull(NAME)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_hostile_licence_is_none(store: ModelStore, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve_listing(hub, tags=["license:[/red]\x1b[31m[link=http://evil]x"], pipeline_tag="feature-extraction")
+    model = store.pull(NAME)
+    assert model.license == "unknown"
+    write_manifest(replace(model, license="[/red]"))  # as a version before this one may have left it
+    monkeypatch.setenv("WEBINFER_MODELS_DIR", str(store.root))
+    done = CliRunner().invoke(command, ["list"])
+    assert done.exit_code == 0 and "[/red]" in done.output
 
 
 def test_a_precision_counts_what_it_loads(store: ModelStore, hub: Hub) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
+from tests.stand_ins.odd_graphs import rewrite
 from tests.stand_ins.tiny_models import (
     move_weights,
     write_bert,
@@ -25,6 +28,7 @@ from tests.stand_ins.tiny_models import (
     write_json,
     write_text_repository,
 )
+from webinfer.cli import main
 
 
 @pytest.fixture
@@ -205,6 +209,49 @@ def test_links_out_of_the_folder_are_not_followed(store: ModelStore, tmp_path: P
     assert list((store.root / ".partial").iterdir()) == []
 
 
+@pytest.mark.parametrize("path", ["../outside", "/etc", "a/../../outside", "..", "x\0y"])
+def test_modules_in_other_folders_are_refused(store: ModelStore, tmp_path: Path, path: str) -> None:
+    write_json(tmp_path / "outside" / "config.json", {"secret": 1})
+    folder = write_bert(tmp_path / "source")
+    modules = json.loads((folder / "modules.json").read_text())
+    write_json(folder / "modules.json", [modules[0], modules[1] | {"path": path}])
+    with pytest.raises(BadRequest) as caught:
+        import_model(folder, "tiny", store=store)
+    assert "secret" not in str(caught.value)
+
+
+def keep_in(where: str, model: Any, tensor: Any) -> None:
+    """Puts the tensor somewhere else than among the graph's constants."""
+    from onnx import helper
+
+    node = helper.make_node("Constant", [], ["kept"], value=tensor)
+    if where == "node":
+        model.graph.node.append(node)
+    elif where == "function":
+        model.functions.append(helper.make_function("own", "f", [], ["kept"], [node], []))
+    elif where == "subgraph":
+        inner = helper.make_graph([node], "inner", [], [helper.make_tensor_value_info("kept", 1, None)])
+        branches = {"then_branch": inner, "else_branch": inner}
+        model.graph.node.append(helper.make_node("If", ["yes"], ["chosen"], **branches))
+    else:
+        model.graph.sparse_initializer.append(helper.make_sparse_tensor(tensor, tensor, [1]))
+
+
+@pytest.mark.parametrize("where", ["node", "function", "subgraph", "sparse"])
+def test_weights_elsewhere_are_found_wherever_the_graph_names_them(
+    store: ModelStore, tmp_path: Path, where: str
+) -> None:
+    from onnx import TensorProto
+
+    tensor = TensorProto(name="kept", data_type=TensorProto.FLOAT, dims=[1])
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../../etc/passwd")
+    folder = write_classifier(tmp_path / "source")
+    rewrite(folder / "onnx" / "model.onnx", lambda model: keep_in(where, model, tensor))
+    with pytest.raises(BadRequest, match="reads weights outside"):
+        import_model(folder, "tiny", store=store)
+
+
 def test_safetensors_behind_a_link_are_refused(store: ModelStore, tmp_path: Path) -> None:
     folder, outside = write_bert(tmp_path / "source"), write_bert(tmp_path / "outside")
     link_away(folder / "model.safetensors", outside / "model.safetensors")
@@ -289,6 +336,22 @@ with hold_scratch(Path(sys.argv[1])) as folder:
     print(folder, flush=True)
     time.sleep(60)
 """
+
+
+def test_what_a_graph_says_of_itself_cannot_steer_a_terminal(
+    store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rename(model: Any) -> None:
+        model.graph.output[0].name = "\x1b[31mred\r"
+
+    folder = write_classifier(tmp_path / "source")
+    rewrite(folder / "onnx" / "model.onnx", rename)
+    monkeypatch.setenv("WEBINFER_MODELS_DIR", str(store.root))
+    monkeypatch.setattr(sys, "argv", ["webinfer", "models", "import", str(folder), "--name", "tiny"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 1
+    assert "gives \ufffd[31mred\ufffd, but logits is needed" in capsys.readouterr().err
 
 
 def test_what_a_killed_import_left_goes_with_the_next(store: ModelStore, tmp_path: Path) -> None:
