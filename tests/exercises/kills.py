@@ -76,7 +76,7 @@ async def run_kills(
             for name in MODELS_ASKED
         }
         engine = integration._up()
-        engine.pool.dispatch.on_reply.append(lambda order, ran: killed.answered.append(order))
+        engine.pool.dispatch.outcomes.on_reply.append(lambda pending, result: killed.answered.append(pending))
 
         killing_one = asyncio.Lock()
 

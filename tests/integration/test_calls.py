@@ -94,12 +94,12 @@ async def test_a_failure_is_a_result_and_touches_no_other(
     for results in (at_once(work), await awaited(work)):
         assert [result["success"] for result in results] == [True, False, False, True]
         assert results[1]["error"]["code"] == results[2]["error"]["code"] == "BadInput"
-        assert "8 bytes of no known image format" in results[1]["error"]["message"]
+        assert "8 bytes that hold no picture" in results[1]["error"]["message"]
         assert set(results[1]) >= GUIDE_KEYS
 
 
 def test_a_failure_of_a_single_call_is_raised(digits: PooledModel) -> None:
-    with pytest.raises(BadInput, match="8 bytes of no known image format"):
+    with pytest.raises(BadInput, match="8 bytes that hold no picture"):
         digits(b"no image")
 
 

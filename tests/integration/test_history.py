@@ -24,8 +24,8 @@ def test_runs_loads_sessions_and_capabilities_are_written(tmp_path: Path, seven:
         ) as integration:
             model = await integration.get_model("vision", "digits-vit", CPU)
             assert (await model.run(seven))["success"]
-            with pytest.raises(BadInput):
-                await model.run(seven, options={"top_k": -1})
+            with pytest.raises(BadInput, match="what model 'digits-vit' comes in"):
+                await integration.get_model("vision", "digits-vit", CPU | {"precision": "q4"})
             assert integration.get_metrics()["history"]["rows_dropped"] == 0
 
     asyncio.run(use())
