@@ -65,7 +65,7 @@ def pull(order: Pull) -> StoredModel:
         family=family,
         folder=folder,
         revision=repository.commit,
-        settings=read_settings(folder, family) | order.model.settings,
+        settings=_join_settings(read_settings(folder, family), order.model.settings),
         precisions=available_precisions(family, files),
         files=files,
         source=order.source,
@@ -79,6 +79,14 @@ def pull(order: Pull) -> StoredModel:
     target.parent.mkdir(parents=True, exist_ok=True)
     _replace_folder(folder, target)
     return replace(model, folder=target)
+
+
+def _join_settings(own: dict[str, Any], catalogued: dict[str, Any]) -> dict[str, Any]:
+    """The model's own settings, with the catalogue's over them; never more tokens than the model takes."""
+    joined = own | catalogued
+    if "max_tokens" in own and "max_tokens" in catalogued:
+        joined["max_tokens"] = min(own["max_tokens"], catalogued["max_tokens"])
+    return joined
 
 
 def _admit(order: Pull, model: StoredModel) -> StoredModel:

@@ -66,7 +66,7 @@ async def test_closing_again_is_nothing_and_it_can_come_up_again() -> None:
 
 
 def hide_browsers(patch: pytest.MonkeyPatch, empty: Path) -> None:
-    """As on a machine without any: nothing on PATH, in the usual places or unpacked, no Node to unpack one."""
+    """As on a machine without any: nothing on PATH, in the usual places or unpacked, and no Node."""
     patch.setenv("PATH", str(empty))
     patch.setenv("WEBINFER_CACHE_DIR", str(empty))
     patch.setattr(binaries, "USUAL_PLACES", ())
