@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,10 @@ from celery import current_task
 from celery.app.control import Control
 from kombu.pidbox import Mailbox
 
+from tasks.claims import waiting
 from tasks.continuation import continuing, finished_request
 from tasks.ledger import LedgerAmqp, Recording
-from tasks.sending import READS, TENSOR, reads_tensors
+from tasks.sending import READS, TENSOR, reads_tensors, seconds_to_wait
 from tasks.summaries import describe_arrays
 
 
@@ -26,6 +28,16 @@ class WebinferAmqp(LedgerAmqp):
         if self._is_read_by_us(task_id):
             message.headers[READS] = TENSOR
         return message
+
+    def _create_task_sender(self) -> Callable[..., Any]:
+        """What puts a message on its way: its large arrays wait as long as it may itself."""
+        send = super()._create_task_sender()  # type: ignore[misc]
+
+        def send_task_message(producer: Any, name: str, message: Any, **options: Any) -> Any:
+            with waiting(seconds_to_wait(message.headers, time.time())):
+                return send(producer, name, message, **options)
+
+        return send_task_message
 
     def _is_read_by_us(self, task_id: str) -> bool:
         """Whether who waits for the result is a program with our app.

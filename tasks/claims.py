@@ -8,8 +8,11 @@ a few minutes from then on: a second `get()` finds them, and Redis does not fill
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,18 @@ import redis
 
 from browser_runtime.contract.errors import ClaimExpired
 from tasks.codec import TOKEN_BYTES, Claim, array_from, dumps
+
+_waits_s: ContextVar[float] = ContextVar("webinfer_message_waits_s", default=0.0)
+
+
+@contextmanager
+def waiting(seconds: float) -> Iterator[None]:
+    """Within it, what is deposited belongs to a message that may wait so long before its time comes."""
+    token = _waits_s.set(seconds)
+    try:
+        yield
+    finally:
+        _waits_s.reset(token)
 
 
 class Claims:
@@ -31,14 +46,19 @@ class Claims:
     def dumps(self, value: Any, ttl_s: int | None = None) -> bytes:
         """The tensor message for `value`; arrays past the inline limit, all together, are deposited.
 
-        They wait `ttl_s`, by default as long as inputs do.
+        They wait `ttl_s`, by default as long as inputs do, and as long as their message may wait before that.
+        Those that were deposited earlier and travel on begin to wait anew.
         Raises CodecError, or redis.RedisError when the deposit fails.
         """
         deposits: list[tuple[Claim, np.ndarray[Any, Any]]] = []
         room = self._inline_limit_bytes
+        travelling: list[Claim] = []
 
-        def place(array: np.ndarray[Any, Any]) -> Claim | None:
+        def place(array: np.ndarray[Any, Any] | Claim) -> Claim | None:
             nonlocal room
+            if isinstance(array, Claim):
+                travelling.append(array)
+                return array
             if array.nbytes <= room:
                 room -= array.nbytes
                 return None
@@ -47,7 +67,10 @@ class Claims:
             return claim
 
         message = dumps(value, place)
-        self._store(deposits, ttl_s or self._ttl_s)
+        ttl_s = ttl_s or self._ttl_s + math.ceil(_waits_s.get())
+        self._store(deposits, ttl_s)
+        if travelling:
+            self.expire(travelling, ttl_s)
         return message
 
     async def redeem_off_loop(self, value: Any) -> Any:

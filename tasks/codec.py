@@ -66,11 +66,13 @@ class Readable:
         return self.text
 
 
-Deposit = Callable[[np.ndarray[Any, Any]], Claim | None]
+Deposit = Callable[[np.ndarray[Any, Any] | Claim], Claim | None]
 
 
 def dumps(value: Any, deposit: Deposit | None = None) -> bytes:
     """The bytes of `value`; `deposit` may take an array and give a claim to send in its place.
+
+    It is shown the claims that `value` holds already, too.
 
     Raises CodecError for what cannot travel: objects, object arrays, whole numbers past 64 bits; TooLarge.
     """
@@ -82,6 +84,8 @@ def dumps(value: Any, deposit: Deposit | None = None) -> bytes:
             array = _portable(item)
             claim = deposit(array) if deposit else None
             return _pack_array(array) if claim is None else _pack_claim(claim)
+        if isinstance(item, Claim) and deposit:
+            deposit(item)
         return _plain(item)
 
     try:

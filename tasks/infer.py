@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from celery.canvas import Signature
 from celery.result import AsyncResult
 from kombu.exceptions import EncodeError, OperationalError
 
-from browser_runtime.contract.errors import Busy, InferenceError
+from browser_runtime.contract.errors import BadInput, Busy, InferenceError
 from browser_runtime.contract.messages import Request
 from tasks.addressing import find_named_queue, find_route, set_queue
 from tasks.app import WebinferApp, app
@@ -170,8 +171,16 @@ class Infer(BrowserTask):
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: dict[str, Any]) -> None:
         """The result is stored: the large inputs are not needed for another delivery any more."""
-        if is_message(kwargs):
-            self.app.claims.discard(unpack_inputs(kwargs["request"].get("inputs")))
+        self._discard(kwargs)
+
+    def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: dict[str, Any], einfo: Any) -> None:
+        """Likewise: a request that failed for good is not delivered again."""
+        self._discard(kwargs)
+
+    def _discard(self, kwargs: dict[str, Any]) -> None:
+        if is_message(kwargs) and isinstance(kwargs["request"], dict):
+            with suppress(BadInput):
+                self.app.claims.discard(unpack_inputs(kwargs["request"].get("inputs")))
 
 
 def _translated(error: EncodeError) -> Exception:

@@ -36,6 +36,12 @@ def waited_ms(headers: Any, eta: Any, now: float) -> float:
     return max(now - max(float(sent_at), to_unix(eta)), 0.0) * 1000
 
 
+def seconds_to_wait(headers: dict[str, Any], now: float) -> float:
+    """How long from `now` on a message may wait because it was asked to: its countdown, its expiry."""
+    latest = max(to_unix(headers.get(name)) for name in ("eta", "expires"))
+    return max(latest - now, 0.0)
+
+
 def to_unix(when: Any) -> float:
     """Unix seconds of a time in ISO 8601; 0 for what is none."""
     try:

@@ -31,7 +31,12 @@ class TaskSettings(Settings):
         "webinfer:", description="what the project's own Redis keys begin with: letters, digits and : . _ - /"
     )
     result_ttl_s: int = Field(3600, ge=1, le=YEAR_S, description="how long a result can be fetched")
-    claim_ttl_s: int = Field(3600, ge=1, le=YEAR_S, description="how long large inputs wait for a worker")
+    claim_ttl_s: int = Field(
+        86_400,
+        ge=1,
+        le=YEAR_S,
+        description="how long large inputs wait for a worker, after their countdown and up to their expiry",
+    )
     inline_limit_bytes: int = Field(
         64 << 10,
         ge=0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from browser_runtime.contract.errors import BY_CODE, BadInput, ClaimExpired
 from tasks import app, echo, infer, noop
 from tasks.claims import find_claims
 from tests.cluster.conftest import Worker, until
-from tests.cluster.memory_app import collect, patient
+from tests.cluster.memory_app import collect, patient, say
 
 VISION = {"model_type": "vision", "model_name": "vit-base"}
 QUEUE = "chrome-vision"
@@ -89,6 +90,33 @@ def test_an_expired_claim_is_a_clear_error(worker: Worker) -> None:
     app.redis.delete(*claim_keys())
     with pytest.raises(ClaimExpired, match="An array of 786432 bytes has passed its time to live"):
         result.get(timeout=60)
+
+
+def test_large_inputs_wait_as_long_as_their_message(worker: Worker) -> None:
+    large, day_s = np.zeros((512, 512, 3), np.uint8), 86_400
+    base = app.settings.claim_ttl_s
+
+    def lives(**when: Any) -> int:
+        app.redis.delete(*claim_keys(), "none")
+        infer.apply_async(kwargs={**VISION, "inputs": large}, queue="firefox-audio", **when)
+        (key,) = claim_keys()
+        return int(app.redis.ttl(key))
+
+    assert lives() == pytest.approx(base, abs=5)
+    assert lives(countdown=2 * day_s) == pytest.approx(2 * day_s + base, abs=5)
+    later = datetime.now(UTC) + timedelta(days=3)
+    assert lives(eta=later) == pytest.approx(3 * day_s + base, abs=5)
+    assert lives(expires=day_s, countdown=5) == pytest.approx(day_s + base, abs=5)
+    app.control.purge()
+    app.redis.delete(*claim_keys())
+
+
+def test_what_travels_on_begins_to_wait_anew(worker: Worker) -> None:
+    large = np.full((400, 400, 3), 7, np.uint8)
+    chain(say.s(1).set(queue=QUEUE), infer.si(**VISION, inputs=large).set(queue=QUEUE, countdown=86_400))()
+    until(lambda: any(app.redis.ttl(key) > 86_400 for key in claim_keys()))
+    app.control.purge()
+    app.redis.delete(*claim_keys())
 
 
 @pytest.mark.parametrize("name", ["PageFault", "Unsupported", "BrowserDied", "OutOfMemory", "BadOutput"])
