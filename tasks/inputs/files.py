@@ -1,4 +1,4 @@
-"""The encoded bytes of an image or sound: as given, or from a file of the producer."""
+"""The encoded bytes of an image or sound, as given or from a file of the producer; arrays as they are."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from browser_runtime.contract.errors import BadInput
 from tasks.inputs.limits import InputLimits
@@ -23,6 +25,13 @@ def encoded_bytes(
     if isinstance(value, (str, PathLike)):
         return _file_bytes(value, limits, field, allowed, allow_paths)
     return None
+
+
+def plain_array(array: np.ndarray[Any, Any], field: str) -> np.ndarray[Any, Any]:
+    """`array` without the ways of a subclass. Raises BadInput for a mask, which would be lost."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise BadInput(field, "a masked array", "one without a mask: fill it first")
+    return np.asarray(array)
 
 
 def _file_bytes(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput
-from tasks.inputs.files import encoded_bytes
+from tasks.inputs.files import encoded_bytes, plain_array
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.notes import Note, ignore
 from tasks.inputs.samples import ALLOWED_SAMPLES, Samples, as_rgb, check_range
@@ -27,7 +27,7 @@ def read_image(
     if isinstance(value, dict) and "image" in value:
         value = value["image"]
     if isinstance(value, np.ndarray):
-        return _from_array(value, limits, field)
+        return _from_array(plain_array(value, field), limits, field)
     if _is_pil(value):
         from tasks.inputs.picture_files import read_pil
 

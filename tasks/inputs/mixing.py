@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.vocabulary import shown
 from tasks.inputs.limits import InputLimits
 
 Sound = np.ndarray[Any, Any]
@@ -22,11 +23,13 @@ BLOCK_FRAMES = 65_536  # 2 MB of eight channels
 ALLOWED_SAMPLES = "floats in -1..1, or int8, int16, int32 or uint8 over all of their range"
 
 
-def check_form(rate: float, n_channels: int, field: str) -> None:
+def check_form(rate: Any, n_channels: int, field: str) -> None:
     """Raises BadInput for a sampling rate or a number of channels that no recording has."""
     low, high = RATES
     if not low <= rate <= high:
-        raise BadInput(field, f"a sound with sampling_rate {rate:g}", f"sampled at {low} to {high} hertz")
+        raise BadInput(
+            field, f"a sound with sampling_rate {shown(rate)}", f"sampled at {low} to {high} hertz"
+        )
     if not 1 <= n_channels <= MAX_CHANNELS:
         raise BadInput(field, f"a sound with {n_channels} channels", f"1 to {MAX_CHANNELS} channels")
 
@@ -40,11 +43,10 @@ def as_floats(samples: Sound, field: str) -> Sound:
         return (samples.astype(np.float32) - 128) / 128
     if not np.issubdtype(kind, np.floating):
         raise BadInput(field, f"made of {kind} samples", ALLOWED_SAMPLES)
-    floats = _finite(samples.astype(np.float32, copy=False), field)
-    peak = float(np.abs(floats).max(initial=0.0))
+    peak = float(np.abs(_finite(samples, field)).max(initial=0.0))
     if peak > OVERSHOOT:
         raise BadInput(field, f"made of {kind} samples up to {peak:.4g}", ALLOWED_SAMPLES)
-    return clipped(floats, field)
+    return clipped(samples.astype(np.float32, copy=False), field)
 
 
 def clipped(floats: Sound, field: str) -> Sound:

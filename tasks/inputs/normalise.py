@@ -12,7 +12,7 @@ from browser_runtime.contract.vocabulary import Family
 from tasks.inputs.images import read_image
 from tasks.inputs.limits import InputLimits, Total
 from tasks.inputs.notes import Note
-from tasks.inputs.sounds import read_sound
+from tasks.inputs.sounds import MAX_WRAPPED, read_sound
 from tasks.inputs.synthetic import synthesize
 from tasks.inputs.texts import read_text
 
@@ -86,11 +86,11 @@ class _Reading:
         return item
 
 
-def _unwrap(inputs: Any, form: Form) -> Any:
+def _unwrap(inputs: Any, form: Form, depth: int = 0) -> Any:
     """The value inside a reply (of an earlier task of a chain), `{"images": [...]}` or `{"image": [...]}`."""
     if isinstance(inputs, dict):
-        if "success" in inputs and "output" in inputs:
-            return _unwrap(inputs["output"], form)
+        if "success" in inputs and "output" in inputs and depth < MAX_WRAPPED:
+            return _unwrap(inputs["output"], form, depth + 1)
         if form.batch in inputs and len(inputs) == 1:
             return inputs[form.batch]
         wrapped = inputs.get(form.item)

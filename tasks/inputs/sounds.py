@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput
-from tasks.inputs.files import encoded_bytes
+from tasks.inputs.files import encoded_bytes, plain_array
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.mixing import BLOCK_FRAMES, MAX_CHANNELS, Sound, as_floats, check_form, mix
 from tasks.inputs.notes import Note, ignore
 
 ALLOWED = 'a sound: a path or bytes, or {"audio": array, "sampling_rate": hertz}'
+# A pipeline's output in a data set's row in a user's dict.
+MAX_WRAPPED = 3
 ALLOWED_SHAPE = "an array shaped [samples] or [samples, channels], of at most 8 channels"
 
 
@@ -25,7 +27,7 @@ def read_sound(
     if isinstance(value, dict):
         value, rate = _opened(value, field)
     if isinstance(value, np.ndarray):
-        return _from_array(value, rate, limits, field)
+        return _from_array(plain_array(value, field), rate, limits, field)
     data = encoded_bytes(value, limits, field, ALLOWED, allow_paths)
     if data is None:
         raise BadInput(field, f"of type {type(value).__name__}", ALLOWED)
@@ -34,13 +36,13 @@ def read_sound(
     return read_encoded(data, limits, field, note)
 
 
-def _opened(value: dict[str, Any], field: str) -> tuple[Any, Any]:
+def _opened(value: dict[str, Any], field: str, depth: int = 0) -> tuple[Any, Any]:
     """The sound and sampling rate of `{"audio"|"array"|"raw": ..., "sampling_rate": ...}`."""
     for key in ("audio", "array", "raw"):
         if key in value:
             inner = value[key]
-            if isinstance(inner, dict):
-                return _opened(inner, field)
+            if isinstance(inner, dict) and depth < MAX_WRAPPED:
+                return _opened(inner, field, depth + 1)
             return inner, value.get("sampling_rate")
     raise BadInput(field, f"a dict with the keys {sorted(map(str, value))}", ALLOWED)
 
@@ -49,8 +51,9 @@ def _from_array(array: Sound, rate: Any, limits: InputLimits, field: str) -> Sou
     limits.check_arrays(array.nbytes, field)
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
         raise BadInput(field, f"an array with the sampling_rate {rate!r}", ALLOWED)
-    samples, hertz = _channels_last(array, field), float(rate)
-    check_form(hertz, samples.shape[1], field)
+    samples = _channels_last(array, field)
+    check_form(rate, samples.shape[1], field)
+    hertz = float(rate)
     limits.check_duration(samples.shape[0] / hertz, field)
     _check_scale(samples, field)
     blocks = (as_floats(block, field) for block in _blocks(samples))

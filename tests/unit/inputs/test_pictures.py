@@ -234,6 +234,7 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpa
         ),
         (lambda: np.int16([[0, 255]]), "made of int16 samples"),
         (lambda: np.uint64([[0, 255]]), "made of uint64 samples"),
+        (lambda: np.ma.masked_greater(np.uint8([[0, 255]]), 9), "a masked array"),
         (lambda: np.complex64([[0, 255]]), "made of complex64 samples"),
         (lambda: np.float32([[-0.1, 1]]), "from -0.1 to 1"),
         (lambda: np.array([["a"]]), "made of <U1 samples"),

@@ -199,3 +199,29 @@ def test_other_formats_are_not_opened(form: str) -> None:
         BadInput, match="no known sound format, but must be a whole sound in one of AIFF, AU, FLAC"
     ):
         read(encoded(NOISE, form))
+
+
+def nested(depth: int) -> Any:
+    value: Any = {"array": NOISE, "sampling_rate": 16_000}
+    for _ in range(depth):
+        value = {"audio": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ({"audio": NOISE, "sampling_rate": 10**400}, "a number of 1329 bits"),
+        ({"audio": NOISE, "sampling_rate": float("nan")}, "sampling_rate nan"),
+        (
+            {"audio": NOISE.astype(np.float64) * 1e300, "sampling_rate": 16_000},
+            "made of float64 samples up to",
+        ),
+        ({"audio": np.ma.masked_greater(NOISE, 0), "sampling_rate": 16_000}, "a masked array"),
+        (nested(5000), "of type dict"),
+    ],
+)
+def test_odd_arrays_are_refused_in_one_sentence(value: Any, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        read(value)
+    np.testing.assert_array_equal(read(nested(2)), NOISE)
