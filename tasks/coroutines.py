@@ -10,14 +10,17 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any
 
 from celery import Task
 from celery.app.task import Context
 from celery.exceptions import Ignore
+
+from tasks.codec import Readable
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +95,40 @@ class CoroutineTask(Task):  # type: ignore[type-arg]
         """The body's outcome. Called by Celery's tracer."""
         outcome, _handover.outcome = _handover.outcome, None
         try:
-            return asyncio.run(self.body(*args, **kwargs)) if outcome is None else outcome.settle()
+            return self._run_here(*args, **kwargs) if outcome is None else outcome.settle()
         except RetryWanted as wanted:
             return super().retry(**wanted.options)
         except ForwardWanted as wanted:
             self.forward(wanted.kwargs, wanted.queue)
             raise Ignore() from None
+
+    def _run_here(self, *args: Any, **kwargs: Any) -> Any:
+        """The body's value, run in this process; in a thread of its own where this one has a loop already."""
+        context = copy_context()
+        if self.request_stack is not None:  # else no app has it yet
+            context.run(_request.set, self.request)
+
+        def work() -> Any:
+            return context.run(asyncio.run, self.body(*args, **kwargs))
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            value = work()
+        else:
+            with ThreadPoolExecutor(1) as threads:
+                value = threads.submit(work).result()
+        return value.value if isinstance(value, Readable) else value
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the body runs in its caller's own process, and came in no message."""
+        return bool(self.request.is_eager or self.request.called_directly)
+
+    def apply(self, *args: Any, **options: Any) -> Any:
+        """Run the task in this process, as Celery does."""
+        self._get_app().finalize(auto=True)  # type: ignore[attr-defined]  # registers adopted tasks
+        return super().apply(*args, **options)
 
     def forward(self, kwargs: dict[str, Any], queue: str) -> None:
         """Send the task being served to `queue`, with other arguments and all else as it came."""

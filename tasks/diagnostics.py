@@ -53,7 +53,7 @@ class Echo(BrowserBound):
     async def body(self, value: Any, browser: str = "chrome") -> Readable:
         """`value` after its way to a page and back."""
         opened = await self.app.claims.redeem_off_loop(value)
-        echoed = await need_runner().echo(opened)
+        echoed = await need_runner(here=self.is_here).echo(opened)
         return Readable(echoed, describe_value(echoed))
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 from celery.canvas import Signature
-from celery.result import AsyncResult
+from celery.result import AsyncResult, EagerResult
 from kombu.exceptions import EncodeError, OperationalError
 
 from browser_runtime.contract.errors import BadInput, Busy, InferenceError
@@ -56,6 +56,8 @@ class Infer(BrowserTask):
         self, args: Any = None, kwargs: Any = None, **options: Any
     ) -> AsyncResult[Any]:
         """Check, route and send. Raises BadInput, TooLarge, NoWorker; OperationalError when Redis is away."""
+        if self.app.conf.task_always_eager:
+            return self.apply(args, kwargs, **options)
         message = self._checked(args or (), kwargs or {})
         self._address(message, options)
         introduce_followers(self.app, options)
@@ -65,6 +67,13 @@ class Infer(BrowserTask):
             return super().apply_async((), message, **options)
         except EncodeError as error:
             raise _translated(error) from error
+
+    def apply(  # type: ignore[override]  # the stubs list every option by name
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> EagerResult[Any]:
+        """Check, and run in this process, in a browser that is started for it. Raises BadInput, TooLarge."""
+        done: EagerResult[Any] = super().apply((), self._checked(args or (), kwargs or {}), **options)
+        return done
 
     def signature(self, args: Any = None, kwargs: Any = None, *rest: Any, **options: Any) -> Signature[Any]:
         """A signature whose inputs are checked and plain already, unless some come later in a chain.
@@ -108,7 +117,7 @@ class Infer(BrowserTask):
         route = await self._find_place(message)
         pending = await self._opened(wire)
         try:
-            reply = await need_runner().run(pending)
+            reply = await need_runner(here=self.is_here).run(pending)
         except InferenceError as error:
             await self._reroute(pending, wire, route, error)
             raise
@@ -119,6 +128,8 @@ class Infer(BrowserTask):
         """The message's arguments, those that another app sent as a user gives them checked now."""
         if is_message(kwargs):
             return check_message(kwargs, args)
+        if self.is_here:
+            return self._checked(args, kwargs)
         limits = self.app.settings.limits()
         named = bind(args, kwargs)
         return to_message(await asyncio.to_thread(build_request, named, limits, allow_paths=False))
@@ -126,6 +137,8 @@ class Infer(BrowserTask):
     async def _find_place(self, message: dict[str, Any]) -> dict[str, Any]:
         """The route of a request that has arrived. Raises ForwardWanted where another worker is to do it."""
         queue = (self.request.delivery_info or {}).get("routing_key")
+        if self.is_here:
+            return {"reason": "run in the process of its caller"}
         earlier = read_route(message.get("route"))
         if queue in BROWSER_OF:
             return earlier or Route(queue, "the request names this queue", fixed=True).to_wire()

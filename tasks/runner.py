@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from kombu.utils.imports import symbol_by_name
+
 from browser_runtime.contract import remedies
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.extras import require
 from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.contract.status import PoolStatus
 
@@ -39,8 +42,13 @@ def bound_runner() -> Runner | None:
     return _bound[0] if _bound else None
 
 
-def need_runner() -> Runner:
-    """The runner. Raises SetupError naming the remedy."""
-    if not _bound:
-        raise SetupError("A browser pool", f"start a worker that owns one: {remedies.WORKER}")
-    return _bound[0]
+def need_runner(*, here: bool = False) -> Runner:
+    """The runner; with `here`, where none is bound, one of this process's own. Raises SetupError."""
+    if _bound:
+        return _bound[0]
+    if here:
+        require("worker")
+        # By name: a producer must not import the worker's room.
+        own: Runner = symbol_by_name("workers.in_process:get_runner")()
+        return own
+    raise SetupError("A browser pool", f"start a worker that owns one: {remedies.WORKER}")
