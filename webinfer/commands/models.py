@@ -78,13 +78,17 @@ def pull_model(name: str, precision: str, family: str | None, revision: str | No
                 bar, description=progress.path, completed=progress.done_bytes, total=progress.total_bytes
             )
 
+        def prove_fetched(model: StoredModel, runs: Sequence[TrialRun]) -> None:
+            bars.stop()  # two moving displays would write over each other
+            proving(model, runs)
+
         model = ModelStore().pull(
             name,
             wanted,
             family=chosen,
             revision=revision,
             progress=tell,
-            prove=proving if prove else None,
+            prove=prove_fetched if prove else None,
         )
     if prove and not proving.proofs:  # it was here already
         proving(model, try_model(model, (wanted,)))
