@@ -3,8 +3,9 @@
 from tasks.app import app
 from tasks.diagnostics import echo, noop
 from tasks.infer import infer
+from tasks.many import infer_many
 
 # `celery -A tasks` looks for either name.
 celery = app
 
-__all__ = ["app", "celery", "echo", "infer", "noop"]
+__all__ = ["app", "celery", "echo", "infer", "infer_many", "noop"]

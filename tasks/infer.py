@@ -92,6 +92,24 @@ class Infer(BrowserTask):
             signature.set(queue=INBOX)
         return signature
 
+    def starmap(self, it: Any) -> Any:
+        """One message for the requests whose positional arguments are `it`'s items."""
+        from tasks.many import make_starmap
+
+        return make_starmap(it)
+
+    def map(self, it: Any) -> Any:
+        """One message for the requests whose named arguments are `it`'s items, a dict each."""
+        from tasks.many import make_map
+
+        return make_map(it)
+
+    def chunks(self, it: Any, n: int) -> Any:
+        """A group of `starmap`, of `n` items each."""
+        from tasks.many import make_chunks
+
+        return make_chunks(it, n)
+
     def _checked(self, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The message's arguments, whatever of them was given before."""
         if is_message(kwargs):

@@ -159,6 +159,20 @@ def test_a_chord_of_large_arrays_and_a_large_second_step(worker: Worker) -> None
     assert [output.shape for output in outputs] == [(50_000,), (50_000,)]
 
 
+def test_many_requests_in_one_message(worker: Worker) -> None:
+    items = [("vision", "vit-base", PICTURE * n) for n in (1, 2, 3)]
+
+    def means(replies: Any) -> list[float]:
+        return [reply["output"]["mean"] for reply in replies]
+
+    assert means(infer.starmap(items).delay().get(timeout=20)) == [9, 18, 27]
+    assert means(infer.map([{**VISION, "inputs": PICTURE}]).apply_async().get(timeout=20)) == [9]
+    assert [means(part) for part in infer.chunks(items, 2)().get(timeout=20)] == [[9, 18], [27]]
+    assert isinstance(infer.starmap(items).delay().get(timeout=20)[0]["routing"], dict)
+    with pytest.raises(BadInput, match="inputs is"):
+        infer.starmap([("vision", "vit-base", "/no/such.png")])
+
+
 def test_a_signature_may_be_sent_twice(worker: Worker) -> None:
     signature = infer.si(**VISION, inputs=np.full((300, 300, 3), 5, np.uint8))
     for _ in range(2):

@@ -1,0 +1,87 @@
+"""Many requests in one message, which one worker answers with a list: `infer.starmap`, `map`, `chunks`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from celery.canvas import Signature, group
+from celery.result import AsyncResult
+
+from browser_runtime.contract.errors import BadInput, Busy, InferenceError
+from tasks.addressing import find_named_queue, find_route, set_queue
+from tasks.app import WebinferApp, app
+from tasks.codec import Readable
+from tasks.coroutines import BrowserTask, ForwardWanted, RetryWanted
+from tasks.infer import infer
+from tasks.sending import stamp
+from tasks.wire import is_message, read_request
+
+
+class InferMany(BrowserTask):
+    """The replies to checked requests, in their order; all from the browser that the first one goes to."""
+
+    name = "infer_many"
+    app: WebinferApp
+    autoretry_for = (Busy,)
+    retry_backoff = 1
+    max_retries = 3
+    throws = (InferenceError,)
+
+    def apply_async(  # type: ignore[override]  # the stubs list every option by name
+        self, args: Any = None, kwargs: Any = None, **options: Any
+    ) -> AsyncResult[Any]:
+        """Route by the first request and send. Raises NoWorker; OperationalError when Redis is away."""
+        messages = (kwargs or {}).get("requests") or []
+        if not messages or not all(isinstance(each, dict) and is_message(each) for each in messages):
+            raise BadInput("requests", "no list of checked requests", "made by infer.starmap")
+        queue = find_named_queue(options)
+        route = find_route(self.app, read_request(messages[0]["request"], {}), queue)
+        if queue is None:
+            set_queue(options, route.queue)
+        stamp(options, fixed=queue is not None)
+        # None of them is sent elsewhere alone: their replies are one list.
+        together = route.to_wire() | {"fixed": True}
+        kwargs = {"requests": [each | {"route": together} for each in messages]}
+        options.setdefault("argsrepr", "()")
+        options.setdefault("kwargsrepr", f"{len(messages)} requests")
+        return super().apply_async((), kwargs, **options)
+
+    async def body(self, requests: Any = None) -> Readable:
+        """The replies. Raises the first InferenceError."""
+        if not isinstance(requests, list) or not all(isinstance(each, dict) for each in requests):
+            raise BadInput("requests", "no list of checked requests", "made by infer.starmap")
+        try:
+            replies = await asyncio.gather(*(infer.body(**each) for each in requests))
+        except ForwardWanted as wanted:
+            raise ForwardWanted({"requests": requests}, wanted.queue) from None
+        except RetryWanted as wanted:
+            raise wanted.options["exc"] from None
+        return Readable([reply.value for reply in replies], f"{len(replies)} replies")
+
+    def on_success(self, retval: Any, task_id: str, args: Any, kwargs: dict[str, Any]) -> None:
+        """The result is stored: the large inputs are not needed for another delivery any more."""
+        self.app.claims.discard(kwargs)
+
+
+def make_starmap(items: Iterable[Any]) -> Signature[Any]:
+    """One message for the requests whose positional arguments are `items`. Raises BadInput, TooLarge."""
+    return infer_many.signature((), {"requests": [dict(infer.s(*item).kwargs) for item in items]})
+
+
+def make_map(items: Iterable[Any]) -> Signature[Any]:
+    """One message for the requests whose named arguments are `items`, a dict each. Raises BadInput."""
+    return infer_many.signature((), {"requests": [dict(infer.s(**item).kwargs) for item in items]})
+
+
+def make_chunks(items: Iterable[Any], n: int) -> group:
+    """A group of `make_starmap`, of `n` items each."""
+    rest, parts = iter(items), []
+    while part := list(islice(rest, n)):
+        parts.append(make_starmap(part))
+    return group(parts)
+
+
+infer_many = app.adopt(InferMany())
