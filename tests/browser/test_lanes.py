@@ -9,13 +9,21 @@ import numpy as np
 import psutil
 import pytest
 
-from browser_runtime.contract.errors import BadRequest, DeviceLost, Unsupported
+from browser_runtime.contract.errors import (
+    BackendFault,
+    BadRequest,
+    DeviceLost,
+    ModelFault,
+    Unsupported,
+)
 from browser_runtime.contract.messages import Request
-from browser_runtime.contract.vocabulary import Backend, Browser, Family
+from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
 from browser_runtime.link.protocol import PageEvent
+from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.session.session import Session, SessionLane
 from browser_runtime.settings import RuntimeSettings
+from tests.stand_ins import faulty_models as faulty
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -67,6 +75,26 @@ async def test_a_call_that_was_given_up_while_queued_does_not_run(shared_pool: P
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert isinstance(results[1], asyncio.CancelledError)
     assert all(not isinstance(results[index], BaseException) for index in (0, 2))
+
+
+async def test_a_lane_whose_engine_crashed_starts_anew_and_its_browser_stays(
+    shared_pool: Pool, settings: RuntimeSettings
+) -> None:
+    """The model that crashed it is refused from then on; another one is loaded anew in the same browser."""
+    faulty.plant(ModelStore(settings.models_dir), "nested", {Precision.FP32: faulty.nested_functions()})
+    deep = Request(Family.TEXT_EMBEDDING, "nested", {"texts": ["a man"]}, backends=(Backend.WASM,))
+    session, lane = first_lane(shared_pool)
+    await shared_pool.run(request(Backend.WASM))
+    boot = lane.boot
+    with pytest.raises(BackendFault, match=r"wasm failed on the model nested: opening .*(stack|recursion)"):
+        await shared_pool.run(deep)
+    with pytest.raises(ModelFault, match="failed once and is not tried before"):
+        await shared_pool.run(deep)
+    reply = await shared_pool.run(request(Backend.WASM))
+    assert reply.timings.load_ms > 0, "the crashed engine still served"
+    assert lane.boot != boot
+    assert shared_pool.sessions == [session]
+    assert shared_pool.health.of(session).breaker.counts(0).failures == 0
 
 
 @pytest.mark.browser("chrome")

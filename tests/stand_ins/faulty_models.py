@@ -118,3 +118,19 @@ def roberta() -> onnx.ModelProto:
         "one": np.array(1),
     }
     return make_graph(nodes, constants)
+
+
+def nested_functions(depth: int = 4000) -> onnx.ModelProto:
+    """Functions that call each other so deep that every browser's onnxruntime runs out of stack and dies."""
+    domain = "acme"
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid(domain, 1)]
+    nodes = [
+        node("Gather", ["table", "input_ids"], ["words"]),
+        node("f0", ["words"], ["last_hidden_state"], domain=domain),
+    ]
+    graph = make_graph(nodes, {"table": EMBEDDINGS}, domains=(domain,))
+    for level in range(depth):
+        last = node("Identity", ["x"], ["y"])
+        body = node(f"f{level + 1}", ["x"], ["y"], domain=domain) if level < depth - 1 else last
+        graph.functions.append(helper.make_function(domain, f"f{level}", ["x"], ["y"], [body], imports))
+    return graph
