@@ -8,7 +8,8 @@ InferenceError
 ├── Unsupported           this browser cannot; another queue might
 ├── BackendFault          a backend crashed on the model or cannot open it; another backend might
 ├── ModelFault            the model cannot be opened or run; carries onnxruntime's sentence
-├── Busy                  no session before the deadline; retry
+├── Busy                  no session was free for too long; retry
+├── DeadlineExceeded      the request's own deadline_s passed; says what happened to it then
 ├── NoWorker              no worker serves any queue it could go to; retry once one does
 ├── SessionLost           retry on a fresh session
 │   ├── BrowserDied
@@ -113,6 +114,10 @@ class NoWorker(InferenceError):
     """No worker serves {0}; start one with `webinfer up` or `celery -A webinfer worker -Q {1}`."""
 
     retryable = True
+
+
+class DeadlineExceeded(InferenceError):
+    """The request's deadline of {0} s passed while {1}."""
 
 
 class SessionLost(InferenceError):

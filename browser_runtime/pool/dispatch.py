@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from browser_runtime.contract.errors import Busy, InferenceError, PageSilent, SessionLost
+from browser_runtime.contract.errors import Busy, DeadlineExceeded, InferenceError, PageSilent, SessionLost
 from browser_runtime.policies.choosing import SessionChoice
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.health import PoolHealth
@@ -78,20 +78,19 @@ class Dispatch:
     def watch(self, pending: PendingRequest) -> asyncio.TimerHandle:
         """End the order at its deadline, or when it has waited too long for a lane; to be cancelled."""
         limits = [pending.arrived + self._settings.queue_timeout_s] if not pending.running else []
-        limits += [pending.deadline] if pending.deadline is not None else []
+        limits += [pending.deadline.at] if pending.deadline is not None else []
         after_s = min(limits, default=time.monotonic() + NEVER_S) - time.monotonic()
         return asyncio.get_running_loop().call_later(max(after_s, 0.0), self._expire, pending)
 
     def _expire(self, pending: PendingRequest) -> None:
-        late = pending.deadline is not None and time.monotonic() >= pending.deadline
         if pending.settled:
             return
-        if pending.running and not late:
+        if pending.deadline is not None and pending.deadline.left_s <= 0:
+            pending.reply.set_exception(pending.deadline.exceeded(pending.doing))
+        elif pending.running:
             pending.timer = self.watch(pending)
-            return
-        waited_s = round(time.monotonic() - pending.arrived, 1)
-        told = PageSilent("?", f"no answer within the request's {waited_s} s")
-        pending.reply.set_exception(told if pending.running else Busy(waited_s))
+        else:
+            pending.reply.set_exception(Busy(round(time.monotonic() - pending.arrived, 1)))
 
     def abandon(self, pending: PendingRequest) -> None:
         """Nobody waits for it any more; a run that has no other order is cancelled in the page."""
@@ -146,7 +145,7 @@ class Dispatch:
         self._health.of(session).breaker.allow(time.monotonic())
         self._health.models.started(head.model_key)
         for pending in requests:
-            pending.running, pending.reasons = True, choice.reasons
+            pending.lane, pending.reasons = lane, choice.reasons
         n_items = sum(len(pending.items) for pending in requests)
         self.matching.running[lane] = Running(
             time.monotonic(), self.matching.expected_ms(place, head, choice, n_items)
@@ -161,9 +160,10 @@ class Dispatch:
     async def _run(self, place: LaneSlot, requests: list[PendingRequest], choice: SessionChoice) -> None:
         session, lane = place
         started = time.monotonic()
-        job = LaneJob(
-            merge(requests), requests[0].model, latest_deadline(requests), barred=requests[0].barred
-        )
+        n_units = sum(pending.work for pending in requests)
+        limits = self._health.times.limits(session.installation.browser, n_units, self._settings)
+        deadline = latest_deadline(requests)
+        job = LaneJob(merge(requests), requests[0].model, deadline, limits, requests[0].barred)
         try:
             result = await session.run(lane, job)
         except asyncio.CancelledError:
@@ -174,7 +174,7 @@ class Dispatch:
         except Exception as error:
             failure = as_ours(error)
             self._health.failed(session, requests[0].model_key, failure)
-            if isinstance(failure, PageSilent):
+            if isinstance(failure, (PageSilent, DeadlineExceeded)):
                 self._spawn(self._prove(session, lane))
             else:
                 self._free(lane)
@@ -205,7 +205,8 @@ class Dispatch:
             self.outcomes.settle(requests, result, choice, started)
             await asyncio.sleep(0)  # the callers go on first; what follows is bookkeeping
             n_items = sum(len(pending.items) for pending in requests)
-            self._health.ran(session, requests[0].model_key, result, n_items)
+            n_units = sum(pending.work for pending in requests)
+            self._health.ran(session, requests[0].model_key, result, n_items, n_units)
             await session.golden.check_if_due(lane, result.loaded)
         except Exception as error:
             failure = as_ours(error)

@@ -15,16 +15,15 @@ from browser_runtime.policies.breaker import Breaker
 from browser_runtime.policies.categories import Blame, assign_blame
 from browser_runtime.policies.devices import DeviceRecord, DeviceStep
 from browser_runtime.policies.health import HealthSample, HealthState
-from browser_runtime.policies.latencies import Latencies, LatencyKey, LatencySummary
+from browser_runtime.policies.latencies import LatencyKey, LatencySummary
 from browser_runtime.policies.recycling import MAX_SAMPLES, MemorySample
 from browser_runtime.pool.model_breakers import ModelBreakers
+from browser_runtime.pool.operation_times import SUMMARY_TTL_S, OperationTimes
 from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session
 
 # Weight of the newest request in a model's running service time.
 SERVICE_SHARE = 0.2
-# Summing up the last 64 runs takes 0.1 ms, a tenth of what a small model's whole run takes here.
-SUMMARY_TTL_S = 0.5
 # A defect of the page that so many models meet, none of them running well in between, is the session's.
 DEFECTIVE_MODELS = 3
 
@@ -49,11 +48,10 @@ class PoolHealth:
     """The condition of every session, by name, and the latencies of every model."""
 
     def __init__(self) -> None:
-        self.latencies = Latencies()
+        self.times = OperationTimes()
         self.models = ModelBreakers()
         self.service_s: dict[str, float] = {}
         """Seconds of lane time that a request of each model takes, lately."""
-        self._summaries: dict[LatencyKey, tuple[float, LatencySummary | None]] = {}
         self._load_ms: dict[tuple[ModelKey, Browser], float] = {}
         self._devices: dict[tuple[Browser, Backend], DeviceRecord] = {}
         self._conditions: dict[str, SessionHealth] = {}
@@ -75,25 +73,21 @@ class PoolHealth:
         self._conditions.pop(session.name, None)
 
     def measured(self, key: LatencyKey) -> LatencySummary | None:
-        """What is known of a model's run times; at most SUMMARY_TTL_S old, since every request asks."""
-        now = time.monotonic()
-        made_at, known = self._summaries.get(key, (-math.inf, None))
-        if known is None or now - made_at > SUMMARY_TTL_S:
-            known = self.latencies.summary(key, now)
-            self._summaries[key] = (now, known)
-        return known
+        """What is known of a model's run times."""
+        return self.times.runs.take(key)
 
     def load_ms(self, model: ModelKey, browser: Browser) -> float | None:
         """How long that browser last took to load the model; None when it never did."""
         return self._load_ms.get((model, browser))
 
-    def ran(self, session: Session, model: ModelKey, result: RunResult, n_items: int) -> None:
-        """A run went well: its time counts, unless the model's loading was in it."""
+    def ran(self, session: Session, model: ModelKey, result: RunResult, n_items: int, n_units: int) -> None:
+        """A run of so many items, and so much work in them, went well."""
         now = time.monotonic()
         condition = self.of(session)
         key = LatencyKey(model, session.installation.browser, result.loaded.backend)
         known = self.measured(key)
-        if result.loaded_now:
+        self.times.ran(key, result, n_items, n_units)
+        if result.load_ms:
             self._load_ms[model, session.installation.browser] = result.total_ms - result.call_ms
         condition.breaker.record_success(now)
         condition.defective.clear()
@@ -101,9 +95,8 @@ class PoolHealth:
         if not n_items:  # it was only loaded
             return
         slowdown = None if known is None else result.call_ms / max(known.expected_ms(n_items), 0.1)
-        self.latencies.record(key, result.call_ms, now, n_items)
         condition.health = condition.health.after(HealthSample(now, ok=True, slowdown=slowdown))
-        if result.loaded_now:
+        if result.load_ms:
             condition.settled_at_s = now
 
     def failed(self, session: Session, model: ModelKey, error: InferenceError) -> None:

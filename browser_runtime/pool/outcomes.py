@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from browser_runtime.contract.errors import FailedAt, InferenceError
+from browser_runtime.contract.errors import DeadlineExceeded, FailedAt, InferenceError
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.policies.choosing import SessionChoice
 from browser_runtime.policies.recovery import RecoveryStep
@@ -75,9 +75,16 @@ class Outcomes:
                     pending.shunned.add(session.installation.browser)
                 self._queue.put(pending)
             else:
-                pending.reply.set_exception(error.copy())
+                pending.reply.set_exception(_own_error(pending, error))
                 is_over = True
         if is_over:
             self._health.models.failed(requests[0].model_key, error)
         else:
             self._health.models.withdrawn(requests[0].model_key)
+
+
+def _own_error(pending: PendingRequest, error: InferenceError) -> InferenceError:
+    """The error for this request of a batch: each has a deadline of its own."""
+    if isinstance(error, DeadlineExceeded) and pending.deadline is not None:
+        return pending.deadline.exceeded(pending.doing)
+    return error.copy()

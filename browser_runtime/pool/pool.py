@@ -34,6 +34,7 @@ from browser_runtime.pool.states import pool_status
 from browser_runtime.scaling.sessions import SessionPolicy
 from browser_runtime.session.loading import key_of
 from browser_runtime.session.session import Session
+from browser_runtime.session.timed_calls import Deadline, within
 from browser_runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
@@ -227,36 +228,38 @@ class Pool:
     async def run(self, request: Request) -> Reply:
         """The reply, from wherever it is answered soonest. Raises InferenceError."""
         arrived = time.monotonic()
+        given_s = request.deadline_s
+        deadline = None if given_s is None else Deadline(given_s, arrived + given_s)
         self._admit()
         try:
-            model = await self._models.provide(request)
+            async with within(deadline, "its model was fetched and checked"):
+                model = await self._models.provide(request)
             key = key_of(model, request)
             if refusal := self.health.models.refusal(key):
                 raise refusal
             if self.simulated is not None:
-                with self.health.models.counting(key):
-                    return await self.simulated.run(request, model)
-            pending = await self._prepare(request, model, arrived)
+                async with within(deadline, "it was simulated"):
+                    with self.health.models.counting(key):
+                        return await self.simulated.run(request, model)
+            async with within(deadline, "its items were prepared"):
+                pending = await self._prepare(request, model, arrived, deadline)
             return await self._answered(pending)
         finally:
             self._leave()
 
-    async def _prepare(self, request: Request, model: StoredModel, arrived: float) -> PendingRequest:
-        """A request with its items as they go to a page. Raises BadRequest, Busy at its deadline."""
+    async def _prepare(
+        self, request: Request, model: StoredModel, arrived: float, deadline: Deadline | None
+    ) -> PendingRequest:
+        """A request with its items as they go to a page. Raises BadRequest."""
         started = time.monotonic()
-        deadline = None if request.deadline_s is None else arrived + request.deadline_s
-        try:
-            async with asyncio.timeout(None if deadline is None else deadline - started):
-                prepared = await prepare(request, model)
-        except TimeoutError as error:
-            raise Busy(round(time.monotonic() - arrived, 1)) from error
+        prepared = await prepare(request, model)
         reply = asyncio.get_running_loop().create_future()
         pending = PendingRequest(prepared, model, arrived, deadline, reply)
         pending.prepared_ms = (time.monotonic() - started) * 1000
         return pending
 
     async def _answered(self, pending: PendingRequest) -> Reply:
-        """The order's reply, or Busy or PageSilent at its deadline."""
+        """The request's reply, Busy where no lane became free, or DeadlineExceeded."""
         self.dispatch.put(pending)
         pending.timer = self.dispatch.watch(pending)
         try:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import time
 
 import structlog
 
 from browser_runtime.contract.errors import (
     BackendFault,
+    DeadlineExceeded,
     InferenceError,
     ModelFault,
     PageFault,
@@ -27,6 +27,10 @@ log = structlog.get_logger(__name__)
 
 # A request that only ever waited for its model may see this many times more sessions die than one that ran.
 LOADS_PER_ATTEMPT = 2
+
+
+# What a batch fails with as a whole: running its requests one by one would end the same way.
+ALL_ALIKE = (SessionLost, ModelFault, BackendFault, DeadlineExceeded)
 
 
 def count_loss(requests: list[PendingRequest], error: InferenceError, was_warm: bool) -> None:
@@ -49,11 +53,11 @@ def plan_for(
     settings: RuntimeSettings,
 ) -> Action:
     """What the table says; whatever a batch failed with, only those it is about shall fail."""
-    if len(requests) > 1 and not isinstance(error, (SessionLost, ModelFault, BackendFault)):
+    if len(requests) > 1 and not isinstance(error, ALL_ALIKE):
         return Action(RecoveryStep.SMALLER_BATCH, categorize(error), "each by itself", n_items=1)
     shunned = pending.shunned | ({session.installation.browser} if error.reroute else set())
     others = [other for other in fleet.sessions if other.installation.browser not in shunned]
-    left_s = None if pending.deadline is None else pending.deadline - time.monotonic()
+    left_s = None if pending.deadline is None else pending.deadline.left_s
     context = RecoveryContext(
         draw=random.random(),  # noqa: S311 - jitter, not a secret
         other_backends=_other_backends(pending, error, session),

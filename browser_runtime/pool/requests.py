@@ -8,11 +8,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.contract.model_key import ModelKey
-from browser_runtime.contract.vocabulary import Backend, Browser
+from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.models.store import StoredModel
+from browser_runtime.session.lanes import SessionLane
 from browser_runtime.session.loading import items_of, key_of
+from browser_runtime.session.timed_calls import Deadline
+
+# What sounds come as: see `Request.inputs`.
+SAMPLES_PER_S = 16_000
 
 
 @dataclass(eq=False)
@@ -23,7 +29,7 @@ class PendingRequest:
     model: StoredModel
     arrived: float
     """Monotonic time of its arrival in the pool."""
-    deadline: float | None
+    deadline: Deadline | None
     reply: asyncio.Future[Reply]
     attempts: int = 0
     """Sessions that were lost while it ran or its model was loaded."""
@@ -31,7 +37,8 @@ class PendingRequest:
     """Those of them in which nothing but itself ran: of a batch nobody knows who ended it."""
     alone: bool = False
     """True: it runs by itself: a batch with it failed, so that it shall fail or succeed alone."""
-    running: bool = False
+    lane: SessionLane | None = None
+    """Where it runs; None while it waits."""
     reasons: tuple[str, ...] = ()
     """Why it went where it went."""
     shunned: set[Browser] = field(default_factory=set)
@@ -57,9 +64,35 @@ class PendingRequest:
         self.size_bytes = sum(map(_size_bytes, self.items))
 
     @property
+    def running(self) -> bool:
+        """Whether a lane works on it."""
+        return self.lane is not None
+
+    @property
+    def doing(self) -> str:
+        """What happens to it now, for an error's sentence."""
+        if self.lane is None:
+            return "it waited for a free browser session"
+        return self.lane.activity.doing or "a browser session took it up"
+
+    @property
+    def work(self) -> int:
+        """How much there is to compute, in units that a run's time grows with."""
+        return max(round(sum(_work_of(self.request.family, item) for item in self.items)), 1)
+
+    @property
     def settled(self) -> bool:
         """Whether nobody needs its answer any more."""
         return self.reply.done()
+
+
+def _work_of(family: Family, item: Any) -> float:
+    """Tokens of a text, seconds of a sound; images are all made one size. Nothing for what was refused."""
+    if isinstance(item, InferenceError):
+        return 0.0
+    if family is Family.TEXT_EMBEDDING:
+        return float(len(item))
+    return len(item) / SAMPLES_PER_S if family is Family.AUDIO else 1.0
 
 
 def _size_bytes(item: Any) -> int:
@@ -88,11 +121,11 @@ def share_results(
     return shares
 
 
-def latest_deadline(requests: Iterable[PendingRequest]) -> float | None:
+def latest_deadline(requests: Iterable[PendingRequest]) -> Deadline | None:
     """When nobody waits any more; None when somebody waits for ever."""
     deadlines = [pending.deadline for pending in requests]
     known = [deadline for deadline in deadlines if deadline is not None]
-    return max(known) if len(known) == len(deadlines) else None
+    return max(known, key=lambda deadline: deadline.at) if len(known) == len(deadlines) else None
 
 
 class RequestQueue:
@@ -109,7 +142,7 @@ class RequestQueue:
 
     def put(self, pending: PendingRequest) -> None:
         """Add an order behind those that arrived before it."""
-        pending.running = False
+        pending.lane = None
         place = len(self._orders)
         while place > 0 and self._orders[place - 1].arrived > pending.arrived:
             place -= 1

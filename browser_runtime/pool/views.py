@@ -40,7 +40,7 @@ class LaneBacklog:
 def need_of(pending: PendingRequest, preferred: Browser | None) -> Need:
     """What an order asks of a session."""
     request = pending.request
-    left = None if pending.deadline is None else max((pending.deadline - time.monotonic()) * 1000, 0.0)
+    left_ms = None if pending.deadline is None else pending.deadline.left_s * 1000
     return Need(
         request.family,
         pending.model.name,
@@ -49,7 +49,7 @@ def need_of(pending: PendingRequest, preferred: Browser | None) -> Need:
         compute_shaders=bool(request.options.get("compute_shaders")),
         precompile_shaders=bool(request.options.get("precompile_shaders")),
         parallel_loading=bool(request.options.get("parallel_loading")),
-        remaining_ms=left,
+        remaining_ms=left_ms,
     )
 
 
@@ -113,7 +113,7 @@ def waiting_of(ticket: int, pending: PendingRequest) -> Waiting:
         pending.arrived,
         tuple(_length(pending.request.family, item) for item in pending.items),
         pending.size_bytes,
-        pending.deadline,
+        None if pending.deadline is None else pending.deadline.at,
     )
 
 

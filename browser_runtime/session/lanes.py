@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +12,9 @@ from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.link.bridge import LaneConnection
 from browser_runtime.models.store import StoredModel
+from browser_runtime.policies.time_limits import TimeLimit
 from browser_runtime.session.loading import ModelCache
+from browser_runtime.session.timed_calls import Deadline, LaneActivity, LimitSource, Operation
 
 
 @dataclass(eq=False)
@@ -24,6 +25,7 @@ class SessionLane:
     models: ModelCache
     busy: bool = False
     boot: str = ""
+    activity: LaneActivity = field(default_factory=LaneActivity)
 
     def check_boot(self) -> None:
         """Forget the models of a page, or of a lane, that has started anew since."""
@@ -64,13 +66,13 @@ class LaneJob:
 
     request: Request
     model: StoredModel
-    deadline: float | None = None
-    """Monotonic time by which it must be answered."""
+    deadline: Deadline | None = None
+    """When nobody waits for it any more."""
+    limits: LimitSource | None = None
+    """What each operation may take; the settings' own limits where there is none."""
     barred: Mapping[Backend, str] = field(default_factory=dict)
     """Backends that failed on it before, and how."""
 
-    def remaining_s(self, limit_s: float) -> float:
-        """Time left until the deadline, at most `limit_s`."""
-        if self.deadline is None:
-            return limit_s
-        return max(min(self.deadline - time.monotonic(), limit_s), 0.0)
+    def limit(self, operation: Operation, key: ModelKey, longest_s: float) -> TimeLimit:
+        """What `operation` on the model may take."""
+        return self.limits(operation, key) if self.limits is not None else TimeLimit(longest_s, "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ from browser_runtime.session.golden import read_golden
 from browser_runtime.session.golden_check import GoldenCheck
 from browser_runtime.session.lanes import LaneJob, SessionLane
 from browser_runtime.session.loading import LoadedModel, find_reader, key_of, load_values
+from browser_runtime.session.timed_calls import Operation
 from browser_runtime.settings import RuntimeSettings
 
 log = structlog.get_logger(__name__)
@@ -42,8 +44,8 @@ class ReadyModel:
 
     loaded: LoadedModel | None
     """None: no backend took the model."""
-    is_new: bool
-    """True: it was loaded for this run."""
+    load_ms: float
+    """What loading it for this run took; 0 where it was loaded already."""
     failures: tuple[Failure, ...]
     """The backends before it in the plan that could not, now or earlier."""
 
@@ -65,17 +67,19 @@ class ModelLoader:
             key = key_of(job.model, job.request, backend)
             found = lane.models.take(key)
             if found is not None:
-                return ReadyModel(found, False, tuple(failures))
+                return ReadyModel(found, 0.0, tuple(failures))
             known = lane.models.refusal(key)
             if known is not None:
                 failures.append((backend, known))
                 continue
+            started = time.monotonic()
             try:
-                return ReadyModel(await self._load(lane, key, job, backend), True, tuple(failures))
+                loaded = await self._load(lane, key, job, backend)
+                return ReadyModel(loaded, (time.monotonic() - started) * 1000, tuple(failures))
             except FALLS_BACK as error:
                 failures.append((backend, error))
                 await self._fall_back(lane, key, job, backend, error)
-        return ReadyModel(None, False, tuple(failures))
+        return ReadyModel(None, 0.0, tuple(failures))
 
     async def _fall_back(
         self, lane: SessionLane, key: ModelKey, job: LaneJob, backend: Backend, error: InferenceError
@@ -112,8 +116,13 @@ class ModelLoader:
             lane.models.drop(overdue)
         values = await asyncio.to_thread(load_values, job.model, plan, job.request)
         reader = await asyncio.to_thread(find_reader, job.model)
-        limit_s = job.remaining_s(self._settings.load_timeout_s)
-        answer = await lane.connection.call("load", limit_s, key=str(key), backend=str(backend), **values)
+        limit = job.limit(Operation.LOAD, key, self._settings.load_timeout_s)
+        place = f"on {backend} in {self._session}"
+
+        async def load(limit_s: float) -> dict[str, Any]:
+            return await lane.connection.call("load", limit_s, key=str(key), backend=str(backend), **values)
+
+        answer = await lane.activity.timed(Operation.LOAD, place, limit, job.deadline, load)
         golden = await asyncio.to_thread(read_golden, job.model)
         loaded = LoadedModel(key, answer, plan, golden, reader)
         lane.models.put(loaded)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import InferenceError, from_page
 from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.vocabulary import Backend, Browser
+from browser_runtime.policies.time_limits import TimeLimit
 from browser_runtime.session.loading import LoadedModel
 
 
@@ -29,8 +30,8 @@ class RunResult:
 
     place: RunLocation
     loaded: LoadedModel
-    loaded_now: bool
-    """True: this run waited for the model to be loaded."""
+    load_ms: float
+    """What loading the model for this run took; 0 where it was loaded already."""
     answer: dict[str, Any]
     """The page's answer to `run`; its results are in the order of the items."""
     fallbacks: tuple[dict[str, str], ...]
@@ -39,6 +40,8 @@ class RunResult:
     """The `run` call alone."""
     total_ms: float
     """With loading."""
+    limit: TimeLimit | None = None
+    """What the last of its operations might have taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ def build_reply(request: Request, revision: str, result: RunResult, share: Batch
         timings=timings,
         fallbacks=result.fallbacks,
         warnings=_warnings(request, ready, result.answer),
-        routing={**share.routing, "backend": result.backend_reason},
+        routing={**share.routing, "backend": result.backend_reason, **_time_limit(result)},
         session=place.session,
         details={
             **ready.get("details", {}),
@@ -96,6 +99,10 @@ def build_reply(request: Request, revision: str, result: RunResult, share: Batch
             "golden": "none" if result.loaded.golden is None else "passed",
         },
     )
+
+
+def _time_limit(result: RunResult) -> dict[str, Any]:
+    return {} if result.limit is None else {"time_limit": asdict(result.limit)}
 
 
 def _output(result: dict[str, Any]) -> Any:
@@ -120,8 +127,7 @@ def _timings(result: RunResult, share: BatchShare) -> Timings:
     bridge_ms = max(result.call_ms - sum(run.values()), 0.0)
     run["preprocess_ms"] += share.prepared_ms
     load = {
-        name: float(result.loaded.answer.get(name) or 0.0) if result.loaded_now else 0.0
-        for name in LOAD_STEPS
+        name: float(result.loaded.answer.get(name) or 0.0) if result.load_ms else 0.0 for name in LOAD_STEPS
     }
     return Timings(
         queue_ms=share.queue_ms,

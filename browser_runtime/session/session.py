@@ -40,6 +40,7 @@ from browser_runtime.session.loading import LoadedModel, ModelCache, items_of
 from browser_runtime.session.model_loader import ModelLoader, may_work_later
 from browser_runtime.session.plan import Plan, nothing_left, plan_backends
 from browser_runtime.session.replies import RunLocation, RunResult
+from browser_runtime.session.timed_calls import LaneActivity, Operation
 
 log = structlog.get_logger(__name__)
 
@@ -167,7 +168,7 @@ class Session:
 
     async def run(self, lane: SessionLane, job: LaneJob) -> RunResult:
         """What one run on `lane` came to, the model loaded first if it is new. Raises InferenceError."""
-        start = time.monotonic()
+        start, lane.activity = time.monotonic(), LaneActivity()
         request = job.request
         plan = self.plan(request, job.barred)
         backend = ""
@@ -185,22 +186,31 @@ class Session:
         return RunResult(
             self.place,
             ready.loaded,
-            ready.is_new,
+            ready.load_ms,
             answer,
             (*plan.passed_over, *fallbacks),
             plan.reason,
             (done - called) * 1000,
             (done - start) * 1000,
+            lane.activity.limit,
         )
 
     async def _compute(self, lane: SessionLane, job: LaneJob, loaded: LoadedModel) -> dict[str, Any]:
         """The page's answer to `run`; a request without items only wanted its model loaded."""
-        items, limit_s = items_of(job.request), job.remaining_s(self._settings.run_timeout_s)
+        items = items_of(job.request)
         if not items:
             return {"results": []}
         options = loaded.plan.choose(job.request.options)
+        limit = job.limit(Operation.RUN, loaded.key, self._settings.run_timeout_s)
+        place = f"on {loaded.backend} in {self.name}"
         try:
-            answer = await lane.run(loaded.key, items, options, limit_s)
+            answer = await lane.activity.timed(
+                Operation.RUN,
+                place,
+                limit,
+                job.deadline,
+                lambda limit_s: lane.run(loaded.key, items, options, limit_s),
+            )
         except (BackendFault, Unsupported, BadOutput) as error:
             if not may_work_later(loaded.backend, error):
                 lane.models.refuse(loaded.key, error)

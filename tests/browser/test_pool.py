@@ -11,11 +11,9 @@ import pytest_asyncio
 
 from browser_runtime.contract.errors import (
     BadOutput,
-    Busy,
     InferenceError,
     OutOfMemory,
     PageFault,
-    PageSilent,
 )
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
@@ -95,14 +93,6 @@ async def test_a_cancelled_caller_frees_the_lane(pools: Pool) -> None:
         await running
     assert (await pools.run(embed("after it"))).success
     assert pools.status().n_restarts == 0
-
-
-async def test_a_deadline_in_line_is_busy_and_one_under_way_is_silent(pools: Pool) -> None:
-    slow = [pools.run(embed(*[f"a longer sentence {n}" for n in range(200)])) for _ in range(4)]
-    late = [pools.run(see(np.zeros((8, 8, 3), np.uint8), deadline_s=0.001)) for _ in range(3)]
-    done = await asyncio.gather(*slow, *late, return_exceptions=True)
-    assert all(reply.success for reply in done[:4])
-    assert all(isinstance(error, (Busy, PageSilent)) for error in done[4:]), done[4:]
 
 
 async def test_every_loaded_model_has_answered_its_golden_example(pools: Pool) -> None:

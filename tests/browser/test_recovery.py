@@ -13,7 +13,13 @@ import numpy as np
 import psutil
 import pytest
 
-from browser_runtime.contract.errors import BadSetting, Busy, SessionLost, Unsupported
+from browser_runtime.contract.errors import (
+    BadSetting,
+    Busy,
+    DeadlineExceeded,
+    SessionLost,
+    Unsupported,
+)
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.link.protocol import PageEvent
@@ -89,7 +95,7 @@ async def test_a_given_up_request_does_not_poison_its_lane(settings: RuntimeSett
     pool = Pool(settings, Browser.CHROME)
     await pool.open()
     try:
-        with pytest.raises((SessionLost, Busy)):
+        with pytest.raises(DeadlineExceeded, match=r"deadline of 0\.05 s passed while"):
             await pool.run(request(deadline_s=0.05))
         reply = await pool.run(request())
         assert reply.success

@@ -1,0 +1,59 @@
+"""How long an operation may take before it is given up: a multiple of what it usually takes.
+
+A constant limit has to suit the largest model on the slowest machine, so a page that hangs while it runs a
+small one is noticed after minutes. The guide: "adaptive timeouts based on operation complexity".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from browser_runtime.policies.latencies import LatencySummary
+
+# A machine that is busy with something else was seen to slow work down four times; ten is beyond that.
+FACTOR = 10.0
+# Below this a pause of the whole machine (swapping, a suspended laptop) would look like a hang.
+SHORTEST_RUN_S, SHORTEST_LOAD_S = 10.0, 30.0
+# A run that meets a new shape opens a graph for it, which takes about as long as loading the model did.
+LOADS_IN_A_RUN = 2.0
+# Fewer runs are chance: the first one compiles, the second may meet another shape.
+MIN_RUNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimit:
+    """How long an operation may take, and where that comes from."""
+
+    seconds: float
+    reason: str
+
+    def at_least(self, least_s: float | None) -> TimeLimit:
+        """The same, or `least_s` where that is longer: what another attempt is given."""
+        if least_s is None or least_s <= self.seconds:
+            return self
+        return TimeLimit(least_s, "longer, after an attempt that was given up")
+
+
+def limit_run(
+    known: LatencySummary | None, n_units: int, load: LatencySummary | None, longest_s: float
+) -> TimeLimit:
+    """The limit of one run of `n_units` of work, measured in the same units as `known`."""
+    if known is None or known.n_runs < MIN_RUNS:
+        return TimeLimit(longest_s, "not measured yet: the longest there is")
+    usual_s = max(known.p95_ms, known.cost.predict_ms(n_units)) / 1000
+    spare_s = 0.0 if load is None else LOADS_IN_A_RUN * load.p95_ms / 1000
+    return _limit(usual_s, spare_s, SHORTEST_RUN_S, longest_s)
+
+
+def limit_load(known: LatencySummary | None, longest_s: float) -> TimeLimit:
+    """The limit of loading a model that has been loaded before."""
+    if known is None:
+        return TimeLimit(longest_s, "not measured yet: the longest there is")
+    return _limit(known.p95_ms / 1000, 0.0, SHORTEST_LOAD_S, longest_s)
+
+
+def _limit(usual_s: float, spare_s: float, shortest_s: float, longest_s: float) -> TimeLimit:
+    wanted_s = FACTOR * usual_s + spare_s
+    seconds = min(max(wanted_s, shortest_s), longest_s)
+    bound = "" if seconds == wanted_s else f", at {'least' if wanted_s < seconds else 'most'} {seconds:g} s"
+    return TimeLimit(round(seconds, 3), f"{FACTOR:g} times the usual {usual_s:.3g} s{bound}")

@@ -1,0 +1,138 @@
+"""A deadline that passes says so, whatever was being done, and is held against nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import time
+from collections.abc import AsyncIterator
+
+import numpy as np
+import psutil
+import pytest
+import pytest_asyncio
+
+from browser_runtime.contract.errors import DeadlineExceeded
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Browser, Family
+from browser_runtime.policies import time_limits
+from browser_runtime.pool import Pool, dispatch
+from browser_runtime.session.session import Session
+from browser_runtime.settings import RuntimeSettings
+from tests.conftest import require_browser
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SILENCE = np.zeros(160_000, np.float32)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pools(settings: RuntimeSettings) -> AsyncIterator[Pool]:
+    """One session; the name tells the leftover check that it outlives a test."""
+    require_browser(Browser.EDGE)
+    pool = Pool(settings, Browser.EDGE)
+    await pool.open()
+    yield pool
+    await pool.close()
+
+
+def embed(n_texts: int = 1, **more: object) -> Request:
+    texts = [f"a sentence of some length, number {n}" for n in range(n_texts)]
+    inputs = {"texts": texts}
+    return Request(
+        Family.TEXT_EMBEDDING, "sentences-bert", inputs, backends=(Backend.WASM,), single=False, **more
+    )
+
+
+def listen(**more: object) -> Request:
+    return Request(Family.AUDIO, "tones-whisper", {"sounds": [SILENCE]}, backends=(Backend.WASM,), **more)
+
+
+def see(**more: object) -> Request:
+    images = [np.zeros((8, 8, 3), np.uint8)]
+    return Request(Family.VISION, "digits-vit", {"images": images}, backends=(Backend.WASM,), **more)
+
+
+async def exceeded(pool: Pool, request: Request) -> str:
+    """What the error says happened when the deadline passed, and that it came in time."""
+    started = time.monotonic()
+    with pytest.raises(DeadlineExceeded) as caught:
+        await pool.run(request)
+    assert request.deadline_s is not None
+    assert time.monotonic() - started < request.deadline_s + 1
+    sentence = re.fullmatch(r"The request's deadline of ([\d.]+) s passed while (.*)\.", str(caught.value))
+    assert sentence is not None and float(sentence[1]) == request.deadline_s, str(caught.value)
+    return sentence[2]
+
+
+async def test_while_it_waits_for_a_lane_while_its_model_is_loaded_and_while_it_is_computed(
+    pools: Pool,
+) -> None:
+    assert await exceeded(pools, listen(deadline_s=0.1)) == "its model was loaded on wasm in edge-1"
+    await pools.run(embed())
+    long = asyncio.create_task(pools.run(embed(1000)))
+    await pools.notifier.until(lambda: pools.sessions[0].lanes[0].busy)
+    assert await exceeded(pools, embed(deadline_s=0.05)) == "it waited for a free browser session"
+    await long
+    assert await exceeded(pools, embed(1000, deadline_s=0.1)) == "it was computed on wasm in edge-1"
+
+
+async def test_ten_deadlines_in_a_row_are_nobodys_fault(pools: Pool) -> None:
+    await pools.run(embed())
+    for _ in range(10):
+        await exceeded(pools, embed(1000, deadline_s=0.02))
+    assert (await pools.run(embed())).success
+    status = pools.status()
+    assert (status.sessions[0].breaker.failures, status.failing_models, status.n_restarts) == (0, {}, 0)
+
+
+async def test_while_its_model_is_fetched(pools: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fetch_for_ever(*args: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(pools.store, "provide", fetch_for_ever)
+    request = Request(
+        Family.VISION, "digits-vit", {"images": [np.zeros((8, 8, 3), np.uint8)]}, deadline_s=0.05
+    )
+    assert await exceeded(pools, request) == "its model was fetched and checked"
+
+
+def renderers(session: Session) -> list[psutil.Process]:
+    """The processes that run the session's pages."""
+    assert session._launched is not None
+    children = psutil.Process(session._launched.leader).children(recursive=True)
+    return [child for child in children if "--type=renderer" in child.cmdline()]
+
+
+async def test_a_reply_says_how_long_it_might_have_taken(pools: Pool, settings: RuntimeSettings) -> None:
+    """At first as long as any; once measured, ten times what that much work usually takes."""
+    limits = [(await pools.run(see())).routing["time_limit"] for _ in range(5)]
+    assert limits[0] == {
+        "seconds": settings.run_timeout_s,
+        "reason": "not measured yet: the longest there is",
+    }
+    assert 10 <= limits[-1]["seconds"] < settings.run_timeout_s
+    assert limits[-1]["reason"].startswith("10 times the usual 0.")
+
+
+@pytest.mark.browser("edge")
+async def test_a_page_that_hangs_is_given_up_by_what_its_work_usually_takes(
+    settings: RuntimeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its browser replaced, once it has not answered an echo either. The shortest waits are shortened."""
+    monkeypatch.setattr(time_limits, "SHORTEST_RUN_S", 1.0)
+    monkeypatch.setattr(dispatch, "PROOF_TIMEOUT_S", 1.0)
+    pool = Pool(settings, Browser.EDGE)
+    await pool.open()
+    try:
+        for _ in range(4):
+            await pool.run(embed())
+        for process in renderers(pool.sessions[0]):
+            process.send_signal(signal.SIGSTOP)
+        started = time.monotonic()
+        reply = await pool.run(embed())
+        assert (reply.session, reply.success) == ("edge-2", True)
+        assert time.monotonic() - started < settings.run_timeout_s / 2
+    finally:
+        await pool.close()

@@ -1,0 +1,72 @@
+"""How long an operation may take: never beyond the setting, never below what a pause would look like."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from browser_runtime.policies.latencies import BatchCost, LatencySummary
+from browser_runtime.policies.time_limits import (
+    FACTOR,
+    MIN_RUNS,
+    SHORTEST_LOAD_S,
+    SHORTEST_RUN_S,
+    TimeLimit,
+    limit_load,
+    limit_run,
+)
+
+times_ms = st.floats(0, 1e6)
+summaries = st.builds(
+    LatencySummary,
+    n_runs=st.integers(1, 64),
+    weight=st.floats(0.1, 64),
+    p50_ms=times_ms,
+    p95_ms=times_ms,
+    cost=st.builds(BatchCost, times_ms, times_ms),
+)
+LONGEST_S = 120.0
+
+
+def known(ms: float, n_runs: int = 10, per_unit_ms: float = 0.0) -> LatencySummary:
+    return LatencySummary(n_runs, 1.0, ms, ms, BatchCost(ms, per_unit_ms))
+
+
+@given(st.none() | summaries, st.integers(1, 10_000), st.none() | summaries)
+def test_a_limit_stays_between_the_shortest_and_the_setting(
+    run: LatencySummary | None, n_units: int, load: LatencySummary | None
+) -> None:
+    limit = limit_run(run, n_units, load, LONGEST_S)
+    assert min(SHORTEST_RUN_S, LONGEST_S) <= limit.seconds <= LONGEST_S
+    assert SHORTEST_LOAD_S <= limit_load(load, 300.0).seconds <= 300.0
+    assert limit.reason
+    if limit.seconds < LONGEST_S:
+        assert run is not None and limit.seconds + 1e-3 >= FACTOR * run.p95_ms / 1000
+        assert limit_run(run, n_units + 1, load, LONGEST_S).seconds >= limit.seconds
+
+
+def test_what_was_hardly_measured_has_the_settings_limit() -> None:
+    assert limit_run(None, 1, None, LONGEST_S).seconds == LONGEST_S
+    assert limit_run(known(1.0, MIN_RUNS - 1), 1, None, LONGEST_S).seconds == LONGEST_S
+    assert limit_run(known(1.0, MIN_RUNS), 1, None, LONGEST_S).seconds == SHORTEST_RUN_S
+    assert limit_load(None, 300.0).seconds == 300.0
+
+
+@pytest.mark.parametrize(
+    ("n_units", "seconds", "reason"),
+    [
+        (1, 20.1, "10 times the usual 2.01 s"),
+        (100, 30.0, "10 times the usual 3 s"),
+        (10_000, 120.0, "10 times the usual 102 s, at most 120 s"),
+    ],
+)
+def test_more_work_may_take_longer(n_units: int, seconds: float, reason: str) -> None:
+    assert limit_run(known(2000.0, per_unit_ms=10.0), n_units, None, LONGEST_S) == TimeLimit(seconds, reason)
+
+
+def test_a_run_may_have_to_open_a_graph_and_another_attempt_gets_longer() -> None:
+    limit = limit_run(known(2000.0), 1, known(5000.0), LONGEST_S)
+    assert limit.seconds == 30.0
+    assert limit.at_least(None) == limit.at_least(10.0) == limit
+    assert limit.at_least(60.0).seconds == 60.0
