@@ -71,8 +71,13 @@ async def test_while_it_waits_for_a_lane_while_its_model_is_loaded_and_while_it_
 ) -> None:
     assert await exceeded(pools, listen(deadline_s=0.1)) == "its model was loaded on wasm in edge-1"
     await pools.run(embed())
+    (lane,) = pools.sessions[0].lanes
+    await pools.notifier.until(lambda: not lane.busy)
+    busy = asyncio.Event()
+    pools.dispatch.on_busy.append(lambda n_busy: busy.set() if n_busy else None)
     long = asyncio.create_task(pools.run(embed(1000)))
-    await pools.notifier.until(lambda: pools.sessions[0].lanes[0].busy)
+    await busy.wait()
+    pools.dispatch.on_busy.pop()
     assert await exceeded(pools, embed(deadline_s=0.05)) == "it waited for a free browser session"
     await long
     assert await exceeded(pools, embed(1000, deadline_s=0.1)) == "it was computed on wasm in edge-1"
