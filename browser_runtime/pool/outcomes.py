@@ -43,7 +43,7 @@ class Outcomes:
             if pending.settled:
                 continue
             waited_ms = (started - pending.arrived) * 1000 - pending.prepared_ms
-            own_routing = {**routing, "attempt": pending.attempts + 1}
+            own_routing = {**routing, "attempt": pending.attempts + 1, "attempts": pending.history}
             share = BatchShare(results, waited_ms, n_items, own_routing, pending.prepared_ms)
             try:
                 pending.reply.set_result(build_reply(pending.request, pending.model.revision, result, share))
@@ -68,6 +68,16 @@ class Outcomes:
                     error=error.code(),
                     reason=str(error),
                     step=str(action.step),
+                )
+                pending.history.append(
+                    {
+                        "session": session.name,
+                        "backend": "" if error.at is None else error.at.backend,
+                        "error": error.code(),
+                        "message": str(error),
+                        "step": str(action.step),
+                        "reason": action.reason,
+                    }
                 )
                 if action.step is RecoveryStep.OTHER_BACKEND and error.at is not None:
                     pending.barred[Backend(error.at.backend)] = str(error)

@@ -41,6 +41,8 @@ class PendingRequest:
     """Where it runs; None while it waits."""
     reasons: tuple[str, ...] = ()
     """Why it went where it went."""
+    history: list[dict[str, str]] = field(default_factory=list)
+    """What failed before, and what was done about it."""
     shunned: set[Browser] = field(default_factory=set)
     """Browsers that turned out unable to run it."""
     barred: dict[Backend, str] = field(default_factory=dict)

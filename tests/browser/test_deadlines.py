@@ -138,6 +138,8 @@ async def test_a_page_that_hangs_is_given_up_by_what_its_work_usually_takes(
         started = time.monotonic()
         reply = await pool.run(embed())
         assert (reply.session, reply.success) == ("edge-2", True)
+        (attempt,) = reply.routing["attempts"]
+        assert (attempt["session"], attempt["error"]) == ("edge-1", "PageSilent")
         assert time.monotonic() - started < settings.run_timeout_s / 2
     finally:
         await pool.close()
