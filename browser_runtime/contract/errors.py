@@ -50,8 +50,6 @@ class InferenceError(Exception):
     at: FailedAt | None = None
     """Where it happened, as long as the error stays in its process."""
 
-    retryable: ClassVar[bool] = False
-    """True: the same request may succeed on another attempt."""
     reroute: ClassVar[bool] = False
     """True: another browser may succeed where this one cannot."""
 
@@ -107,13 +105,9 @@ class ModelFault(InferenceError):
 class Busy(InferenceError):
     """No browser session was free within {0} s; try again later or add sessions."""
 
-    retryable = True
-
 
 class NoWorker(InferenceError):
     """No worker serves {0}; start one with `webinfer up` or `celery -A webinfer worker -Q {1}`."""
-
-    retryable = True
 
 
 class DeadlineExceeded(InferenceError):
@@ -122,8 +116,6 @@ class DeadlineExceeded(InferenceError):
 
 class SessionLost(InferenceError):
     """The browser session {0} was lost: {1}"""
-
-    retryable = True
 
 
 class BrowserDied(SessionLost):

@@ -32,7 +32,6 @@ class Category(StrEnum):
     UNSUPPORTED = "unsupported operation"
     INCOMPATIBLE = "model incompatible"
     RESOURCE = "resource"
-    INITIALISATION = "initialisation"
     DEVICE = "device lost"
     OUTPUT = "bad output"
     FINAL = "final"
@@ -67,10 +66,8 @@ CATEGORIES: tuple[tuple[type[InferenceError], Category], ...] = (
 )
 
 
-def categorize(error: InferenceError, is_starting: bool = False) -> Category:
-    """The category of `error`; a session lost while it starts is INITIALISATION whatever ended it."""
-    if is_starting and isinstance(error, SessionLost):
-        return Category.INITIALISATION
+def categorize(error: InferenceError) -> Category:
+    """The category of `error`."""
     return next(category for kind, category in CATEGORIES if isinstance(error, kind))
 
 

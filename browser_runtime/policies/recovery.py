@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from browser_runtime.contract.errors import InferenceError
-from browser_runtime.contract.vocabulary import Backend, Precision
+from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.policies.categories import Category, categorize
 from browser_runtime.policies.devices import DeviceStep
 
@@ -23,14 +23,12 @@ class RecoveryStep(StrEnum):
     """What is done."""
 
     FAIL = "fail"
-    WAIT = "wait"
     RECONNECT = "reconnect"
     RESTART = "restart the browser"
     NEW_DEVICE = "open a new device"
     DEMOTE_BACKEND = "demote the backend"
     SMALLER_BATCH = "smaller batch"
-    LOWER_PRECISION = "lower precision"
-    LONGER_DEADLINE = "longer deadline"
+    LONGER_LIMIT = "longer time limit"
     OTHER_BACKEND = "other backend"
     OTHER_SESSION = "other session"
     OTHER_BROWSER = "other browser"
@@ -44,8 +42,6 @@ class RecoveryContext:
     """A fresh random number in [0, 1), for the jitter."""
     n_items: int = 1
     """Items of the batch that failed."""
-    lower_precisions: tuple[Precision, ...] = ()
-    """Precisions that the model has and the request allows, the highest first."""
     other_backends: tuple[Backend, ...] = ()
     """Backends of the same session that the request allows and that were not tried."""
     has_other_session: bool = False
@@ -54,8 +50,6 @@ class RecoveryContext:
     """What the run had."""
     remaining_s: float | None = None
     """Time left until the request's deadline; None: it has none."""
-    is_starting: bool = False
-    """The session was not ready yet."""
     device: DeviceStep = DeviceStep.NEW_DEVICE
     """What the backend's DeviceRecord calls for, the loss included."""
 
@@ -69,11 +63,8 @@ class Action:
     reason: str
     delay_s: float = 0.0
     """Wait this long first."""
-    elsewhere: bool = False
-    """True: the request need not wait for the remedy, another session can take it."""
     n_items: int | None = None
     """Most items of a smaller batch."""
-    precision: Precision | None = None
     backend: Backend | None = None
     timeout_s: float | None = None
 
@@ -98,7 +89,7 @@ def plan_recovery(error: InferenceError, attempt: int, context: RecoveryContext)
 
     Ends: no action repeats for ever, since after MAX_ATTEMPTS only a batch that still shrinks goes on.
     """
-    category = categorize(error, context.is_starting)
+    category = categorize(error)
     action = REMEDIES[category](category, attempt, context)
     if context.remaining_s is not None and action.retries and action.delay_s >= context.remaining_s:
         return _fail(category, "its deadline comes first")
@@ -116,32 +107,21 @@ def _give_up(category: Category, attempt: int, context: RecoveryContext) -> Acti
 
 
 def _reconnect(category: Category, attempt: int, context: RecoveryContext) -> Action:
-    delay_s = backoff_s(attempt, context.draw)
-    elsewhere = context.has_other_session
-    return Action(RecoveryStep.RECONNECT, category, "only the connection dropped", delay_s, elsewhere)
+    delay_s = 0.0 if context.has_other_session else backoff_s(attempt, context.draw)
+    return Action(RecoveryStep.RECONNECT, category, "only the connection dropped", delay_s)
 
 
 def _restart(category: Category, attempt: int, context: RecoveryContext) -> Action:
     """The first restart is at once: a crash is rarely followed by another."""
-    delay_s = backoff_s(attempt - 1, context.draw) if attempt > 1 else 0.0
-    return Action(
-        RecoveryStep.RESTART, category, "its browser has to be replaced", delay_s, context.has_other_session
-    )
-
-
-def _wait(category: Category, attempt: int, context: RecoveryContext) -> Action:
-    return Action(RecoveryStep.WAIT, category, "nothing is free now", backoff_s(attempt, context.draw))
+    waits = attempt > 1 and not context.has_other_session
+    delay_s = backoff_s(attempt - 1, context.draw) if waits else 0.0
+    return Action(RecoveryStep.RESTART, category, "its browser has to be replaced", delay_s)
 
 
 def _make_room(category: Category, attempt: int, context: RecoveryContext) -> Action:
     if context.n_items > 1:
         n_items = context.n_items // 2
         return Action(RecoveryStep.SMALLER_BATCH, category, "half a batch needs less memory", n_items=n_items)
-    if context.lower_precisions:
-        precision = context.lower_precisions[0]
-        return Action(
-            RecoveryStep.LOWER_PRECISION, category, f"{precision} needs less memory", precision=precision
-        )
     return _reroute(category, attempt, context)
 
 
@@ -150,7 +130,7 @@ def _reroute(category: Category, attempt: int, context: RecoveryContext) -> Acti
         backend = context.other_backends[0]
         return Action(RecoveryStep.OTHER_BACKEND, category, f"{backend} may do it", backend=backend)
     if context.has_other_browser:
-        return Action(RecoveryStep.OTHER_BROWSER, category, "another browser may do it", elsewhere=True)
+        return Action(RecoveryStep.OTHER_BROWSER, category, "another browser may do it")
     return _fail(category, "no other backend or browser is left")
 
 
@@ -158,9 +138,9 @@ def _extend(category: Category, attempt: int, context: RecoveryContext) -> Actio
     """Once, and only where the request's own deadline leaves room for it."""
     timeout_s = _longer_timeout_s(context)
     if attempt == 1 and timeout_s is not None:
-        return Action(RecoveryStep.LONGER_DEADLINE, category, "it may just be slow", timeout_s=timeout_s)
+        return Action(RecoveryStep.LONGER_LIMIT, category, "it may just be slow", timeout_s=timeout_s)
     if context.has_other_session:
-        return Action(RecoveryStep.OTHER_SESSION, category, "this session does not answer", elsewhere=True)
+        return Action(RecoveryStep.OTHER_SESSION, category, "this session does not answer")
     return _restart(category, attempt, context)
 
 
@@ -187,8 +167,7 @@ REMEDIES: dict[Category, Callable[[Category, int, RecoveryContext], Action]] = {
     Category.TIMEOUT: _extend,
     Category.UNSUPPORTED: _reroute,
     Category.INCOMPATIBLE: _give_up,
-    Category.RESOURCE: _wait,
-    Category.INITIALISATION: _restart,
+    Category.RESOURCE: _give_up,
     Category.DEVICE: _renew_device,
     Category.OUTPUT: _reroute,
     Category.FINAL: _give_up,

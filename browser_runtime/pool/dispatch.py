@@ -114,7 +114,7 @@ class Dispatch:
         for pending in itertools.islice(self._queue, LOOK_AHEAD):
             if self.matching.free_place() is None:
                 break  # whatever had best go where, nothing can start now
-            if pending.settled or pending.running:
+            if pending.settled or pending.running or pending.not_before > time.monotonic():
                 continue
             if refusal := self._health.models.refusal(pending.model_key):
                 pending.reply.set_exception(refusal)
@@ -161,9 +161,12 @@ class Dispatch:
         session, lane = place
         started = time.monotonic()
         n_units = sum(pending.work for pending in requests)
-        limits = self._health.times.limits(session.installation.browser, n_units, self._settings)
+        least_s = requests[0].least_s
+        limits = self._health.times.limits(session.installation.browser, n_units, self._settings, least_s)
         deadline = latest_deadline(requests)
-        job = LaneJob(merge(requests), requests[0].model, deadline, limits, requests[0].barred)
+        job = LaneJob(
+            merge(requests), requests[0].model, deadline, limits, requests[0].barred, requests[0].max_items
+        )
         try:
             result = await session.run(lane, job)
         except asyncio.CancelledError:
@@ -216,6 +219,10 @@ class Dispatch:
 
     def _recover(self, requests: list[PendingRequest], error: InferenceError, session: Session) -> None:
         self.outcomes.recover(requests, error, session)
+        for pending in requests:
+            delay_s = pending.not_before - time.monotonic()
+            if not pending.settled and delay_s > 0:
+                asyncio.get_running_loop().call_later(delay_s, self.match)
         self.match()
 
     def _free(self, lane: SessionLane) -> None:

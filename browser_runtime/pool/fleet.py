@@ -17,6 +17,7 @@ from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import Installation, find_installation
 from browser_runtime.link.loopback import Loopback
+from browser_runtime.policies.recovery import backoff_s
 from browser_runtime.pool.notifier import Notifier
 from browser_runtime.session.session import Session
 
@@ -24,8 +25,6 @@ log = structlog.get_logger(__name__)
 
 # The guide's bounds on browser connections.
 MIN_SESSIONS, MAX_SESSIONS = 1, 8
-# Between attempts to replace a session: doubled each time up to the second figure, with jitter.
-RESTART_BACKOFF_S = (0.1, 10.0)
 
 
 class Fleet:
@@ -142,15 +141,15 @@ class Fleet:
     async def _replace(self, session: Session) -> None:
         await self._end(session)
         browser = session.installation.browser
-        delay_s, longest_s = RESTART_BACKOFF_S
+        attempt = 0
         while self.count(browser) < self.wanted[browser] and not self._closing:
             try:
                 self.n_restarts += 1
                 await self._start(browser)
             except InferenceError as error:
                 log.error("a session could not be replaced yet", browser=str(browser), why=str(error))
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, not a secret
-                delay_s = min(delay_s * 2, longest_s)
+                attempt += 1
+                await asyncio.sleep(backoff_s(attempt, random.random()))  # noqa: S311 - jitter, not a secret
 
     async def retire(self, session: Session, why: str) -> None:
         """Take no new work there, wait for what it has, then close it. It is not replaced."""

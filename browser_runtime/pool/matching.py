@@ -48,6 +48,7 @@ class Matching:
             for lane in session.lanes
             if lane.connection.joined.is_set() and session.installation.browser not in pending.shunned
         ]
+        candidates = [found for found in candidates if found.session not in pending.avoided] or candidates
         preferred = self.preferred.get(pending.request.family)
         return choose_session(candidates, need_of(pending, preferred)) if candidates else None
 

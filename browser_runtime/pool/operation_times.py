@@ -56,15 +56,18 @@ class OperationTimes:
             self.runs.record(key, result.call_ms, n_items)
             self._work.record(key, result.call_ms, n_units)
 
-    def limits(self, browser: Browser, n_units: int, settings: RuntimeSettings) -> LimitSource:
+    def limits(
+        self, browser: Browser, n_units: int, settings: RuntimeSettings, least_s: float | None = None
+    ) -> LimitSource:
         """What each operation for a run of that much work may take there."""
 
         def limit(operation: Operation, key: ModelKey) -> TimeLimit:
             known = _latency_key(key, browser)
             loads = self._loads.take(known)
             if operation is Operation.LOAD:
-                return limit_load(loads, settings.load_timeout_s)
-            return limit_run(self._work.take(known), n_units, loads, settings.run_timeout_s)
+                return limit_load(loads, settings.load_timeout_s).at_least(least_s)
+            limit = limit_run(self._work.take(known), n_units, loads, settings.run_timeout_s)
+            return limit.at_least(least_s)
 
         return limit
 

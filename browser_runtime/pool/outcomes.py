@@ -79,6 +79,12 @@ class Outcomes:
                         "reason": action.reason,
                     }
                 )
+                pending.not_before = time.monotonic() + action.delay_s
+                pending.least_s = action.timeout_s or pending.least_s
+                if action.step is RecoveryStep.SMALLER_BATCH and len(requests) == 1:
+                    pending.max_items = action.n_items
+                elif action.step is RecoveryStep.OTHER_SESSION:
+                    pending.avoided.add(session.name)
                 if action.step is RecoveryStep.OTHER_BACKEND and error.at is not None:
                     pending.barred[Backend(error.at.backend)] = str(error)
                 elif action.step is RecoveryStep.OTHER_BROWSER:

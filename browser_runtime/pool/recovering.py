@@ -58,12 +58,15 @@ def plan_for(
     shunned = pending.shunned | ({session.installation.browser} if error.reroute else set())
     others = [other for other in fleet.sessions if other.installation.browser not in shunned]
     left_s = None if pending.deadline is None else pending.deadline.left_s
+    has_run = error.at is not None and bool(error.at.backend)
+    limit = None if pending.lane is None else pending.lane.activity.limit
     context = RecoveryContext(
         draw=random.random(),  # noqa: S311 - jitter, not a secret
         other_backends=_other_backends(pending, error, session),
-        has_other_session=bool(others),
+        n_items=len(pending.items[: pending.max_items]) if has_run else 1,
+        has_other_session=any(other is not session for other in others),
         has_other_browser=bool(others),
-        timeout_s=settings.run_timeout_s,
+        timeout_s=settings.run_timeout_s if limit is None else limit.seconds,
         remaining_s=left_s,
     )
     attempt = max(pending.n_blamed, pending.attempts // LOADS_PER_ATTEMPT, 1)

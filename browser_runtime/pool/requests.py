@@ -43,6 +43,14 @@ class PendingRequest:
     """Why it went where it went."""
     history: list[dict[str, str]] = field(default_factory=list)
     """What failed before, and what was done about it."""
+    not_before: float = 0.0
+    """Monotonic time before which it is not tried again."""
+    max_items: int | None = None
+    """Most items that it sends at once."""
+    least_s: float | None = None
+    """What its next load or run may take at least."""
+    avoided: set[str] = field(default_factory=set)
+    """Sessions that did not answer it: others are tried first."""
     shunned: set[Browser] = field(default_factory=set)
     """Browsers that turned out unable to run it."""
     barred: dict[Backend, str] = field(default_factory=dict)

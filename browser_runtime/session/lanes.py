@@ -34,12 +34,21 @@ class SessionLane:
             self.models.clear()
 
     async def run(
-        self, key: ModelKey, items: Sequence[Any], options: dict[str, Any], limit_s: float
+        self,
+        key: ModelKey,
+        items: Sequence[Any],
+        options: dict[str, Any],
+        limit_s: float,
+        max_items: int | None = None,
     ) -> dict[str, Any]:
         """The page's answer to `run`: a result an item. Raises InferenceError where the whole call failed.
 
-        An item that is an error already, for it could not be prepared, is its own result.
+        An item that is an error already, for it could not be prepared, is its own result. More than
+        `max_items` go in several calls, `limit_s` for each.
         """
+        if max_items is not None and len(items) > max_items:
+            parts = [items[at : at + max_items] for at in range(0, len(items), max_items)]
+            return _join([await self.run(key, part, options, limit_s) for part in parts])
         sound = [_to_wire(item) for item in items if not isinstance(item, InferenceError)]
         answer: dict[str, Any] = {"results": []}
         if sound:
@@ -49,6 +58,14 @@ class SessionLane:
         results = iter(answer["results"])
         merged = [_refusal(item) if isinstance(item, InferenceError) else next(results) for item in items]
         return {**answer, "results": merged}
+
+
+def _join(answers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Several answers as one: all results in order, times summed up, the rest as the first has it."""
+    results = [result for answer in answers for result in answer["results"]]
+    steps = {step for answer in answers for step in answer.get("timings", {})}
+    times = {step: sum(answer.get("timings", {}).get(step) or 0.0 for answer in answers) for step in steps}
+    return {**answers[0], "results": results, "timings": times}
 
 
 def _to_wire(item: Any) -> Any:
@@ -72,6 +89,8 @@ class LaneJob:
     """What each operation may take; the settings' own limits where there is none."""
     barred: Mapping[Backend, str] = field(default_factory=dict)
     """Backends that failed on it before, and how."""
+    max_items: int | None = None
+    """Most items to send at once; None: all."""
 
     def limit(self, operation: Operation, key: ModelKey, longest_s: float) -> TimeLimit:
         """What `operation` on the model may take."""

@@ -209,7 +209,7 @@ class Session:
                 place,
                 limit,
                 job.deadline,
-                lambda limit_s: lane.run(loaded.key, items, options, limit_s),
+                lambda limit_s: lane.run(loaded.key, items, options, limit_s, job.max_items),
             )
         except (BackendFault, Unsupported, BadOutput) as error:
             if not may_work_later(loaded.backend, error):

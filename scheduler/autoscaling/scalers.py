@@ -38,8 +38,6 @@ class Command:
 class ScalerFailed(InferenceError):
     """`{0}` failed: {1}"""
 
-    retryable = True
-
 
 class Scaler(Protocol):
     """Names the commands that bring about a number of workers."""

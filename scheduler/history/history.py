@@ -40,8 +40,6 @@ UNAVAILABLE = (
 class HistoryUnavailable(InferenceError):
     """The history {0} cannot be used: {1}"""
 
-    retryable = True
-
 
 class History:
     """An open history, its schema up to date. Raises HistoryUnavailable where the file cannot be had."""

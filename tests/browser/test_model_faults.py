@@ -31,7 +31,13 @@ async def pools(settings: RuntimeSettings) -> AsyncIterator[Pool]:
     """One session of the browser that has WebNN, and a faulty model of each kind."""
     require_browser(Browser.EDGE)
     store = ModelStore(settings.models_dir)
-    for make in (faulty.short_table, faulty.unknown_operator, faulty.never_runs, faulty.roberta):
+    for make in (
+        faulty.short_table,
+        faulty.unknown_operator,
+        faulty.never_runs,
+        faulty.roberta,
+        faulty.greedy,
+    ):
         faulty.plant(store, make.__name__, {Precision.FP32: make()})
     faulty.plant(store, "sound", {Precision.FP32: faulty.lookup()})
     pool = Pool(settings, Browser.EDGE, store=store)

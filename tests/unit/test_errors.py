@@ -56,7 +56,6 @@ def test_a_sentence_with_too_few_arguments_still_prints() -> None:
     assert str(errors.BadInput("inputs")) == "inputs is ?, but must be ?."
 
 
-def test_retry_and_reroute_follow_the_tree() -> None:
-    assert errors.BrowserDied.retryable and errors.Busy.retryable
+def test_reroute_follows_the_tree() -> None:
     assert errors.Unsupported.reroute and errors.OutOfMemory.reroute and errors.BadOutput.reroute
-    assert not errors.BadInput.retryable and not errors.BadInput.reroute
+    assert not errors.BadInput.reroute

@@ -24,7 +24,7 @@ from browser_runtime.contract.errors import (
     UnknownModel,
     Unsupported,
 )
-from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Precision
+from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend
 from browser_runtime.policies.categories import Blame, Category, assign_blame, categorize
 from browser_runtime.policies.devices import DeviceStep
 from browser_runtime.policies.recovery import (
@@ -44,13 +44,11 @@ contexts = st.builds(
     RecoveryContext,
     draw=draws,
     n_items=st.integers(1, 64),
-    lower_precisions=st.sampled_from([(), (Precision.FP16,), (Precision.INT8, Precision.Q4)]),
     other_backends=st.lists(st.sampled_from(PAGE_BACKENDS), unique=True).map(tuple),
     has_other_session=st.booleans(),
     has_other_browser=st.booleans(),
     timeout_s=st.none() | st.floats(0.1, 300),
     remaining_s=st.none() | st.floats(0, 600),
-    is_starting=st.booleans(),
     device=st.sampled_from([s for s in DeviceStep if s is not DeviceStep.NONE]),
 )
 PLAIN = RecoveryContext(draw=0.5)
@@ -60,10 +58,9 @@ TABLE: list[tuple[InferenceError, RecoveryContext, RecoveryStep]] = [
     (BridgeClosed("s", ""), PLAIN, RecoveryStep.RECONNECT),
     (BrowserDied("s", ""), PLAIN, RecoveryStep.RESTART),
     (OutOfMemory(""), replace(PLAIN, n_items=2), RecoveryStep.SMALLER_BATCH),
-    (OutOfMemory(""), replace(PLAIN, lower_precisions=(Precision.FP16,)), RecoveryStep.LOWER_PRECISION),
     (OutOfMemory(""), replace(PLAIN, other_backends=(Backend.WASM,)), RecoveryStep.OTHER_BACKEND),
     (OutOfMemory(""), replace(PLAIN, has_other_browser=True), RecoveryStep.OTHER_BROWSER),
-    (PageSilent("s", ""), replace(PLAIN, timeout_s=5.0), RecoveryStep.LONGER_DEADLINE),
+    (PageSilent("s", ""), replace(PLAIN, timeout_s=5.0), RecoveryStep.LONGER_LIMIT),
     (
         PageSilent("s", ""),
         replace(PLAIN, timeout_s=5.0, remaining_s=4.0, has_other_session=True),
@@ -73,8 +70,7 @@ TABLE: list[tuple[InferenceError, RecoveryContext, RecoveryStep]] = [
     (Unsupported("op", ""), replace(PLAIN, other_backends=(Backend.WASM,)), RecoveryStep.OTHER_BACKEND),
     (Unsupported("op", ""), PLAIN, RecoveryStep.FAIL),
     (UnknownModel("m", ""), replace(PLAIN, has_other_browser=True), RecoveryStep.FAIL),
-    (Busy(1), PLAIN, RecoveryStep.WAIT),
-    (BridgeClosed("s", ""), replace(PLAIN, is_starting=True), RecoveryStep.RESTART),
+    (Busy(1), PLAIN, RecoveryStep.FAIL),
     (DeviceLost("s", ""), PLAIN, RecoveryStep.NEW_DEVICE),
     (DeviceLost("s", ""), replace(PLAIN, device=DeviceStep.RESTART_BROWSER), RecoveryStep.RESTART),
     (DeviceLost("s", ""), replace(PLAIN, device=DeviceStep.DEMOTE_BACKEND), RecoveryStep.DEMOTE_BACKEND),
@@ -90,8 +86,8 @@ def test_the_contracts_table(error: InferenceError, context: RecoveryContext, st
 def test_a_second_timeout_goes_to_another_session() -> None:
     context = replace(PLAIN, timeout_s=5.0, has_other_session=True)
     first, second = (plan_recovery(PageSilent("s", ""), attempt, context) for attempt in (1, 2))
-    assert (first.step, first.timeout_s) == (RecoveryStep.LONGER_DEADLINE, 10.0)
-    assert (second.step, second.elsewhere) == (RecoveryStep.OTHER_SESSION, True)
+    assert (first.step, first.timeout_s) == (RecoveryStep.LONGER_LIMIT, 10.0)
+    assert second.step is RecoveryStep.OTHER_SESSION
 
 
 def test_every_error_has_a_category_and_every_category_a_remedy() -> None:
@@ -133,7 +129,7 @@ def test_every_chain_of_attempts_ends(error: InferenceError, context: RecoveryCo
             assert actions[-1].n_items is not None and 1 <= actions[-1].n_items < context.n_items
             context = replace(context, n_items=actions[-1].n_items)
     assert not actions[-1].retries
-    assert sum(action.step is RecoveryStep.LONGER_DEADLINE for action in actions) <= 1
+    assert sum(action.step is RecoveryStep.LONGER_LIMIT for action in actions) <= 1
     assert sum(a.step is not RecoveryStep.SMALLER_BATCH for a in actions) <= MAX_ATTEMPTS
 
 
@@ -141,7 +137,6 @@ def test_every_chain_of_attempts_ends(error: InferenceError, context: RecoveryCo
 def test_what_is_offered_was_there(error: InferenceError, context: RecoveryContext) -> None:
     action = plan_recovery(error, 1, context)
     assert action.backend is None or action.backend in context.other_backends
-    assert action.precision is None or action.precision in context.lower_precisions
     assert action.step is not RecoveryStep.OTHER_SESSION or context.has_other_session
     assert action.step is not RecoveryStep.OTHER_BROWSER or context.has_other_browser
 
