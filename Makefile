@@ -1,4 +1,4 @@
-.PHONY: demo test check shell setup setup-tests format clean
+.PHONY: demo test check docs shell setup setup-tests format clean
 
 demo: setup  ## set everything up and run text, image and sound through every browser
 	.venv/bin/webinfer demo
@@ -8,12 +8,17 @@ test: setup-tests  ## the whole suite
 	cd browser_runtime/page && npm test --silent
 	.venv/bin/python -m pytest
 
-check: setup-tests  ## formats, lints, types, import directions
+check: setup-tests  ## formats, lints, types, import directions, documentation
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	cd browser_runtime/page && npm run --silent check
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs --quiet build --strict
+
+docs: setup-tests  ## the documentation as a site, in build/site
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs --quiet build --strict
+	@echo build/site/index.html
 
 shell: setup  ## a shell in which `webinfer` and `celery` are found
 	@. .venv/bin/activate && exec "$${SHELL:-/bin/bash}"

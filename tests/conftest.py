@@ -131,7 +131,7 @@ def leaves_nothing(request: pytest.FixtureRequest, own_temporary_folder: None) -
     """A test that leaves a process or a session folder behind fails; module fixtures are not the test's."""
     before, folders = _ours(), _folders()
     yield
-    if {"stack", "pools", "shared_pool", "shared_integration"} & set(request.fixturenames):
+    if {"stack", "up", "pools", "shared_pool", "shared_integration"} & set(request.fixturenames):
         return
     deadline = time.monotonic() + END_TIMEOUT_S
     while left := [process for process in _ours() - before if is_alive(process)]:

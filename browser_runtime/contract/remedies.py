@@ -20,7 +20,7 @@ EXTRA = "pip install 'webinfer[{}]'"
 STAND_IN = "webinfer prepare"
 """Brings the Chromium that stands in for Edge."""
 STACK = "webinfer up"
-WORKER = "celery -A tasks worker -Q chrome-vision -n chrome@%h"
+WORKER = "celery -A webinfer worker -Q chrome-vision -n chrome@%h"
 ANALYTICS = "celery -A scheduler worker -Q analytics -P solo -c 1 -n analytics@%h"
 BEAT = "celery -A scheduler beat"
 

