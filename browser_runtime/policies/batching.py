@@ -8,12 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
-from browser_runtime.contract.errors import PageFault
 from browser_runtime.policies.latencies import BatchCost
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,33 +142,3 @@ def padding_share(requests: Sequence[Waiting]) -> float:
     lengths = [length for request in requests for length in request.lengths]
     padded = max(lengths, default=0.0) * len(lengths)
     return 1 - sum(lengths) / padded if padded > 0 else 0.0
-
-
-def split_results(
-    requests: Sequence[Waiting], results: Sequence[Result]
-) -> tuple[tuple[Waiting, tuple[Result, ...]], ...]:
-    """Each request with the results of its own items; `results` holds one an item, in the batch's order.
-
-    An item's failure is its result, so it reaches its own request only. Raises PageFault when the numbers
-    differ.
-    """
-    if len(results) != _count(requests):
-        raise PageFault(f"{len(results)} results for {_count(requests)} items", "")
-    parts: list[tuple[Waiting, tuple[Result, ...]]] = []
-    start = 0
-    for request in requests:
-        parts.append((request, tuple(results[start : start + request.n_items])))
-        start += request.n_items
-    return tuple(parts)
-
-
-def halve_requests(requests: Sequence[Waiting]) -> tuple[tuple[Waiting, ...], ...]:
-    """Two batches of about as many items, for one that failed as a whole; a single request stays one."""
-    if len(requests) < 2:
-        return (tuple(requests),) if requests else ()
-    half, count = _count(requests) / 2, 0
-    for cut, request in enumerate(requests[:-1], start=1):
-        count += request.n_items
-        if count >= half:
-            return tuple(requests[:cut]), tuple(requests[cut:])
-    return tuple(requests[:-1]), (requests[-1],)

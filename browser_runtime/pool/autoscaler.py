@@ -187,7 +187,3 @@ class PoolAutoscaler:
             if browser in self._browsers:
                 return browser
         return self._browsers[0]
-
-    def set_bounds(self, least: int, most: int) -> None:
-        """Between how many sessions to scale from now on."""
-        self.policy = replace(self.policy, min_replicas=least, max_replicas=most)

@@ -10,8 +10,6 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-import structlog
-
 from browser_runtime.contract.errors import Busy, DeadlineExceeded, InferenceError, PageSilent, SessionLost
 from browser_runtime.policies.choosing import SessionChoice
 from browser_runtime.pool.fleet import Fleet
@@ -31,8 +29,6 @@ from browser_runtime.session.lanes import LaneJob, SessionLane
 from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
-
-log = structlog.get_logger(__name__)
 
 # A lane whose request was given up has this long to finish it before its browser is replaced.
 PROOF_TIMEOUT_S = 30.0

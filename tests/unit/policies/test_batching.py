@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browser_runtime.contract.errors import PageFault
 from browser_runtime.policies.batching import (
     Batch,
     BatchPolicy,
     Waiting,
-    halve_requests,
     padding_share,
-    split_results,
     take_batch,
 )
 from browser_runtime.policies.latencies import BatchCost
@@ -140,29 +136,6 @@ def test_without_limits_everything_alike_goes_together(line: list[Waiting]) -> N
 
 def test_nothing_waits_nothing_is_taken() -> None:
     assert take_batch([], BatchPolicy(), NOW) is None
-
-
-@given(lines)
-def test_every_request_gets_its_own_results(line: list[Waiting]) -> None:
-    results = [(r.ticket, item) for r in line for item in range(r.n_items)]
-    parts = split_results(line, results)
-    assert [r for r, _ in parts] == line
-    assert all(got == tuple((r.ticket, item) for item in range(r.n_items)) for r, got in parts)
-
-
-@given(lines.filter(bool), st.integers(-3, 3).filter(bool))
-def test_a_wrong_number_of_results_is_a_defect_of_the_page(line: list[Waiting], error: int) -> None:
-    n_items = sum(r.n_items for r in line)
-    with pytest.raises(PageFault, match=f"{max(n_items + error, 0)} results for {n_items} items"):
-        split_results(line, [None] * max(n_items + error, 0))
-
-
-@given(lines)
-def test_halves_hold_everyone_in_order(line: list[Waiting]) -> None:
-    halves = halve_requests(line)
-    assert [r for half in halves for r in half] == line
-    assert len(halves) == min(len(line), 2)
-    assert all(halves) or not line
 
 
 @given(st.lists(requests, min_size=1))
