@@ -228,8 +228,7 @@ class Pool:
     async def run(self, request: Request) -> Reply:
         """The reply, from wherever it is answered soonest. Raises InferenceError."""
         arrived = time.monotonic()
-        given_s = request.deadline_s
-        deadline = None if given_s is None else Deadline(given_s, arrived + given_s)
+        deadline = Deadline.of(request.deadline_s, arrived)
         self._admit()
         try:
             async with within(deadline, "its model was fetched and checked"):

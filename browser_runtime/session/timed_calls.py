@@ -39,6 +39,11 @@ class Deadline:
     at: float
     """Monotonic."""
 
+    @classmethod
+    def of(cls, given_s: float | None, arrived: float) -> Deadline | None:
+        """The deadline of a request that arrived then; None where it has none."""
+        return None if given_s is None else cls(given_s, arrived + given_s)
+
     @property
     def left_s(self) -> float:
         """Seconds until then; 0 where it has passed."""

@@ -121,6 +121,22 @@ async def test_a_reply_says_how_long_it_might_have_taken(pools: Pool, settings: 
     assert limits[-1]["reason"].startswith("10 times the usual 0.")
 
 
+async def test_a_line_that_drops_under_a_run_is_told_among_the_attempts(pools: Pool) -> None:
+    busy, (lane,) = asyncio.Event(), pools.sessions[0].lanes
+    await pools.run(embed())
+    await pools.notifier.until(lambda: not lane.busy)
+    pools.dispatch.on_busy.append(lambda n_busy: busy.set() if n_busy else None)
+    running = asyncio.create_task(pools.run(embed(300)))
+    await busy.wait()
+    pools.dispatch.on_busy.pop()
+    assert lane.connection._socket is not None
+    await lane.connection._socket.close()
+    reply = await running
+    assert reply.success
+    (attempt,) = reply.routing["attempts"]
+    assert (attempt["error"], attempt["step"]) == ("BridgeClosed", "reconnect")
+
+
 @pytest.mark.browser("edge")
 async def test_a_page_that_hangs_is_given_up_by_what_its_work_usually_takes(
     settings: RuntimeSettings, monkeypatch: pytest.MonkeyPatch
