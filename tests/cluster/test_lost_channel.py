@@ -7,9 +7,10 @@ from typing import Any
 from kombu import Queue
 
 from tasks import app
-from tasks.app import DEFAULT_QUEUE
 from tests.cluster.conftest import until
 from workers.delivery.transport import safe_connection
+
+QUEUE = "chrome-vision"
 
 
 def test_acknowledging_on_a_lost_channel_ends_no_worker_and_loses_no_message(pointed_app: None) -> None:
@@ -17,16 +18,16 @@ def test_acknowledging_on_a_lost_channel_ends_no_worker_and_loses_no_message(poi
     connection = safe_connection(lambda why, **evidence: buried.append(why))(
         app.conf.broker_url, transport_options=app.conf.broker_transport_options
     )
-    app.send_task("noop", queue=DEFAULT_QUEUE)
+    app.send_task("noop", queue=QUEUE)
     channel: Any = connection.channel()
     try:
-        message = Queue(DEFAULT_QUEUE, channel=channel).get()
+        message = Queue(QUEUE, channel=channel).get()
         assert message is not None
         channel.connection = channel._pool = channel._async_pool = None  # as a closed channel has it
         message.ack()
     finally:
         connection.release()
     assert buried == []
-    until(lambda: app.redis.hlen("unacked") + app.redis.llen(DEFAULT_QUEUE) == 1)
+    until(lambda: app.redis.hlen("unacked") + app.redis.llen(QUEUE) == 1)
     app.control.purge()
     app.redis.delete("unacked", "unacked_index")

@@ -110,7 +110,7 @@ def test_an_override_wins_over_a_measured_table_and_that_over_the_prior() -> Non
 
 def test_without_a_runner_the_remedy_is_named() -> None:
     assert bound_runner() is None
-    with pytest.raises(SetupError, match="celery -A tasks worker -Q chrome-vision"):
+    with pytest.raises(SetupError, match="celery -A webinfer worker -Q chrome-vision"):
         need_runner()
     bind_runner(None)
 
