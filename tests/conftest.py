@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 
 from browser_runtime.contract.errors import SetupError
 from browser_runtime.contract.proxies import exempt_loopback
@@ -96,6 +97,14 @@ def own_surroundings() -> Iterator[None]:
         yield
         if ignored:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command that a test calls in this process leaves its stream, closed by then, to no later test."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def _ours() -> set[psutil.Process]:

@@ -36,7 +36,6 @@ async def pools(settings: RuntimeSettings) -> AsyncIterator[Pool]:
         faulty.unknown_operator,
         faulty.never_runs,
         faulty.roberta,
-        faulty.greedy,
     ):
         faulty.plant(store, make.__name__, {Precision.FP32: make()})
     faulty.plant(store, "sound", {Precision.FP32: faulty.lookup()})
