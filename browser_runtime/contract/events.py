@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from browser_runtime.contract.capabilities import Capabilities
@@ -66,9 +66,14 @@ class PoolScaled:
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values, for `get_metrics` and logs."""
-        return asdict(self) | {
+        return {
+            "at": self.at,
             "browser": str(self.browser),
+            "sessions": self.n,
+            "target": self.target,
             "change": self.change,
+            "drain": list(self.drain),
+            "reasons": list(self.reasons),
             "factors": dict(self.factors),
         }
 
