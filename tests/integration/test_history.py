@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from browser_runtime.contract.errors import BadInput, InferenceError
+from browser_runtime.contract.errors import BadInput, DeadlineExceeded
 from fixed_web_platform.resource_pool_bridge import ResourcePoolBridgeIntegration
 from scheduler.history.history import History, HistoryUnavailable
 from tests.integration.conftest import CPU
@@ -24,7 +24,7 @@ def test_runs_loads_sessions_and_capabilities_are_written(tmp_path: Path, seven:
         ) as integration:
             model = await integration.get_model("vision", "digits-vit", CPU)
             assert (await model.run(seven))["success"]
-            with pytest.raises(InferenceError):
+            with pytest.raises(DeadlineExceeded):
                 await model.run(seven, deadline_s=1e-4)
             assert integration.get_metrics()["history"]["rows_dropped"] == 0
 
@@ -38,7 +38,7 @@ def test_runs_loads_sessions_and_capabilities_are_written(tmp_path: Path, seven:
             True,
         )
         assert run["compute_ms"] > 0 and run["driver"] and run["adapter"] == "CPU" and run["queue"] == ""
-        assert [row["ok"] for row in failed] == [False] and failed[0]["error_code"]
+        assert [(row["ok"], row["error_code"]) for row in failed] == [(False, "DeadlineExceeded")]
         (load,) = history.read("SELECT * FROM loads")
         assert load["ok"] and load["model"] == "digits-vit" and load["load_ms"] > 0
         events = [row["event"] for row in history.read('SELECT event FROM connections ORDER BY "at"')]
