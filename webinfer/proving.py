@@ -99,6 +99,7 @@ async def _prove_in(
         proofs.append(Proof(str(browser), build, "", "", str(error), was_tried=False))
     finally:
         await pool.close()
+        pool.store.in_use.release_unused((), min_hold_s=0.0)  # its folder goes
     return proofs
 
 
