@@ -102,9 +102,10 @@ def own_surroundings() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def logs_as_before() -> Iterator[None]:
     """A command that a test calls in this process leaves its stream, closed by then, to no later test."""
-    before = structlog.get_config()
+    before = structlog.get_config() if structlog.is_configured() else None
     yield
-    structlog.configure(**before)
+    # What was not configured must not look as if it were: a library then leaves its lines to the user.
+    structlog.reset_defaults() if before is None else structlog.configure(**before)
 
 
 def _ours() -> set[psutil.Process]:
