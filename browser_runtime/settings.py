@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from browser_runtime.contract.environment import (
+from browser_runtime.contract.setup.environment import (
     BadCombination,
     FilePath,
     FolderPath,

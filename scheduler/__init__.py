@@ -6,7 +6,7 @@ from typing import Any
 def __getattr__(name: str) -> Any:
     """`celery -A scheduler` looks for `app` or `celery`; who only reads history needs neither."""
     if name in ("app", "celery"):
-        from browser_runtime.contract.extras import MissingExtra
+        from browser_runtime.contract.setup.extras import MissingExtra
 
         try:
             from scheduler.app import app

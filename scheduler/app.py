@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from browser_runtime.contract.extras import require
+from browser_runtime.contract.setup.extras import require
 from scheduler.health.beats import BeatWatch
 from scheduler.timetable import ROUTES
 from tasks.app import app

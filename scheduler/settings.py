@@ -8,7 +8,8 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from browser_runtime.contract.environment import (
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.setup.environment import (
     BadCombination,
     BadValue,
     FilePath,
@@ -17,7 +18,6 @@ from browser_runtime.contract.environment import (
     Settings,
     xdg_folder,
 )
-from browser_runtime.contract.errors import BadInput
 from scheduler.autoscaling.bounds import MOST, Bounds, parse_bounds
 
 # A hundred years: what is longer is a mistake.

@@ -15,9 +15,9 @@ from kombu import Exchange, Queue
 from kombu.serialization import register
 from kombu.utils.imports import symbol_by_name
 
-from browser_runtime.contract.environment import check_environment
 from browser_runtime.contract.errors import InferenceError
-from browser_runtime.contract.proxies import exempt_loopback
+from browser_runtime.contract.setup.environment import check_environment
+from browser_runtime.contract.setup.proxies import exempt_loopback
 from tasks.amqp import PlainControl, WebinferAmqp, is_ours
 from tasks.claims import Claims
 from tasks.codec import loads

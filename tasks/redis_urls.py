@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, quote, urlencode, urlsplit
 
-from browser_runtime.contract.environment import BadValue, check_url
+from browser_runtime.contract.setup.environment import BadValue, check_url
 
 SCHEMES = ("redis", "rediss", "redis+socket")
 # Celery asks for a word about certificates; redis-py spells it without CERT_.

@@ -6,10 +6,10 @@ from typing import Any, Protocol
 
 from kombu.utils.imports import symbol_by_name
 
-from browser_runtime.contract import remedies
 from browser_runtime.contract.errors import SetupError
-from browser_runtime.contract.extras import require
 from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.setup import remedies
+from browser_runtime.contract.setup.extras import require
 from browser_runtime.contract.status import PoolStatus
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from browser_runtime.contract.environment import LONGEST_S, BadValue, Seconds, Settings, redact
+from browser_runtime.contract.setup.environment import LONGEST_S, BadValue, Seconds, Settings, redact
 from tasks.inputs.limits import InputLimits
 from tasks.local_broker import default_broker_url
 from tasks.redis_urls import check_redis_url

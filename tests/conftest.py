@@ -16,7 +16,7 @@ import pytest
 import structlog
 
 from browser_runtime.contract.errors import SetupError
-from browser_runtime.contract.proxies import exempt_loopback
+from browser_runtime.contract.setup.proxies import exempt_loopback
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings

@@ -71,8 +71,8 @@ class LazyGroup(click.Group):
 def cli() -> None:
     """AI inference in real web browsers, served from a task queue."""
     if not {"-h", "--help"} & set(sys.argv):  # help is what a wrong setting asks for
-        from browser_runtime.contract.environment import check_environment
-        from browser_runtime.contract.proxies import exempt_loopback
+        from browser_runtime.contract.setup.environment import check_environment
+        from browser_runtime.contract.setup.proxies import exempt_loopback
         from webinfer.signals import take_signals
         from webinfer.stack.logs import configure_logs
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from browser_runtime.contract.errors import InferenceError
-from browser_runtime.contract.extras import explain
+from browser_runtime.contract.setup.extras import explain
 
 # A full disk, a quota, a device that fails: nothing of ours is wrong.
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)

@@ -11,7 +11,12 @@ from typing import Any
 
 from browser_runtime.contract.capabilities import BackendCapability
 from browser_runtime.contract.errors import InferenceError, SetupError
-from browser_runtime.contract.remedies import install_browser, install_extra, install_packages, vendor_page
+from browser_runtime.contract.setup.remedies import (
+    install_browser,
+    install_extra,
+    install_packages,
+    vendor_page,
+)
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.launching.drivers import locate_driver

@@ -12,9 +12,9 @@ from celery.exceptions import TimeoutError as ResultTimeout
 from celery.result import ResultSet
 from kombu.exceptions import OperationalError
 
-from browser_runtime.contract.environment import redact
 from browser_runtime.contract.errors import InferenceError, SetupError
-from browser_runtime.contract.remedies import STACK
+from browser_runtime.contract.setup.environment import redact
+from browser_runtime.contract.setup.remedies import STACK
 from tasks.app import app, configuration
 from tasks.infer import infer
 

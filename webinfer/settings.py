@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from browser_runtime.contract.environment import Settings
+from browser_runtime.contract.setup.environment import Settings
 
 
 class CommandSettings(Settings):

@@ -15,7 +15,7 @@ from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.events import ModelLoaded, PoolObserver, PoolScaled, SessionChanged
 from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.contract.status import BreakerState, PoolStatus, SessionState, SessionStatus
-from browser_runtime.pool.tally import Tally
+from browser_runtime.pool.reporting.tally import Tally
 from tasks.telemetry.observer import RunObserver
 from tasks.telemetry.rows import RequestOrigin
 

@@ -7,7 +7,7 @@ import re
 
 from pydantic import Field, field_validator
 
-from browser_runtime.contract.environment import BadValue, Settings
+from browser_runtime.contract.setup.environment import BadValue, Settings
 
 
 class MetricsSettings(Settings):

@@ -11,7 +11,7 @@ from celery.utils.log import get_logger
 
 import workers.control  # noqa: F401 - registers the remote control commands
 from browser_runtime.contract.errors import InferenceError
-from browser_runtime.contract.extras import MissingExtra, require
+from browser_runtime.contract.setup.extras import MissingExtra, require
 from browser_runtime.contract.vocabulary import Browser
 from tasks.router import BROWSER_OF, INBOX
 from tasks.runner import Runner, bind_runner, bound_runner

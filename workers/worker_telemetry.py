@@ -92,7 +92,7 @@ class WorkerTelemetry:
         """
         performance = self.metrics.tally.performance()
         if hasattr(self._runner, "fleet"):
-            from browser_runtime.pool.metrics import pool_metrics
+            from browser_runtime.pool.reporting.metrics import pool_metrics
 
             found = self._on_loop(lambda: pool_metrics(self._runner, performance))
         else:

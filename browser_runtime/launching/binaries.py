@@ -7,9 +7,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from browser_runtime.contract.environment import variable
 from browser_runtime.contract.errors import BadSetting, SetupError
-from browser_runtime.contract.remedies import install_browser
+from browser_runtime.contract.setup.environment import variable
+from browser_runtime.contract.setup.remedies import install_browser
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.driver_files import driver_name, find_driver
 from browser_runtime.launching.stand_in import stand_in_binary

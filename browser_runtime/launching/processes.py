@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from browser_runtime.contract.proxies import without_proxies
+from browser_runtime.contract.setup.proxies import without_proxies
 from browser_runtime.launching.guardian import MARK, belongs
 
 PREFIX = "webinfer-"

@@ -11,9 +11,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from browser_runtime.contract.environment import make_folder
 from browser_runtime.contract.errors import SetupError
-from browser_runtime.contract.remedies import PAGE, install_packages
+from browser_runtime.contract.setup.environment import make_folder
+from browser_runtime.contract.setup.remedies import PAGE, install_packages
 
 PACKAGE = "@sparticuz/chromium"
 INSTALLED = PAGE / "node_modules" / PACKAGE

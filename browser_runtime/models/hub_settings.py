@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from browser_runtime.contract.environment import PREFIX, Seconds, Settings, check_url
+from browser_runtime.contract.setup.environment import PREFIX, Seconds, Settings, check_url
 
 
 class HubSettings(Settings):

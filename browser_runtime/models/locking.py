@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from browser_runtime.contract.environment import make_folder
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.setup.environment import make_folder
 
 # Hidden: no model's name starts with a dot.
 LOCK_FOLDER = ".locks"

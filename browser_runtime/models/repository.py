@@ -12,7 +12,7 @@ from urllib.parse import quote
 import structlog
 
 from browser_runtime.contract.errors import BadRequest, SetupError, UnknownModel
-from browser_runtime.contract.proxies import exempt_loopback
+from browser_runtime.contract.setup.proxies import exempt_loopback
 from browser_runtime.models.catalogue import HubModel
 from browser_runtime.models.downloading import HubFile
 from browser_runtime.models.hub_settings import HubSettings

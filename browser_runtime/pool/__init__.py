@@ -1,6 +1,6 @@
 """The resource pool: see README.md."""
 
-from browser_runtime.contract.extras import require
+from browser_runtime.contract.setup.extras import require
 
 require("worker")
 

@@ -20,17 +20,17 @@ from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.once import Once
 from browser_runtime.policies.devices import DeviceStep
 from browser_runtime.policies.recycling import RecyclePolicy
-from browser_runtime.pool.autoscaler import PoolAutoscaler
-from browser_runtime.pool.dispatch import Dispatch
+from browser_runtime.pool.dispatch.dispatch import Dispatch
+from browser_runtime.pool.dispatch.model_provider import ModelProvider
+from browser_runtime.pool.dispatch.preparing import prepare
+from browser_runtime.pool.dispatch.requests import PendingRequest, RequestQueue
 from browser_runtime.pool.fleet import MAX_SESSIONS, MIN_SESSIONS, Fleet
-from browser_runtime.pool.health import PoolHealth
-from browser_runtime.pool.model_provider import ModelProvider
+from browser_runtime.pool.health.health import PoolHealth
+from browser_runtime.pool.maintenance.autoscaler import PoolAutoscaler
+from browser_runtime.pool.maintenance.session_monitor import SessionMonitor
 from browser_runtime.pool.notifier import Notifier
-from browser_runtime.pool.preparing import prepare
-from browser_runtime.pool.processor import ProcessorMeter
-from browser_runtime.pool.requests import PendingRequest, RequestQueue
-from browser_runtime.pool.session_monitor import SessionMonitor
-from browser_runtime.pool.states import pool_status
+from browser_runtime.pool.reporting.processor import ProcessorMeter
+from browser_runtime.pool.reporting.status import pool_status
 from browser_runtime.scaling.sessions import SessionPolicy
 from browser_runtime.session.loading import key_of
 from browser_runtime.session.session import Session

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 
-from browser_runtime.contract import remedies
+from browser_runtime.contract.setup import remedies
 from scheduler.alerts.alert import Alert, Severity
 from scheduler.alerts.conditions import (
     AlertThresholds,

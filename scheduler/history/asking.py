@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from celery.exceptions import TimeoutError as ResultTimeout
 from kombu.exceptions import OperationalError
 
-from browser_runtime.contract import remedies
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.setup import remedies
 from scheduler.history.history import History, HistoryUnavailable
 from scheduler.settings import SchedulerSettings
 from tasks.app import ANALYTICS_QUEUE, app

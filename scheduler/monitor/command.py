@@ -20,7 +20,7 @@ def monitor(ctx: click.Context, tornado_argv: tuple[str, ...]) -> None:
     Takes Flower's own options; listens on 127.0.0.1 unless --address says otherwise, and beyond this machine
     only with credentials (FLOWER_BASIC_AUTH=user:password).
     """
-    from browser_runtime.contract.extras import MissingExtra, require
+    from browser_runtime.contract.setup.extras import MissingExtra, require
 
     try:
         require("monitor")

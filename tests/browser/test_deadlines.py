@@ -17,7 +17,8 @@ from browser_runtime.contract.errors import DeadlineExceeded
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.policies import time_limits
-from browser_runtime.pool import Pool, dispatch
+from browser_runtime.pool import Pool
+from browser_runtime.pool.dispatch import dispatch
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 from tests.conftest import require_browser

@@ -16,7 +16,7 @@ from browser_runtime.contract.status import BreakerState
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
-from browser_runtime.pool.metrics import pool_metrics
+from browser_runtime.pool.reporting.metrics import pool_metrics
 from browser_runtime.settings import RuntimeSettings
 from tests.conftest import require_browser
 from tests.stand_ins import faulty_models as faulty

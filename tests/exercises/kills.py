@@ -20,8 +20,8 @@ import psutil
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.pool import Pool
+from browser_runtime.pool.dispatch.requests import PendingRequest
 from browser_runtime.pool.notifier import Notifier
-from browser_runtime.pool.requests import PendingRequest
 from browser_runtime.session.session import Session
 from fixed_web_platform.resource_pool_bridge import PooledModel, ResourcePoolBridgeIntegration
 from tests.exercises.questions import MODELS, Question, read_questions

@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from browser_runtime.contract import extras
+from browser_runtime.contract.setup import extras
 from tests.installing.linking import (
     EXTRAS,
     ROOT,

@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
-from browser_runtime.contract import remedies
+from browser_runtime.contract.setup import remedies
 from browser_runtime.contract.vocabulary import Browser
 from tests.conftest import missing_service, require_browser
 from tests.installing.conftest import copy_checkout, run
@@ -62,7 +62,7 @@ def test_the_page_packages_can_be_brought_as_advised(tmp_path: Path) -> None:
     if shutil.which("npm") is None:
         missing_service("npm (apt-get install npm)")
     checkout = copy_checkout(tmp_path / "a checkout")
-    script = "from browser_runtime.contract.remedies import vendor_page; print(vendor_page())"
+    script = "from browser_runtime.contract.setup.remedies import vendor_page; print(vendor_page())"
     advised = run(sys.executable, "-c", script, cwd=checkout).stdout.strip()
     done = run("sh", "-c", advised, cwd=tmp_path)
     assert done.returncode == 0, done.stdout

@@ -21,7 +21,7 @@ from browser_runtime.contract.errors import (
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.status import BreakerState
 from browser_runtime.contract.vocabulary import Precision
-from browser_runtime.pool.model_breakers import MAX_MODELS, ModelBreakers
+from browser_runtime.pool.health.model_breakers import MAX_MODELS, ModelBreakers
 
 KEY = ModelKey("acme/bert", "0123456789ab", None, Precision.FP32)
 ANOTHER = ModelKey("another", "1", None, Precision.FP32)

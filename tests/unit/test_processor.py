@@ -9,7 +9,7 @@ from collections import namedtuple
 import psutil
 import pytest
 
-from browser_runtime.pool.processor import SHORTEST_SPAN_S, ProcessorMeter
+from browser_runtime.pool.reporting.processor import SHORTEST_SPAN_S, ProcessorMeter
 from tests.processes import running
 
 Times = namedtuple("Times", ["user", "idle", "iowait", "guest"])

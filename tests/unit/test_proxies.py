@@ -8,7 +8,7 @@ import httpx2
 import pytest
 from requests.utils import should_bypass_proxies
 
-from browser_runtime.contract.proxies import LOOPBACK, exempt_loopback, without_proxies
+from browser_runtime.contract.setup.proxies import LOOPBACK, exempt_loopback, without_proxies
 from tests.conftest import DEAD_PROXY, PROXIED, without_exceptions
 
 

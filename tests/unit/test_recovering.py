@@ -9,8 +9,8 @@ from browser_runtime.contract.errors import BrowserDied, PageFault
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.store import ModelStore
-from browser_runtime.pool.recovering import count_loss
-from browser_runtime.pool.requests import PendingRequest
+from browser_runtime.pool.dispatch.recovering import count_loss
+from browser_runtime.pool.dispatch.requests import PendingRequest
 
 LOST = BrowserDied("chrome-1", "its process is gone")
 

@@ -15,8 +15,9 @@ from celery import Celery
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browser_runtime.contract import environment
-from browser_runtime.contract.environment import (
+from browser_runtime.contract.errors import BadSetting, UnknownSetting
+from browser_runtime.contract.setup import environment
+from browser_runtime.contract.setup.environment import (
     CLASSES,
     KUBERNETES,
     OTHERS,
@@ -29,7 +30,6 @@ from browser_runtime.contract.environment import (
     variable,
     variables,
 )
-from browser_runtime.contract.errors import BadSetting, UnknownSetting
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.models.hub_settings import HubSettings

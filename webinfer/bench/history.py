@@ -17,7 +17,7 @@ from pathlib import Path
 import redis
 
 from browser_runtime.contract.errors import SetupError
-from browser_runtime.contract.remedies import install_packages
+from browser_runtime.contract.setup.remedies import install_packages
 from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.history.draining import Drain
 from scheduler.history.history import History

@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 from rich.markup import escape
 
-from browser_runtime.contract.environment import make_folder, redact
 from browser_runtime.contract.errors import BadInput, BadSetting, SetupError
+from browser_runtime.contract.setup.environment import make_folder, redact
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings

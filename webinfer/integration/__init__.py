@@ -1,6 +1,6 @@
 """Browsers and models inside this Python process, without a queue: see README.md."""
 
-from browser_runtime.contract.extras import require
+from browser_runtime.contract.setup.extras import require
 
 require("worker")
 

@@ -21,7 +21,7 @@ from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.logs import log_through_stdlib
 from browser_runtime.loops import LoopThread
 from browser_runtime.pool import Pool
-from browser_runtime.pool.tally import Tally
+from browser_runtime.pool.reporting.tally import Tally
 from webinfer.integration.options import Options
 
 if TYPE_CHECKING:

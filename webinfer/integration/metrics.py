@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from browser_runtime.pool.metrics import pool_connections, pool_metrics
+from browser_runtime.pool.reporting.metrics import pool_connections, pool_metrics
 from webinfer.integration.engine import Engine
 
 

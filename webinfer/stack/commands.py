@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from browser_runtime.contract.errors import SetupError
-from browser_runtime.contract.extras import require
-from browser_runtime.contract.remedies import install_packages
+from browser_runtime.contract.setup.extras import require
+from browser_runtime.contract.setup.remedies import install_packages
 from browser_runtime.contract.vocabulary import Browser
 from tasks.app import ANALYTICS_QUEUE, WATCH_QUEUE
 from tasks.redis_urls import socket_url

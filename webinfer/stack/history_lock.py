@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from browser_runtime.contract.environment import make_folder
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.setup.environment import make_folder
 
 REMEDY = "give this one its own with WEBINFER_HISTORY_PATH, or leave it out: --without-scheduler"
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from browser_runtime.contract.environment import xdg_folder
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.setup.environment import xdg_folder
 
 # Celery's warm shutdown waits for running tasks; browsers then end within a few seconds.
 STOP_TIMEOUT_S = 30.0

@@ -15,9 +15,9 @@ from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
-from browser_runtime.pool.preparing import prepare
-from browser_runtime.pool.requests import PendingRequest
-from browser_runtime.pool.views import waiting_of
+from browser_runtime.pool.dispatch.preparing import prepare
+from browser_runtime.pool.dispatch.requests import PendingRequest
+from browser_runtime.pool.dispatch.views import waiting_of
 from browser_runtime.texts import tokenizer as tokenizer_module
 from browser_runtime.texts.preprocessor import OpenPreprocessors
 from browser_runtime.texts.tokenizer import TextTokenizer

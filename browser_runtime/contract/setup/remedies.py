@@ -7,7 +7,7 @@ from pathlib import Path
 
 from browser_runtime.contract.vocabulary import Browser
 
-PAGE = Path(__file__).parents[1] / "page"
+PAGE = Path(__file__).parents[2] / "page"
 
 DEBIAN_PACKAGES = {
     "redis": "redis-server",

@@ -17,8 +17,8 @@ from browser_runtime.policies.devices import DeviceRecord, DeviceStep
 from browser_runtime.policies.health import HealthSample, HealthState
 from browser_runtime.policies.latencies import LatencyKey, LatencySummary
 from browser_runtime.policies.recycling import MAX_SAMPLES, MemorySample
-from browser_runtime.pool.model_breakers import ModelBreakers
-from browser_runtime.pool.operation_times import SUMMARY_TTL_S, OperationTimes
+from browser_runtime.pool.health.model_breakers import ModelBreakers
+from browser_runtime.pool.health.operation_times import SUMMARY_TTL_S, OperationTimes
 from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session
 

@@ -15,10 +15,10 @@ from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.events import PoolScaled
 from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser
-from browser_runtime.pool.dispatch import Dispatch
+from browser_runtime.pool.dispatch.dispatch import Dispatch
+from browser_runtime.pool.dispatch.requests import PendingRequest, RequestQueue
 from browser_runtime.pool.fleet import Fleet
-from browser_runtime.pool.health import PoolHealth
-from browser_runtime.pool.requests import PendingRequest, RequestQueue
+from browser_runtime.pool.health.health import PoolHealth
 from browser_runtime.scaling.forecast import Arrivals, MeanLoad
 from browser_runtime.scaling.sessions import PoolState, SessionPolicy, decide_sessions
 from browser_runtime.scaling.trends import theil_sen_slope

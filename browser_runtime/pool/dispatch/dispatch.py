@@ -12,19 +12,19 @@ from typing import Any
 
 from browser_runtime.contract.errors import Busy, DeadlineExceeded, InferenceError, PageSilent, SessionLost
 from browser_runtime.policies.choosing import SessionChoice
-from browser_runtime.pool.fleet import Fleet
-from browser_runtime.pool.health import PoolHealth
-from browser_runtime.pool.matching import LaneSlot, Matching
-from browser_runtime.pool.notifier import Notifier
-from browser_runtime.pool.outcomes import Outcomes
-from browser_runtime.pool.recovering import as_ours, count_loss
-from browser_runtime.pool.requests import (
+from browser_runtime.pool.dispatch.matching import LaneSlot, Matching
+from browser_runtime.pool.dispatch.outcomes import Outcomes
+from browser_runtime.pool.dispatch.recovering import as_ours, count_loss
+from browser_runtime.pool.dispatch.requests import (
     PendingRequest,
     RequestQueue,
     latest_deadline,
     merge,
 )
-from browser_runtime.pool.views import Running
+from browser_runtime.pool.dispatch.views import Running
+from browser_runtime.pool.fleet import Fleet
+from browser_runtime.pool.health.health import PoolHealth
+from browser_runtime.pool.notifier import Notifier
 from browser_runtime.session.lanes import LaneJob, SessionLane
 from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from browser_runtime.contract.errors import SetupError
-from browser_runtime.contract.remedies import install_extra
+from browser_runtime.contract.setup.remedies import install_extra
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "worker": (

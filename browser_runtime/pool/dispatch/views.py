@@ -12,8 +12,8 @@ from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.policies.batching import Waiting
 from browser_runtime.policies.latencies import LatencyKey
 from browser_runtime.policies.scoring import Candidate, Need
-from browser_runtime.pool.health import PoolHealth
-from browser_runtime.pool.requests import PendingRequest
+from browser_runtime.pool.dispatch.requests import PendingRequest
+from browser_runtime.pool.health.health import PoolHealth
 from browser_runtime.session.lanes import SessionLane
 from browser_runtime.session.session import Session
 

@@ -12,9 +12,9 @@ from browser_runtime.contract.errors import InferenceError, SessionLost
 from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import HEALTHY_SCORE
 from browser_runtime.policies.recycling import RecyclePolicy, SessionUse, find_recycle_reason
-from browser_runtime.pool.dispatch import Dispatch
+from browser_runtime.pool.dispatch.dispatch import Dispatch
 from browser_runtime.pool.fleet import Fleet
-from browser_runtime.pool.health import PoolHealth
+from browser_runtime.pool.health.health import PoolHealth
 from browser_runtime.session.session import Session
 
 log = structlog.get_logger(__name__)

@@ -14,10 +14,10 @@ from browser_runtime.policies.batching import BatchPolicy, take_batch
 from browser_runtime.policies.choosing import SessionChoice, choose_session
 from browser_runtime.policies.latencies import BatchCost, LatencyKey, LatencySummary
 from browser_runtime.policies.weighing import Weighed
+from browser_runtime.pool.dispatch.requests import PendingRequest, RequestQueue
+from browser_runtime.pool.dispatch.views import LaneBacklog, Running, candidate_of, need_of, waiting_of
 from browser_runtime.pool.fleet import Fleet
-from browser_runtime.pool.health import PoolHealth
-from browser_runtime.pool.requests import PendingRequest, RequestQueue
-from browser_runtime.pool.views import LaneBacklog, Running, candidate_of, need_of, waiting_of
+from browser_runtime.pool.health.health import PoolHealth
 from browser_runtime.session.lanes import SessionLane
 from browser_runtime.session.plan import plan_backends
 from browser_runtime.session.session import Session

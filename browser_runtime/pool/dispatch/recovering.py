@@ -17,8 +17,8 @@ from browser_runtime.contract.errors import (
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.policies.categories import categorize
 from browser_runtime.policies.recovery import Action, RecoveryContext, RecoveryStep, plan_recovery
+from browser_runtime.pool.dispatch.requests import PendingRequest
 from browser_runtime.pool.fleet import Fleet
-from browser_runtime.pool.requests import PendingRequest
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 

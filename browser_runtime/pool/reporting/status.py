@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from browser_runtime.contract.status import LaneStatus, PoolStatus, SessionStatus
-from browser_runtime.pool.health import SessionHealth
+from browser_runtime.pool.health.health import SessionHealth
 from browser_runtime.session.session import Session
 
 if TYPE_CHECKING:

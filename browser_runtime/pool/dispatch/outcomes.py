@@ -11,10 +11,10 @@ from browser_runtime.contract.errors import DeadlineExceeded, FailedAt, Inferenc
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.policies.choosing import SessionChoice
 from browser_runtime.policies.recovery import RecoveryStep
+from browser_runtime.pool.dispatch.recovering import plan_for
+from browser_runtime.pool.dispatch.requests import PendingRequest, RequestQueue, share_results
 from browser_runtime.pool.fleet import Fleet
-from browser_runtime.pool.health import PoolHealth
-from browser_runtime.pool.recovering import plan_for
-from browser_runtime.pool.requests import PendingRequest, RequestQueue, share_results
+from browser_runtime.pool.health.health import PoolHealth
 from browser_runtime.session.replies import BatchShare, RunResult, build_reply
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings

@@ -1,0 +1,1 @@
+"""The health of sessions, models and devices, and how long operations take."""

@@ -1,0 +1,1 @@
+"""Live state, metrics and counts of a pool."""
