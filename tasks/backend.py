@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import redis
 from celery.backends.redis import RedisBackend, ResultConsumer  # type: ignore[attr-defined]  # stubs too short
 from celery.utils.log import get_logger
 from kombu.exceptions import EncodeError, OperationalError
@@ -40,6 +41,11 @@ class _Local(threading.local):
     """What is stored is for a program without our app."""
 
 
+class _Listening(threading.local):
+    is_forgetting = False
+    """A result is being forgotten, by the garbage collector perhaps."""
+
+
 class Listener(ResultConsumer):  # type: ignore[misc]
     """Celery's subscription to results, which an outage during a send does not end for good.
 
@@ -50,6 +56,10 @@ class Listener(ResultConsumer):  # type: ignore[misc]
     _pubsub: Any
     _get_key_for_task: Any
     subscribed_to: set[Any]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._here = _Listening()
 
     def start(self, initial_task_id: str, **kwargs: Any) -> None:
         """Subscribe to one result; after an outage to the earlier ones too, and look what was missed."""
@@ -64,6 +74,21 @@ class Listener(ResultConsumer):  # type: ignore[misc]
         if self._pubsub is None and self.subscribed_to:
             self._subscribe_anew()
         super().drain_events(timeout)
+
+    def cancel_for(self, task_id: str) -> None:
+        """Forget a result. Never raises or waits, since the garbage collector calls this."""
+        self._here.is_forgetting = True
+        try:
+            super().cancel_for(task_id)
+        except (RuntimeError, *self._connection_errors):  # Redis is away, and its subscriptions with it
+            self._pubsub = None
+        finally:
+            self._here.is_forgetting = False
+
+    def _reconnect(self) -> None:
+        if self._here.is_forgetting:  # the next wait for a result reconnects
+            raise redis.ConnectionError("the subscription to results is gone")
+        super()._reconnect()
 
     def _subscribe_anew(self) -> None:
         with self.reconnect_on_error():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import tempfile
 import time
@@ -83,3 +84,18 @@ def test_a_failed_send_leaves_no_earlier_wait_blind(server: Server, tmp_path: Pa
             infer.delay(**ASK)
         server.start()
         assert earlier.get(timeout=30)["success"]
+
+
+def test_a_result_is_forgotten_quietly_while_redis_is_away(server: Server, tmp_path: Path) -> None:
+    url = f"redis+socket://{server.socket}"
+    with workers(tmp_path) as start:
+        start(WEBINFER_BROKER_URL=url).ready()
+        assert infer.delay(**ASK).get(timeout=60)["success"]
+        forgotten = infer.delay(**ASK, options={"sleep_s": 0.1})
+        server.end()
+        before = time.monotonic()
+        del forgotten
+        gc.collect()
+        assert time.monotonic() - before < 10, "Celery's reconnecting takes twenty seconds"
+        server.start()
+        assert infer.delay(**ASK).get(timeout=60)["success"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -19,7 +20,8 @@ from tasks.settings import TaskSettings
 SECRET = "redis://user:hunter2@host:6379/0"
 
 
-def test_a_producer_loads_nothing_heavy() -> None:
+@pytest.mark.parametrize("variable", ["WEBINFER_BROKER_URL", "WEBINFER_BUILD_NETWORK"])
+def test_a_producer_loads_nothing_heavy(variable: str) -> None:
     heavy = [
         "selenium",
         "websockets",
@@ -34,7 +36,10 @@ def test_a_producer_loads_nothing_heavy() -> None:
         "import sys; from tasks import infer; infer.s(model_type='text', model_name='m', inputs='x');"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    environment = os.environ | {variable: "redis://nobody:1/2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 

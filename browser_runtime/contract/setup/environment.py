@@ -11,7 +11,7 @@ import importlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 from urllib.parse import urlsplit
@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     )
 
     def __init__(self, **values: Any) -> None:
-        refuse_unknown(os.environ)
+        refuse_unknown(os.environ, set(variables(type(self))))
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -127,15 +127,24 @@ def check_environment() -> None:
         load_class(path)()
 
 
-def refuse_unknown(environ: Mapping[str, str]) -> None:
-    """Raises UnknownSetting for the first `WEBINFER_*` variable that nothing reads."""
-    ours = {name for name in environ if name.upper().startswith(PREFIX)}
-    if not ours:
+def refuse_unknown(environ: Mapping[str, str], known: Set[str] = frozenset()) -> None:
+    """Raises UnknownSetting for the first `WEBINFER_*` variable that nothing reads.
+
+    The classes of other rooms are imported only where a variable is not among `known`, the caller's own: a
+    producer that sets its broker's URL imports no worker.
+    """
+    ours = (name for name in environ if name.upper().startswith(PREFIX))
+    unexplained = sorted(n for n in ours if n.upper() not in known and not _is_read_elsewhere(n.upper()))
+    if not unexplained:
         return
-    known = known_variables()
-    for name in sorted(ours):
-        if name.upper() not in known and name.upper() not in OTHERS and not KUBERNETES.fullmatch(name):
+    everything = known_variables()
+    for name in unexplained:
+        if name.upper() not in everything:
             raise UnknownSetting(name, _advice(name))
+
+
+def _is_read_elsewhere(name: str) -> bool:
+    return name in OTHERS or KUBERNETES.fullmatch(name) is not None
 
 
 def _advice(name: str) -> str:
