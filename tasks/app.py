@@ -18,15 +18,15 @@ from kombu.utils.imports import symbol_by_name
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.setup.environment import check_environment
 from browser_runtime.contract.setup.proxies import exempt_loopback
-from tasks.amqp import PlainControl, WebinferAmqp, is_ours
-from tasks.claims import Claims
-from tasks.codec import loads
+from tasks.broker.redis_clients import connect
 from tasks.coroutines import BrowserTask
-from tasks.neighbours import prepare_foreign
-from tasks.redis_clients import connect
-from tasks.router import DEFAULT_QUEUE, INBOX, QUEUE_OF
-from tasks.routing_table import RoutingCopy, fetch_from
-from tasks.sending import JSON, READS
+from tasks.payloads.claims import Claims
+from tasks.payloads.codec import loads
+from tasks.routing.router import DEFAULT_QUEUE, INBOX, QUEUE_OF
+from tasks.routing.routing_table import RoutingCopy, fetch_from
+from tasks.sending.amqp import PlainControl, WebinferAmqp, is_ours
+from tasks.sending.headers import JSON, READS
+from tasks.sending.neighbours import prepare_foreign
 from tasks.settings import TaskSettings
 
 T = TypeVar("T", bound=Task[Any, Any])
@@ -190,8 +190,8 @@ register(
 )
 app.add_defaults(lambda: configuration(app.settings))
 app.loader.override_backends = {
-    "redis": "tasks.backend:TensorBackend",
-    "rediss": "tasks.backend:TensorBackend",
+    "redis": "tasks.payloads.backend:TensorBackend",
+    "rediss": "tasks.payloads.backend:TensorBackend",
 }
 app.steps["worker"].update(("workers.steps:SafeKeeping", "workers.steps:BrowserPool"))
 app.steps["consumer"].add("workers.steps:BrowserEvents")

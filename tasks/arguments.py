@@ -16,10 +16,10 @@ from browser_runtime.contract.vocabulary import (
     parse_family,
     parse_precision,
 )
-from tasks.codec import Readable
 from tasks.inputs import normalise
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.normalise import FORMS
+from tasks.payloads.codec import Readable
 
 NAMES = (
     *("model_type", "model_name", "inputs", "priority_list", "precision", "browser"),

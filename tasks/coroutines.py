@@ -20,7 +20,7 @@ from celery import Task
 from celery.app.task import Context
 from celery.exceptions import Ignore
 
-from tasks.codec import Readable
+from tasks.payloads.codec import Readable
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from typing import Any
 from celery.result import AsyncResult
 
 from browser_runtime.contract.vocabulary import Browser, parse_browser
-from tasks.addressing import find_named_queue, find_place, set_queue
 from tasks.app import WebinferApp, app
-from tasks.codec import Readable
 from tasks.coroutines import BrowserTask
-from tasks.router import QUEUE_OF
+from tasks.payloads.codec import Readable
+from tasks.payloads.summaries import describe_value
+from tasks.routing.addressing import find_named_queue, find_place, set_queue
+from tasks.routing.router import QUEUE_OF
 from tasks.runner import need_runner
-from tasks.summaries import describe_value
 
 
 class BrowserBound(BrowserTask):

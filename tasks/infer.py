@@ -14,20 +14,20 @@ from kombu.exceptions import EncodeError, OperationalError
 
 from browser_runtime.contract.errors import BadInput, Busy, InferenceError
 from browser_runtime.contract.messages import Request
-from tasks.addressing import find_named_queue, find_route, set_queue
 from tasks.app import WebinferApp, app
 from tasks.arguments import bind, build_request, check_partial, is_complete
-from tasks.codec import Readable
-from tasks.continuation import finished_request
 from tasks.coroutines import BrowserTask, ForwardWanted
 from tasks.inputs.arrival import check_batch, check_plain
-from tasks.neighbours import introduce_followers
-from tasks.rerouting import find_other_queue, is_reroutable
-from tasks.router import BROWSER_OF, INBOX, Route, read_route
+from tasks.payloads.codec import Readable
+from tasks.payloads.summaries import describe_reply, describe_request
+from tasks.routing.addressing import find_named_queue, find_route, set_queue
+from tasks.routing.rerouting import find_other_queue, is_reroutable
+from tasks.routing.router import BROWSER_OF, INBOX, Route, read_route
 from tasks.runner import bound_runner, need_runner
-from tasks.sending import stamp
-from tasks.summaries import describe_reply, describe_request
-from tasks.wire import check_message, is_message, read_request, to_message, unpack_inputs
+from tasks.sending.continuation import finished_request
+from tasks.sending.headers import stamp
+from tasks.sending.neighbours import introduce_followers
+from tasks.sending.wire import check_message, is_message, read_request, to_message, unpack_inputs
 
 # Celery counts them with the retries of Busy, which come before and after.
 REROUTED_RETRIES = 8

@@ -11,13 +11,13 @@ from celery.canvas import Signature, group
 from celery.result import AsyncResult
 
 from browser_runtime.contract.errors import BadInput, Busy, InferenceError
-from tasks.addressing import find_named_queue, find_route, set_queue
 from tasks.app import WebinferApp, app
-from tasks.codec import Readable
 from tasks.coroutines import BrowserTask, ForwardWanted, RetryWanted
 from tasks.infer import infer
-from tasks.sending import stamp
-from tasks.wire import is_message, read_request
+from tasks.payloads.codec import Readable
+from tasks.routing.addressing import find_named_queue, find_route, set_queue
+from tasks.sending.headers import stamp
+from tasks.sending.wire import is_message, read_request
 
 
 class InferMany(BrowserTask):

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from browser_runtime.contract.setup.environment import LONGEST_S, BadValue, Seconds, Settings, redact
+from tasks.broker.local_broker import default_broker_url
+from tasks.broker.redis_urls import check_redis_url
 from tasks.inputs.limits import InputLimits
-from tasks.local_broker import default_broker_url
-from tasks.redis_urls import check_redis_url
 
 YEAR_S = 366 * 86400
 # More bytes than a machine holds; what is larger is a mistake.

@@ -8,7 +8,7 @@ from celery.worker.control import control_command, inspect_command
 from celery.worker.state import active_requests, all_total_count
 
 from browser_runtime.contract.status import SystemMemory, WorkerStatus
-from tasks.router import BROWSER_OF
+from tasks.routing.router import BROWSER_OF
 from tasks.runner import bound_runner
 
 NONE = "this worker owns no browsers"

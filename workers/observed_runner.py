@@ -11,7 +11,7 @@ from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.contract.status import PoolStatus
 from tasks.infer import infer
 from tasks.runner import Runner
-from tasks.sending import waited_ms
+from tasks.sending.headers import waited_ms
 from tasks.telemetry.observer import RunObserver
 from tasks.telemetry.rows import RequestOrigin
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from browser_runtime.contract.vocabulary import Browser
-from tasks.router import BROWSER_OF, QUEUE_OF
+from tasks.routing.router import BROWSER_OF, QUEUE_OF
 
 
 class Contradiction(ValueError):

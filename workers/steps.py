@@ -13,9 +13,9 @@ import workers.control  # noqa: F401 - registers the remote control commands
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.setup.extras import MissingExtra, require
 from browser_runtime.contract.vocabulary import Browser
-from tasks.router import BROWSER_OF, INBOX
+from tasks.routing.router import BROWSER_OF, INBOX
+from tasks.routing.serving import expect
 from tasks.runner import Runner, bind_runner, bound_runner
-from tasks.serving import expect
 from workers.delivery.collecting import Collector
 from workers.delivery.dead_letters import DeadLetters
 from workers.delivery.leases import LeaseRenewer

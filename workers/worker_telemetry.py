@@ -15,9 +15,9 @@ from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.loops import LoopThread
 from tasks.app import WebinferApp
-from tasks.router import BROWSER_OF
-from tasks.serving import INTERVAL_S as ANNOUNCE_INTERVAL_S
-from tasks.serving import announce, withdraw
+from tasks.routing.router import BROWSER_OF
+from tasks.routing.serving import INTERVAL_S as ANNOUNCE_INTERVAL_S
+from tasks.routing.serving import announce, withdraw
 from tasks.telemetry import Row, emit
 from tasks.telemetry.observer import HEALTH_INTERVAL_S, TelemetryObserver
 from tasks.telemetry.recorder import PeriodicTask, Recorder

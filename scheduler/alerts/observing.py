@@ -24,7 +24,7 @@ from scheduler.health.beats import look_at_beat
 from scheduler.health.canaries import CanaryBook
 from scheduler.naming import name_series
 from scheduler.periods import PeriodKeys
-from tasks.router import QUEUE_OF
+from tasks.routing.router import QUEUE_OF
 
 log = get_logger(__name__)
 

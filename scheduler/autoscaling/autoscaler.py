@@ -18,8 +18,8 @@ from scheduler.autoscaling.values import WorkerPolicy
 from scheduler.autoscaling.watching import QueueWatch
 from scheduler.settings import SchedulerSettings
 from tasks.app import WebinferApp
-from tasks.router import QUEUE_OF
-from tasks.serving import announce
+from tasks.routing.router import QUEUE_OF
+from tasks.routing.serving import announce
 from tasks.telemetry import emit
 
 log = structlog.get_logger(__name__)

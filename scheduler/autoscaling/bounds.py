@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from browser_runtime.contract.errors import BadInput
-from tasks.router import BROWSER_OF
+from tasks.routing.router import BROWSER_OF
 
 FORM = "like chrome-vision=1:4,edge-text=0:2, of the queues " + ", ".join(BROWSER_OF)
 MOST = 1000

@@ -13,7 +13,7 @@ from browser_runtime.contract.status import BreakerState, SessionStatus, SystemM
 from browser_runtime.contract.vocabulary import HEALTHY_SCORE
 from browser_runtime.scaling.values import Replica
 from tasks.app import WebinferApp
-from tasks.redis_clients import connect
+from tasks.broker.redis_clients import connect
 
 log = structlog.get_logger(__name__)
 

@@ -20,7 +20,7 @@ from scheduler.health.canaries import (
 )
 from tasks.app import WATCH_QUEUE, WebinferApp
 from tasks.infer import infer
-from tasks.router import QUEUE_OF
+from tasks.routing.router import QUEUE_OF
 
 NOTE, NOTE_FAILURE = "scheduler.health.note", "scheduler.health.note_failure"
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tasks.redis_clients import connect
+from tasks.broker.redis_clients import connect
 from tasks.settings import TaskSettings
 
 # kombu's names: a queue's list, and one more list for each further priority step.

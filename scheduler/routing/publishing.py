@@ -13,9 +13,9 @@ from browser_runtime.contract.vocabulary import HEALTHY_SCORE, Browser
 from scheduler.routing.evidence import Evidence, read_evidence
 from scheduler.routing.ranking import BrowserCondition, Policy
 from scheduler.routing.table import build_table, changes, read_incumbents, read_shares, write_table
-from tasks.router import QUEUE_OF
-from tasks.routing_table import routing_key
-from tasks.serving import served
+from tasks.routing.router import QUEUE_OF
+from tasks.routing.routing_table import routing_key
+from tasks.routing.serving import served
 from tasks.telemetry import Row
 
 # As in the pool's own memory of latencies: after ten minutes a run counts half.

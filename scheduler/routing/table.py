@@ -10,7 +10,7 @@ from typing import Any
 from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.routing.evidence import Evidence
 from scheduler.routing.ranking import Policy, Ranked, rank
-from tasks.router import keys_of
+from tasks.routing.router import keys_of
 from tasks.telemetry import Row
 
 # A share that moves less is no news.
@@ -72,7 +72,7 @@ def _by_subject(evidence: list[Evidence]) -> dict[Subject, list[Evidence]]:
 
 
 def write_table(table: Rankings, at: float) -> str:
-    """The table as it is published: see `tasks.routing_table`. `at`: seconds since 1970."""
+    """The table as it is published: see `tasks.routing.routing_table`. `at`: seconds since 1970."""
     entries = {
         subject.key: [_plain(each) for each in ranking if each.share or not each.n_runs or each.n_fresh]
         for subject, ranking in table.items()

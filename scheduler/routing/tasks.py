@@ -13,7 +13,7 @@ from scheduler.settings import SchedulerSettings
 from tasks.app import app
 from tasks.arguments import build_request
 from tasks.infer import infer
-from tasks.router import QUEUE_OF
+from tasks.routing.router import QUEUE_OF
 
 # Trials of one look: they must not keep a browser from the next real request for long.
 MOST_TRIALS = 2

@@ -10,12 +10,12 @@ import numpy as np
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Family
-from tasks.codec import Claim
 from tasks.inputs.images import check_size
 from tasks.inputs.limits import InputLimits, Total
 from tasks.inputs.mixing import SAMPLING_RATE
 from tasks.inputs.normalise import FORMS
 from tasks.inputs.texts import read_text
+from tasks.payloads.codec import Claim
 
 
 def check_batch(request: Request, limits: InputLimits) -> None:

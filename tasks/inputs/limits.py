@@ -15,7 +15,7 @@ class InputLimits:
     max_items: int = 256
     max_text_characters: int = 100_000
     max_text_bytes: int = 16 << 20
-    """All texts of a request as UTF-8: half of a message (`tasks.codec.MAX_MESSAGE_BYTES`)."""
+    """All texts of a request as UTF-8: half of a message (`tasks.payloads.codec.MAX_MESSAGE_BYTES`)."""
     max_file_bytes: int = 64 << 20
     """Encoded image or sound, as a file or as bytes."""
     max_input_bytes: int = 192 << 20

@@ -15,7 +15,7 @@ from scheduler.alerts.conditions import AlertThresholds, BeatLife, Conditions
 from scheduler.alerts.memory import Memory
 from scheduler.alerts.notifications import FIRST_WAIT_S
 from scheduler.alerts.targets import Target, parse_targets
-from tasks.redis_clients import connect
+from tasks.broker.redis_clients import connect
 from tasks.settings import TaskSettings
 from tests.unit.alerts.conftest import Receiver, receiver  # noqa: F401 - a fixture
 from webinfer.commands.alerts import command

@@ -13,7 +13,7 @@ from celery.exceptions import TaskRevokedError
 
 from browser_runtime.contract.errors import BY_CODE, BadInput, ClaimExpired
 from tasks import app, echo, infer, noop
-from tasks.claims import find_claims
+from tasks.payloads.claims import find_claims
 from tests.cluster.conftest import Worker, until
 from tests.cluster.memory_app import collect, patient, say
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasks import app, infer
-from tasks.ledger import ledger_keys
+from tasks.sending.ledger import ledger_keys
 from tests.cluster.conftest import StartWorker, until
 
 QUEUE = "chrome-vision"

@@ -15,8 +15,9 @@ from celery import Celery, chain, chord, group
 from PIL import Image
 
 from browser_runtime.contract.errors import BadInput, InferenceError
-from tasks import app, infer, serving
-from tasks.router import QUEUE_OF
+from tasks import app, infer
+from tasks.routing import serving
+from tasks.routing.router import QUEUE_OF
 from tasks.settings import TaskSettings
 from tests.cluster import neighbour_app
 from tests.cluster.conftest import Worker, workers

@@ -17,7 +17,8 @@ from celery.result import AsyncResult
 from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Family
-from tasks import app, codec, infer, noop
+from tasks import app, infer, noop
+from tasks.payloads import codec
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import Worker, until, workers
 from tests.cluster.memory_app import collect

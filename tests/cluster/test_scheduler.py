@@ -25,9 +25,10 @@ from scheduler.health.rounds import Rounds
 from scheduler.periods import only_one, period_keys
 from scheduler.settings import SchedulerSettings
 from scheduler.timetable import TIMETABLE
-from tasks import app, infer, serving
+from tasks import app, infer
 from tasks.app import WATCH_QUEUE
-from tasks.router import QUEUE_OF
+from tasks.routing import serving
+from tasks.routing.router import QUEUE_OF
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import StartWorker, until, workers
 from tests.processes import kill

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from browser_runtime.contract.errors import NoWorker
-from tasks import app, echo, infer, serving
-from tasks.router import QUEUE_OF
+from tasks import app, echo, infer
+from tasks.routing import serving
+from tasks.routing.router import QUEUE_OF
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import StartWorker, point_app, until
 from tests.processes import kill

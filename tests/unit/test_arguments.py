@@ -10,11 +10,12 @@ import pytest
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
-from tasks import codec, infer
+from tasks import infer
 from tasks.arguments import bind, build_request
-from tasks.codec import Readable
 from tasks.inputs.limits import InputLimits
-from tasks.summaries import describe_reply, describe_request, describe_value
+from tasks.payloads import codec
+from tasks.payloads.codec import Readable
+from tasks.payloads.summaries import describe_reply, describe_request, describe_value
 
 GOOD = {"model_type": "text", "model_name": "bert-base-uncased", "inputs": "hello"}
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tasks import codec
-from tasks.codec import ARRAY, CLAIM, MAX_DEPTH, Claim, CodecError, Readable
+from tasks.payloads import codec
+from tasks.payloads.codec import ARRAY, CLAIM, MAX_DEPTH, Claim, CodecError, Readable
 
 ARRAYS = st.sampled_from(codec.DTYPES).flatmap(
     lambda name: hnp.arrays(np.dtype(name), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=5))

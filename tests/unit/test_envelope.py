@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from browser_runtime.contract.errors import BadRequest, TooLarge
-from tasks.codec import MAX_MESSAGE_BYTES
+from tasks.payloads.codec import MAX_MESSAGE_BYTES
 from workers.delivery.envelope import check_item, check_message, find_embedded, find_headers
 
 JUNK = st.recursive(

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.local_broker import STANDARD_URL, find_running_broker, record_broker
+from tasks.broker.local_broker import STANDARD_URL, find_running_broker, record_broker
 from tasks.settings import TaskSettings
 
 HOLDER = """
 import sys
-from tasks.local_broker import record_broker
+from tasks.broker.local_broker import record_broker
 with record_broker(sys.argv[1]):
     print("recorded", flush=True)
     sys.stdin.read()

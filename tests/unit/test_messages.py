@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
-from tasks.router import Route, read_route
+from tasks.routing.router import Route, read_route
 
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=4),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.sending import FIXED, SENT_AT, stamp, waited_ms
+from tasks.sending.headers import FIXED, SENT_AT, stamp, waited_ms
 
 TIMES = st.floats(0, 4e9)
 

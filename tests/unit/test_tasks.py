@@ -12,8 +12,8 @@ from browser_runtime.contract.errors import BadSetting, SetupError
 from browser_runtime.contract.vocabulary import Browser, Family
 from tasks import app
 from tasks.app import configuration
-from tasks.redis_urls import redis_py_url
-from tasks.router import QUEUE_OF, Choice, choose_route, keys_of
+from tasks.broker.redis_urls import redis_py_url
+from tasks.routing.router import QUEUE_OF, Choice, choose_route, keys_of
 from tasks.runner import bind_runner, bound_runner, need_runner
 from tasks.settings import TaskSettings
 

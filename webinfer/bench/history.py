@@ -21,9 +21,9 @@ from browser_runtime.contract.setup.remedies import install_packages
 from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.history.draining import Drain
 from scheduler.history.history import History
-from tasks.redis_clients import connect
-from tasks.router import QUEUE_OF, choose_route, keys_of
-from tasks.routing_table import RoutingCopy, fetch_from, routing_key
+from tasks.broker.redis_clients import connect
+from tasks.routing.router import QUEUE_OF, choose_route, keys_of
+from tasks.routing.routing_table import RoutingCopy, fetch_from, routing_key
 from tasks.settings import TaskSettings
 from tasks.telemetry import MAX_ROWS, Row, emit
 from webinfer.bench.samples import Summary, summarise, time_ms

@@ -122,7 +122,7 @@ def _trip(
 
 
 def _claim_twice(tensor: np.ndarray[Any, Any]) -> None:
-    from tasks.codec import loads
+    from tasks.payloads.codec import loads
 
     for _ in range(2):
         claims = loads(app.claims.dumps(tensor))

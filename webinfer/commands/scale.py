@@ -22,7 +22,7 @@ from scheduler.autoscaling.scalers import (
     run_all,
 )
 from tasks.app import app
-from tasks.router import BROWSER_OF, QUEUE_OF
+from tasks.routing.router import BROWSER_OF, QUEUE_OF
 from webinfer.producing import no_broker
 from webinfer.tables import output_console
 

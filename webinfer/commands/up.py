@@ -16,7 +16,7 @@ from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
 from scheduler.settings import SchedulerSettings
-from tasks.local_broker import record_broker
+from tasks.broker.local_broker import record_broker
 from tasks.settings import TaskSettings
 from webinfer.commands.parameters import BROWSERS
 from webinfer.stack.commands import monitor_command

@@ -16,8 +16,8 @@ from browser_runtime.contract.setup.extras import require
 from browser_runtime.contract.setup.remedies import install_packages
 from browser_runtime.contract.vocabulary import Browser
 from tasks.app import ANALYTICS_QUEUE, WATCH_QUEUE
-from tasks.redis_urls import socket_url
-from tasks.router import QUEUE_OF
+from tasks.broker.redis_urls import socket_url
+from tasks.routing.router import QUEUE_OF
 from webinfer.stack.processes import ManagedProcess
 
 WORKER_READY = r"@\S+ ready\."

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from browser_runtime.contract.vocabulary import Browser
-from tasks.router import QUEUE_OF
+from tasks.routing.router import QUEUE_OF
 from tasks.settings import TaskSettings
 from webinfer.stack.commands import Recipes, free_port, redis_part
 from webinfer.stack.processes import ManagedProcess

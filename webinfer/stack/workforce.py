@@ -10,8 +10,8 @@ import redis
 
 from browser_runtime.contract.vocabulary import Browser
 from scheduler.autoscaling.desired import Desired, DesiredWorkers
-from tasks.redis_clients import connect
-from tasks.router import QUEUE_OF
+from tasks.broker.redis_clients import connect
+from tasks.routing.router import QUEUE_OF
 from webinfer.stack.commands import node_name
 from webinfer.stack.processes import ManagedProcess
 from webinfer.stack.supervision import Supervisor, Tell

@@ -17,11 +17,11 @@ import redis
 from celery.utils.log import get_logger
 
 from tasks.app import WebinferApp
-from tasks.ledger import ledger_keys
-from tasks.redis_clients import connect
-from tasks.router import DEFAULT_QUEUE, INBOX, QUEUE_OF
-from tasks.sending import FIXED
-from tasks.serving import presence_keys, read_presence
+from tasks.broker.redis_clients import connect
+from tasks.routing.router import DEFAULT_QUEUE, INBOX, QUEUE_OF
+from tasks.routing.serving import presence_keys, read_presence
+from tasks.sending.headers import FIXED
+from tasks.sending.ledger import ledger_keys
 
 log = get_logger(__name__)
 

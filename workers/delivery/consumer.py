@@ -12,8 +12,8 @@ from celery.utils.log import get_logger
 from celery.worker.consumer import Consumer
 
 from browser_runtime.contract.errors import BadRequest, InferenceError
+from tasks.broker.redis_clients import OUTAGES
 from tasks.coroutines import CoroutineTask
-from tasks.redis_clients import OUTAGES
 from workers.delivery.dead_letters import DeadLetters
 from workers.delivery.envelope import check_message, is_id
 from workers.execution.clock import tracer_clock

@@ -14,7 +14,7 @@ from typing import Any
 from kombu.utils.json import loads
 
 from browser_runtime.contract.errors import BadRequest, TooLarge
-from tasks.codec import MAX_MESSAGE_BYTES
+from tasks.payloads.codec import MAX_MESSAGE_BYTES
 
 MAX_ID = 128
 MAX_SHOWN = 80

@@ -16,7 +16,7 @@ from typing import Any
 import redis
 from celery.utils.log import get_logger
 
-from tasks.redis_clients import connect
+from tasks.broker.redis_clients import connect
 from workers.delivery.sweeping import Sweep
 
 log = get_logger(__name__)

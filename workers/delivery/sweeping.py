@@ -9,7 +9,7 @@ from typing import Any
 import redis
 from celery.utils.log import get_logger
 
-from tasks.ledger import ledger_keys, queue_of
+from tasks.sending.ledger import ledger_keys, queue_of
 
 log = get_logger(__name__)
 

@@ -15,7 +15,7 @@ import redis
 from celery.utils.log import get_logger
 
 from browser_runtime.contract.errors import BadRequest
-from tasks.ledger import LedgerChannel, LedgerConnection, LedgerQoS, LedgerTransport
+from tasks.sending.ledger import LedgerChannel, LedgerConnection, LedgerQoS, LedgerTransport
 from workers.delivery.envelope import check_item
 
 log = get_logger(__name__)

@@ -13,8 +13,8 @@ from celery.exceptions import TimeLimitExceeded
 
 from browser_runtime.contract.errors import BadRequest, GivenUp
 from tasks.app import WebinferApp
+from tasks.broker.redis_clients import OUTAGES
 from tasks.coroutines import Outcome, handing_over
-from tasks.redis_clients import OUTAGES
 from workers.delivery.dead_letters import DeadLetters
 from workers.delivery.redelivery import Redeliveries
 from workers.execution.clock import tracer_clock

@@ -21,10 +21,10 @@ from browser_runtime.contract.messages import Request
 from browser_runtime.contract.options import OPTIONS
 from browser_runtime.contract.vocabulary import Family
 from tasks.arguments import build_request
-from tasks.codec import Claim
 from tasks.inputs import normalise
 from tasks.inputs.arrival import check_batch, check_plain
 from tasks.inputs.limits import InputLimits
+from tasks.payloads.codec import Claim
 
 LIMITS = InputLimits()
 TEXT, VISION, AUDIO = Family.TEXT_EMBEDDING, Family.VISION, Family.AUDIO

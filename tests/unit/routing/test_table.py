@@ -14,9 +14,9 @@ from scheduler.routing.calibration import Known, plan_trials
 from scheduler.routing.publishing import judge
 from scheduler.routing.ranking import Policy
 from scheduler.routing.table import build_table, changes, read_incumbents, read_shares, write_table
-from tasks.router import Choice, Route, alternatives, choose_route, keys_of
-from tasks.routing_table import Routing, RoutingCopy, decode
-from tasks.serving import Presence
+from tasks.routing.router import Choice, Route, alternatives, choose_route, keys_of
+from tasks.routing.routing_table import Routing, RoutingCopy, decode
+from tasks.routing.serving import Presence
 from tests.unit.routing.test_ranking import noisy, runs
 
 CHROME, EDGE, FIREFOX = Browser.CHROME, Browser.EDGE, Browser.FIREFOX

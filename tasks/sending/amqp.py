@@ -10,11 +10,11 @@ from celery import current_task
 from celery.app.control import Control
 from kombu.pidbox import Mailbox
 
-from tasks.claims import waiting
-from tasks.continuation import continuing, finished_request
-from tasks.ledger import LedgerAmqp, Recording
-from tasks.sending import READS, TENSOR, reads_tensors, seconds_to_wait
-from tasks.summaries import describe_arrays
+from tasks.payloads.claims import waiting
+from tasks.payloads.summaries import describe_arrays
+from tasks.sending.continuation import continuing, finished_request
+from tasks.sending.headers import READS, TENSOR, reads_tensors, seconds_to_wait
+from tasks.sending.ledger import LedgerAmqp, Recording
 
 
 class WebinferAmqp(LedgerAmqp):

@@ -19,7 +19,7 @@ import numpy as np
 import redis
 
 from browser_runtime.contract.errors import ClaimExpired
-from tasks.codec import TOKEN_BYTES, Claim, array_from, dumps
+from tasks.payloads.codec import TOKEN_BYTES, Claim, array_from, dumps
 
 _waits_s: ContextVar[float] = ContextVar("webinfer_message_waits_s", default=0.0)
 

@@ -15,12 +15,12 @@ from kombu.utils.json import dumps as dumps_json
 from kombu.utils.json import loads as loads_json
 
 from browser_runtime.contract.errors import InferenceError, TooLarge
-from tasks.claims import Claims, find_claims
-from tasks.codec import CodecError
-from tasks.continuation import continuing
-from tasks.plain import to_plain
-from tasks.redis_clients import OUTAGES
-from tasks.sending import reads_tensors
+from tasks.broker.redis_clients import OUTAGES
+from tasks.payloads.claims import Claims, find_claims
+from tasks.payloads.codec import CodecError
+from tasks.payloads.plain import to_plain
+from tasks.sending.continuation import continuing
+from tasks.sending.headers import reads_tensors
 
 log = get_logger(__name__)
 

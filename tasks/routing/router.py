@@ -13,7 +13,7 @@ from typing import Any
 
 from browser_runtime.contract.errors import BadInput, NoWorker
 from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser, Family, shown
-from tasks.serving import Presence
+from tasks.routing.serving import Presence
 
 QUEUE_OF = {
     Browser.FIREFOX: "firefox-audio",

@@ -18,7 +18,7 @@ from celery.app.amqp import AMQP
 from kombu.connection import ConnectionPool, PooledConnection
 from kombu.transport import redis as kombu_redis
 
-from tasks.router import BROWSER_OF, INBOX
+from tasks.routing.router import BROWSER_OF, INBOX
 
 # Only what browsers answer is worth it: beat sends its tasks again anyway.
 RECORDED: Collection[str] = (*BROWSER_OF, INBOX)

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import redis
 
 from browser_runtime.contract.vocabulary import Browser
-from tasks.redis_clients import connect_once
-from tasks.router import QUEUE_OF, Choice, Table
-from tasks.serving import Presence, presence_keys, read_presence
+from tasks.broker.redis_clients import connect_once
+from tasks.routing.router import QUEUE_OF, Choice, Table
+from tasks.routing.serving import Presence, presence_keys, read_presence
 
 if TYPE_CHECKING:
     from tasks.settings import TaskSettings

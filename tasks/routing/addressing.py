@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from browser_runtime.contract.errors import NoWorker
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Browser
-from tasks.router import DEFAULT_QUEUE, INBOX, Choice, Route, choose_route, keys_of, place
+from tasks.routing.router import DEFAULT_QUEUE, INBOX, Choice, Route, choose_route, keys_of, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tasks.app import WebinferApp
-    from tasks.serving import Presence
+    from tasks.routing.serving import Presence
 
 # What a caller of `apply_async`, or Celery for a signature that says where to go, may name it by.
 NAMED_BY = ("queue", "exchange", "routing_key")

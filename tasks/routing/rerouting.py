@@ -9,8 +9,8 @@ import structlog
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Request
-from tasks.router import BROWSER_OF, QUEUE_OF, alternatives, keys_of
-from tasks.serving import served
+from tasks.routing.router import BROWSER_OF, QUEUE_OF, alternatives, keys_of
+from tasks.routing.serving import served
 
 if TYPE_CHECKING:
     from tasks.app import WebinferApp

@@ -9,7 +9,7 @@ import numpy as np
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import shown
-from tasks.codec import CodecError, loads
+from tasks.payloads.codec import CodecError, loads
 
 # What the message of a checked request holds; a user never passes these.
 NAMES = ("request", "route")

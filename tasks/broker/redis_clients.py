@@ -7,7 +7,7 @@ from kombu.exceptions import OperationalError
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
-from tasks.redis_urls import redis_py_url
+from tasks.broker.redis_urls import redis_py_url
 
 # A Redis that restarts is back within a second or two: three tries, then the caller is told.
 RETRIES = 3

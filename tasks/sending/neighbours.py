@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from celery.canvas import Signature
 from kombu import Exchange, Queue
 
-from tasks.addressing import find_named_queue
-from tasks.continuation import finished_request
-from tasks.plain import to_plain
-from tasks.sending import JSON, TENSOR, reads_tensors
+from tasks.payloads.plain import to_plain
+from tasks.routing.addressing import find_named_queue
+from tasks.sending.continuation import finished_request
+from tasks.sending.headers import JSON, TENSOR, reads_tensors
 
 if TYPE_CHECKING:
     from tasks.app import WebinferApp

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.codec import Readable
+from tasks.payloads.codec import Readable
 
 
 def to_plain(value: Any) -> Any:
