@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from browser_runtime.contract import session_processes
 from browser_runtime.contract.errors import BadSetting, BrowserDied, SetupError
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching import processes
@@ -30,9 +31,8 @@ class Guardian:
     """The process that ends this worker's browsers should the worker be killed."""
 
     def __init__(self) -> None:
-        script = Path(__file__).with_name("guardian.py")
         self._process = subprocess.Popen(
-            [sys.executable, "-S", "-E", str(script)],
+            [sys.executable, "-S", "-I", session_processes.__file__],
             stdin=subprocess.PIPE,
             start_new_session=True,
             text=True,
@@ -40,13 +40,13 @@ class Guardian:
 
     def watch(self, folder: Path, leader: int = -1) -> None:
         """End this session should the worker die; `leader` is the driver's pid once it is known."""
-        self._tell(folder, leader)
+        self._send(folder, leader)
 
     def release(self, folder: Path) -> None:
         """The session has ended."""
-        self._tell(folder, None)
+        self._send(folder, None)
 
-    def _tell(self, folder: Path, leader: int | None) -> None:
+    def _send(self, folder: Path, leader: int | None) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([str(folder), leader]) + "\n")
         self._process.stdin.flush()
@@ -116,7 +116,7 @@ class BrowserHost:
             return
         folder, self._folder = self._folder, None
         launched = self._launched or await self._call_off(folder)
-        await call_in_thread(processes.end_session, folder, launched.leader if launched else None)
+        await call_in_thread(session_processes.end_session, folder, launched.leader if launched else None)
         if launched is not None:
             await call_in_thread(launched.release)
         self._guardian.release(folder)
@@ -126,7 +126,7 @@ class BrowserHost:
         if self._starting is None:
             return None
         while not self._starting.done():
-            await call_in_thread(processes.end_session, folder, None)
+            await call_in_thread(session_processes.end_session, folder, None)
             await asyncio.wait([self._starting], timeout=KILL_AGAIN_S)
         return None if self._starting.exception() else self._starting.result()
 
@@ -142,8 +142,8 @@ def _check_folder(folder: Path, installation: Installation) -> None:
     """Raises SetupError where Chrome would exit without a word."""
     is_bound = installation.browser is not Browser.FIREFOX and not installation.headless_shell
     if is_bound and len(str(folder)) > LONGEST_FOLDER:
-        told = f"set TMPDIR to one at least {len(str(folder)) - LONGEST_FOLDER} characters shorter"
-        raise SetupError("a temporary directory with a short path for Chrome's socket", told)
+        remedy = f"set TMPDIR to one at least {len(str(folder)) - LONGEST_FOLDER} characters shorter"
+        raise SetupError("a temporary directory with a short path for Chrome's socket", remedy)
 
 
 def _has_live_child(leader: int) -> bool:

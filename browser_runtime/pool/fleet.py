@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from browser_runtime.background import TaskSet
 from browser_runtime.contract.errors import InferenceError, SessionLost
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.status import SessionState
@@ -50,7 +51,7 @@ class Fleet:
         """Models on backends that no session of a browser tries again, and why."""
         self._alive: set[Session] = set()
         """Every session whose browser may run: those that come up and go down are not in `sessions`."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self._closing = False
 
     def find(self, browser: Browser) -> Installation:
@@ -66,7 +67,7 @@ class Fleet:
     async def grow(self, browser: Browser, n: int = 1) -> None:
         """Start `n` more, side by side. Raises the first failure only when none came up."""
         self.wanted[browser] += n
-        starts = [self._spawn(self._start(browser)) for _ in range(n)]
+        starts = [self._tasks.spawn(self._start(browser)) for _ in range(n)]
         for start in starts:
             start.add_done_callback(partial(self._count_out, browser))
         results = await asyncio.gather(*starts, return_exceptions=True)
@@ -136,7 +137,7 @@ class Fleet:
             lane.connection.lose(error)
         self._on_end(session, error)
         self._notifier.notify()
-        self._spawn(self._replace(session))
+        self._tasks.spawn(self._replace(session))
 
     async def _replace(self, session: Session) -> None:
         await self._end(session)
@@ -176,7 +177,7 @@ class Fleet:
 
     def spawn_recycle(self, session: Session, why: str) -> None:
         """`recycle` in the background."""
-        self._spawn(self.recycle(session, why))
+        self._tasks.spawn(self.recycle(session, why))
 
     async def resize(
         self, browser: Browser, n: int, keep: Callable[[Session], bool] = lambda s: False
@@ -198,10 +199,7 @@ class Fleet:
     async def close(self) -> None:
         """End every session, without waiting for its work, those too that just come or go."""
         self._closing = True
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await asyncio.gather(*(session.close() for session in self._alive), return_exceptions=True)
         self._alive.clear()
         for session in self.sessions:
@@ -211,9 +209,3 @@ class Fleet:
     def give_up(self) -> None:
         """Replace no session any more."""
         self._closing = True
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from browser_runtime.background import TaskSet
 from browser_runtime.contract.errors import Busy, DeviceLost, SessionLost, SetupError
 from browser_runtime.contract.events import PoolObserver, PoolScaled, SessionChanged
 from browser_runtime.contract.messages import Reply, Request
@@ -78,7 +79,7 @@ class Pool:
         """Requests admitted and not yet answered."""
         self.observer = PoolObserver()
         """To be replaced before `open`."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self._closing = Once(self._close)
 
     @property
@@ -117,9 +118,9 @@ class Pool:
         except BaseException:
             await self.close()
             raise
-        self._spawn(self.session_monitor.watch())
+        self._tasks.spawn(self.session_monitor.watch())
         if self.settings.adaptive_scaling:
-            self._spawn(self.autoscaler.watch())
+            self._tasks.spawn(self.autoscaler.watch())
 
     def _each_round(self) -> None:
         self._release_models()
@@ -210,10 +211,7 @@ class Pool:
         await self._closing.done()
 
     async def _close(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await self.dispatch.close()
         await self.fleet.close()
         await self._loopback.close()
@@ -295,8 +293,3 @@ class Pool:
     def status(self) -> PoolStatus:
         """The live state."""
         return pool_status(self)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

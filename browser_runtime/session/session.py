@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import structlog
 
+from browser_runtime.background import TaskSet
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import (
     BackendFault,
@@ -81,7 +82,7 @@ class Session:
         self.observer = PoolObserver()
         self._on_lost, self._on_rejoined = on_lost, on_rejoined
         self._launched: Launched | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = TaskSet()
         self._ending = Once(self._end)
 
     def _expect_lane(self, loopback: Loopback, number: int) -> SessionLane:
@@ -244,9 +245,7 @@ class Session:
 
     def _on_lane_lost(self, error: SessionLost) -> None:
         if self.state in (SessionState.READY, SessionState.DRAINING):
-            task = asyncio.get_running_loop().create_task(self._await_rejoin(error))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks.spawn(self._await_rejoin(error))
 
     async def _await_rejoin(self, error: SessionLost) -> None:
         """A line that drops alone is taken up again, also by a lane that starts anew; else all is lost."""
@@ -286,10 +285,7 @@ class Session:
 
     async def _end(self) -> None:
         self._loopback.bridge.forget(self.name)
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._tasks.cancel()
         await self._host.end()
         for lane in self.lanes:
             lane.connection.lose(BrowserDied(self.name, "the session was closed"))

@@ -1,4 +1,4 @@
-"""What nobody will take away: keys without an end, and browsers whose worker and guardian are both gone."""
+"""Remove what nobody else will: keys without an end, browsers whose worker and guardian are both gone."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from pathlib import Path
 import psutil
 import redis
 
+from browser_runtime.contract.session_processes import FOLDER_PREFIX, MARK, end_processes
 from tasks.settings import TaskSettings
 
-# What browser_runtime/launching/guardian.py sets for each process of a session: the session's folder.
-MARK = "WEBINFER_SESSION"
-FOLDER_PREFIX = "webinfer-"
 # A session that is just starting or ending is not an orphan.
 LEAST_AGE_S = 60.0
 SCAN_COUNT = 1000
@@ -74,16 +72,14 @@ def list_processes() -> Iterator[Process]:
 def end_orphans() -> list[str]:
     """Kill orphaned browsers and remove their folders; which folders those were."""
     orphans = find_orphans(list_processes(), init_owns=_is_python(INIT_PID))
-    for folder, pids in orphans.items():
-        end_session(Path(folder), pids)
+    for folder in orphans:
+        end_session(Path(folder))
     return sorted(orphans)
 
 
-def end_session(folder: Path, pids: Iterable[int]) -> None:
-    """Kill the processes of a session and remove its folder."""
-    for pid in pids:
-        with contextlib.suppress(psutil.Error):
-            psutil.Process(pid).kill()
+def end_session(folder: Path) -> None:
+    """Kill the processes that carry the session's mark, and remove its folder where it is one of ours."""
+    end_processes(folder, None)
     if _is_ours(folder):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from browser_runtime.launching.guardian import MARK
+from browser_runtime.contract.session_processes import MARK, end_session, find_processes
 from browser_runtime.launching.hosting import Guardian
-from browser_runtime.launching.processes import end_session, session_processes
 
 NAMES = ["plain", "a b", " ", "it's", 'say "x"', "ünï 文", "a\\b", "a\nb", "+x -1", os.fsdecode(b"\xff\xfe")]
 
@@ -39,7 +39,32 @@ def test_whatever_the_folder_is_called_its_processes_end_and_it_goes(tmp_path: P
         guardian.close()
         assert process.wait(10) < 0
         assert spared.poll() is None
-        assert [found.pid for found in session_processes(other, None)] == [spared.pid]
+        assert find_processes(other, None) == [spared.pid]
         end_session(other, None)
         assert spared.wait(10) < 0
     assert not list(tmp_path.iterdir())
+
+
+def test_a_descendant_without_the_mark_ends_with_its_session(tmp_path: Path) -> None:
+    """As a sandboxed renderer that hides its environment and left its driver's session."""
+    folder = tmp_path / "session"
+    folder.mkdir()
+    start = (
+        "import subprocess, sys; child = subprocess.Popen([sys.executable, '-c', 'input()'], env={}, "
+        "start_new_session=True); print(child.pid, flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", start],
+        env=os.environ | {MARK: str(folder)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as marked:
+        assert marked.stdout is not None
+        descendant = int(marked.stdout.readline())
+        assert sorted(find_processes(folder, None)) == sorted([marked.pid, descendant])
+        guardian = Guardian()
+        guardian.watch(folder)
+        guardian.close()
+        assert marked.wait(10) < 0
+    assert not psutil.pid_exists(descendant) or psutil.Process(descendant).status() == psutil.STATUS_ZOMBIE
+    assert not folder.exists()

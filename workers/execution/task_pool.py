@@ -18,6 +18,7 @@ from typing import Any, cast
 from celery.concurrency.base import BasePool, apply_target
 from celery.utils.log import get_logger
 
+from browser_runtime.background import TaskSet
 from browser_runtime.loops import LoopThread
 from tasks.coroutines import CoroutineTask, Outcome
 from workers.execution.jobs import HandedBack, Job
@@ -48,6 +49,7 @@ class TaskPool(BasePool):
         """Set by who needs the loop to the last: called when nothing is in flight any more."""
         self._ended = False
         self._jobs: set[Job] = set()
+        self._running = TaskSet()
         self._waiting: deque[Job] = deque()
         self._n_running = 0
         self._n_in_flight = 0
@@ -167,7 +169,7 @@ class TaskPool(BasePool):
         """Start waiting jobs while there is room; one that was ended meanwhile needs none."""
         while self._waiting and (self._n_running < self.limit or self._waiting[0].ended.done()):
             self._n_running += 1
-            self.loop.loop.create_task(self._drive(self._waiting.popleft()))
+            self._running.spawn(self._drive(self._waiting.popleft()))
 
     async def _drive(self, job: Job) -> None:
         """One job from its start to Celery's callbacks."""

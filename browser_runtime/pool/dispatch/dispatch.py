@@ -7,9 +7,10 @@ import contextlib
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
+from browser_runtime.background import TaskSet
 from browser_runtime.contract.errors import Busy, DeadlineExceeded, InferenceError, PageSilent, SessionLost
 from browser_runtime.policies.choosing import SessionChoice
 from browser_runtime.pool.dispatch.matching import LaneSlot, Matching
@@ -58,7 +59,8 @@ class Dispatch:
         self.on_busy: list[Callable[[int], None]] = []
         """Told how many lanes compute, at every change."""
         self._runs: dict[asyncio.Task[None], list[PendingRequest]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        """The runs that end when all their callers have left."""
+        self._tasks = TaskSet()
 
     # --- orders in
 
@@ -147,7 +149,7 @@ class Dispatch:
             time.monotonic(), self.matching.expected_ms(place, head, choice, n_items)
         )
         self._tell_busy()
-        task = asyncio.get_running_loop().create_task(self._run(place, requests, choice))
+        task = self._tasks.spawn(self._run(place, requests, choice))
         self._runs[task] = requests
         task.add_done_callback(lambda done: self._runs.pop(done, None))
 
@@ -168,28 +170,26 @@ class Dispatch:
         except asyncio.CancelledError:
             self._health.of(session).breaker.withdraw(time.monotonic())
             self._health.models.withdrawn(requests[0].model_key)
-            self._spawn(self._prove(session, lane))
+            self._tasks.spawn(self._prove(session, lane))
             raise
         except Exception as error:
             failure = as_ours(error)
             self._health.failed(session, requests[0].model_key, failure)
             if isinstance(failure, (PageSilent, DeadlineExceeded)):
-                self._spawn(self._prove(session, lane))
+                self._tasks.spawn(self._prove(session, lane))
             else:
                 self._free(lane)
             count_loss(requests, failure, self.matching.was_warm(choice))
             self._recover(requests, failure, session)
             return
-        self._keep()
+        self._detach()
         await self._finish(place, requests, choice, result, started)
 
-    def _keep(self) -> None:
-        """From here on nobody who goes away cancels this task: its lane has to be checked and freed."""
+    def _detach(self) -> None:
+        """Detach this task from its callers: the lane must be checked and freed even if all of them leave."""
         task = asyncio.current_task()
         assert task is not None
         self._runs.pop(task, None)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _finish(
         self,
@@ -278,15 +278,7 @@ class Dispatch:
         for pending in list(self._queue):
             if not pending.settled:
                 pending.reply.set_exception(Busy(0))
-        while tasks := [*self._runs, *self._tasks]:  # a run that is cancelled leaves a lane to be proved
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self._tasks.cancel()
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import psutil
 
-from scheduler.health.leftovers import MARK, Process, end_orphans, end_session, find_orphans
+from browser_runtime.contract.session_processes import MARK
+from scheduler.health.leftovers import Process, end_orphans, end_session, find_orphans
 
 OLD = 600.0
 INIT = Process(1, 0, OLD)
@@ -49,9 +50,15 @@ def test_a_real_session_with_a_living_owner_is_left_alone() -> None:
 
 def test_an_ended_session_leaves_nothing_and_nothing_else_is_touched(tmp_path: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix="webinfer-chrome-1-"))
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as orphan:
-        end_session(folder, [orphan.pid])
+    wait = [sys.executable, "-c", "input()"]
+    with (
+        subprocess.Popen(wait, stdin=subprocess.PIPE, env=os.environ | {MARK: str(folder)}) as orphan,
+        subprocess.Popen(wait, stdin=subprocess.PIPE, env=os.environ | {MARK: f"{folder}2"}) as other,
+    ):
+        end_session(folder)
         assert orphan.wait(10) < 0
+        assert other.poll() is None
+        other.communicate(b"\n")
     assert not folder.exists()
-    end_session(tmp_path, [])  # named in an environment variable, but no folder of ours
+    end_session(tmp_path)  # named in an environment variable, but no folder of ours
     assert tmp_path.is_dir()
