@@ -13,6 +13,7 @@ import redis
 from redis.exceptions import LockNotOwnedError
 
 from tasks.app import app
+from tasks.keys import RedisKeys
 
 
 def period_number(now: float, interval_s: float) -> int:
@@ -21,31 +22,31 @@ def period_number(now: float, interval_s: float) -> int:
 
 
 class PeriodKeys:
-    """Period keys of beat entries: `<prefix>beat:<entry>:<period>`; `<prefix>beat:last` and `beat:sent`."""
+    """Period keys of beat entries, and when each was last sent."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._client, self._prefix = client, f"{prefix}beat:"
+        self._client, self._keys = client, RedisKeys(prefix)
 
     def take(self, entry: str, interval_s: float, now: float) -> bool:
         """Whether the period of `now` is ours: nobody took it before. Raises redis.RedisError."""
-        key = f"{self._prefix}{entry}:{period_number(now, interval_s)}"
+        key = self._keys.beat_period(entry, period_number(now, interval_s))
         is_ours = bool(self._client.set(key, f"{now:.3f}", nx=True, ex=max(int(2 * interval_s), 1)))
         if is_ours:
-            self._client.hset(f"{self._prefix}sent", entry, f"{now:.3f}")
+            self._client.hset(self._keys.beat_sent, entry, f"{now:.3f}")
         return is_ours
 
     def sent(self) -> dict[str, float]:
         """When each entry was sent last, in Unix seconds."""
-        found: dict[Any, Any] = self._client.hgetall(f"{self._prefix}sent")
+        found: dict[Any, Any] = self._client.hgetall(self._keys.beat_sent)
         return {name.decode(): float(at) for name, at in found.items()}
 
     def beat(self, now: float) -> None:
         """A beat lives."""
-        self._client.set(f"{self._prefix}last", f"{now:.3f}")
+        self._client.set(self._keys.last_beat, f"{now:.3f}")
 
     def last_beat(self) -> float | None:
         """When a beat lived last, in Unix seconds; None where none ever did."""
-        found: Any = self._client.get(f"{self._prefix}last")
+        found: Any = self._client.get(self._keys.last_beat)
         return None if found is None else float(found)
 
 
@@ -57,7 +58,7 @@ def period_keys() -> PeriodKeys:
 @contextmanager
 def only_one(name: str, at_most_s: float) -> Iterator[bool]:
     """True inside for one holder at a time; a holder that dies lets go after `at_most_s`."""
-    lock = app.redis.lock(f"{app.settings.redis_prefix}lock:{name}", timeout=at_most_s, blocking=False)
+    lock = app.redis.lock(RedisKeys(app.settings.redis_prefix).lock(name), timeout=at_most_s, blocking=False)
     is_ours = bool(lock.acquire())
     try:
         yield is_ours

@@ -24,6 +24,7 @@ from scheduler.health.beats import look_at_beat
 from scheduler.health.canaries import CanaryBook
 from scheduler.naming import name_series
 from scheduler.periods import PeriodKeys
+from tasks.keys import RedisKeys
 from tasks.routing.router import QUEUE_OF
 
 log = get_logger(__name__)
@@ -104,12 +105,12 @@ class AlertObserver:
     def _letters(self, now_s: float) -> list[DeadLetter]:
         """Oldest first."""
         since = f"{int((now_s - LETTER_AGE_S) * 1000)}-0"
-        found: Any = self._redis.xrevrange(f"{self._prefix}dead-letters", "+", since, MAX_LETTERS)
+        found: Any = self._redis.xrevrange(RedisKeys(self._prefix).dead_letters, "+", since, MAX_LETTERS)
         return [DeadLetter(_text(fields, b"why"), _text(fields, b"queue")) for _, fields in reversed(found)]
 
     def _lasting(self, name: str, is_bad: bool, now_s: float) -> float:
         """For how many seconds it has been bad without a break; 0: it is not."""
-        key = f"{self._prefix}alerts:since:{name}"
+        key = RedisKeys(self._prefix).bad_since(name)
         if not is_bad:
             self._redis.delete(key)
             return 0.0

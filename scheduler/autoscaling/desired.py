@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import redis
 
+from tasks.keys import RedisKeys
+
 MAX_EVENTS = 500
 # A subscription that hears nothing for so long asks again: a message may be lost with its connection.
 ASK_AGAIN_S = 15.0
@@ -62,39 +64,37 @@ class Desired:
     """The decisions in one Redis."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._client = client
-        self._hash, self._list = f"{prefix}scaling:desired", f"{prefix}scaling:events"
-        self._channel = f"{prefix}scaling:changed"
+        self._client, self._keys = client, RedisKeys(prefix)
 
     def write(self, desired: DesiredWorkers) -> None:
         """Keep the decision; where it changes something, as an event too, and tell the scalers."""
         pipeline, wire = self._client.pipeline(), desired.to_wire()
-        pipeline.hset(self._hash, desired.queue, wire)
+        pipeline.hset(self._keys.desired_workers, desired.queue, wire)
         if desired.is_change:
-            pipeline.lpush(self._list, wire)
-            pipeline.ltrim(self._list, 0, MAX_EVENTS - 1)
-            pipeline.publish(self._channel, desired.queue)
+            pipeline.lpush(self._keys.scaling_events, wire)
+            pipeline.ltrim(self._keys.scaling_events, 0, MAX_EVENTS - 1)
+            pipeline.publish(self._keys.scaling_changed, desired.queue)
         pipeline.execute()
 
     def read(self) -> dict[str, DesiredWorkers]:
         """The latest decision by queue."""
-        found: dict[Any, Any] = self._client.hgetall(self._hash)
+        found: dict[Any, Any] = self._client.hgetall(self._keys.desired_workers)
         return {queue.decode(): DesiredWorkers.from_wire(wire) for queue, wire in found.items()}
 
     def events(self, n: int = MAX_EVENTS) -> list[DesiredWorkers]:
         """The latest changes, newest first."""
-        found: list[Any] = self._client.lrange(self._list, 0, n - 1)
+        found: list[Any] = self._client.lrange(self._keys.scaling_events, 0, n - 1)
         return [DesiredWorkers.from_wire(wire) for wire in found]
 
     def forget(self, queue: str) -> None:
         """Remove the decision of this queue."""
-        self._client.hdel(self._hash, queue)
+        self._client.hdel(self._keys.desired_workers, queue)
 
     def changes(self) -> Iterator[dict[str, DesiredWorkers]]:
         """The decisions now and after every change, for ever. Raises redis.RedisError when Redis is away."""
         subscription: redis.client.PubSub = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         with subscription:
-            subscription.subscribe(self._channel)
+            subscription.subscribe(self._keys.scaling_changed)
             while True:
                 yield self.read()
                 subscription.get_message(timeout=ASK_AGAIN_S)

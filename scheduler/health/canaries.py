@@ -14,6 +14,8 @@ from typing import Any
 
 import redis
 
+from tasks.keys import RedisKeys
+
 # A queue is expected to be served this long after it was served last.
 MEMORY_S = 3600
 
@@ -81,12 +83,11 @@ class CanaryBook:
     """Verdicts and pending canaries in Redis."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._client, self._prefix = client, f"{prefix}canary:"
-        self._pending = f"{prefix}canaries-pending"
+        self._client, self._keys = client, RedisKeys(prefix)
 
     def read(self, queue: str) -> Canary | None:
         """The latest verdict on a queue."""
-        wire: Any = self._client.get(self._prefix + queue)
+        wire: Any = self._client.get(self._keys.canary(queue))
         if wire is None:
             return None
         values = json.loads(wire)
@@ -94,19 +95,19 @@ class CanaryBook:
 
     def write(self, queue: str, canary: Canary, *, served: bool) -> None:
         """Keep a verdict. An unserved queue is forgotten an hour after it was served last."""
-        name, wire = self._prefix + queue, json.dumps(asdict(canary))
+        name, wire = self._keys.canary(queue), json.dumps(asdict(canary))
         if served or not self._client.set(name, wire, xx=True, keepttl=True):
             self._client.set(name, wire, ex=MEMORY_S)
 
     def pending(self, queue: str) -> Pending | None:
         """The canary that is under way."""
-        wire: Any = self._client.hget(self._pending, queue)
+        wire: Any = self._client.hget(self._keys.pending_canaries, queue)
         return None if wire is None else Pending(**json.loads(wire))
 
     def send(self, queue: str, pending: Pending) -> None:
         """A canary is under way."""
-        self._client.hset(self._pending, queue, json.dumps(asdict(pending)))
+        self._client.hset(self._keys.pending_canaries, queue, json.dumps(asdict(pending)))
 
     def settle(self, queues: Iterable[str]) -> None:
         """No canary is under way there any more."""
-        self._client.hdel(self._pending, *queues)
+        self._client.hdel(self._keys.pending_canaries, *queues)

@@ -15,6 +15,7 @@ import psutil
 import redis
 
 from browser_runtime.contract.session_processes import FOLDER_PREFIX, MARK, end_processes
+from tasks.keys import RESULTS, RedisKeys
 from tasks.settings import TaskSettings
 
 # A session that is just starting or ending is not an orphan.
@@ -97,11 +98,11 @@ def _is_ours(folder: Path) -> bool:
 
 def end_keys(client: redis.Redis, settings: TaskSettings) -> int:
     """Give an end to results, claims and counts of deliveries that have none; how many those were."""
-    prefix = settings.redis_prefix
+    keys = RedisKeys(settings.redis_prefix)
     lives = {
-        "celery-task-meta-*": settings.result_ttl_s,
-        f"{prefix}claim:*": settings.claim_ttl_s,
-        f"{prefix}deliveries:*": settings.result_ttl_s,
+        RESULTS: settings.result_ttl_s,
+        keys.claim("*"): settings.claim_ttl_s,
+        keys.deliveries("*"): settings.result_ttl_s,
     }
     return sum(_end_matching(client, pattern, ttl_s) for pattern, ttl_s in lives.items())
 

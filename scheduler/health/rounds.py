@@ -19,6 +19,7 @@ from scheduler.health.canaries import (
     read_digit,
 )
 from tasks.app import WATCH_QUEUE, WebinferApp
+from tasks.broker.queue_depths import read_depths
 from tasks.infer import infer
 from tasks.routing.router import QUEUE_OF
 
@@ -37,7 +38,7 @@ class Rounds:
 
     def go(self) -> None:
         """One round. Raises redis.RedisError."""
-        depths = self._signals.depths(QUEUE_OF.values())
+        depths = read_depths(self._signals.broker, QUEUE_OF.values()).waiting
         workers = self._signals.ask_workers().values()
         served = {queue for worker in workers for queue in worker.queues}
         for queue, n_waiting in depths.items():

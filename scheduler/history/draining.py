@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from scheduler.history.history import History
-from tasks.telemetry import RowBatch, StreamEntry, decode, stream_key
+from tasks.keys import RedisKeys
+from tasks.telemetry import RowBatch, StreamEntry, decode
 
 if TYPE_CHECKING:
     import redis
@@ -56,7 +57,7 @@ class Drain:
 
     def __init__(self, client: redis.Redis, prefix: str, history: History) -> None:
         self._client: Any = client  # whose stubs know only text, or nothing, as a stream's ids
-        self._key, self._history = stream_key(prefix), history
+        self._key, self._history = RedisKeys(prefix).telemetry, history
 
     def run(self, budget_s: float) -> Drained:
         """Move what there is, for about so long.
@@ -185,7 +186,7 @@ def _sum(one: Drained, other: Drained) -> Drained:
 
 def backlog(client: redis.Redis, prefix: str) -> dict[str, Any]:
     """How many entries wait in the stream, and when the oldest came (seconds since 1970; None: empty)."""
-    key = stream_key(prefix)
+    key = RedisKeys(prefix).telemetry
     oldest: Any = client.xrange(key, count=1)
     return {
         "n_entries": client.xlen(key),

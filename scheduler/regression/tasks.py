@@ -15,12 +15,11 @@ from scheduler.regression.metrics import METRICS
 from scheduler.regression.rules import Rules
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
+from tasks.keys import RedisKeys
 
 if TYPE_CHECKING:
     from scheduler.history.history import History
 
-STATES_KEY = "regression"
-"""Behind the prefix, a hash: spacing in seconds -> JSON {until_s, series: [State]}."""
 # A month of hourly samples; four hours of samples every 20 s.
 N_SAMPLES = 720
 
@@ -32,7 +31,7 @@ def find_changes() -> dict[str, int]:
     Quick samples show a slowdown within minutes, slow ones a smaller change, or a creeping one. A spacing
     that has no new sample since the last time is left alone.
     """
-    settings, key = SchedulerSettings(), app.settings.redis_prefix + STATES_KEY
+    settings, key = SchedulerSettings(), RedisKeys(app.settings.redis_prefix).regression
     counts = {"series": 0, "regression": 0, "improvement": 0}
     for sample_s in (settings.regression_quick_sample_s, settings.regression_slow_sample_s):
         until_s = time.time() // sample_s * sample_s

@@ -13,8 +13,8 @@ from browser_runtime.contract.vocabulary import HEALTHY_SCORE, Browser
 from scheduler.routing.evidence import Evidence, read_evidence
 from scheduler.routing.ranking import BrowserCondition, Policy
 from scheduler.routing.table import build_table, changes, read_incumbents, read_shares, write_table
+from tasks.keys import RedisKeys
 from tasks.routing.router import QUEUE_OF
-from tasks.routing.routing_table import routing_key
 from tasks.routing.serving import served
 from tasks.telemetry import Row
 
@@ -74,7 +74,7 @@ def publish(history: Keeps, client: redis.Redis, prefix: str, exploration: float
 
     Raises redis.RedisError or HistoryUnavailable: then the table of before serves on.
     """
-    key = routing_key(prefix)
+    key = RedisKeys(prefix).routing
     before: Any = client.get(key)
     policy = Policy(exploration, look_up_conditions(history, client, prefix))
     table = build_table(look_up_evidence(history), policy, read_incumbents(before))

@@ -12,6 +12,7 @@ from scheduler.routing.calibration import N_RUNS, SAMPLES, Trial, plan_trials, r
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
 from tasks.arguments import build_request
+from tasks.broker.queue_depths import count_unacked, read_depths
 from tasks.infer import infer
 from tasks.routing.router import QUEUE_OF
 
@@ -47,7 +48,8 @@ def _busy(browsers: frozenset[Browser]) -> frozenset[Browser]:
     """Those with requests in their queue, or taken and not yet answered. Raises redis.RedisError."""
     signals = Signals(app)
     try:
-        waiting, taken = signals.depths(QUEUE_OF[b] for b in browsers), signals.in_flight()
+        waiting = read_depths(signals.broker, (QUEUE_OF[b] for b in browsers)).waiting
+        taken = count_unacked(signals.broker)
     finally:
         signals.close()
     return frozenset(b for b in browsers if waiting.get(QUEUE_OF[b]) or taken.get(QUEUE_OF[b]))

@@ -19,6 +19,7 @@ import numpy as np
 import redis
 
 from browser_runtime.contract.errors import ClaimExpired
+from tasks.keys import RedisKeys
 from tasks.payloads.codec import TOKEN_BYTES, Claim, array_from, dumps
 
 _waits_s: ContextVar[float] = ContextVar("webinfer_message_waits_s", default=0.0)
@@ -40,7 +41,7 @@ class Claims:
     def __init__(
         self, connect: Callable[[], redis.Redis], prefix: str, ttl_s: int, inline_limit_bytes: int
     ) -> None:
-        self._connect, self._prefix = connect, prefix
+        self._connect, self._keys = connect, RedisKeys(prefix)
         self._ttl_s, self._inline_limit_bytes = ttl_s, inline_limit_bytes
 
     def dumps(self, value: Any, ttl_s: int | None = None) -> bytes:
@@ -111,7 +112,7 @@ class Claims:
 
     def _key(self, claim: Claim) -> str:
         # The message names a token, never a key: it cannot be made to read or delete anything else.
-        return f"{self._prefix}claim:{claim.token.hex()}"
+        return self._keys.claim(claim.token.hex())
 
     def _opened(self, claim: Claim, data: bytes | None) -> np.ndarray[Any, Any]:
         if data is None:

@@ -19,6 +19,7 @@ import redis
 
 from browser_runtime.contract.vocabulary import Browser
 from tasks.broker.redis_clients import connect_once
+from tasks.keys import RedisKeys
 from tasks.routing.router import QUEUE_OF, Choice, Table
 from tasks.routing.serving import Presence, presence_keys, read_presence
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 # Of the standard library: this runs in the producer, whose output is its own.
 log = logging.getLogger(__name__)
 
-KEY = "routing"
-"""The table's key, behind the prefix."""
 QUEUES = tuple(QUEUE_OF.values())
 MAX_AGE_S = 2.0
 # The first look is waited for, since a short-lived producer has no other: on the machine it takes under 1 ms.
@@ -84,7 +83,7 @@ def fetch_from(settings: Callable[[], TaskSettings]) -> Callable[[], Routing]:
     def fetch() -> Routing:
         now = settings()
         client: Any = connect_once(now.results, TIMEOUT_S)
-        keys = [routing_key(now.redis_prefix), *presence_keys(now.redis_prefix, QUEUES)]
+        keys = [RedisKeys(now.redis_prefix).routing, *presence_keys(now.redis_prefix, QUEUES)]
         try:
             published, *values = client.mget(keys)
         finally:
@@ -92,11 +91,6 @@ def fetch_from(settings: Callable[[], TaskSettings]) -> Callable[[], Routing]:
         return Routing(decode(published) if published else {}, read_presence(QUEUES, values))
 
     return fetch
-
-
-def routing_key(prefix: str) -> str:
-    """The table's key in Redis."""
-    return f"{prefix}{KEY}"
 
 
 def decode(told: bytes | str) -> Table:

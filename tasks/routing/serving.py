@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tasks.keys import RedisKeys
+
 if TYPE_CHECKING:
     import redis
 
@@ -27,18 +29,20 @@ class Presence:
 
 def announce(client: redis.Redis, prefix: str, queues: Iterable[str]) -> None:
     """Say that this worker serves `queues`. Raises redis.RedisError."""
+    keys = RedisKeys(prefix)
     with client.pipeline(transaction=False) as pipe:
         for queue in queues:
-            pipe.set(_serving(prefix, queue), 1, ex=TTL_S)
-            pipe.set(_expected(prefix, queue), 1, ex=EXPECTED_S)
+            pipe.set(keys.serving(queue), 1, ex=TTL_S)
+            pipe.set(keys.expected(queue), 1, ex=EXPECTED_S)
         pipe.execute()
 
 
 def expect(client: redis.Redis, prefix: str, queues: Iterable[str]) -> None:
     """Say that a worker of `queues` is starting. Raises redis.RedisError."""
+    keys = RedisKeys(prefix)
     with client.pipeline(transaction=False) as pipe:
         for queue in queues:
-            pipe.set(_expected(prefix, queue), 1, ex=EXPECTED_S)
+            pipe.set(keys.expected(queue), 1, ex=EXPECTED_S)
         pipe.execute()
 
 
@@ -47,18 +51,20 @@ def withdraw(client: redis.Redis, prefix: str, queues: Iterable[str]) -> None:
 
     They stay expected for a while, since most workers that stop are started again.
     """
-    client.delete(*(_serving(prefix, queue) for queue in queues))
+    keys = RedisKeys(prefix)
+    client.delete(*(keys.serving(queue) for queue in queues))
 
 
 def served(client: redis.Redis, prefix: str, queues: Iterable[str]) -> frozenset[str]:
     """Those of `queues` that a worker serves. Raises redis.RedisError."""
-    names = list(queues)
-    return _present(names, client.mget([_serving(prefix, name) for name in names]))
+    keys, names = RedisKeys(prefix), list(queues)
+    return _present(names, client.mget([keys.serving(name) for name in names]))
 
 
 def presence_keys(prefix: str, queues: Sequence[str]) -> list[str]:
     """The keys whose values `read_presence` reads."""
-    return [*(_serving(prefix, queue) for queue in queues), *(_expected(prefix, queue) for queue in queues)]
+    keys = RedisKeys(prefix)
+    return [*(keys.serving(queue) for queue in queues), *(keys.expected(queue) for queue in queues)]
 
 
 def read_presence(queues: Sequence[str], values: Sequence[Any]) -> Presence:
@@ -69,11 +75,3 @@ def read_presence(queues: Sequence[str], values: Sequence[Any]) -> Presence:
 
 def _present(names: Sequence[str], values: Any) -> frozenset[str]:
     return frozenset(name for name, value in zip(names, values, strict=True) if value is not None)
-
-
-def _serving(prefix: str, queue: str) -> str:
-    return f"{prefix}serving:{queue}"
-
-
-def _expected(prefix: str, queue: str) -> str:
-    return f"{prefix}expected:{queue}"

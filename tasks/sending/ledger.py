@@ -18,6 +18,7 @@ from celery.app.amqp import AMQP
 from kombu.connection import ConnectionPool, PooledConnection
 from kombu.transport import redis as kombu_redis
 
+from tasks.keys import RedisKeys
 from tasks.routing.router import BROWSER_OF, INBOX
 
 # Only what browsers answer is worth it: beat sends its tasks again anyway.
@@ -54,9 +55,9 @@ class LedgerQoS(kombu_redis.QoS):
     def _strike(self, tag: str) -> None:
         pipe = self._remove_from_indices(tag)
         if self.channel.ledger_prefix:
-            record, index = ledger_keys(self.channel.ledger_prefix)
-            pipe.hdel(record, tag)
-            pipe.zrem(index, tag)
+            keys = RedisKeys(self.channel.ledger_prefix)
+            pipe.hdel(keys.ledger, tag)
+            pipe.zrem(keys.ledger_seen, tag)
         pipe.execute()
 
 
@@ -77,11 +78,11 @@ class LedgerChannel(kombu_redis.Channel):
         batch = kwargs.pop("_publish_batch", None)
         commands = Commands()
         super()._put(queue, message, _publish_batch=commands, **kwargs)  # type: ignore[call-arg]
-        record, index = ledger_keys(self.ledger_prefix)
+        keys = RedisKeys(self.ledger_prefix)
         tag = message["properties"]["delivery_tag"]
         payload = next(args[1] for name, args in commands if name == "lpush")
-        commands.add("hset", record, tag, payload)
-        commands.add("zadd", index, {tag: time.time()})
+        commands.add("hset", keys.ledger, tag, payload)
+        commands.add("zadd", keys.ledger_seen, {tag: time.time()})
         if batch is not None:
             for name, args in commands:
                 batch.add(name, *args)
@@ -141,19 +142,14 @@ class LedgerAmqp(AMQP):
     Connection = LedgerConnection
 
 
-def ledger_keys(prefix: str) -> tuple[str, str]:
-    """The hash tag -> message as it was pushed, and the sorted set of tags by when they were last seen."""
-    return f"{prefix}ledger", f"{prefix}ledger:at"
-
-
 def forget(client: Any, prefix: str, queue: str, unacked_key: str) -> None:
     """Strike off what was recorded for `queue` and is in no worker's custody."""
-    record, index = ledger_keys(prefix)
+    keys = RedisKeys(prefix)
     held = set(client.hkeys(unacked_key))
-    for tag, entry in client.hscan_iter(record):
+    for tag, entry in client.hscan_iter(keys.ledger):
         if tag not in held and queue_of(json.loads(entry)) == queue:
-            client.hdel(record, tag)
-            client.zrem(index, tag)
+            client.hdel(keys.ledger, tag)
+            client.zrem(keys.ledger_seen, tag)
 
 
 def queue_of(message: dict[str, Any]) -> str:

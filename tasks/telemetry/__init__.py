@@ -9,7 +9,6 @@ from tasks.telemetry.stream import (
     decode,
     emit,
     encode,
-    stream_key,
 )
 
 __all__ = [
@@ -21,5 +20,4 @@ __all__ = [
     "decode",
     "emit",
     "encode",
-    "stream_key",
 ]

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgpack
 
+from tasks.keys import RedisKeys
+
 if TYPE_CHECKING:
     import redis
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 Row = tuple[str, dict[str, Any]]
 
-STREAM = "telemetry"
-"""The stream's key, behind the prefix."""
 # About 200 KB: one entry is one message to Redis and one step of the reader.
 MAX_ROWS = 1000
 
@@ -65,11 +65,6 @@ def _batch(table: str, rows: list[dict[str, Any]]) -> RowBatch:
     return RowBatch(table, columns, [[row.get(name) for name in columns] for row in rows])
 
 
-def stream_key(prefix: str) -> str:
-    """The stream's name in Redis."""
-    return f"{prefix}{STREAM}"
-
-
 def emit(
     client: redis.Redis,
     rows: Iterable[Row],
@@ -88,7 +83,7 @@ def emit(
     for start in range(0, len(listed), MAX_ROWS):
         entry = encode(StreamEntry(batch_up(listed[start : start + MAX_ROWS]), source, before + start))
         client.xadd(
-            stream_key(settings.redis_prefix),
+            RedisKeys(settings.redis_prefix).telemetry,
             entry,  # type: ignore[arg-type]  # the stubs take no dict of bytes
             maxlen=settings.telemetry_max_entries,
             approximate=True,

@@ -14,8 +14,8 @@ from click.testing import CliRunner
 from scheduler.history.history import History
 from tasks import app
 from tasks.app import ANALYTICS_QUEUE, WATCH_QUEUE
+from tasks.keys import RedisKeys
 from tasks.settings import TaskSettings
-from tasks.telemetry import stream_key
 from tests.cluster.conftest import until, workers
 from tests.unit.alerts.conftest import Receiver, receiver  # noqa: F401 - a fixture
 from webinfer.commands.report import command as report_command
@@ -34,7 +34,7 @@ def clean_keys(settings: TaskSettings) -> Iterator[None]:
         for pattern in ("alerts:*", "beat:*", "canary:*", "dead-letters"):
             for key in app.redis.scan_iter(f"{settings.redis_prefix}{pattern}"):
                 app.redis.delete(key)
-        app.redis.delete(stream_key(settings.redis_prefix))
+        app.redis.delete(RedisKeys(settings.redis_prefix).telemetry)
 
     clean()
     yield
@@ -85,7 +85,7 @@ def test_what_is_wrong_is_told_and_kept(
         analytics.ready(), watch.ready()
         app.send_task("scheduler.alerts.check", queue=WATCH_QUEUE, ignore_result=True)
         until(lambda: len(receiver.posted) == 5)
-        until(lambda: app.redis.xlen(stream_key(settings.redis_prefix)) > 0)
+        until(lambda: app.redis.xlen(RedisKeys(settings.redis_prefix).telemetry) > 0)
         app.send_task("scheduler.history.drain", queue=ANALYTICS_QUEUE).get(timeout=60)
         written = app.send_task("scheduler.reports.write", queue=ANALYTICS_QUEUE).get(timeout=60)
         # The worker holds the file, so the command asks it.

@@ -21,12 +21,13 @@ from scheduler.history.history import History, HistoryUnavailable
 from scheduler.routing.calibration import N_RUNS
 from scheduler.settings import SchedulerSettings
 from tasks import app, infer
+from tasks.keys import RedisKeys
 from tasks.settings import TaskSettings
-from tasks.telemetry import Row, StreamEntry, batch_up, emit, encode, stream_key
+from tasks.telemetry import Row, StreamEntry, batch_up, emit, encode
 from tests.cluster.conftest import StartWorker, Worker, until, workers
 from tests.processes import kill
 
-KEY = stream_key("webinfer:")
+KEY = RedisKeys("webinfer:").telemetry
 VISION = {"model_type": "vision", "model_name": "vit-base", "inputs": np.full((4, 6, 3), 9, np.uint8)}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tasks import app, infer
-from tasks.sending.ledger import ledger_keys
+from tasks.keys import RedisKeys
 from tests.cluster.conftest import StartWorker, until
 
 QUEUE = "chrome-vision"
@@ -16,7 +16,7 @@ ARGUMENTS: dict[str, Any] = {"model_type": "vision", "model_name": "m", "inputs"
 
 
 def recorded() -> int:
-    return int(app.redis.hlen(ledger_keys(app.settings.redis_prefix)[0]))
+    return int(app.redis.hlen(RedisKeys(app.settings.redis_prefix).ledger))
 
 
 def test_what_a_worker_took_and_never_noted_is_sent_again(start_worker: StartWorker) -> None:
@@ -45,4 +45,4 @@ def test_a_purge_empties_the_ledger_too(pointed_app: None) -> None:
     app.control.purge()
     result.forget()
     assert recorded() == 0
-    assert not app.redis.exists(ledger_keys(app.settings.redis_prefix)[1])
+    assert not app.redis.exists(RedisKeys(app.settings.redis_prefix).ledger_seen)

@@ -28,8 +28,9 @@ from browser_runtime.settings import RuntimeSettings
 from scheduler.autoscaling.desired import Desired, DesiredWorkers
 from scheduler.health.canaries import Canary, CanaryBook
 from tasks import app, infer
+from tasks.keys import RedisKeys
 from tasks.settings import TaskSettings
-from tasks.telemetry import emit, stream_key
+from tasks.telemetry import emit
 from tests.cluster.conftest import until, workers
 from tests.cluster.monitoring import HOSTILE, N_SESSIONS, PAIR, flower, get, health, publish, read
 from tests.conftest import require_browser
@@ -165,7 +166,9 @@ def history(settings: TaskSettings, tmp_path_factory: pytest.TempPathFactory) ->
     ]
     change = {"series": json.dumps({"model": HOSTILE}), "metric": "latency", "changed_at": now - 600}
     change |= {"before": 20.0, "after": 32.0, "severity": "critical", "direction": "regression"}
-    app.redis.delete(stream_key(settings.redis_prefix))  # what other tests' workers did is not told here
+    app.redis.delete(
+        RedisKeys(settings.redis_prefix).telemetry
+    )  # what other tests' workers did is not told here
     emit(app.redis, [*rows, ("changes", change | {"p_value": 0.001})], settings)
     with workers(folder, "scheduler") as start:
         start("-P", "solo", queue="analytics", WEBINFER_HISTORY_PATH=str(folder / "h.duckdb")).ready()

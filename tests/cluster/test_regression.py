@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from scheduler.history.owner import close_history, history
-from scheduler.regression.tasks import STATES_KEY, find_changes
+from scheduler.regression.tasks import find_changes
 from tasks import app
+from tasks.keys import RedisKeys
 from tests.unit.regression.test_history import QUICK_S, runs
 
 pytestmark = pytest.mark.redis
@@ -24,7 +25,7 @@ def own_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     monkeypatch.setenv("WEBINFER_HISTORY_PATH", str(tmp_path / "history.duckdb"))
     yield
     close_history()
-    app.redis.delete(app.settings.redis_prefix + STATES_KEY)
+    app.redis.delete(RedisKeys(app.settings.redis_prefix).regression)
 
 
 def test_a_slowdown_of_the_last_minutes_is_kept_and_shown() -> None:
@@ -35,7 +36,7 @@ def test_a_slowdown_of_the_last_minutes_is_kept_and_shown() -> None:
     assert (found["regression"], found["improvement"]) == (2, 0)
     kept = history().read("SELECT metric, severity FROM changes ORDER BY metric")
     assert kept == [{"metric": "latency", "severity": "high"}, {"metric": "throughput", "severity": "high"}]
-    told = json.loads(app.redis.hget(app.settings.redis_prefix + STATES_KEY, str(QUICK_S)) or "{}")
+    told = json.loads(app.redis.hget(RedisKeys(app.settings.redis_prefix).regression, str(QUICK_S)) or "{}")
     shapes = {state["metric"]: state["shape"] for state in told["series"]}
     assert shapes == {"latency": "short", "throughput": "short", "memory": "steady"}
 

@@ -27,6 +27,7 @@ from scheduler.settings import SchedulerSettings
 from scheduler.timetable import TIMETABLE
 from tasks import app, infer
 from tasks.app import WATCH_QUEUE
+from tasks.broker.queue_depths import count_unacked, read_depths
 from tasks.routing import serving
 from tasks.routing.router import QUEUE_OF
 from tasks.settings import TaskSettings
@@ -158,8 +159,8 @@ def test_depth_and_what_is_in_flight_are_seen_and_decided_about(start_worker: St
     slow = {"model_type": "vision", "model_name": "slow", "inputs": {"image": {"width": 8, "height": 8}}}
     results = [infer.delay(**slow, options={"sleep_s": 60}) for _ in range(40)]
     signals = Signals(app)
-    until(lambda: signals.in_flight().get(QUEUE) == 8)
-    assert signals.depths([QUEUE])[QUEUE] == 32
+    until(lambda: count_unacked(signals.broker).get(QUEUE) == 8)
+    assert read_depths(signals.broker, [QUEUE]).waiting[QUEUE] == 32
     assert [name for name, found in signals.ask_workers().items() if QUEUE in found.queues] == [worker.name]
     dry = Autoscaler(app, SchedulerSettings(autoscaling="dry-run"))
     decision = dry.decide_all()[QUEUE]
@@ -169,7 +170,7 @@ def test_depth_and_what_is_in_flight_are_seen_and_decided_about(start_worker: St
     event = Desired(app.redis, app.settings.redis_prefix).events()[0]
     assert event.factors["in_flight"] == 8 and event.queue == QUEUE
     kill(worker.process)
-    assert signals.in_flight()[QUEUE] == 8  # a dead worker's messages are not forgotten
+    assert count_unacked(signals.broker)[QUEUE] == 8  # a dead worker's messages are not forgotten
     signals.close()
     dry.close()
     app.control.purge()

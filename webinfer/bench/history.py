@@ -22,8 +22,9 @@ from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.history.draining import Drain
 from scheduler.history.history import History
 from tasks.broker.redis_clients import connect
+from tasks.keys import RedisKeys
 from tasks.routing.router import QUEUE_OF, choose_route, keys_of
-from tasks.routing.routing_table import RoutingCopy, fetch_from, routing_key
+from tasks.routing.routing_table import RoutingCopy, fetch_from
 from tasks.settings import TaskSettings
 from tasks.telemetry import MAX_ROWS, Row, emit
 from webinfer.bench.samples import Summary, summarise, time_ms
@@ -154,7 +155,7 @@ def _route(client: redis.Redis, settings: TaskSettings, tell: Tell) -> tuple[flo
         for b, share in zip(Browser, SHARES, strict=True)
     ]
     entries = {keys_of(Family.VISION, name, "fp32")[0]: rows for name in names}
-    key = routing_key(settings.redis_prefix)
+    key = RedisKeys(settings.redis_prefix).routing
     client.set(key, json.dumps({"at": 0, "entries": entries}))
     routing = RoutingCopy(fetch_from(lambda: settings))
     routing.get()

@@ -18,10 +18,10 @@ from celery.utils.log import get_logger
 
 from tasks.app import WebinferApp
 from tasks.broker.redis_clients import connect
+from tasks.keys import RedisKeys, queue_lists
 from tasks.routing.router import DEFAULT_QUEUE, INBOX, QUEUE_OF
 from tasks.routing.serving import presence_keys, read_presence
 from tasks.sending.headers import FIXED
-from tasks.sending.ledger import ledger_keys
 
 log = get_logger(__name__)
 
@@ -55,9 +55,6 @@ class Collector:
         self._app = app
         self._broker, self._results = connect(app.settings.broker_url), app.redis
         self._move = self._broker.register_script(MOVE)
-        with app.connection_for_read() as connection:
-            channel = connection.default_channel
-            self._lists = {name: _lists(channel, name) for name in (DEFAULT_QUEUE, INBOX, *QUEUES)}
         self._stranded_due = self._whole_due = 0.0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
@@ -99,10 +96,10 @@ class Collector:
     def collect(self, queue: str, is_wanted: Callable[[Message], bool]) -> int:
         """Move the wanted messages of `queue` to the inbox; how many those were."""
         pipeline = self._broker.pipeline(transaction=False)
-        for key in self._lists[queue]:
+        for key in queue_lists(queue):
             pipeline.llen(key)
         lengths, n_moved = pipeline.execute(), 0
-        for key, target, length in zip(self._lists[queue], self._lists[INBOX], lengths, strict=True):
+        for key, target, length in zip(queue_lists(queue), queue_lists(INBOX), lengths, strict=True):
             # The oldest first, so that they keep their order.
             for item in self._items(key, length):
                 message = _decode(item)
@@ -129,17 +126,13 @@ class Collector:
         keys = [source, target]
         values: list[str | bytes] = [item, moved]
         if prefix := self._app.settings.ledger_prefix:
-            keys += ledger_keys(prefix)
+            ledger = RedisKeys(prefix)
+            keys += [ledger.ledger, ledger.ledger_seen]
             values += [message["properties"]["delivery_tag"], str(time.time())]
         n_moved = int(self._move(keys=keys, args=values))
         if n_moved:
             log.info("moved request %s from %s to %s", message["headers"].get("id"), source, target)
         return n_moved
-
-
-def _lists(channel: Any, queue: str) -> list[str]:
-    """The Redis lists of one queue, one a priority step."""
-    return [channel._q_for_pri(queue, step) for step in channel.priority_steps]
 
 
 def _decode(item: bytes) -> Message | None:

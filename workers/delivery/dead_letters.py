@@ -15,6 +15,7 @@ from celery.utils.log import get_logger
 
 from browser_runtime.contract.errors import BadRequest
 from tasks.app import WebinferApp
+from tasks.keys import RedisKeys
 from workers.delivery.envelope import find_embedded, find_headers, is_id
 
 log = get_logger(__name__)
@@ -32,7 +33,7 @@ class DeadLetters:
     @property
     def key(self) -> str:
         """The stream's key."""
-        return f"{self._app.settings.redis_prefix}dead-letters"
+        return RedisKeys(self._app.settings.redis_prefix).dead_letters
 
     def keep(self, why: str, **evidence: Any) -> None:
         """Keep a letter. Never raises: losing the evidence must not hurt the worker."""

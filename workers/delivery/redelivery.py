@@ -9,6 +9,7 @@ from celery.result import AsyncResult
 from browser_runtime.contract.errors import GivenUp
 from tasks.app import WebinferApp
 from tasks.coroutines import Outcome
+from tasks.keys import RedisKeys
 
 # Long past every redelivery of one message; then the count of a message that was handed back is forgotten.
 COUNT_TTL_S = 24 * 3600
@@ -45,4 +46,4 @@ class Redeliveries:
         return int(pipeline.execute()[0])
 
     def _key(self, task_id: str) -> str:
-        return f"{self._app.settings.redis_prefix}deliveries:{task_id}"
+        return RedisKeys(self._app.settings.redis_prefix).deliveries(task_id)

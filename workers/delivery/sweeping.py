@@ -9,7 +9,8 @@ from typing import Any
 import redis
 from celery.utils.log import get_logger
 
-from tasks.sending.ledger import ledger_keys, queue_of
+from tasks.keys import RedisKeys
+from tasks.sending.ledger import queue_of
 
 log = get_logger(__name__)
 
@@ -17,7 +18,6 @@ log = get_logger(__name__)
 CHUNK, MOST = 200, 2000
 # A suspicion that no sweep has confirmed for so many ages is forgotten.
 SUSPICION_AGES = 4
-LOCK = "ledger:sweeping"
 
 
 class Sweep:
@@ -28,13 +28,11 @@ class Sweep:
     """
 
     def __init__(self, client: redis.Redis, prefix: str, age_s: float) -> None:
-        self._client, self._prefix, self._age_s = client, prefix, age_s
-        self._record, self._index = ledger_keys(prefix)
-        self._suspects = prefix + "ledger:suspects"
+        self._client, self._keys, self._age_s = client, RedisKeys(prefix), age_s
 
     def run(self, channel: Any) -> list[str]:
         """The tags that were sent again; none while another worker sweeps. `channel` names kombu's keys."""
-        if not self._client.set(self._prefix + LOCK, 1, nx=True, ex=max(int(self._age_s / 2), 1)):
+        if not self._client.set(self._keys.ledger_lock, 1, nx=True, ex=max(int(self._age_s / 2), 1)):
             return []
         tags = self._unseen()
         missing = self._missing(tags, channel)
@@ -45,16 +43,16 @@ class Sweep:
     def _suspected(self, missing: set[str]) -> set[str]:
         """Whom the sweep before suspected, whichever worker made it; from now on `missing` are."""
         pipe = self._client.pipeline()
-        pipe.smembers(self._suspects)
-        pipe.delete(self._suspects)
+        pipe.smembers(self._keys.ledger_suspects)
+        pipe.delete(self._keys.ledger_suspects)
         if missing:
-            pipe.sadd(self._suspects, *missing)
-            pipe.expire(self._suspects, int(self._age_s * SUSPICION_AGES) + 1)
+            pipe.sadd(self._keys.ledger_suspects, *missing)
+            pipe.expire(self._keys.ledger_suspects, int(self._age_s * SUSPICION_AGES) + 1)
         return {tag.decode() for tag in pipe.execute()[0]}
 
     def _unseen(self) -> set[str]:
         before = time.time() - self._age_s
-        found: Any = self._client.zrange(self._index, 0, before, byscore=True, offset=0, num=MOST)
+        found: Any = self._client.zrange(self._keys.ledger_seen, 0, before, byscore=True, offset=0, num=MOST)
         return {tag.decode() for tag in found}
 
     def _missing(self, tags: set[str], channel: Any) -> set[str]:
@@ -71,7 +69,7 @@ class Sweep:
         return {tag for tag, entry in zip(ordered, held, strict=True) if entry is None}
 
     def _queue_of(self, tag: str) -> str | None:
-        entry = self._client.hget(self._record, tag)
+        entry = self._client.hget(self._keys.ledger, tag)
         return None if entry is None else queue_of(json.loads(entry))
 
     def _tags_in(self, key: str) -> set[str]:
@@ -87,13 +85,13 @@ class Sweep:
     def _mark_seen(self, tags: set[str]) -> None:
         if tags:
             # XX: what was acknowledged meanwhile stays struck off.
-            self._client.zadd(self._index, dict.fromkeys(tags, time.time()), xx=True)
+            self._client.zadd(self._keys.ledger_seen, dict.fromkeys(tags, time.time()), xx=True)
 
     def _send_again(self, tag: str, channel: Any) -> bool:
         """Push the message once more, marked as redelivered; whether it was still on the ledger."""
-        entry = self._client.hget(self._record, tag)
+        entry = self._client.hget(self._keys.ledger, tag)
         if entry is None:
-            self._client.zrem(self._index, tag)
+            self._client.zrem(self._keys.ledger_seen, tag)
             return False
         message = json.loads(entry)
         message["headers"]["redelivered"] = True
@@ -101,7 +99,7 @@ class Sweep:
         priority = channel._get_message_priority(message, reverse=False)
         pipe = self._client.pipeline()
         pipe.rpush(channel._q_for_pri(queue_of(message), priority), json.dumps(message))
-        pipe.zadd(self._index, {tag: time.time()}, xx=True)
+        pipe.zadd(self._keys.ledger_seen, {tag: time.time()}, xx=True)
         pipe.execute()
         log.warning("task %s was lost with a worker and is sent again", message["headers"].get("id"))
         return True
