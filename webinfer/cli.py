@@ -11,21 +11,24 @@ from click.shell_completion import CompletionItem
 from webinfer.endings import end_with, open_missing_streams
 
 COMMANDS = {
-    "doctor": ("webinfer.commands.doctor", "What each browser on this machine proved it can do."),
-    "prepare": ("webinfer.commands.prepare", "Fetch the Chromium that stands in for Edge."),
-    "up": ("webinfer.commands.up", "Run the local stack: Redis, a worker a browser, what watches them."),
-    "infer": ("webinfer.commands.infer", "Send inputs to a model and print the answers."),
-    "models": ("webinfer.commands.models", "List, pull, import, verify and remove models."),
-    "scale": ("webinfer.commands.scale", "Run as many workers as autoscaling decides."),
-    "history": ("webinfer.commands.history", "What was measured: how much there is; all of it as Parquet."),
-    "recommend": (
-        "webinfer.commands.recommend",
-        "Which browser a model should run in, and how sure that is.",
+    "doctor": ("webinfer.commands.doctor", "Check which backends work in each browser on this machine."),
+    "prepare": (
+        "webinfer.commands.prepare",
+        "Download the Chromium build that stands in for Microsoft Edge.",
     ),
-    "bench": ("webinfer.commands.bench", "Measure this machine: overhead, tensors, models."),
-    "report": ("webinfer.commands.report", "What the history tells, as HTML, Markdown or JSON."),
-    "alerts": ("webinfer.commands.alerts", "Open alerts; try whether their receivers can be reached."),
-    "demo": ("webinfer.commands.demo", "Text, image and sound through every browser, end to end."),
+    "up": ("webinfer.commands.up", "Start everything on this machine: Redis, workers, scheduler, monitor."),
+    "infer": ("webinfer.commands.infer", "Send inputs to a model and print the answers."),
+    "models": ("webinfer.commands.models", "List, download, import, verify and remove models."),
+    "scale": (
+        "webinfer.commands.scale",
+        "Run as many workers as the autoscaler decides, with Compose or Kubernetes.",
+    ),
+    "history": ("webinfer.commands.history", "Show how much was recorded; export it as Parquet files."),
+    "recommend": ("webinfer.commands.recommend", "Rank the browsers for a model by measured speed."),
+    "bench": ("webinfer.commands.bench", "Measure the performance of this machine."),
+    "report": ("webinfer.commands.report", "Write a report of what was recorded, as HTML, Markdown or JSON."),
+    "alerts": ("webinfer.commands.alerts", "List the open alerts; send a test notification."),
+    "demo": ("webinfer.commands.demo", "Run a text, an image and a sound through every browser, end to end."),
 }
 
 
@@ -46,7 +49,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Click's own, which knows no near names of commands that are not imported."""
+        """Resolve the command; a misspelt name gets a suggestion although no command is imported."""
         try:
             return super().resolve_command(ctx, args)
         except click.exceptions.NoSuchCommand as error:
@@ -55,15 +58,15 @@ class LazyGroup(click.Group):
             ) from None
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The commands, without importing a single one; the group's own options."""
-        found = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items()]
+        """Complete commands, without importing any, and the group's own options."""
+        found = [CompletionItem(name, help=summary) for name, (_, summary) in COMMANDS.items()]
         options = click.Command.shell_complete(self, ctx, incomplete)
         return [item for item in found if str(item.value).startswith(incomplete)] + options
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The overview, without importing a single command."""
+        """Write the list of commands without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, told) for name, (_, told) in COMMANDS.items()])
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -86,7 +89,7 @@ def main() -> None:
     """Run the command; a user's mistake is one sentence and an exit code above 0, never a traceback."""
     open_missing_streams()
     try:
-        # However it was called: a shell asks for completion by this name.
+        # Always this name, however it was called: shell completion asks for it.
         cli(prog_name="webinfer", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)

@@ -24,6 +24,7 @@ InferenceError
 ├── BadSetting            a WEBINFER_* variable that cannot be
 │   └── UnknownSetting    no such variable; did you mean ...
 └── SetupError            something on this machine is missing; names the remedy
+    └── NotReady          something is there and cannot be used; names the remedy
 
 A class's docstring is the sentence a user reads, with its positional arguments in braces. Arguments are
 positional and plain, so an error survives the result store and the page border unchanged.
@@ -169,6 +170,10 @@ class UnknownSetting(BadSetting):
 
 class SetupError(InferenceError):
     """{0} is missing on this machine; {1}"""
+
+
+class NotReady(SetupError):
+    """{0}; {1}"""
 
 
 def _tree(root: type[InferenceError]) -> dict[str, type[InferenceError]]:

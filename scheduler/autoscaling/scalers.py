@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from browser_runtime.contract.errors import InferenceError, SetupError
+from browser_runtime.contract.errors import InferenceError, NotReady
 from scheduler.autoscaling.desired import DesiredWorkers
 
 # A worker's grace time and its browsers' end, with room.
@@ -103,7 +103,7 @@ def run_all(commands: Sequence[Command]) -> None:
         except subprocess.TimeoutExpired as error:
             raise ScalerFailed(str(command), f"not done after {error.timeout:.0f} s") from error
         except OSError as error:
-            raise SetupError(f"a working `{command.words[0]}`", str(error)) from error
+            raise NotReady(f"`{command.words[0]}` cannot be run", str(error)) from error
         output = (done.stderr or done.stdout).strip()
         is_gone = command.may_be_gone and any(words in output for words in GONE)
         if done.returncode and not is_gone:

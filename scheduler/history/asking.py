@@ -1,4 +1,4 @@
-"""Questions from processes that do not own the history."""
+"""Queries of the history from processes that do not own its file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from celery.exceptions import TimeoutError as ResultTimeout
 from kombu.exceptions import OperationalError
 
-from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.errors import NotReady, SetupError
 from browser_runtime.contract.setup import remedies
 from scheduler.history.history import History, HistoryUnavailable
 from scheduler.settings import SchedulerSettings
@@ -23,7 +23,7 @@ Rows = list[dict[str, Any]]
 def ask(name: str, timeout_s: float = TIMEOUT_S, **params: Any) -> Rows:
     """The rows of `queries/<name>.sql`, answered by the analytics worker.
 
-    Raises ValueError for an unknown query, SetupError where no analytics worker answers in time.
+    Raises ValueError for an unknown query, NotReady if no analytics worker answers in time.
     """
     try:
         result = app.send_task(
@@ -40,18 +40,17 @@ def ask(name: str, timeout_s: float = TIMEOUT_S, **params: Any) -> Rows:
     return rows
 
 
-def no_analytics() -> SetupError:
-    """The sentence for a history that nobody answers for."""
-    how = f"start `{remedies.STACK}`, or: {remedies.ANALYTICS}"
-    return SetupError("an analytics worker that answers", how)
+def no_analytics() -> NotReady:
+    """The error for a history whose owner does not answer."""
+    return NotReady("No analytics worker answers", f"start `{remedies.STACK}`, or: {remedies.ANALYTICS}")
 
 
 def read_or_ask(
     settings: SchedulerSettings, read: Callable[[History], Found], ask_owner: Callable[[], Found]
 ) -> Found:
-    """What `read` finds in the file itself where nobody holds it, else what its owner answers. For commands.
+    """The result of `read` on the file itself, or of `ask_owner` if another process has it open.
 
-    Raises HistoryUnavailable, saying why of both, where neither is to be had.
+    Raises HistoryUnavailable, with both reasons, if neither works.
     """
     try:
         with History(settings.history_path, max_memory_mb=settings.history_memory_mb) as history:

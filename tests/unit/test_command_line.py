@@ -63,6 +63,17 @@ def test_what_is_one_of_few_words_is_a_choice_everywhere() -> None:
             assert not named, f"{names} {param.opts}: its help lists {named}, which a choice would offer"
 
 
+def test_every_option_explains_itself_and_names_its_unit() -> None:
+    options = ((words, each) for words, command in commands() for each in command.params)
+    for words, option in options:
+        if not isinstance(option, click.Option):
+            continue
+        text = option.help or ""
+        assert text[:1].isupper() and text.endswith("."), f"{words} {option.opts}: {text!r}"
+        unit = option.type.name if option.type.name in ("days", "seconds", "milliseconds") else ""
+        assert unit in text.lower(), f"{words} {option.opts} names no unit: {text}"
+
+
 def complete(*words: str, incomplete: str = "") -> list[str]:
     """What a shell offers next."""
     found = BashComplete(cli, {}, "webinfer", "_WEBINFER_COMPLETE").get_completions(list(words), incomplete)
@@ -117,7 +128,14 @@ MISTAKES = {
     (*VISION, "--browsr", "edge", "x"): "webinfer infer: No such option '--browsr'. Did you mean '--browser'",
     ("up", "--monitor-port", "70000"): "webinfer up: Invalid value for '--monitor-port': 70000 is not in the",
     ("up", "--autoscale", "--without-scheduler"): "webinfer up: --autoscale needs the scheduler",
-    ("report", "--html", "--json"): "webinfer report: --html and --json: one form at a time",
+    ("report", "--html", "--json"): "webinfer report: --html and --json: choose one format",
+    (
+        "report",
+        "--html",
+        "--output",
+        "gone/r.html",
+    ): "webinfer report: Invalid value for '--output': the folder",
+    ("bench", "regression", "--picture", "gone/r.svg"): "webinfer bench regression: Invalid value for '--pic",
 }
 
 
@@ -221,6 +239,14 @@ def test_an_output_that_goes_nowhere_is_no_traceback(redirection: str, code: int
             "webinfer: --program is '', but must be a command",
         ),
         (("up", "--broker", "localhost"), "webinfer: --broker is 'localhost', but must be a URL that begins"),
+        (
+            ("up", "--broker", "redis://:pw@localhost:1/0"),
+            "webinfer: No Redis answers at redis://:**@localhost:1",
+        ),
+        (
+            ("bench", "autoscaling", "--recorded", "README.md"),
+            "webinfer: --recorded is README.md, which holds 'webinfer runs",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_is_one_sentence(words: tuple[str, ...], told: str, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ SENTENCES = [
     (errors.OutOfMemory("4 GB"), "The model does not fit this device: 4 GB"),
     (errors.BadOutput("NaN"), "The model's output cannot be trusted: NaN"),
     (errors.SetupError("Redis", "install it"), "Redis is missing on this machine; install it"),
+    (errors.NotReady("No Redis answers", "start one"), "No Redis answers; start one"),
 ]
 
 

@@ -42,7 +42,7 @@ def test_a_second_up_says_whose_the_history_is(tmp_path: Path) -> None:
         [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout is not None and other.stdout.readline() == "held\n"
-        held = f"held by the `webinfer up` with process id {other.pid}; give"
+        held = f"in use by the `webinfer up` with process id {other.pid}; give"
         with pytest.raises(SetupError, match=held), hold_history(path):
             pass
         with hold_history(tmp_path / "own.duckdb"):
@@ -57,7 +57,7 @@ def test_a_history_that_an_analytics_worker_has_is_told_too(tmp_path: Path) -> N
         [sys.executable, "-c", OWNER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as owner:
         assert owner.stdout is not None and owner.stdout.readline()
-        held = "held by another process, such as an analytics worker"
+        held = "in use by another process, such as an analytics worker"
         with pytest.raises(SetupError, match=held), hold_history(path):
             pass
     with hold_history(path), History(path):  # what it holds keeps no analytics worker out
@@ -82,7 +82,7 @@ def test_the_log_of_a_failed_start_is_there_afterwards(
     part = ManagedProcess("worker edge", [sys.executable, "-c", code], os.environ, log, "ready")
     part.start()
     before = time.monotonic()
-    with pytest.raises(SetupError, match=r"it ended with code 3; its log is (.*):\n") as told:
+    with pytest.raises(SetupError, match=r"ended with code 3; its log is (.*):\n") as told:
         part.wait_ready(120)
     assert time.monotonic() - before < 60, "it waited for one that had ended"
     part.stop()

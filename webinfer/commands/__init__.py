@@ -1,1 +1,1 @@
-"""One file a command: words from the command line in, one call, what came back printed."""
+"""One module per command: parses its arguments, calls what does the work, prints the result."""

@@ -1,4 +1,4 @@
-"""`webinfer alerts`: what is wrong now, and whether anybody would be told."""
+"""`webinfer alerts`: list open alerts, test the notification targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 import redis
 from rich.table import Table
 
-from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.errors import BadSetting
 from scheduler.alerts.alert import OpenAlert
 from scheduler.alerts.memory import Memory
 from scheduler.alerts.notifications import Notification
@@ -26,18 +26,22 @@ Plain = dict[str, Any]
 
 @click.group("alerts")
 def command() -> None:
-    """Regressions, open breakers, dead queues, missed beats, dead letters."""
+    """List the open alerts, and send a test notification.
+
+    Alerts are raised for regressions, open circuit breakers, queues that do not answer, missed scheduler
+    beats and messages that had to be discarded.
+    """
 
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(as_json: bool) -> None:
-    """The alerts that are open, and the notices that are not delivered yet."""
+    """List the open alerts, and the notifications that are not delivered yet."""
     memory = Memory(app.redis, app.settings.redis_prefix)
     try:
         opened, letters = memory.open_alerts(), memory.letters()
     except redis.RedisError as error:
-        raise no_broker(error) from error
+        raise no_broker() from error
     found = sorted(opened.values(), key=lambda each: (-each.alert.severity.rank, each.opened_at_s))
     if as_json:
         waiting = [letter.as_plain() for letter in letters.values()]
@@ -64,11 +68,14 @@ def _print(found: list[OpenAlert], letters: list[Notification]) -> None:
 
 @command.command("test")
 def test() -> None:
-    """Send a test message to each of WEBINFER_ALERT_URLS; fails where one does not take it."""
+    """Send a test notification to every URL in WEBINFER_ALERT_URLS.
+
+    Exit code 1 if one of them was not delivered.
+    """
     targets = parse_targets(SchedulerSettings().alert_urls.get_secret_value())
     if not targets:
-        remedy = "set it to Apprise URLs, comma separated: see https://appriseit.com/services"
-        raise SetupError("a receiver in WEBINFER_ALERT_URLS", remedy)
+        allowed = "Apprise URLs, comma separated: see https://appriseit.com/services"
+        raise BadSetting("WEBINFER_ALERT_URLS", "not set", allowed)
     at = datetime.fromtimestamp(time.time(), UTC).strftime("%Y-%m-%d %H:%M:%S")
     n_refused = 0
     for target in targets:

@@ -1,4 +1,4 @@
-"""`webinfer bench`: measure this machine. Each command brings up what it measures and takes it down again."""
+"""`webinfer bench`: benchmarks. Each command starts what it measures and stops it again."""
 
 from __future__ import annotations
 
@@ -13,23 +13,40 @@ from rich.table import Table
 
 from browser_runtime.contract.vocabulary import Browser
 from webinfer.bench.overhead import measure_overhead, measure_tensors
-from webinfer.commands.parameters import BROWSERS, DAYS, Number
+from webinfer.commands.parameters import BROWSERS, DAYS, NEW_FILE, Number
 from webinfer.producing import use_broker
 from webinfer.stack.stack import Stack
 from webinfer.tables import output_console
 
+BROWSER = click.option(
+    "--browser", default="chrome", show_default=True, type=BROWSERS, help="Browser to measure."
+)
+
 
 @click.group("bench")
 def command() -> None:
-    """Measure this machine; compare the ratios, since machines differ."""
+    """Measure the performance of this machine.
+
+    Each benchmark starts what it needs and stops it again. Compare ratios rather than times: machines differ.
+    """
 
 
 @command.command("overhead")
-@click.option("--browser", default="chrome", show_default=True, type=BROWSERS)
-@click.option("--rounds", default=200, show_default=True, type=click.IntRange(20, 100_000))
+@BROWSER
+@click.option(
+    "--rounds",
+    default=200,
+    show_default=True,
+    type=click.IntRange(20, 100_000),
+    help="Number of times each round trip is measured.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def overhead(browser: str, rounds: int, as_json: bool) -> None:
-    """A no-op's round trip, an inference's and its compute, and tensors to the page and back."""
+    """Measure what the queue and the browser add to an inference.
+
+    Compares the round trip of an empty task with that of an inference, and times tensors of several sizes on
+    their way to the page and back.
+    """
     chosen = Browser(browser)
     with Console(stderr=True).status("starting a private stack") as status, Stack([chosen]) as stack:
         use_broker(stack.broker_url)
@@ -47,11 +64,18 @@ def overhead(browser: str, rounds: int, as_json: bool) -> None:
 
 
 @command.command("concurrent")
-@click.option("--browser", default="chrome", show_default=True, type=BROWSERS)
-@click.option("--requests", "n", default=120, show_default=True, type=click.IntRange(30, 100_000))
+@BROWSER
+@click.option(
+    "--requests",
+    "n",
+    default=120,
+    show_default=True,
+    type=click.IntRange(30, 100_000),
+    help="Number of requests, to the three models in turn.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def concurrent(browser: str, n: int, as_json: bool) -> None:
-    """Three models at once through the pool, against one browser driven by hand."""
+    """Compare the pool with one browser driven by hand, on requests to three models at once."""
     from webinfer.bench.concurrent import measure_concurrent
 
     with Console(stderr=True).status("starting") as status:
@@ -70,7 +94,7 @@ def concurrent(browser: str, n: int, as_json: bool) -> None:
 @command.command("history")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def history(as_json: bool) -> None:
-    """Rows from Redis into the history's file, a question over a million runs, and the router."""
+    """Measure the history: writing rows, a query over a million runs, and the router that uses it."""
     from webinfer.bench.history import measure_history
 
     with Console(stderr=True).status("starting") as status:
@@ -91,15 +115,29 @@ def history(as_json: bool) -> None:
 
 @command.command("backends")
 @click.option(
-    "--model", "model_name", default="all-minilm-l6-v2", show_default=True, help="A text embedding model."
+    "--model",
+    "model_name",
+    default="all-minilm-l6-v2",
+    show_default=True,
+    help="Name of a text embedding model.",
 )
-@click.option("--browser", "names", multiple=True, type=BROWSERS, help="Only this browser; repeatable.")
 @click.option(
-    "--threads", default=2, show_default=True, type=click.IntRange(1, 64), help="Of WASM and native."
+    "--browser",
+    "names",
+    multiple=True,
+    type=BROWSERS,
+    help="Measure only this browser; repeatable. Default: all.",
+)
+@click.option(
+    "--threads",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Threads of WebAssembly and of native onnxruntime.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def backends(model_name: str, names: tuple[str, ...], threads: int, as_json: bool) -> None:
-    """A text model on every browser and backend, against native onnxruntime on this machine."""
+    """Compare a text model in every browser and backend with native onnxruntime."""
     from webinfer.bench.backends import measure_browsers
 
     chosen = [Browser(name) for name in names] or list(Browser)
@@ -120,21 +158,34 @@ def backends(model_name: str, names: tuple[str, ...], threads: int, as_json: boo
 
 @command.command("regression")
 @click.option(
-    "--months", default=10_000, show_default=True, type=click.IntRange(100, 10_000_000), help="Quiet ones."
+    "--months",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(100, 10_000_000),
+    help="Number of months without a change to simulate, for the false reports.",
 )
-@click.option("--steps", default=1000, show_default=True, type=click.IntRange(20, 1_000_000))
-@click.option("--seed", default=1, show_default=True)
-@click.option("--picture", type=click.Path(dir_okay=False, writable=True), help="Write an SVG here, too.")
+@click.option(
+    "--steps",
+    default=1000,
+    show_default=True,
+    type=click.IntRange(20, 1_000_000),
+    help="Number of changes to simulate of each size.",
+)
+@click.option("--seed", default=1, show_default=True, help="Seed of the random numbers.")
+@click.option("--picture", type=NEW_FILE, help="Also draw the results into this SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def regression(months: int, steps: int, seed: int, picture: str | None, as_json: bool) -> None:
-    """True changes found and false ones description, on series whose truth is known."""
+def regression(months: int, steps: int, seed: int, picture: Path | None, as_json: bool) -> None:
+    """Measure how many real changes regression detection finds, and how many false ones it reports.
+
+    Runs on generated series in which the changes are known; starts no browser.
+    """
     from webinfer.bench.regression import measure_quality
     from webinfer.bench.regression_picture import draw_curves, tabulate
 
     with Console(stderr=True).status("starting") as status:
         quality = measure_quality(months, steps, seed, status.update)
     if picture:
-        Path(picture).write_text(draw_curves(quality))
+        picture.write_text(draw_curves(quality))
     if as_json:
         click.echo(json.dumps(asdict(quality), indent=2))
         return
@@ -145,20 +196,32 @@ def regression(months: int, steps: int, seed: int, picture: str | None, as_json:
 
 
 @command.command("autoscaling")
-@click.option("--pattern", "names", multiple=True, help="Only this arrival pattern; repeatable.")
+@click.option(
+    "--pattern", "names", multiple=True, help="Simulate only this arrival pattern; repeatable. Default: all."
+)
 @click.option(
     "--recorded",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Arrival times in seconds, one a line.",
+    help="File with recorded arrival times, in seconds, one per line.",
 )
-@click.option("--history", "queue", metavar="QUEUE", help="What arrived in this queue, by the history.")
-@click.option("--days", default=30.0, show_default=True, type=DAYS, help="Of the history.")
-@click.option("--service-ms", type=Number(1, 60_000), help="Of a request; default: as recorded, else 500.")
-@click.option("--start-s", type=Number(0.1, 600), help="Of a worker; default: as recorded, else 12.")
-@click.option("--picture", type=click.Path(dir_okay=False, writable=True), help="Draw an SVG into this file.")
+@click.option("--history", "queue", metavar="QUEUE", help="Take the arrivals of this queue from the history.")
+@click.option("--days", default=30.0, show_default=True, type=DAYS, help="With --history: days to look back.")
+@click.option(
+    "--service-ms",
+    type=Number(1, 60_000, unit="milliseconds"),
+    help="Milliseconds one request takes. Default: as recorded, else 500.",
+)
+@click.option(
+    "--start-s",
+    type=Number(0.1, 600, unit="seconds"),
+    help="Seconds a worker takes to start. Default: as recorded, else 12.",
+)
+@click.option(
+    "--picture", type=NEW_FILE, help="Also draw the number of workers over time into this SVG file."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def autoscaling(picture: str | None, as_json: bool, service_ms: float | None, **wanted: Any) -> None:
-    """The number of workers on paper: ours against a threshold rule and KEDA's formula; runs no browser."""
+def autoscaling(picture: Path | None, as_json: bool, service_ms: float | None, **wanted: Any) -> None:
+    """Simulate the autoscaler against a threshold rule and KEDA's formula; starts no browser."""
     from webinfer.bench.autoscaling.report import (
         ComparisonRequest,
         comparison_rows,
@@ -177,10 +240,17 @@ def autoscaling(picture: str | None, as_json: bool, service_ms: float | None, **
 
 
 @command.command("report")
-@click.option("--runs", "n", default=1_000_000, show_default=True, type=click.IntRange(1000, 100_000_000))
+@click.option(
+    "--runs",
+    "n",
+    default=1_000_000,
+    show_default=True,
+    type=click.IntRange(1000, 100_000_000),
+    help="Number of runs in the history.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def report(n: int, as_json: bool) -> None:
-    """A report over many runs of a month: gathering its facts, writing its page."""
+    """Measure how long a report over many runs takes."""
     from webinfer.bench.reports import measure_report
 
     with Console(stderr=True).status("starting") as status:

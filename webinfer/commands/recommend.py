@@ -1,4 +1,4 @@
-"""`webinfer recommend`: which browser a model should run in, by what was measured, and how sure that is."""
+"""`webinfer recommend`: ranks the browsers for a model by measured speed."""
 
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ from webinfer.tables import output_console
     "--model-type",
     "-t",
     type=FAMILIES,
-    help="Only where neither the history nor this machine knows the model.",
+    help="The kind of model; needed only if it was never run and is not on this machine.",
 )
-@click.option("--precision", default="fp32", show_default=True, type=PRECISIONS, help="Of the weights.")
-@click.option("--backend", type=BACKENDS, help="Only runs on this one.")
+@click.option(
+    "--precision", default="fp32", show_default=True, type=PRECISIONS, help="Precision of the weights."
+)
+@click.option("--backend", type=BACKENDS, help="Compare the browsers on this backend alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(model: str, model_type: str | None, precision: str, backend: str | None, as_json: bool) -> None:
-    """Rank the browsers for MODEL, with the evidence and how sure it is."""
+    """Rank the browsers for MODEL by measured speed, as the router does, and say how certain that is."""
     settings = SchedulerSettings()
     history = LookUp(settings)
     evidence = look_up_evidence(history)
@@ -52,7 +54,7 @@ def command(model: str, model_type: str | None, precision: str, backend: str | N
 
 
 def _family_of(model: str, evidence: list[Evidence]) -> Family:
-    """From the history, else from the models of this machine. Raises UnknownModel."""
+    """The family of a model by the history, else by its files. Raises UnknownModel."""
     for each in evidence:
         if each.model == model:
             return each.family
@@ -65,7 +67,7 @@ def _family_of(model: str, evidence: list[Evidence]) -> Family:
 
 
 def _conditions(history: LookUp) -> dict[Browser, BrowserCondition]:
-    """What is served and in order now; all are taken to be where no Redis answers."""
+    """Each browser's condition now; empty if Redis does not answer, and all count as well then."""
     try:
         return look_up_conditions(history, app.redis, app.settings.redis_prefix)
     except redis.RedisError:

@@ -1,4 +1,4 @@
-"""`webinfer report`: what the history tells, for a browser, a pull request or a program."""
+"""`webinfer report`: a summary of the history as HTML, Markdown or JSON."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 import click
 
+from browser_runtime.contract.errors import UnknownModel
 from scheduler.history.asking import ask, read_or_ask
 from scheduler.reports.daily import write_whole
 from scheduler.reports.facts import Report
 from scheduler.reports.gathering import gather
 from scheduler.reports.writing import write_html, write_json, write_markdown
 from scheduler.settings import SchedulerSettings
-from webinfer.commands.parameters import DAYS
+from webinfer.commands.parameters import DAYS, NEW_FILE
 
 HTML_FILE = "webinfer-report.html"
 WRITERS: dict[str, Callable[[Report], str]] = {
@@ -26,18 +27,25 @@ ENDINGS = {".html": "html", ".htm": "html", ".md": "markdown", ".json": "json"}
 
 
 @click.command("report")
-@click.option("--html", is_flag=True, help=f"One page with charts; default file: {HTML_FILE}.")
-@click.option("--markdown", is_flag=True, help="Tables; the default.")
-@click.option("--json", is_flag=True, help="Every fact.")
-@click.option("--days", default=30.0, show_default=True, type=DAYS, help="How far back.")
-@click.option("--model", help="Only this model.")
 @click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="A file, or - for the screen."
+    "--html",
+    is_flag=True,
+    help=f"Write an HTML page with charts; into {HTML_FILE} unless --output names another file.",
+)
+@click.option("--markdown", is_flag=True, help="Write Markdown tables. The default.")
+@click.option("--json", is_flag=True, help="Write every figure as JSON.")
+@click.option("--days", default=30.0, show_default=True, type=DAYS, help="Days to look back.")
+@click.option("--model", help="Report on this model alone.")
+@click.option(
+    "--output",
+    type=NEW_FILE,
+    help="File to write; - prints it. A name in .html, .md or .json chooses the format.",
 )
 def command(days: float, model: str | None, output: Path | None, **forms: bool) -> None:
-    """What was measured: trends, browsers, optimisations, routing, connections, alerts, scaling.
+    """Write a report of what was recorded.
 
-    Where no form is named, the ending of the file says it: .html, .md or .json.
+    It shows trends, a comparison of the browsers, the effect of optimisations, routing, connections, alerts
+    and scaling. Markdown and JSON are printed unless --output names a file.
     """
     form = choose_form([name for name, is_wanted in forms.items() if is_wanted], output)
     report = gather_report(days, model)
@@ -55,19 +63,22 @@ def command(days: float, model: str | None, output: Path | None, **forms: bool) 
 
 
 def choose_form(named: list[str], output: Path | None) -> str:
-    """The one form that is wanted. Raises UsageError where several are named."""
+    """The one format asked for, by flag or by file name. Raises UsageError for several flags."""
     if len(named) > 1:
-        told = " and ".join(f"--{name}" for name in named)
-        raise click.UsageError(f"{told}: one form at a time", click.get_current_context())
+        flags = " and ".join(f"--{name}" for name in named)
+        raise click.UsageError(f"{flags}: choose one format", click.get_current_context())
     by_ending = ENDINGS.get(output.suffix.lower(), "markdown") if output else "markdown"
     return named[0] if named else by_ending
 
 
 def gather_report(days: float, model: str | None) -> Report:
-    """The facts from the file itself where nobody holds it, else from the analytics worker."""
+    """The report, read from the history file, or asked of the analytics worker that has it open."""
     now_s = time.time()
-    return read_or_ask(
+    report = read_or_ask(
         SchedulerSettings(),
         lambda history: gather(history.query, now_s, days, model),
         lambda: gather(ask, now_s, days, model),
     )
+    if model is not None and not report.totals.n_runs:
+        raise UnknownModel(repr(model), f"the history has no run of it in the last {days:g} days")
+    return report

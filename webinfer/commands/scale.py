@@ -1,4 +1,4 @@
-"""`webinfer scale`: have docker compose or Kubernetes run as many workers as autoscaling decided."""
+"""`webinfer scale`: makes docker compose or Kubernetes run as many workers as the autoscaler decided."""
 
 from __future__ import annotations
 
@@ -34,22 +34,32 @@ from webinfer.tables import output_console
     type=click.Choice(["show", "compose", "kubernetes"]),
     default="show",
     show_default=True,
-    help="show: print what was decided, and do nothing.",
+    help="What starts and stops the workers; show only prints the decisions.",
 )
 @click.option(
     "--name",
     "names",
     multiple=True,
     metavar="QUEUE=NAME",
-    help="A queue's service or deployment; default: worker-firefox, worker-chrome, worker-edge.",
+    help="Service or deployment of a queue's workers; repeatable. Default: worker-firefox and so on.",
 )
 @click.option(
-    "--program", default="docker compose", show_default=True, help="For compose; or `docker-compose`."
+    "--program",
+    default="docker compose",
+    show_default=True,
+    help="With compose: the command to call; `docker-compose` for version 1.",
 )
-@click.option("--file", "file", type=click.Path(), help="For compose: the file, if it is not in this folder.")
-@click.option("--namespace", default="default", show_default=True, help="For Kubernetes.")
+@click.option(
+    "--file",
+    "file",
+    type=click.Path(),
+    help="With compose: path of the compose file. Default: the one in this folder.",
+)
+@click.option(
+    "--namespace", default="default", show_default=True, help="With kubernetes: namespace of the deployments."
+)
 @click.option("--dry-run", is_flag=True, help="Print the commands instead of running them.")
-@click.option("--once", is_flag=True, help="Do what is decided now, then end.")
+@click.option("--once", is_flag=True, help="Carry out the current decisions, then exit.")
 def command(
     kind: str,
     names: tuple[str, ...],
@@ -59,7 +69,11 @@ def command(
     dry_run: bool,
     once: bool,
 ) -> None:
-    """Follow what autoscaling decides (WEBINFER_AUTOSCALING=on), until Ctrl-C."""
+    """Run as many workers as the autoscaler decides, until Ctrl-C.
+
+    The scheduler decides every 5 seconds (docs/autoscaling.md). Decisions are carried out only if it runs
+    with WEBINFER_AUTOSCALING=on; by default it only publishes them.
+    """
     targets = parse_names(names)
     desired = Desired(app.redis, app.settings.redis_prefix)
     try:
@@ -71,11 +85,11 @@ def command(
         scaler: Scaler = compose if kind == "compose" else KubernetesScaler(targets, namespace)
         follow(desired, Follower(scaler, list(targets)), dry_run=dry_run, once=once)
     except redis.ConnectionError as error:
-        raise no_broker(error) from error
+        raise no_broker() from error
 
 
 def parse_program(program: str) -> tuple[str, ...]:
-    """The words of a command line. Raises BadInput."""
+    """A command line split into words. Raises BadInput."""
     try:
         words = tuple(shlex.split(program))
     except ValueError:
@@ -97,7 +111,7 @@ def parse_names(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def follow(desired: Desired, follower: Follower, *, dry_run: bool, once: bool) -> None:
-    """Follow decisions as they come. A failing command is printed; with `once` it is raised."""
+    """Carry out decisions as they come. A failing command is printed; with `once` it is raised."""
     console = Console()
     for decisions in desired.changes():
         for wanted, commands in follower.plan(decisions):

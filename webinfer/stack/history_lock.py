@@ -1,4 +1,4 @@
-"""One `up` a history: two would fight for the file, and what the second measured would be kept nowhere."""
+"""One `webinfer up` per history: the analytics worker of a second one could not open the file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.errors import NotReady
 from browser_runtime.contract.setup.environment import make_folder
 
 REMEDY = "give this one its own with WEBINFER_HISTORY_PATH, or leave it out: --without-scheduler"
@@ -17,9 +17,9 @@ REMEDY = "give this one its own with WEBINFER_HISTORY_PATH, or leave it out: --w
 
 @contextmanager
 def hold_history(path: Path) -> Iterator[None]:
-    """While inside, the history at `path` is this process's to start an analytics worker on.
+    """Reserve the history at `path` for this process while inside.
 
-    Raises SetupError naming the process that holds it, BadSetting where it cannot be written.
+    Raises NotReady naming the process that holds it, BadSetting if it cannot be written.
     """
     make_folder("WEBINFER_HISTORY_PATH", path.parent)
     with path.with_name(f".{path.name}.up").open("a+") as stream:
@@ -40,7 +40,7 @@ def _lock(stream: IO[str], path: Path) -> None:
 
 
 def _refuse_taken(path: Path) -> None:
-    """DuckDB locks its file as a whole, in the way of POSIX."""
+    """Raises NotReady if another process has the file open: DuckDB holds a POSIX lock on it."""
     if not path.exists():
         return
     with path.open("r+b") as stream:
@@ -50,5 +50,5 @@ def _refuse_taken(path: Path) -> None:
             raise _taken(path, "another process, such as an analytics worker") from None
 
 
-def _taken(path: Path, by: str) -> SetupError:
-    return SetupError("a history of its own", f"{path} is held by {by}; {REMEDY}")
+def _taken(path: Path, by: str) -> NotReady:
+    return NotReady(f"The history {path} is in use by {by}", REMEDY)

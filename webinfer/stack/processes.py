@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.errors import NotReady
 from browser_runtime.contract.setup.environment import xdg_folder
 
 # Celery's warm shutdown waits for running tasks; browsers then end within a few seconds.
@@ -91,7 +91,7 @@ class ManagedProcess:
         return self._process.pid if self._process else 0
 
     def wait_ready(self, timeout_s: float) -> None:
-        """Return when it serves. Raises SetupError with its last lines when it ended or took too long."""
+        """Return when it serves. Raises NotReady with its last lines if it ended or took too long."""
         if self._await_change(timeout_s):
             return
         why = (
@@ -100,10 +100,10 @@ class ManagedProcess:
             else f"ended with code {self._process and self._process.poll()}"
         )
         last = "\n  ".join(self._tail)
-        raise SetupError(f"a working {self.name}", f"it {why}{self._keep_log()}:\n  {last}")
+        raise NotReady(f"{self.name} {why}", f"{self._keep_log()}:\n  {last}")
 
     def _await_change(self, timeout_s: float) -> bool:
-        """Whether it serves, once it does, has ended or the time is over."""
+        """Wait until it serves, has ended, or the time is over; True if it serves."""
         assert self._process is not None
         deadline = time.monotonic() + timeout_s
         with self._changed:
@@ -118,7 +118,7 @@ class ManagedProcess:
         return False
 
     def _keep_log(self) -> str:
-        """Where the log of a failed start is found: the stack's own folder goes away with it."""
+        """Copy the log of a failed start out of the stack's folder, which is removed; says where it is."""
         if self._reader is not None and not self.running:
             self._reader.join(timeout=READ_TIMEOUT_S)
         kept = xdg_folder("XDG_STATE_HOME", ".local/state") / "logs" / self._log_path.name
@@ -126,8 +126,8 @@ class ManagedProcess:
             kept.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._log_path, kept)
         except OSError:
-            return ""
-        return f"; its log is {kept}"
+            return "its last lines"
+        return f"its log is {kept}"
 
     def ask_to_stop(self) -> None:
         """Ask it, once, to finish what it has and end; returns at once. Twice means haste to Celery."""

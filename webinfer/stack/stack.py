@@ -54,11 +54,11 @@ class Stack:
         broker_url: str | None = None,
         tell: Tell = lambda part, state: None,
         settings: Mapping[str, str] | None = None,
-        company: StackOptions | None = None,
+        options: StackOptions | None = None,
     ) -> None:
         self._browsers, self._n_sessions, self._tell = browsers, n_sessions, tell
-        self._company = company or StackOptions()
-        self._settings = self._company.settings(browsers) | dict(settings or {})
+        self._options = options or StackOptions()
+        self._settings = self._options.settings(browsers) | dict(settings or {})
         self._given_url = broker_url
         self._folder: Path | None = None
         self._redis: ManagedProcess | None = None
@@ -100,15 +100,15 @@ class Stack:
         self._workers = {
             browser: self._recipes.worker(browser, self._n_sessions) for browser in self._browsers
         }
-        watchers = [self._recipes.analytics(), self._recipes.watch()] if self._company.scheduler else []
+        watchers = [self._recipes.analytics(), self._recipes.watch()] if self._options.scheduler else []
         self._begin([*self._workers.values(), *watchers], WORKER_TIMEOUT_S)
         self._begin(self._followers(), WORKER_TIMEOUT_S)
 
     def _followers(self) -> list[ManagedProcess]:
         """What is to find everything else up."""
-        parts = [self._recipes.beat()] if self._company.scheduler else []
-        if self._company.monitor_port is not None:
-            port = self._company.monitor_port or free_port()
+        parts = [self._recipes.beat()] if self._options.scheduler else []
+        if self._options.monitor_port is not None:
+            port = self._options.monitor_port or free_port()
             self.monitor_url = f"http://127.0.0.1:{port}"
             parts.append(self._recipes.monitor(port))
         return parts
@@ -125,7 +125,7 @@ class Stack:
     def supervise(self) -> None:
         """Until interrupted, start every part that ends again; with autoscaling, follow what is decided."""
         supervisor = Supervisor(self.parts, self._tell)
-        with self._follow_wishes(supervisor) if self._company.most_workers else nullcontext():
+        with self._follow_wishes(supervisor) if self._options.most_workers else nullcontext():
             supervisor.run()
 
     def _follow_wishes(self, supervisor: Supervisor) -> DesiredWorkersSubscriber:

@@ -25,9 +25,10 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "description"),
     [
-        ("1.5\nsoon\n", "could not convert string to float: 'soon'"),
-        ("# service_ms: short\n1.5\n", "could not convert string to float: 'short'"),
-        ("# nothing\n\n", "without a time"),
+        ("1.5\nsoon\n", "bad.txt, which holds 'soon', but"),
+        ("# service_ms: short\n1.5\n", "bad.txt, which holds 'short', but"),
+        ("1.5\nnan\n", "bad.txt, which holds 'nan', but"),
+        ("# nothing\n\n", "bad.txt, which holds no time, but"),
     ],
 )
 def test_what_is_no_recording_is_refused_in_one_sentence(tmp_path: Path, text: str, description: str) -> None:
@@ -35,7 +36,7 @@ def test_what_is_no_recording_is_refused_in_one_sentence(tmp_path: Path, text: s
     path.write_text(text)
     with pytest.raises(BadInput, match="--recorded") as caught:
         read_recording(path)
-    assert description in str(caught.value) and "a time in seconds a line" in str(caught.value)
+    assert description in str(caught.value) and "one time in seconds per line" in str(caught.value)
 
 
 def run_of(sent_s: float, **more: Any) -> tuple[str, dict[str, Any]]:

@@ -52,8 +52,10 @@ def test_the_ending_of_the_file_says_the_form_where_no_option_does(asked: Path) 
     assert (asked / "r.html").read_text().startswith("#")
 
 
-def test_a_model_nobody_ran_gives_an_empty_report(asked: Path) -> None:
-    assert "No run was measured." in call("--model", "nobody").output
+def test_a_model_that_never_ran_is_refused_by_name(asked: Path) -> None:
+    assert "| bert | chrome |" in call("--model", "bert").output
+    error = call("--model", "brt", "--days", "7").exception
+    assert str(error) == "model_name 'brt' is not known: the history has no run of it in the last 7 days"
 
 
 @pytest.mark.parametrize(
@@ -61,11 +63,8 @@ def test_a_model_nobody_ran_gives_an_empty_report(asked: Path) -> None:
     [
         (("--days", "0"), "Invalid value for '--days': 0.0 is not in the range 0<x<=36500"),
         (("--days", "nan"), "Invalid value for '--days': 'nan' is not a finite number"),
-        (("--html", "--markdown"), "--html and --markdown: one form at a time"),
-        (
-            ("--output", "away/report.md"),
-            "--output away/report.md cannot be written: No such file or directory",
-        ),
+        (("--html", "--markdown"), "--html and --markdown: choose one format"),
+        (("--output", "away/report.md"), "Invalid value for '--output': the folder 'away' does not exist."),
     ],
 )
 def test_a_mistake_is_one_sentence(asked: Path, arguments: tuple[str, ...], sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Recorded arrivals: files of one time in seconds a line, and the history of a queue.
+"""Recorded arrivals: files with one time in seconds per line, and the history of a queue.
 
 Lines `# key: value` hold what was measured with them (service_ms, service_cv, start_s) and what it is
 (description); others are comments.
@@ -6,8 +6,10 @@ Lines `# key: value` hold what was measured with them (service_ms, service_cv, s
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,36 +18,43 @@ from browser_runtime.contract.errors import BadInput
 from webinfer.bench.autoscaling.patterns import Pattern, recorded_pattern
 
 FOLDER = Path(__file__).parent / "recordings"
+EXPECTED = "a file with one time in seconds per line"
+LONGEST_QUOTE = 40
 MEASURED = ("service_ms", "service_cv", "start_s")
 
 
 def recording_names() -> list[str]:
-    """Those that come with webinfer."""
+    """The names of the recordings that come with webinfer."""
     return sorted(path.stem for path in FOLDER.glob("*.txt"))
 
 
 def load_recording(name: str) -> Pattern:
-    """One that comes with webinfer."""
+    """A recording that comes with webinfer."""
     return read_recording(FOLDER / f"{name}.txt")
 
 
 def read_recording(path: Path) -> Pattern:
     """The arrivals in a file. Raises BadInput."""
-    lines = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
     about = dict(_split(line) for line in lines if line.startswith("#"))
-    try:
-        times_s = [float(line) for line in lines if not line.startswith("#")]
-        measured = {key: float(about[key]) for key in MEASURED if key in about}
-    except ValueError as error:
-        raise BadInput("--recorded", f"{path} with {error}", "a time in seconds a line") from error
+    times_s = [_number(line, path) for line in lines if not line.startswith("#")]
+    measured = {key: _number(about[key], path) for key in MEASURED if key in about}
     if not times_s:
-        raise BadInput("--recorded", f"{path} without a time", "a time in seconds a line")
+        raise BadInput("--recorded", f"{path}, which holds no time", EXPECTED)
     pattern = recorded_pattern(times_s, path.stem, **_in_seconds(measured))
     return replace(pattern, description=about.get("description", pattern.description))
 
 
+def _number(text: str, path: Path) -> float:
+    with suppress(ValueError):
+        number = float(text)
+        if math.isfinite(number) and number >= 0:
+            return number
+    raise BadInput("--recorded", f"{path}, which holds {text[:LONGEST_QUOTE]!r}", EXPECTED)
+
+
 def write_recording(pattern: Pattern, path: Path) -> None:
-    """The file that `read_recording` reads."""
+    """Write `pattern` in the form that `read_recording` reads."""
     service_ms = None if pattern.service_s is None else round(pattern.service_s * 1000, 2)
     about = {"description": pattern.description, "service_ms": service_ms}
     about |= {"service_cv": pattern.service_cv, "start_s": pattern.start_s}
@@ -57,9 +66,9 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def recording_of(arrivals: Rows, starts: Rows, queue: str) -> Pattern:
-    """The pattern in a queue's history: what `scaling_arrivals` and `scaling_starts` found.
+    """The pattern in a queue's history, from the rows of `scaling_arrivals` and `scaling_starts`.
 
-    Raises BadInput where nothing arrived.
+    Raises BadInput if the queue answered fewer than two requests.
     """
     taken_ms = [float(row["service_ms"]) for row in arrivals if row["service_ms"] and row["service_ms"] > 0]
     if len(taken_ms) < 2:

@@ -115,6 +115,6 @@ def _note(ours: AutoscalerRun, run: AutoscalerRun | None, comparison: Autoscaler
     return f"{run.worker_minutes / ours.worker_minutes:.2f} of ours; {run.setting}"
 
 
-def write_picture(comparisons: Sequence[AutoscalerComparison], path: str) -> None:
+def write_picture(comparisons: Sequence[AutoscalerComparison], path: Path) -> None:
     """An SVG of workers over time."""
-    Path(path).write_text(draw(comparisons))
+    path.write_text(draw(comparisons))
