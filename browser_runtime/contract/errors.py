@@ -32,8 +32,9 @@ positional and plain, so an error survives the result store and the page border 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self, TypedDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,15 @@ class FailedAt:
     session: str
     browser_build: str
     backend: str = ""
+
+
+class PlainError(TypedDict):
+    """An error as plain values."""
+
+    code: str
+    args: list[Any]
+    message: str
+    """Its sentence, for readers."""
 
 
 class InferenceError(Exception):
@@ -64,6 +74,10 @@ class InferenceError(Exception):
         copy = type(self)(*self.args)
         copy.at = self.at
         return copy
+
+    def to_plain(self) -> PlainError:
+        """Plain values, as a reply and a page have them; `from_plain` is the inverse."""
+        return {"code": self.code(), "args": list(self.args), "message": str(self)}
 
     def __str__(self) -> str:
         sentence = type(self).__doc__ or "{0}"
@@ -186,9 +200,10 @@ def _tree(root: type[InferenceError]) -> dict[str, type[InferenceError]]:
 BY_CODE: dict[str, type[InferenceError]] = _tree(InferenceError)
 
 
-def from_page(code: str, args: list[str], stack: str = "") -> InferenceError:
-    """The Python error for an error answer of the page; an unknown code is a PageFault."""
+def from_plain(plain: Mapping[str, Any]) -> InferenceError:
+    """Read an error of the page, whose `stack` a PageFault keeps; an unknown code is a PageFault."""
+    code, args, stack = str(plain.get("code")), list(map(str, plain.get("args") or ())), plain.get("stack")
     kind = BY_CODE.get(code)
     if kind is None or kind is PageFault:
-        return PageFault(args[0] if args else code, stack)
+        return PageFault(args[0] if args else code, str(stack or ""))
     return kind(*args)

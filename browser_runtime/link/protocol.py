@@ -7,7 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from browser_runtime.contract.errors import BadInput, BadRequest, InferenceError, TooLarge, from_page
+from browser_runtime.contract.errors import (
+    BadInput,
+    BadRequest,
+    InferenceError,
+    PageFault,
+    TooLarge,
+    from_plain,
+)
 from browser_runtime.contract.messages import PROTOCOL
 from browser_runtime.link import frames
 
@@ -154,11 +161,10 @@ class LaneProtocol:
         value = told.get("value")
         if told.get("ok") is True and isinstance(value, dict):
             return Answer(number, value)
-        return Answer(number, None, _error(told.get("error")), told.get("last") is True)
+        return Answer(number, None, _read_error(told.get("error")), told.get("last") is True)
 
 
-def _error(told: Any) -> InferenceError:
-    if not isinstance(told, dict):
-        return from_page("PageFault", ["the page answered with neither a value nor an error"])
-    args = [str(part) for part in told.get("args") or []]
-    return from_page(str(told.get("code")), args, str(told.get("stack", "")))
+def _read_error(error: Any) -> InferenceError:
+    if not isinstance(error, dict):
+        return PageFault("the page answered with neither a value nor an error", "")
+    return from_plain(error)

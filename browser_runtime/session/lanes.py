@@ -56,7 +56,10 @@ class SessionLane:
         if len(answer["results"]) != len(sound):
             raise PageFault(f"{len(answer['results'])} results for {len(sound)} items", "")
         results = iter(answer["results"])
-        merged = [_refusal(item) if isinstance(item, InferenceError) else next(results) for item in items]
+        merged = [
+            {"ok": False, "error": item.to_plain()} if isinstance(item, InferenceError) else next(results)
+            for item in items
+        ]
         return {**answer, "results": merged}
 
 
@@ -70,11 +73,6 @@ def _join(answers: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _to_wire(item: Any) -> Any:
     return item.to_wire() if hasattr(item, "to_wire") else item
-
-
-def _refusal(error: InferenceError) -> dict[str, Any]:
-    """The result of an item that never went to the page, as the page would have given it."""
-    return {"ok": False, "error": {"code": error.code(), "args": list(error.args), "stack": ""}}
 
 
 @dataclass(frozen=True, slots=True)

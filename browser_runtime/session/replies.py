@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from browser_runtime.contract.capabilities import Capabilities
-from browser_runtime.contract.errors import InferenceError, from_page
-from browser_runtime.contract.messages import Reply, Request, Timings
+from browser_runtime.contract.errors import InferenceError, from_plain
+from browser_runtime.contract.messages import Adapter, Reply, Request, Timings
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.policies.time_limits import TimeLimit
 from browser_runtime.session.loading import LoadedModel
+
+GPU_BACKENDS = (Backend.WEBGPU, Backend.WEBNN)
+# Milliseconds by step, as the page's answers to `run` and `load` name them.
+RUN_STEPS = ("preprocess_ms", "compute_ms", "readback_ms", "postprocess_ms")
+LOAD_STEPS = ("load_ms", "compile_ms", "warmup_ms")
+# What a reply tells of the answer to `load`.
+LOAD_REPORT = ("placement", "warmup_runs", "warmup_steady", "weight_bytes")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,67 +66,112 @@ class BatchShare:
     """What preparing its items took before it waited."""
 
 
-def build_reply(request: Request, revision: str, result: RunResult, share: BatchShare) -> Reply:
-    """The reply to one request of a run. Raises the item's error where a single item failed."""
-    outputs = [_output(result) for result in share.results]
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """What computed a request's outputs, a page or the simulation, and how."""
+
+    session: str
+    browser: Browser
+    build: str
+    backend: Backend
+    adapter: Adapter
+    kernel: str
+    timings: Timings
+    fallbacks: tuple[dict[str, str], ...]
+    warnings: list[str]
+    routing: dict[str, Any]
+    details: dict[str, Any]
+    compute_shaders: bool = False
+    precompiled_shaders: bool = False
+    memory_bytes: int | None = None
+
+
+def make_reply(request: Request, revision: str, outputs: Sequence[object], execution: Execution) -> Reply:
+    """The reply of `execution`, an output or an error an item. Raises the error of a single item."""
     if request.single and isinstance(outputs[0], InferenceError):
         raise outputs[0]
-    place, ready, backend = result.place, result.loaded.answer, result.loaded.backend
-    adapter = place.capabilities.adapter(backend)
-    timings = _timings(result, share)
+    plain = [
+        {"error": output.to_plain()} if isinstance(output, InferenceError) else output for output in outputs
+    ]
     return Reply(
         success=not any(isinstance(output, InferenceError) for output in outputs),
         model_name=request.model_name,
         model_type=str(request.family),
-        output=outputs[0] if request.single else [_plain(output) for output in outputs],
-        browser=str(place.browser),
-        browser_build=place.build,
-        platform=str(backend),
-        backend=str(backend),
-        adapter=adapter,
+        output=plain[0] if request.single else plain,
+        browser=str(execution.browser),
+        browser_build=execution.build,
+        platform=str(execution.backend),
+        backend=str(execution.backend),
+        adapter=execution.adapter,
         precision=str(request.precision),
-        kernel=str(ready.get("kernel", "")),
+        kernel=execution.kernel,
         model_revision=revision,
-        is_real_hardware=adapter.software is False and backend in (Backend.WEBGPU, Backend.WEBNN),
+        is_real_hardware=execution.adapter.software is False and execution.backend in GPU_BACKENDS,
+        is_simulation=execution.backend is Backend.SIMULATION,
         synthetic_input=request.synthetic,
-        compute_shader_optimized=ready.get("compute_shaders") is True,
-        precompile_shaders=ready.get("precompiled") is True,
-        memory_usage_mb=None if place.memory_bytes is None else place.memory_bytes / 1e6,
-        inference_time_ms=timings.compute_ms + timings.readback_ms,
-        total_time_ms=timings.total_ms,
-        timings=timings,
-        fallbacks=result.fallbacks,
-        warnings=_warnings(request, ready, result.answer),
-        routing={**share.routing, "backend": result.backend_reason, **_time_limit(result)},
-        session=place.session,
-        details={
-            **ready.get("details", {}),
-            **result.answer.get("details", {}),
-            **_load_report(ready),
+        compute_shader_optimized=execution.compute_shaders,
+        precompile_shaders=execution.precompiled_shaders,
+        memory_usage_mb=None if execution.memory_bytes is None else execution.memory_bytes / 1e6,
+        inference_time_ms=execution.timings.compute_ms + execution.timings.readback_ms,
+        total_time_ms=execution.timings.total_ms,
+        timings=execution.timings,
+        fallbacks=execution.fallbacks,
+        warnings=_list_warnings(request, execution),
+        routing=execution.routing,
+        session=execution.session,
+        details=execution.details,
+    )
+
+
+def _list_warnings(request: Request, execution: Execution) -> tuple[str, ...]:
+    found = list(dict.fromkeys(execution.warnings))
+    if request.synthetic:
+        found.append("the input was generated from a bare shape")
+    found += request.notes
+    flags = {
+        "compute_shaders": execution.compute_shaders,
+        "precompile_shaders": execution.precompiled_shaders,
+    }
+    for flag, is_done in flags.items():
+        if request.options.get(flag) and not is_done:
+            found.append(f"{flag} was asked for and not done for this model on this backend")
+    if request.options.get("mixed_precision"):
+        found.append("mixed_precision was asked for and not done: no mixed-precision model is available")
+    return tuple(found)
+
+
+def build_reply(request: Request, revision: str, result: RunResult, share: BatchShare) -> Reply:
+    """The reply to one request of a page's run. Raises the item's error where a single item failed."""
+    place, ready, answer = result.place, result.loaded.answer, result.answer
+    limit = {} if result.limit is None else {"time_limit": asdict(result.limit)}
+    details = {**ready.get("details", {}), **answer.get("details", {})}
+    reports = (ready, answer, ready.get("details", {}), answer.get("details", {}))
+    execution = Execution(
+        place.session,
+        place.browser,
+        place.build,
+        result.loaded.backend,
+        place.capabilities.adapter(result.loaded.backend),
+        str(ready.get("kernel", "")),
+        _timings(result, share),
+        result.fallbacks,
+        [str(warning) for report in reports for warning in report.get("warnings", ())],
+        {**share.routing, "backend": result.backend_reason, **limit},
+        {
+            **details,
+            **{name: ready[name] for name in LOAD_REPORT if name in ready},
             "batch_items": share.n_items,
             "golden": "none" if result.loaded.golden is None else "passed",
         },
+        ready.get("compute_shaders") is True,
+        ready.get("precompiled") is True,
+        place.memory_bytes,
     )
+    return make_reply(request, revision, [_read_output(result) for result in share.results], execution)
 
 
-def _time_limit(result: RunResult) -> dict[str, Any]:
-    return {} if result.limit is None else {"time_limit": asdict(result.limit)}
-
-
-def _output(result: dict[str, Any]) -> Any:
-    if result.get("ok") is True:
-        return result.get("output")
-    error = result.get("error") or {}
-    return from_page(
-        str(error.get("code")), [str(a) for a in error.get("args", [])], str(error.get("stack", ""))
-    )
-
-
-def _plain(output: Any) -> Any:
-    """An item's output, or its error as plain values: one bad item fails alone."""
-    if isinstance(output, InferenceError):
-        return {"error": {"code": output.code(), "args": list(output.args), "message": str(output)}}
-    return output
+def _read_output(result: dict[str, Any]) -> object:
+    return result.get("output") if result.get("ok") is True else from_plain(result.get("error") or {})
 
 
 def _timings(result: RunResult, share: BatchShare) -> Timings:
@@ -136,29 +189,3 @@ def _timings(result: RunResult, share: BatchShare) -> Timings:
         **run,
         **load,
     )
-
-
-RUN_STEPS = ("preprocess_ms", "compute_ms", "readback_ms", "postprocess_ms")
-LOAD_STEPS = ("load_ms", "compile_ms", "warmup_ms")
-
-
-def _load_report(ready: dict[str, Any]) -> dict[str, Any]:
-    names = ("placement", "warmup_runs", "warmup_steady", "weight_bytes")
-    return {name: ready[name] for name in names if name in ready}
-
-
-def _warnings(request: Request, ready: dict[str, Any], answer: dict[str, Any]) -> tuple[str, ...]:
-    told = [*ready.get("warnings", []), *answer.get("warnings", [])]
-    for details in (ready.get("details", {}), answer.get("details", {})):
-        told += details.get("warnings", [])
-    told = list(dict.fromkeys(told))
-    if request.synthetic:
-        told.append("the input was generated from a bare shape")
-    told += request.notes
-    asked = {"compute_shaders": "compute_shaders", "precompile_shaders": "precompiled"}
-    for flag, done in asked.items():
-        if request.options.get(flag) and ready.get(done) is not True:
-            told.append(f"{flag} was asked for and not done for this model on this backend")
-    if request.options.get("mixed_precision"):
-        told.append("mixed_precision was asked for and not done: no mixed-precision model is available")
-    return tuple(map(str, told))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import structlog
 
-from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Adapter, Reply, Request, Timings
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.session.loading import items_of
+from browser_runtime.session.replies import Execution, make_reply
 from browser_runtime.simulation.runners import Answers, OpenModels, describe_model, run_items
 
 log = structlog.get_logger(__name__)
@@ -34,62 +33,39 @@ class SimulatedSession:
         )
         start = time.perf_counter()
         answers, load_ms = await asyncio.to_thread(self._work, request, model)
-        if request.single and isinstance(answers.outputs[0], InferenceError):
-            raise answers.outputs[0]
         total_ms = (time.perf_counter() - start) * 1000
-        return self._reply(request, model, answers, load_ms, total_ms)
+        execution = self._describe(request, model, answers, load_ms, total_ms)
+        return make_reply(request, model.revision, answers.outputs, execution)
 
     def _work(self, request: Request, model: StoredModel) -> tuple[Answers, float]:
         opened, load_ms = self._models.take(model, request.precision)
         return run_items(opened, request.family, items_of(request), request.options), load_ms
 
-    def _reply(
+    def _describe(
         self, request: Request, model: StoredModel, answers: Answers, load_ms: float, total_ms: float
-    ) -> Reply:
+    ) -> Execution:
         from browser_runtime.simulation.graphs import kernel_name
 
-        outputs = [_plain(output) for output in answers.outputs]
-        spent = answers.spent
-        warnings = [f"simulated in Python's onnxruntime, no browser ran this: {self.why}"]
-        warnings += ["the input was generated from a bare shape"] if request.synthetic else []
-        warnings += request.notes
-        details = describe_model(model)
-        warnings += details.get("warnings", [])
-        return Reply(
-            success=not any(isinstance(output, InferenceError) for output in answers.outputs),
-            model_name=request.model_name,
-            model_type=str(request.family),
-            output=outputs[0] if request.single else outputs,
-            browser=str(self.browser),
-            browser_build="none (simulation)",
-            platform=str(Backend.SIMULATION),
-            backend=str(Backend.SIMULATION),
-            adapter=Adapter(name="CPU", software=True),
-            precision=str(request.precision),
-            kernel=kernel_name(),
-            model_revision=model.revision,
-            is_real_hardware=False,
-            is_simulation=True,
-            synthetic_input=request.synthetic,
-            inference_time_ms=spent.compute_ms,
-            total_time_ms=total_ms,
-            timings=Timings(
+        details, spent = describe_model(model), answers.spent
+        return Execution(
+            f"{self.browser}-simulated",
+            self.browser,
+            "none (simulation)",
+            Backend.SIMULATION,
+            Adapter(name="CPU", software=True),
+            kernel_name(),
+            Timings(
                 load_ms=load_ms,
                 preprocess_ms=spent.preprocess_ms,
                 compute_ms=spent.compute_ms,
                 postprocess_ms=spent.postprocess_ms,
                 total_ms=total_ms,
             ),
-            fallbacks=tuple({"backend": str(backend), "reason": self.why} for backend in request.backends),
-            warnings=tuple(warnings),
-            routing={"session": "simulation", "why": self.why},
-            session=f"{self.browser}-simulated",
-            details=details,
+            tuple({"backend": str(backend), "reason": self.why} for backend in request.backends),
+            [
+                f"simulated in Python's onnxruntime, no browser ran this: {self.why}",
+                *details.get("warnings", []),
+            ],
+            {"session": "simulation", "why": self.why},
+            details,
         )
-
-
-def _plain(output: dict[str, Any] | InferenceError) -> dict[str, Any]:
-    """An item's output, or its error as plain values: one bad item fails alone."""
-    if isinstance(output, InferenceError):
-        return {"error": {"code": output.code(), "args": list(output.args), "message": str(output)}}
-    return output

@@ -40,14 +40,14 @@ def test_each_error_has_its_sentence(error: errors.InferenceError, sentence: str
 @pytest.mark.parametrize("error", [error for error, _ in SENTENCES], ids=lambda error: error.code())
 def test_errors_survive_the_page_border_and_a_copy(error: errors.InferenceError) -> None:
     wire = json.loads(json.dumps({"code": error.code(), "args": [str(part) for part in error.args]}))
-    back = errors.from_page(wire["code"], wire["args"])
+    back = errors.from_plain(wire)
     assert type(back) is type(error)
     assert str(back) == str(error)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
 
 
 def test_an_unknown_code_is_a_page_fault_with_its_stack() -> None:
-    error = errors.from_page("TypeError", ["x is undefined"], "at lane.js:1")
+    error = errors.from_plain({"code": "TypeError", "args": ["x is undefined"], "stack": "at lane.js:1"})
     assert isinstance(error, errors.PageFault)
     assert "x is undefined" in str(error)
     assert "lane.js:1" in str(error)

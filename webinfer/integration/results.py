@@ -22,5 +22,4 @@ def failure(model_name: str, model_type: str, precision: str, error: InferenceEr
         adapter=Adapter(),
         precision=precision,
     )
-    told = {"code": error.code(), "args": list(error.args), "message": str(error)}
-    return nothing.to_dict() | {"error": told}
+    return nothing.to_dict() | {"error": error.to_plain()}

@@ -103,3 +103,15 @@ def test_a_text_is_cut_to_what_the_model_takes(model: StoredModel) -> None:
 def test_a_precision_the_model_lacks_is_named(model: StoredModel) -> None:
     with pytest.raises(BadInput, match="precision is 'fp16'"):
         reference(model, Family.TEXT_EMBEDDING, ["a"], precision=Precision.FP16)
+
+
+async def test_flags_that_only_a_page_obeys_are_told_as_not_done(model: StoredModel) -> None:
+    request = Request(
+        Family.TEXT_EMBEDDING, model.name, {"texts": ["a"]}, options={"compute_shaders": True}, synthetic=True
+    )
+    reply = await SimulatedSession(Browser.FIREFOX, WHY).run(request, model)
+    assert reply.compute_shader_optimized is False
+    assert reply.warnings[1:] == (
+        "the input was generated from a bare shape",
+        "compute_shaders was asked for and not done for this model on this backend",
+    )
