@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from browser_runtime.contract.messages import Adapter
+from browser_runtime.contract.messages import LOAD_STEPS, Adapter
 from webinfer.words import adapter_kind
 
 # What a table of replies needs for a column each; narrower terminals get one column for where it ran.
@@ -61,7 +61,7 @@ def plain_text(text: str) -> Text:
 
 def _times(reply: dict[str, Any]) -> list[str]:
     times = reply["timings"]
-    load_ms = times["load_ms"] + times["compile_ms"] + times["warmup_ms"]
+    load_ms = sum(times[step] for step in LOAD_STEPS)
     broker_ms = times["broker_ms"]  # waiting for a worker, which the worker's own total leaves out
     queue_ms, total_ms = broker_ms + times["queue_ms"], broker_ms + times["total_ms"]
     steps_ms = (queue_ms, load_ms, reply["inference_time_ms"], total_ms)

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.events import ModelLoaded, PoolObserver, PoolScaled, SessionChanged
-from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.messages import LOAD_STEPS, Reply, Request
 from browser_runtime.contract.status import BreakerState, PoolStatus, SessionState, SessionStatus
 from browser_runtime.pool.reporting.tally import Tally
 from tasks.telemetry.observer import RunObserver
@@ -87,8 +87,7 @@ class WorkerMetrics(PoolObserver, RunObserver):
         self._loads.labels(name, backend, outcome).inc()
         if event.answer is not None:
             self.tally.n_loads += 1
-            steps = ("load_ms", "compile_ms", "warmup_ms")
-            took_ms = sum(float(event.answer.get(step) or 0) for step in steps)
+            took_ms = sum(float(event.answer.get(step) or 0) for step in LOAD_STEPS)
             self._load.labels(name, backend).observe(took_ms / 1000)
 
     def connected(self, event: SessionChanged) -> None:

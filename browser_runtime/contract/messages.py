@@ -133,6 +133,17 @@ class Timings:
     total_ms: float = 0.0
     """From the worker's receipt of the request to its reply."""
 
+    def __add__(self, other: Timings) -> Timings:
+        """The sum of each step: of parts of a request's way that follow each other."""
+        return Timings(
+            **{step.name: getattr(self, step.name) + getattr(other, step.name) for step in fields(self)}
+        )
+
+
+# The steps that a page measures: of opening a model, and of a run.
+LOAD_STEPS = ("load_ms", "compile_ms", "warmup_ms")
+RUN_STEPS = ("preprocess_ms", "compute_ms", "readback_ms", "postprocess_ms")
+
 
 @dataclass(frozen=True, slots=True)
 class Adapter:

@@ -12,7 +12,7 @@ import structlog
 from browser_runtime.background import TaskSet
 from browser_runtime.contract.errors import Busy, DeviceLost, SessionLost, SetupError
 from browser_runtime.contract.events import PoolObserver, PoolScaled, SessionChanged
-from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.link.loopback import Loopback
@@ -252,7 +252,8 @@ class Pool:
         prepared = await prepare(request, model)
         reply = asyncio.get_running_loop().create_future()
         pending = PendingRequest(prepared, model, arrived, deadline, reply)
-        pending.prepared_ms = (time.monotonic() - started) * 1000
+        took_ms = (time.monotonic() - started) * 1000
+        pending.before = Timings(preprocess_ms=took_ms, total_ms=took_ms)
         return pending
 
     async def _answered(self, pending: PendingRequest) -> Reply:

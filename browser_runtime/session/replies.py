@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import InferenceError, from_plain
-from browser_runtime.contract.messages import Adapter, Reply, Request, Timings
+from browser_runtime.contract.messages import LOAD_STEPS, RUN_STEPS, Adapter, Reply, Request, Timings
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.policies.time_limits import TimeLimit
 from browser_runtime.session.loading import LoadedModel
 
 GPU_BACKENDS = (Backend.WEBGPU, Backend.WEBNN)
 # Milliseconds by step, as the page's answers to `run` and `load` name them.
-RUN_STEPS = ("preprocess_ms", "compute_ms", "readback_ms", "postprocess_ms")
-LOAD_STEPS = ("load_ms", "compile_ms", "warmup_ms")
 # What a reply tells of the answer to `load`.
 LOAD_REPORT = ("placement", "warmup_runs", "warmup_steady", "weight_bytes")
 
@@ -62,8 +60,8 @@ class BatchShare:
     n_items: int
     """Items of all requests that ran together, this one's included."""
     routing: dict[str, Any]
-    prepared_ms: float = 0.0
-    """What preparing its items took before it waited."""
+    before: Timings = field(default_factory=Timings)
+    """What was measured before it waited for a lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,14 +176,13 @@ def _timings(result: RunResult, share: BatchShare) -> Timings:
     page = result.answer.get("timings", {})
     run = {name: float(page.get(name) or 0.0) for name in RUN_STEPS}
     bridge_ms = max(result.call_ms - sum(run.values()), 0.0)
-    run["preprocess_ms"] += share.prepared_ms
     load = {
         name: float(result.loaded.answer.get(name) or 0.0) if result.load_ms else 0.0 for name in LOAD_STEPS
     }
-    return Timings(
+    return share.before + Timings(
         queue_ms=share.queue_ms,
         bridge_ms=bridge_ms,
-        total_ms=share.queue_ms + share.prepared_ms + result.total_ms,
+        total_ms=share.queue_ms + result.total_ms,
         **run,
         **load,
     )

@@ -18,7 +18,8 @@ CREATE TABLE runs (                 -- one request that was answered, or failed
   is_simulation BOOLEAN,
   routing_reason VARCHAR,
   flags JSON,                       -- what the request asked for: compute_shaders, precompile_shaders, ...
-  broker_ms DOUBLE                  -- from sending to the worker's receipt; total_ms begins there
+  broker_ms DOUBLE,                 -- from sending to the worker's receipt; total_ms begins there
+  preprocess_ms DOUBLE, postprocess_ms DOUBLE
 );
 
 CREATE TABLE runs_hourly (          -- what is left of runs that are too old to be kept one by one

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import FailedAt, InferenceError
 from browser_runtime.contract.events import ModelLoaded, PoolScaled, SessionChanged, SessionInfo
-from browser_runtime.contract.messages import Adapter, Reply, Request
+from browser_runtime.contract.messages import LOAD_STEPS, Adapter, Reply, Request
 from browser_runtime.contract.options import FLAGS
 from browser_runtime.contract.status import PoolStatus
 from tasks.telemetry.stream import Row
@@ -45,7 +45,6 @@ def here() -> dict[str, str]:
 
 def run_row(request: Request, reply: Reply, origin: RequestOrigin, worker: str, driver: str) -> Row:
     """One request that was answered."""
-    times = reply.timings
     failed = None if reply.success else "partly failed"
     return "runs", {
         **_origin(request, origin, worker),
@@ -59,15 +58,7 @@ def run_row(request: Request, reply: Reply, origin: RequestOrigin, worker: str, 
         "backend": reply.backend,
         "kernel": reply.kernel,
         "batch_size": reply.details.get("batch_items"),
-        "broker_ms": times.broker_ms,
-        "queue_ms": times.queue_ms,
-        "load_ms": times.load_ms,
-        "compile_ms": times.compile_ms,
-        "warmup_ms": times.warmup_ms,
-        "compute_ms": times.compute_ms,
-        "readback_ms": times.readback_ms,
-        "bridge_ms": times.bridge_ms,
-        "total_ms": times.total_ms,
+        **asdict(reply.timings),
         "memory_mb": reply.memory_usage_mb,
         "ok": reply.success,
         "error_code": failed,
@@ -138,7 +129,7 @@ def _session(session: SessionInfo, worker: str) -> dict[str, Any]:
 def load_row(event: ModelLoaded, worker: str) -> Row:
     """One model opened on one backend, or refused by it."""
     answer, key = event.answer or {}, event.model
-    measured = {name: answer.get(name) for name in ("load_ms", "compile_ms", "warmup_ms", "weight_bytes")}
+    measured = {name: answer.get(name) for name in (*LOAD_STEPS, "weight_bytes")}
     return "loads", {
         **_session(event.session, worker),
         "backend": str(key.backend),

@@ -42,9 +42,9 @@ class Outcomes:
         for pending, results in zip(requests, shares, strict=True):
             if pending.settled:
                 continue
-            waited_ms = (started - pending.arrived) * 1000 - pending.prepared_ms
+            waited_ms = (started - pending.arrived) * 1000 - pending.before.total_ms
             own_routing = {**routing, "attempt": pending.attempts + 1, "attempts": pending.history}
-            share = BatchShare(results, waited_ms, n_items, own_routing, pending.prepared_ms)
+            share = BatchShare(results, waited_ms, n_items, own_routing, pending.before)
             try:
                 pending.reply.set_result(build_reply(pending.request, pending.model.revision, result, share))
             except InferenceError as error:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from browser_runtime.contract.errors import InferenceError
-from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.models.store import StoredModel
@@ -56,8 +56,8 @@ class PendingRequest:
     barred: dict[Backend, str] = field(default_factory=dict)
     """Backends that failed on it while it ran, and how: it goes on without them."""
     timer: asyncio.TimerHandle | None = None
-    prepared_ms: float = 0.0
-    """What preparing its items took before it waited for a lane."""
+    before: Timings = field(default_factory=Timings)
+    """What was measured before it waited for a lane."""
     items: list[Any] = field(init=False)
     model_key: ModelKey = field(init=False)
     """The model as this request wants it opened, on any backend."""

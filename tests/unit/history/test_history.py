@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
+from browser_runtime.contract.messages import Timings
 from scheduler.history.history import FIRST_VERSION, ROOM, History, HistoryUnavailable
 from tasks.telemetry import batch_up
 
@@ -157,3 +159,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[History]:
 @pytest.mark.parametrize("query", sorted(path.stem for path in (ROOM / "queries").glob("*.sql")))
 def test_every_query_is_sql_that_the_schema_knows(whole: History, query: str) -> None:
     whole.check(query)
+
+
+def test_every_measured_time_has_a_column(path: Path) -> None:
+    with History(path) as history:
+        named = history.read("SELECT column_name FROM information_schema.columns WHERE table_name = 'runs'")
+    assert {step.name for step in fields(Timings)} <= {row["column_name"] for row in named}
