@@ -39,7 +39,7 @@ class PagePackages(BuildHookInterface):
 
 
 def is_filled(page: Path) -> bool:
-    """Whether vendor/ holds what the lock file and vendor.mjs ask for, each file whole."""
+    """Whether vendor/ holds what the lock file, the kernels and vendor.mjs ask for, each file whole."""
     vendor = page / "vendor"
     try:
         manifest = json.loads((vendor / "manifest.json").read_text())
@@ -49,10 +49,17 @@ def is_filled(page: Path) -> bool:
             and all(
                 packages[f"node_modules/{name}"]["version"] == v for name, v in manifest["versions"].items()
             )
+            and _kernels(page) == manifest["kernels"]
             and all(_hash(vendor / path) == told["sha256"] for path, told in manifest["files"].items())
         )
     except (OSError, ValueError, KeyError):
         return False
+
+
+def _kernels(page: Path) -> dict[str, str]:
+    """The hash of every file that the kernels are assembled from, as vendor.mjs writes it down."""
+    sources = [*page.glob("kernels/wasm/*.wat"), page / "kernels" / "assemble.mjs"]
+    return {path.relative_to(page).as_posix(): _hash(path) for path in sources}
 
 
 def _hash(path: Path) -> str:

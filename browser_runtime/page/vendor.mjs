@@ -1,7 +1,8 @@
 /**
- * Fills vendor/ with the npm packages that the page loads, and vendor/manifest.json with what they are.
+ * Fills vendor/ with the npm packages that the page loads and with the kernels of kernels/wasm, assembled; and
+ * vendor/manifest.json with what they are.
  *
- *   node vendor.mjs          does nothing when the manifest already matches package-lock.json and this file
+ *   node vendor.mjs          does nothing when the manifest already matches package-lock.json, the kernels and this file
  *   node vendor.mjs --force  copies again
  *
  * Workers know no import map, so the two bare imports of transformers.js become relative paths here:
@@ -9,14 +10,15 @@
  */
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { assemble, kernelNames, SOURCES } from './kernels/assemble.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const MODULES = join(HERE, 'node_modules');
 const DIST = join(MODULES, 'onnxruntime-web/dist');
 const VENDOR = join(HERE, 'vendor');
-const PACKAGES = ['@huggingface/transformers', 'onnxruntime-web', 'onnxruntime-common'];
+const PACKAGES = ['@huggingface/transformers', 'onnxruntime-web', 'onnxruntime-common', 'wabt'];
 
 // What is bundled in them, and the file under licenses/ where a package carries none.
 const LICENSES = [
@@ -37,13 +39,25 @@ const BUILDS = [
 /** @param {import('node:crypto').BinaryLike} bytes */
 const hash = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** The versions that package-lock.json pins, and the hash of this script: equal stamps, equal vendor/. */
+/** The versions that package-lock.json pins, the hashes of this script and of the kernels: equal stamps, equal vendor/. */
 async function readStamp() {
   const lock = JSON.parse(await readFile(join(HERE, 'package-lock.json'), 'utf8'));
   const versions = Object.fromEntries(
     PACKAGES.map((name) => [name, lock.packages[`node_modules/${name}`].version]),
   );
-  return { versions, recipe: hash(await readFile(fileURLToPath(import.meta.url))) };
+  return {
+    versions,
+    recipe: hash(await readFile(fileURLToPath(import.meta.url))),
+    kernels: await hashKernels(),
+  };
+}
+
+/** The hash of every file that the kernels are assembled from, by its path from here. */
+async function hashKernels() {
+  const sources = (await kernelNames()).map((name) => join(SOURCES, `${name}.wat`));
+  const paths = [...sources, join(HERE, 'kernels/assemble.mjs')];
+  const entries = paths.map(async (path) => [relative(HERE, path), hash(await readFile(path))]);
+  return Object.fromEntries(await Promise.all(entries));
 }
 
 /** Raises when node_modules holds another version than the lock file: what is served must be what is pinned. */
@@ -57,10 +71,11 @@ async function checkInstalled(/** @type {Record<string, string>} */ versions) {
 }
 
 /** True when vendor/ was filled from `stamp` and every file is still there in its size. */
-async function isFresh(/** @type {{versions: Record<string, string>, recipe: string}} */ stamp) {
+async function isFresh(/** @type {Awaited<ReturnType<typeof readStamp>>} */ stamp) {
   const manifest = await readFile(join(VENDOR, 'manifest.json'), 'utf8').then(JSON.parse, () => null);
   if (!manifest || manifest.recipe !== stamp.recipe) return false;
   if (JSON.stringify(manifest.versions) !== JSON.stringify(stamp.versions)) return false;
+  if (JSON.stringify(manifest.kernels) !== JSON.stringify(stamp.kernels)) return false;
   const sizes = await Promise.all(
     Object.keys(manifest.files).map((path) =>
       stat(join(VENDOR, path)).then(
@@ -135,6 +150,21 @@ async function copyBuild(/** @type {{name: string, script: string, binary: strin
   return [...files, 'transformers.js'].map((file) => `${build.name}/${file}`);
 }
 
+/** Assembles every kernel for browsers with relaxed SIMD and without; the paths written, relative to vendor/. */
+async function writeKernels() {
+  const names = await kernelNames();
+  const paths = [];
+  for (const variant of /** @type {const} */ (['relaxed', 'simd'])) {
+    await mkdir(join(VENDOR, 'kernels', variant), { recursive: true });
+    for (const name of names) {
+      const path = `kernels/${variant}/${name}.wasm`;
+      await writeFile(join(VENDOR, path), await assemble(name, variant));
+      paths.push(path);
+    }
+  }
+  return paths;
+}
+
 /** Copies the licences of what was copied; the paths written, relative to vendor/. */
 async function copyLicenses() {
   await mkdir(join(VENDOR, 'licenses'), { recursive: true });
@@ -158,7 +188,7 @@ const stamp = await readStamp();
 if (process.argv.includes('--force') || !(await isFresh(stamp))) {
   await checkInstalled(stamp.versions);
   await rm(VENDOR, { recursive: true, force: true });
-  const copied = await Promise.all([...BUILDS.map(copyBuild), copyLicenses()]);
+  const copied = await Promise.all([...BUILDS.map(copyBuild), writeKernels(), copyLicenses()]);
   const paths = copied.flat();
   // Written last: a copy that was interrupted leaves no manifest and is done again.
   const manifest = { ...stamp, files: await describeFiles(paths) };

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { assemble, kernelNames } from '../../browser_runtime/page/kernels/assemble.mjs';
 
 const PAGE = new URL('../../browser_runtime/page/', import.meta.url);
 const SCRIPT = fileURLToPath(new URL('vendor.mjs', PAGE));
@@ -46,5 +47,14 @@ test('no glue builds code from text, which the content security policy forbids',
         .match(/new Function\(|\beval\(/),
       null,
     );
+  }
+});
+
+test('every kernel is there, with relaxed SIMD and without, as it is assembled', async () => {
+  for (const name of await kernelNames()) {
+    for (const variant of /** @type {const} */ (['relaxed', 'simd'])) {
+      const bytes = Buffer.from(await assemble(name, variant));
+      assert.ok(read(`kernels/${variant}/${name}.wasm`).equals(bytes), `${variant}/${name}`);
+    }
   }
 });

@@ -1,0 +1,392 @@
+/**
+ * The plan's operations in WebAssembly: one memory, whose size is known before the first byte is loaded. Nothing in it
+ * is freed or moved; it goes as a whole.
+ */
+import { Fault } from '../../faults.js';
+import { BLOCK_TOKENS, roundUp } from '../../kernels/layout.js';
+import { readRow } from '../../kernels/twins/matrices.js';
+import { bindKernels, fetchKernel } from './wasm_kernels.js';
+
+/** @typedef {import('./backend.js').Backend} Backend */
+/** @typedef {import('./backend.js').Matrix} Matrix */
+/** @typedef {import('./backend.js').Rows} Rows */
+/** @typedef {import('./backend.js').StepRow} StepRow */
+/** @typedef {import('./backend.js').CacheShape} CacheShape */
+/** @typedef {import('./backend.js').CacheSide} CacheSide */
+/** @typedef {{codes: number, wide: number, scales: number}} Quantized */
+
+const PAGE_BYTES = 65536;
+const MAX_PAGES = 65536;
+// Reads of 16 bytes may begin on the last bytes of what is theirs.
+const SLACK_BYTES = 64;
+
+/** @implements {Backend} */
+export class WasmBackend {
+  name = /** @type {const} */ ('wasm');
+  #memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES });
+  #next = 64;
+  /** @type {import('./wasm_kernels.js').Kernels} */
+  #kernels = {};
+  /** @type {StepRow[]} */
+  #step = [];
+  #table = { place: 0, pairs: 0 };
+  /** @type {{shape: CacheShape, place: number, scores: number} | null} */
+  #cache = null;
+  #scratch = 0;
+  #scratchBytes = 0;
+
+  /** @param {import('./wasm_kernels.js').Variant} variant */
+  constructor(variant) {
+    this.variant = variant;
+    this.kernels = `low_bits wasm ${variant}`;
+  }
+
+  /**
+   * @param {import('./wasm_kernels.js').Variant} variant
+   * @param {import('./wasm_kernels.js').LoadKernel} [load]
+   */
+  static async open(variant, load = fetchKernel) {
+    const backend = new WasmBackend(variant);
+    backend.#kernels = await bindKernels(backend.#memory, variant, load);
+    return backend;
+  }
+
+  get sizeBytes() {
+    return this.#memory.buffer.byteLength;
+  }
+
+  /** Zeroed bytes that nobody else has. Raises OutOfMemory. @param {number} sizeBytes @returns {number} */
+  alloc(sizeBytes) {
+    const place = this.#next;
+    const end = place + roundUp(sizeBytes, 64) + SLACK_BYTES;
+    const missing = Math.ceil(end / PAGE_BYTES) - this.#memory.buffer.byteLength / PAGE_BYTES;
+    if (missing > 0) grow(this.#memory, missing);
+    this.#next = end;
+    return place;
+  }
+
+  /** @param {import('../../kernels/layout.js').MatrixLayout} layout @returns {Matrix} */
+  matrix(layout) {
+    this.#needScratch(320 * layout.tiles);
+    return { layout, place: this.alloc(layout.sizeBytes) };
+  }
+
+  /** @param {number} maxRows @param {number} columns @returns {Rows} */
+  rows(maxRows, columns) {
+    const stride = roundUp(columns, 64);
+    const n = maxRows * stride;
+    const quantized = { codes: this.alloc(n), wide: this.alloc(2 * n), scales: this.alloc(n / 4) };
+    return { stride, columns, floats: this.alloc(4 * n), quantized };
+  }
+
+  /** @param {CacheShape} shape */
+  cache(shape) {
+    const group = shape.heads / shape.kvHeads;
+    const scores = this.alloc(4 * group * roundUp(shape.context, 64));
+    const columns = Math.max(BLOCK_TOKENS, shape.headDim);
+    this.#needScratch(8 * columns + group * (2 * columns + 8));
+    this.#cache = { shape, place: this.alloc(shape.slots * shape.slotBytes), scores };
+  }
+
+  /** @param {Matrix} matrix @param {number} offset @param {Uint8Array} bytes */
+  write(matrix, offset, bytes) {
+    new Uint8Array(this.#memory.buffer).set(bytes, at(matrix.place) + offset);
+  }
+
+  /** @param {Float32Array} table @param {number} pairs */
+  ropeTable(table, pairs) {
+    this.#table = { place: this.alloc(table.byteLength), pairs };
+    this.#floats(this.#table.place, table.length).set(table);
+  }
+
+  /** @param {StepRow[]} rows */
+  begin(rows) {
+    this.#step = rows;
+  }
+
+  /** @param {Matrix} matrix @param {Rows} out */
+  embed(matrix, out) {
+    const bytes = new Uint8Array(this.#memory.buffer, at(matrix.place), matrix.layout.sizeBytes);
+    for (const [index, { token }] of this.#step.entries()) {
+      readRow(bytes, matrix.layout, token, this.#floats(rowAt(out, index), out.columns));
+    }
+  }
+
+  /** @param {Rows} x @param {Matrix} weight @param {Rows} out @param {number} eps @param {number[]} [picks] */
+  norm(x, weight, out, eps, picks) {
+    const [w, ld] = [at(weight.place), 4 * x.stride];
+    if (!picks) {
+      this.#kernels.norm?.(
+        at(x.floats),
+        ld,
+        w,
+        at(out.floats),
+        4 * out.stride,
+        this.#step.length,
+        x.columns,
+        eps,
+      );
+      return;
+    }
+    for (const [index, pick] of picks.entries()) {
+      this.#kernels.norm?.(rowAt(x, pick), ld, w, rowAt(out, index), ld, 1, x.columns, eps);
+    }
+  }
+
+  /** @param {Rows} x @param {Matrix} weight @param {number} heads @param {number} headDim @param {number} eps */
+  headNorm(x, weight, heads, headDim, eps) {
+    for (const index of this.#step.keys()) {
+      const row = rowAt(x, index);
+      this.#kernels.norm?.(row, 4 * headDim, at(weight.place), row, 4 * headDim, heads, headDim, eps);
+    }
+  }
+
+  /** @param {Rows} x @param {number} n */
+  quantize(x, n) {
+    const { codes, wide, scales } = quantizedOf(x);
+    this.#kernels.quantize?.(at(x.floats), codes, wide, scales, (n * x.stride) / 32);
+  }
+
+  /** @param {Matrix} matrix @param {Rows} x @param {Rows} out @param {number} n */
+  matmul({ layout, place }, x, out, n) {
+    const w = at(place);
+    const [y, ld, k] = [at(out.floats), 4 * out.stride, this.#kernels];
+    const { codes, wide, scales } = quantizedOf(x);
+    const { bits, blocks, tiles } = layout;
+    const sections = [w, w + layout.high, w + layout.groups, w + layout.rowScales];
+    if (bits >= 16) k.matfloat?.(bits, w, at(x.floats), y, ld, n, layout.rows, tiles, this.#scratch);
+    else if (bits === 8) k.matmat8?.(w, w + layout.groups, wide, scales, y, ld, n, blocks, tiles);
+    else if (n > 1) k.matmat?.(bits, ...sections, codes, scales, y, ld, n, blocks, tiles, this.#scratch);
+    else if (bits === 2)
+      k.matvec2?.(w, w + layout.groups, w + layout.rowScales, codes, scales, y, blocks, tiles);
+    else k[`matvec${bits}`]?.(...sections, codes, scales, y, blocks, tiles);
+  }
+
+  /** @param {Rows} y @param {Matrix} bias */
+  addBias(y, bias) {
+    this.#kernels.add?.(at(y.floats), at(bias.place), y.stride, this.#step.length);
+  }
+
+  /** @param {Rows} y @param {Rows} x */
+  add(y, x) {
+    this.#kernels.add?.(at(y.floats), at(x.floats), y.stride * this.#step.length, 1);
+  }
+
+  /** @param {Rows} x @param {number} heads @param {number} headDim */
+  rope(x, heads, headDim) {
+    const { place, pairs } = this.#table;
+    for (const [index, { position }] of this.#step.entries()) {
+      this.#kernels.rope?.(rowAt(x, index), heads, headDim, place + 8 * pairs * position, pairs);
+    }
+  }
+
+  /** @param {Rows} gate @param {Rows} up */
+  silu(gate, up) {
+    this.#kernels.silu?.(at(gate.floats), at(up.floats), at(gate.floats), gate.stride * this.#step.length);
+  }
+
+  /** @param {number} layer @param {Rows} keys @param {Rows} values */
+  append(layer, keys, values) {
+    const { shape } = this.#held();
+    for (const [index, { slot, position }] of this.#step.entries()) {
+      for (let head = 0; head < shape.kvHeads; head++) {
+        for (const [side, rows] of /** @type {const} */ ([
+          ['keys', keys],
+          ['values', values],
+        ])) {
+          const place = position % shape[side].places;
+          const ring = this.#headAt(slot, layer, head, side) + 2 * shape.headDim * place;
+          this.#kernels.append?.(rowAt(rows, index) + 4 * shape.headDim * head, ring, shape.headDim);
+        }
+      }
+    }
+  }
+
+  /** @param {number} layer @param {Rows} queries @param {Rows} out */
+  attend(layer, queries, out) {
+    const { shape } = this.#held();
+    for (const [index, row] of this.#step.entries()) {
+      for (let head = 0; head < shape.kvHeads; head++)
+        this.#attendHead(layer, row, head, index, queries, out);
+    }
+    for (const row of this.#step) {
+      if ((row.position + 1) % BLOCK_TOKENS === 0) this.#pack(layer, row);
+    }
+  }
+
+  /**
+   * The query heads that share one head of keys and values.
+   * @param {number} layer @param {StepRow} row @param {number} head @param {number} index @param {Rows} queries
+   * @param {Rows} out
+   */
+  #attendHead(layer, { slot, position }, head, index, queries, out) {
+    const { shape, scores } = this.#held();
+    const n = shape.heads / shape.kvHeads;
+    const ld = 4 * roundUp(shape.context, 64);
+    const q = rowAt(queries, index) + 4 * shape.headDim * n * head;
+    const y = rowAt(out, index) + 4 * shape.headDim * n * head;
+    const [keys, values] = [
+      this.#headAt(slot, layer, head, 'keys'),
+      this.#headAt(slot, layer, head, 'values'),
+    ];
+    this.#scoreKeys(keys, q, n, ld, position);
+    this.#kernels.softmax?.(scores, ld, position + 1, n, 1 / Math.sqrt(shape.headDim));
+    this.#floats(y, n * shape.headDim).fill(0);
+    this.#sumValues(values, y, n, ld, position);
+  }
+
+  /** @param {number} place @param {number} q @param {number} n @param {number} ld @param {number} position */
+  #scoreKeys(place, q, n, ld, position) {
+    const { shape, scores } = this.#held();
+    const scratch = this.#scratch;
+    const { keys, headDim } = shape;
+    const packed = packedAt(shape, keys, position);
+    if (packed > 0) {
+      for (let h = 0; h < n; h++) this.#floats(scores + h * ld, packed).fill(0);
+      const { bits, rows, columns, group, high, scales, minima, sizeBytes } = keys.block;
+      const blocks = [place + keys.ringBytes, packed / BLOCK_TOKENS, sizeBytes, rows, columns, group];
+      this.#kernels.packed?.(
+        bits,
+        ...blocks,
+        high,
+        scales,
+        minima,
+        n,
+        q,
+        4 * headDim,
+        0,
+        scores,
+        ld,
+        256,
+        scratch,
+      );
+    }
+    for (const { first, count, token } of runs(keys.places, packed, position)) {
+      const k = place + 2 * headDim * first;
+      this.#kernels.ring_scores?.(k, count, q, n, headDim, scores + 4 * token, ld, scratch);
+    }
+  }
+
+  /** @param {number} place @param {number} y @param {number} n @param {number} ld @param {number} position */
+  #sumValues(place, y, n, ld, position) {
+    const { shape, scores } = this.#held();
+    const scratch = this.#scratch;
+    const { values, headDim } = shape;
+    const packed = packedAt(shape, values, position);
+    if (packed > 0) {
+      const { bits, rows, columns, group, high, scales, minima, sizeBytes } = values.block;
+      const blocks = [place + values.ringBytes, packed / BLOCK_TOKENS, sizeBytes, rows, columns, group];
+      const sizes = [high, scales, minima];
+      this.#kernels.packed?.(bits, ...blocks, ...sizes, n, scores, ld, 256, y, 4 * headDim, 0, scratch);
+    }
+    for (const { first, count, token } of runs(values.places, packed, position)) {
+      const v = place + 2 * headDim * first;
+      this.#kernels.ring_values?.(v, count, scores + 4 * token, ld, n, headDim, y, scratch);
+    }
+  }
+
+  /** Packs the block that leaves the window after `position`. @param {number} layer @param {StepRow} row */
+  #pack(layer, { slot, position }) {
+    const { shape } = this.#held();
+    const block = (position + 1 - shape.window) / BLOCK_TOKENS - 1;
+    if (block < 0) return;
+    for (let head = 0; head < shape.kvHeads; head++) {
+      this.#packSide(this.#headAt(slot, layer, head, 'keys'), shape.keys, block, true);
+      this.#packSide(this.#headAt(slot, layer, head, 'values'), shape.values, block, false);
+    }
+  }
+
+  /** @param {number} place @param {CacheSide} side @param {number} block @param {boolean} isKeys */
+  #packSide(place, side, block, isKeys) {
+    if (side.bits === 16) return;
+    const { shape } = this.#held();
+    const { bits, rows, columns, group, high, scales, minima, sizeBytes } = side.block;
+    const source = place + 2 * shape.headDim * ((block * BLOCK_TOKENS) % side.places);
+    const [rowBytes, columnBytes] = isKeys ? [2 * shape.headDim, 2] : [2, 2 * shape.headDim];
+    const to = place + side.ringBytes + block * sizeBytes;
+    new Uint8Array(this.#memory.buffer, to, sizeBytes).fill(0);
+    const sections = [to, to + high, to + scales, to + minima];
+    this.#kernels.pack?.(bits, source, rowBytes, columnBytes, rows, columns, group, ...sections);
+  }
+
+  /** @param {Rows} x @param {number} n @returns {Promise<Float32Array[]>} */
+  async read(x, n) {
+    return Array.from({ length: n }, (_, index) => this.#floats(rowAt(x, index), x.columns).slice());
+  }
+
+  /** @param {number} from @param {number} to */
+  copySlot(from, to) {
+    const { shape, place } = this.#held();
+    const source = place + from * shape.slotBytes;
+    new Uint8Array(this.#memory.buffer).copyWithin(
+      place + to * shape.slotBytes,
+      source,
+      source + shape.slotBytes,
+    );
+  }
+
+  /** Drops the memory: nothing of this backend can be used any more. */
+  release() {
+    this.#memory = new WebAssembly.Memory({ initial: 1 });
+    this.#kernels = {};
+  }
+
+  /** @param {number} sizeBytes */
+  #needScratch(sizeBytes) {
+    if (sizeBytes <= this.#scratchBytes) return;
+    this.#scratch = this.alloc(sizeBytes);
+    this.#scratchBytes = sizeBytes;
+  }
+
+  #held() {
+    if (!this.#cache) throw new Error('no cache was laid out');
+    return this.#cache;
+  }
+
+  /** @param {number} slot @param {number} layer @param {number} head @param {'keys' | 'values'} side */
+  #headAt(slot, layer, head, side) {
+    const { shape, place } = this.#held();
+    const both = shape.keys.headBytes + shape.values.headBytes;
+    const base = place + slot * shape.slotBytes + (layer * shape.kvHeads + head) * both;
+    return side === 'keys' ? base : base + shape.keys.headBytes;
+  }
+
+  /** @param {number} place @param {number} count */
+  #floats(place, count) {
+    return new Float32Array(this.#memory.buffer, place, count);
+  }
+}
+
+/** @param {WebAssembly.Memory} memory @param {number} pages */
+function grow(memory, pages) {
+  try {
+    memory.grow(pages);
+  } catch {
+    const asked = (pages * PAGE_BYTES + memory.buffer.byteLength) / 2 ** 20;
+    throw new Fault('OutOfMemory', `WebAssembly gives no memory of ${asked.toFixed(0)} MB`);
+  }
+}
+
+/** The tokens that are packed when `position` is computed: none of a side of 16 bits. */
+const packedAt = (
+  /** @type {CacheShape} */ { window },
+  /** @type {CacheSide} */ side,
+  /** @type {number} */ position,
+) => (side.bits === 16 ? 0 : Math.max(0, BLOCK_TOKENS * Math.floor(position / BLOCK_TOKENS) - window));
+
+/**
+ * The exact tokens `from .. position` as runs of the ring: first place, count, first token.
+ * @param {number} places @param {number} from @param {number} position
+ */
+function runs(places, from, position) {
+  const first = from % places;
+  const total = position - from + 1;
+  const count = Math.min(total, places - first);
+  const run = { first, count, token: from };
+  return count === total ? [run] : [run, { first: 0, count: total - count, token: from + count }];
+}
+
+const at = (/** @type {unknown} */ place) => /** @type {number} */ (place);
+const rowAt = (/** @type {Rows} */ rows, /** @type {number} */ index) =>
+  at(rows.floats) + 4 * rows.stride * index;
+const quantizedOf = (/** @type {Rows} */ rows) => /** @type {Quantized} */ (rows.quantized);
