@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,12 @@ def test_every_option_explains_itself_and_names_its_unit() -> None:
         assert text[:1].isupper() and text.endswith("."), f"{words} {option.opts}: {text!r}"
         unit = option.type.name if option.type.name in ("days", "seconds", "milliseconds") else ""
         assert unit in text.lower(), f"{words} {option.opts} names no unit: {text}"
+
+
+def test_the_reference_is_written_from_the_commands() -> None:
+    script = runpy.run_path(str(ROOT / "scripts/command_reference.py"))
+    page = script["PAGE"].read_text(encoding="utf-8")
+    assert page == script["render"](page), "python scripts/command_reference.py"
 
 
 def complete(*words: str, incomplete: str = "") -> list[str]:
