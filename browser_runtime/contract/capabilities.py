@@ -40,8 +40,6 @@ class Capabilities:
 
     backends: dict[Backend, BackendCapability]
     cross_origin_isolated: bool = False
-    user_agent: str = ""
-    hardware_concurrency: int = 0
     versions: dict[str, str] = field(default_factory=dict)
 
     def can(self, backend: Backend) -> bool:
@@ -83,8 +81,6 @@ class Capabilities:
         return cls(
             backends,
             bool(probe.get("cross_origin_isolated")),
-            str(probe.get("user_agent", "")),
-            int(probe.get("hardware_concurrency") or 0),
             dict(probe.get("versions", {})),
         )
 

@@ -156,7 +156,6 @@ class PoolStatus(OnTheWire):
     """Busy lanes, averaged over the last seconds."""
     busy_models: tuple[str, ...] = ()
     n_restarts: int = 0
-    is_refusing: bool = False
     """True: it shuts down and takes nothing new."""
     failing_models: Mapping[str, FailingModel] = field(default_factory=dict)
     """Models that failed and have not recovered since, by the text of their key."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,10 +72,9 @@ FIREFOX_PREFERENCES: dict[str, bool | int | str] = {
 class Launched:
     """A running browser under WebDriver; its calls block, so they belong in a thread."""
 
-    def __init__(self, driver: webdriver.Remote, service: Service, started_s: float) -> None:
+    def __init__(self, driver: webdriver.Remote, service: Service) -> None:
         self._driver = driver
         self._service = service
-        self.launch_ms = started_s * 1000
         capabilities: dict[str, Any] = driver.capabilities
         self.version = str(capabilities.get("browserVersion", ""))
         self.driver_version = _driver_version(capabilities)
@@ -150,7 +148,6 @@ def launch(
     installation: Installation, environment: dict[str, str], folder: Path, *, headless: bool = True
 ) -> Launched:
     """A started browser in a process session of its own. Blocks. Raises BrowserDied, SetupError."""
-    start = time.monotonic()
     service, options, kind = _recipe(installation, environment, folder, headless)
     # The base class's: the options' own warns of its end, and its successor is for remote browsers only.
     BaseOptions.ignore_local_proxy_environment_variables(options)
@@ -158,7 +155,7 @@ def launch(
         driver = kind(options=options, service=service)
     except (WebDriverException, HTTPError, OSError, ValueError) as error:  # HTTPError: its driver was killed
         raise BrowserDied(folder.name, f"it did not start: {_first_line(error)}") from error
-    return Launched(driver, service, time.monotonic() - start)
+    return Launched(driver, service)
 
 
 def _recipe(

@@ -27,7 +27,6 @@ class Hello:
     session: str
     lane: int
     boot: str
-    user_agent: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +78,11 @@ def read_hello(frame: bytes) -> Hello:
         raise BadRequest("the first frame is no hello")
     if told.get("protocol") != PROTOCOL:
         raise BadRequest(f"the page speaks protocol {told.get('protocol')!r}, this worker {PROTOCOL}")
-    words = [told.get(name) for name in ("token", "session", "boot", "user_agent")]
+    words = [told.get(name) for name in ("token", "session", "boot")]
     if not all(isinstance(word, str) for word in words) or type(told.get("lane")) is not int:
         raise BadRequest("the hello lacks a field")
-    token, session, boot, user_agent = map(str, words)
-    return Hello(token, session, told["lane"], boot, user_agent)
+    token, session, boot = map(str, words)
+    return Hello(token, session, told["lane"], boot)
 
 
 def welcome(lane: int, beat_ms: float, next_token: str) -> bytes:

@@ -29,8 +29,6 @@ export async function probe() {
     webnn,
     wasm,
     cross_origin_isolated: self.crossOriginIsolated,
-    user_agent: navigator.userAgent,
-    hardware_concurrency: navigator.hardwareConcurrency,
     versions,
   };
 }

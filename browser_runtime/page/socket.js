@@ -80,7 +80,6 @@ export class LaneSocket {
 
   #hello() {
     const { session, lane } = this.told;
-    const { userAgent } = navigator;
     return {
       type: 'hello',
       protocol: PROTOCOL,
@@ -88,7 +87,6 @@ export class LaneSocket {
       session,
       lane,
       boot: this.boot,
-      user_agent: userAgent,
     };
   }
 

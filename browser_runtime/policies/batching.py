@@ -54,86 +54,48 @@ class BatchPolicy:
     """Measured cost by key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What to run now, oldest first, and what is too late to run at all. Both leave the line."""
-
-    requests: tuple[Waiting, ...]
-    expired: tuple[Waiting, ...] = ()
-    predicted_ms: float | None = None
-    """The measured cost of running it; None while unmeasured."""
-    closed_by: str = ""
-    """Which limit ended it; empty when everything that fits went along."""
-
-    @property
-    def n_items(self) -> int:
-        """Items of all its requests."""
-        return sum(request.n_items for request in self.requests)
-
-
-def take_batch(waiting: Sequence[Waiting], policy: BatchPolicy, now: float) -> Batch | None:
-    """The next batch for an idle lane; None when nothing waits. It may hold nothing but expired requests.
+def take_batch(waiting: Sequence[Waiting], policy: BatchPolicy, now: float) -> list[Waiting]:
+    """Return the requests that an idle lane runs next, oldest first; none where none is in time.
 
     The oldest request always goes, so no model starves another. Others with its key follow in order of
     arrival: one whose length or deadline does not go with the batch is passed over, the first beyond a limit
     ends it.
     """
-    if not waiting:
-        return None
-    line = sorted(waiting, key=lambda request: request.arrived_s)
-    expired = tuple(request for request in line if _is_late(request, now))
-    alive = [request for request in line if not _is_late(request, now)]
+    alive = [request for request in waiting if request.deadline_s is None or request.deadline_s > now]
     if not alive:
-        return Batch((), expired)
-    cost = policy.costs.get(alive[0].key)
-    chosen, closed_by = _gather(alive, cost, policy, now)
-    predicted_ms = None if cost is None else cost.predict_ms(_count(chosen))
-    return Batch(tuple(chosen), expired, predicted_ms, closed_by)
-
-
-def _gather(
-    alive: Sequence[Waiting], cost: BatchCost | None, policy: BatchPolicy, now: float
-) -> tuple[list[Waiting], str]:
-    head, *rest = alive
-    chosen = [head]
+        return []
+    head, *rest = sorted(alive, key=lambda request: request.arrived_s)
+    cost, batch = policy.costs.get(head.key), [head]
     for request in rest:
         if request.key != head.key:
             continue
-        grown = [*chosen, request]
-        if closed_by := _limit_reached(grown, cost, policy):
-            return chosen, closed_by
+        grown = [*batch, request]
+        if _exceeds_limit(grown, cost, policy):
+            break
         if padding_share(grown) <= policy.max_padding and _all_in_time(grown, cost, now):
-            chosen = grown
-    return chosen, ""
+            batch = grown
+    return batch
 
 
-def _limit_reached(grown: Sequence[Waiting], cost: BatchCost | None, policy: BatchPolicy) -> str:
-    """The first limit that this batch would break; empty when none."""
-    n_items = _count(grown)
-    if n_items > policy.max_items:
-        return f"{policy.max_items} items"
-    if cost is None and n_items > policy.max_unmeasured_items:
-        return f"{policy.max_unmeasured_items} items while the cost is not measured"
-    if sum(request.size_bytes for request in grown) > policy.max_bytes:
-        return f"{policy.max_bytes} bytes"
-    if cost is not None and cost.predict_ms(n_items) > policy.max_batch_ms:
-        return f"{policy.max_batch_ms:g} ms"
-    return ""
+def _exceeds_limit(batch: Sequence[Waiting], cost: BatchCost | None, policy: BatchPolicy) -> bool:
+    n_items = count_items(batch)
+    if n_items > policy.max_items or sum(request.size_bytes for request in batch) > policy.max_bytes:
+        return True
+    if cost is None:
+        return n_items > policy.max_unmeasured_items
+    return cost.predict_ms(n_items) > policy.max_batch_ms
 
 
-def _all_in_time(grown: Sequence[Waiting], cost: BatchCost | None, now: float) -> bool:
+def _all_in_time(batch: Sequence[Waiting], cost: BatchCost | None, now: float) -> bool:
     """Whether nobody in it would miss a deadline, as far as the cost is known."""
-    deadlines = [request.deadline_s for request in grown if request.deadline_s is not None]
+    deadlines = [request.deadline_s for request in batch if request.deadline_s is not None]
     if cost is None or not deadlines:
         return True
-    return now + cost.predict_ms(_count(grown)) / 1000 <= min(deadlines)
+    return now + cost.predict_ms(count_items(batch)) / 1000 <= min(deadlines)
 
 
-def _is_late(request: Waiting, now: float) -> bool:
-    return request.deadline_s is not None and request.deadline_s <= now
-
-
-def _count(requests: Sequence[Waiting]) -> int:
+def count_items(requests: Sequence[Waiting]) -> int:
+    """Return the number of items of all requests."""
     return sum(request.n_items for request in requests)
 
 

@@ -22,11 +22,8 @@ class SessionChoice:
 
     session: str
     lane: int
-    backend: Backend | None
-    """None: a simulation that names none."""
+    backend: Backend
     expected_ms: float
-    meets_deadline: bool | None
-    """None: the request has none."""
     reasons: tuple[str, ...]
     weighed: tuple[Weighed, ...]
     """Every candidate, best expected time first, excluded ones last."""
@@ -45,30 +42,29 @@ class SessionChoice:
 def choose_session(candidates: Sequence[Candidate], need: Need) -> SessionChoice | None:
     """The best lane for `need`; None when every candidate is excluded (`weigh_candidates` tells why).
 
-    A choice whose lane is not free means: wait there. In order of weight: real browsers before simulations,
-    healthy before unhealthy, free lanes before busy ones unless the busy one's times are measured, lanes
-    expected to meet the deadline, the shortest expected time, the score.
+    A choice whose lane is not free means: wait there. In order of weight: healthy before unhealthy, free
+    lanes before busy ones unless the busy one's times are measured, lanes expected to meet the deadline,
+    the shortest expected time, the score.
     """
     found = list(zip(candidates, weigh_candidates(candidates, need), strict=True))
     able = [pair for pair in found if not pair[1].excluded]
     if not able:
         return None
     winner, weighed = min(_competing(able), key=lambda pair: _rank(pair, need.remaining_ms))
+    assert winner.platform is not None, "a lane without a backend is excluded"
     return SessionChoice(
         winner.session,
         winner.lane,
         winner.platform,
         weighed.expected_ms,
-        None if need.remaining_ms is None else weighed.expected_ms <= need.remaining_ms,
         _explain(winner, need, weighed, [w for _, w in found]),
         tuple(sorted((w for _, w in found), key=_order)),
     )
 
 
 def _competing(able: Sequence[Pair]) -> Sequence[Pair]:
-    """Those among whom time decides. A simulation is faster than a browser, and not what was asked for."""
-    real = _preferably(able, lambda c: not c.is_simulation)
-    healthy = _preferably(real, lambda c: c.health >= HEALTHY_SCORE)
+    """Return those among whom time decides."""
+    healthy = _preferably(able, lambda c: c.health >= HEALTHY_SCORE)
     return _preferably(healthy, lambda c: c.is_free, or_else=_wait_is_measured)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from browser_runtime.contract.vocabulary import HEALTHY_SCORE
-
 # Four of the guide's checks (every 15 s): a session that got over its trouble is healthy within a minute, and
 # one that opened its breaker by five failures is back above 50 when probes are let through, after 30 s.
 HALF_LIFE_S = 60.0
@@ -79,10 +77,6 @@ class HealthState:
     def score(self, now: float) -> float:
         """100: nothing speaks against the session; 0: everything does."""
         return max(100.0 - sum(self.factors(now).values()), 0.0)
-
-    def is_healthy(self, now: float) -> bool:
-        """Whether the score is at least 50."""
-        return self.score(now) >= HEALTHY_SCORE
 
     def factors(self, now: float) -> dict[str, float]:
         """Points lost by factor, each from 0 to its MOST_POINTS."""

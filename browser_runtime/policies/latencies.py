@@ -26,7 +26,7 @@ MIN_SIZE_WEIGHT = 3.0
 class LatencyKey:
     """What is measured together: a model as it is opened, in a browser, on a backend."""
 
-    model: ModelKey | str
+    model: ModelKey
     browser: Browser
     backend: Backend
 

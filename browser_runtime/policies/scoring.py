@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Backend, Browser, Family
 
-# The guide's table of points.
+# The guide's table of points but for a simulation's: where a pool simulates, there is no session to choose.
 BASE = 100.0
 PREFERRED, OTHER_BROWSER = 50.0, 10.0
 PLATFORM_MATCH = 30.0
@@ -14,7 +14,6 @@ AUDIO_COMPUTE_SHADERS = 40.0
 TEXT_ON_WEBNN = 35.0
 VISION_PRECOMPILED = 25.0
 MULTIMODAL_PARALLEL = 30.0
-SIMULATION = -15.0
 FULL_HEALTH = 30.0
 
 TEXT_FAMILIES = (Family.TEXT_EMBEDDING, Family.TEXT_GENERATION)
@@ -72,7 +71,6 @@ class Candidate:
     """What the model is known to need once loaded."""
     health: float = 100.0
     breaker_allows: bool = True
-    is_simulation: bool = False
 
     @property
     def is_free(self) -> bool:
@@ -102,7 +100,6 @@ def prior_parts(candidate: Candidate, need: Need) -> tuple[tuple[str, float], ..
         (need.family in TEXT_FAMILIES and candidate.platform is Backend.WEBNN, "webnn", TEXT_ON_WEBNN),
         (need.family is Family.VISION and need.precompile_shaders and on_gpu, "shaders", VISION_PRECOMPILED),
         (need.family is Family.MULTIMODAL and need.parallel_loading, "parallel load", MULTIMODAL_PARALLEL),
-        (candidate.is_simulation, "simulation", SIMULATION),
         (True, f"health {candidate.health:.0f}", FULL_HEALTH * min(max(candidate.health, 0), 100) / 100),
     )
     return tuple((reason, points) for holds, reason, points in parts if holds)
@@ -110,7 +107,7 @@ def prior_parts(candidate: Candidate, need: Need) -> tuple[tuple[str, float], ..
 
 def _platform_matches(candidate: Candidate, need: Need) -> bool:
     """It runs on the backend asked for first; without a wish any proved backend of a browser matches."""
-    if candidate.is_simulation or candidate.platform is None:
+    if candidate.platform is None:
         return False
     return not need.backends or candidate.platform is need.backends[0]
 

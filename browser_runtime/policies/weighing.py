@@ -62,11 +62,10 @@ def find_exclusion(candidate: Candidate, need: Need) -> str:
     """Why this lane cannot take the request; empty where it can."""
     if not candidate.breaker_allows:
         return "its breaker is open"
-    if not candidate.is_simulation:
-        if candidate.platform is None or candidate.platform not in candidate.backends:
-            return "no backend that could be used is proved there"
-        if need.backends and candidate.platform not in need.backends:
-            return f"none of {', '.join(need.backends)} there"
+    if candidate.platform is None or candidate.platform not in candidate.backends:
+        return "no backend that could be used is proved there"
+    if need.backends and candidate.platform not in need.backends:
+        return f"none of {', '.join(need.backends)} there"
     if _lacks_memory(candidate):
         return f"the model needs {candidate.model_bytes} bytes, {candidate.free_memory_bytes} are free"
     return ""

@@ -74,7 +74,6 @@ class Pool:
         self.autoscaler.on_event = self._scaled
         self._models = ModelProvider(self.store)
         self.simulated: SimulatedSession | None = None
-        self.refusing = False
         self.n_open = 0
         """Requests admitted and not yet answered."""
         self.observer = PoolObserver()
@@ -197,17 +196,8 @@ class Pool:
             return wanted
         return await self.fleet.resize(browser or self.browser, wanted, self.dispatch.is_needed)
 
-    def refuse_new(self) -> None:
-        """From now on new requests are Busy; admitted ones go on."""
-        self.refusing = True
-
-    async def drain(self) -> None:
-        """Returns when every admitted request is answered."""
-        await self.notifier.until(lambda: self.n_open == 0)
-
     async def close(self) -> None:
         """End every browser and server; what runs or waits fails."""
-        self.refusing = True
         await self._closing.done()
 
     async def _close(self) -> None:
@@ -242,7 +232,7 @@ class Pool:
                 pending = await self._prepare(request, model, arrived, deadline)
             return await self._answered(pending)
         finally:
-            self._leave()
+            self.n_open -= 1
 
     async def _prepare(
         self, request: Request, model: StoredModel, arrived: float, deadline: Deadline | None
@@ -277,17 +267,12 @@ class Pool:
         try:
             return value if self.simulated is not None else await self.dispatch.echo(value)
         finally:
-            self._leave()
+            self.n_open -= 1
 
     def _admit(self) -> None:
-        if self.refusing or len(self.queue) >= self.settings.max_waiting:
+        if self._closing.begun or len(self.queue) >= self.settings.max_waiting:
             raise Busy(0)
         self.n_open += 1
-
-    def _leave(self) -> None:
-        self.n_open -= 1
-        if self.n_open == 0:
-            self.notifier.notify()
 
     # --- watch
 

@@ -10,7 +10,6 @@ import redis
 import structlog
 
 from browser_runtime.contract.status import BreakerState, SessionStatus, SystemMemory, WorkerStatus
-from browser_runtime.contract.vocabulary import HEALTHY_SCORE
 from browser_runtime.scaling.values import Replica
 from tasks.app import WebinferApp
 from tasks.broker.queue_depths import count_unacked, read_depths
@@ -105,17 +104,23 @@ def _memory_percent(sessions: Sequence[SessionStatus], memory: SystemMemory | No
 
 def _replica(name: str, sessions: Sequence[SessionStatus]) -> Replica:
     """The worker, usable while one of its sessions is."""
-    usable = [session for session in sessions if _is_usable(session)]
-    lanes = [lane for session in sessions for lane in session.lanes]
+    views = [
+        Replica(
+            session.session,
+            len(session.lanes),
+            sum(lane.busy for lane in session.lanes),
+            session.health,
+            session.breaker.state is not BreakerState.OPEN,
+            warm_models=session.model_names,
+        )
+        for session in sessions
+    ]
+    usable = [view for view in views if view.is_usable]
     return Replica(
         name,
-        n_lanes=max(len(lanes), 1),
-        n_busy=sum(lane.busy for lane in lanes),
-        health=max((session.health for session in usable or sessions), default=100.0),
-        breaker_allows=bool(usable) or not sessions,
-        warm_models=frozenset().union(*(session.model_names for session in sessions)),
+        n_lanes=max(sum(view.n_lanes for view in views), 1),
+        n_busy=sum(view.n_busy for view in views),
+        health=max((view.health for view in usable or views), default=100.0),
+        breaker_allows=bool(usable) or not views,
+        warm_models=frozenset().union(*(view.warm_models for view in views)),
     )
-
-
-def _is_usable(session: SessionStatus) -> bool:
-    return session.breaker.state is not BreakerState.OPEN and session.health >= HEALTHY_SCORE

@@ -15,7 +15,6 @@ import pytest
 
 from browser_runtime.contract.errors import (
     BadSetting,
-    Busy,
     DeadlineExceeded,
     SessionLost,
     Unsupported,
@@ -114,23 +113,6 @@ async def test_a_session_can_be_added_and_drained_away(settings: RuntimeSettings
         await asyncio.sleep(0)
         assert await pool.resize(1) == 1
         assert all(reply.success for reply in await asyncio.gather(*running))
-    finally:
-        await pool.close()
-
-
-@pytest.mark.browser("edge")
-async def test_a_draining_pool_finishes_what_it_has_and_takes_nothing_new(settings: RuntimeSettings) -> None:
-    pool = Pool(settings, Browser.EDGE)
-    await pool.open()
-    try:
-        running = asyncio.create_task(pool.run(request()))
-        await asyncio.sleep(0)
-        pool.refuse_new()
-        with pytest.raises(Busy):
-            await pool.run(request())
-        await pool.drain()
-        assert running.done()
-        assert running.result().success
     finally:
         await pool.close()
 

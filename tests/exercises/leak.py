@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from browser_runtime.contract.events import PoolObserver, SessionChanged
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.policies.recycling import SAMPLES_ABOVE, RecyclePolicy
@@ -39,9 +40,20 @@ class Leak:
     n_restarts: int
 
 
+class Recycled(PoolObserver):
+    """Counts the sessions that were recycled."""
+
+    n_recycled = 0
+
+    def connected(self, event: SessionChanged) -> None:
+        """See `PoolObserver`."""
+        self.n_recycled += event.change == "recycled"
+
+
 async def run_leak(settings: RuntimeSettings) -> Leak:
     """Leak LEAK_MB where ROOM_MB are allowed; requests are answered all the while."""
     pool = Pool(settings, Browser.EDGE)
+    pool.observer = changes = Recycled()
     await pool.open()
     try:
         leaking, at_first = pool.sessions[0], await _measure(pool)
@@ -56,7 +68,7 @@ async def run_leak(settings: RuntimeSettings) -> Leak:
         after, restarts = await _measure(pool), int(pool.status().n_restarts)
         assert leaking.memory_bytes is not None
         name = pool.sessions[0].name
-        return Leak(at_first, leaking.memory_bytes, after, name, pool.session_monitor.n_recycled, restarts)
+        return Leak(at_first, leaking.memory_bytes, after, name, changes.n_recycled, restarts)
     finally:
         await pool.close()
 

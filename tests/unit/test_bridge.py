@@ -31,7 +31,7 @@ def expected(bridge: Bridge, lost: list[SessionLost] | None = None) -> LaneConne
 
 def hello(its: LaneConnection, /, **change: Any) -> bytes:
     told = {"type": "hello", "protocol": 1, "token": its.token, "session": "chrome-1", "lane": 0}
-    return frames.encode(told | {"boot": "b", "user_agent": "test"} | change)
+    return frames.encode(told | {"boot": "b"} | change)
 
 
 async def join(bridge: Bridge, lane: LaneConnection) -> ClientConnection:

@@ -18,7 +18,6 @@ HELLO = {
     "session": "chrome-1",
     "lane": 0,
     "boot": "b",
-    "user_agent": "ua",
 }
 
 

@@ -107,7 +107,7 @@ class Matching:
         costs: dict[Hashable, BatchCost] = {} if known is None else {head.batch_key: known.cost}
         waiting = [waiting_of(ticket, pending) for ticket, pending in alike.items()]
         batch = take_batch(waiting, BatchPolicy(costs=costs), time.monotonic())
-        chosen = [alike[request.ticket] for request in batch.requests] if batch else []
+        chosen = [alike[request.ticket] for request in batch]
         return chosen if head in chosen else [head]
 
     def expected_ms(
@@ -143,7 +143,5 @@ class Matching:
     def _measured(
         self, place: LaneSlot, head: PendingRequest, choice: SessionChoice
     ) -> LatencySummary | None:
-        assert choice.backend is not None, "only a simulation has no backend, and it has no lane"
-        model = head.model_key
-        key = LatencyKey(model, place[0].installation.browser, choice.backend)
-        return self.health.measured(key)
+        browser = place[0].installation.browser
+        return self.health.measured(LatencyKey(head.model_key, browser, choice.backend))

@@ -28,7 +28,6 @@ class SessionMonitor:
 
     def __init__(self, fleet: Fleet, health: PoolHealth, dispatch: Dispatch, policy: RecyclePolicy) -> None:
         self.policy = policy
-        self.n_recycled = 0
         self.on_recycle: Callable[[Session, str], None] = lambda session, reason: None
         self.on_round: Callable[[], None] = lambda: None
         """Called after each look at all sessions."""
@@ -56,7 +55,6 @@ class SessionMonitor:
             log.warning("a session could not be measured", session=session.name, why=str(error))
         reason = self._reason(session)
         if reason is not None and session.state is SessionState.READY:
-            self.n_recycled += 1
             log.warning("recycling a session", session=session.name, why=reason)
             self.on_recycle(session, reason)
             self._fleet.spawn_recycle(session, reason)

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from browser_runtime.policies.batching import (
-    Batch,
     BatchPolicy,
     Waiting,
+    count_items,
     padding_share,
     take_batch,
 )
@@ -46,73 +46,61 @@ policies = st.builds(
 NOW = 100.0
 
 
-def take(line: list[Waiting], policy: BatchPolicy) -> Batch:
-    batch = take_batch(line, policy, NOW)
-    assert batch is not None
-    return batch
+def take(line: list[Waiting], policy: BatchPolicy) -> list[Waiting]:
+    return take_batch(line, policy, NOW)
 
 
-@given(lines.filter(bool), policies)
+@given(lines, policies)
 def test_the_oldest_that_can_be_answered_goes_first(line: list[Waiting], policy: BatchPolicy) -> None:
     alive = [r for r in line if r.deadline_s is None or r.deadline_s > NOW]
     batch = take(line, policy)
+    assert bool(batch) is bool(alive)
     if alive:
-        assert batch.requests[0].arrived_s == min(r.arrived_s for r in alive)
-    else:
-        assert batch.requests == ()
+        assert batch[0].arrived_s == min(r.arrived_s for r in alive)
 
 
-@given(lines.filter(bool), policies)
-def test_one_key_in_order_of_arrival(line: list[Waiting], policy: BatchPolicy) -> None:
+@given(lines, policies)
+def test_one_key_in_order_of_arrival_and_none_too_late(line: list[Waiting], policy: BatchPolicy) -> None:
     batch = take(line, policy)
-    assert len({r.key for r in batch.requests}) <= 1
-    assert all(a.arrived_s <= b.arrived_s for a, b in pairwise(batch.requests))
+    assert len({r.key for r in batch}) <= 1
+    assert all(a.arrived_s <= b.arrived_s for a, b in pairwise(batch))
+    assert all(r.deadline_s is None or r.deadline_s > NOW for r in batch)
 
 
-@given(lines.filter(bool), policies)
-def test_the_late_are_expired_and_only_they(line: list[Waiting], policy: BatchPolicy) -> None:
-    batch = take(line, policy)
-    late = {r.ticket for r in line if r.deadline_s is not None and r.deadline_s <= NOW}
-    assert {r.ticket for r in batch.expired} == late
-    assert not late & {r.ticket for r in batch.requests}
-
-
-@given(lines.filter(bool), policies)
+@given(lines, policies)
 def test_limits_hold_wherever_there_was_a_choice(line: list[Waiting], policy: BatchPolicy) -> None:
     batch = take(line, policy)
-    if len(batch.requests) < 2:
+    if len(batch) < 2:
         return
-    assert batch.n_items <= policy.max_items
-    assert sum(r.size_bytes for r in batch.requests) <= policy.max_bytes
-    assert padding_share(batch.requests) <= policy.max_padding
-    cost = policy.costs.get(batch.requests[0].key)
+    n_items, cost = count_items(batch), policy.costs.get(batch[0].key)
+    assert n_items <= policy.max_items
+    assert sum(r.size_bytes for r in batch) <= policy.max_bytes
+    assert padding_share(batch) <= policy.max_padding
     if cost is None:
-        assert batch.n_items <= policy.max_unmeasured_items
-        assert batch.predicted_ms is None
+        assert n_items <= policy.max_unmeasured_items
     else:
-        assert batch.predicted_ms == cost.predict_ms(batch.n_items) <= policy.max_batch_ms
-        end_s = NOW + batch.predicted_ms / 1000
-        assert all(r.deadline_s is None or end_s <= r.deadline_s for r in batch.requests)
+        assert cost.predict_ms(n_items) <= policy.max_batch_ms
+        end_s = NOW + cost.predict_ms(n_items) / 1000
+        assert all(r.deadline_s is None or end_s <= r.deadline_s for r in batch)
 
 
 @given(lines, policies)
 def test_a_line_is_worked_off_whole_and_nobody_is_taken_twice(
     line: list[Waiting], policy: BatchPolicy
 ) -> None:
+    alive = [r for r in line if r.deadline_s is None or r.deadline_s > NOW]
     left, taken = list(line), list[int]()
     places: dict[int, int] = {}
     for turn in range(len(line) + 1):
-        batch = take_batch(left, policy, NOW)
-        if batch is None:
+        gone = {r.ticket for r in take(left, policy)}
+        if not gone:
             break
-        gone = {r.ticket for r in (*batch.requests, *batch.expired)}
-        assert gone, "a batch that takes nobody would be taken for ever"
         taken += sorted(gone)
         places |= dict.fromkeys(gone, turn)
         left = [r for r in left if r.ticket not in gone]
-    assert sorted(taken) == [r.ticket for r in line]
-    for r in line:  # no starvation: at most one batch for each that came before
-        assert places[r.ticket] <= sum(other.arrived_s <= r.arrived_s for other in line) - 1
+    assert sorted(taken) == [r.ticket for r in alive]
+    for r in alive:  # no starvation: at most one batch for each that came before
+        assert places[r.ticket] <= sum(other.arrived_s <= r.arrived_s for other in alive) - 1
 
 
 @given(lines.filter(bool), policies, st.randoms(use_true_random=False))
@@ -128,14 +116,9 @@ def test_the_order_of_the_line_itself_does_not_matter(
 def test_without_limits_everything_alike_goes_together(line: list[Waiting]) -> None:
     policy = BatchPolicy(10**6, 10**9, 1e9, 1.0, costs=dict.fromkeys(KEYS, BatchCost(0, 0)))
     batch = take(line, policy)
-    if batch.requests:
+    if batch:
         alive = [r for r in line if r.deadline_s is None or r.deadline_s > NOW]
-        assert len(batch.requests) == sum(r.key == batch.requests[0].key for r in alive)
-        assert batch.closed_by == ""
-
-
-def test_nothing_waits_nothing_is_taken() -> None:
-    assert take_batch([], BatchPolicy(), NOW) is None
+        assert len(batch) == sum(r.key == batch[0].key for r in alive)
 
 
 @given(st.lists(requests, min_size=1))
@@ -149,7 +132,7 @@ def test_a_batch_ends_before_the_first_deadline_in_it(n: int, fits: int) -> None
     policy = BatchPolicy(costs={"k": BatchCost(0.0, 10.0)}, max_batch_ms=1e6)
     deadline_s = NOW + fits * 0.010 + 0.001
     line = [Waiting(k, "k", float(k), deadline_s=deadline_s) for k in range(n)]
-    assert take(line, policy).n_items == min(n, fits)
+    assert count_items(take(line, policy)) == min(n, fits)
     # one that cannot make it anyway is passed over, those behind it are not
     hurried = Waiting(99, "k", 0.5, deadline_s=NOW + 0.001)
-    assert 99 not in {r.ticket for r in take([*line, hurried], policy).requests}
+    assert 99 not in {r.ticket for r in take([*line, hurried], policy)}

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from browser_runtime.contract.vocabulary import HEALTHY_SCORE
 from browser_runtime.policies.breaker import BreakerPolicy
 from browser_runtime.policies.health import MOST_POINTS, HealthSample, HealthState
 
@@ -81,15 +82,17 @@ def test_slower_runs_never_look_healthier(history: list[HealthSample], one: floa
 
 @given(samples.filter(lambda sample: sample.ok is not False))
 def test_one_sample_without_failure_never_makes_a_session_unhealthy(sample: HealthSample) -> None:
-    assert HealthState().after(sample).is_healthy(sample.at_s)
+    assert HealthState().after(sample).score(sample.at_s) >= HEALTHY_SCORE
 
 
 def test_a_new_session_is_avoided_just_before_its_breaker_opens() -> None:
     failures = BreakerPolicy().max_failures
-    healthy = [after([HealthSample(0.0, ok=False)] * n).is_healthy(0.0) for n in range(failures + 1)]
+    healthy = [
+        after([HealthSample(0.0, ok=False)] * n).score(0.0) >= HEALTHY_SCORE for n in range(failures + 1)
+    ]
     assert healthy == [True] * (failures - 1) + [False] * 2
     broken = after([HealthSample(0.0, ok=False)] * failures)
-    assert broken.is_healthy(BreakerPolicy().open_s)
+    assert broken.score(BreakerPolicy().open_s) >= HEALTHY_SCORE
 
 
 @given(histories)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from browser_runtime.contract.vocabulary import Backend, Browser
+from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from browser_runtime.policies.latencies import (
     HALF_LIFE_S,
     MAX_KEYS,
@@ -19,7 +20,12 @@ from browser_runtime.policies.latencies import (
     weighted_quantile,
 )
 
-KEY = LatencyKey("m", Browser.CHROME, Backend.WASM)
+
+def key_of(model: object, browser: Browser = Browser.EDGE, backend: Backend = Backend.WEBNN) -> LatencyKey:
+    return LatencyKey(ModelKey(str(model), "1", None, Precision.FP32), browser, backend)
+
+
+KEY = key_of("m", Browser.CHROME, Backend.WASM)
 times_ms = st.floats(0, 1e6)
 sizes = st.integers(1, 32)
 runs = st.lists(st.tuples(times_ms, sizes), min_size=1, max_size=2 * WINDOW_RUNS)
@@ -93,10 +99,10 @@ def test_a_size_measured_often_is_believed_before_the_line() -> None:
 def test_the_store_stays_bounded_and_keeps_the_newest(models: list[int]) -> None:
     store = Latencies()
     for model in models:
-        store.record(LatencyKey(str(model), Browser.EDGE, Backend.WEBNN), 1.0, 0.0)
+        store.record(key_of(model), 1.0, 0.0)
     assert len(store) == min(len(set(models)), MAX_KEYS)
     if models:
-        assert store.summary(LatencyKey(str(models[-1]), Browser.EDGE, Backend.WEBNN), 0.0)
+        assert store.summary(key_of(models[-1]), 0.0)
 
 
 @pytest.mark.parametrize(("ms", "n_items"), [(-1.0, 1), (math.nan, 1), (math.inf, 1), (1.0, 0)])
@@ -120,6 +126,6 @@ def test_an_unmeasured_key_has_no_summary() -> None:
 def test_a_key_that_is_still_measured_is_kept() -> None:
     store = Latencies(max_keys=2)
     for model in ("a", "b", "a", "c"):
-        store.record(LatencyKey(model, Browser.EDGE, Backend.WEBNN), 1.0, 0.0)
-    kept = [m for m in "abc" if store.summary(LatencyKey(m, Browser.EDGE, Backend.WEBNN), 0.0)]
+        store.record(key_of(model), 1.0, 0.0)
+    kept = [m for m in "abc" if store.summary(key_of(m), 0.0)]
     assert kept == ["a", "c"]
