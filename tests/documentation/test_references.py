@@ -55,7 +55,7 @@ def words(page: Path) -> list[str]:
 
 
 def is_path_there(page: Path, word: str) -> bool:
-    """A path from the root, from the page's folder, or from a folder above the page."""
+    """A path from the root, from a folder above the page, or in the room of a README."""
     name = word.rstrip("/")
     if name.startswith(".."):
         return (page.parent / name).exists()
@@ -65,7 +65,10 @@ def is_path_there(page: Path, word: str) -> bool:
         for folder in parents
         if ROOT in (folder, *folder.parents)
     ]
-    return any(start + name in tracked() for start in (*starts, "browser_runtime/"))
+    if any(start + name in tracked() for start in (*starts, "browser_runtime/")):
+        return True
+    below = "" if page.parent in (ROOT, ROOT / "docs") else f"{page.parent.relative_to(ROOT)}/"
+    return bool(below) and any(each.startswith(below) and each.endswith(f"/{name}") for each in tracked())
 
 
 def is_module_there(word: str) -> bool:
