@@ -20,7 +20,7 @@ class Once:
 
     @property
     def begun(self) -> bool:
-        """Whether anybody has waited for it yet."""
+        """True once anybody has waited for it."""
         return self._task is not None
 
     async def done(self) -> None:
@@ -31,7 +31,7 @@ class Once:
 
 
 async def call_in_thread(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `work` returned, called in a thread; right here at the interpreter's end, which has no threads."""
+    """Call `work` in a thread and return its result; right here at the interpreter's end, without threads."""
     try:
         future = asyncio.get_running_loop().run_in_executor(None, partial(work, *args, **kwargs))
     except RuntimeError:

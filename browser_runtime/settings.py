@@ -18,7 +18,7 @@ from browser_runtime.contract.setup.environment import (
 
 
 class RuntimeSettings(Settings):
-    """How browsers are found, started and talked to. Every field is `WEBINFER_<FIELD>` in upper case."""
+    """Settings of browsers: finding, starting, using. Every field is `WEBINFER_<FIELD>` in upper case."""
 
     firefox_binary: FilePath | None = Field(
         default=None, description="Firefox to run; default: found on this machine"

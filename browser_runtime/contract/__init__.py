@@ -1,1 +1,1 @@
-"""What every room may know: vocabulary, messages, errors, capabilities. Light, no I/O."""
+"""Vocabulary, messages, errors and capabilities, for every room to import. Light."""

@@ -1,4 +1,4 @@
-"""What a page proved it can do. A backend counts only when a small graph gave the right numbers on it."""
+"""The backends of a page. A backend counts only where a small graph gave the right numbers on it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class BackendCapability:
     proved: bool
     """A small graph ran on it and its numbers were right."""
     reason: str = ""
-    """Why not, when it is not; empty otherwise."""
+    """The reason where it is not proved; empty otherwise."""
     adapter: Adapter = field(default_factory=Adapter)
     ms: float = 0.0
-    """How long the proof took."""
+    """Duration of the proof."""
     details: dict[str, Any] = field(default_factory=dict)
     """Features, limits, operators, threads: whatever the page found."""
     permitted: bool = True
@@ -43,19 +43,19 @@ class Capabilities:
     versions: dict[str, str] = field(default_factory=dict)
 
     def can(self, backend: Backend) -> bool:
-        """Whether `backend` was proved here and may be used."""
+        """Return whether `backend` was proved here and may be used."""
         found = self.backends.get(backend)
         return found is not None and found.proved and found.permitted
 
     def reason(self, backend: Backend) -> str:
-        """Why `backend` cannot be used here; empty where it can."""
+        """Return the reason that keeps `backend` from being used here; empty where none does."""
         found = self.backends.get(backend)
         if found is not None and not found.permitted:
             return SWITCHED_OFF[self.uses_gpu(backend)]
         return "this session has no such backend" if found is None else found.reason
 
     def uses_gpu(self, backend: Backend) -> bool:
-        """Whether `backend` computes on a GPU: WebGPU does, WebNN where the browser says so."""
+        """Return whether `backend` computes on a GPU: WebGPU does, WebNN where the browser says so."""
         return backend is Backend.WEBGPU or self.adapter(backend).software is False
 
     def permit(self, *, gpu: bool, cpu: bool) -> Capabilities:
@@ -101,13 +101,13 @@ def _adapter(backend: Backend, found: dict[str, Any]) -> Adapter:
     """The device: WebAssembly is the CPU, which is never an accelerator."""
     if backend is Backend.WASM:
         return Adapter("CPU", software=True)
-    told = found.get("adapter") or {}
-    if backend is Backend.WEBNN and not told and found.get("proved"):
+    adapter = found.get("adapter") or {}
+    if backend is Backend.WEBNN and not adapter and found.get("proved"):
         device = str(found.get("device_type") or "cpu")
         return Adapter(f"WebNN {device}", software=device == "cpu")
     return Adapter(
-        str(told.get("name") or ""),
-        str(told.get("vendor") or ""),
-        str(told.get("architecture") or ""),
-        told.get("software"),
+        str(adapter.get("name") or ""),
+        str(adapter.get("vendor") or ""),
+        str(adapter.get("architecture") or ""),
+        adapter.get("software"),
     )

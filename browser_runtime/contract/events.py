@@ -1,4 +1,4 @@
-"""What happens in a pool besides its answers, and who is told: for a history and for metrics."""
+"""Events of a pool besides its replies, and the observer of them: for a history and for metrics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from browser_runtime.contract.vocabulary import Browser
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """Which session."""
+    """Name, browser and versions of a session."""
 
     name: str
     browser: Browser
@@ -79,7 +79,7 @@ class PoolScaled:
 
 
 class PoolObserver:
-    """Told on the pool's loop, in the midst of its work: each method returns at once and never raises.
+    """Called on the pool's loop, in the midst of its work: each method returns at once and never raises.
 
     By itself it ignores everything.
     """
@@ -95,7 +95,7 @@ class PoolObserver:
 
 
 class PoolObservers(PoolObserver):
-    """Several observers as one, told in their order."""
+    """Several observers as one, called in their order."""
 
     def __init__(self, *observers: PoolObserver) -> None:
         self._observers = observers

@@ -1,4 +1,4 @@
-"""What travels: the request a producer builds, the reply it gets back. Plain, frozen, checked on arrival."""
+"""The request that a producer sends and the reply that it gets back: plain, frozen, checked on arrival."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Request:
     """True: the producer gave a bare shape and the input was generated."""
     deadline_s: float | None = None
     notes: tuple[str, ...] = ()
-    """What the reply must tell of the inputs: what was left out of them, or taken on trust."""
+    """Remarks on the inputs for the reply's warnings: parts that were left out, or taken on trust."""
     protocol: int = PROTOCOL
 
     def to_wire(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _check_inputs(inputs: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where a request's time went, in milliseconds; zero when the step did not happen for it."""
+    """Milliseconds of a request by step; zero where the step did not happen for it."""
 
     broker_ms: float = 0.0
     """From the producer's sending to the worker's receipt, by the clocks of both."""
@@ -157,7 +157,7 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What ran and what came out. Flags are true only when the thing really happened."""
+    """Outputs of a request and a record of what ran. Flags are true only when the thing really happened."""
 
     success: bool
     model_name: str
@@ -191,10 +191,10 @@ class Reply:
     """Each backend that was asked for first and could not, with its reason."""
     warnings: tuple[str, ...] = ()
     routing: dict[str, Any] = field(default_factory=dict)
-    """Why this queue, session and backend were chosen."""
+    """Reasons for the choice of queue, session and backend."""
     session: str = ""
     details: dict[str, Any] = field(default_factory=dict)
-    """What the page reports of the run: shape bucket, node placement, warm-up runs."""
+    """The page's report on the run: shape bucket, node placement, warm-up runs."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values and arrays, under the guide's key names; the output itself, not a copy of it."""

@@ -20,7 +20,7 @@ TEXT_CHARACTERS = 10_000
 
 
 class Kind(StrEnum):
-    """What an option's value is."""
+    """Types of option values."""
 
     FLAG = "flag"
     COUNT = "count"
@@ -45,7 +45,7 @@ class Option:
 
     @property
     def allowed(self) -> str:
-        """What its value must be, for an error or a table."""
+        """The allowed values in words, for an error or a table."""
         if self.kind is Kind.FLAG:
             return "True or False"
         if self.kind is Kind.COUNT:
@@ -73,7 +73,7 @@ class Option:
 
 
 def _is_text(value: Any) -> bool:
-    """Whether it is a text of that length; half of a character is none."""
+    """Return whether it is a text of that length; half of a character is none."""
     if not isinstance(value, str) or len(value) > TEXT_CHARACTERS:
         return False
     return not any("\ud800" <= letter <= "\udfff" for letter in value)

@@ -31,7 +31,7 @@ END_TIMEOUT_S = 10.0
 
 
 class _Stat(NamedTuple):
-    """What the system says of one process."""
+    """State, parent and session of one process."""
 
     state: bytes
     parent: int

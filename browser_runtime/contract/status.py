@@ -19,7 +19,7 @@ from browser_runtime.contract.vocabulary import Browser
 
 
 class SessionState(StrEnum):
-    """Where a session is in its life."""
+    """Stages of a session's life."""
 
     STARTING = "starting"
     READY = "ready"
@@ -107,9 +107,9 @@ class SessionStatus(OnTheWire):
     """Proportional memory (PSS) of its processes."""
     runs: int = 0
     started_ms: float = 0.0
-    """How long its start took."""
+    """Duration of its start."""
     backends: Mapping[str, bool] = field(default_factory=dict)
-    """Whether each backend can be used."""
+    """True for each backend that can be used."""
     adapters: Mapping[str, Adapter] = field(default_factory=dict)
     """The device behind each backend."""
     health: float = 100.0

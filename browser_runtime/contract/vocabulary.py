@@ -17,7 +17,7 @@ class Browser(StrEnum):
 
 
 class Backend(StrEnum):
-    """What computes: a GPU through WebGPU, the platform's NN library through WebNN, or WebAssembly."""
+    """Engines that compute: a GPU through WebGPU, the platform's NN library through WebNN, WebAssembly."""
 
     WEBGPU = "webgpu"
     WEBNN = "webnn"
@@ -26,7 +26,7 @@ class Backend(StrEnum):
 
 
 class Family(StrEnum):
-    """What a model does, hence which inputs it takes and what its output looks like."""
+    """Kinds of models by what they do, hence by their inputs and outputs."""
 
     TEXT_EMBEDDING = "text_embedding"
     VISION = "vision"
@@ -36,7 +36,7 @@ class Family(StrEnum):
 
 
 class Precision(StrEnum):
-    """How a model's weights are stored; `fp32` unless the request says otherwise."""
+    """Number formats of a model's weights; `fp32` unless the request says otherwise."""
 
     FP32 = "fp32"
     FP16 = "fp16"

@@ -1,4 +1,4 @@
-"""Where browsers are: a setting, PATH and usual places; for Edge, npm's Chromium that stands in for it."""
+"""Finds browsers: a setting, PATH and usual places; for Edge, npm's Chromium that stands in for it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Installation:
     driver: Path | None
     """None: `drivers.locate_driver` asks Selenium Manager."""
     spare_driver: Path | None = None
-    """What serves where Selenium Manager has none either."""
+    """The driver to use where Selenium Manager has none either."""
     stands_in: bool = False
     """True: Chromium's headless shell plays Edge."""
     headless_shell: bool = False

@@ -1,4 +1,4 @@
-"""Where a browser's driver is: beside the browser, on PATH, in the extra `drivers`; see also drivers.py."""
+"""Finds a browser's driver: beside the browser, on PATH, in the extra `drivers`; see also drivers.py."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _places(name: str, binary: Path) -> Iterator[Path]:
 
 
 def _fits(driver: Path, name: str, version: str) -> bool:
-    """Whether it is of the browser's major version; Firefox and its driver are numbered apart."""
+    """Return whether it is of the browser's major version; Firefox and its driver are numbered apart."""
     return name == DRIVER_NAMES[Browser.FIREFOX] or _major(read_version(driver)) == _major(version)
 
 

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 # that is here already serves as well.
 MANAGER_TIMEOUT_S = 30
 SPARE_TIMEOUT_S = 5
-# What came of it is told here.
+# Its outcome is logged here.
 logging.getLogger("selenium.webdriver.common.selenium_manager").setLevel(logging.CRITICAL)
 
 # Each was needed on a machine without a display, a GPU or a way out: see docs/browsers.md.
@@ -90,12 +90,12 @@ class Launched:
             raise BrowserDied("", f"its page did not open: {_first_line(error)}") from error
 
     def call_script(self, script: str, timeout_s: float, *arguments: Any) -> Any:
-        """What an asynchronous script in the page calls back with. The slow line: only for comparison."""
+        """Return what an asynchronous script in the page calls back with. Slow: only for comparison."""
         self._driver.set_script_timeout(timeout_s)
         return self._driver.execute_async_script(script, *arguments)
 
     def page_status(self) -> str:
-        """What the page says of itself; empty when it cannot be asked."""
+        """Return the page's own status text; empty when it cannot be asked."""
         try:
             return str(self._driver.find_element("id", "status").text)
         except WebDriverException as error:
@@ -139,7 +139,7 @@ def _managed_driver(installation: Installation) -> Path | None:
     try:
         path = Path(SeleniumManager().binary_paths(words)["driver_path"])
     except WebDriverException as error:
-        log.info("no driver from Selenium Manager", browser=name, reason=_first_line(error))
+        log.info("driver not found by Selenium Manager", browser=name, error=_first_line(error))
         return None
     return path if path.is_file() else None
 
@@ -198,8 +198,7 @@ def _fill_chromium(options: Any, installation: Installation, headless: bool) -> 
         options.add_argument(argument)
     if os.geteuid() == 0:
         log.warning(
-            "the browser runs without its sandbox, because webinfer runs as root",
-            browser=str(installation.browser),
+            "browser sandbox disabled", browser=str(installation.browser), reason="webinfer runs as root"
         )
         options.add_argument("--no-sandbox")
 
@@ -207,8 +206,8 @@ def _fill_chromium(options: Any, installation: Installation, headless: bool) -> 
 def _driver_version(capabilities: dict[str, Any]) -> str:
     for vendor in ("chrome", "msedge"):
         if isinstance(capabilities.get(vendor), dict):
-            told = capabilities[vendor].get(f"{vendor}driverVersion") or ""
-            return str(told).split(" ")[0]
+            version = capabilities[vendor].get(f"{vendor}driverVersion") or ""
+            return str(version).split(" ")[0]
     return str(capabilities.get("moz:geckodriverVersion", ""))
 
 

@@ -1,4 +1,4 @@
-"""What a program says of its version."""
+"""Asks programs for their versions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TIMEOUT_S = 20
 
 
 def read_version(binary: Path) -> str:
-    """What `binary --version` says; empty where it says nothing."""
+    """Return the output of `binary --version`; empty where there is none."""
     try:
         said = subprocess.run(
             [str(binary), "--version"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False

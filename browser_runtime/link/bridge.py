@@ -84,14 +84,14 @@ class LaneConnection:
         finally:
             self._waiting.pop(number, None)
             if answer.done() and not answer.cancelled():
-                answer.exception()  # lost while sending, it is told by what the sending raised
+                answer.exception()  # lost while sending: the caller sees the error that sending raised
 
     async def _give_up(self, number: int) -> None:
         if self._socket is not None:
             try:
                 await self._socket.send(self.protocol.cancel(number))
             except ConnectionClosed:
-                log.debug("cancel not sent: the connection is gone", session=self.session)
+                log.debug("cancel not sent", session=self.session)
 
     def attach(self, socket: ServerConnection, hello: Hello) -> None:
         """Take over a connection that proved itself."""
@@ -112,7 +112,7 @@ class LaneConnection:
             case PageEvent() as event:
                 self.on_event(event)
             case Stray(why):
-                log.debug("stray frame dropped", session=self.session, lane=self.number, why=why)
+                log.debug("stray frame dropped", session=self.session, lane=self.number, reason=why)
 
     def _settle(self, number: int, value: dict[str, Any] | None, error: InferenceError | None) -> None:
         future = self._waiting.get(number)
@@ -207,9 +207,9 @@ class Bridge:
             async for frame in socket:
                 lane.receive(frame if isinstance(frame, bytes) else frame.encode())
         except ConnectionClosed as error:
-            log.debug("lane closed", session=lane.session, why=str(error))
+            log.debug("lane closed", session=lane.session, error=str(error))
         except frames.FrameError as error:
-            log.warning("lane sent what is no frame", session=lane.session, why=str(error))
+            log.warning("invalid frame", session=lane.session, error=str(error))
         finally:
             lane.detach(socket)
 
@@ -222,7 +222,7 @@ class Bridge:
         except (TimeoutError, ConnectionClosed):
             return None
         except BadRequest as error:
-            log.warning("a stranger was turned away from the bridge", why=str(error))
+            log.warning("connection refused", error=str(error))
             await socket.send(refusal(str(error)))
             return None
         await socket.send(welcome(lane.number, self._beat_ms, self._reissue(lane)))

@@ -69,7 +69,7 @@ def encode(message: dict[str, Any]) -> bytes:
 
 
 def _field(value: Any, blobs: list[np.ndarray[Any, Any]]) -> bytes:
-    """What stands in the header for a field of the message; its arrays, and long JSON, go to `blobs`."""
+    """Return the header's entry for a field of the message; its arrays, and long JSON, go to `blobs`."""
     text = _json(_extract(value, blobs))
     if len(text) <= LONG_JSON_BYTES:
         return text

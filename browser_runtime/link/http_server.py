@@ -33,7 +33,7 @@ CACHE = {"page": "no-cache", "models": "private, max-age=3600"}
 
 
 class Files(Protocol):
-    """What serves the files of models: the model store."""
+    """The part of the model store that the server needs: files of models."""
 
     def resolve_file(self, name: str, relative_path: str, version: str | None = None) -> Path:
         """The file on disk; raises InferenceError for anything that is not a model's."""

@@ -1,4 +1,4 @@
-"""What all sessions of a pool share on this machine: the page server, the bridge, the guardian."""
+"""Page server, bridge and guardian, shared by all sessions of a pool."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Loopback:
 
     async def _close(self) -> None:
         if self._opening.begun:
-            with contextlib.suppress(Exception):  # whoever opens is told; what did open is closed
+            with contextlib.suppress(Exception):  # the caller sees the first error; what did open is closed
                 await self._opening.done()
         if self._bridge is not None:
             await self._bridge.close()

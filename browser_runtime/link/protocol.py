@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call came to: a value, or the error it failed with."""
+    """The outcome of a call: a value, or the error it failed with."""
 
     id: int
     value: dict[str, Any] | None
@@ -50,7 +50,7 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class PageEvent:
-    """Something the page tells unasked: `device-lost`, `warning`."""
+    """An event that the page reports unasked: `device-lost`, `warning`."""
 
     name: str
     text: str
@@ -71,18 +71,18 @@ Event = Answer | Beat | PageEvent | Stray
 def read_hello(frame: bytes) -> Hello:
     """The hello in a lane's first frame. Raises BadRequest for anything else."""
     try:
-        told = frames.decode(frame)
+        hello = frames.decode(frame)
     except frames.FrameError as error:
         raise BadRequest(f"the first frame is no hello: {error}") from error
-    if told.get("type") != "hello":
+    if hello.get("type") != "hello":
         raise BadRequest("the first frame is no hello")
-    if told.get("protocol") != PROTOCOL:
-        raise BadRequest(f"the page speaks protocol {told.get('protocol')!r}, this worker {PROTOCOL}")
-    words = [told.get(name) for name in ("token", "session", "boot")]
-    if not all(isinstance(word, str) for word in words) or type(told.get("lane")) is not int:
+    if hello.get("protocol") != PROTOCOL:
+        raise BadRequest(f"the page speaks protocol {hello.get('protocol')!r}, this worker {PROTOCOL}")
+    words = [hello.get(name) for name in ("token", "session", "boot")]
+    if not all(isinstance(word, str) for word in words) or type(hello.get("lane")) is not int:
         raise BadRequest("the hello lacks a field")
     token, session, boot = map(str, words)
-    return Hello(token, session, told["lane"], boot)
+    return Hello(token, session, hello["lane"], boot)
 
 
 def welcome(lane: int, beat_ms: float, next_token: str) -> bytes:
@@ -106,7 +106,7 @@ class LaneProtocol:
     pending: set[int] = field(default_factory=set)
     """Ids of calls without an answer yet."""
     heard_at_s: float = 0.0
-    """When the lane last said anything."""
+    """Time of the lane's last frame."""
     _ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -134,16 +134,16 @@ class LaneProtocol:
         return frames.encode({"type": "cancel", "id": number})
 
     def receive(self, frame: bytes) -> Event:
-        """What a frame from the lane means. Raises frames.FrameError when it is no frame."""
+        """Read a frame from the lane. Raises frames.FrameError when it is no frame."""
         self.heard_at_s = self.clock()
-        told = frames.decode(frame)
-        match told.get("type"):
+        header = frames.decode(frame)
+        match header.get("type"):
             case "answer":
-                return self._answer(told)
+                return self._answer(header)
             case "beat":
-                return Beat(told.get("busy"), tuple(map(str, told.get("loaded") or ())))
+                return Beat(header.get("busy"), tuple(map(str, header.get("loaded") or ())))
             case "event":
-                name, text, backend = (str(told.get(key, "")) for key in ("event", "text", "backend"))
+                name, text, backend = (str(header.get(key, "")) for key in ("event", "text", "backend"))
                 return PageEvent(name, text, backend)
             case kind:
                 return Stray(f"a frame of type {kind!r}")
@@ -152,15 +152,15 @@ class LaneProtocol:
         """For how long the lane has said nothing."""
         return self.clock() - self.heard_at_s
 
-    def _answer(self, told: dict[str, Any]) -> Answer | Stray:
-        number = told.get("id")
+    def _answer(self, header: Mapping[str, Any]) -> Answer | Stray:
+        number = header.get("id")
         if type(number) is not int or number not in self.pending:
             return Stray(f"an answer to call {number!r}, which nobody waits for")
         self.pending.discard(number)
-        value = told.get("value")
-        if told.get("ok") is True and isinstance(value, dict):
+        value = header.get("value")
+        if header.get("ok") is True and isinstance(value, dict):
             return Answer(number, value)
-        return Answer(number, None, _read_error(told.get("error")), told.get("last") is True)
+        return Answer(number, None, _read_error(header.get("error")), header.get("last") is True)
 
 
 def _read_error(error: Any) -> InferenceError:

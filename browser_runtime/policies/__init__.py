@@ -1,1 +1,1 @@
-"""What to do next, decided from plain values: no I/O, no asyncio, and the time is always an argument."""
+"""Decisions from plain values: no I/O, no asyncio, and the time is always an argument."""

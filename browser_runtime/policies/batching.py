@@ -1,4 +1,4 @@
-"""Which waiting requests go together into an idle lane: what gathered while it was busy, without a timer.
+"""Batches the requests that gathered while a lane was busy; no timer, an idle lane never waits.
 
 Source of the rule "never wait on an idle instance": Triton's dynamic batcher with its default delay of zero
 (https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/batcher.html).
@@ -40,8 +40,8 @@ class BatchPolicy:
     """The limits of a batch. A request that is beyond them by itself goes alone."""
 
     max_items: int = 32
-    """What a page computes at once (MAX_DYNAMIC_BATCH in page/families/text_embedding.js); 8 where shapes are
-    static."""
+    """Most items of one page call (MAX_DYNAMIC_BATCH in page/families/text_embedding.js); 8 where shapes
+    are static."""
     max_bytes: int = 32 << 20
     """An eighth of the largest frame (MAX_FRAME_BYTES, browser_runtime/link/frames.py)."""
     max_batch_ms: float = 500.0
@@ -87,7 +87,7 @@ def _exceeds_limit(batch: Sequence[Waiting], cost: BatchCost | None, policy: Bat
 
 
 def _all_in_time(batch: Sequence[Waiting], cost: BatchCost | None, now: float) -> bool:
-    """Whether nobody in it would miss a deadline, as far as the cost is known."""
+    """Return whether nobody in it would miss a deadline, as far as the cost is known."""
     deadlines = [request.deadline_s for request in batch if request.deadline_s is not None]
     if cost is None or not deadlines:
         return True

@@ -48,18 +48,18 @@ class Breaker:
         return BreakerState.HALF_OPEN if is_over else BreakerState.OPEN
 
     def closed_for_s(self, now: float) -> float:
-        """How long until probes are let through; 0 where the breaker is not open."""
+        """Return the seconds until probes are let through; 0 where the breaker is not open."""
         if self._opened_at_s is None:
             return 0.0
         return max(self._opened_at_s + self.policy.open_s - now, 0.0)
 
     def would_allow(self, now: float) -> bool:
-        """Whether `allow` would say yes; takes no probe's place."""
+        """Return whether `allow` would say yes; takes no probe's place."""
         state = self.state(now)
         return state is BreakerState.CLOSED or (state is BreakerState.HALF_OPEN and self._has_place(now))
 
     def allow(self, now: float) -> bool:
-        """Whether a request may go there now. A yes in HALF_OPEN takes the place of a probe.
+        """Return whether a request may go there now. A yes in HALF_OPEN takes the place of a probe.
 
         Every yes is to be followed by `record_success`, `record_failure` or `withdraw`.
         """
@@ -75,7 +75,7 @@ class Breaker:
         return len(self._probes) < min(self.policy.max_probes, needed)
 
     def record_success(self, now: float) -> None:
-        """Something went well there; while not closed, only probes tell anything of the session."""
+        """Record a success; while not closed, only probes tell anything of the session."""
         self._total_successes += 1
         state = self.state(now)
         if state is BreakerState.CLOSED:
@@ -87,7 +87,7 @@ class Breaker:
                 self._close()
 
     def record_failure(self, now: float, crash: bool = False) -> None:
-        """Something failed there through the session's own doing; a crash opens at once.
+        """Record a failure through the session's own doing; a crash opens at once.
 
         While open, failures of requests from before do not postpone the probes; a crash does.
         """
@@ -99,7 +99,7 @@ class Breaker:
             self._open(now)
 
     def withdraw(self, now: float) -> None:
-        """An allowed request ended and says nothing of the session: cancelled, or the caller's own fault."""
+        """Take back an allowed request that says nothing of the session: cancelled, or the caller's fault."""
         if self.state(now) is BreakerState.HALF_OPEN and self._probes:
             self._probes.pop()
 

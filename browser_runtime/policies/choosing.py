@@ -1,4 +1,4 @@
-"""Which lane gets a request, and why: the rank of what `weighing` found."""
+"""Chooses the lane for a request, with reasons: ranks what `weighing` found."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SessionChoice:
 
 
 def choose_session(candidates: Sequence[Candidate], need: Need) -> SessionChoice | None:
-    """The best lane for `need`; None when every candidate is excluded (`weigh_candidates` tells why).
+    """Return the best lane for `need`; None when every candidate is excluded (`weigh_candidates` tells why).
 
     A choice whose lane is not free means: wait there. In order of weight: healthy before unhealthy, free
     lanes before busy ones unless the busy one's times are measured, lanes expected to meet the deadline,
@@ -73,7 +73,7 @@ def _preferably(
     wanted: Callable[[Candidate], bool],
     or_else: Callable[[Candidate], bool] = lambda _: False,
 ) -> Sequence[Pair]:
-    """Where any candidate is wanted, those that are or that are excused; all of them otherwise."""
+    """Keep the wanted and the excused candidates where any is wanted; all of them otherwise."""
     if not any(wanted(c) for c, _ in pairs):
         return pairs
     return [pair for pair in pairs if wanted(pair[0]) or or_else(pair[0])]

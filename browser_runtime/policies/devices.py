@@ -1,4 +1,4 @@
-"""What to do about a lost compute device: a new device, then a new browser, then another backend."""
+"""Steps after the loss of a compute device: a new device, then a new browser, then another backend."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FORGET_AFTER_S = 600.0
 
 
 class DeviceStep(StrEnum):
-    """What the latest loss calls for."""
+    """Steps after a loss."""
 
     NONE = "none"
     NEW_DEVICE = "new device"
@@ -37,7 +37,7 @@ class DeviceRecord:
 
     @property
     def step(self) -> DeviceStep:
-        """What the latest loss calls for."""
+        """The step that the latest loss calls for."""
         if self.is_demoted:
             return DeviceStep.DEMOTE_BACKEND
         return (DeviceStep.NONE, DeviceStep.NEW_DEVICE, DeviceStep.RESTART_BROWSER)[len(self.losses_s)]

@@ -39,7 +39,7 @@ class HealthSample:
 
     at_s: float
     ok: bool | None = None
-    """How a run or a golden check ended; failures by the caller's own fault are not samples."""
+    """The outcome of a run or a golden check; failures by the caller's own fault are not samples."""
     slowdown: float | None = None
     """Its time over what is expected of the same work there (1: as ever); only where it went well."""
     dropped: bool = False

@@ -24,7 +24,7 @@ MIN_SIZE_WEIGHT = 3.0
 
 @dataclass(frozen=True, slots=True)
 class LatencyKey:
-    """What is measured together: a model as it is opened, in a browser, on a backend."""
+    """A model as it is opened, in a browser, on a backend: what is measured together."""
 
     model: ModelKey
     browser: Browser
@@ -45,7 +45,7 @@ class BatchCost:
 
 @dataclass(frozen=True, slots=True)
 class LatencySummary:
-    """What the recent runs of one key say."""
+    """Summary of the recent runs of one key."""
 
     n_runs: int
     weight: float
@@ -57,7 +57,7 @@ class LatencySummary:
     """Median by number of items, only for sizes measured often enough."""
 
     def expected_ms(self, n_items: int = 1) -> float:
-        """What a run of `n_items` takes: measured at that very size, else on the line through all sizes."""
+        """Return the run time of `n_items`: as measured at that size, else on the line through all sizes."""
         return dict(self.sizes).get(n_items, self.cost.predict_ms(n_items))
 
 
@@ -90,7 +90,7 @@ class Latencies:
             self._runs.popitem(last=False)
 
     def summary(self, key: LatencyKey, now: float) -> LatencySummary | None:
-        """What is known of `key`; None when nothing was measured."""
+        """Summarise the runs of `key`; None where nothing was measured."""
         runs = self._runs.get(key)
         if not runs:
             return None

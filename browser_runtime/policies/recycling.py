@@ -1,4 +1,4 @@
-"""When a session is replaced before it does harm: many runs, much memory, or memory that keeps rising."""
+"""Replaces a session before it does harm: after many runs, at much memory, at memory that keeps rising."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class MemorySample:
 
 @dataclass(frozen=True, slots=True)
 class SessionUse:
-    """What a session has done."""
+    """Runs and memory of a session."""
 
     n_runs: int
     memory: Sequence[MemorySample] = ()
     """Oldest first."""
     settled_at_s: float = float("-inf")
-    """When it last loaded or unloaded a model: memory before that is no part of the trend."""
+    """Time of its last load or unload of a model: memory before that is no part of the trend."""
 
 
 def find_recycle_reason(use: SessionUse, policy: RecyclePolicy | None = None) -> str | None:
-    """Why the session should be replaced, as a sentence with its numbers; None while it should not.
+    """Return the reason to replace the session, a sentence with its numbers; None while there is none.
 
     A rise counts when the Theil-Sen slope is more than `max_rise` of the level over the samples' time, and
     the Mann-Kendall test calls it no accident: peaks and noise do not recycle a session.

@@ -21,7 +21,7 @@ TEXT_FAMILIES = (Family.TEXT_EMBEDDING, Family.TEXT_GENERATION)
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a request asks of a session."""
+    """The demands of a request on a session."""
 
     family: Family
     model_key: str = ""
@@ -65,21 +65,21 @@ class Candidate:
     latency_ms: float | None = None
     """Measured median of (model, browser, platform) for the request's number of items; None: never run."""
     evidence: float = 0.0
-    """How many fresh runs stand behind `latency_ms` (LatencySummary.weight)."""
+    """Number of fresh runs behind `latency_ms` (LatencySummary.weight)."""
     free_memory_bytes: int | None = None
     model_bytes: int | None = None
-    """What the model is known to need once loaded."""
+    """Memory that the model is known to need once loaded."""
     health: float = 100.0
     breaker_allows: bool = True
 
     @property
     def is_free(self) -> bool:
-        """Whether nothing is ahead."""
+        """True where nothing is ahead."""
         return self.n_ahead == 0
 
     @property
     def is_measured(self) -> bool:
-        """Whether its run time is known."""
+        """True where its run time is known."""
         return self.latency_ms is not None and self.evidence > 0
 
 

@@ -1,4 +1,4 @@
-"""How long an operation may take before it is given up: a multiple of what it usually takes.
+"""Time limits of operations: a multiple of what each usually takes.
 
 A constant limit has to suit the largest model on the slowest machine, so a page that hangs while it runs a
 small one is noticed after minutes. The guide: "adaptive timeouts based on operation complexity".
@@ -22,7 +22,7 @@ MIN_RUNS = 3
 
 @dataclass(frozen=True, slots=True)
 class TimeLimit:
-    """How long an operation may take, and where that comes from."""
+    """A time limit and its origin."""
 
     seconds: float
     reason: str

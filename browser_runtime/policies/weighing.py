@@ -1,4 +1,4 @@
-"""What is known of each lane for a request: the guide's score and the expected time until the answer.
+"""Weighs each lane for a request: the guide's score and the expected time until the answer.
 
 The expected time is queue + load + run (shortest-expected-delay routing). Score and measurements blend so:
 
@@ -29,7 +29,7 @@ SHORTEST_MS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Weighed:
-    """What was found of one candidate."""
+    """Score and expected times of one candidate."""
 
     session: str
     lane: int
@@ -42,7 +42,7 @@ class Weighed:
     run_ms: float
     is_measured: bool
     excluded: str = ""
-    """Why it cannot take the request; empty where it can."""
+    """The reason that it cannot take the request; empty where it can."""
 
     @property
     def expected_ms(self) -> float:
@@ -59,7 +59,7 @@ def weigh_candidates(candidates: Sequence[Candidate], need: Need) -> tuple[Weigh
 
 
 def find_exclusion(candidate: Candidate, need: Need) -> str:
-    """Why this lane cannot take the request; empty where it can."""
+    """Return the reason that this lane cannot take the request; empty where it can."""
     if not candidate.breaker_allows:
         return "its breaker is open"
     if candidate.platform is None or candidate.platform not in candidate.backends:
@@ -84,7 +84,7 @@ class _Level:
     score: float
 
     def run_at(self, score: float) -> float:
-        """What the prior expects of a lane with that score."""
+        """Return the prior's run time of a lane with that score."""
         return self.run_ms * math.exp2((self.score - score) / POINTS_PER_DOUBLING)
 
 

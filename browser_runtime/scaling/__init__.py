@@ -1,1 +1,1 @@
-"""How many replicas there should be: sessions of a pool, workers of a queue. Pure."""
+"""The number of replicas there should be: sessions of a pool, workers of a queue. Pure."""

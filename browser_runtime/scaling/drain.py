@@ -1,4 +1,4 @@
-"""Which replica goes when there is one too many."""
+"""Chooses the replica that goes when there is one too many."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def sole_models(replica: Replica, replicas: Sequence[Replica], busy_models: froz
 def _worth(
     replica: Replica, replicas: Sequence[Replica], busy_models: frozenset[str]
 ) -> tuple[int, bool, bool, float, int, int, str]:
-    """What is lost with the replica: the smallest goes first; the name only breaks ties."""
+    """Rank the replica by what is lost with it: the smallest goes first; the name only breaks ties."""
     return (
         len(sole_models(replica, replicas, busy_models)),
         replica.is_usable,

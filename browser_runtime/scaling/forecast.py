@@ -1,4 +1,4 @@
-"""How many lanes will be busy soon: arrivals forecast from recent ones, times what a request takes."""
+"""Forecasts busy lanes: arrivals, foreseen from recent ones, times what a request takes."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class MeanLoad:
     mean: float = 0.0
 
     def after(self, n_busy: float, now: float) -> MeanLoad:
-        """The mean when from `now` on `n_busy` lanes are busy. To be told at every change."""
+        """The mean when from `now` on `n_busy` lanes are busy. To be called at every change."""
         return MeanLoad(max(now, self.at_s), n_busy, self.value(now))
 
     def value(self, now: float) -> float:

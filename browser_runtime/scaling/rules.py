@@ -26,24 +26,24 @@ class Observation:
     wanted: int
     """Usable replicas wanted, within no bounds yet."""
     reasons: tuple[str, ...]
-    """What wants more than there are."""
+    """The demands for more than there are."""
     summary: str
-    """Why nothing changes, where nothing does."""
+    """The reason where nothing changes."""
     factors: Mapping[str, float | None] = field(default_factory=dict)
     is_full: bool = False
-    """Whether throughput tells what the replicas can do, not what was asked of them."""
+    """True where throughput shows what the replicas can do, not what was asked of them."""
     may_shrink: bool = True
     memory_percent: float = 0.0
     """System memory in use."""
     replica_memory_percent: float | None = None
-    """What one replica takes of it, as measured."""
+    """One replica's part of it, as measured."""
     throughput_per_s: float | None = None
     """Requests answered a second, lately."""
     busy_models: frozenset[str] = frozenset()
 
     @property
     def n(self) -> int:
-        """How many there are."""
+        """The number of replicas there are."""
         return len(self.replicas)
 
     @property
@@ -68,12 +68,12 @@ class _Moment:
 
     @property
     def cools(self) -> bool:
-        """Whether the last change is too young for another."""
+        """Return whether the last change is too young for another."""
         return self.now - self.memory.last_change_s < self.policy.cool_down_s
 
     @property
     def room(self) -> int:
-        """How many more fit into memory; those that start are not yet in what is used."""
+        """Return the number that still fits into memory; those that start are not yet in what is used."""
         free = self.policy.memory_percent - self.seen.memory_percent
         if free < 0:
             return 0
@@ -147,7 +147,7 @@ def _grow(moment: _Moment) -> _Verdict | None:
 
 
 def _find_obstacle(moment: _Moment) -> str:
-    """What keeps wanted replicas from starting; "" where nothing does."""
+    """Return the obstacle that keeps wanted replicas from starting; "" where there is none."""
     seen, policy = moment.seen, moment.policy
     if seen.n >= policy.max_replicas:
         return f"not more than {policy.max_replicas} {policy.noun}"
@@ -159,7 +159,7 @@ def _find_obstacle(moment: _Moment) -> str:
 
 
 def _find_lack_of_gain(moment: _Moment) -> str:
-    """Where the machine itself is full, further replicas only share it."""
+    """Return the obstacle of a full machine, which further replicas only share."""
     seen, policy, growth = moment.seen, moment.policy, moment.memory.growth
     if growth is None or seen.throughput_per_s is None or not seen.is_full:
         return ""
@@ -200,7 +200,7 @@ RULES: tuple[Callable[[_Moment], _Verdict | None], ...] = (_keep_bounds, _shed_m
 
 
 def _remember(moment: _Moment, verdict: _Verdict) -> ScalingMemory:
-    """The memory after the verdict; a growth is kept where its gain can be told later."""
+    """Return the memory after the decision; a growth is kept where its gain can be measured later."""
     seen, memory, now = moment.seen, moment.memory, moment.now
     if verdict.target == seen.n:
         return memory

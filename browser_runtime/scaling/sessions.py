@@ -1,4 +1,4 @@
-"""How many sessions a pool should have: the guide's six factors, with hysteresis and a reason for everything.
+"""The number of sessions of a pool: the guide's six factors, with hysteresis and a reason for everything.
 
 Sessions wanted = the larger of measured and forecast load over `up_above` of a session's lanes. One goes when
 utilisation is below `down_below` and as many were not wanted in the whole window; what is left then holds the
@@ -34,13 +34,13 @@ class PoolState:
     """Busy lanes, averaged over the last seconds (forecast.MeanLoad)."""
     n_waiting: int = 0
     queue_slope_per_s: float = 0.0
-    """How fast the queue grows (trends.theil_sen_slope over its recent lengths)."""
+    """Growth of the queue (trends.theil_sen_slope over its recent lengths)."""
     forecast_load: float | None = None
     """Busy lanes expected when a session started now would be ready (forecast.Arrivals)."""
     memory_percent: float = 0.0
     """System memory in use."""
     session_memory_percent: float | None = None
-    """What one session takes of it, as measured."""
+    """One session's part of it, as measured."""
     throughput_per_s: float | None = None
     """Requests answered a second, lately."""
     busy_models: frozenset[str] = frozenset()

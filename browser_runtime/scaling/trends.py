@@ -19,7 +19,7 @@ def theil_sen_slope(points: Sequence[tuple[float, float]]) -> float | None:
 
 
 def mann_kendall_z(values: Sequence[float]) -> float:
-    """How surely `values` rise, in standard deviations of a series without trend; negative: they fall.
+    """Return the certainty of a rise, in standard deviations of a series without trend; negative: a fall.
 
     A series without trend gets above 2.33 one time in a hundred. Ties count as neither, which errs to the
     safe side. Source: Mann, "Nonparametric tests against trend", Econometrica 13 (1945).

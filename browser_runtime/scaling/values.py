@@ -1,4 +1,4 @@
-"""What a scaling decision is made from and what comes out: plain values."""
+"""Plain values in and out of a scaling decision."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ScalingPolicy:
     """Bounds, memory limits and pace of a number of replicas; the guide's unless a source is named."""
 
     noun: str = "sessions"
-    """What the replicas are called in reasons."""
+    """The word for the replicas in reasons."""
     min_replicas: int = 1
     max_replicas: int = 8
     max_growth: float = 2.0
@@ -59,7 +59,7 @@ class Replica:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it counts as capacity: healthy, and running or on its way."""
+        """True where it counts as capacity: healthy, and running or on its way."""
         return self.breaker_allows and self.health >= HEALTHY_SCORE
 
 
@@ -78,14 +78,14 @@ class Level:
     """The k-th replica: what became of it lately."""
 
     n_regrets: int = 0
-    """How often it was wanted back soon after it went."""
+    """Number of times it was wanted back soon after it went."""
     left_s: float = -math.inf
-    """When it went."""
+    """Time at which it went."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScalingMemory:
-    """What a decision hands on to the next."""
+    """State that a decision hands on to the next."""
 
     since_s: float = math.inf
     """The first look."""
@@ -115,11 +115,11 @@ class ScalingMemory:
         return policy.down_window_s * 2.0**n_regrets
 
     def wanted_s(self, k: int) -> float:
-        """When the k-th replica was wanted last; before the first look it may have been."""
+        """Return the last time that the k-th replica was wanted; before the first look it may have been."""
         return max((at_s for at_s, n in self.wishes if n >= k), default=self.since_s)
 
     def held(self, n: int, now: float, policy: ScalingPolicy) -> int:
-        """How many of `n` replicas stay: up to the last one that was wanted within its own window."""
+        """Return how many of `n` replicas stay: up to the last that was wanted within its own window."""
         wanted = (k for k in range(n, 0, -1) if now - self.wanted_s(k) < self.window_s(k, policy))
         return next(wanted, 0)
 
@@ -145,15 +145,15 @@ class ScalingMemory:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How many replicas there should be, and why."""
+    """The number of replicas there should be, with reasons."""
 
     at_s: float
     n: int
-    """How many there are."""
+    """The number there is."""
     target: int
     reasons: tuple[str, ...]
     factors: Mapping[str, float | None]
-    """What was looked at; for a pool the guide's six."""
+    """The values looked at; for a pool the guide's six."""
     memory: ScalingMemory
     """For the next look."""
     drain: tuple[str, ...] = ()

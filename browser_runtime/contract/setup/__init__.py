@@ -1,1 +1,1 @@
-"""How the machine is set up: settings from the environment, installed extras, proxies, what to install."""
+"""Set-up of the machine: settings from the environment, installed extras, proxies, what to install."""

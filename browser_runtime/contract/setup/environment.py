@@ -1,4 +1,4 @@
-"""What all settings share: `WEBINFER_*` variables in, one sentence for a name or a value that is wrong.
+"""Base of all settings: `WEBINFER_*` variables in, one sentence for a name or a value that is wrong.
 
 Each room keeps its own settings; what is set for one of them must not be taken for a mistake by another.
 So every class is named here, and imported by its name only where a variable asks for it.
@@ -87,11 +87,11 @@ class Settings(BaseSettings):
 
 
 class BadValue(ValueError):
-    """What a validator of one field raises: what is allowed, as it follows "but must be"."""
+    """Raised by a validator of one field: the values allowed, as they follow "but must be"."""
 
 
 class BadCombination(BadValue):
-    """What a validator of several fields raises: the one to be changed, its value, what is allowed."""
+    """Raised by a validator of several fields: the one to be changed, its value, the values allowed."""
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
         super().__init__(allowed)
@@ -160,8 +160,8 @@ def _advice(name: str) -> str:
 
 def _field_name(kind: type[Settings], location: tuple[int | str, ...]) -> str:
     """The field of an error, which pydantic gives by its name or its alias."""
-    told = str(location[0]).lower()
-    return next(name for name in kind.model_fields if told in (name, variable(kind, name).lower()))
+    spelled = str(location[0]).lower()
+    return next(name for name in kind.model_fields if spelled in (name, variable(kind, name).lower()))
 
 
 def _is_secret(field: FieldInfo) -> bool:
@@ -180,7 +180,7 @@ def redact(url: str) -> str:
 
 
 def describe(field: FieldInfo) -> str:
-    """What a field takes, as it follows "but must be"."""
+    """Return the values that a field takes, as they follow "but must be"."""
     kind: Any = field.annotation
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(map(str, get_args(kind)))

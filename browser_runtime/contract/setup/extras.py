@@ -1,4 +1,4 @@
-"""What each extra of the package brings, and the sentence for what is used without it.
+"""Extras of the package, and the error for a feature that is used without its extra.
 
 `pip install webinfer` brings what a producer needs; workers, the scheduler and the monitor need more.
 """

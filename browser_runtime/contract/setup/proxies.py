@@ -20,7 +20,7 @@ def without_proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def exempt_loopback(environ: MutableMapping[str, str] | None = None) -> None:
-    """Where this process has a proxy, for it and its children: but not for loopback."""
+    """Exempt loopback from the proxies of this process and its children, where there are any."""
     environ = os.environ if environ is None else environ
     if not any(environ.get(name) or environ.get(name.upper()) for name in PROXIES):
         return
