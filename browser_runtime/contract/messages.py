@@ -140,7 +140,7 @@ class Timings:
         )
 
 
-# The steps that a page measures: of opening a model, and of a run.
+# The steps that a page measures, named as in its answers: of opening a model, and of a run.
 LOAD_STEPS = ("load_ms", "compile_ms", "warmup_ms")
 RUN_STEPS = ("preprocess_ms", "compute_ms", "readback_ms", "postprocess_ms")
 

@@ -14,7 +14,6 @@ from browser_runtime.policies.time_limits import TimeLimit
 from browser_runtime.session.loading import LoadedModel
 
 GPU_BACKENDS = (Backend.WEBGPU, Backend.WEBNN)
-# Milliseconds by step, as the page's answers to `run` and `load` name them.
 # What a reply tells of the answer to `load`.
 LOAD_REPORT = ("placement", "warmup_runs", "warmup_steady", "weight_bytes")
 
