@@ -43,7 +43,10 @@ class TextPreprocessor:
         flaws = [_flaw(text, field) for text, field in zip(texts, fields, strict=True)]
         whole = [prompt + text for text, flaw in zip(texts, flaws, strict=True) if flaw is None]
         tokens = iter(self._leave_out(prompt, self._tokenizer.encode(whole)))
-        return [flaw or next(tokens) for flaw in flaws]
+        return [
+            flaw or _not_without_tokens(next(tokens), field)
+            for flaw, field in zip(flaws, fields, strict=True)
+        ]
 
     @property
     def pad_id(self) -> int:
@@ -99,6 +102,13 @@ def _flaw(text: Any, field: str) -> BadInput | None:
         half = f"U+{ord(text[error.start]):04X} at character {error.start}"
         return BadInput(field, f"holding half of a character ({half})", "Unicode text")
     return None
+
+
+def _not_without_tokens(tokens: Tokens, field: str) -> Tokens | BadInput:
+    """The tokens of one text, or why its model cannot run on it."""
+    if tokens:
+        return tokens
+    return BadInput(field, "a text of which the model's tokenizer makes no token", "a text with one at least")
 
 
 class OpenPreprocessors:

@@ -7,17 +7,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import psutil
 import pytest
+from celery import chain, chord
+from tokenizers import Tokenizer
 
 from browser_runtime.contract.errors import UnknownModel
 from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.models.store import BUILTIN_FOLDER
 from tasks import app, echo, infer
 from tests.cluster.conftest import Worker, until, workers
 from tests.conftest import require_browser
 from tests.processes import is_alive
 
 CHROME = "chrome-vision"
+SILENCE = {"audio": np.zeros(16_000, np.float32), "sampling_rate": 16_000}
+TEXT = {"model_type": "text_embedding", "model_name": "sentences-bert", "browser": "chrome"}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +60,39 @@ def test_the_stores_errors_reach_the_producer(chrome: Worker) -> None:
     with pytest.raises(UnknownModel, match="no-such-model"):
         infer.delay(model_type="vision", model_name="no-such-model", inputs=np.zeros((8, 8))).get(timeout=60)
     assert digit()["success"]
+
+
+def listen() -> Any:
+    return infer.s(model_type="audio", model_name="tones-whisper", inputs=SILENCE, browser="chrome")
+
+
+def embed(text: str) -> np.ndarray[Any, Any]:
+    """The embedding of a text by tokenizers and onnxruntime alone: the mean of its tokens, normalised."""
+    folder = BUILTIN_FOLDER / "sentences-bert"
+    encoding = Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text)
+    values = {"input_ids": encoding.ids, "attention_mask": encoding.attention_mask}
+    values["token_type_ids"] = encoding.type_ids
+    session = onnxruntime.InferenceSession(str(folder / "onnx" / "model.onnx"))
+    names = [node.name for node in session.get_inputs()]
+    (hidden, *_) = session.run(None, {name: np.array([values[name]], np.int64) for name in names})
+    mean = hidden[0].mean(axis=0)
+    return np.asarray(mean / np.linalg.norm(mean))
+
+
+def test_a_chord_over_empty_results_reaches_its_body(chrome: Worker) -> None:
+    replies = chord([listen() for _ in range(3)])(echo.s()).get(timeout=120)
+    assert [reply["output"]["text"] for reply in replies] == ["", "", ""]
+    assert all(reply["success"] and len(reply["output"]["tokens"]) == 0 for reply in replies)
+
+
+def test_an_empty_text_has_the_embedding_that_onnxruntime_computes(chrome: Worker) -> None:
+    """By itself, in a list, and as the transcription of silence that a chain hands on."""
+    alone = infer.delay(**TEXT, inputs="").get(timeout=120)
+    listed = infer.delay(**TEXT, inputs=["a man eats", ""]).get(timeout=120)
+    chained = chain(listen(), infer.s(**TEXT))().get(timeout=120)
+    for output in (alone["output"], listed["output"][1], chained["output"]):
+        np.testing.assert_allclose(output["embedding"], embed(""), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(listed["output"][0]["embedding"], embed("a man eats"), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])

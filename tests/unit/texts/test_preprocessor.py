@@ -71,6 +71,22 @@ async def test_the_pool_batches_by_tokens_not_by_characters(model: StoredModel) 
     assert waiting.size_bytes == 4 * (3 + 9)
 
 
+async def test_an_empty_text_has_the_special_tokens_alone(model: StoredModel) -> None:
+    prepared = await prepare(request("", " "), model)
+    assert [tokens.ids.tolist() for tokens in prepared.inputs["texts"]] == [[2, 3], [2, 3]]
+
+
+async def test_a_text_without_a_token_is_refused_alone(tmp_path: Path) -> None:
+    """A tokenizer that adds no special tokens makes none of an empty text."""
+    folder = write_bert(tmp_path / "bare")
+    settings = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(settings | {"post_processor": None}))
+    bare = import_model(folder, "one", store=ModelStore(tmp_path / "models"))
+    word, nothing = (await prepare(request("man", ""), bare)).inputs["texts"]
+    assert len(word) == 1
+    assert nothing.args[:2] == ("texts[1]", "a text of which the model's tokenizer makes no token")
+
+
 async def test_requests_without_texts_stay_as_they_are(model: StoredModel) -> None:
     empty = request()
     assert await prepare(empty, model) is empty
