@@ -340,11 +340,11 @@ async function checkAttention(backend, { kv, tokens, heads, kvHeads, headDim, wi
     const [key, value] = [cachedKeys(own), cachedValues(own)];
     return Array.from(attend(q.subarray(head * headDim, (head + 1) * headDim), key, value, tokens));
   }).flat();
-  // Numbers by chance stay below 6. A score sums head_dim products, its query rounded to 2^-16 of the largest over
-  // codes of 2^bits - 1 steps that span at most 12; a probability's share is off by twice the score's error over
-  // sqrt(head_dim), the outputs by that times 6, and by as much again for probabilities rounded alike.
-  const score = (headDim * (36 * U * 8 + (72 * 2) / 2 ** 17)) / Math.sqrt(headDim);
-  const tolerance = 0.02 * score * 6 * 2 + tokens * U * 6;
+  // Numbers by chance stay below 6, so a score is a sum of head_dim products below 36, three roundings each (s, m, the
+  // product), divided by sqrt(head_dim). It shifts an output by at most twice its error times 6; the output itself sums
+  // `tokens` shares, of 1 together, times 6, with the exponential's 4 units.
+  const score = ((headDim + 3) * U * 36 * headDim) / Math.sqrt(headDim);
+  const tolerance = 2 * score * 6 + (tokens + 8) * U * 6;
   return {
     got: flat(await backend.read(out, 1)),
     wanted,

@@ -84,7 +84,7 @@ export class WasmBackend {
     const group = shape.heads / shape.kvHeads;
     const scores = this.alloc(4 * group * roundUp(shape.context, 64));
     const columns = Math.max(BLOCK_TOKENS, shape.headDim);
-    this.#needScratch(8 * columns + group * (2 * columns + 8));
+    this.#needScratch(8 * columns + group * (4 * columns + 8));
     this.#cache = { shape, place: this.alloc(shape.slots * shape.slotBytes), scores };
   }
 

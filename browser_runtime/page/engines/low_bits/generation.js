@@ -1,0 +1,75 @@
+/** One prompt on its way: its tokens, when it ends, what it took. */
+import { Fault } from '../../faults.js';
+import { Sampler } from './sampler.js';
+
+/** @typedef {'stop' | 'length' | 'cancelled' | 'failed'} Finish */
+/**
+ * @typedef {object} Request
+ * @property {number[]} tokens the prompt
+ * @property {number} maxNewTokens
+ * @property {number[]} [stopTokens] tokens that end it; the one that did is the last of `generated`
+ * @property {import('./sampler.js').Sampling} [sampling]
+ */
+
+let opened = 0;
+
+export class Generation {
+  /** @type {Finish | null} */
+  finish = null;
+  /** @type {Fault | null} why it failed */
+  error = null;
+  isCancelled = false;
+  /** Tokens of the prompt that another one had left in a cache. */
+  reused = 0;
+  /** Where the cache is to be copied on the way, for prompts that begin alike; 0: nowhere. */
+  keepAt = 0;
+  prefillMs = 0;
+  decodeMs = 0;
+  #room;
+
+  /** @param {Request} request @param {number} context */
+  constructor({ tokens, maxNewTokens, stopTokens = [], sampling = {} }, context) {
+    this.id = ++opened;
+    this.prompt = tokens.slice();
+    this.stopTokens = new Set(stopTokens);
+    this.sampler = new Sampler(sampling, tokens);
+    /** The prompt and what followed. */
+    this.tokens = tokens.slice();
+    // The last token is told, but needs no place in the cache.
+    this.#room = Math.min(maxNewTokens, context - tokens.length + 1);
+  }
+
+  /** The tokens so far, without the prompt. */
+  get generated() {
+    return this.tokens.slice(this.prompt.length);
+  }
+
+  /** Ends it at the next step, before anything more is computed for it. */
+  cancel() {
+    this.isCancelled = true;
+  }
+
+  /**
+   * The next token by its logits; null, and the generation has failed, where they hold no largest number: its neighbours
+   * go on.
+   * @param {Float32Array} logits
+   */
+  take(logits) {
+    const token = this.sampler.sample(logits);
+    if (!Number.isFinite(logits[token])) {
+      this.finish = 'failed';
+      this.error = new Fault('BadOutput', 'the logits of a token hold no finite largest number');
+      return null;
+    }
+    this.tokens.push(token);
+    if (this.stopTokens.has(token)) this.finish = 'stop';
+    else if (this.tokens.length - this.prompt.length >= this.#room) this.finish = 'length';
+    return token;
+  }
+
+  /** Counts its share of a step's time. @param {number} ms */
+  spend(ms) {
+    if (this.tokens.length > this.prompt.length) this.decodeMs += ms;
+    else this.prefillMs += ms;
+  }
+}

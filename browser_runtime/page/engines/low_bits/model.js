@@ -1,0 +1,254 @@
+/**
+ * A low-bit LLaMA that many prompts share: each step computes one token of every running one, and a piece of one
+ * prompt that has just come. Prompts join and leave between steps.
+ */
+import { Fault } from '../../faults.js';
+import { BLOCK_TOKENS } from '../../kernels/layout.js';
+import { layoutCache, usedBytes } from './cache.js';
+import { Generation } from './generation.js';
+import { readManifest } from './manifest.js';
+import { Network } from './network.js';
+import { findPrefix } from './prefixes.js';
+
+/** @typedef {import('./backend.js').Backend} Backend */
+/** @typedef {import('./backend.js').StepRow} StepRow */
+/** @typedef {import('./generation.js').Finish} Finish */
+/** @typedef {import('./generation.js').Request} Request */
+/** @typedef {import('./network.js').FetchShard} FetchShard */
+/**
+ * @typedef {object} ModelOptions
+ * @property {string} model named in errors
+ * @property {[number, number]} kv bits of keys, of values
+ * @property {number} [window] newest tokens that stay exact
+ * @property {number} [context] tokens of a slot, prompt included; the model's maximum, at most 2048, by default
+ * @property {number} [slots] prompts at once
+ * @property {number} [chunk] tokens of a prompt that a step computes
+ * @property {(loadedBytes: number, totalBytes: number) => void} [onProgress]
+ */
+/** @typedef {{generation: Generation, token: number | null, finish: Finish | null}} StepEvent */
+/** @typedef {{tokens: number[], generation: Generation | null, used: number}} Slot */
+
+const DEFAULT_CONTEXT = 2048;
+const DEFAULT_SLOTS = 4;
+// A multiple of four, which products take at once; short enough that a running prompt waits little for a new one.
+const DEFAULT_CHUNK = 32;
+// A prefix shorter than a block is computed as quickly as it is copied.
+const MIN_PREFIX = BLOCK_TOKENS;
+
+/**
+ * The model, its weights streamed in. Raises ModelFault, OutOfMemory, Unsupported, BadInput.
+ * @param {unknown} manifestJson `low_bits.json`
+ * @param {FetchShard} fetchShard a shard's bytes in order
+ * @param {Backend} backend a fresh one; the model's from now on
+ * @param {ModelOptions} options
+ */
+export async function createModel(manifestJson, fetchShard, backend, options) {
+  try {
+    const manifest = readManifest(manifestJson, options.model);
+    const { max_positions: most } = manifest.architecture;
+    const context = options.context ?? Math.min(most, DEFAULT_CONTEXT);
+    if (!(context >= 1 && context <= most)) throw new Fault('BadInput', 'context', context, `1 to ${most}`);
+    const slots = options.slots ?? DEFAULT_SLOTS;
+    // One place more: it keeps a prefix that prompts share.
+    const wanted = { bits: options.kv, window: options.window, context, slots: slots + 1 };
+    const shape = layoutCache(manifest.architecture, wanted);
+    const chunk = options.chunk ?? DEFAULT_CHUNK;
+    const network = new Network(backend, manifest, shape, slots + chunk);
+    await network.load(fetchShard, options.model, options.onProgress);
+    return new LowBitsModel(network, slots, chunk);
+  } catch (error) {
+    backend.release();
+    throw error;
+  }
+}
+
+export class LowBitsModel {
+  #network;
+  #chunk;
+  /** @type {Slot[]} */
+  #slots;
+  /** @type {number[]} the prefix that the place behind the slots holds */
+  #kept = [];
+  /** @type {Generation[]} */
+  #waiting = [];
+  #steps = 0;
+
+  /** @param {Network} network @param {number} slots @param {number} chunk */
+  constructor(network, slots, chunk) {
+    this.#network = network;
+    this.#chunk = chunk;
+    this.#slots = Array.from({ length: slots }, () => ({ tokens: [], generation: null, used: 0 }));
+  }
+
+  /** True while there is something to compute. */
+  get busy() {
+    return this.#waiting.length > 0 || this.#slots.some((slot) => slot.generation);
+  }
+
+  /** What a reply tells of this model. */
+  get facts() {
+    const { backend, cache, manifest } = this.#network;
+    const tensors = [...manifest.tensors.values()].map(({ layout }) => layout);
+    return {
+      kernels: backend.kernels,
+      weight_bytes: tensors.reduce((sum, layout) => sum + layout.sizeBytes, 0),
+      weight_bits: [...new Set(tensors.filter(({ rows }) => rows > 1).map(({ bits }) => bits))].sort(
+        (a, b) => a - b,
+      ),
+      kv_bits: [cache.keys.bits, cache.values.bits],
+      window: cache.window,
+      context: cache.context,
+      slots: this.#slots.length,
+      cache_bytes: cache.slots * cache.slotBytes,
+      memory_bytes: backend.sizeBytes,
+    };
+  }
+
+  /** The true bytes that `tokens` take in the cache. @param {number} tokens */
+  cacheBytes(tokens) {
+    return usedBytes(this.#network.cache, tokens);
+  }
+
+  /**
+   * Queues a prompt; `step` computes it. Raises BadInput.
+   * @param {Request} request
+   * @returns {Generation}
+   */
+  open(request) {
+    const { vocab } = this.#network.manifest.architecture;
+    const { context } = this.#network.cache;
+    const { tokens } = request;
+    if (tokens.length === 0) throw new Fault('BadInput', 'inputs', 'an empty prompt', 'at least one token');
+    const unknown = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocab));
+    if (unknown !== undefined) throw new Fault('BadInput', 'a token', unknown, `0 to ${vocab - 1}`);
+    if (tokens.length >= context) {
+      throw new Fault('BadInput', 'inputs', `${tokens.length} tokens`, `at most ${context - 1} tokens`);
+    }
+    const generation = new Generation(request, context);
+    this.#waiting.push(generation);
+    return generation;
+  }
+
+  /**
+   * One step: what it brought, in the order of the slots. A generation that was cancelled ends here, before anything is
+   * computed for it.
+   * @returns {Promise<StepEvent[]>}
+   */
+  async step() {
+    this.#steps += 1;
+    const events = this.#drop();
+    this.#admit();
+    const { rows, owners, picks } = this.#gather();
+    if (rows.length === 0) return events;
+    const started = performance.now();
+    const logits = await this.#network.step(rows, picks);
+    const ms = performance.now() - started;
+    for (const { slot, count } of owners) this.#advance(slot, count, (ms * count) / rows.length);
+    for (const [index, pick] of picks.entries()) {
+      const slot = /** @type {Slot} */ (this.#slots[/** @type {StepRow} */ (rows[pick]).slot]);
+      events.push(this.#emit(slot, /** @type {Float32Array} */ (logits[index])));
+    }
+    return events;
+  }
+
+  /** Frees all memory. Generations that run never end. */
+  release() {
+    this.#network.backend.release();
+    this.#waiting = [];
+    for (const slot of this.#slots) slot.generation = null;
+  }
+
+  /** Ends what was cancelled. @returns {StepEvent[]} */
+  #drop() {
+    const ended = [...this.#waiting, ...this.#slots.flatMap(({ generation }) => generation ?? [])].filter(
+      (generation) => generation.isCancelled,
+    );
+    this.#waiting = this.#waiting.filter((generation) => !generation.isCancelled);
+    for (const slot of this.#slots) if (slot.generation?.isCancelled) slot.generation = null;
+    return ended.map((generation) => {
+      generation.finish = 'cancelled';
+      return { generation, token: null, finish: 'cancelled' };
+    });
+  }
+
+  /** Gives free slots to those who wait, first come first served. */
+  #admit() {
+    while (this.#waiting.length > 0) {
+      const free = this.#slots.filter((slot) => !slot.generation);
+      if (free.length === 0) return;
+      this.#start(/** @type {Generation} */ (this.#waiting.shift()), free);
+    }
+  }
+
+  /** @param {Generation} generation @param {Slot[]} free */
+  #start(generation, free) {
+    const held = this.#slots.map(({ tokens }, slot) => ({ slot, tokens }));
+    const candidates = [...held, { slot: this.#slots.length, tokens: this.#kept }];
+    const reuse = findPrefix(generation.prompt, candidates, this.#network.cache);
+    const own = reuse.length > 0 ? this.#slots[reuse.slot] : undefined;
+    const slot =
+      own && !own.generation ? own : /** @type {Slot} */ (free.reduce((a, b) => (b.used < a.used ? b : a)));
+    if (reuse.length > 0 && slot !== own)
+      this.#network.backend.copySlot(reuse.slot, this.#slots.indexOf(slot));
+    slot.generation = generation;
+    slot.tokens = generation.prompt.slice(0, reuse.length);
+    generation.reused = reuse.length;
+    // Shared, but only in a state from which it cannot go on: this prompt leaves a copy on its way.
+    generation.keepAt = reuse.common >= MIN_PREFIX && reuse.common > reuse.length ? reuse.common : 0;
+  }
+
+  /** The tokens of this step: one of each that runs, and a piece of the prompt that came first. */
+  #gather() {
+    /** @type {StepRow[]} */
+    const rows = [];
+    const owners = [];
+    const picks = [];
+    const isWhole = (/** @type {Slot} */ { tokens, generation }) =>
+      tokens.length >= (generation?.prompt.length ?? 0);
+    const prompting = this.#slots.filter((slot) => slot.generation && !isWhole(slot));
+    const first = prompting.reduce(
+      (a, b) => (!a || (b.generation?.id ?? 0) < (a.generation?.id ?? 0) ? b : a),
+      prompting[0],
+    );
+    for (const [index, slot] of this.#slots.entries()) {
+      const { generation } = slot;
+      if (!generation || (!isWhole(slot) && slot !== first)) continue;
+      const piece = isWhole(slot) ? generation.tokens.slice(-1) : this.#piece(slot, generation);
+      owners.push({ slot, count: piece.length });
+      for (const [offset, token] of piece.entries()) {
+        rows.push({ slot: index, position: slot.tokens.length + offset, token });
+      }
+      if (slot.tokens.length + piece.length >= generation.prompt.length) picks.push(rows.length - 1);
+    }
+    return { rows, owners, picks };
+  }
+
+  /** The next piece of a prompt: it ends at a block's end, and where its prefix is kept. @param {Slot} slot @param {Generation} generation */
+  #piece({ tokens }, { prompt, keepAt }) {
+    const from = tokens.length;
+    const ends = [from + this.#chunk, BLOCK_TOKENS * (Math.floor(from / BLOCK_TOKENS) + 1), prompt.length];
+    if (keepAt > from) ends.push(keepAt);
+    return prompt.slice(from, Math.min(...ends));
+  }
+
+  /** @param {Slot} slot @param {number} count @param {number} ms its share of the step */
+  #advance(slot, count, ms) {
+    const generation = /** @type {Generation} */ (slot.generation);
+    const from = slot.tokens.length;
+    slot.tokens = slot.tokens.concat(generation.tokens.slice(from, from + count));
+    slot.used = this.#steps;
+    generation.spend(ms);
+    if (generation.keepAt !== slot.tokens.length || generation.keepAt === 0) return;
+    this.#network.backend.copySlot(this.#slots.indexOf(slot), this.#slots.length);
+    this.#kept = slot.tokens;
+  }
+
+  /** @param {Slot} slot @param {Float32Array} logits @returns {StepEvent} */
+  #emit(slot, logits) {
+    const generation = /** @type {Generation} */ (slot.generation);
+    const token = generation.take(logits);
+    if (generation.finish) slot.generation = null;
+    if (generation.finish === 'failed') slot.tokens = [];
+    return { generation, token, finish: generation.finish };
+  }
+}

@@ -1,0 +1,138 @@
+/** A model's weights on a backend, and one step of its plan. */
+import { Fault } from '../../faults.js';
+import { ropeTable } from '../../kernels/twins/operations.js';
+import { buildPlan } from './plan.js';
+
+/** @typedef {import('./backend.js').Backend} Backend */
+/** @typedef {import('./backend.js').CacheShape} CacheShape */
+/** @typedef {import('./backend.js').StepRow} StepRow */
+/** @typedef {import('./manifest.js').Manifest} Manifest */
+/** @typedef {import('./plan.js').RowsName} RowsName */
+/** @typedef {AsyncIterable<Uint8Array> | Iterable<Uint8Array>} Chunks */
+/** @typedef {(path: string, shard: import('./manifest.js').Shard) => Chunks | Promise<Chunks>} FetchShard */
+
+export class Network {
+  /** @type {Map<string, import('./backend.js').Matrix>} */
+  #matrices = new Map();
+  /** @type {Record<RowsName, import('./backend.js').Rows>} */
+  #rows;
+  #plan;
+
+  /**
+   * Lays everything out; nothing is allocated afterwards. Raises OutOfMemory.
+   * @param {Backend} backend
+   * @param {Manifest} manifest
+   * @param {CacheShape} cache
+   * @param {number} maxRows tokens of one step
+   */
+  constructor(backend, manifest, cache, maxRows) {
+    this.backend = backend;
+    this.manifest = manifest;
+    this.cache = cache;
+    this.#plan = buildPlan(manifest);
+    const a = manifest.architecture;
+    for (const [name, { layout }] of manifest.tensors) this.#matrices.set(name, backend.matrix(layout));
+    const rows = (/** @type {number} */ columns, n = maxRows) => backend.rows(n, columns);
+    const [q, kv] = [a.heads * a.head_dim, a.kv_heads * a.head_dim];
+    this.#rows = {
+      ...{ x: rows(a.width), h: rows(a.width), q: rows(q), k: rows(kv), v: rows(kv), attention: rows(q) },
+      ...{ gate: rows(a.ffn), up: rows(a.ffn) },
+      ...{ picked: rows(a.width, cache.slots), logits: rows(a.vocab, cache.slots) },
+    };
+    backend.cache(cache);
+    const { inverse_frequencies: frequencies, attention_factor: factor } = a.rope;
+    backend.ropeTable(ropeTable(frequencies, factor, cache.context), frequencies.length);
+  }
+
+  /**
+   * Streams the shards to where their tensors lie, piece by piece: nothing is held twice. Raises ModelFault where a
+   * shard is not as long as the manifest says.
+   * @param {FetchShard} fetchShard
+   * @param {string} model
+   * @param {(loadedBytes: number, totalBytes: number) => void} [onProgress]
+   */
+  async load(fetchShard, model, onProgress = () => {}) {
+    const total = this.manifest.shards.reduce((sum, shard) => sum + shard.size_bytes, 0);
+    let loaded = 0;
+    for (const [index, shard] of this.manifest.shards.entries()) {
+      const tensors = [...this.manifest.tensors].filter(([, tensor]) => tensor.shard === index);
+      let offset = 0;
+      for await (const chunk of await fetchShard(shard.path, shard)) {
+        this.#place(tensors, chunk, offset);
+        offset += chunk.length;
+        onProgress(loaded + offset, total);
+      }
+      if (offset !== shard.size_bytes) {
+        throw new Fault('ModelFault', model, `${shard.path} has ${offset} bytes, not ${shard.size_bytes}`);
+      }
+      loaded += offset;
+    }
+  }
+
+  /** @param {[string, import('./manifest.js').Tensor][]} tensors @param {Uint8Array} chunk @param {number} at */
+  #place(tensors, chunk, at) {
+    for (const [name, { layout, offset }] of tensors) {
+      const from = Math.max(offset, at);
+      const to = Math.min(offset + layout.sizeBytes, at + chunk.length);
+      if (from < to)
+        this.backend.write(this.#matrix(name), from - offset, chunk.subarray(from - at, to - at));
+    }
+  }
+
+  /**
+   * Computes a step; the logits of the rows in `picks`, in their order.
+   * @param {StepRow[]} rows at most one run of neighbours of a slot, which crosses no multiple of 64
+   * @param {number[]} picks
+   * @returns {Promise<Float32Array[]>}
+   */
+  async step(rows, picks) {
+    this.backend.begin(rows);
+    for (const step of this.#plan) {
+      // Nobody wants the logits in the midst of a prompt.
+      if (step.op === 'pick' && picks.length === 0) break;
+      this.#compute(step, rows.length, picks);
+    }
+    return this.backend.read(this.#rows.logits, picks.length);
+  }
+
+  /** @param {import('./plan.js').PlanStep} step @param {number} n @param {number[]} picks */
+  #compute(step, n, picks) {
+    const { backend } = this;
+    const rows = this.#rows;
+    const { norm_eps: eps, head_dim: headDim } = this.manifest.architecture;
+    const count = (/** @type {RowsName} */ name) => (name === 'picked' ? picks.length : n);
+    switch (step.op) {
+      case 'embed':
+        return backend.embed(this.#matrix(step.matrix), rows[step.out]);
+      case 'norm':
+        return backend.norm(rows[step.x], this.#matrix(step.weight), rows[step.out], eps);
+      case 'pick':
+        return backend.norm(rows[step.x], this.#matrix(step.weight), rows[step.out], eps, picks);
+      case 'quantize':
+        return backend.quantize(rows[step.x], count(step.x));
+      case 'matmul':
+        return backend.matmul(this.#matrix(step.matrix), rows[step.x], rows[step.out], count(step.x));
+      case 'bias':
+        return backend.addBias(rows[step.x], this.#matrix(step.weight));
+      case 'headNorm':
+        return backend.headNorm(rows[step.x], this.#matrix(step.weight), step.heads, headDim, eps);
+      case 'rope':
+        return backend.rope(rows[step.x], step.heads, headDim);
+      case 'append':
+        return backend.append(step.layer, rows.k, rows.v);
+      case 'attend':
+        return backend.attend(step.layer, rows.q, rows.attention);
+      case 'silu':
+        return backend.silu(rows.gate, rows.up);
+      case 'add':
+        return backend.add(rows.x, rows[step.x]);
+    }
+  }
+
+  /** @param {string} name */
+  #matrix(name) {
+    const matrix = this.#matrices.get(name);
+    if (!matrix) throw new Error(`no tensor ${name}`);
+    return matrix;
+  }
+}
