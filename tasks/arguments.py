@@ -5,20 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.families import inputs_of, parse_family
 from browser_runtime.contract.fields import check_backends, check_deadline, check_flag, check_name
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.options import check_options
-from browser_runtime.contract.vocabulary import (
-    Backend,
-    Family,
-    Precision,
-    parse_browser,
-    parse_family,
-    parse_precision,
-)
+from browser_runtime.contract.vocabulary import Backend, Family, Precision, parse_browser, parse_precision
 from tasks.inputs import normalise
 from tasks.inputs.limits import InputLimits
-from tasks.inputs.normalise import FORMS
 from tasks.payloads.codec import Readable
 
 NAMES = (
@@ -70,7 +63,7 @@ def build_request(named: dict[str, Any], limits: InputLimits, *, allow_paths: bo
     family = parse_family(named["model_type"])
     settings = _settings_of(named, family)
     plain = normalise(family, named["inputs"], limits, allow_paths=allow_paths)
-    limits.check_results(len(plain.inputs[FORMS[family].batch]), settings["options"].get("top_k", 0))
+    limits.check_results(len(plain.inputs[inputs_of(family).batch]), settings["options"].get("top_k", 0))
     return Request(
         family=family,
         model_name=check_name(named["model_name"]),
@@ -86,7 +79,7 @@ def build_load(named: dict[str, Any]) -> Request:
     """A request without items, which only loads its model. Raises BadInput like `build_request`."""
     family = parse_family(named.get("model_type"))
     name = check_name(named.get("model_name"))
-    nothing: dict[str, Any] = {FORMS[family].batch: []}
+    nothing: dict[str, Any] = {inputs_of(family).batch: []}
     settings = _settings_of(named, family)
     return Request(family=family, model_name=name, inputs=nothing, single=False, **settings)
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser, Family
+from browser_runtime.contract.families import PREFERRED_BROWSER
+from browser_runtime.contract.vocabulary import Browser, Family
 from browser_runtime.models.store import BUILTIN_FOLDER
 from webinfer.producing import collect, send
 from webinfer.words import answer_text

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadRequest, InferenceError, SetupError
+from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.messages import Request
-from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Browser, Family
+from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Browser
+from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
-from browser_runtime.models.trial import TrialRun, make_items
+from browser_runtime.models.trial import TrialRun
 from browser_runtime.pool import Pool
-from browser_runtime.session.golden import MIN_COSINE
+from browser_runtime.session.golden import MIN_COSINE, cosine_of, find_word
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.simulation.runners import FIELDS
 
 # Of the one number that a regression gives, where a cosine says nothing.
 MAX_RELATIVE_ERROR = 0.01
@@ -109,9 +110,13 @@ async def _run(pool: Pool, build: str, model: StoredModel, run: TrialRun, backen
     can = pool.sessions[0].capabilities if pool.sessions else None
     if can is not None and not can.can(backend):
         return Proof(*place, can.reason(backend) or "not proved here", was_tried=False)
-    item = make_items(model)[0]
+    family, item = model.family, PROCESSORS.take(model).sample_items()[0]
     request = Request(
-        model.family, model.name, {FIELDS[model.family]: [item]}, backends=(backend,), precision=run.precision
+        family.model_types[0],
+        model.name,
+        {family.inputs.batch: [item]},
+        backends=(backend,),
+        precision=run.precision,
     )
     try:
         reply = await pool.run(request)
@@ -119,20 +124,21 @@ async def _run(pool: Pool, build: str, model: StoredModel, run: TrialRun, backen
         return Proof(*place, " ".join(str(error).split()))
     times = reply.timings
     load_ms = times.load_ms + times.compile_ms + times.warmup_ms
-    return Proof(*place, compare(model.family, run.output, reply.output), True, load_ms, times.compute_ms)
+    return Proof(*place, compare(family, run.output, reply.output), True, load_ms, times.compute_ms)
 
 
-def compare(family: Family, expected: dict[str, Any], found: dict[str, Any]) -> str:
-    """What is wrong with a browser's output, by the one from the trial; empty where it is right."""
-    if family is Family.AUDIO:
-        same = found["text"] == expected["text"]
-        return "" if same else f"the text {found['text']!r} instead of {expected['text']!r}"
-    key = "embedding" if family is Family.TEXT_EMBEDDING else "logits"
+def compare(family: FamilySpec, expected: dict[str, Any], found: dict[str, Any]) -> str:
+    """The difference of a browser's output to the one from the trial; empty if it is right."""
+    key = family.answer.numbers
+    if not key:
+        name = family.answer.word[-1]
+        given_word, right_word = (find_word(output, family.answer) for output in (found, expected))
+        return "" if given_word == right_word else f"the {name} {given_word!r} instead of {right_word!r}"
     right, given = (np.asarray(output[key], np.float64) for output in (expected, found))
     if right.shape != given.shape:
         return f"{given.size} numbers instead of {right.size}"
     if right.size == 1:
         close = abs(given - right).item() <= MAX_RELATIVE_ERROR * max(abs(right).item(), MAX_RELATIVE_ERROR)
         return "" if close else f"{given.item():.4g} instead of {right.item():.4g}"
-    cosine = float(given @ right / (np.linalg.norm(given) * np.linalg.norm(right) or 1.0))
+    cosine = cosine_of(given, right)
     return "" if cosine >= MIN_COSINE else f"a cosine of {cosine:.4f} to the {key} in Python"

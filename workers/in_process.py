@@ -10,8 +10,9 @@ from typing import Any
 import structlog
 
 from browser_runtime.contract.errors import InferenceError, SetupError
+from browser_runtime.contract.families import PREFERRED_BROWSER
 from browser_runtime.contract.messages import Reply, Request
-from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.logs import log_through_stdlib
 from browser_runtime.loops import LoopThread

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.families import parse_family
 from browser_runtime.contract.fields import (
     check_backends,
     check_deadline,
@@ -20,7 +21,6 @@ from browser_runtime.contract.vocabulary import (
     Family,
     Precision,
     parse_browser,
-    parse_family,
     parse_precision,
     shown,
 )

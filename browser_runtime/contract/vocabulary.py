@@ -26,7 +26,7 @@ class Backend(StrEnum):
 
 
 class Family(StrEnum):
-    """Kinds of models by what they do, hence by their inputs and outputs."""
+    """The `model_type` of a request: what its model does. `families.FAMILIES` holds those that can run."""
 
     TEXT_EMBEDDING = "text_embedding"
     VISION = "vision"
@@ -44,28 +44,14 @@ class Precision(StrEnum):
     Q4 = "q4"
 
 
-# The guide says `text`, and means `wasm` by `cpu`.
-FAMILY_ALIASES = {"text": Family.TEXT_EMBEDDING}
+# The guide means `wasm` by `cpu`.
 BACKEND_ALIASES = {"cpu": Backend.WASM}
-
-# Families a request may ask for today; the others are known words without an engine yet.
-SERVED_FAMILIES = (Family.TEXT_EMBEDDING, Family.VISION, Family.AUDIO)
 
 # Characters of a user's value that an error shows.
 MAX_SHOWN = 120
 
 # What a page can be asked to compute on: simulation is never a page's backend.
 PAGE_BACKENDS = (Backend.WEBGPU, Backend.WEBNN, Backend.WASM)
-
-# The guide's selection table: the prior, which measured history overrides.
-PREFERRED_BROWSER = {
-    Family.AUDIO: Browser.FIREFOX,
-    Family.VISION: Browser.CHROME,
-    Family.TEXT_EMBEDDING: Browser.EDGE,
-    Family.TEXT_GENERATION: Browser.CHROME,
-    Family.MULTIMODAL: Browser.CHROME,
-}
-
 
 # The guide's line between a healthy session and one that is not, of 0 to 100.
 HEALTHY_SCORE = 50.0
@@ -81,16 +67,6 @@ def shown(value: object) -> str:
         return f"a {type(value).__name__}"
     text = repr(value[:MAX_SHOWN] if isinstance(value, (str, bytes)) else value)
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 3]}..."
-
-
-def parse_family(text: object, field: str = "model_type") -> Family:
-    """The family named by `text`, aliases included. Raises BadInput naming the field."""
-    allowed = [*map(str, SERVED_FAMILIES), *FAMILY_ALIASES]
-    if isinstance(text, str):
-        word = FAMILY_ALIASES.get(text, text)
-        if word in SERVED_FAMILIES:
-            return Family(word)
-    raise BadInput(field, shown(text), "one of " + ", ".join(allowed))
 
 
 def parse_backend(text: object, field: str = "priority_list") -> Backend:

@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from browser_runtime.contract.vocabulary import Family, check_model_name, parse_family
+from browser_runtime.contract.families import find_row
+from browser_runtime.contract.family_spec import FamilySpec
+from browser_runtime.contract.vocabulary import check_model_name
 
 CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
@@ -20,7 +22,7 @@ class HubModel:
     name: str
     repository: str
     revision: str = "main"
-    family: Family | None = None
+    family: FamilySpec | None = None
     license: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -37,7 +39,7 @@ def _parse(name: str, entry: dict[str, Any]) -> HubModel:
         name=check_model_name(name, "name"),
         repository=check_model_name(entry["repository"], "repository"),
         revision=entry["revision"],
-        family=parse_family(entry["family"], "family"),
+        family=find_row(entry["family"]),
         license=entry["license"],
         settings=entry.get("settings", {}),
     )

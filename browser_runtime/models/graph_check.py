@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadRequest
-from browser_runtime.contract.vocabulary import Family, Precision
-from browser_runtime.models.graphs import STEMS, graph_paths
+from browser_runtime.contract.family_spec import FamilySpec
+from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.models.graphs import graph_paths
 from browser_runtime.models.paths import ForeignFolder, check_path
 
 # A protobuf message ends there; what is larger keeps its weights in other files.
@@ -18,16 +19,6 @@ MAX_GRAPH_BYTES = (2 << 30) - 1
 MAX_IR_VERSION = 13
 MAX_OPSET = 26
 ONNX_DOMAIN = ("", "ai.onnx")
-
-# Any one of these makes a graph one of its family; the page reads them by these names.
-OUTPUTS: dict[str, dict[Family, tuple[str, ...]]] = {
-    "model": {
-        Family.TEXT_EMBEDDING: ("last_hidden_state", "token_embeddings"),
-        Family.VISION: ("logits",),
-    },
-    "encoder_model": {Family.AUDIO: ("last_hidden_state",)},
-    "decoder_model_merged": {Family.AUDIO: ("logits",)},
-}
 
 
 @dataclass
@@ -47,7 +38,7 @@ class Inspection:
 
 
 def inspect_graphs(
-    name: str, folder: Path, family: Family, precisions: Iterable[Precision], paths: Iterable[str]
+    name: str, folder: Path, family: FamilySpec, precisions: Iterable[Precision], paths: Iterable[str]
 ) -> Inspection:
     """A look into the graphs of the model `name` in these precisions, all its files being `paths`.
 
@@ -55,14 +46,14 @@ def inspect_graphs(
     """
     held, found = set(paths), Inspection()
     for precision in precisions:
-        for stem, path in zip(STEMS[family], graph_paths(family, precision, held) or (), strict=False):
+        for spec, path in zip(family.graphs, graph_paths(family, precision, held) or (), strict=False):
             graph = read_graph(folder, path)
             _require_readable(name, path, graph)
-            _require_outputs(name, path, graph, OUTPUTS[stem][family])
+            _require_outputs(name, path, graph, spec.outputs)
             found.weights[path] = list_weights(name, path, graph)
             for missing in set(found.weights[path]) - held:
                 raise BadRequest(f"{path} of model {name!r} needs its weights {missing}, which are missing")
-            if family is Family.TEXT_EMBEDDING:
+            if family.inputs.is_text:
                 columns = [size for size in (found.columns, _fixed_columns(graph)) if size]
                 found.columns = min(columns, default=None)
     return found

@@ -6,20 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from browser_runtime.contract.vocabulary import Family, Precision
-
-STEMS = {
-    Family.TEXT_EMBEDDING: ("model",),
-    Family.VISION: ("model",),
-    Family.AUDIO: ("encoder_model", "decoder_model_merged"),
-}
-# transformers.js writes 8 bits as `_quantized`; optimum and older exports say `_int8`.
-SUFFIXES = {
-    Precision.FP32: ("",),
-    Precision.FP16: ("_fp16",),
-    Precision.INT8: ("_quantized", "_int8"),
-    Precision.Q4: ("_q4",),
-}
+from browser_runtime.contract.family_spec import FamilySpec
+from browser_runtime.contract.vocabulary import Precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +29,13 @@ class GraphFiles:
         return {PurePosixPath(path).relative_to(folder).as_posix(): path for path in self.weights}
 
 
-def graph_paths(family: Family, precision: Precision, paths: Collection[str]) -> tuple[str, ...] | None:
-    """The graph files that run `family` in `precision`, in STEMS' order; None where `paths` lacks one."""
-    found = []
-    for stem in STEMS[family]:
-        names = (f"onnx/{stem}{suffix}.onnx" for suffix in SUFFIXES[precision])
-        name = next((name for name in names if name in paths), None)
-        if name is None:
-            return None
-        found.append(name)
-    return tuple(found)
+def graph_paths(family: FamilySpec, precision: Precision, paths: Collection[str]) -> tuple[str, ...] | None:
+    """The graph files that run `family` in `precision`, in the row's order; None if `paths` lacks one."""
+    found = [
+        next((path for path in graph.paths(precision) if path in paths), None) for graph in family.graphs
+    ]
+    held = tuple(path for path in found if path is not None)
+    return held if len(held) == len(found) else None
 
 
 def guess_weights(graph: str, paths: Collection[str]) -> tuple[str, ...]:
@@ -71,6 +56,6 @@ def group_weights(
     return {graph: weights for graph in graphs if (weights := guess_weights(graph, paths))}
 
 
-def available_precisions(family: Family, paths: Collection[str]) -> tuple[Precision, ...]:
+def available_precisions(family: FamilySpec, paths: Collection[str]) -> tuple[Precision, ...]:
     """The precisions that every graph of the family is there in."""
     return tuple(precision for precision in Precision if graph_paths(family, precision, paths))

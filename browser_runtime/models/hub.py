@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadRequest, SetupError, TooLarge
-from browser_runtime.contract.vocabulary import Family, Precision
+from browser_runtime.contract.family_spec import FamilySpec
+from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.families.processor import check_files, find_processor
 from browser_runtime.models.catalogue import HubModel
-from browser_runtime.models.configuration import check_configuration
-from browser_runtime.models.configuration.sentence_modules import MODULES_FILE
 from browser_runtime.models.downloading import HubFile, Progress, download
 from browser_runtime.models.graph_check import inspect_graphs, list_weights, read_graph
 from browser_runtime.models.graphs import available_precisions, graph_paths, group_weights, guess_weights
@@ -23,7 +23,7 @@ from browser_runtime.models.manifest import StoredModel, list_paths, write_manif
 from browser_runtime.models.paths import check_together
 from browser_runtime.models.repository import Repository, look_up, repository_address
 from browser_runtime.models.scratch import PARTIAL_FOLDER
-from browser_runtime.models.traits import choose_files, complete_files, infer_family, read_settings
+from browser_runtime.models.traits import choose_files, complete_files, infer_family
 from browser_runtime.models.trial import TrialRun, try_model
 
 TellProgress = Callable[[Progress], None]
@@ -65,7 +65,7 @@ def pull(order: Pull) -> StoredModel:
         family=family,
         folder=folder,
         revision=repository.commit,
-        settings=_join_settings(read_settings(folder, family), order.model.settings),
+        settings=_join_settings(find_processor(family).read_settings(folder), order.model.settings),
         precisions=available_precisions(family, files),
         files=files,
         source=order.source,
@@ -150,7 +150,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _family(order: Pull, repository: Repository, folder: Path) -> Family:
+def _family(order: Pull, repository: Repository, folder: Path) -> FamilySpec:
     """The family that was given, or what the repository's config.json tells."""
     if order.model.family is not None:
         return order.model.family
@@ -170,24 +170,19 @@ def _peek(order: Pull, repository: Repository, folder: Path, path: str, held: Co
 
 
 def _fetch(
-    order: Pull, repository: Repository, folder: Path, family: Family, held: Collection[str] = ()
+    order: Pull, repository: Repository, folder: Path, family: FamilySpec, held: Collection[str] = ()
 ) -> list[str]:
     """The files that the model needs, all now in `folder`; those `held` were there before."""
     name, listed = order.model.name, list(repository.files)
-    modules = None
-    if family is Family.TEXT_EMBEDDING:
-        is_here = MODULES_FILE in held
-        modules = (
-            read_json(folder / MODULES_FILE) if is_here else _peek(order, repository, folder, MODULES_FILE)
-        )
-    paths = choose_files(name, family, order.precision, listed, modules)
+    listing = _peek(order, repository, folder, family.files.listing, held) if family.files.listing else None
+    paths = choose_files(name, family, order.precision, listed, listing)
     graphs = graph_paths(family, order.precision, paths) or ()
     likely = [path for graph in graphs for path in guess_weights(graph, listed)]
     first = [repository.files[path] for path in paths if path not in held]
     _require_room(order, [*first, *(repository.files[path] for path in likely if path not in held)])
     expected = sum(repository.files[path].size_bytes for path in likely if path not in held)
     _download_all(order, first, folder, rest_bytes=expected)
-    check_configuration(folder, family)
+    check_files(folder, family)
     # Only the graph itself tells where its weights are.
     named = {graph: list_weights(name, graph, read_graph(folder, graph)) for graph in graphs}
     beside = sorted({path for weights in named.values() for path in weights} - {*paths, *held})

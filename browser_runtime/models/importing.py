@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput, BadRequest, SetupError
-from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
-from browser_runtime.models.configuration import check_configuration
-from browser_runtime.models.configuration.sentence_modules import MODULES_FILE
+from browser_runtime.contract.families import FAMILIES
+from browser_runtime.contract.family_spec import FamilySpec
+from browser_runtime.contract.vocabulary import Precision, check_model_name
+from browser_runtime.families.processor import check_files, find_processor
 from browser_runtime.models.export_bert import export_bert
 from browser_runtime.models.graph_check import inspect_graphs, list_weights, read_graph
-from browser_runtime.models.graphs import STEMS, SUFFIXES, available_precisions, graph_paths, group_weights
+from browser_runtime.models.graphs import available_precisions, graph_paths, group_weights
 from browser_runtime.models.hub import Prove
 from browser_runtime.models.integrity import describe_file, hash_file
 from browser_runtime.models.json_files import MAX_JSON_BYTES, parse_json, parse_object, read_json
@@ -24,14 +25,7 @@ from browser_runtime.models.manifest import ModelFile, StoredModel, write_manife
 from browser_runtime.models.paths import ForeignFolder, check_together
 from browser_runtime.models.scratch import hold_scratch
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
-from browser_runtime.models.traits import (
-    REQUIRED,
-    complete_files,
-    infer_family,
-    read_settings,
-    require_files,
-    wanted_files,
-)
+from browser_runtime.models.traits import complete_files, infer_family, require_files, wanted_files
 from browser_runtime.models.trial import try_model
 
 # Copying a few gigabytes on a slow disk, by whoever imports the same name at the same time.
@@ -39,8 +33,6 @@ LOCK_TIMEOUT_S = 600.0
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 # A model card's head is a few dozen lines.
 MAX_HEAD_BYTES = 4096
-# The one JSON file of a model that is no object but a list.
-LISTS = (MODULES_FILE,)
 
 
 @dataclass
@@ -74,7 +66,7 @@ class Intake:
 def import_model(
     path: Path,
     name: str,
-    family: Family | None = None,
+    family: FamilySpec | None = None,
     store: ModelStore | None = None,
     prove: Prove | None = None,
 ) -> StoredModel:
@@ -149,19 +141,19 @@ def open_folder(root: Path) -> ForeignFolder:
 
 def _graph_name(path: Path) -> str:
     """The file's own name where transformers.js knows it, else model.onnx."""
-    stems = {stem for stems in STEMS.values() for stem in stems}
-    known = {f"{stem}{suffix}.onnx" for stem in stems for all_ in SUFFIXES.values() for suffix in all_}
-    return path.name if path.name in known else "model.onnx"
+    graphs = (graph for family in FAMILIES.values() for graph in family.graphs)
+    known = {path for graph in graphs for precision in Precision for path in graph.paths(precision)}
+    return path.name if f"onnx/{path.name}" in known else "model.onnx"
 
 
 def _assemble(
-    parts: Parts, name: str, family: Family | None, intake: Intake, prove: Prove | None
+    parts: Parts, name: str, family: FamilySpec | None, intake: Intake, prove: Prove | None
 ) -> StoredModel:
     """The model, whole, with its manifest. Raises BadRequest or ValueError for what is missing or broken."""
     folder = intake.folder
     chosen = family or _tell_family(parts.home, name)
     _copy_small_files(intake, chosen, name)
-    check_configuration(folder, chosen)
+    check_files(folder, chosen)
     extra: dict[str, Any] = {}
     if parts.weights:
         extra["exported_from"] = _export(parts, intake)
@@ -170,7 +162,8 @@ def _assemble(
     intake.paths += complete_files(folder, chosen, intake.paths)
     precisions = available_precisions(chosen, intake.paths)
     if not precisions:
-        raise BadRequest(f"{parts.home.root} has no {' and '.join(STEMS[chosen])}.onnx, which {chosen} needs")
+        stems = " and ".join(graph.stem for graph in chosen.graphs)
+        raise BadRequest(f"{parts.home.root} has no {stems}.onnx, which {chosen} needs")
     found = inspect_graphs(name, folder, chosen, precisions, intake.paths)
     files = {path: describe_file(folder / path) for path in intake.paths}
     model = StoredModel(
@@ -178,7 +171,7 @@ def _assemble(
         family=chosen,
         folder=folder,
         revision=hash_contents(files),
-        settings=found.fit_settings(read_settings(folder, chosen)),
+        settings=found.fit_settings(find_processor(chosen).read_settings(folder)),
         precisions=precisions,
         files=files,
         source=f"imported from {parts.home.root.name}",
@@ -193,35 +186,36 @@ def _assemble(
     return model
 
 
-def _tell_family(home: ForeignFolder, name: str) -> Family:
+def _tell_family(home: ForeignFolder, name: str) -> FamilySpec:
     """The family that config.json tells. Raises BadInput where it does not."""
     found = home.find("config.json")
     config = parse_object(home.read("config.json", MAX_JSON_BYTES), "config.json") if found else {}
     return infer_family(name, config)
 
 
-def _copy_small_files(intake: Intake, family: Family, name: str) -> None:
+def _copy_small_files(intake: Intake, family: FamilySpec, name: str) -> None:
     home = intake.home
-    require_files(name, family, [path for path in REQUIRED[family] if home.find(path) is not None])
-    _copy_json(intake, wanted_files(family))
-    beside = set(wanted_files(family, read_json(intake.folder / MODULES_FILE))) - {*intake.paths}
+    require_files(name, family, [path for path in family.files.required if home.find(path) is not None])
+    _copy_json(intake, wanted_files(family), family.files.listing)
+    listing = read_json(intake.folder / family.files.listing) if family.files.listing else None
+    beside = set(wanted_files(family, listing)) - {*intake.paths}
     weights = {path for path in beside if not path.endswith(".json")}
-    _copy_json(intake, sorted(beside - weights))
+    _copy_json(intake, sorted(beside - weights), family.files.listing)
     for path in sorted(weights):
         if home.find(path) is not None:
             intake.copy(path, path)
 
 
-def _copy_json(intake: Intake, paths: list[str]) -> None:
-    """Copies those of the files that are there. Raises BadRequest for one that is broken."""
+def _copy_json(intake: Intake, paths: list[str], listing: str) -> None:
+    """Copies the files that are there; `listing` holds a list. Raises BadRequest for a broken one."""
     for path in paths:
         if intake.home.find(path) is not None:
             intake.copy(path, path, MAX_JSON_BYTES)
-            check = parse_json if path in LISTS else parse_object
+            check = parse_json if path == listing else parse_object
             check((intake.folder / path).read_bytes(), path)
 
 
-def _copy_graphs(parts: Parts, intake: Intake, family: Family, name: str) -> None:
+def _copy_graphs(parts: Parts, intake: Intake, family: FamilySpec, name: str) -> None:
     """Copies the family's graphs and the weights that they keep beside themselves, from nowhere else."""
     wanted = {path for precision in Precision for path in graph_paths(family, precision, parts.graphs) or ()}
     for target in sorted(wanted):

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput, BadRequest, InferenceError
-from browser_runtime.contract.vocabulary import Family, Precision, check_model_name, parse_family
+from browser_runtime.contract.families import find_row
+from browser_runtime.contract.family_spec import FamilySpec
+from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
 from browser_runtime.models.graphs import (
-    STEMS,
     GraphFiles,
     available_precisions,
     graph_paths,
@@ -39,7 +40,7 @@ class StoredModel:
     """A model in the store, as its manifest tells."""
 
     name: str
-    family: Family
+    family: FamilySpec
     folder: Path
     revision: str
     """The Hub's commit, or a hash of the contents for a model that came from elsewhere."""
@@ -73,7 +74,7 @@ class StoredModel:
             there = ", ".join(self.precisions) or "nothing that can run"
             raise BadInput("precision", repr(str(precision)), f"what model {self.name!r} comes in: {there}")
         graphs = (GraphFiles(path, self.weights.get(path, ())) for path in paths)
-        return dict(zip(STEMS[self.family], graphs, strict=True))
+        return {spec.stem: graph for spec, graph in zip(self.family.graphs, graphs, strict=True)}
 
     def loaded_bytes(self, precision: Precision) -> int:
         """The size of what a page loads for `precision`, graphs and weights. Raises like `graphs`."""
@@ -81,8 +82,8 @@ class StoredModel:
         return sum(self.files[path].size_bytes for graph in graphs for path in graph.paths)
 
     def require_family(self, family: Family) -> None:
-        """Returns when the model is of that family. Raises BadInput."""
-        if self.family is not family:
+        """Returns if the model answers requests of that model type. Raises BadInput."""
+        if family not in self.family.model_types:
             raise BadInput("model_name", f"{self.name!r}, a model of {self.family}", f"a model of {family}")
 
 
@@ -121,7 +122,7 @@ def _parse(folder: Path, plain: dict[str, Any]) -> StoredModel:
     known = ("name", "family", "revision", "source", "license", "settings", "files", "weights")
     files = {check_path(path): _parse_file(path, entry) for path, entry in plain["files"].items()}
     check_together(files)
-    family = parse_family(plain["family"], "family")
+    family = find_row(plain["family"])
     return StoredModel(
         name=check_model_name(plain["name"], "name"),
         family=family,

@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from browser_runtime.contract.errors import BadInput, BadRequest, SetupError, UnknownModel
-from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
+from browser_runtime.contract.family_spec import FamilySpec
+from browser_runtime.contract.vocabulary import Precision, check_model_name
 from browser_runtime.models.catalogue import HubModel, find_hub_model, read_catalogue
 from browser_runtime.models.hub import Prove, Pull, TellProgress, pull, pull_precision
 from browser_runtime.models.hub_settings import HubSettings
@@ -169,7 +170,7 @@ class ModelStore:
         name: str,
         precision: Precision = Precision.FP32,
         *,
-        family: Family | None = None,
+        family: FamilySpec | None = None,
         revision: str | None = None,
         progress: TellProgress | None = None,
         prove: Prove | None = None,
@@ -203,7 +204,7 @@ class ModelStore:
         fits = model is not None and precision in model.precisions and revision in (None, model.revision)
         return model if fits else None
 
-    def _hub_model(self, name: str, family: Family | None, revision: str | None) -> HubModel:
+    def _hub_model(self, name: str, family: FamilySpec | None, revision: str | None) -> HubModel:
         hub_model = find_hub_model(check_model_name(name))
         if hub_model is None:
             raise UnknownModel(repr(name), self._suggest(name))

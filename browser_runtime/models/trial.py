@@ -22,7 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadOutput, BadRequest, InferenceError, ModelFault, SetupError
-from browser_runtime.contract.vocabulary import Family, Precision
+from browser_runtime.contract.family_spec import FamilySpec
+from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.models.manifest import StoredModel, read_manifest
 
 # What onnxruntime says first: "[ONNXRuntimeError] : 1 : FAIL : Load model from /a/model.onnx failed:".
@@ -37,8 +39,6 @@ ENVIRONMENT = {
 TIMEOUT_S = 300.0
 # Room for activations and for the copies that onnxruntime's optimiser makes of the weights.
 MEMORY_FLOOR_BYTES, MEMORY_FACTOR = 6 << 30, 5
-# A text that fills the model shows whether it has all its positions; attention grows with the square.
-MAX_TRIAL_TOKENS = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ def run_once(model: StoredModel, precision: Precision) -> TrialRun:
 
     runner = open_runner(model, precision)
     started = time.perf_counter()
-    answers = run_items(runner, model.family, make_items(model), {})
+    answers = run_items(runner, model.family.model_types[0], PROCESSORS.take(model).sample_items(), {})
     for output in answers.outputs:
         if isinstance(output, InferenceError):
             raise output
@@ -152,29 +152,13 @@ def run_once(model: StoredModel, precision: Precision) -> TrialRun:
     return TrialRun(precision, to_plain(first), (time.perf_counter() - started) * 1000)
 
 
-def make_items(model: StoredModel) -> list[Any]:
-    """Usual items of the model's family, made up; the last text is as long as the model takes."""
-    import numpy as np
-
-    if model.family is Family.TEXT_EMBEDDING:
-        from browser_runtime.texts.preprocessor import SAMPLE
-
-        longest = min(model.settings["max_tokens"], MAX_TRIAL_TOKENS)
-        # Any tokenizer makes a token or more of each word.
-        return [SAMPLE, " ".join([SAMPLE] * (longest // len(SAMPLE.split()) + 1))]
-    if model.family is Family.VISION:
-        return [(np.arange(64 * 48 * 3) % 256).astype(np.uint8).reshape(64, 48, 3)]
-    return [np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000).astype(np.float32)]
-
-
-def _require_sense(family: Family, output: dict[str, Any]) -> None:
+def _require_sense(family: FamilySpec, output: dict[str, Any]) -> None:
     """Raises BadRequest for numbers that no trained model gives."""
     import numpy as np
 
-    if family is Family.TEXT_EMBEDDING and not np.any(output["embedding"]):
-        raise BadRequest("its embedding of a text is all zeros")
-    if family is Family.VISION and len(output["logits"]) > 1 and np.ptp(output["logits"]) == 0:
-        raise BadRequest("its logits of an image are all equal")
+    name = family.answer.numbers
+    if name and len(output[name]) > 1 and np.ptp(output[name]) == 0:
+        raise BadRequest(f"all numbers of its {name} are equal")
 
 
 def to_plain(value: Any) -> Any:

@@ -2,8 +2,7 @@
  * Errors that have a name on the Python side (see `../contract/errors.py`), and the one place that names the others.
  *
  * A foreign error is named by where it was thrown. What onnxruntime throws while a graph is opened or run says
- * something of the backend or of the model (`guardGraph`); what a library throws while it reads a model's files says
- * something of the model (`guardFiles`); whatever is thrown elsewhere is a defect of the page.
+ * something of the backend or of the model (`guardGraph`); whatever is thrown elsewhere is a defect of the page.
  */
 import { FrameTooLarge } from './frames.js';
 
@@ -104,26 +103,6 @@ function endedEngine(error) {
   const kinds = [WebAssembly.RuntimeError, /** @type {any} */ (WebAssembly).Exception];
   if (kinds.some((kind) => kind && error instanceof kind)) return true;
   return error instanceof Error && error.name !== 'Fault' && STACK_OVERFLOW.test(error.message);
-}
-
-/**
- * What `work` gives. Raises ModelFault where it throws anything that has no name of ours.
- * @template T
- * @param {string} model
- * @param {string} doing such as "reading config.json"
- * @param {() => Promise<T>} work a library's reading of the model's own files
- * @returns {Promise<T>}
- */
-export async function guardFiles(model, doing, work) {
-  try {
-    return await work();
-  } catch (error) {
-    if (error instanceof Fault) throw error;
-    const text = `${doing} failed: ${describe(error)}`;
-    const fault = nameByDevice(text) ?? new Fault('ModelFault', model, text);
-    fault.stack = stackOf(error);
-    throw fault;
-  }
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * The models of this lane: opened by their family, run and released by key.
+ * The models of this lane: opened by the module of their family, run and released by key.
  */
 import { openDevice } from './engines/devices.js';
 import { openGraph } from './engines/graphs.js';
@@ -11,13 +11,8 @@ import { Fault } from './faults.js';
 /** @typedef {import('./engines/runtimes.js').Backend} Backend */
 /** @typedef {Record<string, unknown>} Values */
 
-// The only modules a name from outside can reach.
-/** @type {Record<string, () => Promise<{open: (opening: any) => Promise<Opened>}>>} */
-const FAMILIES = {
-  text_embedding: () => import('./families/text_embedding.js'),
-  vision: () => import('./families/vision.js'),
-  audio: () => import('./families/audio.js'),
-};
+// No other characters: a name reaches a module of `families/` and nothing else.
+const FAMILY_NAME = /^[a-z][a-z0-9_]*$/;
 const BACKENDS = ['webgpu', 'webnn', 'wasm'];
 
 export class Models {
@@ -104,10 +99,19 @@ export class Models {
  * @returns {Promise<Opened>}
  */
 async function openFamily(family, wanted) {
-  const load = Object.hasOwn(FAMILIES, family) ? FAMILIES[family] : undefined;
-  if (!load) throw new Fault('Unsupported', `the family ${family}`, 'this page has no engine for it');
-  const [{ open }, realm] = await Promise.all([load(), openRealm(wanted.backend)]);
+  const [{ open }, realm] = await Promise.all([importFamily(family), openRealm(wanted.backend)]);
   return open({ ...wanted, options: wanted.options ?? {}, realm });
+}
+
+/**
+ * The module of that name, if it opens models. Raises Unsupported.
+ * @param {string} family
+ * @returns {Promise<{open: (opening: any) => Promise<Opened>}>}
+ */
+async function importFamily(family) {
+  const found = FAMILY_NAME.test(family) ? await import(`./families/${family}.js`).catch(() => null) : null;
+  if (typeof found?.open === 'function') return found;
+  throw new Fault('Unsupported', `the family ${family}`, 'this page has no engine for it');
 }
 
 /** What a family works with, all of it on the one onnxruntime-web build that serves `backend`. @param {Backend} backend */

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Backend, Browser, Family
+from browser_runtime.contract.families import PREFERRED_BROWSER, PRIORS
+from browser_runtime.contract.family_spec import Bonus
+from browser_runtime.contract.vocabulary import Backend, Browser, Family
 
 # The guide's table of points but for a simulation's: where a pool simulates, there is no session to choose.
+# Those of each family are in `contract/families.py`.
 BASE = 100.0
 PREFERRED, OTHER_BROWSER = 50.0, 10.0
 PLATFORM_MATCH = 30.0
-AUDIO_COMPUTE_SHADERS = 40.0
-TEXT_ON_WEBNN = 35.0
-VISION_PRECOMPILED = 25.0
-MULTIMODAL_PARALLEL = 30.0
 FULL_HEALTH = 30.0
-
-TEXT_FAMILIES = (Family.TEXT_EMBEDDING, Family.TEXT_GENERATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +27,8 @@ class Need:
     """The user's preference; None: the guide's table."""
     backends: tuple[Backend, ...] = ()
     """Asked for, best first; empty: the session's own order."""
-    compute_shaders: bool = False
-    precompile_shaders: bool = False
-    parallel_loading: bool = False
+    flags: frozenset[str] = frozenset()
+    """Options of the request that are on: `compute_shaders`, `precompile_shaders`, `parallel_loading`."""
     remaining_ms: float | None = None
     """Time left until its deadline."""
 
@@ -88,21 +84,26 @@ def prior_parts(candidate: Candidate, need: Need) -> tuple[tuple[str, float], ..
 
     A shader exists on WebGPU alone, so the points for shaders are for lanes that would run there.
     """
-    on_gpu = candidate.platform is Backend.WEBGPU
     is_preferred = candidate.browser is need.browser
-    in_firefox = candidate.browser is Browser.FIREFOX and need.compute_shaders
+    bonus = PRIORS[need.family].bonus
     parts = (
         (True, "base", BASE),
         (is_preferred, f"preferred browser for {need.family}", PREFERRED),
         (not is_preferred, f"{need.browser} is preferred for {need.family}", OTHER_BROWSER),
         (_platform_matches(candidate, need), f"platform {candidate.platform}", PLATFORM_MATCH),
-        (need.family is Family.AUDIO and in_firefox and on_gpu, "compute shaders", AUDIO_COMPUTE_SHADERS),
-        (need.family in TEXT_FAMILIES and candidate.platform is Backend.WEBNN, "webnn", TEXT_ON_WEBNN),
-        (need.family is Family.VISION and need.precompile_shaders and on_gpu, "shaders", VISION_PRECOMPILED),
-        (need.family is Family.MULTIMODAL and need.parallel_loading, "parallel load", MULTIMODAL_PARALLEL),
+        (_earns(bonus, candidate, need), bonus.reason, bonus.points),
         (True, f"health {candidate.health:.0f}", FULL_HEALTH * min(max(candidate.health, 0), 100) / 100),
     )
     return tuple((reason, points) for holds, reason, points in parts if holds)
+
+
+def _earns(bonus: Bonus, candidate: Candidate, need: Need) -> bool:
+    """True if the lane meets every condition of the guide's bonus."""
+    return (
+        bonus.backend in (None, candidate.platform)
+        and bonus.browser in (None, candidate.browser)
+        and (not bonus.flag or bonus.flag in need.flags)
+    )
 
 
 def _platform_matches(candidate: Candidate, need: Need) -> bool:

@@ -241,7 +241,9 @@ class Pool:
         started = time.monotonic()
         prepared = await prepare(request, model)
         reply = asyncio.get_running_loop().create_future()
-        pending = PendingRequest(prepared, model, arrived, deadline, reply)
+        pending = PendingRequest(
+            prepared.request, model, arrived, deadline, reply, prepared.lengths, max(round(prepared.work), 1)
+        )
         took_ms = (time.monotonic() - started) * 1000
         pending.before = Timings(preprocess_ms=took_ms, total_ms=took_ms)
         return pending

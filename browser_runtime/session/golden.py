@@ -1,81 +1,70 @@
-"""Golden answers: what a model must say to its own examples, wherever it runs."""
+"""Golden answers: outputs of a model's own examples that it must give wherever it runs."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from browser_runtime.contract.vocabulary import Family
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.family_spec import AnswerSpec
+from browser_runtime.families.processor import Processor, locate_example
 from browser_runtime.models.manifest import StoredModel
-from browser_runtime.texts.preprocessor import PREPROCESSORS
 
 # Backends differ by rounding only: each is held to 0.9999 on MiniLM by tests/browser/test_real_weights.py.
 MIN_COSINE = 0.999
 
+Vector = np.ndarray[Any, np.dtype[np.float64]]
+
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """One example: what goes in, and what must come out."""
+    """One example: its item, encoded for the page, and the expected answer."""
 
     item: Any
-    family: Family
-    expected: Any
-    """A label, a text, or an embedding."""
+    answer: AnswerSpec
+    word: str | None = None
+    """The expected text at `answer.word`."""
+    vector: Vector | None = None
+    """The expected numbers at `answer.numbers`, for a family without a word."""
 
-    def mismatch(self, output: dict[str, Any]) -> str:
-        """What is wrong with a page's output; empty where it is right."""
-        if self.family is Family.VISION:
-            return _unless_equal("label", self.expected, output["labels"][0]["label"])
-        if self.family is Family.AUDIO:
-            return _unless_equal("text", self.expected, output["text"])
-        found = np.asarray(output["embedding"], np.float64)
-        norms = np.linalg.norm(found) * np.linalg.norm(self.expected)
-        cosine = float(found @ self.expected / norms) if norms > 0 else 0.0
-        return "" if cosine >= MIN_COSINE else f"cosine {cosine:.4f} to the golden embedding"
-
-
-def _unless_equal(what: str, expected: str, found: str) -> str:
-    return "" if found == expected else f"{what} {found!r} instead of {expected!r}"
+    def mismatch(self, output: Mapping[str, Any]) -> str:
+        """The difference of a page's output to the expected one; empty if it is right."""
+        if self.vector is None:
+            name, found = self.answer.word[-1], find_word(output, self.answer)
+            return "" if found == self.word else f"{name} {found!r} instead of {self.word!r}"
+        cosine = cosine_of(output[self.answer.numbers], self.vector)
+        return "" if cosine >= MIN_COSINE else f"cosine {cosine:.4f} to the golden {self.answer.numbers}"
 
 
-def read_golden(model: StoredModel) -> Golden | None:
+def find_word(output: Mapping[str, Any], answer: AnswerSpec) -> Any:
+    """The text in an output by which it is compared."""
+    found: Any = output
+    for key in answer.word:
+        found = found[key]
+    return found
+
+
+def cosine_of(one: Sequence[float] | Vector, other: Sequence[float] | Vector) -> float:
+    """The cosine of two vectors; 0 if one of them is zero."""
+    a, b = np.asarray(one, np.float64), np.asarray(other, np.float64)
+    norms = np.linalg.norm(a) * np.linalg.norm(b)
+    return float(a @ b / norms) if norms > 0 else 0.0
+
+
+def read_golden(model: StoredModel, processor: Processor) -> Golden | None:
     """The model's first example; None for a model whose manifest has none."""
     examples = model.extra.get("examples")
     if not isinstance(examples, list) or not examples:
         return None
-    example = examples[0]
-    return Golden(
-        _read_input(model, example["input"]), model.family, _read_expected(model, example["expected"])
-    )
-
-
-def _read_input(model: StoredModel, told: str) -> Any:
-    if model.family is Family.TEXT_EMBEDDING:
-        return PREPROCESSORS.take(model).encode([told], ["example"], {})[0]
-    path = _inside(model, told)
-    if model.family is Family.VISION:
-        from PIL import Image
-
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    import soundfile
-
-    samples, rate = soundfile.read(path, dtype="float32")
-    assert rate == 16_000, f"{path} has {rate} samples a second; examples have 16000"
-    return samples
-
-
-def _read_expected(model: StoredModel, told: dict[str, Any]) -> Any:
-    if model.family is Family.TEXT_EMBEDDING:
-        rows = np.load(_inside(model, told["embedding"]), allow_pickle=False)
-        return np.asarray(rows[told["row"]], np.float64)
-    return told["label" if model.family is Family.VISION else "text"]
-
-
-def _inside(model: StoredModel, relative: str) -> Path:
-    """A file that the manifest lists, and so that was verified."""
-    assert relative in model.files, f"{model.name} has no file {relative}"
-    return model.folder / relative
+    example, answer = examples[0], model.family.answer
+    (item,) = processor.encode([processor.read_example(example["input"])], ["example"], {})
+    if isinstance(item, InferenceError):
+        raise item
+    if answer.word:
+        return Golden(item, answer, word=example["expected"][answer.word[-1]])
+    path = locate_example(model, example["expected"][answer.numbers])
+    rows = np.load(path, allow_pickle=False)
+    return Golden(item, answer, vector=np.asarray(rows[example["expected"]["row"]], np.float64))

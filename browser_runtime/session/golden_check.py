@@ -30,7 +30,7 @@ class GoldenCheck:
         loaded.n_runs = 0
         if loaded.golden is None:
             return
-        options = loaded.plan.choose({})
+        options = loaded.processor.choose({})
         answer = await lane.run(loaded.key, [loaded.golden.item], options, self.settings.load_timeout_s)
         result = loaded.finish(answer)["results"][0]
         wrong = loaded.golden.mismatch(result["output"]) if result.get("ok") else str(result.get("error"))

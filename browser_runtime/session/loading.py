@@ -12,12 +12,10 @@ from browser_runtime.contract.errors import BackendFault, BadOutput, InferenceEr
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.options import LOAD_FLAGS
-from browser_runtime.contract.vocabulary import Backend, Family
-from browser_runtime.models.configuration import ModelPlan
+from browser_runtime.contract.vocabulary import Backend
+from browser_runtime.families.processor import Processor
 from browser_runtime.models.store import StoredModel
 from browser_runtime.session.golden import Golden
-from browser_runtime.texts.preprocessor import PREPROCESSORS
-from browser_runtime.texts.transcripts import TranscriptReader, open_reader
 
 
 @dataclass(slots=True)
@@ -27,24 +25,17 @@ class LoadedModel:
     key: ModelKey
     answer: dict[str, Any]
     """The page's answer to `load`: kernel, times, warm-up, placement."""
-    plan: ModelPlan
-    """What its runs follow."""
+    processor: Processor
+    """The work around its graphs, before a run and after."""
     golden: Golden | None = None
     """What it must answer to an example; None for a model that has none."""
-    transcripts: TranscriptReader | None = None
-    """What reads a transcript's tokens; None for a model that gives none."""
     n_runs: int = 0
     """Since its last golden check."""
 
     def finish(self, answer: dict[str, Any]) -> dict[str, Any]:
-        """The page's answer to `run` with what is added here: the text of each transcript."""
-        reader = self.transcripts
-        if reader is None:
-            return answer
+        """The page's answer to `run`, its outputs finished by the processor."""
         results = [
-            result | {"output": result["output"] | {"text": reader.read(result["output"]["tokens"])}}
-            if result.get("ok")
-            else result
+            result | {"output": self.processor.finish(result["output"])} if result.get("ok") else result
             for result in answer["results"]
         ]
         return answer | {"results": results}
@@ -124,13 +115,10 @@ def load_options(request: Request) -> dict[str, Any]:
     return {flag: True for flag in LOAD_FLAGS if request.options.get(flag)}
 
 
-def load_values(model: StoredModel, plan: ModelPlan, request: Request) -> dict[str, Any]:
-    """What a `load` call says of the model (see page/README.md), besides its key and backend.
-
-    Takes a while where the model's tokenizer is not open yet. Raises BadRequest where that cannot be used.
-    """
+def load_values(model: StoredModel, processor: Processor, request: Request) -> dict[str, Any]:
+    """The values of a `load` call (see page/README.md), besides the key and the backend."""
     return {
-        "family": str(request.family),
+        "family": model.family.name,
         "model": {
             "name": model.name,
             "revision": model.revision,
@@ -139,23 +127,12 @@ def load_values(model: StoredModel, plan: ModelPlan, request: Request) -> dict[s
                 stem: {"path": graph.path, "weights": graph.name_weights()}
                 for stem, graph in model.graphs(request.precision).items()
             },
-            "settings": _settings(model, plan),
+            "settings": processor.settings,
+            "limits": model.family.limits.to_wire(),
         },
         "precision": str(request.precision),
         "options": load_options(request),
     }
-
-
-def find_reader(model: StoredModel) -> TranscriptReader | None:
-    """What reads the transcripts of the model; None where it gives none. Raises BadRequest."""
-    return open_reader(model.folder) if model.family is Family.AUDIO else None
-
-
-def _settings(model: StoredModel, plan: ModelPlan) -> dict[str, Any]:
-    """What the family's page must know of the model; for texts, what their tokenizer says."""
-    if model.family is Family.TEXT_EMBEDDING:
-        return PREPROCESSORS.take(model).page_settings()
-    return model.settings | plan.settings
 
 
 def key_of(model: StoredModel, request: Request, backend: Backend | None = None) -> ModelKey:

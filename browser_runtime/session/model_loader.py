@@ -21,11 +21,11 @@ from browser_runtime.contract.errors import (
 )
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend
-from browser_runtime.models.configuration import read_plan
+from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.session.golden import read_golden
 from browser_runtime.session.golden_check import GoldenCheck
 from browser_runtime.session.lanes import LaneJob, SessionLane
-from browser_runtime.session.loading import LoadedModel, find_reader, key_of, load_values
+from browser_runtime.session.loading import LoadedModel, key_of, load_values
 from browser_runtime.session.timed_calls import Operation
 from browser_runtime.settings import RuntimeSettings
 
@@ -109,13 +109,12 @@ class ModelLoader:
         lane.check_boot()
 
     async def _load(self, lane: SessionLane, key: ModelKey, job: LaneJob, backend: Backend) -> LoadedModel:
-        plan = await asyncio.to_thread(read_plan, job.model.folder, job.model.family)
+        processor = await asyncio.to_thread(PROCESSORS.take, job.model)
         needed_bytes = job.model.loaded_bytes(job.request.precision)
         while (overdue := lane.models.overdue(needed_bytes)) is not None:
             await lane.connection.call("unload", self._settings.run_timeout_s, key=str(overdue))
             lane.models.drop(overdue)
-        values = await asyncio.to_thread(load_values, job.model, plan, job.request)
-        reader = await asyncio.to_thread(find_reader, job.model)
+        values = await asyncio.to_thread(load_values, job.model, processor, job.request)
         limit = job.limit(Operation.LOAD, key, self._settings.load_timeout_s)
         place = f"on {backend} in {self._session}"
 
@@ -123,8 +122,8 @@ class ModelLoader:
             return await lane.connection.call("load", limit_s, key=str(key), backend=str(backend), **values)
 
         answer = await lane.activity.timed(Operation.LOAD, place, limit, job.deadline, load)
-        golden = await asyncio.to_thread(read_golden, job.model)
-        loaded = LoadedModel(key, answer, plan, golden, reader)
+        golden = await asyncio.to_thread(read_golden, job.model, processor)
+        loaded = LoadedModel(key, answer, processor, golden)
         lane.models.put(loaded)
         try:
             await self._golden.check(lane, loaded)

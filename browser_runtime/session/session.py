@@ -201,7 +201,7 @@ class Session:
         items = items_of(job.request)
         if not items:
             return {"results": []}
-        options = loaded.plan.choose(job.request.options)
+        options = loaded.processor.choose(job.request.options)
         limit = job.limit(Operation.RUN, loaded.key, self._settings.run_timeout_s)
         place = f"on {loaded.backend} in {self.name}"
         try:

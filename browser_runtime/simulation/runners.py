@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
 from collections import OrderedDict
@@ -12,12 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from browser_runtime.contract.errors import InferenceError, Unsupported
+from browser_runtime.contract.families import inputs_of
 from browser_runtime.contract.options import check_options
 from browser_runtime.contract.vocabulary import Family, Precision
-from browser_runtime.models.configuration import ModelPlan, read_plan
-from browser_runtime.models.configuration.plans import AudioPlan, VisionPlan
+from browser_runtime.families.processor import PROCESSORS, Processor
 from browser_runtime.models.manifest import StoredModel
-from browser_runtime.texts.preprocessor import PREPROCESSORS
 
 # As many as a browser's lane keeps by default (`max_loaded_models`).
 MAX_OPEN_MODELS = 4
@@ -26,7 +26,7 @@ MAX_OPEN_MODELS = 4
 class FamilyRunner(Protocol):
     """An open model of one family: an item goes through the three steps, or fails alone in one of them.
 
-    `options` are what the model's plan chose for the call.
+    `options` are what the model's processor chose for the call; items are encoded by it.
     """
 
     def prepare(self, item: Any, field: str, options: dict[str, Any]) -> Any:
@@ -39,35 +39,18 @@ class FamilyRunner(Protocol):
         """The item's output, as the page's contract has it."""
 
 
-# Each family's field of Request.inputs, for naming an item in an error.
-FIELDS = {Family.TEXT_EMBEDDING: "texts", Family.VISION: "images", Family.AUDIO: "sounds"}
+Opened = tuple[FamilyRunner, Processor]
 
 
-def open_runner(model: StoredModel, precision: Precision) -> tuple[FamilyRunner, ModelPlan]:
-    """The model, opened for its family, and its plan. Raises BadInput for what is not done here."""
-    plan = read_plan(model.folder, model.family)
-    return _open_family(model, plan, precision), plan
-
-
-def _open_family(model: StoredModel, plan: ModelPlan, precision: Precision) -> FamilyRunner:
-    if model.family is Family.TEXT_EMBEDDING:
-        from browser_runtime.simulation.texts import Embedder
-
-        return Embedder(model, precision)
-    if isinstance(plan, VisionPlan):
-        from browser_runtime.simulation.images import Classifier
-
-        return Classifier(model, plan, precision)
-    if isinstance(plan, AudioPlan):
-        from browser_runtime.simulation.sounds import Transcriber
-
-        return Transcriber(model, plan, precision)
-    raise Unsupported(f"the family {model.family}", "the simulation has no engine for it")
-
-
-def describe_model(model: StoredModel) -> dict[str, Any]:
-    """What a reader of the reply is told of an open model, `warnings` among it; as a page tells it."""
-    return PREPROCESSORS.take(model).describe() if model.family is Family.TEXT_EMBEDDING else {}
+def open_runner(model: StoredModel, precision: Precision) -> Opened:
+    """The model, opened for its family, with its processor. Raises BadInput for what is not done here."""
+    processor = PROCESSORS.take(model)
+    try:
+        module = importlib.import_module(f"browser_runtime.simulation.{model.family.name}")
+    except ModuleNotFoundError as error:
+        raise Unsupported(f"the family {model.family}", "the simulation has no engine for it") from error
+    runner: FamilyRunner = module.RUNNER(model, processor, precision)
+    return runner, processor
 
 
 @dataclass
@@ -96,9 +79,6 @@ class Answers:
     spent: Spent = field(default_factory=Spent)
 
 
-Opened = tuple[FamilyRunner, ModelPlan]
-
-
 class OpenModels:
     """The models open in this process, the least recently used closed beyond the limit."""
 
@@ -123,24 +103,31 @@ class OpenModels:
 
 def run_items(opened: Opened, family: Family, items: list[Any], options: dict[str, Any]) -> Answers:
     """Each item's output or error, one after another. Raises BadInput for options that are wrong."""
-    runner, plan = opened
-    choices = plan.choose(check_options(options, family))
+    _, processor = opened
+    checked = check_options(options, family)
+    choices = processor.choose(checked)
     answers = Answers()
-    for index, item in enumerate(items):
-        answers.outputs.append(_run_item(runner, item, f"{FIELDS[family]}[{index}]", choices, answers.spent))
+    fields = [f"{inputs_of(family).batch}[{index}]" for index in range(len(items))]
+    with answers.spent.timing("preprocess_ms"):
+        encoded = processor.encode(items, fields, checked)
+    for item, field_name in zip(encoded, fields, strict=True):
+        answers.outputs.append(_run_item(opened, item, field_name, choices, answers.spent))
     return answers
 
 
 def _run_item(
-    runner: FamilyRunner, item: Any, name: str, options: dict[str, Any], spent: Spent
+    opened: Opened, item: Any, name: str, options: dict[str, Any], spent: Spent
 ) -> dict[str, Any] | InferenceError:
+    if isinstance(item, InferenceError):
+        return item
+    runner, processor = opened
     try:
         with spent.timing("preprocess_ms"):
             prepared = runner.prepare(item, name, options)
         with spent.timing("compute_ms"):
             computed = runner.compute(prepared, options)
         with spent.timing("postprocess_ms"):
-            return runner.finish(prepared, computed, options)
+            return processor.finish(runner.finish(prepared, computed, options))
     except InferenceError as error:
         return error
 

@@ -9,10 +9,11 @@ import structlog
 
 from browser_runtime.contract.messages import Adapter, Reply, Request, Timings
 from browser_runtime.contract.vocabulary import Backend, Browser
+from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.session.loading import items_of
 from browser_runtime.session.replies import Execution, make_reply
-from browser_runtime.simulation.runners import Answers, OpenModels, describe_model, run_items
+from browser_runtime.simulation.runners import Answers, OpenModels, run_items
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ class SimulatedSession:
     ) -> Execution:
         from browser_runtime.simulation.graphs import kernel_name
 
-        details, spent = describe_model(model), answers.spent
+        details, spent = PROCESSORS.take(model).describe(), answers.spent
         return Execution(
             f"{self.browser}-simulated",
             self.browser,

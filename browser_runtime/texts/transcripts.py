@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from browser_runtime.texts.tokenizer import open_tokenizer
@@ -15,8 +14,6 @@ from browser_runtime.texts.tokenizer_config import TokenizerConfig
 
 # What older tokenizers have as words of their own, though they are no words.
 TIMESTAMP = re.compile(r"<\|\d+\.\d+\|>")
-# As many as a lane keeps models by default (`max_loaded_models`); a multilingual vocabulary takes 50 MB.
-MAX_OPEN = 4
 
 
 class TranscriptReader:
@@ -31,13 +28,3 @@ class TranscriptReader:
         """The text without special tokens, timestamps, and spaces at its ends; empty for no tokens."""
         text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
         return TIMESTAMP.sub("", text).strip()
-
-
-def open_reader(folder: Path) -> TranscriptReader:
-    """The reader of the model in the folder, opened once. Raises BadRequest."""
-    return _open((folder / "tokenizer.json").stat().st_mtime_ns, folder)
-
-
-@lru_cache(MAX_OPEN)
-def _open(_: int, folder: Path) -> TranscriptReader:
-    return TranscriptReader(folder)

@@ -6,18 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from browser_runtime.contract.vocabulary import SERVED_FAMILIES, Browser, Family, Precision
+from browser_runtime.contract.families import rows_of
+from browser_runtime.contract.vocabulary import Browser, Family, Precision
 from scheduler.routing.evidence import Evidence
 
 # Enough fresh runs that the prior is outweighed; the first of them loads the model and does not count.
 ENOUGH_RUNS = 3.0
 N_RUNS = 4
-# An item of a usual size, generated in the worker where only a shape is said.
-SAMPLES: Mapping[Family, Any] = {
-    Family.TEXT_EMBEDDING: "The quick brown fox jumps over the lazy dog while nobody looks.",
-    Family.VISION: {"image": {"width": 224, "height": 224}},
-    Family.AUDIO: {"audio": {"duration": 3.0}},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +58,7 @@ def plan_trials(
 def _is_wanted(
     evidence: list[Evidence], browser: Browser, family: Family, model: str, precision: str
 ) -> bool:
-    if family not in SERVED_FAMILIES:
+    if not rows_of(family):
         return False
     rows = [
         each

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
 
-from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser, Family
+from browser_runtime.contract.families import PREFERRED_BROWSER
+from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.routing.evidence import Evidence, Measured, failures, measure
 
 # What the guide's table is taken to mean: the others need a quarter more time.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from celery import chain
 
+from browser_runtime.contract.families import rows_of
 from browser_runtime.contract.vocabulary import Browser
 from scheduler.autoscaling.signals import Signals
 from scheduler.history.owner import history
 from scheduler.routing import publishing
-from scheduler.routing.calibration import N_RUNS, SAMPLES, Trial, plan_trials, read_known
+from scheduler.routing.calibration import N_RUNS, Trial, plan_trials, read_known
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
 from tasks.arguments import build_request
@@ -59,7 +60,7 @@ def _send(trial: Trial) -> None:
     named = {
         "model_type": str(trial.family),
         "model_name": trial.model,
-        "inputs": SAMPLES[trial.family],
+        "inputs": rows_of(trial.family)[0].sample,
         "precision": trial.precision,
     }
     request = build_request(named, app.settings.limits())

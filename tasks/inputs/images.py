@@ -11,6 +11,7 @@ from browser_runtime.contract.errors import BadInput
 from tasks.inputs.files import encoded_bytes, plain_array
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.notes import Note, ignore
+from tasks.inputs.readers import ItemReader, bare_shape
 from tasks.inputs.samples import ALLOWED_SAMPLES, Samples, as_rgb, check_range
 
 ALLOWED = "an image: a path, encoded bytes, a PIL image or a NumPy array"
@@ -47,8 +48,8 @@ def check_size(height: int, width: int, limits: InputLimits, field: str) -> None
         raise BadInput(field, f"an image of {width}x{height}", f"1 to {MAX_SIDE} pixels wide and high")
 
 
-def _is_pil(value: Any) -> bool:
-    """Whether `value` is a PIL image, without importing PIL for those who do not use it."""
+def _is_pil(value: object) -> bool:
+    """True for a PIL image, without importing PIL for those who do not use it."""
     pil = sys.modules.get("PIL.Image")
     return pil is not None and isinstance(value, pil.Image)
 
@@ -72,3 +73,36 @@ def _channels_last(array: Samples, field: str) -> Samples:
     raise BadInput(
         field, f"an array of shape {list(array.shape)}", f"{ALLOWED_ARRAY}, made of {ALLOWED_SAMPLES}"
     )
+
+
+def check_image(item: object, limits: InputLimits, field: str) -> None:
+    """Returns if `item` is a plain image. Raises BadInput, TooLarge."""
+    if not (
+        isinstance(item, np.ndarray) and item.dtype == np.uint8 and item.ndim == 3 and item.shape[2] == 3
+    ):
+        raise BadInput(field, "not a plain image", "a uint8 array [height, width, 3]")
+    check_size(item.shape[0], item.shape[1], limits, field)
+
+
+def synthesize_image(value: object, limits: InputLimits, field: str) -> Samples | None:
+    """uint8 [height, width, 3] for `{"image": {"width": 224, "height": 224}}` or the inner dict; else None.
+
+    A gradient with seeded noise, so that no two channels are alike. Raises BadInput, TooLarge.
+    """
+    shape = bare_shape(value, "image", {"width", "height"})
+    if shape is None:
+        return None
+    height, width = (_whole(shape[key], f"{field}.{key}") for key in ("height", "width"))
+    check_size(height, width, limits, field)
+    noise = np.random.default_rng(0).integers(0, 128, (height, width, 3), dtype=np.uint8)
+    ramp = np.linspace(0, 127, width, dtype=np.uint8)[np.newaxis, :, np.newaxis]
+    return noise + ramp
+
+
+def _whole(value: object, field: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise BadInput(field, repr(value), "a whole number from 1")
+    return value
+
+
+READER = ItemReader(read_image, check_image, synthesize_image)

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.families import SOUNDS
 from browser_runtime.contract.vocabulary import shown
 from tasks.inputs.limits import InputLimits
 
 Sound = np.ndarray[Any, Any]
 
-SAMPLING_RATE = 16_000  # hertz; what Whisper's front end takes
+SAMPLING_RATE = SOUNDS.rate_hz or 0  # hertz
 # Rates from telephone to studio masters; others are a sign of swapped arguments.
 RATES = (1_000, 384_000)
 MAX_CHANNELS = 8

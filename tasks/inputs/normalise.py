@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from browser_runtime.contract.families import inputs_of
+from browser_runtime.contract.family_spec import InputSpec
 from browser_runtime.contract.vocabulary import Family
-from tasks.inputs.images import read_image
 from tasks.inputs.limits import InputLimits, Total
-from tasks.inputs.notes import Note
-from tasks.inputs.sounds import MAX_WRAPPED, read_sound
-from tasks.inputs.synthetic import synthesize
-from tasks.inputs.texts import read_text
+from tasks.inputs.readers import Item, find_reader
 
-Reader = Callable[[Any, InputLimits, str, bool, Note], Any]
+# A reply of an earlier task in another task's.
+MAX_WRAPPED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +31,6 @@ class Plain:
     """What the reply must tell of the inputs: what was left out of them, or taken on trust."""
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """What one family reads: the key of its batch, the key a user may wrap one item in, the reader."""
-
-    batch: str
-    item: str
-    read: Reader
-
-
-FORMS: dict[Family, Form] = {
-    Family.TEXT_EMBEDDING: Form("texts", "text", read_text),
-    Family.VISION: Form("images", "image", read_image),
-    Family.AUDIO: Form("sounds", "audio", read_sound),
-}
-
-
 def normalise(
     family: Family, inputs: Any, limits: InputLimits, field: str = "inputs", *, allow_paths: bool = True
 ) -> Plain:
@@ -55,55 +38,55 @@ def normalise(
 
     `allow_paths` is False where the inputs come from another task, whose author must not pick files here.
     """
-    form = FORMS[family]
-    inputs = _unwrap(inputs, form)
-    items = _batch_of(inputs, family)
+    spec = inputs_of(family)
+    inputs = _unwrap(inputs, spec)
+    items = _batch_of(inputs, spec)
     named = [(field, inputs)] if items is None else _named(items, limits, field)
-    reading = _Reading(family, limits, field, allow_paths)
+    reading = _Reading(spec, limits, field, allow_paths)
     values = [reading.take(value, name) for name, value in named]
-    return Plain({form.batch: values}, items is None, reading.synthetic, tuple(reading.notes))
+    return Plain({spec.batch: values}, items is None, reading.synthetic, tuple(reading.notes))
 
 
 class _Reading:
     """Reads one request's items, and ends as soon as all together are too large."""
 
-    def __init__(self, family: Family, limits: InputLimits, field: str, allow_paths: bool) -> None:
-        self._family, self._limits, self._field, self._allow_paths = family, limits, field, allow_paths
+    def __init__(self, spec: InputSpec, limits: InputLimits, field: str, allow_paths: bool) -> None:
+        self._reader, self._limits, self._allow_paths = find_reader(spec), limits, allow_paths
         self._total = Total(limits, field)
         self.synthetic = False
         self.notes: list[str] = []
 
-    def take(self, value: Any, name: str) -> Any:
+    def take(self, value: object, name: str) -> Item:
         """The plain item in `value`. Raises BadInput, TooLarge."""
         if isinstance(value, dict) and "success" in value and "output" in value:
             value = value["output"]
-        item = synthesize(self._family, value, self._limits, name)
+        item = self._reader.synthesize(value, self._limits, name)
         if item is None:
-            item = FORMS[self._family].read(value, self._limits, name, self._allow_paths, self.notes.append)
+            item = self._reader.read(value, self._limits, name, self._allow_paths, self.notes.append)
         else:
             self.synthetic = True
         self._total.add(item)
         return item
 
 
-def _unwrap(inputs: Any, form: Form, depth: int = 0) -> Any:
+def _unwrap(inputs: Any, spec: InputSpec, depth: int = 0) -> Any:
     """The value inside a reply (of an earlier task of a chain), `{"images": [...]}` or `{"image": [...]}`."""
     if isinstance(inputs, dict):
         if "success" in inputs and "output" in inputs and depth < MAX_WRAPPED:
-            return _unwrap(inputs["output"], form, depth + 1)
-        if form.batch in inputs and len(inputs) == 1:
-            return inputs[form.batch]
-        wrapped = inputs.get(form.item)
+            return _unwrap(inputs["output"], spec, depth + 1)
+        if spec.batch in inputs and len(inputs) == 1:
+            return inputs[spec.batch]
+        wrapped = inputs.get(spec.item)
         if isinstance(wrapped, (list, tuple)) and len(inputs) == 1:
             return wrapped
     return inputs
 
 
-def _batch_of(inputs: Any, family: Family) -> Sequence[Any] | None:
-    """The items of a batch, or None for a single item. A 4-D array is a batch of images."""
+def _batch_of(inputs: Any, spec: InputSpec) -> Sequence[Any] | None:
+    """The items of a batch, None for a single item; a 4-D array is a batch of images."""
     if isinstance(inputs, (list, tuple)):
         return inputs
-    if family is Family.VISION and isinstance(inputs, np.ndarray) and inputs.ndim == 4:
+    if isinstance(inputs, np.ndarray) and inputs.ndim == spec.batch_axes:
         return list(inputs)
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +11,17 @@ import numpy as np
 from browser_runtime.contract.errors import BadInput
 from tasks.inputs.files import encoded_bytes, plain_array
 from tasks.inputs.limits import InputLimits
-from tasks.inputs.mixing import BLOCK_FRAMES, MAX_CHANNELS, Sound, as_floats, check_form, mix
+from tasks.inputs.mixing import (
+    BLOCK_FRAMES,
+    MAX_CHANNELS,
+    SAMPLING_RATE,
+    Sound,
+    as_floats,
+    check_form,
+    mix,
+)
 from tasks.inputs.notes import Note, ignore
+from tasks.inputs.readers import ItemReader, bare_shape
 
 ALLOWED = 'a sound: a path or bytes, or {"audio": array, "sampling_rate": hertz}'
 # A pipeline's output in a data set's row in a user's dict.
@@ -20,7 +30,7 @@ ALLOWED_SHAPE = "an array shaped [samples] or [samples, channels], of at most 8 
 
 
 def read_sound(
-    value: Any, limits: InputLimits, field: str, allow_paths: bool = True, note: Note = ignore
+    value: object, limits: InputLimits, field: str, allow_paths: bool = True, note: Note = ignore
 ) -> Sound:
     """float32 [samples] at 16 kHz from any accepted form. Raises BadInput, TooLarge."""
     rate = None
@@ -85,3 +95,35 @@ def _check_scale(samples: Sound, field: str) -> None:
             raise BadInput(
                 field, f"made of int32 samples up to {peak}", "int16, or int32 over all of its range"
             )
+
+
+def check_sound(item: object, limits: InputLimits, field: str) -> None:
+    """Returns if `item` is a plain sound. Raises BadInput."""
+    if not (isinstance(item, np.ndarray) and item.dtype == np.float32 and item.ndim == 1 and item.size):
+        raise BadInput(field, "not a plain sound", "a float32 array [samples]")
+    limits.check_duration(item.size / SAMPLING_RATE, field)
+    if not (np.abs(item) <= 1).all():  # nor NaN
+        raise BadInput(field, "a sound with samples beyond -1..1, or none at all", "within -1..1")
+
+
+def synthesize_sound(value: object, limits: InputLimits, field: str) -> Sound | None:
+    """float32 [samples] for `{"audio": {"duration": 5.0}}` or the inner dict; None for anything else.
+
+    A rising tone in quiet seeded noise. Raises BadInput.
+    """
+    shape = bare_shape(value, "audio", {"duration"})
+    if shape is None:
+        return None
+    duration_s = shape["duration"]
+    if isinstance(duration_s, bool) or not isinstance(duration_s, (int, float)):
+        raise BadInput(f"{field}.duration", repr(duration_s), "a number of seconds")
+    if not (math.isfinite(duration_s) and duration_s * SAMPLING_RATE >= 1):
+        raise BadInput(f"{field}.duration", repr(duration_s), "a positive number of seconds")
+    limits.check_duration(duration_s, field)
+    time_s = np.arange(round(duration_s * SAMPLING_RATE)) / SAMPLING_RATE
+    tone = 0.3 * np.sin(2 * np.pi * (220 + 40 * time_s) * time_s)
+    noise = 0.01 * np.random.default_rng(0).standard_normal(time_s.size)
+    return (tone + noise).astype(np.float32)
+
+
+READER = ItemReader(read_sound, check_sound, synthesize_sound)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from browser_runtime.contract.errors import BadInput
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.notes import Note, ignore
+from tasks.inputs.readers import ItemReader
 
 ALLOWED = "a text or a list of texts"
 
 
 def read_text(
-    value: Any, limits: InputLimits, field: str, allow_paths: bool = True, note: Note = ignore
+    value: object, limits: InputLimits, field: str, allow_paths: bool = True, note: Note = ignore
 ) -> str:
     """The text in `value`: a str, or `{"text": str}`. Raises BadInput.
 
@@ -37,3 +36,6 @@ def _checked(text: str, field: str) -> str:
     except UnicodeEncodeError as error:
         raise BadInput(field, f"a text with a lone surrogate at {error.start}", "valid Unicode") from error
     return str(text)
+
+
+READER = ItemReader(read_text, read_text)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput, NoWorker
-from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser, Family, shown
+from browser_runtime.contract.families import PREFERRED_BROWSER
+from browser_runtime.contract.vocabulary import Browser, Family, shown
 from tasks.routing.serving import Presence
 
 QUEUE_OF = {

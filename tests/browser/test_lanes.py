@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -19,11 +20,14 @@ from browser_runtime.contract.errors import (
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
 from browser_runtime.link.protocol import PageEvent
+from browser_runtime.models.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.session.session import Session, SessionLane
 from browser_runtime.settings import RuntimeSettings
 from tests.stand_ins import faulty_models as faulty
+from tests.stand_ins.tiny_models import write_bert, write_classifier
+from tests.stand_ins.tiny_whisper import write_whisper
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -59,11 +63,36 @@ async def test_calls_that_make_no_sense_are_refused_and_the_lane_goes_on(shared_
         await lane.connection.call("divine", 10)
     with pytest.raises(BadRequest, match="not loaded"):
         await lane.connection.call("run", 10, key="nothing", items=[], options={})
-    with pytest.raises(Unsupported, match="family"):
-        await lane.connection.call(
-            "load", 10, key="k", family="toString", model={}, backend="wasm", precision="fp32", options={}
-        )
+    for family in ("toString", "../models", "olfaction", "windows"):
+        with pytest.raises(Unsupported, match=f"the family {family}"):
+            await lane.connection.call(
+                "load", 10, key="k", family=family, model={}, backend="wasm", precision="fp32", options={}
+            )
     assert (await lane.connection.call("echo", 10, value=[1, None, "x"]))["value"] == [1, None, "x"]
+
+
+async def test_a_page_fetches_the_files_that_the_worker_names_and_no_others(
+    shared_pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, fetched = shared_pool.store, []
+    models = {
+        Family.TEXT_EMBEDDING: import_model(write_bert(tmp_path / "text"), "named-text", store=store),
+        Family.VISION: import_model(write_classifier(tmp_path / "image"), "named-image", store=store),
+        Family.AUDIO: import_model(write_whisper(tmp_path / "sound"), "named-sound", store=store),
+    }
+    resolve = store.resolve_file
+
+    def note(name: str, path: str, version: str | None = None) -> Path:
+        fetched.append((name, path))
+        return resolve(name, path, version)
+
+    monkeypatch.setattr(store, "resolve_file", note)
+    for family, model in models.items():
+        nothing: dict[str, object] = {model.family.inputs.batch: []}
+        await shared_pool.run(Request(family, model.name, nothing, backends=(Backend.WASM,), single=False))
+        graphs = model.graphs(Precision.FP32).values()
+        named = {(model.name, path) for graph in graphs for path in graph.paths}
+        assert {each for each in fetched if each[0] == model.name} == named
 
 
 async def test_a_call_that_was_given_up_while_queued_does_not_run(shared_pool: Pool) -> None:

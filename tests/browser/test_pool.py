@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from browser_runtime.contract.errors import (
 )
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
+from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.session.golden import Golden, read_golden
@@ -181,7 +183,7 @@ async def test_a_wrong_golden_answer_unloads_the_model_and_names_the_kernel(
     lane = pools.sessions[0].lanes[0]
     loaded = next(model for key, model in lane.models.loaded.items() if key.name == "digits-vit")
     assert loaded.golden is not None
-    monkeypatch.setattr(loaded, "golden", Golden(loaded.golden.item, Family.VISION, "not a digit"))
+    monkeypatch.setattr(loaded, "golden", replace(loaded.golden, word="not a digit"))
     with pytest.raises(BadOutput, match=r"golden check of digits-vit.*onnxruntime-web.*'not a digit'"):
         await pools.sessions[0].golden.check(lane, loaded)
     assert loaded.key not in lane.models.loaded
@@ -191,4 +193,4 @@ async def test_a_wrong_golden_answer_unloads_the_model_and_names_the_kernel(
 @pytest.mark.parametrize("name", ["digits-vit", "sentences-bert", "tones-whisper"])
 async def test_every_built_in_model_has_a_golden_example(settings: RuntimeSettings, name: str) -> None:
     model = ModelStore(settings.models_dir).ensure(name)
-    assert isinstance(read_golden(model), Golden)
+    assert isinstance(read_golden(model, PROCESSORS.take(model)), Golden)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from browser_runtime.contract.errors import BadRequest
-from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
+from browser_runtime.contract.families import AUDIO, TEXT_EMBEDDING, VISION
+from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from browser_runtime.launching import binaries
 from browser_runtime.models import graph_check
 from browser_runtime.models.importing import import_model
@@ -59,17 +60,15 @@ def test_a_wrong_answer_is_told_from_a_right_one() -> None:
     near = {"embedding": np.array([0.6001, 0.7999]), "logits": np.array([1.0, -2.001, 3.0]), "text": "one"}
     wrong = {"embedding": np.array([0.8, 0.6]), "logits": np.array([3.0, -2.0, 1.0]), "text": "two"}
     for family, words in (
-        (Family.TEXT_EMBEDDING, "a cosine of 0.9600 to the embedding in Python"),
-        (Family.VISION, "a cosine of 0.7143 to the logits in Python"),
-        (Family.AUDIO, "the text 'two' instead of 'one'"),
+        (TEXT_EMBEDDING, "a cosine of 0.9600 to the embedding in Python"),
+        (VISION, "a cosine of 0.7143 to the logits in Python"),
+        (AUDIO, "the text 'two' instead of 'one'"),
     ):
         assert compare(family, right, near) == ""
         assert compare(family, right, wrong) == words
-    assert compare(Family.VISION, {"logits": [2.0]}, {"logits": np.array([2.01])}) == ""
-    assert compare(Family.VISION, {"logits": [2.0]}, {"logits": np.array([2.1])}) == "2.1 instead of 2"
-    assert (
-        compare(Family.VISION, {"logits": [2.0]}, {"logits": np.array([2.0, 1])}) == "2 numbers instead of 1"
-    )
+    assert compare(VISION, {"logits": [2.0]}, {"logits": np.array([2.01])}) == ""
+    assert compare(VISION, {"logits": [2.0]}, {"logits": np.array([2.1])}) == "2.1 instead of 2"
+    assert compare(VISION, {"logits": [2.0]}, {"logits": np.array([2.0, 1])}) == "2 numbers instead of 1"
 
 
 def test_a_browser_that_is_not_here_says_nothing_of_the_model(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from browser_runtime.contract.options import OPTIONS
+from browser_runtime.contract.options import COMMON_OPTIONS
 from tasks import app
 from tasks.app import configuration
 from tasks.settings import TaskSettings
@@ -107,7 +107,7 @@ def steering() -> Iterator[None]:
     """Producers here may steer the runner in memory."""
     with pytest.MonkeyPatch.context() as patch:
         for name, option in STEERING.items():
-            patch.setitem(OPTIONS, name, option)
+            patch.setitem(COMMON_OPTIONS, name, option)
         yield
 
 

@@ -15,13 +15,13 @@ import numpy as np
 
 from browser_runtime.contract.errors import BY_CODE
 from browser_runtime.contract.messages import Adapter, Reply, Request
-from browser_runtime.contract.options import OPTIONS
+from browser_runtime.contract.options import COMMON_OPTIONS
 from browser_runtime.contract.status import PoolStatus, SessionStatus
 from browser_runtime.contract.vocabulary import Browser
 from tests.cluster.steering import STEERING
 from workers.steps import BrowserPool
 
-OPTIONS.update(STEERING)
+COMMON_OPTIONS.update(STEERING)
 
 
 class MemoryRunner:

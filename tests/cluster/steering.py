@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from browser_runtime.contract.options import Kind, Option
+from browser_runtime.contract.option import Kind, Option
 
 
 class Steering(Option):

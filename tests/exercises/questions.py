@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.contract.vocabulary import Family
+from browser_runtime.contract.families import FAMILIES
+from browser_runtime.contract.family_spec import AnswerSpec
 from browser_runtime.models.manifest import MANIFEST
 from browser_runtime.models.store import BUILTIN_FOLDER
 from browser_runtime.session.golden import Golden
@@ -43,14 +44,15 @@ def read_questions(model_name: str) -> list[Question]:
 
 
 def _read_question(folder: Path, model_name: str, example: dict[str, Any]) -> Question:
-    family = Family(MODELS[model_name])
-    is_text = family is Family.TEXT_EMBEDDING
-    inputs = example["input"] if is_text else folder / example["input"]
-    expected = _read_expected(folder, example["expected"])
-    return Question(str(family), model_name, inputs, Golden(inputs, family, expected))
+    family = FAMILIES[MODELS[model_name]]
+    inputs = example["input"] if family.inputs.is_text else folder / example["input"]
+    return Question(
+        family.name, model_name, inputs, _read_expected(folder, family.answer, example["expected"])
+    )
 
 
-def _read_expected(folder: Path, told: dict[str, Any]) -> Any:
-    if "embedding" not in told:
-        return told.get("label", told.get("text"))
-    return np.load(folder / told["embedding"], allow_pickle=False)[told["row"]].astype(np.float64)
+def _read_expected(folder: Path, answer: AnswerSpec, expected: dict[str, Any]) -> Golden:
+    if answer.word:
+        return Golden(None, answer, word=expected[answer.word[-1]])
+    rows = np.load(folder / expected[answer.numbers], allow_pickle=False)
+    return Golden(None, answer, vector=rows[expected["row"]].astype(np.float64))

@@ -1,13 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  describe,
-  endsLane,
-  Fault,
-  guardFiles,
-  guardGraph,
-  toWire,
-} from '../../browser_runtime/page/faults.js';
+import { describe, endsLane, Fault, guardGraph, toWire } from '../../browser_runtime/page/faults.js';
 import { FrameTooLarge } from '../../browser_runtime/page/frames.js';
 
 test('an answer that fits no frame is too large', () => {
@@ -111,16 +104,6 @@ test('a graph’s lost device names its session only when it travels', async () 
     [toWire(fault, 'chrome-1').code, toWire(fault, 'chrome-1').args[0]],
     ['DeviceLost', 'chrome-1'],
   );
-});
-
-test('what a library cannot read of a model’s files is the model’s fault', async () => {
-  const read = () => Promise.reject(new SyntaxError('Unexpected token'));
-  await assert.rejects(guardFiles('acme/bert', 'reading config.json', read), {
-    code: 'ModelFault',
-    args: ['acme/bert', 'reading config.json failed: SyntaxError: Unexpected token'],
-  });
-  const refuse = () => Promise.reject(new Fault('Unsupported', 'a', 'b'));
-  await assert.rejects(guardFiles('acme/bert', 'reading config.json', refuse), { code: 'Unsupported' });
 });
 
 test('anything else is a defect of the page, with its stack', () => {

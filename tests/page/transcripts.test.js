@@ -31,8 +31,9 @@ class CountedTensor {
 function makeDecoder(script) {
   /** @type {{ids: number[], cached: boolean, past: number}[]} */
   const fed = [];
-  const outputs = nameCache(1);
-  const inputs = outputs.map((name) => name.replace('present', 'past_key_values'));
+  const parts = ['decoder.key', 'decoder.value', 'encoder.key', 'encoder.value'];
+  const inputs = parts.map((part) => `past_key_values.0.${part}`);
+  const outputs = nameCache(['input_ids', 'use_cache_branch', ...inputs]);
   const shape = ['batch', 2, 'past', 4];
   const run = async (/** @type {any} */ feeds) => {
     fed.push({

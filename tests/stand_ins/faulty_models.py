@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from browser_runtime.contract.vocabulary import Family, Precision
+from browser_runtime.contract.families import TEXT_EMBEDDING
+from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.integrity import describe_file
 from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
 from browser_runtime.models.store import ModelStore
@@ -34,8 +35,7 @@ def plant(store: ModelStore, name: str, graphs: dict[Precision, onnx.ModelProto]
         onnx.save_model(graph, str(folder / "onnx" / f"model{suffixes[precision]}.onnx"))
     files = {path: describe_file(folder / path) for path in list_paths(folder)}
     settings = {"pooling": "mean", "normalize": True, "max_tokens": 16}
-    family = Family.TEXT_EMBEDDING
-    write_manifest(StoredModel(name, family, folder, "1", settings, (), files, "test", "test"))
+    write_manifest(StoredModel(name, TEXT_EMBEDDING, folder, "1", settings, (), files, "test", "test"))
     model = store.find(name)
     assert model is not None
     return model

@@ -17,7 +17,7 @@ from click.shell_completion import BashComplete
 from click.testing import CliRunner
 
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.contract.options import OPTIONS
+from browser_runtime.contract.options import list_options
 from browser_runtime.contract.vocabulary import Browser, Family, Precision
 from webinfer.cli import COMMANDS, cli
 from webinfer.commands.infer import name_input, read_inputs, read_options
@@ -187,7 +187,7 @@ def test_every_option_can_be_given_on_the_command_line() -> None:
     from webinfer.commands.parameters import read_value
 
     samples = {"flag": "true", "count": "1", "text": "anything"}
-    for option in OPTIONS.values():
+    for option, _ in list_options():
         text = samples.get(option.kind, option.words[0] if option.words else "word")
         assert option.check(read_value(option, text)) is not None
 

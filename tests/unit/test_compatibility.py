@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from browser_runtime.contract.options import OPTIONS
+from browser_runtime.contract.options import list_options
 from browser_runtime.models.configuration.processors import PROCESSORS
 from webinfer.compatibility.page import render
 
@@ -18,6 +18,5 @@ def test_the_page_is_written_from_the_code() -> None:
 
 def test_what_is_done_is_named() -> None:
     page = render()
-    assert all(
-        f"`{name}`" in page for name in (*OPTIONS, *PROCESSORS, "forced_decoder_ids", "rescale_offset")
-    )
+    names = [option.name for option, _ in list_options()]
+    assert all(f"`{name}`" in page for name in (*names, *PROCESSORS, "forced_decoder_ids", "rescale_offset"))

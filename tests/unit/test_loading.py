@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend, Precision
-from browser_runtime.models.configuration.plans import TextPlan
+from browser_runtime.families.processor import Processor
 from browser_runtime.session.loading import LoadedModel, ModelCache
 
 sizes = st.integers(0, 100)
@@ -18,7 +18,7 @@ def key(name: str) -> ModelKey:
 
 
 def put(cache: ModelCache, name: str, size_bytes: int) -> None:
-    cache.put(LoadedModel(key(name), {"weight_bytes": size_bytes}, TextPlan()))
+    cache.put(LoadedModel(key(name), {"weight_bytes": size_bytes}, Processor()))
 
 
 @given(st.integers(1, 4), sizes, st.lists(sizes, max_size=12))

@@ -13,8 +13,9 @@ import numpy as np
 from rich.live import Live
 
 from browser_runtime.contract.errors import BadInput, InferenceError
+from browser_runtime.contract.families import inputs_of, parse_family
 from browser_runtime.contract.options import check_options
-from browser_runtime.contract.vocabulary import Family, parse_family
+from browser_runtime.contract.vocabulary import Family
 from webinfer.commands.parameters import (
     BACKENDS,
     BROWSERS,
@@ -129,7 +130,7 @@ def read_inputs(inputs: tuple[str, ...], family: Family) -> list[str | bytes]:
 def _read_stdin(family: Family) -> str | bytes:
     """Standard input as text, without its last line break, or as the bytes of a file."""
     data = sys.stdin.buffer.read()
-    if family is not Family.TEXT_EMBEDDING:
+    if not inputs_of(family).is_text:
         return data
     try:
         return data.decode().removesuffix("\n").removesuffix("\r")
@@ -141,7 +142,7 @@ def name_input(one: str, family: Family) -> str:
     """The name of an input in the table: its file's, or the shortened text."""
     if one == STDIN:
         return "standard input"
-    if family is not Family.TEXT_EMBEDDING:
+    if not inputs_of(family).is_text:
         return Path(one).name
     return one if len(one) <= LONGEST_NAME else one[: LONGEST_NAME - 3] + "..."
 

@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from browser_runtime.contract.vocabulary import Family, parse_family, parse_precision
+from browser_runtime.contract.families import find_row
+from browser_runtime.contract.vocabulary import parse_precision
 from browser_runtime.models.downloading import Progress as FetchProgress
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
@@ -75,7 +76,7 @@ def pull_model(name: str, precision: str, family: str | None, revision: str | No
     NAME is a short name of `webinfer models list` or an org/name of the Hub. An interrupted download is
     resumed. The model is run once in Python's onnxruntime, and stored only if that works.
     """
-    chosen = parse_family(family, "--family") if family else None
+    chosen = find_row(family, "--family") if family else None
     wanted = parse_precision(precision, "--precision")
     proving = Proving()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
@@ -119,7 +120,7 @@ def import_model(path: Path, name: str | None, family: str | None, prove: bool) 
     """
     from browser_runtime.models.importing import import_model as take
 
-    chosen = parse_family(family, "--family") if family else None
+    chosen = find_row(family, "--family") if family else None
     proving = Proving()
     model = take(
         path,
@@ -167,11 +168,10 @@ class Proving:
 
 def _tell_doubts(model: StoredModel) -> None:
     """Print the warnings that every reply of this model will carry: gaps and unknown values in its files."""
-    if model.family is Family.TEXT_EMBEDDING:
-        from browser_runtime.texts.preprocessor import PREPROCESSORS
+    from browser_runtime.families.processor import PROCESSORS
 
-        for warning in PREPROCESSORS.take(model).describe()["warnings"]:
-            click.echo(f"warning: {warning}", err=True)
+    for warning in PROCESSORS.take(model).describe().get("warnings", []):
+        click.echo(f"warning: {warning}", err=True)
 
 
 @command.command("remove")

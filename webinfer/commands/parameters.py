@@ -10,18 +10,12 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from browser_runtime.contract.options import OPTIONS, Kind, Option, options_of
-from browser_runtime.contract.vocabulary import (
-    BACKEND_ALIASES,
-    FAMILY_ALIASES,
-    PAGE_BACKENDS,
-    SERVED_FAMILIES,
-    Browser,
-    Family,
-    Precision,
-)
+from browser_runtime.contract.families import FAMILY_ALIASES, inputs_of, served_families
+from browser_runtime.contract.option import Kind, Option
+from browser_runtime.contract.options import list_options, options_of
+from browser_runtime.contract.vocabulary import BACKEND_ALIASES, PAGE_BACKENDS, Browser, Family, Precision
 
-FAMILIES = click.Choice([*map(str, SERVED_FAMILIES), *FAMILY_ALIASES])
+FAMILIES = click.Choice([*map(str, served_families()), *FAMILY_ALIASES])
 BACKENDS = click.Choice([*map(str, PAGE_BACKENDS), *BACKEND_ALIASES])
 BROWSERS = click.Choice([str(browser) for browser in Browser])
 PRECISIONS = click.Choice([str(precision) for precision in Precision])
@@ -101,20 +95,19 @@ class RequestOption(click.ParamType[tuple[str, Any]]):
         name, equals, text = str(value).partition("=")
         if not equals:
             self.fail(f"{value!r} is not NAME=VALUE.", param, ctx)
-        option = OPTIONS.get(name)
+        option = _options(_family(ctx) if ctx else None).get(name)
         return name, text if option is None else read_value(option, text)
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Complete the options of the family, then the values of an option that has few."""
-        family = _family(ctx)
-        known = OPTIONS.values() if family is None else options_of(family)
+        known = _options(_family(ctx))
         name, equals, _ = incomplete.partition("=")
         if equals:
-            found = [CompletionItem(f"{name}={word}") for word in _words(OPTIONS.get(name))]
+            found = [CompletionItem(f"{name}={word}") for word in _words(known.get(name))]
         else:
-            found = [CompletionItem(f"{each.name}=", help=each.summary) for each in known]
+            found = [CompletionItem(f"{each.name}=", help=each.summary) for each in known.values()]
         return [item for item in found if str(item.value).startswith(incomplete)]
 
 
@@ -127,7 +120,9 @@ class Input(click.ParamType[str]):
         self, ctx: click.Context, param: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """Complete file names, unless the model takes texts."""
-        return [] if _family(ctx) is Family.TEXT_EMBEDDING else [CompletionItem(incomplete, type="file")]
+        family = _family(ctx)
+        takes_text = family is not None and inputs_of(family).is_text
+        return [] if takes_text else [CompletionItem(incomplete, type="file")]
 
 
 def read_value(option: Option, text: str) -> Any:
@@ -137,6 +132,13 @@ def read_value(option: Option, text: str) -> Any:
     if option.kind is Kind.COUNT and text.isascii() and text.isdigit():
         return int(text)
     return text
+
+
+def _options(family: Family | None) -> dict[str, Option]:
+    """The options of a family by name; of all families if none is named."""
+    if family is not None:
+        return options_of(family)
+    return {option.name: option for option, _ in list_options()}
 
 
 def _words(option: Option | None) -> tuple[str, ...]:

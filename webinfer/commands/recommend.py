@@ -11,7 +11,8 @@ import redis
 from rich.table import Table
 
 from browser_runtime.contract.errors import BadInput, UnknownModel
-from browser_runtime.contract.vocabulary import Browser, Family, parse_backend, parse_family, parse_precision
+from browser_runtime.contract.families import parse_family
+from browser_runtime.contract.vocabulary import Browser, Family, parse_backend, parse_precision
 from browser_runtime.models.store import ModelStore
 from scheduler.history.asking import LookUp
 from scheduler.routing.evidence import Evidence

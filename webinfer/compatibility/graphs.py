@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from browser_runtime.contract.vocabulary import SERVED_FAMILIES, Family, Precision
+from browser_runtime.contract.families import FAMILIES
+from browser_runtime.contract.family_spec import ONNX_SUFFIXES, FamilySpec
+from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.export_bert import ACTIVATIONS
-from browser_runtime.models.graph_check import MAX_IR_VERSION, MAX_OPSET, OUTPUTS
-from browser_runtime.models.graphs import STEMS, SUFFIXES
+from browser_runtime.models.graph_check import MAX_IR_VERSION, MAX_OPSET
 from browser_runtime.models.importing import PICKLES
-from browser_runtime.models.traits import REQUIRED
 from browser_runtime.simulation.feeds import DTYPES, TEXT_INPUTS
 from webinfer.compatibility.markdown import code, paragraph, section, table
 
@@ -33,12 +33,13 @@ def describe_graphs() -> str:
             time and memory, and refused where it cannot run."""
         ),
         table(
-            ("family", "graphs in `onnx/`", "their outputs", "other files needed"), map(_row, SERVED_FAMILIES)
+            ("family", "graphs in `onnx/`", "their outputs", "other files needed"),
+            map(_row, FAMILIES.values()),
         ),
         table(
             ("precision", "a graph's file is called"),
             [
-                (f"`{precision}`", code(f"<graph>{suffix}.onnx" for suffix in SUFFIXES[precision]))
+                (f"`{precision}`", code(f"<graph>{suffix}.onnx" for suffix in ONNX_SUFFIXES[precision]))
                 for precision in Precision
             ],
         ),
@@ -71,8 +72,9 @@ def describe_graphs() -> str:
     )
 
 
-def _row(family: Family) -> tuple[str, str, str, str]:
+def _row(family: FamilySpec) -> tuple[str, str, str, str]:
     outputs = [
-        f"`{stem}`: {' or '.join(f'`{name}`' for name in OUTPUTS[stem][family])}" for stem in STEMS[family]
+        f"`{graph.stem}`: {' or '.join(f'`{name}`' for name in graph.outputs)}" for graph in family.graphs
     ]
-    return f"`{family}`", code(STEMS[family]), "; ".join(outputs), code(REQUIRED[family])
+    stems = code(graph.stem for graph in family.graphs)
+    return f"`{family}`", stems, "; ".join(outputs), code(family.files.required)

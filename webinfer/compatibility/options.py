@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from browser_runtime.contract.options import OPTIONS, Option
-from browser_runtime.contract.vocabulary import SERVED_FAMILIES
+import itertools
+
+from browser_runtime.contract.families import served_families
+from browser_runtime.contract.option import Option
+from browser_runtime.contract.options import list_options
+from browser_runtime.contract.vocabulary import Family
 from webinfer.compatibility.markdown import paragraph, section, table
 
 
@@ -15,11 +19,10 @@ def describe_options() -> str:
             """`infer(..., options={"top_k": 3})`; another name, or another value, is refused where the
             request is built, and again in the worker."""
         ),
-        table(("option", "families", "value", "what it does"), map(_row, OPTIONS.values())),
+        table(("option", "families", "value", "what it does"), itertools.starmap(_row, list_options())),
     )
 
 
-def _row(option: Option) -> tuple[str, str, str, str]:
-    served = [str(family) for family in SERVED_FAMILIES if family in option.families]
-    whose = "all" if len(served) == len(SERVED_FAMILIES) else ", ".join(served)
+def _row(option: Option, families: tuple[Family, ...]) -> tuple[str, str, str, str]:
+    whose = "all" if families == served_families() else ", ".join(families)
     return f"`{option.name}`", whose, option.allowed, option.summary

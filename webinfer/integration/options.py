@@ -10,13 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.contract.vocabulary import (
-    FAMILY_ALIASES,
-    PREFERRED_BROWSER,
-    Browser,
-    Family,
-    parse_browser,
-)
+from browser_runtime.contract.families import FAMILY_ALIASES, PREFERRED_BROWSER
+from browser_runtime.contract.vocabulary import Browser, Family, parse_browser
 from browser_runtime.pool.fleet import MAX_SESSIONS, MIN_SESSIONS
 from browser_runtime.settings import RuntimeSettings
 

@@ -5,6 +5,7 @@ Source: sentence-transformers 6.2, `base/model.py` (prompts) and `base/modules/t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -167,7 +168,7 @@ class EmbeddingPlan:
             name: getattr(self, name) for name in others if getattr(self, name) != getattr(usual, name)
         }
 
-    def prompt(self, options: dict[str, Any]) -> str:
+    def prompt(self, options: Mapping[str, Any]) -> str:
         """What a request with these options puts before its texts. Raises BadInput for an unknown name."""
         text, name = options.get("prompt"), options.get("prompt_name")
         if text is not None and name is not None:

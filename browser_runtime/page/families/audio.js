@@ -9,7 +9,6 @@ import { Decoder } from './decoding.js';
 import { makeFeeds } from './feeds.js';
 import { nameCache } from './kv_cache.js';
 import { extractLogMel } from './log_mel.js';
-import { fetchJson } from './model_files.js';
 import { GraphSource } from './model_graphs.js';
 import { makeReady } from './ready.js';
 import { Stopwatch, settle, stopIfCancelled } from './results.js';
@@ -22,7 +21,7 @@ import { joinTokens, splitWindows } from './windows.js';
 /** @typedef {{tokens: number[], duration_s: number}} Output the worker adds the text */
 /** @typedef {{encoder: Graph, decoder: Graph}} Graphs */
 /**
- * @typedef {object} Settings the worker's plan of the model's files (models/configuration/plans.py)
+ * @typedef {object} Settings the worker's plan of the model's files (browser_runtime/families/audio.py)
  * @property {import('./log_mel.js').Framing & {feature_size: number}} features under transformers.js' names
  * @property {{ends: number[], never: number[], not_first: number[]}} rules
  * @property {Record<string, unknown>} example
@@ -42,8 +41,6 @@ import { joinTokens, splitWindows } from './windows.js';
 /** @typedef {{watch: Stopwatch, isCancelled: () => boolean, choices: Choices}} Course of one call */
 
 const ENCODED = 'last_hidden_state';
-// Ten runs are the fewest that can show a steady state.
-const WARM_UP = { maxRuns: 20, maxMs: 3000 };
 const SPLIT_WARNING =
   'The decoder ran on wasm: webnn takes static shapes only, and the decoder grows by a token a step.';
 
@@ -56,7 +53,7 @@ export async function open(opening) {
   const parts = await openParts(opening, settings);
   const graphs = await openGraphs(opening, settings);
   const transcriber = new Transcriber(opening.realm.ort, parts, graphs);
-  return makeReady(opening, transcriber, { item: makeTone(), options: settings.example, limits: WARM_UP });
+  return makeReady(opening, transcriber, { item: makeTone(), options: settings.example });
 }
 
 /**
@@ -102,10 +99,10 @@ function openEncoder(opening, { features }) {
 /** @param {Opening} opening */
 async function openDecoder(opening) {
   const isOnGpu = opening.backend === 'webgpu';
-  const config = await fetchJson(opening.model, 'config.json');
-  return new GraphSource(opening, 'decoder_model_merged').open({
+  const source = new GraphSource(opening, 'decoder_model_merged');
+  return source.open({
     backend: isOnGpu ? 'webgpu' : 'wasm',
-    keepOnDevice: isOnGpu ? nameCache(config.decoder_layers) : false,
+    keepOnDevice: isOnGpu ? nameCache(Object.keys(await source.readShapes())) : false,
   });
 }
 

@@ -9,7 +9,7 @@ export type Backend = 'webgpu' | 'webnn' | 'wasm';
 export type Device = import('../engines/devices.js').Device;
 export type Tensors = Record<string, Ort.Tensor>;
 
-/** A model as the store serves it: `settings` are the worker's plan of its files, for texts their preprocessor's. */
+/** A model as the store serves it: `settings` are those of its processor in the worker. */
 export interface Model {
   name: string;
   revision: string;
@@ -18,9 +18,20 @@ export interface Model {
   /** By stem ("model", "encoder_model", ...), in the precision that was asked for. */
   graphs: Record<string, GraphFiles>;
   settings: Record<string, unknown>;
+  limits: Limits;
 }
 
-/** What the worker tells of a text model (`texts/preprocessor.py`). */
+/** Bounds of the family's row (`contract/family_spec.py`, RunLimits). */
+export interface Limits {
+  /** Items computed at once on graphs of free shapes. */
+  max_batch: number;
+  /** Graphs of static shapes kept open at once. */
+  max_static_graphs: number;
+  warm_up_runs: number;
+  warm_up_ms: number;
+}
+
+/** Settings of a text model (`browser_runtime/families/text_embedding.py`). */
 export interface TextSettings {
   modules: import('./sentence_modules.js').Module[];
   max_tokens: number;

@@ -7,13 +7,13 @@
 /** @typedef {typeof import('onnxruntime-common')} Ort */
 
 /**
- * The outputs of a decoder of `layers` layers that its next step takes.
- * @param {number} layers
+ * The outputs of a decoder that its next step takes.
+ * @param {string[]} inputs the decoder's own, by name
  * @returns {string[]}
  */
-export function nameCache(layers) {
-  const parts = ['decoder.key', 'decoder.value', 'encoder.key', 'encoder.value'];
-  return Array.from({ length: layers }, (_, layer) => parts.map((part) => `present.${layer}.${part}`)).flat();
+export function nameCache(inputs) {
+  const cached = inputs.filter((name) => name.startsWith('past_key_values'));
+  return cached.map((name) => name.replace('past_key_values', 'present'));
 }
 
 export class KvCache {

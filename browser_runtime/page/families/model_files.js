@@ -1,7 +1,7 @@
 /**
  * The files of a model: the worker names them, the page fetches what it is told.
  */
-import { Fault, guardFiles } from '../faults.js';
+import { Fault } from '../faults.js';
 
 /** @typedef {import('./contract.js').Model} Model */
 /** @typedef {import('../engines/model_bytes.js').Weights} Weights */
@@ -25,17 +25,6 @@ export async function fetchGraph(model, stem) {
     ...Object.entries(files.weights).map(fetchWeights),
   ]);
   return { bytes, weights, fetchMs: performance.now() - started };
-}
-
-/**
- * The JSON file `name` of the model. Raises ModelFault where it is none.
- * @param {Model} model
- * @param {string} name
- * @returns {Promise<Record<string, any>>}
- */
-export async function fetchJson(model, name) {
-  const response = await fetchFile(model, name);
-  return guardFiles(model.name, `reading ${name}`, () => response.json());
 }
 
 /**

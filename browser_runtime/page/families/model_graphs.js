@@ -67,15 +67,14 @@ export class GraphSource {
  * The model's graphs by input shapes. Without static shapes there is one graph for all shapes, whatever is asked for.
  * @param {Opening} opening
  * @param {GraphSource} source
- * @param {number} limit static graphs kept at once
  * @returns {GraphCache}
  */
-export function cacheGraphs(opening, source, limit) {
+export function cacheGraphs(opening, source) {
   const isStatic = usesStaticShapes(opening);
   return new GraphCache(
     (shapes) => source.open({ shapes: isStatic ? shapes : undefined }),
     (shapes) => (isStatic ? JSON.stringify(shapes) : 'any shape'),
-    limit,
+    opening.model.limits.max_static_graphs,
   );
 }
 

@@ -15,22 +15,22 @@ import { Fault } from '../faults.js';
  * @property {() => Record<string, unknown>} describe
  * @property {() => Promise<void>} release
  */
-/** @typedef {{item: unknown, options: Record<string, unknown>, limits: {maxRuns: number, maxMs: number}}} Sample */
+/** @typedef {{item: unknown, options: Record<string, unknown>}} Sample a usual item, and how it is run */
 
 /**
  * The family, ready to run; released again when it cannot run `sample`.
  * @template Output
  * @param {Opening} opening
  * @param {Engine<Output>} engine
- * @param {Sample} sample a usual item, and how long to warm up on it at most
+ * @param {Sample} sample
  * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
  */
-export async function makeReady(opening, engine, { item, options, limits }) {
+export async function makeReady(opening, engine, { item, options }) {
   try {
     const runOnce = () => runSample(opening.model, engine, item, options);
     const graphs = await engine.openGraphs();
     if (wantsPrecompile(opening)) await precompile(graphs, runOnce);
-    const warm = await opening.realm.warmUp(runOnce, limits);
+    const warm = await opening.realm.warmUp(runOnce, readBounds(opening.model));
     return {
       ready: describeReady(opening.backend, graphs, warm, engine.describe()),
       run: (items, chosen, isCancelled) => engine.run(items, chosen, isCancelled),
@@ -40,6 +40,11 @@ export async function makeReady(opening, engine, { item, options, limits }) {
     await engine.release();
     throw error;
   }
+}
+
+/** Bounds of the warm-up, as the worker names them. @param {import('./contract.js').Model} model */
+function readBounds({ limits }) {
+  return { maxRuns: limits.warm_up_runs, maxMs: limits.warm_up_ms };
 }
 
 /**

@@ -18,15 +18,9 @@ import { countPositions, padTexts, readTokens } from './tokens.js';
 /** @typedef {import('./pooling.js').Hidden} Hidden */
 /** @typedef {{embedding: Float32Array, tokens: number, truncated: boolean}} Output */
 
-// A compiled MiniLM holds ~100 MB, so not all 24 shapes are kept: four cover short and long, one and many.
-const MAX_STATIC_GRAPHS = 4;
-// Any batch fits a dynamic graph; beyond this, latency and memory grow and throughput no more.
-const MAX_DYNAMIC_BATCH = 32;
 // WebGPU compiles other shaders for a length that four divides: the first [1, 12] after [1, 11] took 1170 ms, the
 // second 383 (Firefox, software). Padded to fours there is one kind, and the padding cost nothing measurable.
 const GPU_MULTIPLE = 4;
-// Chromium's WASM tiers up within ~50 runs; on a slow software GPU the time ends it first.
-const WARM_UP = { maxRuns: 60, maxMs: 3000 };
 
 /**
  * @param {Opening} opening
@@ -40,7 +34,7 @@ export async function open(opening) {
     source,
     readTextShape(opening.model.name, await source.readShapes()),
   );
-  return makeReady(opening, embedder, { item: sample, options: {}, limits: WARM_UP });
+  return makeReady(opening, embedder, { item: sample, options: {} });
 }
 
 /** @param {Opening} opening */
@@ -60,12 +54,13 @@ class TextEmbedder {
     this.isStatic = usesStaticShapes(opening);
     this.multiple = opening.backend === 'webgpu' ? GPU_MULTIPLE : 1;
     this.shape = shape;
+    this.limits = opening.model.limits;
     this.padId = pad_id;
     this.firstPosition = first_position;
     this.maxTokens = max_tokens;
     this.sample = readTokens(sample, 'settings.sample');
     this.lengths = sequenceBuckets(max_tokens);
-    this.graphs = cacheGraphs(opening, source, MAX_STATIC_GRAPHS);
+    this.graphs = cacheGraphs(opening, source);
     this.modules = modules;
     this.details = details;
   }
@@ -118,7 +113,7 @@ class TextEmbedder {
   }
 
   maxBatch() {
-    return this.shape.rows ?? (this.isStatic ? Math.max(...BATCH_SIZES) : MAX_DYNAMIC_BATCH);
+    return this.shape.rows ?? (this.isStatic ? Math.max(...BATCH_SIZES) : this.limits.max_batch);
   }
 
   /**

@@ -7,7 +7,6 @@ import { runBatches } from './batches.js';
 import { BATCH_SIZES, pickBucket, splitBatches } from './buckets.js';
 import { checkSizes, fixedSize, makeFeeds } from './feeds.js';
 import { checkFinite, readFloats } from './floats.js';
-import { fetchJson } from './model_files.js';
 import { cacheGraphs, GraphSource, usesStaticShapes } from './model_graphs.js';
 import { preparePixels, readPixels } from './pixels.js';
 import { makeReady } from './ready.js';
@@ -16,26 +15,26 @@ import { rankLabels, scoreLogits } from './scores.js';
 /** @typedef {import('./contract.js').Opening} Opening */
 /** @typedef {{labels: {label: string, score: number}[], logits: Float32Array}} Output */
 /** @typedef {{logits: Float32Array, classes: number}} Computed `logits` is [rows, classes] */
-/** @typedef {{pixels: import('./pixels.js').Plan, example: Record<string, unknown>}} Settings the worker's plan */
+/**
+ * @typedef {object} Settings the worker's plan of the model's files (browser_runtime/families/vision.py)
+ * @property {import('./pixels.js').Plan} pixels
+ * @property {Record<string, string>} labels by index
+ * @property {Record<string, unknown>} example
+ */
 /** @typedef {{top_k: number, function: import('./scores.js').ScoreFunction}} Choices of the worker, for one call */
 
-// The largest bucket; a ViT-base batch of 8 takes ~0.5 GB of activations at most.
-const MAX_BATCH = Math.max(...BATCH_SIZES);
-const MAX_STATIC_GRAPHS = 4;
 const BATCHES_AT_ONCE = 4;
-const WARM_UP = { maxRuns: 60, maxMs: 3000 };
 
 /**
  * @param {Opening} opening
  * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
  */
 export async function open(opening) {
-  const { pixels: plan, example } = /** @type {Settings} */ (opening.model.settings);
-  const config = await fetchJson(opening.model, 'config.json');
+  const { pixels: plan, labels, example } = /** @type {Settings} */ (opening.model.settings);
   const source = new GraphSource(opening, 'model');
   const rows = readRows(opening.model.name, await source.readShapes(), plan);
-  const classifier = new Classifier(opening, { source, rows, plan }, config.id2label ?? {});
-  return makeReady(opening, classifier, { item: drawSample(plan), options: example, limits: WARM_UP });
+  const classifier = new Classifier(opening, { source, rows, plan }, labels);
+  return makeReady(opening, classifier, { item: drawSample(plan), options: example });
 }
 
 /**
@@ -72,7 +71,8 @@ class Classifier {
     this.isStatic = usesStaticShapes(opening);
     this.plan = plan;
     this.names = names;
-    this.graphs = cacheGraphs(opening, source, MAX_STATIC_GRAPHS);
+    this.maxBatch = rows ?? opening.model.limits.max_batch;
+    this.graphs = cacheGraphs(opening, source);
   }
 
   /**
@@ -88,9 +88,9 @@ class Classifier {
     /** @type {import('./batches.js').Steps<Float32Array, Computed, Output>} */
     const steps = {
       prepare: (image, index) => preparePixels(readPixels(image, `images[${index}]`), this.plan),
-      split: (prepared) => splitBatches(prepared, this.rows ?? MAX_BATCH),
+      split: (prepared) => splitBatches(prepared, this.maxBatch),
       // 256 images of a thousand pixels a side would take 3 GB before the first was looked at.
-      atOnce: (this.rows ?? MAX_BATCH) * BATCHES_AT_ONCE,
+      atOnce: this.maxBatch * BATCHES_AT_ONCE,
       compute: (batch, watch) => this.#compute(batch, watch, buckets),
       finish: (computed, row) => this.#finish(computed, row, choices),
     };

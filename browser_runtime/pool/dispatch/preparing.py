@@ -1,41 +1,54 @@
-"""A request's items as they go to a page: texts become tokens, so that no frame grows with a text."""
+"""A request's items as they go to a page, and their sizes: texts become tokens, sounds have their windows."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Request
-from browser_runtime.contract.vocabulary import Family
+from browser_runtime.families.processor import PROCESSORS, Processor
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.session.loading import items_of
-from browser_runtime.texts.preprocessor import PREPROCESSORS, TextPreprocessor
-from browser_runtime.texts.tokens import Tokens
 
 # About a millisecond; beyond it another thread does it, so that the worker's loop goes on.
 MAX_INLINE_CHARACTERS = 500
 
 
-async def prepare(request: Request, model: StoredModel) -> Request:
-    """The request with tokens, or a BadInput that concerns it alone, in each text's place.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request with encoded items, and the sizes of those items for the model that it asks for."""
 
-    A request without texts, and one of another family, stays as it is. Raises BadRequest where the model's
-    tokenizer cannot be used, BadInput for a prompt that the model does not have.
+    request: Request
+    lengths: tuple[float, ...] = ()
+    """For each item the length that a batch is padded to; 1 for an item that was refused."""
+    work: float = 0.0
+    """All items together, in units that a run's time grows with."""
+
+
+async def prepare(request: Request, model: StoredModel) -> Prepared:
+    """Encodes the items with the model's processor; one that is wrong becomes a BadInput in its place.
+
+    A request without items stays as it is. Raises BadRequest or BadInput for a model whose files cannot be
+    used, and BadInput for an option that the model does not have.
     """
-    texts = items_of(request)
-    if request.family is not Family.TEXT_EMBEDDING or not texts:
-        return request
-    preprocessor = PREPROCESSORS.find(model)
-    n_characters = sum(len(text) for text in texts if isinstance(text, str))
-    if preprocessor is not None and n_characters <= MAX_INLINE_CHARACTERS:
-        return _with_tokens(request, preprocessor)
-    preprocessor = await asyncio.to_thread(PREPROCESSORS.take, model)
-    return await asyncio.to_thread(_with_tokens, request, preprocessor)
+    items = items_of(request)
+    if not items:
+        return Prepared(request)
+    processor = PROCESSORS.find(model)
+    if processor is not None and processor.count_characters(items) <= MAX_INLINE_CHARACTERS:
+        return _encode(request, processor)
+    processor = await asyncio.to_thread(PROCESSORS.take, model)
+    return await asyncio.to_thread(_encode, request, processor)
 
 
-def _with_tokens(request: Request, preprocessor: TextPreprocessor) -> Request:
-    (name, texts), *_ = request.inputs.items()
-    fields = [f"{name}[{index}]" for index in range(len(texts))]
-    items: list[Tokens | BadInput] = preprocessor.encode(texts, fields, request.options)
-    return replace(request, inputs={name: items})
+def _encode(request: Request, processor: Processor) -> Prepared:
+    (name, items), *_ = request.inputs.items()
+    fields = [f"{name}[{index}]" for index in range(len(items))]
+    encoded = processor.encode(items, fields, request.options)
+    usable = [item for item in encoded if not isinstance(item, InferenceError)]
+    return Prepared(
+        replace(request, inputs={name: encoded}),
+        tuple(1.0 if isinstance(item, InferenceError) else processor.measure(item) for item in encoded),
+        sum(map(processor.estimate_work, usable)),
+    )

@@ -8,17 +8,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.model_key import ModelKey
-from browser_runtime.contract.vocabulary import Backend, Browser, Family
+from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.models.store import StoredModel
 from browser_runtime.session.lanes import SessionLane
 from browser_runtime.session.loading import items_of, key_of
 from browser_runtime.session.timed_calls import Deadline
-
-# What sounds come as: see `Request.inputs`.
-SAMPLES_PER_S = 16_000
 
 
 @dataclass(eq=False)
@@ -31,6 +27,10 @@ class PendingRequest:
     """Monotonic time of its arrival in the pool."""
     deadline: Deadline | None
     reply: asyncio.Future[Reply]
+    lengths: tuple[float, ...] = ()
+    """For each item the length that a batch is padded to; 1 for each if none are given."""
+    work: int = 1
+    """All its items, in units that a run's time grows with."""
     attempts: int = 0
     """Sessions that were lost while it ran or its model was loaded."""
     n_blamed: int = 0
@@ -67,6 +67,7 @@ class PendingRequest:
 
     def __post_init__(self) -> None:
         self.items = items_of(self.request)
+        self.lengths = self.lengths or (1.0,) * len(self.items)
         self.alone = self.alone or not self.items  # it only loads its model, which is no part of a batch
         self.model_key = key_of(self.model, self.request)
         options = json.dumps(self.request.options, sort_keys=True)
@@ -86,23 +87,9 @@ class PendingRequest:
         return self.lane.activity.doing or "a browser session took it up"
 
     @property
-    def work(self) -> int:
-        """How much there is to compute, in units that a run's time grows with."""
-        return max(round(sum(_work_of(self.request.family, item) for item in self.items)), 1)
-
-    @property
     def settled(self) -> bool:
         """Whether nobody needs its answer any more."""
         return self.reply.done()
-
-
-def _work_of(family: Family, item: Any) -> float:
-    """Tokens of a text, seconds of a sound; images are all made one size. Nothing for what was refused."""
-    if isinstance(item, InferenceError):
-        return 0.0
-    if family is Family.TEXT_EMBEDDING:
-        return float(len(item))
-    return len(item) / SAMPLES_PER_S if family is Family.AUDIO else 1.0
 
 
 def _size_bytes(item: Any) -> int:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
-from typing import Any
 
-from browser_runtime.contract.errors import InferenceError
-from browser_runtime.contract.vocabulary import Backend, Browser, Family
+from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.policies.batching import Waiting
 from browser_runtime.policies.latencies import LatencyKey
 from browser_runtime.policies.scoring import Candidate, Need
@@ -16,8 +13,6 @@ from browser_runtime.pool.dispatch.requests import PendingRequest
 from browser_runtime.pool.health.health import PoolHealth
 from browser_runtime.session.lanes import SessionLane
 from browser_runtime.session.session import Session
-
-WHISPER_WINDOW_SAMPLES = 30 * 16_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +41,7 @@ def need_of(pending: PendingRequest, preferred: Browser | None) -> Need:
         pending.model.name,
         request.browser or preferred,
         request.backends,
-        compute_shaders=bool(request.options.get("compute_shaders")),
-        precompile_shaders=bool(request.options.get("precompile_shaders")),
-        parallel_loading=bool(request.options.get("parallel_loading")),
+        flags=frozenset(name for name, value in request.options.items() if value is True),
         remaining_ms=left_ms,
     )
 
@@ -111,18 +104,7 @@ def waiting_of(ticket: int, pending: PendingRequest) -> Waiting:
         ticket,
         (pending.batch_key, ticket) if pending.alone else pending.batch_key,
         pending.arrived,
-        tuple(_length(pending.request.family, item) for item in pending.items),
+        pending.lengths,
         pending.size_bytes,
         None if pending.deadline is None else pending.deadline.at,
     )
-
-
-def _length(family: Family, item: Any) -> float:
-    """What a batch is padded to; an item that was refused already costs nothing and counts as one."""
-    if isinstance(item, InferenceError):
-        return 1.0
-    if family is Family.TEXT_EMBEDDING:
-        return float(len(item))
-    if family is Family.AUDIO:
-        return float(math.ceil(len(item) / WHISPER_WINDOW_SAMPLES)) or 1.0
-    return 1.0

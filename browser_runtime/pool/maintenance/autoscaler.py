@@ -13,8 +13,9 @@ import structlog
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.events import PoolScaled
+from browser_runtime.contract.families import PREFERRED_BROWSER
 from browser_runtime.contract.status import SessionState
-from browser_runtime.contract.vocabulary import PREFERRED_BROWSER, Browser
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.pool.dispatch.dispatch import Dispatch
 from browser_runtime.pool.dispatch.requests import PendingRequest, RequestQueue
 from browser_runtime.pool.fleet import Fleet

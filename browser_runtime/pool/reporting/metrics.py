@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from browser_runtime.contract.capabilities import Capabilities
+from browser_runtime.contract.families import PREFERRED_BROWSER
 from browser_runtime.contract.status import PoolStatus, SessionState, SessionStatus
-from browser_runtime.contract.vocabulary import PAGE_BACKENDS, PREFERRED_BROWSER, Backend, Family
+from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Family
 from browser_runtime.pool.pool import Pool
 from browser_runtime.session.plan import plan_backends
 from browser_runtime.session.session import Session

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.configuration.processors import PROCESSORS
-from browser_runtime.simulation.images import prepare_pixels
 from browser_runtime.simulation.resampling import Region, resize, resize_region
+from browser_runtime.simulation.vision import prepare_pixels
 
 # Made by transformers itself: tests/page/fixtures/make_pixel_values.py.
 STORED = json.loads((Path(__file__).parents[2] / "page/fixtures/pixel_values.json").read_text())

@@ -18,7 +18,7 @@ from PIL import Image
 
 from browser_runtime.contract.errors import BadInput, TooLarge
 from browser_runtime.contract.messages import Request
-from browser_runtime.contract.options import OPTIONS
+from browser_runtime.contract.options import options_of
 from browser_runtime.contract.vocabulary import Family
 from tasks.arguments import build_request
 from tasks.inputs import normalise
@@ -339,4 +339,4 @@ def test_labels_have_a_total() -> None:
         build_request(named, limits)
     with pytest.raises(BadInput, match=r"options\.top_k"):
         check_plain(Request(VISION, "vit", inputs, options={"top_k": 1000}, single=False), limits)
-    assert InputLimits().max_results == InputLimits().max_items * OPTIONS["top_k"].most
+    assert InputLimits().max_results == InputLimits().max_items * options_of(Family.VISION)["top_k"].most

@@ -24,6 +24,7 @@ from browser_runtime.contract.errors import (
     TooLarge,
     UnknownModel,
 )
+from browser_runtime.contract.families import TEXT_EMBEDDING, VISION
 from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.downloading import Progress
 from browser_runtime.models.hub_settings import HubSettings
@@ -53,7 +54,7 @@ def changed(settings: HubSettings, **changes: object) -> HubSettings:
 def test_a_pull_takes_what_the_family_needs_and_pins_the_commit(store: ModelStore, hub: Hub) -> None:
     model = store.ensure(NAME)
     commit = hub.commit(NAME)
-    assert (model.name, model.family, model.revision) == (NAME, Family.TEXT_EMBEDDING, commit)
+    assert (model.name, model.family, model.revision) == (NAME, TEXT_EMBEDDING, commit)
     assert [module["type"] for module in model.settings["modules"]] == ["pooling", "normalize"]
     assert model.settings["max_tokens"] == 16
     assert (model.license, model.precisions) == ("mit", (Precision.FP32,))
@@ -265,14 +266,14 @@ def test_a_model_over_the_limit_is_refused_before_a_byte(store: ModelStore, hub:
 
 def test_the_family_is_told_by_the_config_or_by_the_caller(store: ModelStore, hub: Hub) -> None:
     write_classifier(hub.root / "tiny" / "vit" / "main")
-    assert store.ensure("tiny/vit").family is Family.VISION
+    assert store.ensure("tiny/vit").family is VISION
     write_classifier(hub.root / "tiny" / "odd" / "main")
     write_json(hub.root / "tiny/odd/main/config.json", {"model_type": "odd", "num_channels": 3})
     with pytest.raises(
         BadInput, match=r"family of model 'tiny/odd' is not to be told .* must be given as one of"
     ):
         store.ensure("tiny/odd")
-    assert store.pull("tiny/odd", family=Family.VISION).family is Family.VISION
+    assert store.pull("tiny/odd", family=VISION).family is VISION
 
 
 def test_a_graph_of_another_kind_is_refused(store: ModelStore, hub: Hub) -> None:

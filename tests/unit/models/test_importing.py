@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from browser_runtime.contract.errors import BadInput, BadRequest
+from browser_runtime.contract.families import TEXT_EMBEDDING, VISION
 from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.store import ModelStore
@@ -38,7 +39,7 @@ def store(tmp_path: Path) -> ModelStore:
 
 def test_a_bert_in_safetensors_becomes_onnx(store: ModelStore, tmp_path: Path) -> None:
     model = import_model(write_bert(tmp_path / "source"), "tiny", store=store)
-    assert (model.family, model.precisions) == (Family.TEXT_EMBEDDING, (Precision.FP32,))
+    assert (model.family, model.precisions) == (TEXT_EMBEDDING, (Precision.FP32,))
     assert model.settings == {
         "modules": [
             {"type": "pooling", "modes": ["mean"], "include_prompt": True, "width": 8},
@@ -74,7 +75,7 @@ def test_both_layouts_and_a_lone_graph_are_taken(store: ModelStore, tmp_path: Pa
     (flat / "model.onnx").rename(flat / "my_own.onnx")
     fourth = import_model(flat / "my_own.onnx", "fourth", store=store)
     assert first.revision == second.revision == third.revision == fourth.revision
-    assert store.ensure("org/third").family is Family.VISION
+    assert store.ensure("org/third").family is VISION
 
 
 def test_every_precision_that_is_there_is_taken(store: ModelStore, tmp_path: Path) -> None:
@@ -383,4 +384,4 @@ def test_the_family_must_be_told_where_the_config_does_not(store: ModelStore, tm
     write_json(folder / "config.json", {"model_type": "odd", "num_channels": 3})
     with pytest.raises(BadInput, match="the family of model 'tiny' is not to be told"):
         import_model(folder, "tiny", store=store)
-    assert import_model(folder, "tiny", Family.VISION, store).family is Family.VISION
+    assert import_model(folder, "tiny", VISION, store).family is VISION

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from browser_runtime.contract.errors import BadInput, BadRequest, InferenceError, UnknownModel
+from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
 from browser_runtime.models import integrity
 from browser_runtime.models.catalogue import read_catalogue
@@ -205,11 +206,7 @@ def test_the_listing_tells_what_is_here_and_what_could_be(store: ModelStore) -> 
 
 def test_the_catalogue_has_one_model_a_served_family_and_true_pins() -> None:
     catalogue = read_catalogue()
-    assert {entry.family for entry in catalogue.values()} == {
-        Family.TEXT_EMBEDDING,
-        Family.VISION,
-        Family.AUDIO,
-    }
+    assert {entry.family for entry in catalogue.values()} == set(FAMILIES.values())
     for name in ("bert-base-uncased", "vit-base", "whisper-tiny", "all-minilm-l6-v2"):
         assert "/" in catalogue[name].repository
     for entry in catalogue.values():

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from browser_runtime.contract.vocabulary import PAGE_BACKENDS, PREFERRED_BROWSER, Backend, Browser, Family
+from browser_runtime.contract.families import PREFERRED_BROWSER
+from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Browser, Family
 from browser_runtime.policies.choosing import choose_session
 from browser_runtime.policies.scoring import Candidate, Need, prior_parts, prior_score
 from browser_runtime.policies.weighing import find_exclusion, weigh_candidates
@@ -19,9 +20,7 @@ needs = st.builds(
     model_key=st.just("m"),
     preferred_browser=st.none() | st.sampled_from(Browser),
     backends=st.lists(st.sampled_from(PAGE_BACKENDS), unique=True).map(tuple),
-    compute_shaders=st.booleans(),
-    precompile_shaders=st.booleans(),
-    parallel_loading=st.booleans(),
+    flags=st.frozensets(st.sampled_from(("compute_shaders", "precompile_shaders", "parallel_loading"))),
     remaining_ms=st.none() | st.floats(0, 1e4),
 )
 candidates = st.builds(
@@ -226,13 +225,17 @@ def test_the_score_is_the_guides(candidate: Candidate, need: Need) -> None:
     score += 50 if candidate.browser is preferred else 10
     if candidate.platform:
         score += 30 if candidate.platform is (need.backends or (candidate.platform,))[0] else 0
-    if need.family is Family.AUDIO and candidate.browser is Browser.FIREFOX and need.compute_shaders:
+    if (
+        need.family is Family.AUDIO
+        and candidate.browser is Browser.FIREFOX
+        and "compute_shaders" in need.flags
+    ):
         score += 40 if on_gpu else 0
     if need.family in (Family.TEXT_EMBEDDING, Family.TEXT_GENERATION):
         score += 35 if candidate.platform is Backend.WEBNN else 0
-    if need.family is Family.VISION and need.precompile_shaders:
+    if need.family is Family.VISION and "precompile_shaders" in need.flags:
         score += 25 if on_gpu else 0
-    if need.family is Family.MULTIMODAL and need.parallel_loading:
+    if need.family is Family.MULTIMODAL and "parallel_loading" in need.flags:
         score += 30
     score += 30 * candidate.health / 100
     assert prior_score(candidate, need) == pytest.approx(score)

@@ -12,6 +12,7 @@ import pytest
 from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Family
+from browser_runtime.families.processor import OpenProcessors
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
@@ -19,7 +20,6 @@ from browser_runtime.pool.dispatch.preparing import prepare
 from browser_runtime.pool.dispatch.requests import PendingRequest
 from browser_runtime.pool.dispatch.views import waiting_of
 from browser_runtime.texts import tokenizer as tokenizer_module
-from browser_runtime.texts.preprocessor import OpenPreprocessors
 from browser_runtime.texts.tokenizer import TextTokenizer
 from browser_runtime.texts.tokens import Tokens
 from tests.stand_ins.tiny_models import write_bert
@@ -49,7 +49,7 @@ async def test_a_request_s_texts_become_tokens_and_what_is_no_text_is_refused_al
     model: StoredModel,
 ) -> None:
     prepared = await prepare(request("a man eats", 3, "half \ud83d", "man " * 50), model)
-    short, number, half, long = prepared.inputs["texts"]
+    short, number, half, long = prepared.request.inputs["texts"]
     assert short.ids.tolist() == [2, 4, 5, 6, 3]
     assert (short.ids.dtype, short.segments, short.truncated) == (np.int32, None, False)
     assert (len(long), long.truncated, long.ids[-1]) == (16, True, 3)
@@ -65,15 +65,17 @@ async def test_the_pool_batches_by_tokens_not_by_characters(model: StoredModel) 
     """A long word is one token, seven short ones are seven: they would not go together."""
     prepared = await prepare(request("supercalifragi", "a a a a a a .", 3), model)
     loop = asyncio.get_running_loop()
-    pending = PendingRequest(prepared, model, 0.0, None, loop.create_future())
+    pending = PendingRequest(
+        prepared.request, model, 0.0, None, loop.create_future(), prepared.lengths, round(prepared.work)
+    )
     waiting = waiting_of(1, pending)
-    assert waiting.lengths == (3.0, 9.0, 1.0)
+    assert (waiting.lengths, pending.work) == ((3.0, 9.0, 1.0), 12)
     assert waiting.size_bytes == 4 * (3 + 9)
 
 
 async def test_an_empty_text_has_the_special_tokens_alone(model: StoredModel) -> None:
     prepared = await prepare(request("", " "), model)
-    assert [tokens.ids.tolist() for tokens in prepared.inputs["texts"]] == [[2, 3], [2, 3]]
+    assert [tokens.ids.tolist() for tokens in prepared.request.inputs["texts"]] == [[2, 3], [2, 3]]
 
 
 async def test_a_text_without_a_token_is_refused_alone(tmp_path: Path) -> None:
@@ -82,16 +84,14 @@ async def test_a_text_without_a_token_is_refused_alone(tmp_path: Path) -> None:
     settings = json.loads((folder / "tokenizer.json").read_text())
     (folder / "tokenizer.json").write_text(json.dumps(settings | {"post_processor": None}))
     bare = import_model(folder, "one", store=ModelStore(tmp_path / "models"))
-    word, nothing = (await prepare(request("man", ""), bare)).inputs["texts"]
+    word, nothing = (await prepare(request("man", ""), bare)).request.inputs["texts"]
     assert len(word) == 1
     assert nothing.args[:2] == ("texts[1]", "a text of which the model's tokenizer makes no token")
 
 
-async def test_requests_without_texts_stay_as_they_are(model: StoredModel) -> None:
+async def test_a_request_without_texts_stays_as_it_is(model: StoredModel) -> None:
     empty = request()
-    assert await prepare(empty, model) is empty
-    sounds = Request(Family.AUDIO, "one", {"sounds": [np.zeros(4, np.float32)]})
-    assert await prepare(sounds, model) is sounds
+    assert (await prepare(empty, model)).request is empty
 
 
 async def test_the_loop_goes_on_while_a_long_text_is_tokenised() -> None:
@@ -102,7 +102,7 @@ async def test_the_loop_goes_on_while_a_long_text_is_tokenised() -> None:
     while not working.done():
         await asyncio.sleep(0.001)
         turns += 1
-    (tokens,) = (await working).inputs["texts"]
+    (tokens,) = (await working).request.inputs["texts"]
     assert (len(tokens), tokens.truncated) == (128, True)
     assert turns > 20
 
@@ -136,9 +136,9 @@ def test_a_tokenizer_that_cannot_be_opened_is_refused_by_name(tmp_path: Path, st
     assert store.find("three") is None
 
 
-def test_a_preprocessor_is_opened_once_and_the_least_recently_used_is_closed(store: ModelStore) -> None:
+def test_a_processor_is_opened_once_and_the_least_recently_used_is_closed(store: ModelStore) -> None:
     one, two = store.ensure("one"), store.ensure("two")
-    open_now = OpenPreprocessors(limit=1)
+    open_now = OpenProcessors(limit=1)
     assert open_now.find(one) is None
     first = open_now.take(one)
     assert open_now.take(one) is open_now.find(one) is first
@@ -147,7 +147,7 @@ def test_a_preprocessor_is_opened_once_and_the_least_recently_used_is_closed(sto
 
 
 def test_the_page_is_told_what_it_cannot_know(model: StoredModel) -> None:
-    told = OpenPreprocessors().take(model).page_settings()
+    told = OpenProcessors().take(model).settings
     assert [module["type"] for module in told["modules"]] == ["pooling", "normalize"]
     assert (told["max_tokens"], told["pad_id"]) == (16, 0)
     assert told["details"]["pooling"] == "mean"

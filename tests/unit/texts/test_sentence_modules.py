@@ -11,12 +11,12 @@ from click.testing import CliRunner
 
 from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.vocabulary import Family
+from browser_runtime.families.processor import OpenProcessors
 from browser_runtime.models.configuration.embeddings import EmbeddingPlan
 from browser_runtime.models.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
 from browser_runtime.texts import module_weights
-from browser_runtime.texts.preprocessor import OpenPreprocessors
 from tests.stand_ins.sentence_models import TEXTS, VARIANTS, save_weights, write_variant
 from tests.stand_ins.tiny_models import write_json, write_modules
 from webinfer.commands.models import command
@@ -264,7 +264,7 @@ def test_what_a_model_leaves_open_is_told_at_import_and_in_replies(
         "the model's files name no pooling: the mean of its tokens was taken and normalised",
         "tokenizer_config.json has keys that are not known here: prefix_tokens",
     ]
-    assert OpenPreprocessors().take(model).page_settings()["details"]["warnings"] == expected
+    assert OpenProcessors().take(model).settings["details"]["warnings"] == expected
     monkeypatch.setenv("WEBINFER_MODELS_DIR", str(store.root))
     done = CliRunner().invoke(command, ["import", str(source), "--name", "again"])
     assert done.stderr.splitlines() == [f"warning: {warning}" for warning in expected]

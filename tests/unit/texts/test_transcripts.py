@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from browser_runtime.contract.errors import BadRequest
-from browser_runtime.texts.transcripts import TranscriptReader, open_reader
+from browser_runtime.texts.transcripts import TranscriptReader
 from tests.stand_ins.tiny_models import write_json
 
 # Made by transformers itself: tests/page/fixtures/make_whisper_values.py.
@@ -36,8 +36,7 @@ def test_a_special_token_that_only_the_companion_names_is_left_out(folder: Path)
     assert reader.read([STORED["tokenizer"]["added_tokens"][-1]["id"] + 1]) == ""
 
 
-def test_a_reader_is_opened_once_for_as_long_as_its_file_stays(folder: Path) -> None:
-    assert open_reader(folder) is open_reader(folder)
+def test_a_tokenizer_that_is_none_is_refused(folder: Path) -> None:
     with pytest.raises(BadRequest, match=r"tokenizer\.json"):
         (folder / "tokenizer.json").write_text("{}")
         TranscriptReader(folder)

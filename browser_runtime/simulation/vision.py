@@ -9,8 +9,8 @@ from PIL import Image
 
 from browser_runtime.contract.errors import BadInput, BadOutput
 from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.families.vision import ImageProcessor
 from browser_runtime.models.configuration.pixels import PixelPlan
-from browser_runtime.models.configuration.plans import VisionPlan
 from browser_runtime.models.configuration.processors import Exact
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.feeds import Array, pad_rows
@@ -21,8 +21,8 @@ from browser_runtime.simulation.resampling import Region, resize
 class Classifier:
     """An image classifier such as ViT."""
 
-    def __init__(self, model: StoredModel, plan: VisionPlan, precision: Precision) -> None:
-        self._plan = plan
+    def __init__(self, model: StoredModel, processor: ImageProcessor, precision: Precision) -> None:
+        self._processor = processor
         self._graph = open_graphs(model, precision)["model"]
         pixels = self._graph.inputs.get("pixel_values")
         self._rows = pixels.size(0) if pixels else None
@@ -33,7 +33,7 @@ class Classifier:
         if not whole or image.shape[2] != 3 or 0 in image.shape:
             shape = getattr(image, "shape", type(image).__name__)
             raise BadInput(field, f"of shape {shape}", "an array of bytes [height, width, 3]")
-        return prepare_pixels(image, self._plan.pixels)
+        return prepare_pixels(image, self._processor.pixels)
 
     def compute(self, planes: Array, options: dict[str, Any]) -> Array:
         """The logits: [classes]."""
@@ -50,7 +50,7 @@ class Classifier:
         require_finite(logits, "logit")
         scores = score_logits(logits.astype(np.float64), options["function"])
         best = np.argsort(-scores, kind="stable")[: options["top_k"]]
-        name = self._plan.scores.name
+        name = self._processor.scores.name
         labels = [{"label": name(int(at)), "score": float(scores[at])} for at in best]
         return {"labels": labels, "logits": logits.astype(np.float32)}
 
@@ -88,3 +88,6 @@ def _resize(pixels: Array, whole: Exact, plan: PixelPlan, region: Region) -> Arr
     if plan.resize is None:
         return pixels[region.top : region.top + region.height, region.left : region.left + region.width]
     return resize(pixels, whole.height, whole.width, plan.resample, region)
+
+
+RUNNER = Classifier

@@ -9,13 +9,12 @@ import numpy as np
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Precision
-from browser_runtime.models.configuration.plans import AudioPlan
+from browser_runtime.families.audio import SpeechProcessor
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.decoding import Decoder
 from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
 from browser_runtime.simulation.mels import compute_features
 from browser_runtime.simulation.windows import join_tokens, split_windows
-from browser_runtime.texts.transcripts import open_reader
 
 
 @dataclass(frozen=True)
@@ -29,16 +28,15 @@ class Transcript:
 class Transcriber:
     """A Whisper: log-mel features, encoder, greedy decoder, tokenizer."""
 
-    def __init__(self, model: StoredModel, plan: AudioPlan, precision: Precision) -> None:
+    def __init__(self, model: StoredModel, processor: SpeechProcessor, precision: Precision) -> None:
         graphs = open_graphs(model, precision)
-        self._plan = plan
+        self._processor = processor
         self._encoder = graphs["encoder_model"]
         self._decoder = Decoder(graphs["decoder_model_merged"])
-        self._reader = open_reader(model.folder)
 
     def prepare(self, sound: Any, field: str, options: dict[str, Any]) -> Transcript:
         """The features of each window of the sound. Raises BadInput naming the field."""
-        samples, mels = _read_samples(sound, field), self._plan.mels
+        samples, mels = _read_samples(sound, field), self._processor.mels
         windows = split_windows(samples, mels.n_samples)
         features = [compute_features(window, mels) for window in windows]
         return Transcript(features, len(samples) / mels.rate_hz)
@@ -51,7 +49,7 @@ class Transcriber:
         hidden = self._encoder.run({"input_features": features[None]})["last_hidden_state"]
         require_finite(hidden, "encoder state")
         prompt = self._prompt(hidden, options)
-        return self._decoder.decode(hidden, prompt, self._plan.decoding, options["max_new_tokens"])
+        return self._decoder.decode(hidden, prompt, self._processor.decoding, options["max_new_tokens"])
 
     def _prompt(self, hidden: Array, options: dict[str, Any]) -> list[int]:
         """The prompt; a language that is left open is recognised by the model."""
@@ -60,8 +58,8 @@ class Transcriber:
         return [*before, *recognised, *after]
 
     def finish(self, heard: Transcript, tokens: list[int], options: dict[str, Any]) -> dict[str, Any]:
-        """The text of all windows."""
-        return {"text": self._reader.read(tokens), "tokens": tokens, "duration_s": heard.duration_s}
+        """The tokens of all windows, whose text the processor adds."""
+        return {"tokens": tokens, "duration_s": heard.duration_s}
 
 
 def _read_samples(sound: Any, field: str) -> Array:
@@ -75,3 +73,6 @@ def _read_samples(sound: Any, field: str) -> Array:
     if odd.size:
         raise BadInput(field, f"{sound[odd[0]]} at sample {odd[0]}", "of finite numbers")
     return sound
+
+
+RUNNER = Transcriber

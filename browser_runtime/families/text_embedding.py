@@ -1,15 +1,14 @@
-"""What a text-embedding model needs before its page: its tokenizer, and what the page is told of it."""
+"""Text embeddings: texts to tokens before a page, and the modules that follow the graph in it."""
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from browser_runtime.contract.errors import BadInput
+from browser_runtime.families.processor import Options, Processor
 from browser_runtime.models.configuration.embeddings import EmbeddingPlan
 from browser_runtime.models.configuration.sentence_modules import Normalize
 from browser_runtime.models.manifest import StoredModel
@@ -19,29 +18,44 @@ from browser_runtime.texts.tokens import Tokens
 
 # A search query or a short sentence, the commonest input: what a page warms up on.
 SAMPLE = "How do I reset my password?"
-# As many as a lane keeps models by default (`max_loaded_models`); a multilingual vocabulary takes 100 MB.
-MAX_OPEN = 4
+# A text that fills the model shows whether it has all its positions; attention grows with the square.
+MAX_TRIAL_TOKENS = 1024
 
 
-class TextPreprocessor:
-    """The steps from texts to tokens of one model. Safe to use from several threads."""
+class TextProcessor(Processor):
+    """The tokenizer of a model and the modules that follow its graph."""
 
-    def __init__(self, model: StoredModel) -> None:
-        """Opens the model's tokenizer and the weights beside its graph. Raises BadRequest or BadInput."""
-        self.plan = plan = EmbeddingPlan.of_model(model)
-        self.modules = with_weights(model.folder, plan.modules)
-        self._tokenizer = TextTokenizer(model.folder, plan.max_tokens, plan.lower_case)
+    def __init__(self, folder: Path, plan: EmbeddingPlan) -> None:
+        """Opens the tokenizer and the weights beside the graph. Raises BadRequest or BadInput."""
+        self.plan = plan
+        self.modules = with_weights(folder, plan.modules)
+        self._tokenizer = TextTokenizer(folder, plan.max_tokens, plan.lower_case)
+
+    @classmethod
+    def check(cls, folder: Path) -> None:
+        """Returns if tokenizer and modules are done here. Raises BadInput, BadRequest."""
+        cls(folder, EmbeddingPlan.read(folder))
+
+    @classmethod
+    def read_settings(cls, folder: Path) -> dict[str, Any]:
+        """The pooling and the modules that follow it. Raises BadInput."""
+        return EmbeddingPlan.read(folder).to_settings()
+
+    @classmethod
+    def open(cls, model: StoredModel) -> Self:
+        """The processor of a stored model. Raises BadInput or BadRequest."""
+        return cls(model.folder, EmbeddingPlan.of_model(model))
 
     def encode(
-        self, texts: Sequence[Any], fields: Sequence[str], options: dict[str, Any]
+        self, items: Sequence[Any], fields: Sequence[str], options: Options
     ) -> list[Tokens | BadInput]:
-        """Each text's tokens, its prompt before it, or why it has none, naming it by its field.
+        """The tokens of each text with its prompt before it; a BadInput in the place of what is no text.
 
-        Raises BadInput for a prompt that there is not.
+        Raises BadInput for a prompt that the model does not have.
         """
         prompt = self.plan.prompt(options)
-        flaws = [_flaw(text, field) for text, field in zip(texts, fields, strict=True)]
-        whole = [prompt + text for text, flaw in zip(texts, flaws, strict=True) if flaw is None]
+        flaws = [_flaw(text, field) for text, field in zip(items, fields, strict=True)]
+        whole = [prompt + text for text, flaw in zip(items, flaws, strict=True) if flaw is None]
         tokens = iter(self._leave_out(prompt, self._tokenizer.encode(whole)))
         return [
             flaw or _not_without_tokens(next(tokens), field)
@@ -60,8 +74,31 @@ class TextPreprocessor:
         n_prompt = self._tokenizer.count_prompt(prompt)
         return [replace(each, n_prompt=n_prompt) for each in tokens]
 
-    def page_settings(self) -> dict[str, Any]:
-        """What a `load` call tells the page: modules, token limit, how to pad, what to warm up on."""
+    def count_characters(self, items: Sequence[Any]) -> int:
+        """Characters of all texts."""
+        return sum(len(text) for text in items if isinstance(text, str))
+
+    def measure(self, item: Tokens) -> float:
+        """Tokens of a text."""
+        return float(len(item))
+
+    def estimate_work(self, item: Tokens) -> float:
+        """Tokens of a text."""
+        return float(len(item))
+
+    def sample_items(self) -> list[str]:
+        """A usual text, and one as long as the model takes."""
+        longest = min(self.plan.max_tokens, MAX_TRIAL_TOKENS)
+        # Any tokenizer makes a token or more of each word.
+        return [SAMPLE, " ".join([SAMPLE] * (longest // len(SAMPLE.split()) + 1))]
+
+    def read_example(self, path_or_text: str) -> str:
+        """The text itself."""
+        return path_or_text
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Modules, token limit, padding, and the tokens of a usual text."""
         (sample,) = self._tokenizer.encode([SAMPLE])
         return {
             "modules": self.modules,
@@ -73,7 +110,7 @@ class TextPreprocessor:
         }
 
     def describe(self) -> dict[str, Any]:
-        """What a reader of the reply needs to compare embeddings."""
+        """Details that matter when embeddings are compared."""
         plan = self.plan
         return {
             "pooling": "+".join(plan.pooling.modes),
@@ -93,7 +130,7 @@ class TextPreprocessor:
 
 
 def _flaw(text: Any, field: str) -> BadInput | None:
-    """What keeps `text` from being tokenised."""
+    """The reason that `text` cannot be tokenised; None if it can."""
     if not isinstance(text, str):
         return BadInput(field, f"of type {type(text).__name__}", "a text")
     try:
@@ -111,29 +148,4 @@ def _not_without_tokens(tokens: Tokens, field: str) -> Tokens | BadInput:
     return BadInput(field, "a text of which the model's tokenizer makes no token", "a text with one at least")
 
 
-class OpenPreprocessors:
-    """The preprocessors open in this process, the least recently used closed beyond the limit."""
-
-    def __init__(self, limit: int = MAX_OPEN) -> None:
-        self._limit = limit
-        self._open: OrderedDict[tuple[Path, str], TextPreprocessor] = OrderedDict()
-        self._opening = threading.Lock()
-
-    def find(self, model: StoredModel) -> TextPreprocessor | None:
-        """The open one, at once."""
-        return self._open.get((model.folder, model.revision))
-
-    def take(self, model: StoredModel) -> TextPreprocessor:
-        """The open one, or opened now: half a second for a large vocabulary. Raises BadRequest."""
-        key = (model.folder, model.revision)
-        with self._opening:
-            if key not in self._open:
-                self._open[key] = TextPreprocessor(model)
-            self._open.move_to_end(key)
-            while len(self._open) > self._limit:
-                self._open.popitem(last=False)
-            return self._open[key]
-
-
-PREPROCESSORS = OpenPreprocessors()
-"""Of this process: whoever runs a model's texts shares them, since nothing in them changes."""
+PROCESSOR = TextProcessor

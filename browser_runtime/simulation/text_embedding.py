@@ -6,36 +6,33 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.contract.errors import BadInput, BadOutput
+from browser_runtime.contract.errors import BadOutput
 from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.families.text_embedding import TextProcessor
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.feeds import Array, TextShape
 from browser_runtime.simulation.graphs import open_graphs, require_finite
 from browser_runtime.simulation.sentence_modules import apply_modules, cut_vector
-from browser_runtime.texts.preprocessor import PREPROCESSORS
 from browser_runtime.texts.tokens import Tokens
 
 HIDDEN_OUTPUTS = ("last_hidden_state", "token_embeddings")
 
 
 class Embedder:
-    """An encoder with its preprocessor and the modules that follow it."""
+    """An encoder with its processor and the modules that follow it."""
 
-    def __init__(self, model: StoredModel, precision: Precision) -> None:
+    def __init__(self, model: StoredModel, processor: TextProcessor, precision: Precision) -> None:
         self._graph = open_graphs(model, precision)["model"]
-        self._preprocessor = PREPROCESSORS.take(model)
+        self._processor = processor
         self._shape = TextShape.of(model.name, self._graph.inputs)
 
-    def prepare(self, text: Any, field: str, options: dict[str, Any]) -> Tokens:
-        """The text's tokens, cut to what the model takes. Raises BadInput for what is no text."""
-        (tokens,) = self._preprocessor.encode([text], [field], options)
-        if isinstance(tokens, BadInput):
-            raise tokens
-        return tokens
+    def prepare(self, item: Tokens, field: str, options: dict[str, Any]) -> Tokens:
+        """The tokens themselves."""
+        return item
 
     def compute(self, tokens: Tokens, options: dict[str, Any]) -> Array:
         """The token vectors: [tokens, dimension]."""
-        feeds = self._shape.feed(tokens, self._preprocessor.pad_id, self._preprocessor.plan.first_position)
+        feeds = self._shape.feed(tokens, self._processor.pad_id, self._processor.plan.first_position)
         outputs = self._graph.run(feeds)
         name = next((name for name in HIDDEN_OUTPUTS if name in outputs), None)
         if name is None:
@@ -47,7 +44,10 @@ class Embedder:
 
     def finish(self, tokens: Tokens, hidden: Array, options: dict[str, Any]) -> dict[str, Any]:
         """The text's embedding, with how many tokens it stands for."""
-        vector = apply_modules(self._preprocessor.modules, hidden.astype(np.float64), tokens.n_prompt)
+        vector = apply_modules(self._processor.modules, hidden.astype(np.float64), tokens.n_prompt)
         embedding = cut_vector(vector, options).astype(np.float32)
         require_finite(embedding, "embedding value")
         return {"embedding": embedding, "tokens": len(tokens), "truncated": tokens.truncated}
+
+
+RUNNER = Embedder

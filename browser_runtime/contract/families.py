@@ -1,0 +1,210 @@
+"""The table of families: one row for each kind of model that can run, and the guide's priors by model type.
+
+A producer imports this: rows name the code of a family, they do not import it.
+"""
+
+from __future__ import annotations
+
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.family_spec import (
+    AnswerSpec,
+    Bonus,
+    FamilySpec,
+    FileSpec,
+    GraphSpec,
+    InputSpec,
+    Prior,
+    Recognition,
+    RunLimits,
+)
+from browser_runtime.contract.option import Kind, Option
+from browser_runtime.contract.vocabulary import Backend, Browser, Family, shown
+
+TEXTS = InputSpec("texts", "text", is_text=True)
+IMAGES = InputSpec("images", "image", batch_axes=4)
+# Whisper's front end takes 16 kHz.
+SOUNDS = InputSpec("sounds", "audio", rate_hz=16_000)
+
+TEXT_EMBEDDING = FamilySpec(
+    "text_embedding",
+    (Family.TEXT_EMBEDDING,),
+    TEXTS,
+    graphs=(GraphSpec("model", ("last_hidden_state", "token_embeddings")),),
+    files=FileSpec(
+        required=("config.json", "tokenizer.json"),
+        optional=(
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+            "config_sentence_transformers.json",
+            # The first that is there counts; the others are of old versions of sentence-transformers.
+            "sentence_bert_config.json",
+            "sentence_roberta_config.json",
+            "sentence_distilbert_config.json",
+            "sentence_camembert_config.json",
+            "sentence_albert_config.json",
+            "sentence_xlm-roberta_config.json",
+            "sentence_xlnet_config.json",
+        ),
+        listing="modules.json",
+    ),
+    recognition=Recognition(
+        architectures=("Model", "ForMaskedLM"),
+        keys=("vocab_size",),
+        pipelines=("feature-extraction", "sentence-similarity"),
+    ),
+    # Beyond 32 texts latency and memory grow and throughput no more. A compiled MiniLM holds ~100 MB, so not
+    # all 24 static shapes are kept: four cover short and long, one and many. Chromium's WASM tiers up within
+    # ~50 runs; on a slow software GPU the time ends it first.
+    limits=RunLimits(max_batch=32, max_static_graphs=4, warm_up_runs=60, warm_up_ms=3000),
+    answer=AnswerSpec(numbers="embedding"),
+    sample="The quick brown fox jumps over the lazy dog while nobody looks.",
+    options=(
+        Option(
+            "prompt",
+            Kind.TEXT,
+            "what to put before each text; default: the model's own default prompt, if it has one",
+        ),
+        Option(
+            "prompt_name",
+            Kind.WORD,
+            "the name of one of the model's prompts (`query`, `passage`) to put before each text",
+        ),
+        Option(
+            "dimensions",
+            Kind.COUNT,
+            "keep the embedding's first numbers alone, as sentence-transformers' `truncate_dim`; its length "
+            "is then not 1 any more, unless `normalize` is given too",
+            most=65_536,
+        ),
+        Option(
+            "normalize",
+            Kind.FLAG,
+            "give the embedding length 1; default: as the model's modules leave it",
+        ),
+    ),
+)
+
+VISION = FamilySpec(
+    "vision",
+    (Family.VISION,),
+    IMAGES,
+    graphs=(GraphSpec("model", ("logits",)),),
+    files=FileSpec(required=("config.json", "preprocessor_config.json")),
+    recognition=Recognition(architectures=("ForImageClassification",), pipelines=("image-classification",)),
+    # A ViT-base batch of 8 takes ~0.5 GB of activations at most.
+    limits=RunLimits(max_batch=8, max_static_graphs=4, warm_up_runs=60, warm_up_ms=3000),
+    answer=AnswerSpec(("labels", 0, "label"), numbers="logits"),
+    sample={"image": {"width": 224, "height": 224}},
+    options=(
+        Option(
+            "top_k",
+            Kind.COUNT,
+            "how many labels to give, likeliest first; default 5. All scores are in the output's `logits`",
+            most=1000,
+        ),
+        Option(
+            "function_to_apply",
+            Kind.WORD,
+            "what makes scores of logits; default: what the model's `problem_type` says",
+            words=("softmax", "sigmoid", "none"),
+        ),
+    ),
+)
+
+AUDIO = FamilySpec(
+    "audio",
+    (Family.AUDIO,),
+    SOUNDS,
+    graphs=(
+        GraphSpec("encoder_model", ("last_hidden_state",)),
+        GraphSpec("decoder_model_merged", ("logits",)),
+    ),
+    files=FileSpec(
+        required=(*("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json"),),
+        optional=("tokenizer_config.json", "special_tokens_map.json"),
+        # transformers.js opens no tokenizer without the file, and takes its usual one where that is empty.
+        may_be_empty=("tokenizer_config.json",),
+    ),
+    recognition=Recognition(model_types=("whisper",)),
+    # Sounds run one by one; ten warm-up runs are the fewest that can show a steady state.
+    limits=RunLimits(max_batch=1, max_static_graphs=1, warm_up_runs=20, warm_up_ms=3000),
+    answer=AnswerSpec(("text",)),
+    sample={"audio": {"duration": 3.0}},
+    options=(
+        Option(
+            "language",
+            Kind.WORD,
+            "the language that is spoken, as a code (`en`) or a name (`english`); default: the model's own "
+            "setting, else it is recognised",
+        ),
+        Option(
+            "task",
+            Kind.WORD,
+            "whether to write down what is said, or its translation into English; default: as the model's "
+            "own settings say",
+            words=("transcribe", "translate"),
+        ),
+        Option(
+            "max_new_tokens",
+            Kind.COUNT,
+            "the most tokens to make for each window of sound; default: as many as the model has room for",
+            most=4096,
+        ),
+    ),
+)
+
+FAMILIES: dict[str, FamilySpec] = {row.name: row for row in (TEXT_EMBEDDING, VISION, AUDIO)}
+"""Every family that can run, by name. Where a model fits several rows, the first is taken."""
+
+# The guide says `text`.
+FAMILY_ALIASES = {"text": Family.TEXT_EMBEDDING}
+
+_TEXT_ON_WEBNN = Bonus("webnn", 35, backend=Backend.WEBNN)
+PRIORS: dict[Family, Prior] = {
+    Family.AUDIO: Prior(
+        Browser.FIREFOX,
+        Bonus("compute shaders", 40, Backend.WEBGPU, Browser.FIREFOX, flag="compute_shaders"),
+    ),
+    Family.VISION: Prior(
+        Browser.CHROME, Bonus("shaders", 25, backend=Backend.WEBGPU, flag="precompile_shaders")
+    ),
+    Family.TEXT_EMBEDDING: Prior(Browser.EDGE, _TEXT_ON_WEBNN),
+    Family.TEXT_GENERATION: Prior(Browser.CHROME, _TEXT_ON_WEBNN),
+    Family.MULTIMODAL: Prior(Browser.CHROME, Bonus("parallel load", 30, flag="parallel_loading")),
+}
+"""The guide's selection table and points, by model type, which measured history overrides."""
+
+PREFERRED_BROWSER = {family: prior.browser for family, prior in PRIORS.items()}
+
+
+def rows_of(family: Family) -> tuple[FamilySpec, ...]:
+    """The rows that answer a model type, in the order of the table; none for one without an engine yet."""
+    return tuple(row for row in FAMILIES.values() if family in row.model_types)
+
+
+def served_families() -> tuple[Family, ...]:
+    """The model types that a request may name today; the others are known words without an engine yet."""
+    return tuple(family for family in Family if rows_of(family))
+
+
+def inputs_of(family: Family) -> InputSpec:
+    """The items of a request for `family`, which a producer knows before it knows the model."""
+    return rows_of(family)[0].inputs
+
+
+def parse_family(text: object, field: str = "model_type") -> Family:
+    """Reads a model type that is served, aliases included. Raises BadInput naming the field."""
+    served = served_families()
+    if isinstance(text, str):
+        word = FAMILY_ALIASES.get(text, text)
+        if word in served:
+            return Family(word)
+    raise BadInput(field, shown(text), "one of " + ", ".join([*map(str, served), *FAMILY_ALIASES]))
+
+
+def find_row(text: object, field: str = "family") -> FamilySpec:
+    """Returns the row of that name, aliases included. Raises BadInput naming the field."""
+    row = FAMILIES.get(FAMILY_ALIASES.get(text, text)) if isinstance(text, str) else None
+    if row is None:
+        raise BadInput(field, shown(text), "one of " + ", ".join([*FAMILIES, *FAMILY_ALIASES]))
+    return row

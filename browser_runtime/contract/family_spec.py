@@ -1,0 +1,156 @@
+"""The columns of the table of families (`families.FAMILIES`): plain values, no library is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from browser_runtime.contract.option import Option
+from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
+
+# transformers.js writes 8 bits as `_quantized`; optimum and older exports say `_int8`.
+ONNX_SUFFIXES: Mapping[Precision, tuple[str, ...]] = {
+    Precision.FP32: ("",),
+    Precision.FP16: ("_fp16",),
+    Precision.INT8: ("_quantized", "_int8"),
+    Precision.Q4: ("_q4",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """The items of a request, as `tasks/inputs/<batch>.py` makes them of what a user gives."""
+
+    batch: str
+    """Their name in `Request.inputs`, and the name of that module."""
+    item: str
+    """The key under which a user may give one item: `{"image": ...}`."""
+    is_text: bool = False
+    """False for arrays, which may travel beside their message."""
+    batch_axes: int | None = None
+    """Axes of an array that holds a whole batch; None if no array does."""
+    rate_hz: int | None = None
+    """Samples a second of a sound."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphSpec:
+    """One ONNX graph of a model, under its name in transformers.js' layout."""
+
+    stem: str
+    outputs: tuple[str, ...]
+    """Outputs by which the graph is recognised: any one of them is enough."""
+    suffixes: Mapping[Precision, tuple[str, ...]] = field(default_factory=lambda: ONNX_SUFFIXES, hash=False)
+
+    def paths(self, precision: Precision) -> tuple[str, ...]:
+        """Paths in a model's folder that hold the graph in `precision`, the preferred one first."""
+        return tuple(f"onnx/{self.stem}{suffix}.onnx" for suffix in self.suffixes.get(precision, ()))
+
+
+@dataclass(frozen=True, slots=True)
+class FileSpec:
+    """The small files beside the graphs, as paths in a model's folder."""
+
+    required: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    may_be_empty: tuple[str, ...] = ()
+    """Optional ones that are written as `{}` for a model that came without them."""
+    listing: str = ""
+    """An optional JSON file that names further files (`modules.json` of sentence-transformers)."""
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All of them, without what a listing adds."""
+        return (*self.required, *self.optional, *((self.listing,) if self.listing else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Recognition:
+    """Signs of the family in a model's config.json, and in the Hub's description where that says nothing."""
+
+    model_types: tuple[str, ...] = ()
+    """Values of `model_type`; these are read first, over all families."""
+    architectures: tuple[str, ...] = ()
+    """Endings of a name in `architectures`."""
+    keys: tuple[str, ...] = ()
+    """Keys that config.json must have besides."""
+    pipelines: tuple[str, ...] = ()
+    """Pipeline tags of the Hub."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunLimits:
+    """Bounds that a page keeps for one model; they travel in its `load` call."""
+
+    max_batch: int
+    """Items computed at once on graphs of free shapes."""
+    max_static_graphs: int
+    """Graphs of static shapes (WebNN) kept open at once."""
+    warm_up_runs: int
+    warm_up_ms: int
+
+    def to_wire(self) -> dict[str, int]:
+        """Plain values for the page, under its names."""
+        return {
+            "max_batch": self.max_batch,
+            "max_static_graphs": self.max_static_graphs,
+            "warm_up_runs": self.warm_up_runs,
+            "warm_up_ms": self.warm_up_ms,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSpec:
+    """The parts of an output that golden checks and comparisons of engines read."""
+
+    word: tuple[str | int, ...] = ()
+    """Path of a text that must be equal: ("labels", 0, "label"); empty if an output has none."""
+    numbers: str = ""
+    """Key of a vector that is compared by its cosine; empty if an output has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySpec:
+    """One row: how models of a family are stored, asked for, run and checked.
+
+    Code that belongs to the family is found by its `name`: `browser_runtime/families/<name>.py` (its
+    `Processor`), `browser_runtime/simulation/<name>.py` (its runner), `page/families/<name>.js`; its items by
+    the name of `inputs.batch` in `tasks/inputs`. `tests/unit/test_families.py` names what is missing.
+    """
+
+    name: str
+    model_types: tuple[Family, ...]
+    """Values of a request's `model_type` that these models answer, the usual one first."""
+    inputs: InputSpec
+    graphs: tuple[GraphSpec, ...]
+    files: FileSpec
+    recognition: Recognition
+    limits: RunLimits
+    answer: AnswerSpec
+    sample: object = field(hash=False)
+    """An item of a usual size for calibration, as a user would give it."""
+    options: tuple[Option, ...] = ()
+    """Options of its requests, besides `options.COMMON_OPTIONS`."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Bonus:
+    """Points of the guide for a session that meets a condition; None and "" leave a condition out."""
+
+    reason: str
+    points: float
+    backend: Backend | None = None
+    browser: Browser | None = None
+    flag: str = ""
+    """An option that the request must have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """The guide's preference for one model type, until something is measured."""
+
+    browser: Browser
+    bonus: Bonus

@@ -1,0 +1,62 @@
+"""Image classification, as ViT does it: pixels in, scores of labels out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from browser_runtime.families.processor import Options, Processor, locate_example
+from browser_runtime.models.configuration.pixels import PixelPlan
+from browser_runtime.models.configuration.scores import ScorePlan
+from browser_runtime.models.json_files import read_object
+from browser_runtime.models.manifest import StoredModel
+
+Pixels = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+class ImageProcessor(Processor):
+    """The pixel plan of a model, its labels, and the function that makes scores of logits."""
+
+    def __init__(self, folder: Path, model: StoredModel | None = None) -> None:
+        """Reads config.json and preprocessor_config.json. Raises BadInput."""
+        config = read_object(folder / "config.json")
+        self._model = model
+        self.pixels = PixelPlan.of(read_object(folder / "preprocessor_config.json"), config)
+        self.scores = ScorePlan.of(config)
+
+    @classmethod
+    def check(cls, folder: Path) -> None:
+        """Returns if the two files ask only for what is done here. Raises BadInput."""
+        cls(folder)
+
+    @classmethod
+    def open(cls, model: StoredModel) -> Self:
+        """The processor of a stored model. Raises BadInput."""
+        return cls(model.folder, model)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The pixel plan, the labels by their index, and the choices of an example."""
+        labels = {str(index): name for index, name in self.scores.names.items()}
+        return {"pixels": self.pixels.to_page(), "labels": labels, "example": self.choose({})}
+
+    def choose(self, options: Options) -> dict[str, Any]:
+        """The number of labels, and the function that makes their scores."""
+        return self.scores.choose(options)
+
+    def sample_items(self) -> list[Pixels]:
+        """An image with every grey level in it."""
+        return [(np.arange(64 * 48 * 3) % 256).astype(np.uint8).reshape(64, 48, 3)]
+
+    def read_example(self, path_or_text: str) -> Pixels:
+        """The pixels of an image file: uint8 [height, width, 3]."""
+        from PIL import Image
+
+        assert self._model is not None, "examples belong to a stored model"
+        with Image.open(locate_example(self._model, path_or_text)) as image:
+            return np.asarray(image.convert("RGB"))
+
+
+PROCESSOR = ImageProcessor

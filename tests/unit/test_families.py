@@ -1,0 +1,153 @@
+"""The table of families: every row has its code, and a row that lacks some is told what."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from browser_runtime.contract.errors import BadInput, Unsupported
+from browser_runtime.contract.families import (
+    AUDIO,
+    FAMILIES,
+    PRIORS,
+    TEXT_EMBEDDING,
+    VISION,
+    find_row,
+    inputs_of,
+    parse_family,
+    rows_of,
+    served_families,
+)
+from browser_runtime.contract.family_spec import FamilySpec, InputSpec
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Family, Precision
+from browser_runtime.families.processor import Processor, find_processor
+from browser_runtime.models.configuration.embeddings import CONFIG_FILE, TRANSFORMER_FILES
+from browser_runtime.models.configuration.sentence_modules import MODULES_FILE
+from browser_runtime.models.manifest import StoredModel
+from browser_runtime.models.store import ModelStore
+from browser_runtime.pool.dispatch.preparing import prepare
+
+HOME = Path(__file__).parents[2]
+# What a producer must not load.
+HEAVY = ("onnxruntime", "PIL", "soundfile", "selenium", "websockets", "tokenizers", "numpy")
+
+
+def has_attribute(name: str) -> Callable[[str], bool]:
+    def check(module: str) -> bool:
+        try:
+            return importlib.util.find_spec(module) is not None and hasattr(
+                importlib.import_module(module), name
+            )
+        except ModuleNotFoundError:
+            return False
+
+    return check
+
+
+def missing_parts(row: FamilySpec) -> Iterator[str]:
+    """The parts that a row of the table needs and does not have, by file and name."""
+    parts = (
+        (f"browser_runtime.families.{row.name}", "PROCESSOR"),
+        (f"browser_runtime.simulation.{row.name}", "RUNNER"),
+        (f"tasks.inputs.{row.inputs.batch}", "READER"),
+    )
+    for module, name in parts:
+        if not has_attribute(name)(module):
+            yield f"{module.replace('.', '/')}.py with {name}"
+    page = HOME / "browser_runtime/page/families" / f"{row.name}.js"
+    if not page.exists() or "export async function open(" not in page.read_text(encoding="utf-8"):
+        yield f"browser_runtime/page/families/{row.name}.js with open()"
+    for family in row.model_types:
+        if family not in PRIORS:
+            yield f"a prior of {family} in browser_runtime/contract/families.py"
+    if not any(model.family is row for model in builtin_models()):
+        yield f"a built-in model of {row.name} in browser_runtime/models/builtin"
+
+
+def builtin_models() -> list[StoredModel]:
+    names = [path.name for path in (HOME / "browser_runtime/models/builtin").iterdir() if path.is_dir()]
+    found = [ModelStore(Path("/nonexistent")).find(name) for name in names]
+    return [model for model in found if model is not None]
+
+
+@pytest.mark.parametrize("row", FAMILIES.values(), ids=str)
+def test_a_row_has_all_its_parts(row: FamilySpec) -> None:
+    assert list(missing_parts(row)) == []
+
+
+def test_the_parts_that_a_new_row_lacks_are_named() -> None:
+    smells = InputSpec("smells", "smell")
+    row = replace(VISION, name="olfaction", model_types=(Family.MULTIMODAL,), inputs=smells)
+    assert list(missing_parts(row)) == [
+        "browser_runtime/families/olfaction.py with PROCESSOR",
+        "browser_runtime/simulation/olfaction.py with RUNNER",
+        "tasks/inputs/smells.py with READER",
+        "browser_runtime/page/families/olfaction.js with open()",
+        "a built-in model of olfaction in browser_runtime/models/builtin",
+    ]
+    with pytest.raises(Unsupported, match="the family olfaction"):
+        find_processor(row)
+
+
+def test_one_model_type_may_have_several_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = replace(VISION, name="clip", model_types=(Family.VISION, Family.MULTIMODAL))
+    monkeypatch.setitem(FAMILIES, "clip", row)
+    assert rows_of(Family.VISION) == (VISION, row)
+    assert rows_of(Family.MULTIMODAL) == (row,)
+    assert parse_family("multimodal") is Family.MULTIMODAL in served_families()
+    assert inputs_of(Family.MULTIMODAL).batch == "images"
+    assert find_row("clip") is row
+
+
+def test_model_types_without_a_row_are_known_and_not_served() -> None:
+    assert set(PRIORS) == set(Family)
+    with pytest.raises(BadInput, match="model_type is 'multimodal', but must be one of text_embedding, "):
+        parse_family("multimodal")
+    with pytest.raises(BadInput, match="family is 'resnet', but must be one of text_embedding, vision"):
+        find_row("resnet")
+
+
+def test_the_files_of_a_row_are_those_that_its_plans_read() -> None:
+    known = TEXT_EMBEDDING.files.known
+    assert {CONFIG_FILE, MODULES_FILE, *TRANSFORMER_FILES} <= set(known)
+    assert len(set(known)) == len(known)
+
+
+@pytest.mark.parametrize("row", FAMILIES.values(), ids=str)
+def test_a_graph_has_a_name_in_every_precision(row: FamilySpec) -> None:
+    for graph in row.graphs:
+        assert all(graph.paths(precision) for precision in Precision)
+
+
+def test_a_producer_loads_no_engine_with_the_table() -> None:
+    code = "import sys, browser_runtime.contract.options; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=HOME)
+    assert set(HEAVY) & set(done.stdout.split()) == set()
+
+
+async def test_a_sound_s_length_is_counted_in_the_windows_of_its_model() -> None:
+    """Of 30 s, as Whisper's own models have them, a model of 10 s would batch 25 s with 5 s."""
+    (model,) = (model for model in builtin_models() if model.family is AUDIO)
+    sounds = [np.zeros(seconds * 16_000, np.float32) for seconds in (5, 10, 25, 30)]
+    prepared = await prepare(Request(Family.AUDIO, model.name, {"sounds": sounds}, single=False), model)
+    assert prepared.lengths == (1.0, 1.0, 3.0, 3.0)
+    assert prepared.work == 70.0
+
+
+def test_what_a_family_does_not_need_stays_as_it_is() -> None:
+    processor = Processor()
+    assert processor.encode(["a"], ["texts[0]"], {}) == ["a"]
+    assert processor.finish({"labels": []}) == {"labels": []}
+    assert (processor.settings, processor.describe(), processor.choose({"top_k": 1})) == (
+        {},
+        {},
+        {"top_k": 1},
+    )
