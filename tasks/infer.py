@@ -22,7 +22,7 @@ from tasks.payloads.codec import Readable
 from tasks.payloads.summaries import describe_reply, describe_request
 from tasks.routing.addressing import find_named_queue, find_route, set_queue
 from tasks.routing.rerouting import find_other_queue, is_reroutable
-from tasks.routing.router import BROWSER_OF, INBOX, Route, read_route
+from tasks.routing.router import BROWSER_OF, INBOX, Route, join_routing, read_route
 from tasks.runner import bound_runner, need_runner
 from tasks.sending.continuation import finished_request
 from tasks.sending.headers import stamp
@@ -139,7 +139,8 @@ class Infer(BrowserTask):
         except InferenceError as error:
             await self._reroute(pending, wire, route, error)
             raise
-        plain = replace(reply, routing=route | reply.routing, synthetic_input=pending.synthetic).to_dict()
+        routing = join_routing(route, reply.routing)
+        plain = replace(reply, routing=routing, synthetic_input=pending.synthetic).to_dict()
         return Readable(plain, describe_reply(plain))
 
     async def _arrived(self, args: Any, kwargs: dict[str, Any]) -> dict[str, Any]:

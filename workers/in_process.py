@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -18,6 +19,10 @@ from browser_runtime.logs import log_through_stdlib
 from browser_runtime.loops import LoopThread
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
+from tasks.routing.rerouting import list_attempts
+from tasks.routing.router import join_routing
+
+log = structlog.get_logger(__name__)
 
 # Closing browsers politely; whatever is left then is killed by the pool's guardian.
 CLOSE_TIMEOUT_S = 15.0
@@ -40,14 +45,21 @@ class InProcessRunner:
         return await asyncio.wrap_future(self._loops.submit(self._run(request)))
 
     async def _run(self, request: Request) -> Reply:
-        *others, last = self._browsers_for(request)
-        for browser in others:
+        browsers = self._browsers_for(request)
+        attempts: list[dict[str, str]] = []
+        for browser, after in zip(browsers, [*browsers[1:], None], strict=True):
             try:
-                return await (await self._pool(browser)).run(request)
+                reply = await (await self._pool(browser)).run(request)
             except InferenceError as error:
-                if not error.reroute:
+                if after is None or not error.reroute:
                     raise
-        return await (await self._pool(last)).run(request)
+                log.warning(
+                    "trying another browser", browser=str(after), error=error.code(), reason=str(error)
+                )
+                attempts += list_attempts(error, f"{browser} could not; {after} may")
+            else:
+                return replace(reply, routing=join_routing({"attempts": attempts}, reply.routing))
+        raise AssertionError("there is always a last browser")
 
     def _browsers_for(self, request: Request) -> list[Browser]:
         """The browser the request names, else those that are installed, the usual one of its family first."""

@@ -12,7 +12,13 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from browser_runtime.contract.errors import InferenceError
-from browser_runtime.contract.events import ModelLoaded, PoolObserver, PoolScaled, SessionChanged
+from browser_runtime.contract.events import (
+    FailedAttempt,
+    ModelLoaded,
+    PoolObserver,
+    PoolScaled,
+    SessionChanged,
+)
 from browser_runtime.contract.messages import LOAD_STEPS, Reply, Request
 from browser_runtime.contract.status import BreakerState, PoolStatus, SessionState, SessionStatus
 from browser_runtime.pool.reporting.tally import Tally
@@ -40,6 +46,7 @@ class WorkerMetrics(PoolObserver, RunObserver):
         self._requests = self._counter("requests", "Requests by how they ended", ("outcome",))
         self._loads = self._counter("loads", "Models opened on a backend, or refused", (*RAN, "outcome"))
         self._events = self._counter("session_events", "What became of sessions", ("browser", "event"))
+        self._attempts = self._counter("failed_attempts", "Attempts that failed", ("error", "step"))
         self._scaled = self._counter("pool_scalings", "Changes by adaptive scaling", ("direction",))
         about = GaugeMetricFamily("webinfer_worker_info", "Who tells", labels=("worker", "browser"))
         about.add_metric([worker, browser], 1)
@@ -93,6 +100,10 @@ class WorkerMetrics(PoolObserver, RunObserver):
     def connected(self, event: SessionChanged) -> None:
         """What became of a session."""
         self._events.labels(str(event.session.browser), event.change).inc()
+
+    def attempt_failed(self, event: FailedAttempt) -> None:
+        """An attempt at a request failed, and something was done about it."""
+        self._attempts.labels(event.error, event.step).inc()
 
     def scaled(self, event: PoolScaled) -> None:
         """The pool grew or shrank by itself."""

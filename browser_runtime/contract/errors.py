@@ -34,7 +34,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypedDict
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
+
+if TYPE_CHECKING:
+    from browser_runtime.contract.events import FailedAttempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class InferenceError(Exception):
 
     at: FailedAt | None = None
     """Where it happened, as long as the error stays in its process."""
+    attempts: tuple[FailedAttempt, ...] = ()
+    """The attempts that failed, this one last, as long as the error stays in its process."""
 
     reroute: ClassVar[bool] = False
     """True: another browser may succeed where this one cannot."""
@@ -72,7 +77,7 @@ class InferenceError(Exception):
     def copy(self) -> Self:
         """The same for one more caller: an exception raised in two places mixes their tracebacks."""
         copy = type(self)(*self.args)
-        copy.at = self.at
+        copy.at, copy.attempts = self.at, self.attempts
         return copy
 
     def to_plain(self) -> PlainError:

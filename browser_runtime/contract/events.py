@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from browser_runtime.contract.capabilities import Capabilities
@@ -42,6 +42,28 @@ class SessionChanged:
     change: str
     capabilities: Capabilities
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """An attempt at a request that failed, and what was done about it: an entry of the reply's `attempts`."""
+
+    model: str
+    session: str
+    backend: str
+    """Empty where it failed before the model was loaded on any."""
+    error: str
+    """The error's code."""
+    message: str
+    step: str
+    """What was done: a `policies.recovery.RecoveryStep`."""
+    reason: str
+
+    def to_plain(self) -> dict[str, str]:
+        """Plain values, for the reply, which names its model already."""
+        plain = asdict(self)
+        del plain["model"]
+        return plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +115,9 @@ class PoolObserver:
     def scaled(self, event: PoolScaled) -> None:
         """The pool grew or shrank by itself."""
 
+    def attempt_failed(self, event: FailedAttempt) -> None:
+        """An attempt at a request failed; the request goes on, unless the step is to fail."""
+
 
 class PoolObservers(PoolObserver):
     """Several observers as one, called in their order."""
@@ -114,3 +139,8 @@ class PoolObservers(PoolObserver):
         """See `PoolObserver`."""
         for observer in self._observers:
             observer.scaled(event)
+
+    def attempt_failed(self, event: FailedAttempt) -> None:
+        """See `PoolObserver`."""
+        for observer in self._observers:
+            observer.attempt_failed(event)

@@ -85,7 +85,7 @@ def end_processes(folder: Path, leader: int | None) -> None:
 def _await_ends(pids: Iterable[int], deadline: float) -> None:
     """Block until every process has ended, reaped or not, or the deadline passes."""
     for pid in pids:
-        with _open_handle(pid) as handle:
+        with open_handle(pid) as handle:
             if handle is not None:
                 poller = select.poll()
                 poller.register(handle, select.POLLIN)
@@ -93,7 +93,7 @@ def _await_ends(pids: Iterable[int], deadline: float) -> None:
 
 
 @contextlib.contextmanager
-def _open_handle(pid: int) -> Iterator[int | None]:
+def open_handle(pid: int) -> Iterator[int | None]:
     """A descriptor that becomes readable when the process ends; None where there is none to be had."""
     try:
         handle = os.pidfd_open(pid)

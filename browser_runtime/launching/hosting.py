@@ -98,11 +98,11 @@ class BrowserHost:
         assert self._launched is not None
         return await asyncio.to_thread(self._launched.page_status)
 
-    async def browser_alive(self) -> bool:
-        """Whether the driver still has a browser beneath it."""
-        if self._launched is None:
-            return False
-        return await asyncio.to_thread(_has_live_child, self._launched.leader)
+    async def await_end(self) -> None:
+        """Return once the driver has no browser beneath it."""
+        if self._launched is not None:
+            for pid in await asyncio.to_thread(_children, self._launched.leader):
+                await processes.await_end(pid)
 
     async def memory_bytes(self) -> int | None:
         """Proportional memory of all the session's processes."""
@@ -146,9 +146,8 @@ def _check_folder(folder: Path, installation: Installation) -> None:
         raise SetupError("a temporary directory with a short path for Chrome's socket", remedy)
 
 
-def _has_live_child(leader: int) -> bool:
+def _children(leader: int) -> list[int]:
     try:
-        children = psutil.Process(leader).children()
+        return [child.pid for child in psutil.Process(leader).children()]
     except psutil.NoSuchProcess:
-        return False
-    return any(child.status() != psutil.STATUS_ZOMBIE for child in children if child.pid != os.getpid())
+        return []

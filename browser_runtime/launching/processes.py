@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from pathlib import Path
 
-from browser_runtime.contract.session_processes import FOLDER_PREFIX, MARK, find_processes
+from browser_runtime.contract.session_processes import FOLDER_PREFIX, MARK, find_processes, open_handle
 from browser_runtime.contract.setup.proxies import without_proxies
 
 
@@ -26,6 +27,19 @@ def session_environment(folder: Path) -> dict[str, str]:
         "MOZ_CRASHREPORTER_DISABLE": "1",
         "MOZ_HEADLESS": "1",
     }
+
+
+async def await_end(pid: int) -> None:
+    """Return once the process has ended, reaped or not."""
+    with open_handle(pid) as handle:
+        if handle is None:
+            return
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(handle, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(handle)
 
 
 def memory_bytes(folder: Path, leader: int | None) -> int | None:

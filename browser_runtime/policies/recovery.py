@@ -46,8 +46,14 @@ class RecoveryContext:
     """Backends of the same session that the request allows and that were not tried."""
     has_other_session: bool = False
     has_other_browser: bool = False
+    lives: bool = True
+    """Whether the session is still there: a page whose connection dropped may have come back."""
     timeout_s: float | None = None
     """What the run had."""
+    longest_s: float | None = None
+    """What no run may exceed, whatever it is given; None: no such limit."""
+    was_extended: bool = False
+    """Whether it was given longer before."""
     remaining_s: float | None = None
     """Time left until the request's deadline; None: it has none."""
     device: DeviceStep = DeviceStep.NEW_DEVICE
@@ -107,14 +113,17 @@ def _give_up(category: Category, attempt: int, context: RecoveryContext) -> Acti
 
 
 def _reconnect(category: Category, attempt: int, context: RecoveryContext) -> Action:
+    if not context.lives:
+        return _restart(category, attempt, context)
     delay_s = 0.0 if context.has_other_session else backoff_s(attempt, context.draw)
     return Action(RecoveryStep.RECONNECT, category, "only the connection dropped", delay_s)
 
 
 def _restart(category: Category, attempt: int, context: RecoveryContext) -> Action:
-    """The first restart is at once: a crash is rarely followed by another."""
-    waits = attempt > 1 and not context.has_other_session
-    delay_s = backoff_s(attempt - 1, context.draw) if waits else 0.0
+    """Another session takes it where there is one; else the first restart is at once: crashes are rare."""
+    if context.has_other_session:
+        return Action(RecoveryStep.OTHER_SESSION, category, "its browser has to be replaced")
+    delay_s = backoff_s(attempt - 1, context.draw) if attempt > 1 else 0.0
     return Action(RecoveryStep.RESTART, category, "its browser has to be replaced", delay_s)
 
 
@@ -135,9 +144,9 @@ def _reroute(category: Category, attempt: int, context: RecoveryContext) -> Acti
 
 
 def _extend(category: Category, attempt: int, context: RecoveryContext) -> Action:
-    """Once, and only where the request's own deadline leaves room for it."""
+    """Once, and only where neither the settings nor the request's own deadline forbid it."""
     timeout_s = _longer_timeout_s(context)
-    if attempt == 1 and timeout_s is not None:
+    if not context.was_extended and timeout_s is not None:
         return Action(RecoveryStep.LONGER_LIMIT, category, "it may just be slow", timeout_s=timeout_s)
     if context.has_other_session:
         return Action(RecoveryStep.OTHER_SESSION, category, "this session does not answer")
@@ -147,8 +156,8 @@ def _extend(category: Category, attempt: int, context: RecoveryContext) -> Actio
 def _longer_timeout_s(context: RecoveryContext) -> float | None:
     if context.timeout_s is None:
         return None
-    wanted_s = context.timeout_s * LONGER_DEADLINE
-    allowed_s = wanted_s if context.remaining_s is None else min(wanted_s, context.remaining_s)
+    limits = (context.timeout_s * LONGER_DEADLINE, context.remaining_s, context.longest_s)
+    allowed_s = min(limit for limit in limits if limit is not None)
     return allowed_s if allowed_s > context.timeout_s else None
 
 

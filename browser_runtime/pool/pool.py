@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import structlog
 
 from browser_runtime.background import TaskSet
 from browser_runtime.contract.errors import Busy, DeviceLost, SessionLost, SetupError
-from browser_runtime.contract.events import PoolObserver, PoolScaled, SessionChanged
+from browser_runtime.contract.events import FailedAttempt, PoolObserver, PoolScaled, SessionChanged
 from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Backend, Browser
@@ -72,6 +73,9 @@ class Pool:
         self.session_monitor.on_round = self._each_round
         self.processor = ProcessorMeter()
         self.autoscaler.on_event = self._scaled
+        self.dispatch.outcomes.on_attempt = self._attempt_failed
+        self.n_attempts_failed: Counter[tuple[str, str]] = Counter()
+        """Attempts that failed since the pool was opened, by the error's code and what was done."""
         self._models = ModelProvider(self.store)
         self.simulated: SimulatedSession | None = None
         self.n_open = 0
@@ -185,6 +189,10 @@ class Pool:
 
     def _tell(self, session: Session, event: str, reason: str = "") -> None:
         self.observer.connected(SessionChanged(session.info, event, session.capabilities, reason))
+
+    def _attempt_failed(self, attempt: FailedAttempt) -> None:
+        self.n_attempts_failed[attempt.error, attempt.step] += 1
+        self.observer.attempt_failed(attempt)
 
     def _scaled(self, event: PoolScaled) -> None:
         self.observer.scaled(event)

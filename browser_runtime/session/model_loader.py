@@ -48,6 +48,8 @@ class ReadyModel:
     """What loading it for this run took; 0 where it was loaded already."""
     failures: tuple[Failure, ...]
     """The backends before it in the plan that could not, now or earlier."""
+    new_failures: tuple[Failure, ...] = ()
+    """Those of them that were tried now."""
 
 
 class ModelLoader:
@@ -63,11 +65,12 @@ class ModelLoader:
         """The model on the first of `backends` that takes it. Raises what no other backend mends."""
         lane.check_boot()
         failures: list[Failure] = []
+        new: list[Failure] = []
         for backend in backends:
             key = key_of(job.model, job.request, backend)
             found = lane.models.take(key)
             if found is not None:
-                return ReadyModel(found, 0.0, tuple(failures))
+                return ReadyModel(found, 0.0, tuple(failures), tuple(new))
             known = lane.models.refusal(key)
             if known is not None:
                 failures.append((backend, known))
@@ -75,9 +78,11 @@ class ModelLoader:
             started = time.monotonic()
             try:
                 loaded = await self._load(lane, key, job, backend)
-                return ReadyModel(loaded, (time.monotonic() - started) * 1000, tuple(failures))
+                load_ms = (time.monotonic() - started) * 1000
+                return ReadyModel(loaded, load_ms, tuple(failures), tuple(new))
             except FALLS_BACK as error:
                 failures.append((backend, error))
+                new.append((backend, error))
                 await self._fall_back(lane, key, job, backend, error)
         return ReadyModel(None, 0.0, tuple(failures))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import InferenceError, from_plain
+from browser_runtime.contract.events import FailedAttempt
 from browser_runtime.contract.messages import LOAD_STEPS, RUN_STEPS, Adapter, Reply, Request, Timings
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.policies.time_limits import TimeLimit
@@ -45,6 +46,8 @@ class RunResult:
     """The `run` call alone."""
     total_ms: float
     """With loading."""
+    attempts: tuple[FailedAttempt, ...] = ()
+    """Backends that failed on the model just now, before the one that ran."""
     limit: TimeLimit | None = None
     """What the last of its operations might have taken."""
 

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import structlog
 
-from browser_runtime.background import TaskSet
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import (
     BackendFault,
     BadOutput,
+    BridgeClosed,
     BrowserDied,
     FailedAt,
     InferenceError,
@@ -24,7 +24,13 @@ from browser_runtime.contract.errors import (
     SessionLost,
     Unsupported,
 )
-from browser_runtime.contract.events import ModelLoaded, PoolObserver, SessionChanged, SessionInfo
+from browser_runtime.contract.events import (
+    FailedAttempt,
+    ModelLoaded,
+    PoolObserver,
+    SessionChanged,
+    SessionInfo,
+)
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.status import SessionState
@@ -35,6 +41,7 @@ from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.link.protocol import PageEvent
 from browser_runtime.once import Once
+from browser_runtime.policies.recovery import RecoveryStep
 from browser_runtime.session.golden_check import GoldenCheck
 from browser_runtime.session.lanes import LaneJob, SessionLane
 from browser_runtime.session.loading import LoadedModel, ModelCache, items_of
@@ -82,7 +89,8 @@ class Session:
         self.observer = PoolObserver()
         self._on_lost, self._on_rejoined = on_lost, on_rejoined
         self._launched: Launched | None = None
-        self._tasks = TaskSet()
+        self._rejoining: asyncio.Task[SessionLost | None] | None = None
+        """What a dropped connection means; its result: what the session was lost to, if it was."""
         self._ending = Once(self._end)
 
     def _expect_lane(self, loopback: Loopback, number: int) -> SessionLane:
@@ -179,11 +187,16 @@ class Session:
                 raise nothing_left(request, self.capabilities, self.build, ready.failures)
             called, backend = time.monotonic(), str(ready.loaded.backend)
             answer = await self._compute(lane, job, ready.loaded)
+        except BridgeClosed as error:
+            failure = await self._explain(error)
+            failure.at = FailedAt(self.name, self.build, backend)
+            raise failure from error
         except InferenceError as error:
             error.at = FailedAt(self.name, self.build, backend)
             raise
         done = time.monotonic()
         fallbacks = ({"backend": str(b), "reason": str(error)} for b, error in ready.failures)
+        attempts = (self._describe(job, b, error, ready.loaded.backend) for b, error in ready.new_failures)
         return RunResult(
             self.place,
             ready.loaded,
@@ -193,8 +206,16 @@ class Session:
             plan.reason,
             (done - called) * 1000,
             (done - start) * 1000,
+            tuple(attempts),
             lane.activity.limit,
         )
+
+    def _describe(
+        self, job: LaneJob, backend: Backend, error: InferenceError, chosen: Backend
+    ) -> FailedAttempt:
+        """A load that failed just now, and the backend that took the model then."""
+        words = (error.code(), str(error), str(RecoveryStep.OTHER_BACKEND), f"{chosen} took the model")
+        return FailedAttempt(job.model.name, self.name, str(backend), *words)
 
     async def _compute(self, lane: SessionLane, job: LaneJob, loaded: LoadedModel) -> dict[str, Any]:
         """The page's answer to `run`; a request without items only wanted its model loaded."""
@@ -244,26 +265,45 @@ class Session:
                 lane.models.forget_backend(Backend(event.backend))
 
     def _on_lane_lost(self, error: SessionLost) -> None:
-        if self.state in (SessionState.READY, SessionState.DRAINING):
-            self._tasks.spawn(self._await_rejoin(error))
+        is_told = self._rejoining is not None and not self._rejoining.done()
+        if self.state in (SessionState.READY, SessionState.DRAINING) and not is_told:
+            self._rejoining = asyncio.get_running_loop().create_task(self._await_rejoin(error))
 
-    async def _await_rejoin(self, error: SessionLost) -> None:
+    async def _explain(self, error: BridgeClosed) -> SessionLost:
+        """What a run failed with whose connection closed: the connection's loss alone, or its browser's."""
+        if self._rejoining is None:
+            return error
+        await asyncio.wait((self._rejoining,))
+        lost = None if self._rejoining.cancelled() else self._rejoining.result()
+        return (lost or error).copy()
+
+    async def _await_rejoin(self, error: SessionLost) -> SessionLost | None:
         """A line that drops alone is taken up again, also by a lane that starts anew; else all is lost."""
-        alive = await self._host.browser_alive()
         restarts = any(lane.connection.is_restarting for lane in self.lanes)
-        patience_s = self._settings.launch_timeout_s if restarts else REJOIN_TIMEOUT_S
+        joined = asyncio.ensure_future(self._await_lanes())
+        ended = asyncio.ensure_future(self._host.await_end())
         try:
-            async with asyncio.timeout(patience_s if alive else 0):
-                for lane in self.lanes:
-                    await lane.connection.joined.wait()
+            timeout_s = self._settings.launch_timeout_s if restarts else REJOIN_TIMEOUT_S
+            await asyncio.wait((joined, ended), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            joined.cancel()
+            ended.cancel()
+        if joined.done() and not ended.done():
             self._on_rejoined()
             why = "its lane started anew after a crash of its engine" if restarts else str(error)
             self.observer.connected(SessionChanged(self.info, "reconnected", self.capabilities, why))
-        except TimeoutError:
-            if self.state in (SessionState.READY, SessionState.DRAINING):
-                lost = error if alive else BrowserDied(self.name, "its process is gone")
-                log.warning("session lost", session=self.name, why=str(lost))
-                self._on_lost(self, lost)
+            return None
+        lost = BrowserDied(self.name, "its process is gone") if ended.done() else error
+        if self.state in (SessionState.READY, SessionState.DRAINING):
+            log.warning("session lost", session=self.name, why=str(lost))
+            self._on_lost(self, lost)
+        return lost
+
+    async def _await_lanes(self) -> None:
+        """Return when every lane is connected."""
+        while not all(lane.connection.joined.is_set() for lane in self.lanes):
+            for lane in self.lanes:
+                await lane.connection.joined.wait()
 
     def demote(self, backend: Backend, reason: str) -> None:
         """From now on `backend` counts as unable here."""
@@ -285,7 +325,9 @@ class Session:
 
     async def _end(self) -> None:
         self._loopback.bridge.forget(self.name)
-        await self._tasks.cancel()
+        if self._rejoining is not None:
+            self._rejoining.cancel()
+            await asyncio.gather(self._rejoining, return_exceptions=True)
         await self._host.end()
         for lane in self.lanes:
             lane.connection.lose(BrowserDied(self.name, "the session was closed"))

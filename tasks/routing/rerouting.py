@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Any
 import redis
 import structlog
 
-from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.errors import FailedAt, InferenceError
 from browser_runtime.contract.messages import Request
-from tasks.routing.router import BROWSER_OF, QUEUE_OF, alternatives, keys_of
+from tasks.routing.router import BROWSER_OF, MAX_ATTEMPTS, QUEUE_OF, alternatives, keys_of
 from tasks.routing.serving import served
 
 if TYPE_CHECKING:
     from tasks.app import WebinferApp
+
+# The step's name among the attempts of a reply, as a pool of several browsers has it.
+OTHER_BROWSER = "other browser"
+# Characters of an error that travel with its request: onnxruntime's may hold a whole graph's names.
+MAX_MESSAGE = 2000
 
 log = structlog.get_logger(__name__)
 
@@ -45,8 +50,21 @@ def find_other_queue(
 
 
 def _describe(queue: str, route: dict[str, Any], error: InferenceError) -> dict[str, Any]:
-    return {
-        "queue": queue,
-        "reason": f"{BROWSER_OF[route['queue']]} could not ({error.code()}); the next best that is served",
-        "after": {**route, "code": error.code(), "error": str(error)},
+    reason = f"{BROWSER_OF[route['queue']]} could not ({error.code()}); the next best that is served"
+    after = {**route, "code": error.code(), "error": str(error)[:MAX_MESSAGE]}
+    return {"queue": queue, "reason": reason, "after": after, "attempts": list_attempts(error, reason)}
+
+
+def list_attempts(error: InferenceError, reason: str) -> list[dict[str, str]]:
+    """What failed in the worker that gives the request away; the step of the last is the other browser."""
+    earlier = [attempt.to_plain() for attempt in error.attempts[:-1]][1 - MAX_ATTEMPTS :]
+    where = error.at or FailedAt("", "")
+    last = {
+        "session": where.session,
+        "backend": where.backend,
+        "error": error.code(),
+        "message": str(error),
+        "step": OTHER_BROWSER,
+        "reason": reason,
     }
+    return [attempt | {"message": attempt["message"][:MAX_MESSAGE]} for attempt in (*earlier, last)]

@@ -68,8 +68,12 @@ _ROUTE = {
     "code": str,
     "error": str,
     "after": dict,
+    "attempts": list,
 }
 MAX_WORDS = 4000
+# What a message may say of each attempt that failed before, and how many it may name.
+_ATTEMPT = {"session", "backend", "error", "message", "step", "reason"}
+MAX_ATTEMPTS = 16
 
 
 def read_route(wire: Any) -> dict[str, Any]:
@@ -80,9 +84,21 @@ def read_route(wire: Any) -> dict[str, Any]:
         name in _ROUTE and isinstance(value, _ROUTE[name]) for name, value in wire.items()
     ):
         raise BadInput("route", shown(wire), "a route as tasks.infer gives it")
-    if sum(len(value) for value in wire.values() if isinstance(value, str)) > MAX_WORDS:
-        raise BadInput("route", "too long", f"at most {MAX_WORDS} characters")
+    attempts = wire.get("attempts", [])
+    if len(attempts) > MAX_ATTEMPTS or not all(map(_is_attempt, attempts)):
+        raise BadInput(
+            "route", shown(attempts), f"at most {MAX_ATTEMPTS} attempts as a reply's routing has them"
+        )
+    for told in (wire, *attempts):
+        if sum(len(value) for value in told.values() if isinstance(value, str)) > MAX_WORDS:
+            raise BadInput("route", "too long", f"at most {MAX_WORDS} characters")
     return wire if "after" not in wire else {**wire, "after": _read_last(wire["after"])}
+
+
+def _is_attempt(wire: Any) -> bool:
+    return (
+        isinstance(wire, dict) and wire.keys() == _ATTEMPT and all(isinstance(v, str) for v in wire.values())
+    )
 
 
 def _read_last(wire: dict[str, Any]) -> dict[str, Any]:
@@ -90,6 +106,14 @@ def _read_last(wire: dict[str, Any]) -> dict[str, Any]:
     if "after" in wire:
         raise BadInput("route", "rerouted twice", "rerouted at most once")
     return read_route(wire)
+
+
+def join_routing(route: dict[str, Any], routing: dict[str, Any]) -> dict[str, Any]:
+    """A reply's `routing`: how it came to its worker, and what happened there; the attempts of both."""
+    attempts = [*route.get("attempts", []), *routing.get("attempts", [])]
+    if "attempts" not in route:
+        return route | routing
+    return route | routing | {"attempts": attempts, "attempt": len(attempts) + 1}
 
 
 PRIOR: Table = {

@@ -136,6 +136,7 @@ async def test_a_line_that_drops_under_a_run_is_told_among_the_attempts(pools: P
     assert reply.success
     (attempt,) = reply.routing["attempts"]
     assert (attempt["error"], attempt["step"]) == ("BridgeClosed", "reconnect")
+    assert re.search(r"; tried again after 0\.\d+ s$", attempt["reason"])
 
 
 @pytest.mark.browser("edge")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -15,8 +16,11 @@ from tokenizers import Tokenizer
 
 from browser_runtime.contract.errors import UnknownModel
 from browser_runtime.contract.vocabulary import Browser
-from browser_runtime.models.store import BUILTIN_FOLDER
+from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
+from browser_runtime.simulation.session import SimulatedSession
 from tasks import app, echo, infer
+from tasks.arguments import bind, build_request
+from tasks.routing.router import QUEUE_OF
 from tests.cluster.conftest import Worker, until, workers
 from tests.conftest import require_browser
 from tests.processes import is_alive
@@ -93,6 +97,27 @@ def test_an_empty_text_has_the_embedding_that_onnxruntime_computes(chrome: Worke
     for output in (alone["output"], listed["output"][1], chained["output"]):
         np.testing.assert_allclose(output["embedding"], embed(""), rtol=0, atol=1e-5)
     np.testing.assert_allclose(listed["output"][0]["embedding"], embed("a man eats"), rtol=0, atol=1e-5)
+
+
+def test_what_chrome_lacks_another_browsers_worker_does(chrome: Worker, tmp_path: Any) -> None:
+    """Chrome has no WebNN: the request goes to Edge's queue, and the reply tells what failed in Chrome's."""
+    require_browser(Browser.EDGE)
+    seven = BUILTIN_FOLDER / "digits-vit/examples/7.png"
+    asked: dict[str, Any] = {"model_type": "vision", "model_name": "digits-vit", "inputs": seven}
+    with workers(tmp_path, "tasks") as start:
+        start(queue=QUEUE_OF[Browser.EDGE]).ready()
+        until(lambda: app.redis.exists(f"webinfer:serving:{QUEUE_OF[Browser.EDGE]}") == 1)
+        reply = infer.delay(**asked, priority_list=["webnn"]).get(timeout=120)
+    assert (reply["browser"], reply["backend"]) == ("edge", "webnn")
+    assert reply["output"]["labels"][0]["label"] == "7"
+    (attempt,) = reply["routing"]["attempts"]
+    assert (attempt["error"], attempt["step"]) == ("Unsupported", "other browser")
+    assert "webnn in Chromium" in attempt["message"] and reply["routing"]["attempt"] == 2
+    python = SimulatedSession(Browser.EDGE, "to compare with")
+    model = ModelStore(tmp_path).ensure("digits-vit")
+    request = build_request(bind((), asked), app.settings.limits())
+    right = asyncio.run(python.run(request, model)).output["logits"]
+    np.testing.assert_allclose(reply["output"]["logits"], right, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])

@@ -134,3 +134,96 @@ def nested_functions(depth: int = 4000) -> onnx.ModelProto:
         body = node(f"f{level + 1}", ["x"], ["y"], domain=domain) if level < depth - 1 else last
         graph.functions.append(helper.make_function(domain, f"f{level}", ["x"], ["y"], [body], imports))
     return graph
+
+
+def hungry() -> onnx.ModelProto:
+    """Memory as the fifth power of the batch: 16 texts need 138 MB, 32 more than WebAssembly's 4 GiB.
+
+    The smaller tensor is held while the larger is asked for, so that the asking fails and nothing is filled.
+    """
+    nodes = [
+        node("Gather", ["table", "input_ids"], ["words"]),
+        node("Shape", ["input_ids"], ["shape"]),
+        node("Gather", ["shape", "first"], ["rows"]),
+        node("Concat", ["rows"] * 5 + ["two"], ["small_size"], axis=0),
+        node(
+            "ConstantOfShape",
+            ["small_size"],
+            ["small"],
+            value=numpy_helper.from_array(np.ones(1, np.float32)),
+        ),
+        node("Concat", ["rows"] * 5 + ["most"], ["large_size"], axis=0),
+        node(
+            "ConstantOfShape",
+            ["large_size"],
+            ["large"],
+            value=numpy_helper.from_array(np.ones(1, np.float32)),
+        ),
+        node("ReduceMax", ["large"], ["one"], keepdims=0),
+        node("ReduceMax", ["small"], ["same"], keepdims=0),
+        node("Mul", ["one", "same"], ["factor"]),
+        node("Mul", ["words", "factor"], ["last_hidden_state"]),
+    ]
+    constants = {
+        "table": EMBEDDINGS,
+        "first": np.array([0]),
+        "two": np.array([2]),
+        "most": np.array([31]),
+    }
+    return make_graph(nodes, constants)
+
+
+def crashes_on_batches() -> onnx.ModelProto:
+    """A single text is looked up; several go the way of `roberta`, of which WebNN's engine dies.
+
+    WebNN opens a graph for each batch size, so that the condition is a constant there and one branch is left.
+    """
+    typed = roberta().graph
+    names = {"last_hidden_state": "typed_words"}
+    several = helper.make_graph(
+        [
+            node(
+                each.op_type,
+                list(each.input),
+                [names.get(name, name) for name in each.output],
+                **{a.name: helper.get_attribute_value(a) for a in each.attribute},
+            )
+            for each in typed.node
+        ],
+        "several",
+        [],
+        [
+            helper.make_tensor_value_info(
+                "typed_words", TensorProto.FLOAT, ["batch_size", "sequence_length", WIDTH]
+            )
+        ],
+        list(typed.initializer),
+    )
+    single = helper.make_graph(
+        [node("Gather", ["single_table", "input_ids"], ["looked_up"])],
+        "single",
+        [],
+        [
+            helper.make_tensor_value_info(
+                "looked_up", TensorProto.FLOAT, ["batch_size", "sequence_length", WIDTH]
+            )
+        ],
+        [numpy_helper.from_array(EMBEDDINGS, "single_table")],
+    )
+    nodes = [
+        node("Shape", ["input_ids"], ["its_shape"]),
+        node("Gather", ["its_shape", "zero"], ["n_rows"]),
+        node("Equal", ["n_rows", "unit"], ["is_single"]),
+        node("If", ["is_single"], ["last_hidden_state"], then_branch=single, else_branch=several),
+    ]
+    return make_graph(nodes, {"zero": np.array(0), "unit": np.array(1)})
+
+
+def half() -> onnx.ModelProto:
+    """Computes in half precision: a GPU without `shader-f16` cannot."""
+    nodes = [
+        node("Gather", ["table", "input_ids"], ["words"]),
+        node("Mul", ["words", "words"], ["squares"]),
+        node("Cast", ["squares"], ["last_hidden_state"], to=TensorProto.FLOAT),
+    ]
+    return make_graph(nodes, {"table": EMBEDDINGS.astype(np.float16)})

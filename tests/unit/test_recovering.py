@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from browser_runtime.contract.errors import BrowserDied, PageFault
+from browser_runtime.contract.errors import BrowserDied, FailedAt, PageFault
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.store import ModelStore
@@ -13,6 +13,8 @@ from browser_runtime.pool.dispatch.recovering import count_loss
 from browser_runtime.pool.dispatch.requests import PendingRequest
 
 LOST = BrowserDied("chrome-1", "its process is gone")
+RUNNING = BrowserDied("chrome-1", "its process is gone")
+RUNNING.at = FailedAt("chrome-1", "Chromium", "wasm")
 
 
 def orders(n: int, models: Path) -> list[PendingRequest]:
@@ -24,19 +26,19 @@ def orders(n: int, models: Path) -> list[PendingRequest]:
 
 async def test_of_a_batch_nobody_is_blamed_and_each_goes_on_by_itself(tmp_path: Path) -> None:
     batch = orders(3, tmp_path)
-    count_loss(batch, LOST, was_warm=True)
+    count_loss(batch, RUNNING)
     assert [(order.attempts, order.n_blamed, order.alone) for order in batch] == [(1, 0, True)] * 3
 
 
 async def test_one_that_ran_by_itself_is_blamed_but_not_for_a_load(tmp_path: Path) -> None:
     (order,) = orders(1, tmp_path)
-    count_loss([order], LOST, was_warm=False)
+    count_loss([order], LOST)
     assert (order.attempts, order.n_blamed) == (1, 0)
-    count_loss([order], LOST, was_warm=True)
+    count_loss([order], RUNNING)
     assert (order.attempts, order.n_blamed) == (2, 1)
 
 
 async def test_what_is_no_loss_counts_for_nothing(tmp_path: Path) -> None:
     (order,) = orders(1, tmp_path)
-    count_loss([order], PageFault("a defect", ""), was_warm=True)
+    count_loss([order], PageFault("a defect", ""))
     assert (order.attempts, order.n_blamed, order.alone) == (0, 0, True)

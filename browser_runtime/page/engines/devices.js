@@ -67,6 +67,21 @@ async function watch(device) {
   reportLoss(device.backend, reason);
 }
 
+// A device's loss may be told a moment after what failed of it.
+const LOSS_TIMEOUT_MS = 1000;
+
+/**
+ * Why the device was lost, once that has been reported; null where it was not.
+ * @param {Device} device
+ * @param {boolean} isLikely whether to wait a moment for it
+ * @returns {Promise<string | null>}
+ */
+export async function findLoss({ lost }, isLikely) {
+  if (!lost) return null;
+  const timeoutMs = isLikely ? LOSS_TIMEOUT_MS : 0;
+  return Promise.race([lost, new Promise((resolve) => setTimeout(resolve, timeoutMs, null))]);
+}
+
 /** @type {Record<Backend, () => Promise<Device>>} */
 const OPENERS = { webgpu: openGpu, webnn: openMl, wasm: openCpu };
 

@@ -1,8 +1,8 @@
 /**
  * An ONNX graph on exactly one backend, its steps timed apart: fetching, compiling, computing, reading back.
  */
-import { endsLane, Fault, guardGraph } from '../faults.js';
-import { awaitGpu } from './devices.js';
+import { describe, endsLane, Fault, guardGraph } from '../faults.js';
+import { awaitGpu, findLoss } from './devices.js';
 import { fetchModel } from './model_bytes.js';
 import { listen, readPlacement } from './placement.js';
 import { openRuntime } from './runtimes.js';
@@ -32,19 +32,30 @@ import { isSize, makeZeros } from './zeros.js';
 let crashed = false;
 
 /**
- * `guardGraph`, and from a crash on nothing is asked of onnxruntime any more.
+ * `guardGraph`, and from a crash on nothing is asked of onnxruntime any more. Whatever fails of a device that is lost,
+ * an engine that crashes included, fails with DeviceLost.
  * @template T
  * @param {import('../faults.js').GraphStep} step
+ * @param {Device} device
  * @param {() => Promise<T>} work
  * @returns {Promise<T>}
  */
-async function guard(step, work) {
+async function guard(step, device, work) {
   try {
     return await guardGraph(step, work);
   } catch (error) {
     crashed ||= endsLane(error);
-    throw error;
+    const isLikely = endsLane(error) || (error instanceof Fault && error.code === 'DeviceLost');
+    const loss = await findLoss(device, isLikely);
+    throw loss === null ? error : causedBy(error, loss);
   }
+}
+
+/** The loss of a device that `error` came of. @param {unknown} error @param {string} loss */
+function causedBy(error, loss) {
+  const fault = new Fault('DeviceLost', '', `${loss} (${describe(error)})`);
+  fault.endsEngine = endsLane(error);
+  return fault;
 }
 
 /** One opened graph; runs must not overlap. */
@@ -93,14 +104,14 @@ export class Graph {
   async run(feeds) {
     const { gpu } = this.#device;
     const run = () => (gpu ? awaitGpu(gpu, this.#runOnGpu(gpu, feeds)) : this.#compute(feeds));
-    return guard({ doing: 'running', ...this.#names, backend: this.backend }, run);
+    return guard({ doing: 'running', ...this.#names, backend: this.backend }, this.#device, run);
   }
 
   /** Frees the graph; the device stays. What a crash left is freed with the lane. */
   async release() {
     if (crashed) return;
     const free = () => this.#session.release();
-    await guard({ doing: 'releasing', ...this.#names, backend: this.backend }, free);
+    await guard({ doing: 'releasing', ...this.#names, backend: this.backend }, this.#device, free);
   }
 
   /** @param {Tensors} feeds @returns {Promise<Tensors>} */
@@ -143,7 +154,7 @@ export async function openGraph(source) {
   const create = () => ort.InferenceSession.create(model, options);
   const started = performance.now();
   const { made: session, lines } = await listen(() =>
-    guard({ doing: 'opening', ...names, backend: source.device.backend }, create),
+    guard({ doing: 'opening', ...names, backend: source.device.backend }, source.device, create),
   );
   const graph = new Graph(session, source.device, source.keepOnDevice ?? false, {
     kernel: `onnxruntime-web ${version} ${build} ${source.device.backend}`,

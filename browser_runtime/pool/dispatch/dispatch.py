@@ -179,7 +179,7 @@ class Dispatch:
                 self._tasks.spawn(self._prove(session, lane))
             else:
                 self._free(lane)
-            count_loss(requests, failure, self.matching.was_warm(choice))
+            count_loss(requests, failure)
             self._recover(requests, failure, session)
             return
         self._detach()

@@ -124,10 +124,6 @@ class Matching:
         is_guess = not any(found.is_measured for found in choice.weighed)
         return None if is_guess else weighed.load_ms + weighed.run_ms
 
-    def was_warm(self, choice: SessionChoice) -> bool:
-        """Whether the lane that was chosen had the model loaded."""
-        return self._weighed(choice).load_ms == 0
-
     def share_ms(self, place: LaneSlot, pending: PendingRequest, choice: SessionChoice) -> float:
         """What an order adds to the work before that lane: its part of a batch with its like."""
         known = self._measured(place, pending, choice)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 
 import structlog
 
 from browser_runtime.contract.errors import DeadlineExceeded, FailedAt, InferenceError
+from browser_runtime.contract.events import FailedAttempt
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.policies.choosing import SessionChoice
-from browser_runtime.policies.recovery import RecoveryStep
+from browser_runtime.policies.recovery import Action, RecoveryStep
 from browser_runtime.pool.dispatch.recovering import plan_for
 from browser_runtime.pool.dispatch.requests import PendingRequest, RequestQueue, share_results
 from browser_runtime.pool.fleet import Fleet
@@ -30,6 +32,8 @@ class Outcomes:
     ) -> None:
         self._fleet, self._queue, self._health, self._settings = fleet, queue, health, settings
         self.on_reply: list[Callable[[PendingRequest, RunResult], None]] = []
+        self.on_attempt: Callable[[FailedAttempt], None] = lambda attempt: None
+        """Told of every attempt that failed, before the request goes on or is given up."""
 
     def settle(
         self, requests: list[PendingRequest], result: RunResult, choice: SessionChoice, started: float
@@ -38,12 +42,15 @@ class Outcomes:
         shares = share_results(requests, result.answer["results"])
         n_items = sum(len(pending.items) for pending in requests)
         routing = choice.to_routing()
+        for attempt in result.attempts:
+            self.on_attempt(attempt)
         self._health.served(requests[0].model.name, (time.monotonic() - started) / len(requests))
         for pending, results in zip(requests, shares, strict=True):
             if pending.settled:
                 continue
             waited_ms = (started - pending.arrived) * 1000 - pending.before.total_ms
-            own_routing = {**routing, "attempt": pending.attempts + 1, "attempts": pending.history}
+            failed = [attempt.to_plain() for attempt in (*pending.history, *result.attempts)]
+            own_routing = {**routing, "attempt": len(failed) + 1, "attempts": failed}
             share = BatchShare(results, waited_ms, n_items, own_routing, pending.before)
             try:
                 pending.reply.set_result(build_reply(pending.request, pending.model.revision, result, share))
@@ -59,36 +66,10 @@ class Outcomes:
         for pending in requests:
             if pending.settled:
                 continue
-            action = plan_for(pending, requests, error, self._fleet, session, self._settings)
+            action = plan_for(pending, requests, error, self._fleet, self._health, session, self._settings)
+            self._tell(pending, session, error, action)
             if action.retries:
-                log.warning(
-                    "retrying request",
-                    model=pending.model.name,
-                    session=session.name,
-                    error=error.code(),
-                    reason=str(error),
-                    step=str(action.step),
-                )
-                pending.history.append(
-                    {
-                        "session": session.name,
-                        "backend": "" if error.at is None else error.at.backend,
-                        "error": error.code(),
-                        "message": str(error),
-                        "step": str(action.step),
-                        "reason": action.reason,
-                    }
-                )
-                pending.not_before = time.monotonic() + action.delay_s
-                pending.least_s = action.timeout_s or pending.least_s
-                if action.step is RecoveryStep.SMALLER_BATCH and len(requests) == 1:
-                    pending.max_items = action.n_items
-                elif action.step is RecoveryStep.OTHER_SESSION:
-                    pending.avoided.add(session.name)
-                if action.step is RecoveryStep.OTHER_BACKEND and error.at is not None:
-                    pending.barred[Backend(error.at.backend)] = str(error)
-                elif action.step is RecoveryStep.OTHER_BROWSER:
-                    pending.shunned.add(session.installation.browser)
+                _follow(action, pending, error, session, is_alone=len(requests) == 1)
                 self._queue.put(pending)
             else:
                 pending.reply.set_exception(_own_error(pending, error))
@@ -98,9 +79,44 @@ class Outcomes:
         else:
             self._health.models.withdrawn(requests[0].model_key)
 
+    def _tell(self, pending: PendingRequest, session: Session, error: InferenceError, action: Action) -> None:
+        """Keep the failed attempt for the reply, log it, and count it."""
+        attempt = FailedAttempt(
+            pending.model.name,
+            session.name,
+            "" if error.at is None else error.at.backend,
+            error.code(),
+            str(error),
+            str(action.step),
+            action.reason + (f"; tried again after {action.delay_s:.3f} s" if action.delay_s else ""),
+        )
+        pending.history.append(attempt)
+        log.warning("retrying request" if action.retries else "request failed", **asdict(attempt))
+        self.on_attempt(attempt)
+
+
+def _follow(
+    action: Action, pending: PendingRequest, error: InferenceError, session: Session, *, is_alone: bool
+) -> None:
+    """Prepare the request for what was decided."""
+    pending.not_before = time.monotonic() + action.delay_s
+    pending.least_s = action.timeout_s or pending.least_s
+    match action.step:
+        case RecoveryStep.SMALLER_BATCH if is_alone:
+            pending.max_items = action.n_items
+        case RecoveryStep.OTHER_SESSION:
+            pending.avoided.add(session.name)
+        case RecoveryStep.OTHER_BACKEND if error.at is not None:
+            pending.barred[Backend(error.at.backend)] = str(error)
+        case RecoveryStep.OTHER_BROWSER:
+            pending.shunned.add(session.installation.browser)
+
 
 def _own_error(pending: PendingRequest, error: InferenceError) -> InferenceError:
     """The error for this request of a batch: each has a deadline of its own."""
     if isinstance(error, DeadlineExceeded) and pending.deadline is not None:
-        return pending.deadline.exceeded(pending.doing)
-    return error.copy()
+        own: InferenceError = pending.deadline.exceeded(pending.doing)
+    else:
+        own = error.copy()
+    own.attempts = tuple(pending.history)
+    return own

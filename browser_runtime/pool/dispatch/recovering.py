@@ -14,11 +14,13 @@ from browser_runtime.contract.errors import (
     PageFault,
     SessionLost,
 )
-from browser_runtime.contract.vocabulary import Backend
+from browser_runtime.contract.status import SessionState
+from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.policies.categories import categorize
 from browser_runtime.policies.recovery import Action, RecoveryContext, RecoveryStep, plan_recovery
 from browser_runtime.pool.dispatch.requests import PendingRequest
 from browser_runtime.pool.fleet import Fleet
+from browser_runtime.pool.health.health import PoolHealth
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 
@@ -33,15 +35,15 @@ LOADS_PER_ATTEMPT = 2
 ALL_ALIKE = (SessionLost, ModelFault, BackendFault, DeadlineExceeded)
 
 
-def count_loss(requests: list[PendingRequest], error: InferenceError, was_warm: bool) -> None:
-    """Hold a lost session against its orders; as its doing only where one alone ran on a loaded model.
+def count_loss(requests: list[PendingRequest], error: InferenceError) -> None:
+    """Hold a lost session against its requests; as its doing only where one alone ran, not while it loaded.
 
     From now on each runs by itself: should one of them be what ends browsers, the others are not to suffer.
     """
     for pending in requests:
         pending.alone = True
         pending.attempts += isinstance(error, SessionLost)
-        pending.n_blamed += isinstance(error, SessionLost) and was_warm and len(requests) == 1
+        pending.n_blamed += isinstance(error, SessionLost) and has_run(error) and len(requests) == 1
 
 
 def plan_for(
@@ -49,6 +51,7 @@ def plan_for(
     requests: list[PendingRequest],
     error: InferenceError,
     fleet: Fleet,
+    health: PoolHealth,
     session: Session,
     settings: RuntimeSettings,
 ) -> Action:
@@ -56,26 +59,46 @@ def plan_for(
     if len(requests) > 1 and not isinstance(error, ALL_ALIKE):
         return Action(RecoveryStep.SMALLER_BATCH, categorize(error), "each by itself", n_items=1)
     shunned = pending.shunned | ({session.installation.browser} if error.reroute else set())
-    others = [other for other in fleet.sessions if other.installation.browser not in shunned]
+    others = _others(pending, fleet, shunned)
     left_s = None if pending.deadline is None else pending.deadline.left_s
-    has_run = error.at is not None and bool(error.at.backend)
+    longest_s = settings.run_timeout_s if has_run(error) else settings.load_timeout_s
     limit = None if pending.lane is None else pending.lane.activity.limit
     context = RecoveryContext(
         draw=random.random(),  # noqa: S311 - jitter, not a secret
         other_backends=_other_backends(pending, error, session),
-        n_items=len(pending.items[: pending.max_items]) if has_run else 1,
+        n_items=len(pending.items[: pending.max_items]) if has_run(error) else 1,
         has_other_session=any(other is not session for other in others),
         has_other_browser=bool(others),
-        timeout_s=settings.run_timeout_s if limit is None else limit.seconds,
+        lives=session in fleet.sessions,
+        timeout_s=longest_s if limit is None else limit.seconds,
+        longest_s=longest_s,
+        was_extended=pending.least_s is not None,
         remaining_s=left_s,
+        device=health.device_step(session.installation.browser),
     )
     attempt = max(pending.n_blamed, pending.attempts // LOADS_PER_ATTEMPT, 1)
     return plan_recovery(error, attempt, context)
 
 
+def _others(pending: PendingRequest, fleet: Fleet, shunned: set[Browser]) -> list[Session]:
+    """The sessions that could take the request."""
+    return [
+        other
+        for other in fleet.sessions
+        if other.state is SessionState.READY
+        and other.installation.browser not in shunned
+        and other.plan(pending.request, pending.barred).backends
+    ]
+
+
+def has_run(error: InferenceError) -> bool:
+    """Whether the request was being computed when it failed, its model loaded."""
+    return error.at is not None and bool(error.at.backend)
+
+
 def _other_backends(pending: PendingRequest, error: InferenceError, session: Session) -> tuple[Backend, ...]:
     """What the request allows besides the backend that it ran on; a load has tried them all."""
-    if error.at is None or not error.at.backend:
+    if error.at is None or not has_run(error):
         return ()
     backends = session.plan(pending.request, pending.barred).backends
     return tuple(backend for backend in backends if str(backend) != error.at.backend)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from browser_runtime.contract.events import FailedAttempt
 from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend, Browser
@@ -41,7 +42,7 @@ class PendingRequest:
     """Where it runs; None while it waits."""
     reasons: tuple[str, ...] = ()
     """Why it went where it went."""
-    history: list[dict[str, str]] = field(default_factory=list)
+    history: list[FailedAttempt] = field(default_factory=list)
     """What failed before, and what was done about it."""
     not_before: float = 0.0
     """Monotonic time before which it is not tried again."""

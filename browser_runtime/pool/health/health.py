@@ -140,6 +140,13 @@ class PoolHealth:
             backend for (of, backend), record in self._devices.items() if of is browser and record.is_demoted
         ]
 
+    def device_step(self, browser: Browser) -> DeviceStep:
+        """What the browser's latest loss of a device calls for; a new device where none was told yet."""
+        records = [record for (of, _), record in self._devices.items() if of is browser and record.losses_s]
+        if not records:
+            return DeviceStep.NEW_DEVICE
+        return max(records, key=lambda record: record.losses_s[-1]).step
+
     def lost_device(self, browser: Browser, backend: Backend) -> DeviceStep:
         """A device was lost; what that calls for."""
         record = self._devices.get((browser, backend), DeviceRecord()).after_loss(time.monotonic())

@@ -46,6 +46,9 @@ def pool_metrics(pool: Pool, performance: dict[str, Any]) -> dict[str, Any]:
                 for name, failing in state.failing_models.items()
             },
         },
+        "recovery": [
+            {"error": error, "step": step, "n": n} for (error, step), n in pool.n_attempts_failed.items()
+        ],
         "performance": performance,
         "models": _models(state),
         "queue": {"waiting": state.n_waiting, "running": state.n_running, "restarts": state.n_restarts},

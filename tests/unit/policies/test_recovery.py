@@ -47,7 +47,10 @@ contexts = st.builds(
     other_backends=st.lists(st.sampled_from(PAGE_BACKENDS), unique=True).map(tuple),
     has_other_session=st.booleans(),
     has_other_browser=st.booleans(),
+    lives=st.booleans(),
     timeout_s=st.none() | st.floats(0.1, 300),
+    longest_s=st.none() | st.floats(0.1, 300),
+    was_extended=st.booleans(),
     remaining_s=st.none() | st.floats(0, 600),
     device=st.sampled_from([s for s in DeviceStep if s is not DeviceStep.NONE]),
 )
@@ -56,7 +59,9 @@ PLAIN = RecoveryContext(draw=0.5)
 # The contract: error, context, what is done first.
 TABLE: list[tuple[InferenceError, RecoveryContext, RecoveryStep]] = [
     (BridgeClosed("s", ""), PLAIN, RecoveryStep.RECONNECT),
+    (BridgeClosed("s", ""), replace(PLAIN, lives=False), RecoveryStep.RESTART),
     (BrowserDied("s", ""), PLAIN, RecoveryStep.RESTART),
+    (BrowserDied("s", ""), replace(PLAIN, has_other_session=True), RecoveryStep.OTHER_SESSION),
     (OutOfMemory(""), replace(PLAIN, n_items=2), RecoveryStep.SMALLER_BATCH),
     (OutOfMemory(""), replace(PLAIN, other_backends=(Backend.WASM,)), RecoveryStep.OTHER_BACKEND),
     (OutOfMemory(""), replace(PLAIN, has_other_browser=True), RecoveryStep.OTHER_BROWSER),
@@ -67,6 +72,8 @@ TABLE: list[tuple[InferenceError, RecoveryContext, RecoveryStep]] = [
         RecoveryStep.OTHER_SESSION,
     ),
     (PageSilent("s", ""), PLAIN, RecoveryStep.RESTART),
+    (PageSilent("s", ""), replace(PLAIN, timeout_s=5.0, longest_s=5.0), RecoveryStep.RESTART),
+    (PageSilent("s", ""), replace(PLAIN, timeout_s=5.0, was_extended=True), RecoveryStep.RESTART),
     (Unsupported("op", ""), replace(PLAIN, other_backends=(Backend.WASM,)), RecoveryStep.OTHER_BACKEND),
     (Unsupported("op", ""), PLAIN, RecoveryStep.FAIL),
     (UnknownModel("m", ""), replace(PLAIN, has_other_browser=True), RecoveryStep.FAIL),
@@ -85,7 +92,8 @@ def test_the_contracts_table(error: InferenceError, context: RecoveryContext, st
 
 def test_a_second_timeout_goes_to_another_session() -> None:
     context = replace(PLAIN, timeout_s=5.0, has_other_session=True)
-    first, second = (plan_recovery(PageSilent("s", ""), attempt, context) for attempt in (1, 2))
+    first = plan_recovery(PageSilent("s", ""), 1, context)
+    second = plan_recovery(PageSilent("s", ""), 1, replace(context, was_extended=True))
     assert (first.step, first.timeout_s) == (RecoveryStep.LONGER_LIMIT, 10.0)
     assert second.step is RecoveryStep.OTHER_SESSION
 
@@ -116,6 +124,7 @@ def test_an_action_stays_within_the_deadline(
         assert action.timeout_s is None or action.timeout_s <= context.remaining_s
     if action.timeout_s is not None:
         assert context.timeout_s is not None and action.timeout_s > context.timeout_s
+        assert context.longest_s is None or action.timeout_s <= context.longest_s
 
 
 @given(errors, contexts)
@@ -128,6 +137,8 @@ def test_every_chain_of_attempts_ends(error: InferenceError, context: RecoveryCo
         if actions[-1].step is RecoveryStep.SMALLER_BATCH:
             assert actions[-1].n_items is not None and 1 <= actions[-1].n_items < context.n_items
             context = replace(context, n_items=actions[-1].n_items)
+        if actions[-1].step is RecoveryStep.LONGER_LIMIT:
+            context = replace(context, was_extended=True)
     assert not actions[-1].retries
     assert sum(action.step is RecoveryStep.LONGER_LIMIT for action in actions) <= 1
     assert sum(a.step is not RecoveryStep.SMALLER_BATCH for a in actions) <= MAX_ATTEMPTS
