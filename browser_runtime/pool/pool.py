@@ -12,7 +12,7 @@ import structlog
 
 from browser_runtime.background import TaskSet
 from browser_runtime.contract.errors import Busy, DeviceLost, SessionLost, SetupError
-from browser_runtime.contract.events import FailedAttempt, PoolObserver, PoolScaled, SessionChanged
+from browser_runtime.contract.events import FailedAttempt, PoolObserver, SessionChanged
 from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Backend, Browser
@@ -72,7 +72,7 @@ class Pool:
         self.session_monitor.on_recycle = lambda session, reason: self._tell(session, "recycled", reason)
         self.session_monitor.on_round = self._each_round
         self.processor = ProcessorMeter()
-        self.autoscaler.on_event = self._scaled
+        self.autoscaler.on_event = lambda event: self.observer.scaled(event)
         self.dispatch.outcomes.on_attempt = self._attempt_failed
         self.n_attempts_failed: Counter[tuple[str, str]] = Counter()
         """Attempts that failed since the pool was opened, by the error's code and what was done."""
@@ -193,9 +193,6 @@ class Pool:
     def _attempt_failed(self, attempt: FailedAttempt) -> None:
         self.n_attempts_failed[attempt.error, attempt.step] += 1
         self.observer.attempt_failed(attempt)
-
-    def _scaled(self, event: PoolScaled) -> None:
-        self.observer.scaled(event)
 
     async def resize(self, n_sessions: int, browser: Browser | None = None) -> int:
         """Grow or shrink to `n_sessions` (1..8) of a browser, draining before closing; the number reached."""

@@ -19,9 +19,12 @@ from browser_runtime.contract.errors import (
     PageSilent,
     Unsupported,
 )
+from browser_runtime.contract.events import FailedAttempt
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.families.processor import PROCESSORS
+from browser_runtime.models.configuration import read_plan
+from browser_runtime.policies.recovery import RecoveryStep
 from browser_runtime.session.golden import read_golden
 from browser_runtime.session.golden_check import GoldenCheck
 from browser_runtime.session.lanes import LaneJob, SessionLane
@@ -48,7 +51,7 @@ class ReadyModel:
     """What loading it for this run took; 0 where it was loaded already."""
     failures: tuple[Failure, ...]
     """The backends before it in the plan that could not, now or earlier."""
-    new_failures: tuple[Failure, ...] = ()
+    attempts: tuple[FailedAttempt, ...] = ()
     """Those of them that were tried now."""
 
 
@@ -65,12 +68,12 @@ class ModelLoader:
         """The model on the first of `backends` that takes it. Raises what no other backend mends."""
         lane.check_boot()
         failures: list[Failure] = []
-        new: list[Failure] = []
+        attempts: list[FailedAttempt] = []
         for backend in backends:
             key = key_of(job.model, job.request, backend)
             found = lane.models.take(key)
             if found is not None:
-                return ReadyModel(found, 0.0, tuple(failures), tuple(new))
+                return ReadyModel(found, 0.0, tuple(failures), tuple(attempts))
             known = lane.models.refusal(key)
             if known is not None:
                 failures.append((backend, known))
@@ -79,12 +82,16 @@ class ModelLoader:
             try:
                 loaded = await self._load(lane, key, job, backend)
                 load_ms = (time.monotonic() - started) * 1000
-                return ReadyModel(loaded, load_ms, tuple(failures), tuple(new))
+                return ReadyModel(loaded, load_ms, tuple(failures), tuple(attempts))
             except FALLS_BACK as error:
                 failures.append((backend, error))
-                new.append((backend, error))
+                attempts.append(self._describe(job, backend, error))
                 await self._fall_back(lane, key, job, backend, error)
         return ReadyModel(None, 0.0, tuple(failures))
+
+    def _describe(self, job: LaneJob, backend: Backend, error: InferenceError) -> FailedAttempt:
+        words = (error.code(), str(error), str(RecoveryStep.OTHER_BACKEND), "the next may take the model")
+        return FailedAttempt(job.model.name, self._session, str(backend), *words)
 
     async def _fall_back(
         self, lane: SessionLane, key: ModelKey, job: LaneJob, backend: Backend, error: InferenceError

@@ -25,7 +25,6 @@ from browser_runtime.contract.errors import (
     Unsupported,
 )
 from browser_runtime.contract.events import (
-    FailedAttempt,
     ModelLoaded,
     PoolObserver,
     SessionChanged,
@@ -41,9 +40,9 @@ from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.link.protocol import PageEvent
 from browser_runtime.once import Once
-from browser_runtime.policies.recovery import RecoveryStep
 from browser_runtime.session.golden_check import GoldenCheck
 from browser_runtime.session.lanes import LaneJob, SessionLane
+from browser_runtime.session.liveness import Liveness
 from browser_runtime.session.loading import LoadedModel, ModelCache, items_of
 from browser_runtime.session.model_loader import ModelLoader, may_work_later
 from browser_runtime.session.plan import Plan, nothing_left, plan_backends
@@ -53,8 +52,6 @@ from browser_runtime.session.timed_calls import LaneActivity, Operation
 log = structlog.get_logger(__name__)
 
 PROBE_TIMEOUT_S = 60.0
-# A page whose socket alone dropped is back within its first backoff; a dead browser never is.
-REJOIN_TIMEOUT_S = 1.0
 
 
 class Session:
@@ -89,8 +86,14 @@ class Session:
         self.observer = PoolObserver()
         self._on_lost, self._on_rejoined = on_lost, on_rejoined
         self._launched: Launched | None = None
-        self._rejoining: asyncio.Task[SessionLost | None] | None = None
-        """What a dropped connection means; its result: what the session was lost to, if it was."""
+        self._liveness = Liveness(
+            name,
+            [lane.connection for lane in self.lanes],
+            self._host,
+            loopback.settings.launch_timeout_s,
+            self._lose,
+            self._rejoined,
+        )
         self._ending = Once(self._end)
 
     def _expect_lane(self, loopback: Loopback, number: int) -> SessionLane:
@@ -188,7 +191,7 @@ class Session:
             called, backend = time.monotonic(), str(ready.loaded.backend)
             answer = await self._compute(lane, job, ready.loaded)
         except BridgeClosed as error:
-            failure = await self._explain(error)
+            failure = await self._liveness.explain(error)
             failure.at = FailedAt(self.name, self.build, backend)
             raise failure from error
         except InferenceError as error:
@@ -196,7 +199,6 @@ class Session:
             raise
         done = time.monotonic()
         fallbacks = ({"backend": str(b), "reason": str(error)} for b, error in ready.failures)
-        attempts = (self._describe(job, b, error, ready.loaded.backend) for b, error in ready.new_failures)
         return RunResult(
             self.place,
             ready.loaded,
@@ -206,16 +208,9 @@ class Session:
             plan.reason,
             (done - called) * 1000,
             (done - start) * 1000,
-            tuple(attempts),
+            ready.attempts,
             lane.activity.limit,
         )
-
-    def _describe(
-        self, job: LaneJob, backend: Backend, error: InferenceError, chosen: Backend
-    ) -> FailedAttempt:
-        """A load that failed just now, and the backend that took the model then."""
-        words = (error.code(), str(error), str(RecoveryStep.OTHER_BACKEND), f"{chosen} took the model")
-        return FailedAttempt(job.model.name, self.name, str(backend), *words)
 
     async def _compute(self, lane: SessionLane, job: LaneJob, loaded: LoadedModel) -> dict[str, Any]:
         """The page's answer to `run`; a request without items only wanted its model loaded."""
@@ -264,46 +259,21 @@ class Session:
             for lane in self.lanes:
                 lane.models.forget_backend(Backend(event.backend))
 
+    @property
+    def _is_up(self) -> bool:
+        return self.state in (SessionState.READY, SessionState.DRAINING)
+
     def _on_lane_lost(self, error: SessionLost) -> None:
-        is_told = self._rejoining is not None and not self._rejoining.done()
-        if self.state in (SessionState.READY, SessionState.DRAINING) and not is_told:
-            self._rejoining = asyncio.get_running_loop().create_task(self._await_rejoin(error))
+        if self._is_up:
+            self._liveness.dropped(error)
 
-    async def _explain(self, error: BridgeClosed) -> SessionLost:
-        """What a run failed with whose connection closed: the connection's loss alone, or its browser's."""
-        if self._rejoining is None:
-            return error
-        await asyncio.wait((self._rejoining,))
-        lost = None if self._rejoining.cancelled() else self._rejoining.result()
-        return (lost or error).copy()
+    def _lose(self, error: SessionLost) -> None:
+        if self._is_up:
+            self._on_lost(self, error)
 
-    async def _await_rejoin(self, error: SessionLost) -> SessionLost | None:
-        """A line that drops alone is taken up again, also by a lane that starts anew; else all is lost."""
-        restarts = any(lane.connection.is_restarting for lane in self.lanes)
-        joined = asyncio.ensure_future(self._await_lanes())
-        ended = asyncio.ensure_future(self._host.await_end())
-        try:
-            timeout_s = self._settings.launch_timeout_s if restarts else REJOIN_TIMEOUT_S
-            await asyncio.wait((joined, ended), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            joined.cancel()
-            ended.cancel()
-        if joined.done() and not ended.done():
-            self._on_rejoined()
-            why = "its lane started anew after a crash of its engine" if restarts else str(error)
-            self.observer.connected(SessionChanged(self.info, "reconnected", self.capabilities, why))
-            return None
-        lost = BrowserDied(self.name, "its process is gone") if ended.done() else error
-        if self.state in (SessionState.READY, SessionState.DRAINING):
-            log.warning("session lost", session=self.name, why=str(lost))
-            self._on_lost(self, lost)
-        return lost
-
-    async def _await_lanes(self) -> None:
-        """Return when every lane is connected."""
-        while not all(lane.connection.joined.is_set() for lane in self.lanes):
-            for lane in self.lanes:
-                await lane.connection.joined.wait()
+    def _rejoined(self, why: str) -> None:
+        self._on_rejoined()
+        self.observer.connected(SessionChanged(self.info, "reconnected", self.capabilities, why))
 
     def demote(self, backend: Backend, reason: str) -> None:
         """From now on `backend` counts as unable here."""
@@ -325,9 +295,7 @@ class Session:
 
     async def _end(self) -> None:
         self._loopback.bridge.forget(self.name)
-        if self._rejoining is not None:
-            self._rejoining.cancel()
-            await asyncio.gather(self._rejoining, return_exceptions=True)
+        await self._liveness.close()
         await self._host.end()
         for lane in self.lanes:
             lane.connection.lose(BrowserDied(self.name, "the session was closed"))
