@@ -64,7 +64,8 @@ def choose_session(candidates: Sequence[Candidate], need: Need) -> SessionChoice
 
 def _competing(able: Sequence[Pair]) -> Sequence[Pair]:
     """Return those among whom time decides."""
-    healthy = _preferably(able, lambda c: c.health >= HEALTHY_SCORE)
+    willing = _preferably(able, lambda c: not c.has_refused)
+    healthy = _preferably(willing, lambda c: c.health >= HEALTHY_SCORE)
     return _preferably(healthy, lambda c: c.is_free, or_else=_wait_is_measured)
 
 

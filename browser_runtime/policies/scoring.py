@@ -67,6 +67,8 @@ class Candidate:
     """Memory that the model is known to need once loaded."""
     health: float = 100.0
     breaker_allows: bool = True
+    has_refused: bool = False
+    """True where no backend that the request allows took the model here."""
 
     @property
     def is_free(self) -> bool:

@@ -72,7 +72,6 @@ class Pool:
         self.session_monitor.on_recycle = lambda session, reason: self._tell(session, "recycled", reason)
         self.session_monitor.on_round = self._each_round
         self.processor = ProcessorMeter()
-        self.autoscaler.on_event = lambda event: self.observer.scaled(event)
         self.dispatch.outcomes.on_attempt = self._attempt_failed
         self.n_attempts_failed: Counter[tuple[str, str]] = Counter()
         """Attempts that failed since the pool was opened, by the error's code and what was done."""
@@ -99,8 +98,6 @@ class Pool:
         state = "simulated" if self.simulated else " ".join(map(repr, self.sessions))
         return f"<Pool {','.join(self.browsers)} open={self.n_open} waiting={len(self.queue)} {state}>"
 
-    # --- life
-
     async def open(self) -> None:
         """Sessions up and proved, or the simulation where that is allowed. Raises SetupError, SessionLost."""
         if self.settings.simulation == "always":
@@ -122,6 +119,7 @@ class Pool:
             await self.close()
             raise
         self._tasks.spawn(self.session_monitor.watch())
+        self.autoscaler.on_event = self.observer.scaled
         if self.settings.adaptive_scaling:
             self._tasks.spawn(self.autoscaler.watch())
 

@@ -23,7 +23,6 @@ from browser_runtime.contract.events import FailedAttempt
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.families.processor import PROCESSORS
-from browser_runtime.models.configuration import read_plan
 from browser_runtime.policies.recovery import RecoveryStep
 from browser_runtime.session.golden import read_golden
 from browser_runtime.session.golden_check import GoldenCheck

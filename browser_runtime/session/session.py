@@ -86,14 +86,9 @@ class Session:
         self.observer = PoolObserver()
         self._on_lost, self._on_rejoined = on_lost, on_rejoined
         self._launched: Launched | None = None
-        self._liveness = Liveness(
-            name,
-            [lane.connection for lane in self.lanes],
-            self._host,
-            loopback.settings.launch_timeout_s,
-            self._lose,
-            self._rejoined,
-        )
+        lines = [lane.connection for lane in self.lanes]
+        timeout_s = self._settings.launch_timeout_s
+        self._liveness = Liveness(name, lines, self._host, timeout_s, self._lose, self._rejoined)
         self._ending = Once(self._end)
 
     def _expect_lane(self, loopback: Loopback, number: int) -> SessionLane:

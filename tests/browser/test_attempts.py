@@ -35,6 +35,7 @@ async def pools(settings: RuntimeSettings) -> AsyncIterator[Pool]:
     store = ModelStore(settings.models_dir)
     for make in (faulty.hungry, faulty.crashes_on_batches, faulty.half):
         faulty.plant(store, make.__name__, {Precision.FP32: make()})
+    faulty.plant(store, "another_half", {Precision.FP32: faulty.half()})
     pool = Pool(settings, (Browser.EDGE, Browser.FIREFOX), n_sessions=2, store=store)
     await pool.open()
     yield pool
@@ -109,10 +110,13 @@ async def test_a_backend_that_cannot_open_the_model_is_left_for_the_next(pools: 
 
 async def test_what_one_browser_cannot_another_does(pools: Pool) -> None:
     await free(pools)
-    reply = await run_right(pools, embed("half", KNOWN, backends=(Backend.WEBGPU,)))
+    request = embed("another_half", KNOWN, backends=(Backend.WEBGPU,))
+    reply = await run_right(pools, request)
     (attempt,) = reply.routing["attempts"]
     assert (attempt["session"], attempt["step"]) == ("edge-1", "other browser")
     assert (reply.session, reply.backend) == ("firefox-1", Backend.WEBGPU)
+    again = await run_right(pools, request)
+    assert (again.session, again.routing["attempts"]) == ("firefox-1", []), "it tried in vain once more"
 
 
 async def break_under(pool: Pool, request: Request, harm: Callable[[Session], None]) -> tuple[str, Reply]:

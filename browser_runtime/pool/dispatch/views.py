@@ -78,6 +78,7 @@ def candidate_of(
         model_bytes=pending.model.loaded_bytes(pending.request.precision),
         health=condition.health.score(now),
         breaker_allows=condition.breaker.would_allow(now),
+        has_refused=platform is not None and lane.models.refusal(pending.model_key.on(platform)) is not None,
     )
 
 
