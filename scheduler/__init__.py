@@ -1,10 +1,10 @@
-"""Watches and decides: history, routing, regressions, reports, alerts, autoscaling, health. See README.md."""
+"""The scheduler: history, routing, regressions, reports, alerts, autoscaling, health. See README.md."""
 
 from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`celery -A scheduler` looks for `app` or `celery`; who only reads history needs neither."""
+    """The app that `celery -A scheduler` looks for, imported on demand: reading the history needs none."""
     if name in ("app", "celery"):
         from browser_runtime.contract.setup.extras import MissingExtra
 

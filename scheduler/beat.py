@@ -1,6 +1,6 @@
-"""Celery's beat with memory in Redis: sends each entry once a period, whoever else beats.
+"""Celery's beat with its state in Redis: sends each entry once per period, even if several beats run.
 
-Nothing is kept in a file: a beat that starts again, on whatever machine, knows when it last sent what.
+No file is kept: a restarted beat, on any machine, reads from Redis when each entry was last sent.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from scheduler.timetable import BY_NAME, beat_schedule
 
 log = get_logger(__name__)
 
-# The pulse: how long a beat that lives may be silent.
+# The longest pause between two signs of life.
 LOOP_S = 5
 
 
 class OnceScheduler(Scheduler):
-    """Celery finds this class by name: see scheduler/app.py."""
+    """The beat scheduler that scheduler/app.py names to Celery."""
 
     max_interval = LOOP_S
     # Celery's stubs stop short of these.
@@ -31,13 +31,13 @@ class OnceScheduler(Scheduler):
     app: Any
 
     def setup_schedule(self) -> None:
-        """The timetable, each entry with the time it was sent last."""
+        """Load the timetable, and from Redis when each entry was last sent."""
         super().setup_schedule()
         self.merge_inplace(beat_schedule(self.app.tasks))
         try:
             sent = self._keys.sent()
         except redis.RedisError as error:
-            log.warning("cannot read when tasks were sent last: %s", error)
+            log.warning("last send times unavailable: %s", error)
             return
         for name, entry in self.schedule.items():
             if name in sent:
@@ -48,23 +48,23 @@ class OnceScheduler(Scheduler):
         return period_keys()
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **options: Any) -> Any:
-        """Send the entry; nothing where another beat has sent this period's."""
+        """Send the entry, unless another beat has sent it in this period."""
         line = BY_NAME.get(entry.name)
         if line is not None and not self._keys.take(entry.name, line.interval_s, time.time()):
-            log.debug("%s was sent by another beat", entry.name)
+            log.debug("entry sent by another beat: %s", entry.name)
             return None
         return super().apply_async(entry, producer=producer, advance=advance, **options)
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
-        """One step; tells that this beat lives."""
+        """Run one step, and record a sign of life."""
         delay_s = super().tick(*args, **kwargs)
         try:
             self._keys.beat(time.time())
         except redis.RedisError as error:
-            log.warning("cannot tell that beat lives: %s", error)
+            log.warning("sign of life not recorded: %s", error)
         return delay_s
 
     @property
     def info(self) -> str:
-        """Shown at the start."""
+        """The line that beat prints at its start."""
         return f"    . entries -> {', '.join(self.schedule)}"

@@ -1,4 +1,4 @@
-"""How a series is said to a person."""
+"""Names of series for people."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 
 def name_series(series: Mapping[str, Any]) -> str:
-    """A series in one line: model, browser, backend and so on; what is empty or usual is left out."""
-    said = {name: str(value) for name, value in series.items() if value not in (None, "", "{}")}
-    if "flags" in said:
-        said["flags"] = _name_flags(said["flags"])
-    if "batch_size" in said:
-        said["batch_size"] = f"batch {said['batch_size']}"
-    return " ".join(filter(None, said.values()))
+    """A series in one line: model, browser, backend and so on, without empty parts."""
+    parts = {name: str(value) for name, value in series.items() if value not in (None, "", "{}")}
+    if "flags" in parts:
+        parts["flags"] = _name_flags(parts["flags"])
+    if "batch_size" in parts:
+        parts["batch_size"] = f"batch {parts['batch_size']}"
+    return " ".join(filter(None, parts.values()))
 
 
 def _name_flags(flags: str) -> str:
-    """The flags that are on; the text itself where it is no object."""
+    """The flags that are on; `flags` itself if it is not a JSON object."""
     try:
         known = json.loads(flags)
     except ValueError:

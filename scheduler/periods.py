@@ -1,12 +1,12 @@
-"""Once a period, whoever else asks: period keys for beats, locks for tasks.
+"""Work done once per period, even by several processes: period keys for beats, locks for tasks.
 
-Two beats that run by mistake do no harm: for each entry and period only the first to take the key sends.
+Two beats do no harm: for each entry and period, only the first to take the key sends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
@@ -17,18 +17,18 @@ from tasks.keys import RedisKeys
 
 
 def period_number(now: float, interval_s: float) -> int:
-    """Which period `now` (Unix seconds) lies in."""
+    """The number of the period that contains `now` (Unix seconds)."""
     return int(now // interval_s)
 
 
 class PeriodKeys:
-    """Period keys of beat entries, and when each was last sent."""
+    """Period keys of beat entries, and the time each was last sent."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client, self._keys = client, RedisKeys(prefix)
 
     def take(self, entry: str, interval_s: float, now: float) -> bool:
-        """Whether the period of `now` is ours: nobody took it before. Raises redis.RedisError."""
+        """Take the period of `now`; False if it was taken before. Raises redis.RedisError."""
         key = self._keys.beat_period(entry, period_number(now, interval_s))
         is_ours = bool(self._client.set(key, f"{now:.3f}", nx=True, ex=max(int(2 * interval_s), 1)))
         if is_ours:
@@ -36,42 +36,33 @@ class PeriodKeys:
         return is_ours
 
     def sent(self) -> dict[str, float]:
-        """When each entry was sent last, in Unix seconds."""
+        """The time each entry was last sent, in Unix seconds."""
         found: dict[Any, Any] = self._client.hgetall(self._keys.beat_sent)
         return {name.decode(): float(at) for name, at in found.items()}
 
     def beat(self, now: float) -> None:
-        """A beat lives."""
+        """Record a sign of life of beat."""
         self._client.set(self._keys.last_beat, f"{now:.3f}")
 
     def last_beat(self) -> float | None:
-        """When a beat lived last, in Unix seconds; None where none ever did."""
+        """The last sign of life of a beat, in Unix seconds; None if there was none."""
         found: Any = self._client.get(self._keys.last_beat)
         return None if found is None else float(found)
 
 
 def period_keys() -> PeriodKeys:
-    """Those of the app's Redis."""
+    """The period keys in the app's Redis."""
     return PeriodKeys(app.redis, app.settings.redis_prefix)
 
 
 @contextmanager
 def only_one(name: str, at_most_s: float) -> Iterator[bool]:
-    """True inside for one holder at a time; a holder that dies lets go after `at_most_s`."""
+    """Hold a lock, without waiting: yields False if another process has it. Expires after `at_most_s`."""
     lock = app.redis.lock(RedisKeys(app.settings.redis_prefix).lock(name), timeout=at_most_s, blocking=False)
     is_ours = bool(lock.acquire())
     try:
         yield is_ours
     finally:
         if is_ours:
-            with _lost_is_fine():
+            with suppress(LockNotOwnedError):  # it has expired
                 lock.release()
-
-
-@contextmanager
-def _lost_is_fine() -> Iterator[None]:
-    """Whoever took longer than it said has lost the lock already."""
-    try:
-        yield
-    except LockNotOwnedError:
-        return

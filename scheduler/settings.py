@@ -1,4 +1,4 @@
-"""Settings of the scheduler's rooms, from `WEBINFER_*` environment variables; read only at entry points."""
+"""Settings of the scheduler, from `WEBINFER_*` environment variables; read only at entry points."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from browser_runtime.contract.setup.environment import (
 )
 from scheduler.autoscaling.bounds import MOST, Bounds, parse_bounds
 
-# A hundred years: what is longer is a mistake.
+# A hundred years; a longer time is a mistake.
 MOST_DAYS = 36_500
 
 
@@ -29,7 +29,7 @@ def _data_dir() -> Path:
 
 
 class SchedulerSettings(Settings):
-    """What is kept and decided. Every field is `WEBINFER_<FIELD>` in upper case."""
+    """Settings of the history and the decisions. Every field is `WEBINFER_<FIELD>` in upper case."""
 
     history_path: FilePath = Field(
         default_factory=lambda: _data_dir() / "history.duckdb",
@@ -114,7 +114,7 @@ class SchedulerSettings(Settings):
     @field_validator("alert_urls")
     @classmethod
     def _are_urls(cls, urls: SecretStr) -> SecretStr:
-        """Whether Apprise knows each service is asked where it is loaded, which takes a second."""
+        """Check only the form: loading Apprise, which knows the services, takes a second."""
         text = urls.get_secret_value().strip()
         if text and not re.match(r"[\w+.-]+://\S", text):
             raise BadValue("Apprise URLs like mailto://..., comma separated")

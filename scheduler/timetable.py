@@ -1,20 +1,20 @@
-"""The timetable of beat: the one place that says what happens when.
+"""The timetable of beat: every periodic task, its interval and its queue.
 
-| entry | task | every | queue | why so often |
+| entry | task | every | queue | reason for the interval |
 |---|---|---|---|---|
-| drain | scheduler.history.drain | 2 s | analytics | pages and decisions see the last seconds |
+| drain | scheduler.history.drain | 2 s | analytics | pages and decisions see the newest rows |
 | autoscale | scheduler.autoscaling.decide | 5 s | watch | a browser starts in about ten seconds |
 | alerts | scheduler.alerts.check | 15 s | watch | a person reads them within minutes |
-| canary | scheduler.health.canary | 30 s | watch | one small job a queue |
+| canary | scheduler.health.canary | 30 s | watch | one small job per queue |
 | publish | scheduler.routing.publish | 30 s | analytics | the router's copy is 2 s old at most |
-| calibrate | scheduler.routing.calibrate | 5 min | analytics | only where queues are empty |
+| calibrate | scheduler.routing.calibrate | 5 min | analytics | only for idle browsers |
 | analyse | scheduler.regression.analyse | 1 min | analytics | a quick sample is 20 s long |
-| clean | scheduler.health.clean | 10 min | watch | what nobody else takes away |
+| clean | scheduler.health.clean | 10 min | watch | nothing else removes these |
 | retain | scheduler.history.retain | daily, 03:10 UTC | analytics | before the report |
-| report | scheduler.reports.write | daily, 04:10 UTC | analytics | of the day that is over |
+| report | scheduler.reports.write | daily, 04:10 UTC | analytics | about the previous day |
 
-A task that waits longer than its period is dropped: the next one does its work. Tasks of rooms that are not
-installed are left out.
+A task that waits longer than its period is dropped; the next one does its work. Tasks of packages that are
+not installed are left out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DAY_S = 86_400.0
 
 @dataclass(frozen=True, slots=True)
 class TimetableEntry:
-    """One line of the timetable."""
+    """One periodic task."""
 
     name: str
     task: str
@@ -43,14 +43,14 @@ class TimetableEntry:
     """For a daily entry, the time of day in UTC: "HH:MM"."""
 
     def schedule(self) -> Any:
-        """When, in Celery's words."""
+        """The schedule as a Celery object."""
         if not self.at:
             return schedule(timedelta(seconds=self.interval_s))
         hour, minute = self.at.split(":")
         return crontab(minute=int(minute), hour=int(hour))
 
     def to_celery(self) -> dict[str, Any]:
-        """The entry of `beat_schedule`."""
+        """The entry of Celery's `beat_schedule`."""
         options = {"queue": self.queue, "expires": self.interval_s, "ignore_result": True}
         return {"task": self.task, "schedule": self.schedule(), "options": options}
 

@@ -1,1 +1,1 @@
-"""What a person must be told: rules, the memory of what was told, and delivery."""
+"""Alerts: rules, the state of open alerts, and delivery of notifications."""

@@ -1,26 +1,27 @@
-"""The words of this room: an alert, how bad it is, and a notice about it."""
+"""Alerts, their severity, and notices about them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
 
 class Severity(StrEnum):
-    """How bad it is."""
+    """The severity of an alert."""
 
     MEDIUM = "medium"
     HIGH = "high"
 
     @property
     def rank(self) -> int:
-        """Larger is worse."""
+        """A number for comparisons; larger is worse."""
         return list(Severity).index(self)
 
 
 class News(StrEnum):
-    """What happened to an alert."""
+    """The kind of a notice."""
 
     OPENED = "opened"
     WORSE = "worse"
@@ -29,7 +30,7 @@ class News(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something that is wrong now. `key` is `<source>:<what>` and stays the same as long as it lasts."""
+    """A problem. `key` is `<source>:<what>` and stays the same while the problem lasts."""
 
     key: str
     severity: Severity
@@ -38,33 +39,33 @@ class Alert:
 
     @property
     def source(self) -> str:
-        """The rule that found it."""
+        """The name of the rule that found it."""
         return self.key.partition(":")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
-    """An alert that a person was told of and that is not over. Times are seconds since 1970, UTC."""
+    """An alert that has been notified and is not over. Times are seconds since 1970, UTC."""
 
     alert: Alert
     opened_at_s: float
     n_clear: int = 0
-    """Checks in a row that did not find it any more."""
+    """Checks in a row that did not find it."""
 
-    def as_plain(self) -> dict[str, Any]:
-        """Itself as JSON can hold it."""
+    def to_plain(self) -> dict[str, object]:
+        """A dict for JSON; `from_plain` is the inverse."""
         return asdict(self.alert) | {"opened_at_s": self.opened_at_s, "n_clear": self.n_clear}
 
     @classmethod
-    def from_plain(cls, told: dict[str, Any]) -> OpenAlert:
-        """The reverse of `as_plain`."""
-        alert = Alert(told["key"], Severity(told["severity"]), told["title"], told["text"])
-        return cls(alert, float(told["opened_at_s"]), int(told["n_clear"]))
+    def from_plain(cls, plain: Mapping[str, Any]) -> OpenAlert:
+        """The alert that `to_plain` made `plain` of."""
+        alert = Alert(plain["key"], Severity(plain["severity"]), plain["title"], plain["text"])
+        return cls(alert, float(plain["opened_at_s"]), int(plain["n_clear"]))
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What is to be told about an alert."""
+    """A message about an alert."""
 
     news: News
     alert: Alert
@@ -72,13 +73,13 @@ class Notice:
 
     @property
     def title(self) -> str:
-        """One line."""
+        """The subject line."""
         words = {News.OPENED: self.alert.severity.upper(), News.WORSE: "WORSE", News.CLOSED: "OVER"}
         return f"[webinfer] {words[self.news]}: {self.alert.title}"
 
     @property
     def body(self) -> str:
-        """The whole of it, as plain text."""
+        """The message as plain text."""
         if self.news is not News.CLOSED:
             return self.alert.text
         return f"Over after {_duration(self.open_for_s)}. It was: {self.alert.text}"

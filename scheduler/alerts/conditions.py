@@ -1,4 +1,4 @@
-"""What the rules look at: plain values, each None where it could not be seen."""
+"""Inputs of the rules: plain values, each None if it could not be observed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Regression:
-    """A series that is worse than it was and has not come back."""
+    """A series that became worse and has not recovered."""
 
     series: str
     """Model, browser, backend and so on, in one line."""
@@ -18,12 +18,12 @@ class Regression:
     severity: str
     changed_at: str
     cause: str = ""
-    """What of the environment changed at the same time."""
+    """The change of the environment at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenBreaker:
-    """A session that takes no requests because too many failed."""
+    """A session whose circuit breaker is open, because too many requests failed."""
 
     worker: str
     browser: str
@@ -32,7 +32,7 @@ class OpenBreaker:
 
 @dataclass(frozen=True, slots=True)
 class ErrorCount:
-    """Runs of one model in one browser of late, and those of them that failed by no fault of who asked."""
+    """Recent runs of one model in one browser, and their failures other than bad requests."""
 
     model: str
     browser: str
@@ -43,8 +43,8 @@ class ErrorCount:
 
 
 @dataclass(frozen=True, slots=True)
-class QueueLife:
-    """What the canary of a queue came back with."""
+class QueueHealth:
+    """The latest canary of a queue."""
 
     queue: str
     ok: bool
@@ -53,18 +53,18 @@ class QueueLife:
 
 
 @dataclass(frozen=True, slots=True)
-class BeatLife:
-    """Whether somebody sends what the timetable says."""
+class BeatHealth:
+    """The state of beat."""
 
     dead_for_s: float
-    """0 while a beat lives."""
+    """0 while beat is alive."""
     late: tuple[str, ...] = ()
     """Entries that were not sent for several of their periods."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that could not be a task. Its content is not shown: it may be anybody's."""
+    """A message that could not be read as a task. Its content may be private and is left out."""
 
     why: str
     queue: str
@@ -72,24 +72,24 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """One look at everything."""
+    """One observation of everything."""
 
     regressions: Sequence[Regression] | None = None
     breakers: Sequence[OpenBreaker] | None = None
     errors: Sequence[ErrorCount] | None = None
-    queues: Sequence[QueueLife] | None = None
-    beat: BeatLife | None = None
+    queues: Sequence[QueueHealth] | None = None
+    beat: BeatHealth | None = None
     letters: Sequence[DeadLetter] | None = None
     history_away_s: float = 0.0
-    """How long the analytics worker has not answered; 0: it has."""
+    """Seconds since the analytics worker last answered; 0 if it answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertThresholds:
-    """What is still all right."""
+    """The limits above which a condition is an alert."""
 
     beat_dead_s: float = 30.0
-    """A beat that has just been started, or is restarted, is no alarm; nor is an analytics worker."""
+    """Long enough for a restart, like the limit of the history."""
     history_away_s: float = 60.0
     canary_age_s: float = 300.0
     error_rate: float = 0.1

@@ -1,4 +1,4 @@
-"""Pure: what was open and what is found now -> what is open now, and what a person is told."""
+"""The state of alerts between checks: open alerts and findings -> open alerts and notices. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from scheduler.alerts.alert import Alert, News, Notice, OpenAlert
 
-# A condition that flickers around its limit is one alert, not one each check.
+# A condition that fluctuates around its limit is one alert, not one per check.
 CLEAR_CHECKS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Followed:
-    """The alerts that are open after a check, and the news of it."""
+class AlertUpdate:
+    """The open alerts after a check, and its notices."""
 
     open: dict[str, OpenAlert]
     notices: list[Notice]
@@ -21,11 +21,10 @@ class Followed:
 
 def follow(
     before: Mapping[str, OpenAlert], found: Iterable[Alert], unseen: Collection[str], now_s: float
-) -> Followed:
-    """Each alert is told once when it opens, once each time it gets worse, once when it is over.
+) -> AlertUpdate:
+    """The update after a check: a notice when an alert opens, each time it gets worse, and when it is over.
 
-    `unseen` names sources that could not be looked at: what they had opened stays open, since silence is
-    no recovery.
+    `unseen` names sources that could not be observed; their alerts stay open.
     """
     present = {alert.key: alert for alert in found}
     still: dict[str, OpenAlert] = {}
@@ -39,11 +38,11 @@ def follow(
             notices.append(Notice(News.CLOSED, before[key].alert, now_s - before[key].opened_at_s))
         else:
             still[key] = kept
-    return Followed(still, notices)
+    return AlertUpdate(still, notices)
 
 
 def _meet(known: OpenAlert | None, alert: Alert, now_s: float) -> tuple[OpenAlert, Notice | None]:
-    """An alert that is there: new, worse, or known."""
+    """The state of an alert that was found: new, worse, or known."""
     if known is None:
         return OpenAlert(alert, now_s), Notice(News.OPENED, alert)
     worse = alert.severity.rank > known.alert.severity.rank
@@ -52,7 +51,7 @@ def _meet(known: OpenAlert | None, alert: Alert, now_s: float) -> tuple[OpenAler
 
 
 def _miss(known: OpenAlert, unseen: Collection[str]) -> OpenAlert | None:
-    """An alert that is not there: unseen, perhaps over, or over (None)."""
+    """The state of an alert that was not found; None once it is over."""
     if known.alert.source in unseen:
         return known
     if known.n_clear + 1 >= CLEAR_CHECKS:

@@ -1,4 +1,4 @@
-"""Looks at everything the rules judge: the history through its worker, the rest in Redis."""
+"""Observes what the rules judge: the history through its worker, the rest in Redis."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from celery.utils.log import get_logger
 
 from browser_runtime.contract.errors import BY_CODE, BadRequest, InferenceError
 from scheduler.alerts.conditions import (
-    BeatLife,
+    BeatHealth,
     Conditions,
     DeadLetter,
     ErrorCount,
     OpenBreaker,
-    QueueLife,
+    QueueHealth,
     Regression,
 )
-from scheduler.health.beats import look_at_beat
-from scheduler.health.canaries import CanaryBook
+from scheduler.health.beats import read_beat
+from scheduler.health.canaries import CanaryStore
+from scheduler.history.history import QueryRow
 from scheduler.naming import name_series
 from scheduler.periods import PeriodKeys
 from tasks.keys import RedisKeys
@@ -30,20 +31,20 @@ from tasks.routing.router import QUEUE_OF
 log = get_logger(__name__)
 
 T = TypeVar("T")
-Ask = Callable[..., list[dict[str, Any]]]
-"""`ask(name, **params)`: the rows of a named query. Raises where the history does not answer."""
+Ask = Callable[..., list[QueryRow]]
+"""`ask(name, **params)`: the rows of a named query. Raises InferenceError if the history does not answer."""
 
 DAY_S = 86_400.0
-# Health comes every few seconds; an older sample is of a session that is gone.
+# Health is sampled every few seconds; an older sample is of a session that has ended.
 HEALTH_AGE_S = 60.0
 LETTER_AGE_S = 3600.0
 MAX_LETTERS = 200
-# What was asked was wrong, and would be wrong anywhere.
+# Bad requests, which would fail anywhere.
 EXCUSED = tuple(code for code, kind in BY_CODE.items() if issubclass(kind, BadRequest))
 
 
 class AlertObserver:
-    """One look at a time. `prefix` is that of the Redis keys."""
+    """Observes queues, beat, history and dead letters. `prefix` is that of the Redis keys."""
 
     def __init__(
         self, client: redis.Redis, prefix: str, ask: Ask, regression_days: float, error_window_s: float
@@ -51,10 +52,10 @@ class AlertObserver:
         self._redis, self._prefix, self._ask = client, prefix, ask
         self._regression_days, self._error_window_s = regression_days, error_window_s
 
-    def look(self, now_s: float) -> Conditions:
-        """What can be seen at `now_s`, seconds since 1970. Raises redis.RedisError."""
+    def observe(self, now_s: float) -> Conditions:
+        """The conditions at `now_s`, seconds since 1970. Raises redis.RedisError."""
         regressions = self._answer(lambda: self._regressions(now_s))
-        # One wait for a history that is away is enough.
+        # Wait only once for a history that does not answer.
         breakers = None if regressions is None else self._answer(lambda: self._breakers(now_s))
         return Conditions(
             regressions=regressions,
@@ -67,11 +68,11 @@ class AlertObserver:
         )
 
     def _answer(self, question: Callable[[], T]) -> T | None:
-        """The answer of the history; None, with a word in the log, where it gives none."""
+        """The answer of the history; None, with a log line, if it does not answer."""
         try:
             return question()
         except InferenceError as error:
-            log.warning("the history does not answer: %s", error)
+            log.warning("history unavailable: %s", error)
             return None
 
     def _regressions(self, now_s: float) -> list[Regression]:
@@ -90,26 +91,28 @@ class AlertObserver:
             for row in rows
         ]
 
-    def _queues(self, now_s: float) -> list[QueueLife]:
-        book = CanaryBook(self._redis, self._prefix)
-        told = ((queue, book.read(queue)) for queue in QUEUE_OF.values())
+    def _queues(self, now_s: float) -> list[QueueHealth]:
+        store = CanaryStore(self._redis, self._prefix)
+        canaries = ((queue, store.read(queue)) for queue in QUEUE_OF.values())
         return [
-            QueueLife(queue, canary.ok, canary.reason, now_s - canary.at) for queue, canary in told if canary
+            QueueHealth(queue, canary.ok, canary.reason, now_s - canary.at)
+            for queue, canary in canaries
+            if canary
         ]
 
-    def _beat(self, now_s: float) -> BeatLife:
-        state = look_at_beat(PeriodKeys(self._redis, self._prefix), now_s)
+    def _beat(self, now_s: float) -> BeatHealth:
+        state = read_beat(PeriodKeys(self._redis, self._prefix), now_s)
         dead_for_s = self._lasting("beat", state.is_dead, now_s)
-        return BeatLife(max(dead_for_s, state.silent_s or 0.0) if state.is_dead else 0.0, state.late)
+        return BeatHealth(max(dead_for_s, state.silent_s or 0.0) if state.is_dead else 0.0, state.late)
 
     def _letters(self, now_s: float) -> list[DeadLetter]:
-        """Oldest first."""
+        """The recent dead letters, oldest first."""
         since = f"{int((now_s - LETTER_AGE_S) * 1000)}-0"
         found: Any = self._redis.xrevrange(RedisKeys(self._prefix).dead_letters, "+", since, MAX_LETTERS)
         return [DeadLetter(_text(fields, b"why"), _text(fields, b"queue")) for _, fields in reversed(found)]
 
     def _lasting(self, name: str, is_bad: bool, now_s: float) -> float:
-        """For how many seconds it has been bad without a break; 0: it is not."""
+        """The number of seconds that it has been bad without a break; 0 if it is not bad."""
         key = RedisKeys(self._prefix).bad_since(name)
         if not is_bad:
             self._redis.delete(key)
@@ -119,7 +122,7 @@ class AlertObserver:
         return max(now_s - float(since), 0.0)
 
 
-def _read_regression(row: dict[str, Any]) -> Regression:
+def _read_regression(row: QueryRow) -> Regression:
     return Regression(
         name_series(json.loads(row["series"])),
         row["metric"],

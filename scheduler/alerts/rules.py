@@ -1,4 +1,4 @@
-"""Pure: what was seen -> what is wrong. One function a source; None where the source could not be seen."""
+"""The rules: conditions -> alerts. One function per source; None if it could not be observed. Pure."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from scheduler.alerts.conditions import (
     Conditions,
     ErrorCount,
     OpenBreaker,
-    QueueLife,
+    QueueHealth,
     Regression,
 )
 
 Rule = Callable[[Conditions, AlertThresholds], "list[Alert] | None"]
 
 UNITS = {"latency": "ms", "throughput": "items/s", "memory": "MB"}
-# Of a normal distribution's upper side.
+# One-sided 95 % quantile of the normal distribution.
 ONE_IN_TWENTY = 1.6449
-# One that failed twice is no alarm, though it never did better.
+# Fewer failures are no alert, even if every run failed.
 FEWEST_FAILURES = 5
-# More often than not: nobody can work with that.
+# Above this share the model is unusable there.
 MOST_FAIL = 0.5
 SEVERITIES = {str(severity) for severity in Severity}
 
 
 def judge(seen: Conditions, limits: AlertThresholds) -> tuple[list[Alert], frozenset[str]]:
-    """Everything that is wrong, and the sources that could not be seen."""
+    """All alerts, and the sources that could not be observed."""
     judged = {source: rule(seen, limits) for source, rule in RULES.items()}
     found = [alert for alerts in judged.values() for alert in alerts or ()]
     return found, frozenset(source for source, alerts in judged.items() if alerts is None)
 
 
 def find_regressions(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
-    """One alert a series and metric; what is below medium is for the report alone."""
+    """One alert per series and metric, for changes of at least medium severity."""
     if seen.regressions is None:
         return None
     return [_regression(found) for found in seen.regressions if found.severity in SEVERITIES]
@@ -57,7 +57,7 @@ def _regression(found: Regression) -> Alert:
 
 
 def find_open_breakers(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
-    """One alert a worker: its sessions come and go by name."""
+    """One alert per worker, since its sessions come and go."""
     if seen.breakers is None:
         return None
     by_worker: dict[str, list[OpenBreaker]] = {}
@@ -79,7 +79,7 @@ def _breakers(worker: str, found: list[OpenBreaker]) -> Alert:
 
 
 def find_errors(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
-    """One alert a model and browser whose runs fail more often than they may, beyond what chance would do."""
+    """One alert per model and browser whose share of failures is significantly above the limit."""
     if seen.errors is None:
         return None
     return [_errors(found) for found in seen.errors if _is_failing(found, limits.error_rate)]
@@ -102,9 +102,9 @@ def _errors(found: ErrorCount) -> Alert:
 
 
 def least_share(n_failed: int, n: int) -> float:
-    """The share that fails at least, 19 times in 20: the lower end of Wilson's interval.
+    """The lower end of Wilson's 95 % interval for the share of failures.
 
-    A few failures of few runs say little; the same share of many says it for certain.
+    A few failures in few runs are weak evidence; the same share of many runs is strong.
     """
     if n_failed == 0:
         return 0.0
@@ -115,16 +115,16 @@ def least_share(n_failed: int, n: int) -> float:
 
 
 def find_dead_queues(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
-    """A queue whose canary came back wrong or not at all, or has not been seen for long."""
+    """One alert per queue whose canary was answered wrongly, not at all, or not for long."""
     if seen.queues is None:
         return None
-    # Without a beat no canary is sent: that is one alert, not one more a queue.
+    # Without beat no canaries are sent: that is one alert, not one more per queue.
     beats = seen.beat is None or not seen.beat.dead_for_s
     limit_s = limits.canary_age_s if beats else math.inf
     return [alert for queue in seen.queues if (alert := _queue(queue, limit_s))]
 
 
-def _queue(queue: QueueLife, limit_s: float) -> Alert | None:
+def _queue(queue: QueueHealth, limit_s: float) -> Alert | None:
     if queue.ok and queue.age_s <= limit_s:
         return None
     why = queue.reason if not queue.ok else f"no canary came back for {queue.age_s:.0f} s"
@@ -133,7 +133,7 @@ def _queue(queue: QueueLife, limit_s: float) -> Alert | None:
 
 
 def find_silent_beat(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
-    """No beat lives, or one lives and forgets entries."""
+    """An alert if beat is silent, or does not send some entries."""
     if seen.beat is None:
         return None
     if seen.beat.dead_for_s > limits.beat_dead_s:
@@ -149,7 +149,7 @@ def find_silent_beat(seen: Conditions, limits: AlertThresholds) -> list[Alert] |
 
 
 def find_dead_letters(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
-    """Messages buried of late, by the queue they came from."""
+    """One alert per queue with recent dead letters."""
     if seen.letters is None:
         return None
     by_queue = Counter(letter.queue or "an unknown queue" for letter in seen.letters)
@@ -167,7 +167,7 @@ def find_dead_letters(seen: Conditions, limits: AlertThresholds) -> list[Alert] 
 
 
 def find_lost_history(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
-    """The analytics worker does not answer: nothing is recorded, no regression can be seen."""
+    """An alert if the analytics worker does not answer: nothing is recorded then."""
     if seen.history_away_s <= limits.history_away_s:
         return []
     text = (

@@ -1,4 +1,4 @@
-"""Where alerts go: one receiver an Apprise URL. The only importer of apprise."""
+"""Receivers of notifications, one per Apprise URL. The only module that imports apprise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from browser_runtime.contract.errors import BadSetting
 
 log = get_logger(__name__)
 
-# Shorter parts of a URL are words and ports, not secrets, and would turn a sentence into stars.
+# Shorter parts of a URL are words and ports, not secrets.
 SECRET_CHARACTERS = 4
 
 NEWS_TYPES = {"opened": "failure", "worse": "failure", "closed": "success", "test": "info"}
@@ -22,14 +22,14 @@ NEWS_TYPES = {"opened": "failure", "worse": "failure", "closed": "success", "tes
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """Whether a target took a notice, and what it said if it did not."""
+    """The outcome of a delivery, with the reason for a refusal."""
 
     taken: bool
     why: str = ""
 
 
 class Target:
-    """One receiver. Its name and id tell nothing of the URL but the scheme, since any part may be a token."""
+    """One receiver. Name and id reveal only the scheme of its URL, since any part may be a token."""
 
     def __init__(self, url: str, position: int) -> None:
         self._url = url
@@ -46,34 +46,36 @@ class Target:
         return f"Target({self.name})"
 
     def send(self, title: str, body: str, news: str) -> Receipt:
-        """Deliver once. Never raises: a receiver's fault is its receipt."""
+        """Deliver once. Never raises: a failure is in the receipt."""
         apprise = _load_apprise()
-        with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as told:
+        with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as captured:
             try:
                 taken = bool(self._service.notify(body=body, title=title, notify_type=NEWS_TYPES[news]))
             except Exception as error:  # plugins raise whatever their libraries raise
                 return Receipt(False, redact(f"{type(error).__name__}: {error}", self._url))
-            return Receipt(taken, "" if taken else redact(told.getvalue().strip(), self._url) or "refused")
+            return Receipt(
+                taken, "" if taken else redact(captured.getvalue().strip(), self._url) or "refused"
+            )
 
 
 def parse_targets(urls: str) -> list[Target]:
-    """A target for each of the comma separated `urls`. Raises BadSetting for one that Apprise cannot use."""
+    """The targets of comma-separated `urls`. Raises BadSetting for one that Apprise cannot use."""
     return [Target(url, position) for position, url in enumerate(_split(urls), 1)]
 
 
 def usable_targets(urls: str) -> list[Target]:
-    """Those of `urls` that can be used; the log tells of the others, which must not silence these."""
+    """The targets of `urls` that Apprise can use; the others are logged, and do not affect these."""
     found = []
     for position, url in enumerate(_split(urls), 1):
         try:
             found.append(Target(url, position))
         except BadSetting as error:
-            log.error("nobody is told of alerts there: %s", error)
+            log.error("alert receiver unusable: %s", error)
     return found
 
 
 def _split(urls: str) -> list[str]:
-    """A comma may stand inside a URL; one that divides is followed by a scheme."""
+    """The URLs of a list. Only a comma before a scheme separates them; a URL may contain commas."""
     parts = re.split(r"[,\s]+(?=[\w+.-]+://)", urls.strip().rstrip(","))
     return [part.strip() for part in parts if part.strip()]
 
@@ -88,10 +90,10 @@ def redact(text: str, url: str) -> str:
 
 
 def _load_apprise() -> Any:
-    """The library; it takes a second to import, and what it and its HTTP client log may hold tokens."""
+    """The library, imported on first use (a second), its own logs off, since they may hold tokens."""
     import apprise
 
-    # What is worth telling is read by LogCapture, and told without its secrets.
+    # LogCapture reads what matters, and it is logged without secrets.
     logging.getLogger("apprise").propagate = False
     logging.getLogger("urllib3").setLevel(logging.INFO)
     return apprise

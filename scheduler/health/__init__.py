@@ -1,1 +1,1 @@
-"""Are the queues answered, does beat live, and is nothing left over."""
+"""Health checks: canaries for queues, beat's signs of life, clean-up of leftovers."""

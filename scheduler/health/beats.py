@@ -1,4 +1,4 @@
-"""Does a beat live? Asked by who would otherwise wait for it in vain: the watch worker's own timer."""
+"""Detects a dead beat, from a timer in the watch worker, which does not depend on beat."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from tasks.app import WATCH_QUEUE, app
 log = get_logger(__name__)
 
 ASK_S = 15.0
-# A beat tells that it lives every five seconds; this many missed is no accident.
+# Beat gives a sign of life every five seconds; this many missed ones are no accident.
 SILENT_S = 30.0
-# An entry this many periods late was forgotten, though beat lives.
+# An entry this many periods late was forgotten, although beat is alive.
 LATE_PERIODS = 3.0
 ALERTS = "scheduler.alerts.check"
 
 
 @dataclass(frozen=True, slots=True)
 class BeatState:
-    """What is known of the beats."""
+    """The state of beat."""
 
     silent_s: float | None
-    """Since the last sign of life; None where there never was one."""
+    """Since the last sign of life; None if there was none."""
     late: tuple[str, ...]
     """Entries that were not sent for several of their periods."""
 
     @property
     def is_dead(self) -> bool:
-        """Whether no beat lives."""
+        """True if beat gives no sign of life."""
         return self.silent_s is None or self.silent_s > SILENT_S
 
 
 def judge_beat(
     last: float | None, sent: dict[str, float], now: float, entries: tuple[TimetableEntry, ...] = TIMETABLE
 ) -> BeatState:
-    """The state at `now` (Unix seconds) from the last sign of life and when entries were sent. Pure."""
+    """The state at `now` (Unix seconds), from the last sign of life and the last send times. Pure."""
     late = (
         entry.name
         for entry in entries
@@ -51,14 +51,14 @@ def judge_beat(
     return BeatState(None if last is None else max(now - last, 0.0), tuple(late))
 
 
-def look_at_beat(keys: PeriodKeys | None = None, now: float | None = None) -> BeatState:
+def read_beat(keys: PeriodKeys | None = None, now: float | None = None) -> BeatState:
     """The state now. Raises redis.RedisError."""
     keys = keys or period_keys()
     return judge_beat(keys.last_beat(), keys.sent(), time.time() if now is None else now)
 
 
 class BeatWatch(bootsteps.StartStopStep):
-    """In the watch worker: where beat is silent, the check for alerts is sent from here."""
+    """Boot step of the watch worker: sends the alert check while beat is silent."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
 
@@ -67,15 +67,15 @@ class BeatWatch(bootsteps.StartStopStep):
         self._timer: Any = None
 
     def include_if(self, c: Any) -> bool:
-        """Only where the alerts are checked."""
+        """True for the worker that checks alerts."""
         return WATCH_QUEUE in c.app.amqp.queues.consume_from
 
     def start(self, c: Any) -> None:
-        """After every (re)connection."""
+        """Start the timer, after every (re)connection."""
         self._timer = c.timer.call_repeatedly(ASK_S, stand_in_for_beat)
 
     def stop(self, c: Any) -> None:
-        """Ask no more."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -84,17 +84,15 @@ class BeatWatch(bootsteps.StartStopStep):
 
 
 def stand_in_for_beat() -> bool:
-    """Send the check for alerts, once a period, where no beat lives; whether it was sent."""
+    """Send the alert check, once per period, if beat is dead; True if it was sent."""
     try:
-        state = look_at_beat()
+        state = read_beat()
         if not state.is_dead or not period_keys().take("alerts-without-beat", ASK_S, time.time()):
             return False
-        log.error(
-            "no beat lives: silent for %s s", "ever" if state.silent_s is None else round(state.silent_s)
-        )
+        log.error("beat silent for %s s", "ever" if state.silent_s is None else round(state.silent_s))
         if ALERTS in app.tasks:
             app.send_task(ALERTS, queue=WATCH_QUEUE, expires=ASK_S, ignore_result=True)
     except redis.RedisError as error:
-        log.warning("cannot ask whether beat lives: %s", error)
+        log.warning("state of beat unavailable: %s", error)
         return False
     return True

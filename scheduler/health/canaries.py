@@ -1,7 +1,7 @@
-"""Canaries: for each queue, a small real job whose answer is known. A ping says only that a process listens.
+"""Canaries: a small request with a known answer for each queue. A ping would show only a listening process.
 
-`<prefix>canary:<queue>` holds JSON: ok, state, reason, at, latency_ms, id. Nothing waits for an answer: the
-worker that answers has the judgement run as a callback, and the next round notices what was not answered.
+`<prefix>canary:<queue>` holds JSON: ok, state, reason, at, latency_ms. Nothing waits for an answer: a
+callback judges it, and the next round finds canaries that were not answered.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ import redis
 
 from tasks.keys import RedisKeys
 
-# A queue is expected to be served this long after it was served last.
+# A queue without a worker is reported for this long after it was last served.
 MEMORY_S = 3600
 
 MODEL = "digits-vit"
-# Built-in pictures of one digit each, named after it; one after the other, so that no cached answer passes.
+# Built-in images of one digit each, sent in turn, so that a cached answer is noticed.
 DIGITS = ("7", "0", "4", "2", "9")
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """What is known of a queue."""
+    """The state of a queue, from its latest canary."""
 
     ok: bool
     state: str
     """answered, wrong, failed, silent, unserved."""
     reason: str
     at: float
-    """When it was judged, in Unix seconds."""
+    """The time of the verdict, in Unix seconds."""
     latency_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A canary that is not answered yet."""
+    """A canary without an answer so far."""
 
     id: str
     at: float
-    """When it was sent, in Unix seconds."""
+    """The time it was sent, in Unix seconds."""
 
 
 def judge_answer(reply: Any, expected: str, sent_at: float, now: float) -> Canary:
@@ -60,7 +60,7 @@ def judge_answer(reply: Any, expected: str, sent_at: float, now: float) -> Canar
 
 
 def judge_silence(pending: Pending | None, n_waiting: int, now: float, deadline_s: float) -> Canary | None:
-    """The verdict on a canary that should have been answered by now; None while it may still be."""
+    """The verdict on an overdue canary; None if it is not overdue."""
     if pending is None or now - pending.at <= deadline_s:
         return None
     reason = f"no answer to the canary within {deadline_s:.0f} s; {n_waiting} messages wait"
@@ -68,18 +68,18 @@ def judge_silence(pending: Pending | None, n_waiting: int, now: float, deadline_
 
 
 def judge_unserved(was_served: bool, n_waiting: int, now: float) -> Canary | None:
-    """The verdict on a queue without a worker; None where nobody misses one."""
+    """The verdict on a queue without a worker; None if none is expected there."""
     if n_waiting:
         return Canary(False, "unserved", f"no worker serves it, and {n_waiting} messages wait", now)
     return Canary(False, "unserved", "no worker serves it any more", now) if was_served else None
 
 
 def read_digit(digit: str) -> bytes:
-    """The built-in picture of a digit."""
+    """The built-in image of a digit, as a PNG file's bytes."""
     return (files("browser_runtime") / "models/builtin" / MODEL / "examples" / f"{digit}.png").read_bytes()
 
 
-class CanaryBook:
+class CanaryStore:
     """Verdicts and pending canaries in Redis."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
@@ -94,20 +94,20 @@ class CanaryBook:
         return Canary(**{name: values.get(name) for name in Canary.__dataclass_fields__})
 
     def write(self, queue: str, canary: Canary, *, served: bool) -> None:
-        """Keep a verdict. An unserved queue is forgotten an hour after it was served last."""
+        """Store a verdict. That of an unserved queue expires an hour after it was last served."""
         name, wire = self._keys.canary(queue), json.dumps(asdict(canary))
         if served or not self._client.set(name, wire, xx=True, keepttl=True):
             self._client.set(name, wire, ex=MEMORY_S)
 
     def pending(self, queue: str) -> Pending | None:
-        """The canary that is under way."""
+        """The canary without an answer so far, if any."""
         wire: Any = self._client.hget(self._keys.pending_canaries, queue)
         return None if wire is None else Pending(**json.loads(wire))
 
     def send(self, queue: str, pending: Pending) -> None:
-        """A canary is under way."""
+        """Record a canary that is being sent."""
         self._client.hset(self._keys.pending_canaries, queue, json.dumps(asdict(pending)))
 
     def settle(self, queues: Iterable[str]) -> None:
-        """No canary is under way there any more."""
+        """Remove the pending canaries of these queues."""
         self._client.hdel(self._keys.pending_canaries, *queues)

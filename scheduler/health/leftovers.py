@@ -1,4 +1,4 @@
-"""Remove what nobody else will: keys without an end, browsers whose worker and guardian are both gone."""
+"""Removes what is left behind: keys without an expiry, browsers whose worker and guardian are dead."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from browser_runtime.contract.session_processes import FOLDER_PREFIX, MARK, end_
 from tasks.keys import RESULTS, RedisKeys
 from tasks.settings import TaskSettings
 
-# A session that is just starting or ending is not an orphan.
+# A session that is just starting or ending is no orphan.
 LEAST_AGE_S = 60.0
 SCAN_COUNT = 1000
 INIT_PID = 1
@@ -32,11 +32,11 @@ class Process:
     parent: int
     age_s: float
     folder: str = ""
-    """Of the browser session it belongs to; empty where it belongs to none."""
+    """The folder of its browser session; empty if it belongs to none."""
 
 
 def find_orphans(processes: Iterable[Process], init_owns: bool = False) -> dict[str, list[int]]:
-    """Process ids by session folder, of every session that no living process owns. Pure.
+    """The process ids, by session folder, of each session without a living owner. Pure.
 
     A session is owned while any of its processes descends from one that is outside it and is not init.
     `init_owns`: in a container, process 1 is the worker itself.
@@ -62,7 +62,7 @@ def _is_owned(process: Process, known: dict[int, Process], init_owns: bool) -> b
 
 
 def list_processes() -> Iterator[Process]:
-    """Every process of this user."""
+    """All processes of this user."""
     now = time.time()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -71,7 +71,7 @@ def list_processes() -> Iterator[Process]:
 
 
 def end_orphans() -> list[str]:
-    """Kill orphaned browsers and remove their folders; which folders those were."""
+    """Kill orphaned browsers and remove their folders; returns the folders."""
     orphans = find_orphans(list_processes(), init_owns=_is_python(INIT_PID))
     for folder in orphans:
         end_session(Path(folder))
@@ -79,7 +79,7 @@ def end_orphans() -> list[str]:
 
 
 def end_session(folder: Path) -> None:
-    """Kill the processes that carry the session's mark, and remove its folder where it is one of ours."""
+    """Kill the processes that carry the session's mark, and remove its folder if it is one of ours."""
     end_processes(folder, None)
     if _is_ours(folder):
         shutil.rmtree(folder, ignore_errors=True)
@@ -92,12 +92,12 @@ def _is_python(pid: int) -> bool:
 
 
 def _is_ours(folder: Path) -> bool:
-    """An environment variable may say anything: only our own temporary folders are removed."""
+    """True for a temporary folder of ours: the name comes from an environment variable."""
     return folder.name.startswith(FOLDER_PREFIX) and folder.parent == Path(tempfile.gettempdir())
 
 
 def end_keys(client: redis.Redis, settings: TaskSettings) -> int:
-    """Give an end to results, claims and counts of deliveries that have none; how many those were."""
+    """Set an expiry on results, claims and delivery counts that have none; returns their number."""
     keys = RedisKeys(settings.redis_prefix)
     lives = {
         RESULTS: settings.result_ttl_s,
@@ -112,6 +112,6 @@ def _end_matching(client: redis.Redis, pattern: str, ttl_s: int) -> int:
     while batch := list(islice(keys, SCAN_COUNT)):
         pipeline = client.pipeline(transaction=False)
         for key in batch:
-            pipeline.expire(key, ttl_s, nx=True)  # only where it has none
+            pipeline.expire(key, ttl_s, nx=True)  # only if it has none
         n += sum(map(bool, pipeline.execute()))
     return n

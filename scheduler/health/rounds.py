@@ -1,4 +1,4 @@
-"""One round of canaries: judge what is overdue, send where nothing is under way."""
+"""A round of canaries: judges overdue ones, and sends new ones to queues without a pending one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scheduler.autoscaling.signals import Signals
 from scheduler.health.canaries import (
     DIGITS,
     MODEL,
-    CanaryBook,
+    CanaryStore,
     Pending,
     judge_silence,
     judge_unserved,
@@ -26,32 +26,32 @@ from tasks.routing.router import QUEUE_OF
 NOTE, NOTE_FAILURE = "scheduler.health.note", "scheduler.health.note_failure"
 
 
-class Rounds:
-    """Looks after every browser queue."""
+class CanaryRounds:
+    """Sends canaries to every browser queue."""
 
     def __init__(self, app: WebinferApp, deadline_s: float) -> None:
         self._app, self._deadline_s = app, deadline_s
         self._signals = Signals(app)
-        self.book = CanaryBook(app.redis, app.settings.redis_prefix)
+        self.store = CanaryStore(app.redis, app.settings.redis_prefix)
         self._n_sent = 0
         self._latest: dict[str, str] = {}
 
-    def go(self) -> None:
-        """One round. Raises redis.RedisError."""
+    def run(self) -> None:
+        """Run one round. Raises redis.RedisError."""
         depths = read_depths(self._signals.broker, QUEUE_OF.values()).waiting
         workers = self._signals.ask_workers().values()
         served = {queue for worker in workers for queue in worker.queues}
         for queue, n_waiting in depths.items():
-            self._visit(queue, n_waiting, queue in served)
+            self._check_queue(queue, n_waiting, queue in served)
 
-    def _visit(self, queue: str, n_waiting: int, is_served: bool) -> None:
-        pending, now = self.book.pending(queue), time.time()
+    def _check_queue(self, queue: str, n_waiting: int, is_served: bool) -> None:
+        pending, now = self.store.pending(queue), time.time()
         verdict = judge_silence(pending, n_waiting, now, self._deadline_s)
         if verdict is None and not is_served:
-            verdict = judge_unserved(self.book.read(queue) is not None, n_waiting, now)
+            verdict = judge_unserved(self.store.read(queue) is not None, n_waiting, now)
         if verdict is not None:
-            self.book.write(queue, verdict, served=is_served)
-            self.book.settle([queue])
+            self.store.write(queue, verdict, served=is_served)
+            self.store.settle([queue])
             pending = None
         if pending is None and is_served:
             self._send(queue, now)
@@ -61,7 +61,7 @@ class Rounds:
         digit, name = DIGITS[self._n_sent % len(DIGITS)], uuid.uuid4().hex
         about = {"queue": queue, "canary": name, "expected": digit, "sent_at": now}
         self._forget_latest(queue, f"canary-{name}")
-        self.book.send(queue, Pending(name, now))
+        self.store.send(queue, Pending(name, now))
         try:
             infer.apply_async(
                 kwargs={"model_type": "vision", "model_name": MODEL, "inputs": read_digit(digit)},
@@ -72,16 +72,16 @@ class Rounds:
                 link_error=Signature(NOTE_FAILURE, kwargs=about, options={"queue": WATCH_QUEUE}),
             )
         except BaseException:
-            self.book.settle([queue])  # never sent: its silence would mean nothing
+            self.store.settle([queue])  # it was never sent
             raise
 
     def _forget_latest(self, queue: str, name: str) -> None:
-        """Take away the result of the one before: its judgement is kept, and results live for an hour."""
+        """Delete the result of the previous canary, whose verdict is stored."""
         before = self._latest.get(queue)
         self._latest[queue] = name
         if before is not None:
             AsyncResult(before, app=self._app).forget()
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._signals.close()

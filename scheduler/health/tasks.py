@@ -1,4 +1,4 @@
-"""The tasks of health; they run in the watch worker."""
+"""The tasks of the health checks; they run in the watch worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from celery.result import AsyncResult
 
 from scheduler.health.canaries import Canary, judge_answer
 from scheduler.health.leftovers import end_keys, end_orphans
-from scheduler.health.rounds import NOTE, NOTE_FAILURE, Rounds
+from scheduler.health.rounds import NOTE, NOTE_FAILURE, CanaryRounds
 from scheduler.periods import only_one
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
@@ -19,17 +19,17 @@ LOCK_S = 30.0
 
 
 @cache
-def rounds() -> Rounds:
-    """This process's canaries."""
-    return Rounds(app, SchedulerSettings().canary_deadline_s)
+def rounds() -> CanaryRounds:
+    """The canaries of this process."""
+    return CanaryRounds(app, SchedulerSettings().canary_deadline_s)
 
 
 @app.task(name="scheduler.health.canary", ignore_result=True)
 def canary() -> None:
-    """One round of canaries."""
+    """Run one round of canaries."""
     with only_one("canary", LOCK_S) as is_ours:
         if is_ours:
-            rounds().go()
+            rounds().run()
 
 
 @app.task(name=NOTE, ignore_result=True)
@@ -40,22 +40,22 @@ def note(reply: Any, queue: str, canary: str, expected: str, sent_at: float) -> 
 
 @app.task(name=NOTE_FAILURE, ignore_result=True)
 def note_failure(task_id: str, queue: str, canary: str, expected: str, sent_at: float) -> None:
-    """The canary failed: what is wrong is in its result."""
+    """Record a failed canary, with the error from its result."""
     why = repr(AsyncResult(task_id, app=app).result)
     _settle(queue, canary, Canary(False, "failed", f"the canary failed: {why[:300]}", time.time()))
 
 
 def _settle(queue: str, canary: str, verdict: Canary) -> None:
-    """Keep the verdict, unless this canary was given up long ago."""
-    book = rounds().book
-    pending = book.pending(queue)
+    """Store the verdict, unless this canary is no longer pending."""
+    store = rounds().store
+    pending = store.pending(queue)
     if pending is not None and pending.id == canary:
-        book.write(queue, verdict, served=True)
-        book.settle([queue])
+        store.write(queue, verdict, served=True)
+        store.settle([queue])
 
 
 @app.task(name="scheduler.health.clean", ignore_result=True)
 def clean() -> None:
-    """Take away what nobody else will."""
+    """Remove expired keys and orphaned browsers."""
     end_keys(app.redis, app.settings)
     end_orphans()

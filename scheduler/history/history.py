@@ -37,6 +37,10 @@ UNAVAILABLE = (
 )
 
 
+QueryRow = dict[str, Any]
+"""One row of a query, by column name."""
+
+
 class HistoryUnavailable(InferenceError):
     """The history {0} cannot be used: {1}"""
 

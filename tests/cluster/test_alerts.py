@@ -10,11 +10,11 @@ import redis
 from click.testing import CliRunner
 
 from scheduler.alerts.alert import News, Notice
-from scheduler.alerts.checking import check_alerts
-from scheduler.alerts.conditions import AlertThresholds, BeatLife, Conditions
-from scheduler.alerts.memory import Memory
+from scheduler.alerts.conditions import AlertThresholds, BeatHealth, Conditions
 from scheduler.alerts.notifications import FIRST_WAIT_S
+from scheduler.alerts.store import AlertStore
 from scheduler.alerts.targets import Target, parse_targets
+from scheduler.alerts.tasks import check_alerts
 from tasks.broker.redis_clients import connect
 from tasks.settings import TaskSettings
 from tests.unit.alerts.conftest import Receiver, receiver  # noqa: F401 - a fixture
@@ -22,8 +22,8 @@ from webinfer.commands.alerts import command
 
 pytestmark = [pytest.mark.redis, pytest.mark.filterwarnings("ignore:'imghdr' is deprecated")]
 
-FINE = Conditions(regressions=[], breakers=[], queues=[], beat=BeatLife(0), letters=[])
-SILENT = Conditions(regressions=[], breakers=[], queues=[], beat=BeatLife(100), letters=[])
+FINE = Conditions(regressions=[], breakers=[], queues=[], beat=BeatHealth(0), letters=[])
+SILENT = Conditions(regressions=[], breakers=[], queues=[], beat=BeatHealth(100), letters=[])
 PREFIX = "alerts-test:"
 
 
@@ -38,19 +38,19 @@ def client(redis_url: str) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def memory(client: redis.Redis) -> Memory:
-    """An empty memory."""
-    return Memory(client, PREFIX)
+def store(client: redis.Redis) -> AlertStore:
+    """An empty store of alerts."""
+    return AlertStore(client, PREFIX)
 
 
-def check(memory: Memory, targets: list[Target], seen: Conditions, now_s: float) -> list[Notice]:
-    return check_alerts(memory, targets, lambda: seen, AlertThresholds(), lambda: now_s)
+def check(store: AlertStore, targets: list[Target], seen: Conditions, now_s: float) -> list[Notice]:
+    return check_alerts(store, targets, lambda: seen, AlertThresholds(), lambda: now_s)
 
 
-def test_it_is_told_when_it_opens_and_when_it_is_over(memory: Memory, receiver: Receiver) -> None:  # noqa: F811
+def test_it_is_told_when_it_opens_and_when_it_is_over(store: AlertStore, receiver: Receiver) -> None:  # noqa: F811
     targets = parse_targets(receiver.url())
     told = [
-        [notice.news for notice in check(memory, targets, seen, at_s)]
+        [notice.news for notice in check(store, targets, seen, at_s)]
         for at_s, seen in enumerate([SILENT, SILENT, FINE, FINE, FINE])
     ]
     assert told == [[News.OPENED], [], [], [News.CLOSED], []]
@@ -58,53 +58,53 @@ def test_it_is_told_when_it_opens_and_when_it_is_over(memory: Memory, receiver: 
         "[webinfer] HIGH: beat is silent",
         "[webinfer] OVER: beat is silent",
     ]
-    assert memory.open_alerts() == memory.letters() == {}
+    assert store.open_alerts() == store.notifications() == {}
 
 
 def test_what_was_refused_waits_in_redis_and_is_told_later(
-    memory: Memory,
+    store: AlertStore,
     receiver: Receiver,  # noqa: F811
     client: redis.Redis,
 ) -> None:
     targets = parse_targets(receiver.url())
     receiver.status = 500
-    check(memory, targets, SILENT, 0.0)
-    (letter,) = memory.letters().values()
+    check(store, targets, SILENT, 0.0)
+    (letter,) = store.notifications().values()
     assert letter.n_tries == 1
     receiver.status = 200
     # Another process, as after a restart.
-    again = Memory(client, PREFIX)
+    again = AlertStore(client, PREFIX)
     check(again, targets, SILENT, FIRST_WAIT_S - 1)
     assert len(receiver.posted) == 1
     check(again, targets, SILENT, FIRST_WAIT_S)
     check(again, targets, SILENT, FIRST_WAIT_S + 1)
     assert len(receiver.posted) == 2
-    assert memory.letters() == {}
+    assert store.notifications() == {}
 
 
 def test_only_the_receiver_that_refused_is_told_again(
-    memory: Memory,
+    store: AlertStore,
     receiver: Receiver,  # noqa: F811
 ) -> None:
     with Receiver() as closed:
         away = closed.url()
     targets = parse_targets(f"{receiver.url()}, {away}")
-    check(memory, targets, SILENT, 0.0)
-    check(memory, targets, SILENT, FIRST_WAIT_S)
+    check(store, targets, SILENT, 0.0)
+    check(store, targets, SILENT, FIRST_WAIT_S)
     assert len(receiver.posted) == 1
-    (letter,) = memory.letters().values()
+    (letter,) = store.notifications().values()
     assert (letter.targets, letter.n_tries) == ((targets[1].id,), 2)
 
 
-def test_without_receivers_it_is_open_and_nothing_piles_up(memory: Memory) -> None:
-    check(memory, [], SILENT, 0.0)
-    assert list(memory.open_alerts()) == ["beat:silent"]
-    assert memory.letters() == {}
+def test_without_receivers_it_is_open_and_nothing_piles_up(store: AlertStore) -> None:
+    check(store, [], SILENT, 0.0)
+    assert list(store.open_alerts()) == ["beat:silent"]
+    assert store.notifications() == {}
 
 
-def test_no_url_reaches_redis(memory: Memory, receiver: Receiver, client: redis.Redis) -> None:  # noqa: F811
+def test_no_url_reaches_redis(store: AlertStore, receiver: Receiver, client: redis.Redis) -> None:  # noqa: F811
     receiver.status = 500
-    check(memory, parse_targets(receiver.url("s3cret")), SILENT, 0.0)
+    check(store, parse_targets(receiver.url("s3cret")), SILENT, 0.0)
     kept = client.hgetall(f"{PREFIX}alerts:outbox")
     assert kept
     assert b"s3cret" not in repr(kept).encode()
@@ -115,10 +115,10 @@ def test_the_command_lists_what_is_open_and_undelivered(
     settings: TaskSettings,
     receiver: Receiver,  # noqa: F811
 ) -> None:
-    memory = Memory(client, settings.redis_prefix)
+    store = AlertStore(client, settings.redis_prefix)
     receiver.status = 500
     try:
-        check(memory, parse_targets(receiver.url()), SILENT, 0.0)
+        check(store, parse_targets(receiver.url()), SILENT, 0.0)
         told = json.loads(CliRunner().invoke(command, ["list", "--json"]).output)
         table = CliRunner().invoke(command, ["list"]).output
     finally:

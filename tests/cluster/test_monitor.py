@@ -26,7 +26,7 @@ from browser_runtime.launching.binaries import find_installation
 from browser_runtime.launching.drivers import locate_driver
 from browser_runtime.settings import RuntimeSettings
 from scheduler.autoscaling.desired import Desired, DesiredWorkers
-from scheduler.health.canaries import Canary, CanaryBook
+from scheduler.health.canaries import Canary, CanaryStore
 from tasks import app, infer
 from tasks.keys import RedisKeys
 from tasks.settings import TaskSettings
@@ -110,7 +110,7 @@ def decisions(settings: TaskSettings) -> Iterator[None]:
     desired = DesiredWorkers("chrome-vision", 3, (), f"12 wait {HOSTILE}", now, True, 1, factors)
     Desired(redis, prefix).write(desired)
     redis.lpush(f"{prefix}scaling:events", "not json")
-    CanaryBook(redis, prefix).write("chrome-vision", Canary(False, "silent", "no answer", now), served=True)
+    CanaryStore(redis, prefix).write("chrome-vision", Canary(False, "silent", "no answer", now), served=True)
     redis.hset(f"{prefix}alerts:open", "k", json.dumps({"title": HOSTILE, "severity": "critical"}))
     yield
     kept = ("scaling:desired", "scaling:events", "canary:chrome-vision", "alerts:open")

@@ -18,10 +18,10 @@ from scheduler.autoscaling.autoscaler import Autoscaler
 from scheduler.autoscaling.desired import Desired, DesiredWorkers
 from scheduler.autoscaling.signals import Signals
 from scheduler.beat import OnceScheduler
-from scheduler.health.beats import ALERTS, look_at_beat, stand_in_for_beat
-from scheduler.health.canaries import CanaryBook
+from scheduler.health.beats import ALERTS, read_beat, stand_in_for_beat
+from scheduler.health.canaries import CanaryStore
 from scheduler.health.leftovers import end_keys
-from scheduler.health.rounds import Rounds
+from scheduler.health.rounds import CanaryRounds
 from scheduler.periods import only_one, period_keys
 from scheduler.settings import SchedulerSettings
 from scheduler.timetable import TIMETABLE
@@ -90,14 +90,14 @@ def test_a_real_beat_lives_and_when_killed_the_alerts_are_checked_without_it(tmp
         beat = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ)
     try:
         until(lambda: "drain" in period_keys().sent(), 30)
-        assert not look_at_beat().is_dead
+        assert not read_beat().is_dead
         assert not stand_in_for_beat()
     finally:
         kill(beat)
     assert "Sending due task drain" in log.read_text()
     assert not list(tmp_path.glob("celerybeat*")) and not Path("celerybeat-schedule").exists()
     app.redis.delete(WATCH_QUEUE)
-    assert look_at_beat(now=time.time() + 60).is_dead
+    assert read_beat(now=time.time() + 60).is_dead
     period_keys().beat(time.time() - 60)
     assert stand_in_for_beat()
     assert not stand_in_for_beat()  # once a period
@@ -125,7 +125,7 @@ def test_a_canary_is_judged_by_its_answer(start_worker: StartWorker, start_watch
     start_worker().ready()
     start_watch("-P", "threads", "-c", "2", queue=WATCH_QUEUE).ready()
     scheduler_app.send_task("scheduler.health.canary", queue=WATCH_QUEUE)
-    book = CanaryBook(app.redis, app.settings.redis_prefix)
+    book = CanaryStore(app.redis, app.settings.redis_prefix)
     until(lambda: book.read(QUEUE) is not None)
     found = book.read(QUEUE)
     assert found is not None and (found.ok, found.state) == (False, "wrong")
@@ -136,15 +136,15 @@ def test_a_canary_is_judged_by_its_answer(start_worker: StartWorker, start_watch
 
 def test_a_queue_that_takes_jobs_and_answers_none_is_silent(start_worker: StartWorker) -> None:
     stuck = start_worker().ready()
-    rounds = Rounds(app, deadline_s=0.0)
-    rounds.go()
+    rounds = CanaryRounds(app, deadline_s=0.0)
+    rounds.run()
     stuck.process.send_signal(19)  # SIGSTOP: alive, connected, and dead to the world
     try:
-        rounds.go()
-        found = rounds.book.read(QUEUE)
+        rounds.run()
+        found = rounds.store.read(QUEUE)
         assert found is not None and (found.ok, found.state) == (False, "silent")
-        rounds.go()
-        found = rounds.book.read(QUEUE)
+        rounds.run()
+        found = rounds.store.read(QUEUE)
         assert found is not None and found.state == "unserved"
     finally:
         stuck.process.send_signal(18)

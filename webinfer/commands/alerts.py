@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 import redis
@@ -13,15 +12,13 @@ from rich.table import Table
 
 from browser_runtime.contract.errors import BadSetting
 from scheduler.alerts.alert import OpenAlert
-from scheduler.alerts.memory import Memory
 from scheduler.alerts.notifications import Notification
+from scheduler.alerts.store import AlertStore
 from scheduler.alerts.targets import parse_targets
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
 from webinfer.producing import no_broker
 from webinfer.tables import output_console, plain_text
-
-Plain = dict[str, Any]
 
 
 @click.group("alerts")
@@ -37,20 +34,20 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def show(as_json: bool) -> None:
     """List the open alerts, and the notifications that are not delivered yet."""
-    memory = Memory(app.redis, app.settings.redis_prefix)
+    store = AlertStore(app.redis, app.settings.redis_prefix)
     try:
-        opened, letters = memory.open_alerts(), memory.letters()
+        opened, pending = store.open_alerts(), list(store.notifications().values())
     except redis.RedisError as error:
         raise no_broker() from error
     found = sorted(opened.values(), key=lambda each: (-each.alert.severity.rank, each.opened_at_s))
     if as_json:
-        waiting = [letter.as_plain() for letter in letters.values()]
-        click.echo(json.dumps({"open": [each.as_plain() for each in found], "waiting": waiting}, indent=2))
+        waiting = [each.to_plain() for each in pending]
+        click.echo(json.dumps({"open": [each.to_plain() for each in found], "waiting": waiting}, indent=2))
     else:
-        _print(found, list(letters.values()))
+        _print(found, pending)
 
 
-def _print(found: list[OpenAlert], letters: list[Notification]) -> None:
+def _print(found: list[OpenAlert], pending: list[Notification]) -> None:
     console = output_console()
     if found:
         table = Table("severity", "since (UTC)", "alert", "text")
@@ -61,9 +58,9 @@ def _print(found: list[OpenAlert], letters: list[Notification]) -> None:
         console.print(table)
     else:
         console.print("no alert is open")
-    for letter in letters:
-        told = f"not delivered yet after {letter.n_tries} tries: {plain_text(letter.title)}"
-        console.print(told, markup=False)
+    for notification in pending:
+        line = f"not delivered yet after {notification.n_tries} tries: {plain_text(notification.title)}"
+        console.print(line, markup=False)
 
 
 @command.command("test")

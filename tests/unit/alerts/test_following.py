@@ -67,5 +67,5 @@ def test_news_of_an_alert_always_alternate(steps: list[tuple[bool, bool, Severit
             is_open = notice.news is not News.CLOSED
         state = followed.open
         assert bool(state) == is_open
-        restored = {key: OpenAlert.from_plain(each.as_plain()) for key, each in state.items()}
+        restored = {key: OpenAlert.from_plain(each.to_plain()) for key, each in state.items()}
         assert restored == state

@@ -10,11 +10,11 @@ from scheduler.alerts.notifications import (
     Notification,
     after_try,
     is_given_up,
-    write_letter,
+    write_notification,
 )
 
 NOTICE = Notice(News.OPENED, Alert("queue:edge", Severity.HIGH, "dead", "it is dead"))
-LETTER = write_letter(NOTICE, ("a", "b"), 100.0)
+LETTER = write_notification(NOTICE, ("a", "b"), 100.0)
 
 
 def failed(letter: Notification, now_s: float) -> Notification:
@@ -54,4 +54,4 @@ def test_it_is_given_up_after_a_day_but_never_untried() -> None:
 
 
 def test_it_survives_json() -> None:
-    assert Notification.from_plain(LETTER.as_plain()) == LETTER
+    assert Notification.from_plain(LETTER.to_plain()) == LETTER

@@ -15,12 +15,12 @@ from scipy.stats import binomtest
 from scheduler.alerts.alert import Severity
 from scheduler.alerts.conditions import (
     AlertThresholds,
-    BeatLife,
+    BeatHealth,
     Conditions,
     DeadLetter,
     ErrorCount,
     OpenBreaker,
-    QueueLife,
+    QueueHealth,
     Regression,
 )
 from scheduler.alerts.observing import EXCUSED
@@ -32,8 +32,8 @@ FINE = Conditions(
     regressions=[],
     breakers=[],
     errors=[],
-    queues=[QueueLife("edge", True, "", 10)],
-    beat=BeatLife(0),
+    queues=[QueueHealth("edge", True, "", 10)],
+    beat=BeatHealth(0),
     letters=[],
 )
 SLOWER = Regression("bert on firefox", "latency", 10.0, 13.0, "medium", "2026-11-02 10:00")
@@ -41,7 +41,7 @@ MUCH_SLOWER = replace(SLOWER, severity="high")
 OPEN = OpenBreaker("w1@host", "chrome", "chrome-0")
 SOME_FAIL = ErrorCount("bert", "edge", 40, 10, "PageFault 10")
 MOST_FAIL = ErrorCount("bert", "edge", 40, 39, "PageFault 39")
-WRONG = QueueLife("edge", False, "no answer in 10 s", 3)
+WRONG = QueueHealth("edge", False, "no answer in 10 s", 3)
 
 
 def keys(seen: Conditions) -> list[str]:
@@ -66,9 +66,9 @@ def test_each_source_that_could_not_be_seen_is_named() -> None:
         (replace(FINE, errors=[SOME_FAIL]), "errors:bert on edge", Severity.MEDIUM),
         (replace(FINE, errors=[MOST_FAIL]), "errors:bert on edge", Severity.HIGH),
         (replace(FINE, queues=[WRONG]), "queue:edge", Severity.HIGH),
-        (replace(FINE, queues=[QueueLife("edge", True, "", 301)]), "queue:edge", Severity.HIGH),
-        (replace(FINE, beat=BeatLife(31)), "beat:silent", Severity.HIGH),
-        (replace(FINE, beat=BeatLife(0, ("drain",))), "beat:late", Severity.MEDIUM),
+        (replace(FINE, queues=[QueueHealth("edge", True, "", 301)]), "queue:edge", Severity.HIGH),
+        (replace(FINE, beat=BeatHealth(31)), "beat:silent", Severity.HIGH),
+        (replace(FINE, beat=BeatHealth(0, ("drain",))), "beat:late", Severity.MEDIUM),
         (replace(FINE, letters=[DeadLetter("no id", "edge")]), "letters:edge", Severity.MEDIUM),
         (replace(FINE, history_away_s=61), "history:away", Severity.HIGH),
     ],
@@ -83,8 +83,8 @@ def test_each_rule_finds_its_fault(seen: Conditions, key: str, severity: Severit
     "seen",
     [
         replace(FINE, regressions=[replace(SLOWER, severity="low")]),
-        replace(FINE, queues=[QueueLife("edge", True, "", 300)]),
-        replace(FINE, beat=BeatLife(30)),
+        replace(FINE, queues=[QueueHealth("edge", True, "", 300)]),
+        replace(FINE, beat=BeatHealth(30)),
         replace(FINE, history_away_s=60),
     ],
 )
@@ -105,8 +105,8 @@ def test_what_changed_with_it_is_named() -> None:
 
 
 def test_without_a_beat_old_canaries_are_no_further_alerts() -> None:
-    old = QueueLife("edge", True, "", 900)
-    assert keys(replace(FINE, queues=[old, WRONG], beat=BeatLife(100, ("drain",)))) == [
+    old = QueueHealth("edge", True, "", 900)
+    assert keys(replace(FINE, queues=[old, WRONG], beat=BeatHealth(100, ("drain",)))) == [
         "queue:edge",
         "beat:silent",
     ]
