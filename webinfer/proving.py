@@ -17,9 +17,9 @@ from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Browser
 from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.launching.binaries import find_installation
+from browser_runtime.models.intake.trial import TrialRun
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
-from browser_runtime.models.trial import TrialRun
 from browser_runtime.pool import Pool
 from browser_runtime.session.golden import MIN_COSINE, cosine_of, find_word
 from browser_runtime.settings import RuntimeSettings

@@ -11,7 +11,7 @@ import numpy as np
 from browser_runtime.families.processor import Options, Output, Processor, locate_example
 from browser_runtime.models.configuration.decoding import DecodingPlan
 from browser_runtime.models.configuration.features import MelPlan
-from browser_runtime.models.json_files import read_object
+from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.texts.transcripts import TranscriptReader
 

@@ -10,7 +10,7 @@ import numpy as np
 from browser_runtime.families.processor import Options, Processor, locate_example
 from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.configuration.scores import ScorePlan
-from browser_runtime.models.json_files import read_object
+from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]

@@ -13,7 +13,7 @@ from typing import Protocol
 from aiohttp import web
 
 from browser_runtime.contract.errors import InferenceError
-from browser_runtime.models.paths import ForeignFolder
+from browser_runtime.models.files.paths import ForeignFolder
 
 PAGE_FOLDER = Path(__file__).parents[1] / "page"
 PAGE_SUFFIXES = {".html", ".js", ".mjs", ".wasm", ".wgsl", ".json", ".onnx", ".map", ".css"}

@@ -25,8 +25,8 @@ from browser_runtime.models.configuration.fields import (
     only,
     whole,
 )
-from browser_runtime.models.json_files import MAX_JSON_BYTES, parse_object
-from browser_runtime.models.paths import ForeignFolder, check_path, check_together, shorten
+from browser_runtime.models.files.json_files import MAX_JSON_BYTES, parse_object
+from browser_runtime.models.files.paths import ForeignFolder, check_path, check_together, shorten
 
 FILE = "low_bits.json"
 FORMAT, VERSION = "webinfer-low-bits", 1

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.models.locking import LOCK_FOLDER
+from browser_runtime.models.files.locking import LOCK_FOLDER
 
 log = structlog.get_logger(__name__)
 

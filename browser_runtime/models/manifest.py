@@ -13,13 +13,13 @@ from browser_runtime.contract.errors import BadInput, BadRequest, InferenceError
 from browser_runtime.contract.families import find_row
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
-from browser_runtime.models.graphs import (
+from browser_runtime.models.files.graphs import (
     GraphFiles,
     available_precisions,
     graph_paths,
     group_weights,
 )
-from browser_runtime.models.paths import ForeignFolder, check_path, check_together
+from browser_runtime.models.files.paths import ForeignFolder, check_path, check_together
 
 MANIFEST = "webinfer.json"
 SHA256 = re.compile(r"[0-9a-f]{64}")

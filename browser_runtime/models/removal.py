@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from browser_runtime.models.files.scratch import PARTIAL_FOLDER, hold_scratch
 from browser_runtime.models.in_use import hold_unused
 from browser_runtime.models.reports import Removal
-from browser_runtime.models.scratch import PARTIAL_FOLDER, hold_scratch
 
 
 def remove_model(root: Path, name: str) -> Removal:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from browser_runtime.contract.errors import BadRequest
-from browser_runtime.models.catalogue import HubModel
-from browser_runtime.models.integrity import FileCheck, sign_files
+from browser_runtime.models.files.integrity import FileCheck, sign_files
+from browser_runtime.models.hub.catalogue import HubModel
 from browser_runtime.models.manifest import StoredModel
 
 

@@ -13,20 +13,21 @@ from pathlib import Path
 from browser_runtime.contract.errors import BadInput, BadRequest, SetupError, UnknownModel
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Precision, check_model_name
-from browser_runtime.models.catalogue import HubModel, find_hub_model, read_catalogue
-from browser_runtime.models.hub import Prove, Pull, TellProgress, pull, pull_precision
-from browser_runtime.models.hub_settings import HubSettings
-from browser_runtime.models.in_use import ModelsInUse
-from browser_runtime.models.integrity import (
+from browser_runtime.models.files.integrity import (
     Signature,
     check_model,
     require_size,
     require_whole,
     sign_files,
 )
-from browser_runtime.models.locking import hold_lock, lock_path
+from browser_runtime.models.files.locking import hold_lock, lock_path
+from browser_runtime.models.files.paths import ForeignFolder, shorten
+from browser_runtime.models.hub.catalogue import HubModel, find_hub_model, read_catalogue
+from browser_runtime.models.hub.pulling import Prove, Pull, TellProgress, pull, pull_precision
+from browser_runtime.models.hub.repository import offline_refusal
+from browser_runtime.models.hub.settings import HubSettings
+from browser_runtime.models.in_use import ModelsInUse
 from browser_runtime.models.manifest import MANIFEST, ModelFile, StoredModel, read_manifest, repair
-from browser_runtime.models.paths import ForeignFolder, shorten
 from browser_runtime.models.removal import remove_model
 from browser_runtime.models.reports import (
     Listing,
@@ -36,7 +37,6 @@ from browser_runtime.models.reports import (
     list_catalogued,
     list_stored,
 )
-from browser_runtime.models.repository import offline_refusal
 from browser_runtime.settings import RuntimeSettings
 
 __all__ = ["Listing", "ModelFile", "ModelStore", "Removal", "StoredModel", "Verification"]

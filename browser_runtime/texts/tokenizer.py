@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadRequest
-from browser_runtime.models.json_files import read_object
+from browser_runtime.models.files.json_files import read_object
 from browser_runtime.texts.tokenizer_config import TokenizerConfig, parts
 from browser_runtime.texts.tokens import Tokens
 

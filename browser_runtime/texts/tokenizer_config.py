@@ -11,7 +11,7 @@ from typing import Any
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.models.configuration.fields import FLAG, NUMBER, Fields, Rule
-from browser_runtime.models.json_files import read_object
+from browser_runtime.models.files.json_files import read_object
 
 FILE = "tokenizer_config.json"
 # Classes that take tokenizer.json as it is: transformers heeds a key about normalising in the others alone.

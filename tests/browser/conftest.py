@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from browser_runtime.contract.vocabulary import Browser
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings

@@ -15,7 +15,7 @@ import pytest
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Family
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings

@@ -20,7 +20,7 @@ from browser_runtime.contract.errors import (
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
 from browser_runtime.link.protocol import PageEvent
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.session.session import Session, SessionLane

@@ -12,8 +12,8 @@ from onnx import TensorProto
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Family
-from browser_runtime.models import graph_check
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake import graph_check
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings

@@ -16,7 +16,7 @@ from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import Unsupported
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Family, Precision
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings

@@ -11,10 +11,10 @@ from browser_runtime.contract.errors import BadRequest
 from browser_runtime.contract.families import AUDIO, TEXT_EMBEDDING, VISION
 from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from browser_runtime.launching import binaries
-from browser_runtime.models import graph_check
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake import graph_check
+from browser_runtime.models.intake.importing import import_model
+from browser_runtime.models.intake.trial import TrialRun
 from browser_runtime.models.store import ModelStore, StoredModel
-from browser_runtime.models.trial import TrialRun
 from tests.stand_ins.odd_graphs import rewrite, set_versions
 from tests.stand_ins.tiny_models import write_classifier
 from webinfer.proving import Proof, compare, prove_model

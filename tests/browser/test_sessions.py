@@ -11,7 +11,7 @@ from PIL import Image
 from browser_runtime.contract.errors import BadInput, Unsupported
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from browser_runtime.models.catalogue import read_catalogue
+from browser_runtime.models.hub.catalogue import read_catalogue
 from browser_runtime.models.manifest import MANIFEST
 from browser_runtime.models.store import BUILTIN_FOLDER
 from tests.stand_ins.hub import Hub, serve_hub

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from browser_runtime.contract.families import TEXT_EMBEDDING
 from browser_runtime.contract.vocabulary import Precision
-from browser_runtime.models.integrity import describe_file
+from browser_runtime.models.files.integrity import describe_file
 from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
 from browser_runtime.models.store import ModelStore
 from tests.stand_ins.tiny_models import BERT_CONFIG, WORDS, write_json, write_tokenizer

@@ -114,7 +114,7 @@ def write_tokenizer(folder: Path) -> None:
 
 def write_text_repository(folder: Path, precisions: tuple[str, ...] = ("",)) -> Path:
     """A Hub repository of that BERT: transformers.js' layout, one graph a suffix, files nobody needs."""
-    from browser_runtime.models.export_bert import export_bert
+    from browser_runtime.models.intake.export_bert import export_bert
 
     write_bert(folder)
     for suffix in precisions:

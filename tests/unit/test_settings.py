@@ -32,7 +32,7 @@ from browser_runtime.contract.setup.environment import (
 )
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
-from browser_runtime.models.hub_settings import HubSettings
+from browser_runtime.models.hub.settings import HubSettings
 from browser_runtime.settings import RuntimeSettings
 from scheduler.settings import SchedulerSettings
 from tasks.broker.redis_urls import check_redis_url, redis_py_url, socket_url

@@ -17,10 +17,10 @@ from rich.table import Table
 
 from browser_runtime.contract.families import find_row
 from browser_runtime.contract.vocabulary import parse_precision
-from browser_runtime.models.downloading import Progress as FetchProgress
+from browser_runtime.models.hub.downloading import Progress as FetchProgress
+from browser_runtime.models.intake.trial import TrialRun, try_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
-from browser_runtime.models.trial import TrialRun, try_model
 from webinfer.commands.parameters import FAMILIES, PRECISIONS, ModelName
 from webinfer.tables import output_console
 
@@ -118,7 +118,7 @@ def import_model(path: Path, name: str | None, family: str | None, prove: bool) 
     PATH is an ONNX file, or a folder in the layout of the Hugging Face Hub. The model is run once in Python's
     onnxruntime, and stored only if that works.
     """
-    from browser_runtime.models.importing import import_model as take
+    from browser_runtime.models.intake.importing import import_model as take
 
     chosen = find_row(family, "--family") if family else None
     proving = Proving()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.family_spec import ONNX_SUFFIXES, FamilySpec
 from browser_runtime.contract.vocabulary import Family, Precision
-from browser_runtime.models.export_bert import ACTIVATIONS
-from browser_runtime.models.graph_check import MAX_IR_VERSION, MAX_OPSET
-from browser_runtime.models.importing import PICKLES
+from browser_runtime.models.intake.export_bert import ACTIVATIONS
+from browser_runtime.models.intake.graph_check import MAX_IR_VERSION, MAX_OPSET
+from browser_runtime.models.intake.importing import PICKLES
 from browser_runtime.simulation.feeds import DTYPES, TEXT_INPUTS
 from webinfer.compatibility.markdown import code, paragraph, section, table
 

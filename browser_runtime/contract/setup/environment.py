@@ -26,7 +26,7 @@ from browser_runtime.contract.errors import BadSetting, UnknownSetting
 PREFIX = "WEBINFER_"
 CLASSES = (
     "browser_runtime.settings:RuntimeSettings",
-    "browser_runtime.models.hub_settings:HubSettings",
+    "browser_runtime.models.hub.settings:HubSettings",
     "tasks.settings:TaskSettings",
     "workers.settings:MetricsSettings",
     "scheduler.settings:SchedulerSettings",

@@ -26,7 +26,7 @@ from browser_runtime.low_bits.reading.tensors import (
     read_span,
     require_finite,
 )
-from browser_runtime.models.paths import ForeignFolder, shorten
+from browser_runtime.models.files.paths import ForeignFolder, shorten
 
 MAGIC = b"GGUF"
 VERSIONS = (2, 3)

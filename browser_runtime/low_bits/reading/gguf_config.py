@@ -9,7 +9,7 @@ import numpy as np
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.low_bits.reading.gguf import GgufFile
 from browser_runtime.low_bits.shape import CLASSES
-from browser_runtime.models.paths import shorten
+from browser_runtime.models.files.paths import shorten
 
 # Mistral's files say llama, too: the two compute the same where there is no window.
 ARCHITECTURES = ("llama", "qwen2", "qwen3")

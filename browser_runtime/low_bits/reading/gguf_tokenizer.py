@@ -11,7 +11,7 @@ from typing import Any
 
 from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.low_bits.reading.gguf import GgufFile
-from browser_runtime.models.paths import shorten
+from browser_runtime.models.files.paths import shorten
 
 START = "tokenizer.ggml."
 NORMAL, UNKNOWN, CONTROL, USER, UNUSED, BYTE = range(1, 7)

@@ -25,8 +25,8 @@ from browser_runtime.low_bits.reading.tensors import (
     require_finite,
     widen_bfloat16,
 )
-from browser_runtime.models.json_files import MAX_JSON_BYTES, parse_object
-from browser_runtime.models.paths import ForeignFolder, check_path, shorten
+from browser_runtime.models.files.json_files import MAX_JSON_BYTES, parse_object
+from browser_runtime.models.files.paths import ForeignFolder, check_path, shorten
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"

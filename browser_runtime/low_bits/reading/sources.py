@@ -14,8 +14,8 @@ from browser_runtime.low_bits.reading.gguf_tokenizer import read_tokenizer
 from browser_runtime.low_bits.reading.safetensors import SafetensorsFiles
 from browser_runtime.low_bits.reading.weights import StoredWeights, gguf_weights, stored_weights
 from browser_runtime.low_bits.shape import DecoderShape
-from browser_runtime.models.json_files import MAX_JSON_BYTES, parse_object
-from browser_runtime.models.paths import ForeignFolder
+from browser_runtime.models.files.json_files import MAX_JSON_BYTES, parse_object
+from browser_runtime.models.files.paths import ForeignFolder
 
 CONFIG, TOKENIZER, TOKENIZER_CONFIG = "config.json", "tokenizer.json", "tokenizer_config.json"
 # Beside the weights of a Hugging Face folder; the chat template may be in a file of its own.

@@ -11,7 +11,7 @@ import numpy as np
 
 from browser_runtime.contract.errors import BadRequest
 from browser_runtime.low_bits.arrays import FloatArray
-from browser_runtime.models.paths import ForeignFolder, shorten
+from browser_runtime.models.files.paths import ForeignFolder, shorten
 
 # A vector a tensor would be 100,000 for the largest model; more is no model.
 MAX_TENSORS = 1 << 17

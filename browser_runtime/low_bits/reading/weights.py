@@ -13,7 +13,7 @@ from browser_runtime.low_bits.reading.gguf_config import FREQUENCY_FACTORS
 from browser_runtime.low_bits.reading.tensors import TensorFile
 from browser_runtime.low_bits.rope import Rope, check_frequencies
 from browser_runtime.low_bits.shape import DecoderShape
-from browser_runtime.models.paths import shorten
+from browser_runtime.models.files.paths import shorten
 
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
 """The matrices of a layer, in the order of their use."""

@@ -21,7 +21,7 @@ from browser_runtime.models.configuration.sentence_modules import (
     read_modules,
     to_plain,
 )
-from browser_runtime.models.json_files import read_object
+from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
 
 CONFIG_FILE = "config_sentence_transformers.json"

@@ -21,8 +21,8 @@ from browser_runtime.models.configuration.fields import (
     only,
     whole,
 )
-from browser_runtime.models.json_files import read_json, read_object
-from browser_runtime.models.paths import check_path
+from browser_runtime.models.files.json_files import read_json, read_object
+from browser_runtime.models.files.paths import check_path
 
 MODULES_FILE = "modules.json"
 # Where a Pooling lies by default, and the files that a module may have in its folder.

@@ -18,7 +18,7 @@ from browser_runtime.low_bits.reading.gguf import GgufFile
 from browser_runtime.low_bits.reading.sources import DecoderSource, open_source
 from browser_runtime.low_bits.reading.weights import HeldWeights
 from browser_runtime.low_bits.shape import DecoderShape
-from browser_runtime.models.paths import ForeignFolder
+from browser_runtime.models.files.paths import ForeignFolder
 from tests.stand_ins.decoders import CONFIGS, TOKENS, config_of, write_folder
 
 DATA = Path(__file__).parents[2] / "data"

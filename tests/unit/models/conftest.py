@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from browser_runtime.models.hub_settings import HubSettings
+from browser_runtime.models.hub.settings import HubSettings
 from browser_runtime.models.store import ModelStore
 from tests.stand_ins.hub import Hub, serve_hub
 from tests.stand_ins.tiny_models import write_json, write_text_repository

@@ -26,8 +26,8 @@ from browser_runtime.contract.errors import (
 )
 from browser_runtime.contract.families import TEXT_EMBEDDING, VISION
 from browser_runtime.contract.vocabulary import Family, Precision
-from browser_runtime.models.downloading import Progress
-from browser_runtime.models.hub_settings import HubSettings
+from browser_runtime.models.hub.downloading import Progress
+from browser_runtime.models.hub.settings import HubSettings
 from browser_runtime.models.manifest import MANIFEST, write_manifest
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
@@ -313,7 +313,7 @@ def test_processes_that_ask_at_once_fetch_once(store: ModelStore, hub: Hub) -> N
 
 
 def test_waiting_for_another_process_ends_at_the_deadline(store: ModelStore) -> None:
-    from browser_runtime.models.locking import hold_lock
+    from browser_runtime.models.files.locking import hold_lock
 
     store._hub = changed(store._hub, timeout_s=0.15)
     lock = store.root / ".locks" / "tiny--bert.lock"

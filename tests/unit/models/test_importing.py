@@ -18,7 +18,7 @@ import pytest
 from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.families import TEXT_EMBEDDING, VISION
 from browser_runtime.contract.vocabulary import Family, Precision
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
 from tests.stand_ins.odd_graphs import rewrite
@@ -331,7 +331,7 @@ def test_json_that_is_none_is_one_sentence(
 HOLD = """
 import sys, time
 from pathlib import Path
-from browser_runtime.models.scratch import hold_scratch
+from browser_runtime.models.files.scratch import hold_scratch
 with hold_scratch(Path(sys.argv[1])) as folder:
     (folder / "half.onnx").write_bytes(b"half")
     print(folder, flush=True)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from browser_runtime.models.paths import (
+from browser_runtime.models.files.paths import (
     MAX_NAME_BYTES,
     ForeignFolder,
     OutsideError,

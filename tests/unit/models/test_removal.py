@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from browser_runtime.contract.errors import BadInput, SetupError, UnknownModel
-from browser_runtime.models.importing import import_model
-from browser_runtime.models.locking import hold_lock, lock_path
+from browser_runtime.models.files.locking import hold_lock, lock_path
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.manifest import MANIFEST
 from browser_runtime.models.reports import Removal
 from browser_runtime.models.store import ModelStore

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from browser_runtime.contract.errors import BadInput, BadRequest, InferenceError, UnknownModel
 from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
-from browser_runtime.models import integrity
-from browser_runtime.models.catalogue import read_catalogue
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.files import integrity
+from browser_runtime.models.hub.catalogue import read_catalogue
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.manifest import MANIFEST, StoredModel
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from tests.stand_ins.tiny_models import write_classifier

@@ -12,8 +12,8 @@ from onnx import TensorProto
 
 from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.vocabulary import Family, Precision
-from browser_runtime.models import trial
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake import trial
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.simulation import reference
 from tests.stand_ins.hub import Hub

@@ -12,7 +12,7 @@ from PIL import Image
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Family
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.simulation import reference

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from browser_runtime.contract.errors import BadInput, BadOutput, InferenceError
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.configuration.features import MelPlan
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference

@@ -13,7 +13,7 @@ from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.families.processor import OpenProcessors
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.pool.dispatch.preparing import prepare

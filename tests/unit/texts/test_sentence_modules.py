@@ -13,7 +13,7 @@ from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.families.processor import OpenProcessors
 from browser_runtime.models.configuration.embeddings import EmbeddingPlan
-from browser_runtime.models.importing import import_model
+from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
 from browser_runtime.texts import module_weights

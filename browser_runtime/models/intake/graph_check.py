@@ -10,8 +10,8 @@ from typing import Any
 from browser_runtime.contract.errors import BadRequest
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Precision
-from browser_runtime.models.graphs import graph_paths
-from browser_runtime.models.paths import ForeignFolder, check_path
+from browser_runtime.models.files.graphs import graph_paths
+from browser_runtime.models.files.paths import ForeignFolder, check_path
 
 # A protobuf message ends there; what is larger keeps its weights in other files.
 MAX_GRAPH_BYTES = (2 << 30) - 1

@@ -14,19 +14,19 @@ from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Precision, check_model_name
 from browser_runtime.families.processor import check_files, find_processor
-from browser_runtime.models.export_bert import export_bert
-from browser_runtime.models.graph_check import inspect_graphs, list_weights, read_graph
-from browser_runtime.models.graphs import available_precisions, graph_paths, group_weights
-from browser_runtime.models.hub import Prove
-from browser_runtime.models.integrity import describe_file, hash_file
-from browser_runtime.models.json_files import MAX_JSON_BYTES, parse_json, parse_object, read_json
-from browser_runtime.models.locking import hold_lock, lock_path
+from browser_runtime.models.files.graphs import available_precisions, graph_paths, group_weights
+from browser_runtime.models.files.integrity import describe_file, hash_file
+from browser_runtime.models.files.json_files import MAX_JSON_BYTES, parse_json, parse_object, read_json
+from browser_runtime.models.files.locking import hold_lock, lock_path
+from browser_runtime.models.files.paths import ForeignFolder, check_together
+from browser_runtime.models.files.scratch import hold_scratch
+from browser_runtime.models.hub.pulling import Prove
+from browser_runtime.models.intake.export_bert import export_bert
+from browser_runtime.models.intake.graph_check import inspect_graphs, list_weights, read_graph
+from browser_runtime.models.intake.traits import complete_files, infer_family, require_files, wanted_files
+from browser_runtime.models.intake.trial import try_model
 from browser_runtime.models.manifest import ModelFile, StoredModel, write_manifest
-from browser_runtime.models.paths import ForeignFolder, check_together
-from browser_runtime.models.scratch import hold_scratch
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
-from browser_runtime.models.traits import complete_files, infer_family, require_files, wanted_files
-from browser_runtime.models.trial import try_model
 
 # Copying a few gigabytes on a slow disk, by whoever imports the same name at the same time.
 LOCK_TIMEOUT_S = 600.0

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadRequest, SetupError
-from browser_runtime.models.hub_settings import HubSettings
-from browser_runtime.models.integrity import hash_file
+from browser_runtime.models.files.integrity import hash_file
+from browser_runtime.models.hub.settings import HubSettings
 
 
 @dataclass(frozen=True, slots=True)

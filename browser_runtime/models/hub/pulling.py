@@ -12,19 +12,24 @@ from browser_runtime.contract.errors import BadRequest, SetupError, TooLarge
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.families.processor import check_files, find_processor
-from browser_runtime.models.catalogue import HubModel
-from browser_runtime.models.downloading import HubFile, Progress, download
-from browser_runtime.models.graph_check import inspect_graphs, list_weights, read_graph
-from browser_runtime.models.graphs import available_precisions, graph_paths, group_weights, guess_weights
-from browser_runtime.models.hub_settings import HubSettings
-from browser_runtime.models.integrity import describe_file
-from browser_runtime.models.json_files import read_json
+from browser_runtime.models.files.graphs import (
+    available_precisions,
+    graph_paths,
+    group_weights,
+    guess_weights,
+)
+from browser_runtime.models.files.integrity import describe_file
+from browser_runtime.models.files.json_files import read_json
+from browser_runtime.models.files.paths import check_together
+from browser_runtime.models.files.scratch import PARTIAL_FOLDER
+from browser_runtime.models.hub.catalogue import HubModel
+from browser_runtime.models.hub.downloading import HubFile, Progress, download
+from browser_runtime.models.hub.repository import Repository, look_up, repository_address
+from browser_runtime.models.hub.settings import HubSettings
+from browser_runtime.models.intake.graph_check import inspect_graphs, list_weights, read_graph
+from browser_runtime.models.intake.traits import choose_files, complete_files, infer_family
+from browser_runtime.models.intake.trial import TrialRun, try_model
 from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
-from browser_runtime.models.paths import check_together
-from browser_runtime.models.repository import Repository, look_up, repository_address
-from browser_runtime.models.scratch import PARTIAL_FOLDER
-from browser_runtime.models.traits import choose_files, complete_files, infer_family
-from browser_runtime.models.trial import TrialRun, try_model
 
 TellProgress = Callable[[Progress], None]
 Prove = Callable[[StoredModel, tuple[TrialRun, ...]], None]

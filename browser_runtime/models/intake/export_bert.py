@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadRequest
-from browser_runtime.models.json_files import parse_object
+from browser_runtime.models.files.json_files import parse_object
 
 Weights = dict[str, np.ndarray[Any, np.dtype[Any]]]
 

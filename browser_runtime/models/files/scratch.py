@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from browser_runtime.models.locking import LOCK_FOLDER, hold_lock, try_lock
+from browser_runtime.models.files.locking import LOCK_FOLDER, hold_lock, try_lock
 
 log = structlog.get_logger(__name__)
 

@@ -13,10 +13,10 @@ import structlog
 
 from browser_runtime.contract.errors import BadRequest, SetupError, UnknownModel
 from browser_runtime.contract.setup.proxies import exempt_loopback
-from browser_runtime.models.catalogue import HubModel
-from browser_runtime.models.downloading import HubFile
-from browser_runtime.models.hub_settings import HubSettings
-from browser_runtime.models.paths import OutsideError, check_path, shorten
+from browser_runtime.models.files.paths import OutsideError, check_path, shorten
+from browser_runtime.models.hub.catalogue import HubModel
+from browser_runtime.models.hub.downloading import HubFile
+from browser_runtime.models.hub.settings import HubSettings
 
 log = structlog.get_logger(__name__)
 

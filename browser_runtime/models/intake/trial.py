@@ -31,7 +31,7 @@ from browser_runtime.models.manifest import StoredModel, read_manifest
 ORIGIN = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : (Load model from .*? failed:)?")
 # Few threads and few arenas of malloc: each reserves address space, which is what the bound on memory counts.
 ENVIRONMENT = {
-    "PYTHONPATH": str(Path(__file__).parents[2]),
+    "PYTHONPATH": str(Path(__file__).parents[3]),
     "MALLOC_ARENA_MAX": "4",
     "TOKENIZERS_PARALLELISM": "false",
 }

@@ -10,7 +10,7 @@ from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.configuration.sentence_modules import list_files
-from browser_runtime.models.graphs import graph_paths
+from browser_runtime.models.files.graphs import graph_paths
 
 TOKENIZER = "tokenizer.json"
 TOKENIZER_ADVICE = "transformers writes it: AutoTokenizer.from_pretrained(...).save_pretrained(...)"

@@ -1,0 +1,1 @@
+"""Files of models on disk: paths, JSON, graphs, hashes, locks and folders for work."""

@@ -1,0 +1,1 @@
+"""Everything that a model passes before it enters the store."""
