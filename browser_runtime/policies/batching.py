@@ -40,7 +40,7 @@ class BatchPolicy:
     """The limits of a batch. A request that is beyond them by itself goes alone."""
 
     max_items: int = 32
-    """Most items of one page call (MAX_DYNAMIC_BATCH in page/families/text_embedding.js); 8 where shapes
+    """Most items of one page call (`limits.max_batch` of the text family's row); 8 where shapes
     are static."""
     max_bytes: int = 32 << 20
     """An eighth of the largest frame (MAX_FRAME_BYTES, browser_runtime/link/frames.py)."""

@@ -1,7 +1,7 @@
 """Greedy decoding over a merged decoder graph with its key-value cache.
 
 Source: optimum's merged decoders (`use_cache_branch`, `past_key_values.<layer>.<part>.<key|value>`).
-The twin of `page/families/decoding.js`.
+The twin of `page/families/sounds/decoding.js`.
 """
 
 from __future__ import annotations

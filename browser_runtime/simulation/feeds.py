@@ -1,7 +1,7 @@
-"""What a graph is fed, in the types and sizes that its own inputs declare.
+"""Feeds of a graph, in the types and sizes that its own inputs declare.
 
-The twin of `page/families/feeds.js`: exporters differ in the integers they take, in which inputs they keep,
-and in whether the batch and the sequence have one size.
+The twin of `page/families/graphs/feeds.js`: exporters differ in the integers they take, in the inputs they
+keep, and in whether the batch and the sequence have one size.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Images resized as Pillow resizes them, a region at a time: the twin of `page/families/resampling.js`.
+"""Images resized as Pillow resizes them, by regions: the twin of `page/families/images/resampling.js`.
 
 Source: Pillow, src/libImaging/Resample.c (antialiased, 8 bits between the passes, width first as in every
 Pillow before 13) and Geometry.c (nearest). Pillow itself does it where the whole result is small; but the

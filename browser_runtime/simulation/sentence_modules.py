@@ -1,4 +1,4 @@
-"""From the tokens' vectors to the text's: the twin of `page/families/sentence_modules.js`.
+"""From the tokens' vectors to the text's: the twin of `page/families/texts/sentence_modules.js`.
 
 Source: sentence-transformers 6.2, `base/modules` and `sentence_transformer/modules`.
 """

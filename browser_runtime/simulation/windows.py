@@ -1,6 +1,6 @@
 """Sound longer than a model's window: cut into overlapping windows, their tokens joined where they overlap.
 
-The twin of `page/families/windows.js`. Source of the joining: Hugging Face transformers,
+The twin of `page/families/sounds/windows.js`. Source of the joining: Hugging Face transformers,
 _find_longest_common_sequence in tokenization_whisper.py (Apache-2.0).
 """
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { runBatches } from '../../browser_runtime/page/families/batches.js';
-import { splitBatches } from '../../browser_runtime/page/families/buckets.js';
-import { GraphCache } from '../../browser_runtime/page/families/graph_cache.js';
+import { runBatches } from '../../browser_runtime/page/families/graphs/batches.js';
+import { splitBatches } from '../../browser_runtime/page/families/graphs/buckets.js';
+import { GraphCache } from '../../browser_runtime/page/families/graphs/graph_cache.js';
 import { Fault } from '../../browser_runtime/page/faults.js';
 
 /**
  * Doubles numbers in batches of two, the largest first; 13 cannot be prepared, 99 cannot be finished.
- * @type {import('../../browser_runtime/page/families/batches.js').Steps<number, number[], number>}
+ * @type {import('../../browser_runtime/page/families/graphs/batches.js').Steps<number, number[], number>}
  */
 const DOUBLING = {
   prepare: (item) => {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { bindDimensions, readInputShapes } from '../../browser_runtime/page/families/dimension_names.js';
+import {
+  bindDimensions,
+  readInputShapes,
+} from '../../browser_runtime/page/families/graphs/dimension_names.js';
 
 const MODEL = new URL('../../browser_runtime/models/builtin/digits-vit/onnx/model.onnx', import.meta.url);
 

@@ -5,8 +5,8 @@ import {
   fixedSize,
   makeFeeds,
   readTextShape,
-} from '../../browser_runtime/page/families/feeds.js';
-import { countPositions } from '../../browser_runtime/page/families/tokens.js';
+} from '../../browser_runtime/page/families/graphs/feeds.js';
+import { countPositions } from '../../browser_runtime/page/families/texts/tokens.js';
 
 class Tensor {
   /** @param {string} type @param {any} data @param {number[]} dims */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { extractLogMel } from '../../browser_runtime/page/families/log_mel.js';
+import { extractLogMel } from '../../browser_runtime/page/families/sounds/log_mel.js';
 
 // By address, so that the type checker does not read the packages' own sources.
 const MODULES = new URL('../../browser_runtime/page/node_modules/', import.meta.url).href;

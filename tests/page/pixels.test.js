@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { preparePixels, readPixels } from '../../browser_runtime/page/families/pixels.js';
+import { preparePixels, readPixels } from '../../browser_runtime/page/families/images/pixels.js';
 
 /** @typedef {{height: number, width: number, data: string}} Stored */
 /** @typedef {{values?: string, sha256?: string}} Output */

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { toGrey } from '../../browser_runtime/page/families/pixels.js';
-import { resize } from '../../browser_runtime/page/families/resampling.js';
+import { toGrey } from '../../browser_runtime/page/families/images/pixels.js';
+import { resize } from '../../browser_runtime/page/families/images/resampling.js';
 
 /** @typedef {{height: number, width: number, data: string}} Stored */
 /** @typedef {{resample: number, source: Stored, rgb: Stored, grey: Stored, luma: Stored}} Case */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { rankLabels, scoreLogits } from '../../browser_runtime/page/families/scores.js';
+import { rankLabels, scoreLogits } from '../../browser_runtime/page/families/images/scores.js';
 
 test('scores are made by the function that was chosen', () => {
   const logits = Float32Array.of(0.875, -0.25, 2);

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { pickBucket, sequenceBuckets, splitBatches } from '../../browser_runtime/page/families/buckets.js';
-import { POOLS } from '../../browser_runtime/page/families/pooling.js';
-import { applyModules, cutVector } from '../../browser_runtime/page/families/sentence_modules.js';
-import { padTexts, readTokens } from '../../browser_runtime/page/families/tokens.js';
+import {
+  pickBucket,
+  sequenceBuckets,
+  splitBatches,
+} from '../../browser_runtime/page/families/graphs/buckets.js';
+import { POOLS } from '../../browser_runtime/page/families/texts/pooling.js';
+import { applyModules, cutVector } from '../../browser_runtime/page/families/texts/sentence_modules.js';
+import { padTexts, readTokens } from '../../browser_runtime/page/families/texts/tokens.js';
 
 /** An item as it comes from the worker. @param {number[]} ids @param {number[]} [segments] */
 const item = (ids, segments) => ({

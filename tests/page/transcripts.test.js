@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { chooseToken, Decoder } from '../../browser_runtime/page/families/decoding.js';
-import { nameCache } from '../../browser_runtime/page/families/kv_cache.js';
-import { Stopwatch } from '../../browser_runtime/page/families/results.js';
-import { readSamples } from '../../browser_runtime/page/families/sounds.js';
-import { joinTokens, splitWindows } from '../../browser_runtime/page/families/windows.js';
+import { Stopwatch } from '../../browser_runtime/page/families/graphs/results.js';
+import { chooseToken, Decoder } from '../../browser_runtime/page/families/sounds/decoding.js';
+import { nameCache } from '../../browser_runtime/page/families/sounds/kv_cache.js';
+import { readSamples } from '../../browser_runtime/page/families/sounds/samples.js';
+import { joinTokens, splitWindows } from '../../browser_runtime/page/families/sounds/windows.js';
 
 test('the likeliest token that is not suppressed is chosen', () => {
   assert.equal(chooseToken(Float32Array.of(1, 9, 9, 3), new Set()), 1);

@@ -86,7 +86,7 @@ class PixelPlan:
         return Exact(short, longest) if height < width else Exact(longest, short)
 
     def to_page(self) -> dict[str, Any]:
-        """Plain values and arrays, as `families/pixels.js` takes them."""
+        """Plain values and arrays, as `families/images/pixels.js` takes them."""
         return {
             "channels": self.channels,
             "height": self.size.height,

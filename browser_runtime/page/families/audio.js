@@ -5,15 +5,16 @@
  * WebNN takes static shapes only. The encoder has one; the decoder grows by a token a step and branches on its
  * cache, so it runs on WASM beside a WebNN encoder, and every answer says so.
  */
-import { Decoder } from './decoding.js';
-import { makeFeeds } from './feeds.js';
-import { nameCache } from './kv_cache.js';
-import { extractLogMel } from './log_mel.js';
-import { GraphSource } from './model_graphs.js';
-import { makeReady } from './ready.js';
-import { Stopwatch, settle, stopIfCancelled } from './results.js';
-import { makeTone, readSamples, SAMPLE_RATE_HZ } from './sounds.js';
-import { joinTokens, splitWindows } from './windows.js';
+
+import { makeFeeds } from './graphs/feeds.js';
+import { GraphSource } from './graphs/model_graphs.js';
+import { makeReady } from './graphs/ready.js';
+import { Stopwatch, settle, stopIfCancelled } from './graphs/results.js';
+import { Decoder } from './sounds/decoding.js';
+import { nameCache } from './sounds/kv_cache.js';
+import { extractLogMel } from './sounds/log_mel.js';
+import { makeTone, readSamples, SAMPLE_RATE_HZ } from './sounds/samples.js';
+import { joinTokens, splitWindows } from './sounds/windows.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
 /** @typedef {import('./contract.js').Graph} Graph */
@@ -22,7 +23,7 @@ import { joinTokens, splitWindows } from './windows.js';
 /** @typedef {{encoder: Graph, decoder: Graph}} Graphs */
 /**
  * @typedef {object} Settings the worker's plan of the model's files (browser_runtime/families/audio.py)
- * @property {import('./log_mel.js').Framing & {feature_size: number}} features under transformers.js' names
+ * @property {import('./sounds/log_mel.js').Framing & {feature_size: number}} features under transformers.js' names
  * @property {{ends: number[], never: number[], not_first: number[]}} rules
  * @property {Record<string, unknown>} example
  */
@@ -35,8 +36,8 @@ import { joinTokens, splitWindows } from './windows.js';
  */
 /**
  * @typedef {object} Parts what does not compute
- * @property {import('./log_mel.js').Extractor} extractor transformers.js' log-mel front end
- * @property {import('./decoding.js').Rules} rules
+ * @property {import('./sounds/log_mel.js').Extractor} extractor transformers.js' log-mel front end
+ * @property {import('./sounds/decoding.js').Rules} rules
  */
 /** @typedef {{watch: Stopwatch, isCancelled: () => boolean, choices: Choices}} Course of one call */
 

@@ -33,7 +33,7 @@ export interface Limits {
 
 /** Settings of a text model (`browser_runtime/families/text_embedding.py`). */
 export interface TextSettings {
-  modules: import('./sentence_modules.js').Module[];
+  modules: import('./texts/sentence_modules.js').Module[];
   max_tokens: number;
   pad_id: number;
   /** The position of a text's first token: 0, or behind the padding token's. */

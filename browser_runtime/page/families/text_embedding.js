@@ -4,18 +4,18 @@
  * On WebNN every batch is padded to a static bucket; WASM and WebGPU take any shape and pad to the longest text.
  */
 import { Fault } from '../faults.js';
-import { runBatches } from './batches.js';
-import { BATCH_SIZES, pickBucket, sequenceBuckets, splitBatches } from './buckets.js';
-import { makeFeeds, readTextShape } from './feeds.js';
-import { checkFinite, readFloats } from './floats.js';
-import { cacheGraphs, GraphSource, usesStaticShapes } from './model_graphs.js';
-import { makeReady } from './ready.js';
-import { applyModules, cutVector } from './sentence_modules.js';
-import { countPositions, padTexts, readTokens } from './tokens.js';
+import { runBatches } from './graphs/batches.js';
+import { BATCH_SIZES, pickBucket, sequenceBuckets, splitBatches } from './graphs/buckets.js';
+import { makeFeeds, readTextShape } from './graphs/feeds.js';
+import { checkFinite, readFloats } from './graphs/floats.js';
+import { cacheGraphs, GraphSource, usesStaticShapes } from './graphs/model_graphs.js';
+import { makeReady } from './graphs/ready.js';
+import { applyModules, cutVector } from './texts/sentence_modules.js';
+import { countPositions, padTexts, readTokens } from './texts/tokens.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
-/** @typedef {import('./tokens.js').Tokens} Tokens */
-/** @typedef {import('./pooling.js').Hidden} Hidden */
+/** @typedef {import('./texts/tokens.js').Tokens} Tokens */
+/** @typedef {import('./texts/pooling.js').Hidden} Hidden */
 /** @typedef {{embedding: Float32Array, tokens: number, truncated: boolean}} Output */
 
 // WebGPU compiles other shaders for a length that four divides: the first [1, 12] after [1, 11] took 1170 ms, the
@@ -46,7 +46,7 @@ class TextEmbedder {
   /**
    * @param {Opening} opening
    * @param {GraphSource} source
-   * @param {import('./feeds.js').TextShape} shape
+   * @param {import('./graphs/feeds.js').TextShape} shape
    */
   constructor(opening, source, shape) {
     const { modules, max_tokens, pad_id, first_position, sample, details } = readSettings(opening);
@@ -74,7 +74,7 @@ class TextEmbedder {
     /** @type {number[][]} */
     const buckets = [];
     const before = this.graphs.openedMs;
-    /** @type {import('./batches.js').Steps<Tokens, Hidden, Output>} */
+    /** @type {import('./graphs/batches.js').Steps<Tokens, Hidden, Output>} */
     const steps = {
       prepare: (item, index) => readTokens(item, `texts[${index}]`),
       split: (prepared) => this.split(prepared),
@@ -144,7 +144,7 @@ class TextEmbedder {
 
   /**
    * @param {Tokens[]} batch
-   * @param {import('./results.js').Stopwatch} watch
+   * @param {import('./graphs/results.js').Stopwatch} watch
    * @param {number[][]} buckets where the batch's bucket is noted
    * @returns {Promise<Hidden>}
    */

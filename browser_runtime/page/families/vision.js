@@ -3,25 +3,25 @@
  * gives the model the same numbers.
  */
 import { Fault } from '../faults.js';
-import { runBatches } from './batches.js';
-import { BATCH_SIZES, pickBucket, splitBatches } from './buckets.js';
-import { checkSizes, fixedSize, makeFeeds } from './feeds.js';
-import { checkFinite, readFloats } from './floats.js';
-import { cacheGraphs, GraphSource, usesStaticShapes } from './model_graphs.js';
-import { preparePixels, readPixels } from './pixels.js';
-import { makeReady } from './ready.js';
-import { rankLabels, scoreLogits } from './scores.js';
+import { runBatches } from './graphs/batches.js';
+import { BATCH_SIZES, pickBucket, splitBatches } from './graphs/buckets.js';
+import { checkSizes, fixedSize, makeFeeds } from './graphs/feeds.js';
+import { checkFinite, readFloats } from './graphs/floats.js';
+import { cacheGraphs, GraphSource, usesStaticShapes } from './graphs/model_graphs.js';
+import { makeReady } from './graphs/ready.js';
+import { preparePixels, readPixels } from './images/pixels.js';
+import { rankLabels, scoreLogits } from './images/scores.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
 /** @typedef {{labels: {label: string, score: number}[], logits: Float32Array}} Output */
 /** @typedef {{logits: Float32Array, classes: number}} Computed `logits` is [rows, classes] */
 /**
  * @typedef {object} Settings the worker's plan of the model's files (browser_runtime/families/vision.py)
- * @property {import('./pixels.js').Plan} pixels
+ * @property {import('./images/pixels.js').Plan} pixels
  * @property {Record<string, string>} labels by index
  * @property {Record<string, unknown>} example
  */
-/** @typedef {{top_k: number, function: import('./scores.js').ScoreFunction}} Choices of the worker, for one call */
+/** @typedef {{top_k: number, function: import('./images/scores.js').ScoreFunction}} Choices of the worker, for one call */
 
 const BATCHES_AT_ONCE = 4;
 
@@ -41,8 +41,8 @@ export async function open(opening) {
  * The images that every batch must hold; null where any number will do. Raises ModelFault where the graph takes
  * images of another size than they are made.
  * @param {string} model
- * @param {Record<string, import('./dimension_names.js').Shape>} shapes
- * @param {import('./pixels.js').Plan} plan
+ * @param {Record<string, import('./graphs/dimension_names.js').Shape>} shapes
+ * @param {import('./images/pixels.js').Plan} plan
  */
 function readRows(model, shapes, { channels, height, width }) {
   checkSizes(model, 'pixel_values', shapes.pixel_values, [-1, channels, height, width]);
@@ -51,7 +51,7 @@ function readRows(model, shapes, { channels, height, width }) {
 
 /**
  * An image of the model's own size with every grey level in it.
- * @param {import('./pixels.js').Plan} plan
+ * @param {import('./images/pixels.js').Plan} plan
  */
 function drawSample({ height, width }) {
   const data = Uint8Array.from({ length: height * width * 3 }, (_, at) => at % 256);
@@ -61,7 +61,7 @@ function drawSample({ height, width }) {
 class Classifier {
   /**
    * @param {Opening} opening
-   * @param {{source: GraphSource, rows: number | null, plan: import('./pixels.js').Plan}} shape
+   * @param {{source: GraphSource, rows: number | null, plan: import('./images/pixels.js').Plan}} shape
    * @param {Record<string, string>} names
    */
   constructor(opening, { source, rows, plan }, names) {
@@ -85,7 +85,7 @@ class Classifier {
     /** @type {number[]} */
     const buckets = [];
     const before = this.graphs.openedMs;
-    /** @type {import('./batches.js').Steps<Float32Array, Computed, Output>} */
+    /** @type {import('./graphs/batches.js').Steps<Float32Array, Computed, Output>} */
     const steps = {
       prepare: (image, index) => preparePixels(readPixels(image, `images[${index}]`), this.plan),
       split: (prepared) => splitBatches(prepared, this.maxBatch),
@@ -120,7 +120,7 @@ class Classifier {
 
   /**
    * @param {Float32Array[]} batch
-   * @param {import('./results.js').Stopwatch} watch
+   * @param {import('./graphs/results.js').Stopwatch} watch
    * @param {number[]} buckets where the batch's size is noted
    * @returns {Promise<Computed>}
    */

@@ -17,7 +17,7 @@ IN_JAVASCRIPT = {"tensor(float)": "float32", "tensor(double)": "float64"}
 
 
 def test_pages_cast_to_the_same_types() -> None:
-    script = (PAGE_FOLDER / "families/feeds.js").read_text()
+    script = (PAGE_FOLDER / "families/graphs/feeds.js").read_text()
     makers = re.search(r"const MAKERS = \{(.*?)\n\};", script, re.DOTALL)
     assert makers is not None
     named = set(re.findall(r"^  (\w+):", makers[1], re.MULTILINE))

@@ -2,15 +2,15 @@
  * From an opened model to the answer of a `load` call: shaders compiled where asked for, warmed up, described.
  */
 
-import { Fault } from '../faults.js';
+import { Fault } from '../../faults.js';
 
-/** @typedef {import('./contract.js').Graph} Graph */
-/** @typedef {import('./contract.js').Backend} Backend */
-/** @typedef {import('./contract.js').Opening} Opening */
+/** @typedef {import('../contract.js').Graph} Graph */
+/** @typedef {import('../contract.js').Backend} Backend */
+/** @typedef {import('../contract.js').Opening} Opening */
 /**
  * @template Output
  * @typedef {object} Engine what a family runs a model with
- * @property {import('./contract.js').OpenedFamily<Output>['run']} run
+ * @property {import('../contract.js').OpenedFamily<Output>['run']} run
  * @property {() => Promise<Graph[]>} openGraphs the graphs that a usual item needs, the main one first
  * @property {() => Record<string, unknown>} describe
  * @property {() => Promise<void>} release
@@ -23,7 +23,7 @@ import { Fault } from '../faults.js';
  * @param {Opening} opening
  * @param {Engine<Output>} engine
  * @param {Sample} sample
- * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
+ * @returns {Promise<import('../contract.js').OpenedFamily<Output>>}
  */
 export async function makeReady(opening, engine, { item, options }) {
   try {
@@ -42,14 +42,14 @@ export async function makeReady(opening, engine, { item, options }) {
   }
 }
 
-/** Bounds of the warm-up, as the worker names them. @param {import('./contract.js').Model} model */
+/** Bounds of the warm-up, as the worker names them. @param {import('../contract.js').Model} model */
 function readBounds({ limits }) {
   return { maxRuns: limits.warm_up_runs, maxMs: limits.warm_up_ms };
 }
 
 /**
  * Runs the item; its failure is the model's, also where it names the item.
- * @param {import('./contract.js').Model} model
+ * @param {import('../contract.js').Model} model
  * @param {Engine<unknown>} engine
  * @param {unknown} item
  * @param {Record<string, unknown>} options
@@ -84,9 +84,9 @@ async function precompile(graphs, runOnce) {
  * What really opened and how long each step took. `compute_shaders` stays false: no kernel of ours runs in a family.
  * @param {Backend} backend the one that was asked for
  * @param {Graph[]} graphs
- * @param {import('./contract.js').WarmUp} warm
+ * @param {import('../contract.js').WarmUp} warm
  * @param {Record<string, unknown>} details
- * @returns {import('./contract.js').Ready}
+ * @returns {import('../contract.js').Ready}
  */
 export function describeReady(backend, graphs, warm, details) {
   return {

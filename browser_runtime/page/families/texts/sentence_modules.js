@@ -3,7 +3,7 @@
  * a few hundred numbers, so one layer is less work than its way to a GPU and back.
  * Source: sentence-transformers 6.2, `base/modules` and `sentence_transformer/modules`.
  */
-import { Fault } from '../faults.js';
+import { Fault } from '../../faults.js';
 import { POOLS } from './pooling.js';
 
 /** @typedef {import('./pooling.js').Hidden} Hidden */

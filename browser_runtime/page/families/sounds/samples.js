@@ -1,7 +1,7 @@
 /**
  * Sound items, checked; and one made up for warming up.
  */
-import { Fault } from '../faults.js';
+import { Fault } from '../../faults.js';
 
 // The rate of the wire contract and of every Whisper model.
 export const SAMPLE_RATE_HZ = 16000;

@@ -1,10 +1,10 @@
 /**
  * The course of a call whose items run in batches: prepare each, compute together, finish each.
  */
-import { Fault, toWire } from '../faults.js';
+import { Fault, toWire } from '../../faults.js';
 import { Stopwatch, settle, stopIfCancelled } from './results.js';
 
-/** @typedef {import('./contract.js').Timings} Timings */
+/** @typedef {import('../contract.js').Timings} Timings */
 /**
  * @template Prepared, Computed, Output
  * @typedef {object} Steps
@@ -23,11 +23,11 @@ import { Stopwatch, settle, stopIfCancelled } from './results.js';
  * @param {unknown[]} items
  * @param {Steps<Prepared, Computed, Output>} steps
  * @param {() => boolean} isCancelled
- * @returns {Promise<{results: import('./contract.js').Result<Output>[], timings: Timings}>}
+ * @returns {Promise<{results: import('../contract.js').Result<Output>[], timings: Timings}>}
  */
 export async function runBatches(items, steps, isCancelled) {
   const watch = new Stopwatch();
-  /** @type {import('./contract.js').Result<Output>[]} */
+  /** @type {import('../contract.js').Result<Output>[]} */
   const results = [];
   const { atOnce = items.length } = steps;
   for (let from = 0; from < items.length; from += atOnce) {
@@ -49,7 +49,7 @@ export async function runBatches(items, steps, isCancelled) {
  * @param {Steps<Prepared, Computed, Output>} steps
  * @param {Stopwatch} watch
  * @param {() => boolean} isCancelled
- * @returns {Promise<{index: number, result: import('./contract.js').Result<Output>}[]>}
+ * @returns {Promise<{index: number, result: import('../contract.js').Result<Output>}[]>}
  */
 async function runBatch(batch, steps, watch, isCancelled) {
   await stopIfCancelled(isCancelled);
@@ -89,7 +89,7 @@ async function finishAll(batch, computed, steps) {
  * @param {Steps<Prepared, Computed, Output>} steps
  * @param {Stopwatch} watch
  * @param {() => boolean} isCancelled
- * @param {import('./contract.js').Result<Output>[]} results where the errors of the others are noted
+ * @param {import('../contract.js').Result<Output>[]} results where the errors of the others are noted
  */
 async function prepareAll(items, steps, watch, isCancelled, results) {
   /** @type {{index: number, value: Prepared}[]} */

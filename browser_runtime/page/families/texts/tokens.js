@@ -2,7 +2,7 @@
  * Texts as token ids, and the rectangles of them that a graph takes. Python's `tokenizers` made the ids, in the worker:
  * nothing here knows a vocabulary.
  */
-import { Fault } from '../faults.js';
+import { Fault } from '../../faults.js';
 
 /**
  * @typedef {object} Tokens

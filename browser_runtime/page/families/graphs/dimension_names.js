@@ -3,7 +3,7 @@
  * for by these names before any session exists, and onnxruntime silently ignores a name that the graph lacks.
  * Layout: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
  */
-import { Fault } from '../faults.js';
+import { Fault } from '../../faults.js';
 
 /** @typedef {(string | number)[]} Shape a name, or a fixed size; '' where the file says neither */
 

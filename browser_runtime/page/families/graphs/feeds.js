@@ -3,7 +3,7 @@
  * in which inputs they keep, and in whether the batch and the sequence have one size. The twin of
  * `simulation/feeds.py`.
  */
-import { Fault } from '../faults.js';
+import { Fault } from '../../faults.js';
 import { floatTensor } from './floats.js';
 
 /** @typedef {import('./dimension_names.js').Shape} Shape */

@@ -2,7 +2,7 @@
  * One image to the numbers that a vision model takes, by the plan that the worker made of the model's files
  * (`models/configuration/pixels.py`). Only the part of the resized image that the model sees is computed.
  */
-import { Fault } from '../faults.js';
+import { Fault } from '../../faults.js';
 import { resize } from './resampling.js';
 
 /** @typedef {import('./resampling.js').Pixels} Pixels */

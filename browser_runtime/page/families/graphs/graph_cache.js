@@ -2,7 +2,7 @@
  * Graphs by shape: opened when first asked for, the least recently used one released beyond the limit.
  */
 
-/** @typedef {import('./contract.js').Graph} Graph */
+/** @typedef {import('../contract.js').Graph} Graph */
 /** @typedef {Record<string, number[]>} Shapes */
 
 export class GraphCache {

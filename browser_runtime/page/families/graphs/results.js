@@ -1,10 +1,10 @@
 /**
  * A batch's results: each item succeeds or fails alone, and the time that each step took.
  */
-import { Fault, toWire } from '../faults.js';
+import { Fault, toWire } from '../../faults.js';
 
-/** @typedef {import('./contract.js').Timings} Timings */
-/** @typedef {import('./contract.js').Graph} Graph */
+/** @typedef {import('../contract.js').Timings} Timings */
+/** @typedef {import('../contract.js').Graph} Graph */
 
 // These end the whole call: no other item could succeed after them.
 const ENDS_CALL = ['DeviceLost', 'OutOfMemory', 'BackendFault', 'Unsupported', 'InferenceError'];
@@ -13,7 +13,7 @@ const ENDS_CALL = ['DeviceLost', 'OutOfMemory', 'BackendFault', 'Unsupported', '
  * What `step` gave, or the error that this one item failed with.
  * @template T
  * @param {() => T | Promise<T>} step
- * @returns {Promise<import('./contract.js').Result<T>>}
+ * @returns {Promise<import('../contract.js').Result<T>>}
  */
 export async function settle(step) {
   try {
@@ -66,7 +66,7 @@ export class Stopwatch {
   /**
    * The outputs of one run of `graph`; its compute and readback times are added.
    * @param {Graph} graph
-   * @param {import('./contract.js').Tensors} feeds
+   * @param {import('../contract.js').Tensors} feeds
    */
   async run(graph, feeds) {
     const outputs = await graph.run(feeds);

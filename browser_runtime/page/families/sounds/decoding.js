@@ -1,15 +1,15 @@
 /**
  * Greedy decoding, one token a step, on a merged decoder graph with a cache.
  */
-import { Fault } from '../faults.js';
-import { makeFeeds } from './feeds.js';
-import { readFloats } from './floats.js';
+import { Fault } from '../../faults.js';
+import { makeFeeds } from '../graphs/feeds.js';
+import { readFloats } from '../graphs/floats.js';
+import { stopIfCancelled } from '../graphs/results.js';
 import { KvCache } from './kv_cache.js';
-import { stopIfCancelled } from './results.js';
 
-/** @typedef {import('./contract.js').Graph} Graph */
-/** @typedef {import('./contract.js').Tensors} Tensors */
-/** @typedef {import('./results.js').Stopwatch} Stopwatch */
+/** @typedef {import('../contract.js').Graph} Graph */
+/** @typedef {import('../contract.js').Tensors} Tensors */
+/** @typedef {import('../graphs/results.js').Stopwatch} Stopwatch */
 /** @typedef {import('onnxruntime-common').Tensor} Tensor */
 /**
  * @typedef {object} Rules of a model, as the worker read them

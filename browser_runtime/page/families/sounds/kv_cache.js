@@ -2,8 +2,8 @@
  * What a decoder remembers between its steps: keys and values, which stay on the device where the graph leaves them.
  */
 
-/** @typedef {import('./contract.js').Graph} Graph */
-/** @typedef {import('./contract.js').Tensors} Tensors */
+/** @typedef {import('../contract.js').Graph} Graph */
+/** @typedef {import('../contract.js').Tensors} Tensors */
 /** @typedef {typeof import('onnxruntime-common')} Ort */
 
 /**

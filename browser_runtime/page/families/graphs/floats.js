@@ -1,7 +1,7 @@
 /**
  * Floats in and out of tensors, whichever float type the graph declares.
  */
-import { Fault } from '../faults.js';
+import { Fault } from '../../faults.js';
 
 /** @typedef {import('onnxruntime-common').Tensor} Tensor */
 

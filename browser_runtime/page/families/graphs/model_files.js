@@ -1,10 +1,10 @@
 /**
  * The files of a model: the worker names them, the page fetches what it is told.
  */
-import { Fault } from '../faults.js';
+import { Fault } from '../../faults.js';
 
-/** @typedef {import('./contract.js').Model} Model */
-/** @typedef {import('../engines/model_bytes.js').Weights} Weights */
+/** @typedef {import('../contract.js').Model} Model */
+/** @typedef {import('../../engines/model_bytes.js').Weights} Weights */
 
 /**
  * The bytes of the graph `stem`, those of its weight files, and the time it took to fetch them.

@@ -5,9 +5,9 @@ import { bindDimensions, readInputShapes } from './dimension_names.js';
 import { GraphCache } from './graph_cache.js';
 import { fetchGraph } from './model_files.js';
 
-/** @typedef {import('./contract.js').Graph} Graph */
-/** @typedef {import('./contract.js').Opening} Opening */
-/** @typedef {import('./contract.js').Backend} Backend */
+/** @typedef {import('../contract.js').Graph} Graph */
+/** @typedef {import('../contract.js').Opening} Opening */
+/** @typedef {import('../contract.js').Backend} Backend */
 /** @typedef {Record<string, number[]>} Shapes sizes by input name */
 /**
  * @typedef {object} Choice
