@@ -1,4 +1,4 @@
-"""Who uses a model of the store: all its users share a lock, and whoever removes it must have that alone."""
+"""Locks on models in use: all users share a lock, and a removal must hold it alone."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class StoredModel:
-    """A model in the store, as its manifest tells."""
+    """A model in the store, as its manifest describes it."""
 
     name: str
     family: FamilySpec
@@ -53,7 +53,7 @@ class StoredModel:
     source: str
     license: str
     extra: dict[str, Any] = field(default_factory=dict)
-    """Whatever else the manifest tells, such as examples."""
+    """Other entries of the manifest, such as examples."""
     weights: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The files that a graph keeps its weights in beside itself, by the graph's path."""
 
@@ -110,7 +110,7 @@ def read_manifest(folder: Path, name: str) -> StoredModel:
 
 
 def repair(name: str) -> str:
-    """What to tell whoever has a damaged model."""
+    """The advice for a damaged model."""
     return f"run `webinfer models remove {name}` and pull or import it again"
 
 
@@ -139,15 +139,15 @@ def _parse(folder: Path, plain: dict[str, Any]) -> StoredModel:
 
 
 def _parse_weights(plain: Any, files: Collection[str]) -> dict[str, tuple[str, ...]] | None:
-    """The weights by graph; None in manifests from before they were told."""
+    """The weights by graph; None for manifests of versions that did not list them."""
     if plain is None:
         return None
-    told = {graph: tuple(paths) for graph, paths in plain.items()}
-    for graph, paths in told.items():
+    weights = {graph: tuple(paths) for graph, paths in plain.items()}
+    for graph, paths in weights.items():
         folder = graph.rpartition("/")[0]
         if not {graph, *paths} <= set(files) or not all(path.startswith(f"{folder}/") for path in paths):
             raise ValueError(f"the weights of {graph!r} are no files beside it")
-    return told
+    return weights
 
 
 def _parse_file(path: str, entry: dict[str, Any]) -> ModelFile:

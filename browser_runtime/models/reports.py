@@ -1,4 +1,4 @@
-"""What the `webinfer models` commands print: plain values."""
+"""Plain values that the `webinfer models` commands print."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Listing:
     source: str
     license: str
     problem: str = ""
-    """Why the model cannot be used; empty where it can."""
+    """The reason that the model cannot be used; empty if it can."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `webinfer models verify` found, file by file."""
+    """The result of `webinfer models verify`, file by file."""
 
     name: str
     revision: str
@@ -43,7 +43,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What `webinfer models remove` took away."""
+    """The files that `webinfer models remove` deleted."""
 
     name: str
     n_files: int
@@ -58,8 +58,8 @@ def list_stored(model: StoredModel, where: str) -> Listing:
     except BadRequest as error:
         problem = str(error)
     precisions = tuple(map(str, model.precisions))
-    told = (model.stored_bytes, model.revision, model.source, model.license)
-    return Listing(model.name, str(model.family), where, precisions, *told, problem)
+    origin = (model.revision, model.source, model.license)
+    return Listing(model.name, str(model.family), where, precisions, model.stored_bytes, *origin, problem)
 
 
 def list_broken(name: str, where: str, problem: str) -> Listing:

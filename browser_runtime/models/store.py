@@ -61,11 +61,11 @@ class ModelStore:
         self._coming: dict[tuple[str, Precision], asyncio.Task[StoredModel]] = {}
         """Models that coroutines wait for: one thread each, however many wait."""
         self._refused: dict[tuple[str, Precision], tuple[float, BadRequest]] = {}
-        """Why models could not be provided, and when (monotonic)."""
+        """Errors of models that could not be provided, with their times (monotonic)."""
 
     @property
     def max_bytes(self) -> int:
-        """What one model may hold, wherever it comes from."""
+        """Most bytes of one model, wherever it comes from."""
         return (self._hub or HubSettings()).max_model_bytes
 
     def find(self, name: str) -> StoredModel | None:
@@ -111,7 +111,7 @@ class ModelStore:
         return model
 
     async def provide(self, name: str, precision: Precision = Precision.FP32) -> StoredModel:
-        """What `ensure` gives, for coroutines of one loop; at once where the model was verified before.
+        """The model of `ensure`, for coroutines of one loop; at once if it was verified before.
 
         A model that has to be fetched or hashed keeps one thread busy, however many ask for it. Raises like
         `ensure`.

@@ -31,7 +31,7 @@ TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 @dataclass(frozen=True, slots=True)
 class GraphInput:
-    """What a graph declares of one of its inputs."""
+    """One input as its graph declares it."""
 
     type: str
     """onnxruntime's name for it."""
@@ -40,7 +40,7 @@ class GraphInput:
 
     @classmethod
     def of(cls, node: Any) -> Self:
-        """What onnxruntime's `NodeArg` tells."""
+        """The input that onnxruntime's `NodeArg` describes."""
         sizes = (size if isinstance(size, int) and size > 0 else None for size in node.shape)
         return cls(node.type, tuple(sizes))
 
@@ -99,7 +99,7 @@ class TextShape:
 
     @classmethod
     def of(cls, model: str, inputs: Inputs) -> Self:
-        """What the inputs declare. Raises ModelFault where padding could not be told from text."""
+        """The shape that the inputs declare. Raises ModelFault if padding would be read as text."""
         first = inputs.get("input_ids")
         if first is None:
             raise ModelFault(model, f"its graph takes {', '.join(inputs)}, but no input_ids")

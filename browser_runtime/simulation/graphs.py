@@ -18,7 +18,7 @@ LOG_ERRORS = 3
 
 
 def kernel_name() -> str:
-    """What computes: the engine and its version."""
+    """The engine and its version."""
     import onnxruntime
 
     return f"onnxruntime {onnxruntime.__version__} (Python, CPU)"

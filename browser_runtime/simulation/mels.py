@@ -17,7 +17,7 @@ from browser_runtime.simulation.graphs import Array
 LINEAR_HZ = 200.0 / 3
 BREAK_HZ = 1000.0
 LOG_STEP = np.log(6.4) / 27.0
-# log10 of the least energy told apart, and the span below the loudest frame that is kept.
+# log10 of the least energy that is distinguished, and the span below the loudest frame that is kept.
 LEAST_ENERGY = 1e-10
 SPAN = 8.0
 

@@ -63,7 +63,7 @@ def _resize_whole(pixels: Array, height: int, width: int, resample: Image.Resamp
 
 
 def resize_region(pixels: Array, height: int, width: int, resample: int, region: Region) -> Array:
-    """What `resize` gives, however large the whole is."""
+    """The result of `resize`, for images of any size."""
     if resample == NEAREST:
         rows = _nearest(pixels.shape[0], height, region.top, region.height)
         return pixels[rows][:, _nearest(pixels.shape[1], width, region.left, region.width)]

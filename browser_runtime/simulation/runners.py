@@ -33,7 +33,7 @@ class FamilyRunner(Protocol):
         """The item as the graph takes it."""
 
     def compute(self, prepared: Any, options: dict[str, Any]) -> Any:
-        """What the graph makes of it."""
+        """The graph's output for it."""
 
     def finish(self, prepared: Any, computed: Any, options: dict[str, Any]) -> dict[str, Any]:
         """The item's output, as the page's contract has it."""
@@ -73,7 +73,7 @@ class Spent:
 
 @dataclass
 class Answers:
-    """What one run gave: an output or an error an item."""
+    """The results of one run: an output or an error for each item."""
 
     outputs: list[dict[str, Any] | InferenceError] = field(default_factory=list)
     spent: Spent = field(default_factory=Spent)

@@ -38,7 +38,7 @@ def join_tokens(windows: list[list[int]]) -> list[int]:
 
 
 def _find_overlay(left: list[int], right: list[int]) -> tuple[int, int]:
-    """Where two windows agree best, and so where each is cut."""
+    """The place where two windows agree best, at which each is cut."""
     best_score, cuts = 0.0, (len(left), 0)
     for shift in range(1, len(left) + len(right)):
         matches, score, candidate = _lay_over(left, right, shift)
@@ -49,7 +49,7 @@ def _find_overlay(left: list[int], right: list[int]) -> tuple[int, int]:
 
 
 def _lay_over(left: list[int], right: list[int], shift: int) -> tuple[int, float, tuple[int, int]]:
-    """How many tokens agree, how well, and where to cut, `right` beginning `shift` before left's end."""
+    """The tokens that agree, their share, and the cut, with `right` beginning `shift` before left's end."""
     left_start, left_stop = max(len(left) - shift, 0), min(len(left), len(left) + len(right) - shift)
     right_start = max(shift - len(left), 0)
     right_stop = right_start + left_stop - left_start

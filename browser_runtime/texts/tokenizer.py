@@ -44,8 +44,8 @@ class TextTokenizer:
         """The id of the padding token: the tokenizer's, else the model's, else 0."""
         token = self.config.token("pad_token")
         number = None if token is None else self._tokenizer.token_to_id(token)
-        told = read_object(folder / "config.json").get("pad_token_id") if number is None else number
-        return told if isinstance(told, int) else 0
+        found = read_object(folder / "config.json").get("pad_token_id") if number is None else number
+        return found if isinstance(found, int) else 0
 
     def encode(self, texts: Sequence[str]) -> list[Tokens]:
         """The tokens of each text; without holding the interpreter, so that other threads go on."""
@@ -57,7 +57,7 @@ class TextTokenizer:
         return [_tokens(encoding, self.config.has_segments) for encoding in encodings]
 
     def count_prompt(self, prompt: str) -> int:
-        """How many tokens `prompt` has where a text follows it: no special token closes it then."""
+        """The tokens of `prompt` with a text behind it: no special token closes it then."""
         (encoding,) = self._tokenizer.encode_batch_fast([prompt], add_special_tokens=True)
         closing = encoding.special_tokens_mask[-1:] == [1]
         return len(encoding.ids) - int(closing)

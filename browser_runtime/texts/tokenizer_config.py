@@ -1,4 +1,4 @@
-"""What tokenizer_config.json asks for beyond tokenizer.json: done as transformers does it.
+"""The settings of tokenizer_config.json beyond tokenizer.json, obeyed as transformers does.
 
 Source: transformers 5.24, `tokenization_utils_tokenizers.py` and the tokenizer classes of its models.
 """
@@ -89,12 +89,12 @@ class TokenizerConfig:
 
     @property
     def truncation_side(self) -> str:
-        """Which end of a text that is too long is cut off."""
+        """The end at which a text that is too long is cut."""
         return str(self._fields.get("truncation_side", "right"))
 
     @property
     def has_segments(self) -> bool:
-        """Whether the model is told which segment a token belongs to."""
+        """True if the model takes the segment of each token."""
         return "token_type_ids" in self._fields.get("model_input_names", ["token_type_ids"])
 
     @property
@@ -112,8 +112,8 @@ class TokenizerConfig:
 
     def token(self, name: str) -> str | None:
         """The special token under `name` ("pad_token"), however it is written."""
-        told = self._fields.get(name)
-        return None if told is None else _content(told)
+        given = self._fields.get(name)
+        return None if given is None else _content(given)
 
     def add_tokens(self, tokenizer: Any) -> None:
         """Adds what tokenizer.json does not know as a special token yet."""

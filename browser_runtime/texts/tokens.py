@@ -16,7 +16,7 @@ class Tokens:
 
     ids: Ids
     segments: Ids | None
-    """Which segment each token belongs to [tokens]; None where all belong to the first."""
+    """The segment of each token [tokens]; None if all belong to the first."""
     truncated: bool
     n_prompt: int = 0
     """The first tokens that take no part in pooling: those of a prompt that is to be left out."""
@@ -26,7 +26,7 @@ class Tokens:
 
     @property
     def nbytes(self) -> int:
-        """What it takes in a frame."""
+        """Bytes in a frame."""
         return self.ids.nbytes + (0 if self.segments is None else self.segments.nbytes)
 
     def to_wire(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a user may pass as `inputs`, made into the plain values a `Request` carries."""
+"""Inputs of users, checked and made into the plain values that a `Request` carries."""
 
 from tasks.inputs.normalise import Plain, normalise
 

@@ -1,4 +1,4 @@
-"""What a sound file's header claims beside what is there; libsndfile takes what it finds in silence."""
+"""Lengths that a sound file's header claims, and what is there: libsndfile does not compare them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SoundData:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all that the header claims is there."""
+        """True if all that the header claims is there."""
         return self.present >= self.claimed
 
 
@@ -45,7 +45,7 @@ def _find_chunk(data: bytes, order: str) -> SoundData | None:
 
 
 def ogg_ends(data: bytes) -> bool:
-    """Whether the last page of an OGG is there, and whole."""
+    """True if the last page of an OGG is there and whole."""
     at = data.rfind(b"OggS")
     if at < 0 or at + 27 > len(data):
         return False

@@ -1,4 +1,4 @@
-"""How much one request may hold."""
+"""Limits of one request's inputs."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class InputLimits:
 
 
 class Total:
-    """How much the items of one request are together."""
+    """The size of all items of one request together."""
 
     def __init__(self, limits: InputLimits, field: str) -> None:
         self._limits, self._field = limits, field

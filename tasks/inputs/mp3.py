@@ -24,10 +24,10 @@ SLACK = 5 * 1152
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What the headers say."""
+    """The contents of the headers."""
 
     start: int
-    """Where the first frame begins."""
+    """The offset of the first frame."""
     n_frames: int
     n_samples: int
     tells_length: bool
@@ -60,7 +60,7 @@ def with_length(data: bytes, found: Survey) -> bytes:
 
 
 def _first_frame(data: bytes) -> int:
-    """Where the first frame begins that another one follows; past an ID3 tag, which may hold pictures."""
+    """The offset of the first frame with another behind it, after an ID3 tag, which may hold pictures."""
     start = 0
     if data[:3] == b"ID3" and len(data) >= 10:
         start = 10 + (data[6] << 21 | data[7] << 14 | data[8] << 7 | data[9])

@@ -28,7 +28,7 @@ class Plain:
     synthetic: bool
     """At least one item was made from a bare shape."""
     notes: tuple[str, ...] = ()
-    """What the reply must tell of the inputs: what was left out of them, or taken on trust."""
+    """Notes for the reply's warnings: parts of the inputs that were left out, or taken on trust."""
 
 
 def normalise(

@@ -1,4 +1,4 @@
-"""What a reply's warnings must tell of an input that was read: what of it was left out, or taken on trust."""
+"""Notes on an input for the warnings of its reply: parts that were left out, or taken on trust."""
 
 from __future__ import annotations
 

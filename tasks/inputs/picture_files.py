@@ -62,7 +62,7 @@ def read_pil(image: Image.Image, limits: InputLimits, field: str, note: Note) ->
 
 @contextmanager
 def _decoding(limits: InputLimits, field: str) -> Iterator[None]:
-    """Whatever a decoder raises becomes one sentence: which errors those are is nowhere listed."""
+    """Turns any error of a decoder into one sentence: decoders do not list the errors that they raise."""
     try:
         yield
     except InferenceError:
@@ -78,8 +78,8 @@ def _open(data: bytes, field: str) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=_OPENED_AS)
     except UnidentifiedImageError as error:
-        told = f"{len(data)} bytes that hold no picture, or one of a kind that Pillow does not read"
-        raise BadInput(field, told, ALLOWED_FORMATS) from error
+        problem = f"{len(data)} bytes that hold no picture, or one of a kind that Pillow does not read"
+        raise BadInput(field, problem, ALLOWED_FORMATS) from error
 
 
 def _upright(
@@ -163,7 +163,7 @@ def _first(value: Any) -> int:
 def _wide_colours(image: Image.Image, data: bytes, limits: InputLimits, field: str) -> Samples | None:
     """uint16 [height, width, 3|4] of a file with 16-bit colours; None for any other.
 
-    Pillow keeps their upper bytes. The lower ones are what it keeps when told the other byte order.
+    Pillow keeps their upper bytes. Read in the other byte order, it keeps the lower ones.
     """
     check_size(image.height, image.width, limits, field)
     raw = _raw_mode(image)
@@ -185,7 +185,7 @@ _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "
 
 
 def _raw_mode(image: Image.Image) -> str:
-    """How the file's samples lie in it, by Pillow's names; empty where a decoder has its own ways."""
+    """The layout of the file's samples, by Pillow's names; empty if the decoder has its own."""
     tiles = getattr(image, "tile", None)
     args = tiles[0].args if tiles else ""
     return str(args[0] if isinstance(args, tuple) and args else args)

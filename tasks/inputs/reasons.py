@@ -6,6 +6,6 @@ MAX_REASON = 120  # characters
 
 
 def reason_of(error: BaseException) -> str:
-    """What `error` says, on one line; its name where it says nothing."""
+    """The text of `error` on one line; its name if it has none."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= MAX_REASON else text[: MAX_REASON - 3] + "..."

@@ -57,7 +57,7 @@ def read_encoded(data: bytes, limits: InputLimits, field: str, note: Note) -> So
 
 
 def sound_format(data: bytes) -> str | None:
-    """Which of `SOUND_FORMATS` begins like `data`; None for any other."""
+    """The format of `SOUND_FORMATS` that begins like `data`; None for any other."""
     head, kind = data[:4], data[8:12]
     if head in (b"RIFF", b"RIFX") and kind == b"WAVE":
         return "WAV"
@@ -75,12 +75,12 @@ def _check_whole(data: bytes, form: str, field: str, note: Note) -> None:
     ):
         note(f"{field} is a stream that does not tell where it ends; all there is was used")
     elif found is not None and not found.is_whole:
-        told = f"cut short: {found.present} bytes of sound, where its header claims {found.claimed}"
-        raise BadInput(field, told, ALLOWED)
+        problem = f"cut short: {found.present} bytes of sound, where its header claims {found.claimed}"
+        raise BadInput(field, problem, ALLOWED)
 
 
 def _read(sound: Any, expected: int, limits: InputLimits, field: str) -> Sound:
-    """Mixed and resampled. Raises BadInput where fewer than `expected`, or than told, can be read."""
+    """Mixes and resamples. Raises BadInput if fewer frames than `expected`, or than claimed, can be read."""
     check_form(sound.samplerate, sound.channels, field)
     if sound.frames < UNKNOWN_FRAMES:
         limits.check_duration(sound.frames / sound.samplerate, field)

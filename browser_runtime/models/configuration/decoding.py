@@ -1,4 +1,4 @@
-"""How a Whisper is decoded: its prompt, what it may not say, and for how long.
+"""Decoding of Whisper: its prompt, the tokens it may not choose, and the most tokens.
 
 Source: transformers 5.24, models/whisper/generation_whisper.py: `_retrieve_init_tokens`,
 `_set_language_and_task`, `_set_max_new_tokens_and_length`, `_retrieve_logit_processors`.
@@ -106,7 +106,7 @@ RULES = DONE | NEUTRAL | INERT
 
 @dataclass(frozen=True, slots=True)
 class DecodingPlan:
-    """How a model is decoded, before a request chooses anything."""
+    """The way a model is decoded before a request chooses anything."""
 
     start: int
     ends: tuple[int, ...]
@@ -118,7 +118,7 @@ class DecodingPlan:
     """The language that the files choose."""
     task: int | None
     forced: tuple[int | None, ...]
-    """What follows the start where nobody chooses a language or task; None is left to the model, or out."""
+    """Tokens after the start unless a language or task is chosen; None is left to the model, or left out."""
     no_timestamps: int | None
     never: tuple[int, ...]
     """Tokens that are never chosen."""
@@ -198,7 +198,7 @@ class DecodingPlan:
         return self.languages.get(CODES.get(plain, code))
 
     def choose(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What a run follows: its prompt around a language that is recognised, or none; and the most tokens.
+        """The choices of a run: its prompt, around a language to recognise or none, and its most tokens.
 
         Raises BadInput for a language, a task or a length that the model has not.
         """
@@ -213,7 +213,7 @@ class DecodingPlan:
         }
 
     def example(self) -> dict[str, Any]:
-        """What warming up follows: no step is spent on recognising a language, and two tokens are made.
+        """The choices of the warm-up: no language is recognised, and two tokens are made.
 
         Two run both branches of a merged decoder: without a cache and with it.
         """

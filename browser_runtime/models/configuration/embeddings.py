@@ -1,4 +1,4 @@
-"""What the files of a text-embedding model ask for, as sentence-transformers obeys them.
+"""Plans of text-embedding models from their files, as sentence-transformers obeys them.
 
 Source: sentence-transformers 6.2, `base/model.py` (prompts) and `base/modules/transformer.py` (token limit).
 """
@@ -88,29 +88,29 @@ COUNT_FROM_PADDING = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingPlan:
-    """From a text to its embedding: everything but the graph."""
+    """The steps from a text to its embedding, without the graph."""
 
     max_tokens: int
     """The most tokens of a text, special ones included."""
     modules: tuple[Module, ...] = DEFAULT_MODULES
-    """What follows the graph; first of all a pooling."""
+    """The modules that follow the graph; the first is a pooling."""
     is_assumed: bool = False
     """The files name no pooling: the mean was taken, and normalised."""
     lower_case: bool = False
     """Texts are lower-cased, whatever the tokenizer does."""
     prompts: dict[str, str] = field(default_factory=dict)
-    """By name, what may be put before a text."""
+    """Texts that may be put before a text, by name."""
     default_prompt: str | None = None
-    """The name of the one that is put there unless a request says otherwise."""
+    """The name of the prompt that is used unless a request names another."""
     similarity: str = "cosine"
     first_position: int = 0
-    """The position of a text's first token, for a graph that wants to be told positions."""
+    """The position of a text's first token, for a graph that takes positions as an input."""
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """What the files in `folder` say.
+        """The plan in the files of `folder`.
 
-        Raises BadInput naming file, key and value for what is not done here, BadRequest for a broken file.
+        Raises BadInput naming file, key and value of anything unsupported, BadRequest for a broken file.
         """
         modules = read_modules(folder)
         transformer = _read_transformer(folder)
@@ -169,7 +169,7 @@ class EmbeddingPlan:
         }
 
     def prompt(self, options: Mapping[str, Any]) -> str:
-        """What a request with these options puts before its texts. Raises BadInput for an unknown name."""
+        """The text that these options put before each text. Raises BadInput for an unknown name."""
         text, name = options.get("prompt"), options.get("prompt_name")
         if text is not None and name is not None:
             raise BadInput("options.prompt_name", repr(name), "left out beside options.prompt")
@@ -189,7 +189,7 @@ def _short_form(settings: dict[str, Any]) -> tuple[Module, ...]:
 
 
 def _read_transformer(folder: Path) -> Fields:
-    """sentence_bert_config.json, or what it was called before. Raises BadInput for what is not done here."""
+    """sentence_bert_config.json, or an older name of it. Raises BadInput for anything unsupported."""
     name = next((name for name in TRANSFORMER_FILES if (folder / name).is_file()), TRANSFORMER_FILES[0])
     fields = Fields(name, read_object(folder / name))
     fields.hold_to(TRANSFORMER_RULES)
@@ -197,7 +197,7 @@ def _read_transformer(folder: Path) -> Fields:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    """Prompts and similarity. Raises BadInput for what is not done here."""
+    """Prompts and similarity. Raises BadInput for anything unsupported."""
     fields = Fields(CONFIG_FILE, read_object(folder / CONFIG_FILE))
     fields.hold_to(CONFIG_RULES)
     prompts, default = fields.get("prompts", {}), fields.get("default_prompt_name")
@@ -210,16 +210,16 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _max_tokens(folder: Path, transformer: Fields) -> int:
-    """Where sentence-transformers cuts, and never more than there are positions."""
-    told = _limit(transformer.get("max_seq_length")) or _limit(
+    """The length to which sentence-transformers cuts texts, at most the number of positions."""
+    configured = _limit(transformer.get("max_seq_length")) or _limit(
         read_object(folder / "tokenizer_config.json").get("model_max_length")
     )
-    limits = [told, _limit(_positions(read_object(folder / "config.json")))]
+    limits = [configured, _limit(_positions(read_object(folder / "config.json")))]
     return min((limit for limit in limits if limit is not None), default=USUAL_MAX_TOKENS)
 
 
 def _positions(config: dict[str, Any]) -> Any:
-    """How many tokens have a position of their own."""
+    """The number of tokens that have a position of their own."""
     positions = config.get("max_position_embeddings")
     return positions - _first_position(config) if isinstance(positions, int) else positions
 
@@ -232,5 +232,5 @@ def _first_position(config: dict[str, Any]) -> int:
 
 
 def _limit(value: Any) -> int | None:
-    """A limit that is one: sentence-transformers 6 writes 256, tokenizers without one 1e30."""
+    """The limit, or None for the 1e30 that tokenizers write for no limit."""
     return int(value) if isinstance(value, (int, float)) and 0 < value < NO_LIMIT else None

@@ -1,4 +1,4 @@
-"""The keys of one configuration file, read by allow-lists: what is not understood is refused by name."""
+"""The keys of one configuration file, read by allow-lists: an unknown key or value is refused by name."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ SHOWN_CHARACTERS = 80
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The values of a key that are done here, in words and as a test."""
+    """The supported values of a key, in words and as a test."""
 
     allowed: str
     accepts: Callable[[Any], bool]
 
 
 def only(*values: Any, why: str = "") -> Rule:
-    """Nothing but these values; `why` says what is not done."""
+    """A rule for these values alone; `why` names what is unsupported."""
     words = " or ".join(_shown(value) for value in values)
     return Rule(f"left out or {words}{f': {why}' if why else ''}", lambda value: value in values)
 
 
 def whole(most: int, least: int = 1) -> Rule:
-    """A whole number in a range."""
+    """A rule for whole numbers in a range."""
     return Rule(f"a whole number from {least} to {most}", lambda value: is_whole(value, most, least))
 
 
 def is_whole(value: Any, most: int, least: int = 1) -> bool:
-    """Whether it is a whole number in that range, and no flag."""
+    """True for a whole number in that range; False for a flag."""
     return type(value) is int and least <= value <= most
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a finite number, and no flag."""
+    """True for a finite number; False for a flag."""
     return type(value) in (int, float) and math.isfinite(value)
 
 
@@ -49,7 +49,7 @@ ANYTHING = Rule("anything: it changes nothing here", lambda _: True)
 
 
 class Fields:
-    """One JSON file's object. A key that is null is held to no rule, and mostly counts as left out."""
+    """The object in one JSON file. A null is checked by no rule, and mostly counts as left out."""
 
     def __init__(self, file: str, values: Any) -> None:
         if not isinstance(values, dict):
@@ -58,12 +58,12 @@ class Fields:
         self._values = values
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The value under the key, `default` where it is left out or null."""
+        """The value of the key; `default` if it is left out or null."""
         value = self._values.get(key)
         return default if value is None else value
 
     def given(self, key: str, default: Any = None) -> Any:
-        """The value under the key, `default` where it is left out; null is None."""
+        """The value of the key; `default` if it is left out, None for null."""
         return self._values.get(key, default)
 
     def keys(self) -> list[str]:
@@ -71,11 +71,11 @@ class Fields:
         return list(self._values)
 
     def has(self, key: str) -> bool:
-        """Whether the key is there, be it null."""
+        """True if the key is there, even with null."""
         return key in self._values
 
     def read(self, key: str, default: Any, rule: Rule) -> Any:
-        """The value under the key, like `get`. Raises BadInput where the rule does not accept it."""
+        """The value of the key, like `get`. Raises BadInput if the rule does not accept it."""
         value = self.get(key, default)
         if value is not default and not rule.accepts(value):
             raise self.refusal(key, rule.allowed)

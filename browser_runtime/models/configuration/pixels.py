@@ -38,7 +38,7 @@ NEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class PixelPlan:
-    """What becomes of an image; page and simulation do it to the letter."""
+    """The steps from an image to the graph's input, which page and simulation follow exactly."""
 
     channels: int
     """3, or 1 for a model of grey images."""
@@ -108,32 +108,32 @@ def _require_values(fields: Fields, values: dict[str, Any]) -> None:
 
 def find_processor(fields: Fields, config: Mapping[str, Any]) -> Processor:
     """The class of image processor that transformers would choose. Raises BadInput for one not done here."""
-    told = fields.get("image_processor_type", fields.get("feature_extractor_type"))
-    told = config.get("image_processor_type") if told is None else told
-    if told is None:
-        told = PROCESSOR_OF_MODEL.get(str(config.get("model_type")))
-    if told is None:
+    given = fields.get("image_processor_type", fields.get("feature_extractor_type"))
+    given = config.get("image_processor_type") if given is None else given
+    if given is None:
+        given = PROCESSOR_OF_MODEL.get(str(config.get("model_type")))
+    if given is None:
         return UNNAMED
-    name = str(told).replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast").removesuffix("Pil")
+    name = str(given).replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast").removesuffix("Pil")
     if name not in PROCESSORS:
-        raise BadInput(f"image_processor_type of {FILE}", repr(told), f"one of {', '.join(PROCESSORS)}")
+        raise BadInput(f"image_processor_type of {FILE}", repr(given), f"one of {', '.join(PROCESSORS)}")
     return PROCESSORS[name]
 
 
 def _read_channels(fields: Fields, config: Mapping[str, Any]) -> int:
     """config.json's num_channels, where CLIP and its like keep it too."""
     inner = config.get("vision_config")
-    told = config.get("num_channels") or (inner.get("num_channels") if isinstance(inner, dict) else None)
-    channels = 3 if told is None else told
+    given = config.get("num_channels") or (inner.get("num_channels") if isinstance(inner, dict) else None)
+    channels = 3 if given is None else given
     if type(channels) is not int or channels not in CHANNELS:
-        raise BadInput("num_channels of config.json", repr(told), "1 or 3")
+        raise BadInput("num_channels of config.json", repr(given), "1 or 3")
     if fields.get("num_channels", channels) != channels:
         raise fields.refusal("num_channels", f"{channels}, as config.json has it")
     return int(channels)
 
 
 def _read_sizes(fields: Fields, values: dict[str, Any], processor: Processor) -> tuple[Size | None, Exact]:
-    """How images are resized, and the one size that the graph gets. Raises BadInput where there is none."""
+    """The resizing, and the one size that the graph gets. Raises BadInput if there is no such size."""
     resize, middle = None, None
     if values["do_resize"]:
         asked = read_size(fields, "size", values["size"], values["default_to_square"])
@@ -178,7 +178,7 @@ def read_size(fields: Fields, key: str, size: Any, square: bool) -> Size:
 def _levels(
     fields: Fields, values: dict[str, Any], channel: int, channels: int
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """What each of a channel's bytes becomes, in transformers' order and precision."""
+    """The number for each byte of a channel, in transformers' order and precision."""
     import numpy as np
 
     levels = np.arange(256, dtype=np.float64)

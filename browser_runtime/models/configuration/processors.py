@@ -92,20 +92,20 @@ class Processor:
     colours: Colours
     crop_size: Any = None
     crops: bool = False
-    """Whether it takes the middle where the file does not say."""
+    """True if it crops to the middle unless the file says otherwise."""
     square: bool = True
-    """Whether a size that is one number is a square; else it is the shortest edge."""
+    """True if a size of one number means a square; else it is the shortest edge."""
     keys: dict[str, tuple[Rule, Any]] = field(default_factory=dict)
     """Keys that only this class has, with their defaults."""
     lacks: tuple[str, ...] = ()
     """Steps that this class never does, whatever the file says."""
     resize: Callable[[Size, Fields, dict[str, Any]], Resizing] = _plain
     how: str = ""
-    """What its resizing does, in words."""
+    """Its resizing in words."""
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """What counts where the file says nothing."""
+        """Values of the keys that a file leaves out."""
         return {
             "do_resize": True,
             "size": self.size,
@@ -122,7 +122,7 @@ class Processor:
 
     @property
     def rules(self) -> dict[str, Rule]:
-        """What its keys may be."""
+        """The rule of each key."""
         special = {key: rule for key, (rule, _) in self.keys.items()}
         never = {key: only(False, why=f"{self.name} does not do it") for key in self.lacks}
         return STEPS | INERT | special | never

@@ -18,7 +18,7 @@ TOP_K = 5
 
 @dataclass(frozen=True, slots=True)
 class ScorePlan:
-    """How a classifier's logits become scores, and how its labels are called."""
+    """The function that makes scores of a classifier's logits, and the names of its labels."""
 
     function: str
     """softmax, sigmoid or none; default: a sigmoid for one logit alone, else softmax."""
@@ -26,21 +26,21 @@ class ScorePlan:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Self:
-        """What config.json says. Raises BadInput for a problem type or labels that are none."""
+        """The plan in config.json. Raises BadInput for an unknown problem type or broken labels."""
         names = _read_names(config.get("id2label"))
         return cls(
             _choose_function(config.get("problem_type"), len(names) or config.get("num_labels")), names
         )
 
     def choose(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """How many labels are given, and the function that makes scores of logits."""
+        """The number of labels, and the function that makes scores of logits."""
         return {
             "top_k": options.get("top_k", TOP_K),
             "function": options.get("function_to_apply", self.function),
         }
 
     def name(self, index: int) -> str:
-        """The label's name; transformers' word where config.json has none."""
+        """The label's name; transformers' `LABEL_<index>` if config.json has none."""
         return self.names.get(index, f"LABEL_{index}")
 
 

@@ -218,9 +218,9 @@ def _path(entry: Fields) -> str:
 
 def _kind(entry: Fields) -> str:
     """The class without where it lies. Raises BadInput for one that is not done here."""
-    told = str(entry.get("type"))
-    kind = told.rsplit(".", maxsplit=1)[-1]
-    if kind in READERS and told.startswith(CLASS_ROOTS):
+    name = str(entry.get("type"))
+    kind = name.rsplit(".", maxsplit=1)[-1]
+    if kind in READERS and name.startswith(CLASS_ROOTS):
         return kind
     raise entry.refusal("type", f"one of sentence-transformers' own {', '.join(READERS)}")
 
@@ -235,9 +235,9 @@ def _require_order(kinds: list[str], first: Fields) -> None:
 
 
 def _read_pooling(path: str, fields: Fields) -> Pooling:
-    told = fields.get("pooling_mode", _older_modes(fields))
+    given = fields.get("pooling_mode", _older_modes(fields))
     width = fields.get("embedding_dimension", fields.get("word_embedding_dimension"))
-    modes = (told,) if isinstance(told, str) else tuple(told)
+    modes = (given,) if isinstance(given, str) else tuple(given)
     return Pooling(modes, fields.get("include_prompt", True), width)
 
 

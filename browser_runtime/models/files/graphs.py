@@ -16,7 +16,7 @@ class GraphFiles:
 
     path: str
     weights: tuple[str, ...]
-    """What the graph keeps in other files; each lies beside the graph, or in a folder beside it."""
+    """Files with weights of the graph; each lies beside the graph, or in a folder beside it."""
 
     @property
     def paths(self) -> tuple[str, ...]:

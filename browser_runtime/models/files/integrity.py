@@ -16,7 +16,7 @@ Signature = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True, slots=True)
 class FileCheck:
-    """What is wrong with one file; `problem` is empty where nothing is."""
+    """The check of one file; `problem` is empty if the file is right."""
 
     path: str
     size_bytes: int
@@ -30,7 +30,7 @@ def hash_file(path: Path) -> str:
 
 
 def describe_file(path: Path) -> ModelFile:
-    """What the manifest is to say of the file as it is now."""
+    """The manifest's entry for the file as it is now."""
     return ModelFile(hash_file(path), path.stat().st_size)
 
 

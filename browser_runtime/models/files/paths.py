@@ -84,7 +84,7 @@ class ForeignFolder:
 
     root: Path
     bound: Path
-    """Where links may lead, resolved: the folder itself, or a larger one that it belongs to."""
+    """The folder that links may not leave, resolved: this one, or a larger one that it belongs to."""
 
     @classmethod
     def at(cls, root: Path, bound: Path | None = None) -> ForeignFolder:

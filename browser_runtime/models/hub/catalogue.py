@@ -46,7 +46,7 @@ def _parse(name: str, entry: dict[str, Any]) -> HubModel:
 
 
 def find_hub_model(name: str) -> HubModel | None:
-    """What `name` stands for on the Hub: a catalogue entry, or any `org/name` itself."""
+    """The catalogue entry of that name, or the repository `org/name` itself; None for any other name."""
     entry = read_catalogue().get(name)
     if entry is None and "/" in name:
         return HubModel(name, repository=name)

@@ -34,7 +34,7 @@ class HubFile:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a pull is: bytes of all its files."""
+    """Progress of a pull, in bytes of all its files."""
 
     model: str
     path: str

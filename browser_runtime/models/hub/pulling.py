@@ -114,7 +114,7 @@ def _admit(order: Pull, model: StoredModel) -> StoredModel:
 
 
 def _partial_folder(order: Pull, commit: str) -> Path:
-    """Where the pull gathers its files, and finds what an earlier one left; those of other commits go."""
+    """The folder in which pulls of this commit gather files; deletes those of other commits."""
     home, name = order.root / PARTIAL_FOLDER, order.model.name.replace("/", "--")
     for old in home.glob(f"{name}@*"):
         if old.name != f"{name}@{commit}":
@@ -166,7 +166,7 @@ def _family(order: Pull, repository: Repository, folder: Path) -> FamilySpec:
 
 
 def _peek(order: Pull, repository: Repository, folder: Path, path: str, held: Collection[str] = ()) -> Any:
-    """What the JSON file holds that the pull goes by, {} where the repository has none."""
+    """The contents of a JSON file that the pull depends on; {} if the repository has none."""
     file = repository.files.get(path)
     if file is not None and path not in held:  # a file that is held is linked: nothing may write to it
         _require_room(order, [file])

@@ -36,7 +36,7 @@ class Repository:
 
 
 def repository_address(model: HubModel, settings: HubSettings) -> str:
-    """Where the repository's page is."""
+    """The address of the repository's page."""
     return f"{settings.endpoint.rstrip('/')}/{model.repository}"
 
 
@@ -68,7 +68,7 @@ def look_up(model: HubModel, settings: HubSettings, deadline: float) -> Reposito
 
 
 def offline_refusal(name: str) -> SetupError:
-    """What to tell where the model is not here and must not be fetched."""
+    """The error for a model that is not here while pulling is switched off."""
     return SetupError(
         f"model {name!r}",
         "HF_HUB_OFFLINE forbids fetching it: unset it, or bring the model in with `webinfer models import`",
@@ -103,7 +103,7 @@ def _translate(error: Exception, model: HubModel, endpoint: str) -> Exception:
 
 
 def _repository(info: Any, model: HubModel, address: str) -> Repository:
-    """What the Hub told, as far as it is needed. Raises BadRequest where it named no commit to pin."""
+    """The Hub's description, as far as it is needed. Raises BadRequest if it names no commit to pin."""
     if not info.sha:
         raise BadRequest(f"the Hub names no commit for {model.repository}, so it cannot be pinned")
     if not COMMIT.fullmatch(str(info.sha)):

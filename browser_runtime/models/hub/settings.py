@@ -9,7 +9,7 @@ from browser_runtime.contract.setup.environment import PREFIX, Seconds, Settings
 
 
 class HubSettings(Settings):
-    """How models are fetched. Hugging Face's variables keep their names; the others are `WEBINFER_HUB_*`."""
+    """Settings of pulls. Hugging Face's variables keep their names; the others are `WEBINFER_HUB_*`."""
 
     model_config = SettingsConfigDict(env_prefix=f"{PREFIX}HUB_")
 

@@ -162,7 +162,7 @@ def _embeddings(graph: _Graph, shape: BertShape) -> str:
 
 
 def _hidden_scores(graph: _Graph) -> str:
-    """What to add to attention scores: 0 for a token, HIDDEN_SCORE for padding: [batch, 1, 1, sequence]."""
+    """The bias of attention scores [batch, 1, 1, sequence]: 0 for a token, HIDDEN_SCORE for padding."""
     from onnx import TensorProto
 
     axes = graph.constant([1, 2], np.int64)

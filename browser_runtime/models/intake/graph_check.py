@@ -23,7 +23,7 @@ ONNX_DOMAIN = ("", "ai.onnx")
 
 @dataclass
 class Inspection:
-    """What a look into a model's graphs found."""
+    """The findings in a model's graphs."""
 
     weights: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The files that each graph keeps its weights in, by the graph's path."""
@@ -75,7 +75,7 @@ def _require_readable(name: str, path: str, graph: Any) -> None:
 
 
 def _fixed_columns(graph: Any) -> int | None:
-    """How many tokens a text must have, where the graph says so."""
+    """The number of tokens that a text must have; None if the graph takes any."""
     for entry in graph.graph.input:
         sizes = [dimension.dim_value for dimension in entry.type.tensor_type.shape.dim]
         if entry.name == "input_ids" and len(sizes) == 2 and sizes[1] > 0:
@@ -102,7 +102,9 @@ def list_weights(name: str, path: str, model: Any) -> tuple[str, ...]:
     """
     folder = path.rpartition("/")[0]
     try:
-        return tuple(sorted({f"{folder}/{_check_location(told)}" for told in external_locations(model)}))
+        return tuple(
+            sorted({f"{folder}/{_check_location(location)}" for location in external_locations(model)})
+        )
     except ValueError as error:
         raise BadRequest(f"{path} of model {name!r} reads weights outside its folder: {error}") from error
 

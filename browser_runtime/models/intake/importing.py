@@ -37,7 +37,7 @@ MAX_HEAD_BYTES = 4096
 
 @dataclass
 class Parts:
-    """What an import is made of: the folder, and which of its files become the model's."""
+    """The source of an import: its folder, and the files of it that become the model's."""
 
     home: ForeignFolder
     graphs: dict[str, str] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def _require_free_home(name: str, store: ModelStore) -> None:
 
 
 def find_parts(path: Path) -> Parts:
-    """What is at `path`. Raises BadInput where it is no model that can be taken in."""
+    """The parts of the model at `path`. Raises BadInput if it is none that can be imported."""
     if path.is_file() and path.suffix == ".onnx":
         root = path.parent.parent if path.parent.name == "onnx" else path.parent
         return Parts(open_folder(root), {f"onnx/{_graph_name(path)}": path.relative_to(root).as_posix()})
@@ -151,7 +151,7 @@ def _assemble(
 ) -> StoredModel:
     """The model, whole, with its manifest. Raises BadRequest or ValueError for what is missing or broken."""
     folder = intake.folder
-    chosen = family or _tell_family(parts.home, name)
+    chosen = family or _read_family(parts.home, name)
     _copy_small_files(intake, chosen, name)
     check_files(folder, chosen)
     extra: dict[str, Any] = {}
@@ -186,8 +186,8 @@ def _assemble(
     return model
 
 
-def _tell_family(home: ForeignFolder, name: str) -> FamilySpec:
-    """The family that config.json tells. Raises BadInput where it does not."""
+def _read_family(home: ForeignFolder, name: str) -> FamilySpec:
+    """The family that config.json shows. Raises BadInput if it shows none."""
     found = home.find("config.json")
     config = parse_object(home.read("config.json", MAX_JSON_BYTES), "config.json") if found else {}
     return infer_family(name, config)
@@ -245,7 +245,7 @@ def hash_contents(files: dict[str, ModelFile]) -> str:
 
 
 def read_license(home: ForeignFolder) -> str:
-    """What the head of README.md names; "unknown" where it names nothing."""
+    """The licence in the head of README.md; "unknown" if it names none."""
     try:
         with home.open("README.md") as card:
             head = card.read(MAX_HEAD_BYTES).decode("utf-8", "replace")

@@ -75,6 +75,6 @@ def infer_family(name: str, config: Mapping[str, object], pipeline: str | None =
             return row
     raise BadInput(
         f"the family of model {name!r}",
-        f"not to be told from its config.json (model_type {model_type!r}, {architectures})",
+        f"not clear from its config.json (model_type {model_type!r}, {architectures})",
         f"given as one of {', '.join(FAMILIES)}",
     )

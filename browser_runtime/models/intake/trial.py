@@ -43,7 +43,7 @@ MEMORY_FLOOR_BYTES, MEMORY_FACTOR = 6 << 30, 5
 
 @dataclass(frozen=True, slots=True)
 class TrialRun:
-    """What a model made of a usual item."""
+    """The output of a model for a usual item."""
 
     precision: Precision
     output: dict[str, Any]
@@ -71,16 +71,16 @@ def _try_precision(model: StoredModel, precision: Precision) -> TrialRun:
         )
     except subprocess.TimeoutExpired as error:
         raise _refusal(model, precision, f"it did not answer within {TIMEOUT_S:.0f} s") from error
-    told = _read_answer(done.stdout)
-    if told is None:
+    outcome = _read_outcome(done.stdout)
+    if outcome is None:
         raise _refusal(model, precision, _describe_end(done))
-    if "error" in told:
-        raise _refusal(model, precision, told["error"])
-    return TrialRun(precision, told["output"], told["ms"])
+    if "error" in outcome:
+        raise _refusal(model, precision, outcome["error"])
+    return TrialRun(precision, outcome["output"], outcome["ms"])
 
 
 def command(model: StoredModel, precision: Precision) -> list[str]:
-    """What starts the process of one trial; -P: no file of the current folder stands in for a module."""
+    """The command of one trial; -P keeps files of the current folder from replacing modules."""
     limit = max(MEMORY_FLOOR_BYTES, MEMORY_FACTOR * model.loaded_bytes(precision))
     arguments = (str(model.folder), model.name, str(precision), str(limit))
     return [sys.executable, "-P", "-m", __name__, *arguments]
@@ -90,13 +90,13 @@ def _refusal(model: StoredModel, precision: Precision, why: str) -> BadRequest:
     return BadRequest(f"model {model.name!r} cannot run in {precision}: {why}")
 
 
-def _read_answer(printed: str) -> dict[str, Any] | None:
-    """The last line, where the trial came to its end."""
+def _read_outcome(printed: str) -> dict[str, Any] | None:
+    """The outcome on the last line; None if the trial did not come to its end."""
     try:
-        told = json.loads(printed.splitlines()[-1])
+        outcome = json.loads(printed.splitlines()[-1])
     except (IndexError, ValueError):
         return None
-    return told if isinstance(told, dict) else None
+    return outcome if isinstance(outcome, dict) else None
 
 
 def _describe_end(done: subprocess.CompletedProcess[str]) -> str:
@@ -113,12 +113,12 @@ def main(folder: str, name: str, precision: str, max_memory_bytes: str) -> None:
     """Prints the outcome of one run as a line of JSON."""
     _bound(int(max_memory_bytes))
     try:
-        told = asdict(run_once(read_manifest(Path(folder), name), Precision(precision)))
+        outcome = asdict(run_once(read_manifest(Path(folder), name), Precision(precision)))
     except InferenceError as error:
-        told = {"error": _explain(error)}
+        outcome = {"error": _explain(error)}
     except MemoryError:
-        told = {"error": f"it takes more than {int(max_memory_bytes) >> 20} MB of memory"}
-    print(json.dumps(told))
+        outcome = {"error": f"it takes more than {int(max_memory_bytes) >> 20} MB of memory"}
+    print(json.dumps(outcome))
 
 
 def _bound(max_memory_bytes: int) -> None:
@@ -132,8 +132,8 @@ def _bound(max_memory_bytes: int) -> None:
 
 def _explain(error: InferenceError) -> str:
     """The error in one line, without what is said of requests, and without onnxruntime's own places."""
-    told = str(error.args[-1]) if type(error) in (BadRequest, BadOutput, ModelFault) else str(error)
-    return " ".join(ORIGIN.sub("", told).split())
+    text = str(error.args[-1]) if type(error) in (BadRequest, BadOutput, ModelFault) else str(error)
+    return " ".join(ORIGIN.sub("", text).split())
 
 
 def run_once(model: StoredModel, precision: Precision) -> TrialRun:

@@ -145,7 +145,7 @@ class Transcriber {
     for (const graph of await this.openGraphs()) await graph.release();
   }
 
-  /** Which part computes where, and what a reader must be told of it. */
+  /** The backend of each part, with a warning if they differ. */
   describe() {
     const parts = { encoder: this.encoder.backend, decoder: this.decoder.graph.backend };
     return { parts, warnings: parts.encoder === parts.decoder ? [] : [SPLIT_WARNING] };

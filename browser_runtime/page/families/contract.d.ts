@@ -1,5 +1,5 @@
 /**
- * What a family is given and what it gives back: the types of the interface between lane.js, engines/ and families/.
+ * Inputs and results of a family: the types of the interface between lane.js, engines/ and families/.
  * The words of `Ready` and `Answer` are the wire contract of ../README.md.
  */
 import type * as Transformers from '@huggingface/transformers';
@@ -40,14 +40,14 @@ export interface TextSettings {
   first_position: number;
   /** A usual item. */
   sample: unknown;
-  /** What a reader of a reply is told of the model. */
+  /** Details of the model for the reply. */
   details: Record<string, unknown>;
 }
 
 /** A graph's files, as paths in the model's folder. */
 export interface GraphFiles {
   path: string;
-  /** What it keeps in other files, by the name that the graph itself has for each. */
+  /** Files with its weights, by the name that the graph itself has for each. */
   weights: Record<string, string>;
 }
 
@@ -88,7 +88,7 @@ export interface WarmUp {
   steady: boolean;
 }
 
-/** What a lane owns: one onnxruntime-web build, the transformers.js bound to it, and its devices. */
+/** Parts that a lane owns: one onnxruntime-web build, the transformers.js bound to it, and its devices. */
 export interface Realm {
   /** Half a megabyte of code, fetched by the families that use it. */
   openTransformers(): Promise<typeof Transformers>;

@@ -86,7 +86,7 @@ class TextEmbedder {
     return { ...done, details: { ...this.describe(), bucket: buckets[0] ?? null, buckets, opened_ms } };
   }
 
-  /** What a reader of the reply needs to compare embeddings. */
+  /** Details that matter when embeddings are compared. */
   describe() {
     return { ...this.details, static_shapes: this.isStatic };
   }

@@ -99,7 +99,7 @@ class Classifier {
     return { ...done, details: { ...this.describe(), bucket: buckets[0] ?? null, buckets, opened_ms } };
   }
 
-  /** What the images became before the graph saw them. */
+  /** The shape of the graph's input for an image. */
   describe() {
     const { channels, height, width } = this.plan;
     return { input: [channels, height, width], static_shapes: this.isStatic };

@@ -1,5 +1,5 @@
 /**
- * What a graph is fed, in the types and sizes that its own inputs declare: exporters differ in the integers they take,
+ * Feeds of a graph, in the types and sizes that its own inputs declare: exporters differ in the integers they take,
  * in which inputs they keep, and in whether the batch and the sequence have one size. The twin of
  * `simulation/feeds.py`.
  */

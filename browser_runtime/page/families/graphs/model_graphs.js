@@ -79,7 +79,7 @@ export function cacheGraphs(opening, source) {
 }
 
 /**
- * Whether a model is compiled for each shape bucket: on WebNN, unless somebody measures what that brings.
+ * True if a model is compiled for each shape bucket: on WebNN, unless `dynamic_shapes` is on for a measurement.
  * @param {Opening} opening
  */
 export function usesStaticShapes({ backend, options }) {

@@ -81,7 +81,7 @@ async function precompile(graphs, runOnce) {
 }
 
 /**
- * What really opened and how long each step took. `compute_shaders` stays false: no kernel of ours runs in a family.
+ * The graphs that opened, and the time of each step. `compute_shaders` stays false: no kernel of ours runs in a family.
  * @param {Backend} backend the one that was asked for
  * @param {Graph[]} graphs
  * @param {import('../contract.js').WarmUp} warm

@@ -10,7 +10,7 @@ import { Fault, toWire } from '../../faults.js';
 const ENDS_CALL = ['DeviceLost', 'OutOfMemory', 'BackendFault', 'Unsupported', 'InferenceError'];
 
 /**
- * What `step` gave, or the error that this one item failed with.
+ * The value of `step`, or the error that this one item failed with.
  * @template T
  * @param {() => T | Promise<T>} step
  * @returns {Promise<import('../contract.js').Result<T>>}
@@ -48,7 +48,7 @@ export class Stopwatch {
   timings = { preprocess_ms: 0, compute_ms: 0, readback_ms: 0, postprocess_ms: 0 };
 
   /**
-   * What `work` gives; its time is added to `step`, also when it fails.
+   * The value of `work`; its time is added to `step`, also when it fails.
    * @template T
    * @param {keyof Timings} step
    * @param {() => T | Promise<T>} work

@@ -77,7 +77,7 @@ export function toGrey({ data, height, width }) {
 }
 
 /**
- * What size the whole image has when it is resized.
+ * The size of the whole image after resizing.
  * @param {Pixels} image
  * @param {Plan['resize']} target
  * @returns {{height: number, width: number}}

@@ -1,5 +1,5 @@
 /**
- * What a decoder remembers between its steps: keys and values, which stay on the device where the graph leaves them.
+ * The memory of a decoder between its steps: keys and values, which stay on the device where the graph leaves them.
  */
 
 /** @typedef {import('../contract.js').Graph} Graph */

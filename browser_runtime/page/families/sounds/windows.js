@@ -40,7 +40,7 @@ export function joinTokens(windows) {
 }
 
 /**
- * Where two windows agree best, and so where each is cut.
+ * The place where two windows agree best, at which each is cut.
  * @param {number[]} left
  * @param {number[]} right
  */
@@ -55,7 +55,7 @@ function findOverlay(left, right) {
 }
 
 /**
- * How well the last tokens of `left` agree with the first of `right`, `right` beginning `shift` before left's end.
+ * The agreement of the last tokens of `left` with the first of `right`, with `right` beginning `shift` before left's end.
  * @param {number[]} left
  * @param {number[]} right
  * @param {number} shift

@@ -1,5 +1,5 @@
 /**
- * What follows the graph of a text model: the modules of sentence-transformers, on the CPU, in 64 bits. A vector has
+ * Modules that follow the graph of a text model, those of sentence-transformers, on the CPU, in 64 bits. A vector has
  * a few hundred numbers, so one layer is less work than its way to a GPU and back.
  * Source: sentence-transformers 6.2, `base/modules` and `sentence_transformer/modules`.
  */
