@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from browser_runtime.families.processor import Options, Output, Processor, locate_example
-from browser_runtime.models.configuration.decoding import DecodingPlan
+from browser_runtime.families.processor import Options, Output, Plain, Processor, locate_example
+from browser_runtime.models.configuration.decoding import DecodingChoices, DecodingPlan
 from browser_runtime.models.configuration.features import MelPlan
 from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
@@ -40,7 +40,7 @@ class SpeechProcessor(Processor):
         return cls(model.folder, model)
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Plain:
         """The extractor's sizes, tokens that end a transcript or are barred, an example."""
         rules = {
             "ends": list(self.decoding.ends),
@@ -53,7 +53,7 @@ class SpeechProcessor(Processor):
             "example": self.decoding.example(),
         }
 
-    def choose(self, options: Options) -> dict[str, Any]:
+    def choose(self, options: Options) -> DecodingChoices:
         """The prompt and the most tokens."""
         return self.decoding.choose(options)
 

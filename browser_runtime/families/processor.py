@@ -11,13 +11,18 @@ from typing import Any, Self
 
 from browser_runtime.contract.errors import BadInput, Unsupported
 from browser_runtime.contract.family_spec import FamilySpec
+from browser_runtime.models.files.json_files import Json
 from browser_runtime.models.manifest import StoredModel
 
 # Twice what a lane keeps models by default (`max_loaded_models`); a multilingual vocabulary takes 100 MB.
 MAX_OPEN = 8
 
 Options = Mapping[str, Any]
+"""Options of a request by name, each of a type that `contract.options` checked; or a processor's choices."""
+Plain = dict[str, object]
+"""Plain values and arrays by name, as frames carry them."""
 Output = dict[str, Any]
+"""The output of one item, with the keys of its family: see page/README.md."""
 
 
 class Processor:
@@ -36,7 +41,7 @@ class Processor:
         """
 
     @classmethod
-    def read_settings(cls, folder: Path) -> dict[str, Any]:
+    def read_settings(cls, folder: Path) -> Json:
         """The settings that the model's manifest keeps. Raises BadInput."""
         return {}
 
@@ -46,15 +51,19 @@ class Processor:
         raise NotImplementedError
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Plain:
         """Plain values and arrays for opening the model in a page."""
         return {}
 
-    def describe(self) -> dict[str, Any]:
-        """Details for readers of a reply, `warnings` among them."""
+    def describe(self) -> Plain:
+        """Details for readers of a reply, `warnings` among them if there are any."""
         return {}
 
-    def choose(self, options: Options) -> dict[str, Any]:
+    def warnings(self) -> list[str]:
+        """Doubts about the model's files that every reply must mention."""
+        return []
+
+    def choose(self, options: Options) -> Mapping[str, object]:
         """The plain values that a run follows, for a request's options. Raises BadInput."""
         return dict(options)
 

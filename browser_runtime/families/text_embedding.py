@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.families.processor import Options, Processor
+from browser_runtime.families.processor import Options, Plain, Processor
 from browser_runtime.models.configuration.embeddings import EmbeddingPlan
 from browser_runtime.models.configuration.sentence_modules import Normalize
+from browser_runtime.models.files.json_files import Json
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.texts.module_weights import with_weights
 from browser_runtime.texts.tokenizer import TextTokenizer
@@ -37,7 +38,7 @@ class TextProcessor(Processor):
         cls(folder, EmbeddingPlan.read(folder))
 
     @classmethod
-    def read_settings(cls, folder: Path) -> dict[str, Any]:
+    def read_settings(cls, folder: Path) -> Json:
         """The pooling and the modules that follow it. Raises BadInput."""
         return EmbeddingPlan.read(folder).to_settings()
 
@@ -97,7 +98,7 @@ class TextProcessor(Processor):
         return path_or_text
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Plain:
         """Modules, token limit, padding, and the tokens of a usual text."""
         (sample,) = self._tokenizer.encode([SAMPLE])
         return {
@@ -109,7 +110,7 @@ class TextProcessor(Processor):
             "details": self.describe(),
         }
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Plain:
         """Details that matter when embeddings are compared."""
         plan = self.plan
         return {
@@ -119,10 +120,11 @@ class TextProcessor(Processor):
             "max_tokens": plan.max_tokens,
             "similarity": plan.similarity,
             "default_prompt": plan.default_prompt,
-            "warnings": self._warnings(),
+            "warnings": self.warnings(),
         }
 
-    def _warnings(self) -> list[str]:
+    def warnings(self) -> list[str]:
+        """Doubts about the pooling and the tokenizer's settings."""
         assumed = "the model's files name no pooling: the mean of its tokens was taken and normalised"
         unknown = self._tokenizer.config.unknown_keys
         doubtful = f"tokenizer_config.json has keys that are not known here: {', '.join(unknown)}"

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from browser_runtime.families.processor import Options, Processor, locate_example
+from browser_runtime.families.processor import Options, Plain, Processor, locate_example
 from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.configuration.scores import ScorePlan
 from browser_runtime.models.files.json_files import read_object
@@ -37,12 +37,12 @@ class ImageProcessor(Processor):
         return cls(model.folder, model)
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Plain:
         """The pixel plan, the labels by their index, and the choices of an example."""
         labels = {str(index): name for index, name in self.scores.names.items()}
         return {"pixels": self.pixels.to_page(), "labels": labels, "example": self.choose({})}
 
-    def choose(self, options: Options) -> dict[str, Any]:
+    def choose(self, options: Options) -> Plain:
         """The number of labels, and the function that makes their scores."""
         return self.scores.choose(options)
 

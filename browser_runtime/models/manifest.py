@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from browser_runtime.models.files.graphs import (
     graph_paths,
     group_weights,
 )
+from browser_runtime.models.files.json_files import Json
 from browser_runtime.models.files.paths import ForeignFolder, check_path, check_together
 
 MANIFEST = "webinfer.json"
@@ -44,7 +45,7 @@ class StoredModel:
     folder: Path
     revision: str
     """The Hub's commit, or a hash of the contents for a model that came from elsewhere."""
-    settings: dict[str, Any]
+    settings: Json
     """For text_embedding: pooling ("mean" or "cls"), normalize (bool), max_tokens (int)."""
     precisions: tuple[Precision, ...]
     """The precisions that every graph of the family is there in."""
@@ -52,7 +53,7 @@ class StoredModel:
     """By path relative to the folder, always with forward slashes."""
     source: str
     license: str
-    extra: dict[str, Any] = field(default_factory=dict)
+    extra: Json = field(default_factory=dict)
     """Other entries of the manifest, such as examples."""
     weights: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """The files that a graph keeps its weights in beside itself, by the graph's path."""
@@ -118,7 +119,7 @@ def _reason(error: BaseException) -> str:
     return f"no field {error}" if isinstance(error, KeyError) else str(error)
 
 
-def _parse(folder: Path, plain: dict[str, Any]) -> StoredModel:
+def _parse(folder: Path, plain: Mapping[str, Any]) -> StoredModel:
     known = ("name", "family", "revision", "source", "license", "settings", "files", "weights")
     files = {check_path(path): _parse_file(path, entry) for path, entry in plain["files"].items()}
     check_together(files)
@@ -150,7 +151,7 @@ def _parse_weights(plain: Any, files: Collection[str]) -> dict[str, tuple[str, .
     return weights
 
 
-def _parse_file(path: str, entry: dict[str, Any]) -> ModelFile:
+def _parse_file(path: str, entry: Mapping[str, Any]) -> ModelFile:
     sha256, size_bytes = entry["sha256"], entry["size_bytes"]
     if not SHA256.fullmatch(sha256) or type(size_bytes) is not int or size_bytes < 0:
         raise ValueError(f"the entry of {path!r} is no SHA-256 with a size")

@@ -37,7 +37,7 @@ class SessionLane:
         self,
         key: ModelKey,
         items: Sequence[Any],
-        options: dict[str, Any],
+        options: Mapping[str, object],
         limit_s: float,
         max_items: int | None = None,
     ) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.families.audio import SpeechProcessor
+from browser_runtime.families.processor import Options, Output
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.decoding import Decoder
 from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
@@ -34,30 +35,30 @@ class Transcriber:
         self._encoder = graphs["encoder_model"]
         self._decoder = Decoder(graphs["decoder_model_merged"])
 
-    def prepare(self, sound: Any, field: str, options: dict[str, Any]) -> Transcript:
+    def prepare(self, sound: Any, field: str, options: Options) -> Transcript:
         """The features of each window of the sound. Raises BadInput naming the field."""
         samples, mels = _read_samples(sound, field), self._processor.mels
         windows = split_windows(samples, mels.n_samples)
         features = [compute_features(window, mels) for window in windows]
         return Transcript(features, len(samples) / mels.rate_hz)
 
-    def compute(self, heard: Transcript, options: dict[str, Any]) -> list[int]:
+    def compute(self, heard: Transcript, options: Options) -> list[int]:
         """The token ids of the whole sound."""
         return join_tokens([self._decode(features, options) for features in heard.features])
 
-    def _decode(self, features: Array, options: dict[str, Any]) -> list[int]:
+    def _decode(self, features: Array, options: Options) -> list[int]:
         hidden = self._encoder.run({"input_features": features[None]})["last_hidden_state"]
         require_finite(hidden, "encoder state")
         prompt = self._prompt(hidden, options)
         return self._decoder.decode(hidden, prompt, self._processor.decoding, options["max_new_tokens"])
 
-    def _prompt(self, hidden: Array, options: dict[str, Any]) -> list[int]:
+    def _prompt(self, hidden: Array, options: Options) -> list[int]:
         """The prompt; a language that is left open is recognised by the model."""
         before, languages, after = (options[key] for key in ("before", "languages", "after"))
         recognised = [self._decoder.pick(hidden, before, languages)] if languages else []
         return [*before, *recognised, *after]
 
-    def finish(self, heard: Transcript, tokens: list[int], options: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, heard: Transcript, tokens: list[int], options: Options) -> Output:
         """The tokens of all windows, whose text the processor adds."""
         return {"tokens": tokens, "duration_s": heard.duration_s}
 

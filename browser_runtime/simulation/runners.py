@@ -16,7 +16,7 @@ from browser_runtime.contract.errors import InferenceError, Unsupported
 from browser_runtime.contract.families import inputs_of
 from browser_runtime.contract.options import check_options
 from browser_runtime.contract.vocabulary import Family, Precision
-from browser_runtime.families.processor import PROCESSORS, Processor
+from browser_runtime.families.processor import PROCESSORS, Options, Output, Processor
 from browser_runtime.models.manifest import StoredModel
 
 # As many as a browser's lane keeps by default (`max_loaded_models`).
@@ -29,13 +29,13 @@ class FamilyRunner(Protocol):
     `options` are what the model's processor chose for the call; items are encoded by it.
     """
 
-    def prepare(self, item: Any, field: str, options: dict[str, Any]) -> Any:
+    def prepare(self, item: Any, field: str, options: Options) -> Any:
         """The item as the graph takes it."""
 
-    def compute(self, prepared: Any, options: dict[str, Any]) -> Any:
+    def compute(self, prepared: Any, options: Options) -> Any:
         """The graph's output for it."""
 
-    def finish(self, prepared: Any, computed: Any, options: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, prepared: Any, computed: Any, options: Options) -> Output:
         """The item's output, as the page's contract has it."""
 
 
@@ -75,7 +75,7 @@ class Spent:
 class Answers:
     """The results of one run: an output or an error for each item."""
 
-    outputs: list[dict[str, Any] | InferenceError] = field(default_factory=list)
+    outputs: list[Output | InferenceError] = field(default_factory=list)
     spent: Spent = field(default_factory=Spent)
 
 
@@ -101,7 +101,7 @@ class OpenModels:
             return self._open[key], (time.perf_counter() - started) * 1000
 
 
-def run_items(opened: Opened, family: Family, items: list[Any], options: dict[str, Any]) -> Answers:
+def run_items(opened: Opened, family: Family, items: list[Any], options: Options) -> Answers:
     """Each item's output or error, one after another. Raises BadInput for options that are wrong."""
     _, processor = opened
     checked = check_options(options, family)
@@ -116,8 +116,8 @@ def run_items(opened: Opened, family: Family, items: list[Any], options: dict[st
 
 
 def _run_item(
-    opened: Opened, item: Any, name: str, options: dict[str, Any], spent: Spent
-) -> dict[str, Any] | InferenceError:
+    opened: Opened, item: Any, name: str, options: Options, spent: Spent
+) -> Output | InferenceError:
     if isinstance(item, InferenceError):
         return item
     runner, processor = opened
@@ -136,13 +136,13 @@ def reference(
     model: StoredModel,
     family: Family,
     items: list[Any],
-    options: dict[str, Any] | None = None,
+    options: Options | None = None,
     precision: Precision = Precision.FP32,
-) -> list[dict[str, Any]]:
+) -> list[Output]:
     """The outputs that a page is held to, from Python's onnxruntime. Raises the first item's error."""
     model.require_family(family)
     opened = open_runner(model, precision)
-    outputs: list[dict[str, Any]] = []
+    outputs: list[Output] = []
     for answer in run_items(opened, family, items, options or {}).outputs:
         if isinstance(answer, InferenceError):
             raise answer

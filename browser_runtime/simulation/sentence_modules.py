@@ -5,13 +5,14 @@ Source: sentence-transformers 6.2, `base/modules` and `sentence_transformer/modu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from math import erf
 from typing import Any
 
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput
+from browser_runtime.families.processor import Options
 from browser_runtime.simulation.graphs import Array
 
 # torch's own: of LayerNorm, of normalize, and of the pooling's division.
@@ -64,7 +65,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def apply_modules(modules: list[dict[str, Any]], hidden: Array, n_prompt: int) -> Array:
+def apply_modules(modules: Sequence[Mapping[str, Any]], hidden: Array, n_prompt: int) -> Array:
     """The text's vector from its tokens' [tokens, width]; the first `n_prompt` take no part."""
     pooling, *rest = modules
     vector = np.concatenate([POOLS[mode](hidden, n_prompt) for mode in pooling["modes"]])
@@ -73,26 +74,26 @@ def apply_modules(modules: list[dict[str, Any]], hidden: Array, n_prompt: int) -
     return vector
 
 
-def _dense(vector: Array, module: dict[str, Any]) -> Array:
+def _dense(vector: Array, module: Mapping[str, Any]) -> Array:
     out = ACTIVATIONS[module["activation"]](module["weight"] @ vector + module.get("shift", 0))
     if not module["residual"]:
         return np.asarray(out)
     return np.asarray(out + (module["projection"] @ vector if "projection" in module else vector))
 
 
-def _layer_norm(vector: Array, module: dict[str, Any]) -> Array:
+def _layer_norm(vector: Array, module: Mapping[str, Any]) -> Array:
     centred = vector - vector.mean()
     return np.asarray(centred / np.sqrt(vector.var() + NORM_EPSILON) * module["weight"] + module["shift"])
 
 
-def _normalize(vector: Array, _: dict[str, Any]) -> Array:
+def _normalize(vector: Array, _: Mapping[str, Any]) -> Array:
     return vector / max(float(np.linalg.norm(vector)), LENGTH_EPSILON)
 
 
 STEPS = {"dense": _dense, "layer_norm": _layer_norm, "normalize": _normalize}
 
 
-def cut_vector(vector: Array, options: dict[str, Any]) -> Array:
+def cut_vector(vector: Array, options: Options) -> Array:
     """The vector's first `dimensions` numbers, at length 1 where the request wants it. Raises BadInput."""
     size = options.get("dimensions", len(vector))
     if size > len(vector):

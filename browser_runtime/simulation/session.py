@@ -47,7 +47,7 @@ class SimulatedSession:
     ) -> Execution:
         from browser_runtime.simulation.graphs import kernel_name
 
-        details, spent = PROCESSORS.take(model).describe(), answers.spent
+        processor, spent = PROCESSORS.take(model), answers.spent
         return Execution(
             f"{self.browser}-simulated",
             self.browser,
@@ -65,8 +65,8 @@ class SimulatedSession:
             tuple({"backend": str(backend), "reason": self.why} for backend in request.backends),
             [
                 f"simulated in Python's onnxruntime, no browser ran this: {self.why}",
-                *details.get("warnings", []),
+                *processor.warnings(),
             ],
             {"session": "simulation", "why": self.why},
-            details,
+            processor.describe(),
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from browser_runtime.contract.errors import BadOutput
 from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.families.processor import Options, Output
 from browser_runtime.families.text_embedding import TextProcessor
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.feeds import Array, TextShape
@@ -26,11 +25,11 @@ class Embedder:
         self._processor = processor
         self._shape = TextShape.of(model.name, self._graph.inputs)
 
-    def prepare(self, item: Tokens, field: str, options: dict[str, Any]) -> Tokens:
+    def prepare(self, item: Tokens, field: str, options: Options) -> Tokens:
         """The tokens themselves."""
         return item
 
-    def compute(self, tokens: Tokens, options: dict[str, Any]) -> Array:
+    def compute(self, tokens: Tokens, options: Options) -> Array:
         """The token vectors: [tokens, dimension]."""
         feeds = self._shape.feed(tokens, self._processor.pad_id, self._processor.plan.first_position)
         outputs = self._graph.run(feeds)
@@ -42,7 +41,7 @@ class Embedder:
             raise BadOutput(f"{name} has the shape {list(hidden.shape)}, not a vector a token")
         return hidden[0, : len(tokens)]
 
-    def finish(self, tokens: Tokens, hidden: Array, options: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, tokens: Tokens, hidden: Array, options: Options) -> Output:
         """The text's embedding, with how many tokens it stands for."""
         vector = apply_modules(self._processor.modules, hidden.astype(np.float64), tokens.n_prompt)
         embedding = cut_vector(vector, options).astype(np.float32)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from browser_runtime.contract.errors import BadInput, BadOutput
 from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.families.processor import Options, Output
 from browser_runtime.families.vision import ImageProcessor
 from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.configuration.processors import Exact
@@ -27,7 +28,7 @@ class Classifier:
         pixels = self._graph.inputs.get("pixel_values")
         self._rows = pixels.size(0) if pixels else None
 
-    def prepare(self, image: Any, field: str, options: dict[str, Any]) -> Array:
+    def prepare(self, image: Any, field: str, options: Options) -> Array:
         """The pixels as the model takes them: [channels, height, width]. Raises BadInput."""
         whole = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3
         if not whole or image.shape[2] != 3 or 0 in image.shape:
@@ -35,7 +36,7 @@ class Classifier:
             raise BadInput(field, f"of shape {shape}", "an array of bytes [height, width, 3]")
         return prepare_pixels(image, self._processor.pixels)
 
-    def compute(self, planes: Array, options: dict[str, Any]) -> Array:
+    def compute(self, planes: Array, options: Options) -> Array:
         """The logits: [classes]."""
         feeds = {"pixel_values": pad_rows(planes[None], self._rows)}
         outputs = self._graph.run(feeds)
@@ -45,7 +46,7 @@ class Classifier:
         first: Array = logits[0]
         return first
 
-    def finish(self, planes: Array, logits: Array, options: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, planes: Array, logits: Array, options: Options) -> Output:
         """The labels of the highest scores, highest first."""
         require_finite(logits, "logit")
         scores = score_logits(logits.astype(np.float64), options["function"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ Weights = dict[str, np.ndarray[Any, np.dtype[np.float32]]]
 FLOATS = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.uint16}
 
 
-def with_weights(folder: Path, modules: tuple[Module, ...]) -> list[dict[str, Any]]:
+def with_weights(folder: Path, modules: tuple[Module, ...]) -> list[dict[str, object]]:
     """The modules as plain values with their weights as arrays: what page and simulation compute with.
 
     Raises BadRequest where a file lacks, holds other tensors, or the sizes of two modules do not go together.
@@ -94,7 +95,7 @@ def _parse(path: Path, where: str) -> Weights:
     return {name: _to_floats(entry, f"{name} in {where}") for name, entry in entries}
 
 
-def _to_floats(entry: dict[str, Any], what: str) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _to_floats(entry: Mapping[str, Any], what: str) -> np.ndarray[Any, np.dtype[np.float32]]:
     stored = FLOATS.get(entry["dtype"])
     if stored is None:
         raise BadRequest(f"{what} is of type {entry['dtype']}, not one of {', '.join(FLOATS)}")

@@ -29,7 +29,7 @@ class Tokens:
         """Bytes in a frame."""
         return self.ids.nbytes + (0 if self.segments is None else self.segments.nbytes)
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> dict[str, object]:
         """Plain values and arrays, as the page takes them."""
         return {
             "ids": self.ids,

@@ -22,7 +22,7 @@ MAX_WRAPPED = 3
 class Plain:
     """The part of a `Request` that comes from the user's inputs."""
 
-    inputs: dict[str, Any]
+    inputs: dict[str, list[Item]]
     single: bool
     """The user gave one item, not a list."""
     synthetic: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ def read_sound(
     return read_encoded(data, limits, field, note)
 
 
-def _opened(value: dict[str, Any], field: str, depth: int = 0) -> tuple[Any, Any]:
+def _opened(value: Mapping[str, Any], field: str, depth: int = 0) -> tuple[Any, Any]:
     """The sound and sampling rate of `{"audio"|"array"|"raw": ..., "sampling_rate": ...}`."""
     for key in ("audio", "array", "raw"):
         if key in value:

@@ -170,7 +170,7 @@ def _tell_doubts(model: StoredModel) -> None:
     """Print the warnings that every reply of this model will carry: gaps and unknown values in its files."""
     from browser_runtime.families.processor import PROCESSORS
 
-    for warning in PROCESSORS.take(model).describe().get("warnings", []):
+    for warning in PROCESSORS.take(model).warnings():
         click.echo(f"warning: {warning}", err=True)
 
 

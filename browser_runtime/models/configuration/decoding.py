@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.models.configuration.fields import ANYTHING, FLAG, Fields, Rule, is_whole, only, whole
@@ -104,6 +104,18 @@ INERT = dict.fromkeys(
 RULES = DONE | NEUTRAL | INERT
 
 
+class DecodingChoices(TypedDict):
+    """The choices that a run follows."""
+
+    before: list[int]
+    """The prompt, up to the language if that is recognised."""
+    languages: list[int]
+    """The tokens that the language may be; empty if it is not recognised."""
+    after: list[int]
+    """The rest of the prompt."""
+    max_new_tokens: int
+
+
 @dataclass(frozen=True, slots=True)
 class DecodingPlan:
     """The way a model is decoded before a request chooses anything."""
@@ -197,7 +209,7 @@ class DecodingPlan:
         code = plain.removeprefix("<|").removesuffix("|>")
         return self.languages.get(CODES.get(plain, code))
 
-    def choose(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def choose(self, options: Mapping[str, Any]) -> DecodingChoices:
         """The choices of a run: its prompt, around a language to recognise or none, and its most tokens.
 
         Raises BadInput for a language, a task or a length that the model has not.
@@ -212,7 +224,7 @@ class DecodingPlan:
             "max_new_tokens": self._limit(len(prompt), options.get("max_new_tokens")),
         }
 
-    def example(self) -> dict[str, Any]:
+    def example(self) -> DecodingChoices:
         """The choices of the warm-up: no language is recognised, and two tokens are made.
 
         Two run both branches of a merged decoder: without a cache and with it.

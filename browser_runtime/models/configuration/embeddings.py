@@ -21,7 +21,7 @@ from browser_runtime.models.configuration.sentence_modules import (
     read_modules,
     to_plain,
 )
-from browser_runtime.models.files.json_files import read_object
+from browser_runtime.models.files.json_files import Json, read_object
 from browser_runtime.models.manifest import StoredModel
 
 CONFIG_FILE = "config_sentence_transformers.json"
@@ -142,7 +142,7 @@ class EmbeddingPlan:
         return pooling
 
     @classmethod
-    def of_settings(cls, settings: dict[str, Any]) -> Self:
+    def of_settings(cls, settings: Mapping[str, Any]) -> Self:
         """The plan that a manifest holds: as `to_settings` wrote it, or the catalogue's short form.
 
         The short form, `pooling` and `normalize`, is for models whose own files tell neither.
@@ -156,9 +156,9 @@ class EmbeddingPlan:
             values["modules"] = tuple(map(from_plain, settings["modules"]))
         return cls(**values)
 
-    def to_settings(self) -> dict[str, Any]:
+    def to_settings(self) -> Json:
         """Plain values for a manifest, those at their default left out."""
-        plain: dict[str, Any] = {
+        plain: Json = {
             "modules": [to_plain(module) for module in self.modules],
             "max_tokens": self.max_tokens,
         }
@@ -183,7 +183,7 @@ class EmbeddingPlan:
         return "" if name is None else self.prompts[name]
 
 
-def _short_form(settings: dict[str, Any]) -> tuple[Module, ...]:
+def _short_form(settings: Mapping[str, Any]) -> tuple[Module, ...]:
     pooling = Pooling((settings["pooling"],))
     return (pooling, Normalize()) if settings.get("normalize", True) else (pooling,)
 
@@ -218,13 +218,13 @@ def _max_tokens(folder: Path, transformer: Fields) -> int:
     return min((limit for limit in limits if limit is not None), default=USUAL_MAX_TOKENS)
 
 
-def _positions(config: dict[str, Any]) -> Any:
+def _positions(config: Json) -> object:
     """The number of tokens that have a position of their own."""
     positions = config.get("max_position_embeddings")
     return positions - _first_position(config) if isinstance(positions, int) else positions
 
 
-def _first_position(config: dict[str, Any]) -> int:
+def _first_position(config: Json) -> int:
     padding = config.get("pad_token_id")
     if config.get("model_type") not in COUNT_FROM_PADDING:
         return 0

@@ -20,7 +20,9 @@ from browser_runtime.models.configuration.processors import (
     Processor,
     Shortest,
     Size,
+    Values,
 )
+from browser_runtime.models.files.json_files import Json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,7 +87,7 @@ class PixelPlan:
         longest = int(short * max(height, width) / min(height, width))
         return Exact(short, longest) if height < width else Exact(longest, short)
 
-    def to_page(self) -> dict[str, Any]:
+    def to_page(self) -> Json:
         """Plain values and arrays, as `families/images/pixels.js` takes them."""
         return {
             "channels": self.channels,
@@ -98,7 +100,7 @@ class PixelPlan:
         }
 
 
-def _require_values(fields: Fields, values: dict[str, Any]) -> None:
+def _require_values(fields: Fields, values: Values) -> None:
     """Raises BadInput for a null that a step needs; a step that is null itself is not done."""
     for step, needed in NEEDS.items():
         for key in needed if values[step] else ():
@@ -132,7 +134,7 @@ def _read_channels(fields: Fields, config: Mapping[str, Any]) -> int:
     return int(channels)
 
 
-def _read_sizes(fields: Fields, values: dict[str, Any], processor: Processor) -> tuple[Size | None, Exact]:
+def _read_sizes(fields: Fields, values: Values, processor: Processor) -> tuple[Size | None, Exact]:
     """The resizing, and the one size that the graph gets. Raises BadInput if there is no such size."""
     resize, middle = None, None
     if values["do_resize"]:
@@ -176,7 +178,7 @@ def read_size(fields: Fields, key: str, size: Any, square: bool) -> Size:
 
 
 def _levels(
-    fields: Fields, values: dict[str, Any], channel: int, channels: int
+    fields: Fields, values: Values, channel: int, channels: int
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
     """The number for each byte of a channel, in transformers' order and precision."""
     import numpy as np
@@ -195,7 +197,7 @@ def _levels(
     return numbers
 
 
-def _colour(fields: Fields, values: dict[str, Any], key: str, channel: int, channels: int) -> np.float32:
+def _colour(fields: Fields, values: Values, key: str, channel: int, channels: int) -> np.float32:
     import numpy as np
 
     value = values[key]

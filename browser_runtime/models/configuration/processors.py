@@ -5,7 +5,7 @@ Source: transformers 5.24, models/*/image_processing_pil_*.py: the processors th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,15 +43,17 @@ class Shortest:
 
 
 Size = Exact | Shortest
+Values = Mapping[str, Any]
+"""The values of a file and the defaults of its processor, each of a type that the key's rule accepts."""
 # What an image becomes, and which middle part of that is taken before `do_center_crop`.
 Resizing = tuple[Size, Exact | None]
 
 
-def _plain(size: Size, _: Fields, __: dict[str, Any]) -> Resizing:
+def _plain(size: Size, _: Fields, __: Values) -> Resizing:
     return size, None
 
 
-def _resize_convnext(size: Size, fields: Fields, values: dict[str, Any]) -> Resizing:
+def _resize_convnext(size: Size, fields: Fields, values: Values) -> Resizing:
     """Below 384 a little larger and then the middle; from 384 on squeezed to a square."""
     if not isinstance(size, Shortest):
         raise fields.refusal("size", "a shortest_edge, the only size that ConvNextImageProcessor takes")
@@ -63,11 +65,11 @@ def _resize_convnext(size: Size, fields: Fields, values: dict[str, Any]) -> Resi
     return Shortest(int(size.length / values["crop_pct"])), square
 
 
-def _resize_levit(size: Size, _: Fields, __: dict[str, Any]) -> Resizing:
+def _resize_levit(size: Size, _: Fields, __: Values) -> Resizing:
     return (Shortest(int(256 / 224 * size.length)) if isinstance(size, Shortest) else size), None
 
 
-def _resize_poolformer(size: Size, _: Fields, values: dict[str, Any]) -> Resizing:
+def _resize_poolformer(size: Size, _: Fields, values: Values) -> Resizing:
     """Larger by 1 / crop_pct, and then a square counts as a shortest edge."""
     share = values["crop_pct"]
     if share is None:
@@ -99,12 +101,12 @@ class Processor:
     """Keys that only this class has, with their defaults."""
     lacks: tuple[str, ...] = ()
     """Steps that this class never does, whatever the file says."""
-    resize: Callable[[Size, Fields, dict[str, Any]], Resizing] = _plain
+    resize: Callable[[Size, Fields, Values], Resizing] = _plain
     how: str = ""
     """Its resizing in words."""
 
     @property
-    def defaults(self) -> dict[str, Any]:
+    def defaults(self) -> Values:
         """Values of the keys that a file leaves out."""
         return {
             "do_resize": True,

@@ -32,7 +32,7 @@ class ScorePlan:
             _choose_function(config.get("problem_type"), len(names) or config.get("num_labels")), names
         )
 
-    def choose(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def choose(self, options: Mapping[str, Any]) -> dict[str, object]:
         """The number of labels, and the function that makes scores of logits."""
         return {
             "top_k": options.get("top_k", TOP_K),

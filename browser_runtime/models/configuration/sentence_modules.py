@@ -21,7 +21,7 @@ from browser_runtime.models.configuration.fields import (
     only,
     whole,
 )
-from browser_runtime.models.files.json_files import read_json, read_object
+from browser_runtime.models.files.json_files import Json, read_json, read_object
 from browser_runtime.models.files.paths import check_path
 
 MODULES_FILE = "modules.json"
@@ -140,7 +140,7 @@ CLASSES: dict[str, type[Module]] = {each.kind: each for each in (Pooling, Dense,
 DEFAULT_MODULES: tuple[Module, ...] = (Pooling(), Normalize())
 
 
-def to_plain(module: Module) -> dict[str, Any]:
+def to_plain(module: Module) -> Json:
     """The module as JSON values; `from_plain` is the inverse."""
     values = {
         name: list(value) if isinstance(value, tuple) else value for name, value in asdict(module).items()
@@ -148,7 +148,7 @@ def to_plain(module: Module) -> dict[str, Any]:
     return {"type": module.kind, **values}
 
 
-def from_plain(plain: dict[str, Any]) -> Module:
+def from_plain(plain: Mapping[str, Any]) -> Module:
     """The module that `to_plain` wrote. Raises BadRequest for anything else."""
     values = dict(plain)
     kind = CLASSES.get(str(values.pop("type", None)))

@@ -11,6 +11,9 @@ from browser_runtime.contract.errors import BadRequest
 # The largest tokenizers, with 256,000 pieces, take 35 MB.
 MAX_JSON_BYTES = 64 << 20
 
+Json = dict[str, object]
+"""The object of a JSON file, whose values may be anything."""
+
 
 def read_json(path: Path) -> Any:
     """The JSON value in the file, {} where there is none. Raises BadRequest where it is broken."""
@@ -20,12 +23,12 @@ def read_json(path: Path) -> Any:
         return parse_json(stream.read(MAX_JSON_BYTES + 1), path.name)
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> Json:
     """The JSON object in the file, {} where there is none. Raises BadRequest for anything else."""
     return _require_object(read_json(path), path.name)
 
 
-def parse_object(content: bytes, name: str) -> dict[str, Any]:
+def parse_object(content: bytes, name: str) -> Json:
     """The JSON object of the file `name`. Raises BadRequest for anything else."""
     return _require_object(parse_json(content, name), name)
 
@@ -42,7 +45,7 @@ def parse_json(content: bytes, name: str) -> Any:
         raise BadRequest(f"{name} is not JSON: {error}") from error
 
 
-def _require_object(value: Any, name: str) -> dict[str, Any]:
+def _require_object(value: object, name: str) -> Json:
     if not isinstance(value, dict):
         raise BadRequest(f"{name} is {type(value).__name__} in JSON, but must be an object")
     return value

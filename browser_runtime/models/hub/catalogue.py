@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from browser_runtime.contract.families import find_row
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import check_model_name
+from browser_runtime.models.files.json_files import Json
 
 CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
@@ -24,7 +26,7 @@ class HubModel:
     revision: str = "main"
     family: FamilySpec | None = None
     license: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Json = field(default_factory=dict)
 
 
 @cache
@@ -34,7 +36,7 @@ def read_catalogue() -> dict[str, HubModel]:
     return {name: _parse(name, entry) for name, entry in entries.items()}
 
 
-def _parse(name: str, entry: dict[str, Any]) -> HubModel:
+def _parse(name: str, entry: Mapping[str, Any]) -> HubModel:
     return HubModel(
         name=check_model_name(name, "name"),
         repository=check_model_name(entry["repository"], "repository"),

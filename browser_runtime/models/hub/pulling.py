@@ -19,14 +19,14 @@ from browser_runtime.models.files.graphs import (
     guess_weights,
 )
 from browser_runtime.models.files.integrity import describe_file
-from browser_runtime.models.files.json_files import read_json
+from browser_runtime.models.files.json_files import Json, read_json
 from browser_runtime.models.files.paths import check_together
 from browser_runtime.models.files.scratch import PARTIAL_FOLDER
 from browser_runtime.models.hub.catalogue import HubModel
 from browser_runtime.models.hub.downloading import HubFile, Progress, download
 from browser_runtime.models.hub.repository import Repository, look_up, repository_address
 from browser_runtime.models.hub.settings import HubSettings
-from browser_runtime.models.intake.graph_check import inspect_graphs, list_weights, read_graph
+from browser_runtime.models.intake.graph_check import inspect_graphs, limit_tokens, list_weights, read_graph
 from browser_runtime.models.intake.traits import choose_files, complete_files, infer_family
 from browser_runtime.models.intake.trial import TrialRun, try_model
 from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
@@ -86,12 +86,9 @@ def pull(order: Pull) -> StoredModel:
     return replace(model, folder=target)
 
 
-def _join_settings(own: dict[str, Any], catalogued: dict[str, Any]) -> dict[str, Any]:
+def _join_settings(own: Json, catalogued: Json) -> Json:
     """The model's own settings, with the catalogue's over them; never more tokens than the model takes."""
-    joined = own | catalogued
-    if "max_tokens" in own and "max_tokens" in catalogued:
-        joined["max_tokens"] = min(own["max_tokens"], catalogued["max_tokens"])
-    return joined
+    return limit_tokens(own | catalogued, own.get("max_tokens"))
 
 
 def _admit(order: Pull, model: StoredModel) -> StoredModel:

@@ -11,7 +11,7 @@ because onnxruntime's own fusions look for that layout.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
 from pathlib import Path
@@ -48,7 +48,7 @@ class BertShape:
     activation: str
 
     @classmethod
-    def of(cls, config: dict[str, Any]) -> BertShape:
+    def of(cls, config: Mapping[str, Any]) -> BertShape:
         """The sizes in `config`. Raises BadRequest for what this exporter does not compute."""
         _refuse_variants(config)
         return cls(
@@ -60,7 +60,7 @@ class BertShape:
         )
 
 
-def _refuse_variants(config: dict[str, Any]) -> None:
+def _refuse_variants(config: Mapping[str, Any]) -> None:
     if config.get("model_type") != "bert":
         raise BadRequest(
             f"model_type {config.get('model_type')!r} cannot be exported to ONNX here, only 'bert'"

@@ -11,6 +11,7 @@ from browser_runtime.contract.errors import BadRequest
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.files.graphs import graph_paths
+from browser_runtime.models.files.json_files import Json
 from browser_runtime.models.files.paths import ForeignFolder, check_path
 
 # A protobuf message ends there; what is larger keeps its weights in other files.
@@ -19,6 +20,14 @@ MAX_GRAPH_BYTES = (2 << 30) - 1
 MAX_IR_VERSION = 13
 MAX_OPSET = 26
 ONNX_DOMAIN = ("", "ai.onnx")
+
+
+def limit_tokens(settings: Json, most: object) -> Json:
+    """The settings with `max_tokens` at most that many; as they are if one of the two is no number."""
+    known = settings.get("max_tokens")
+    if not isinstance(known, int) or not isinstance(most, int):
+        return settings
+    return settings | {"max_tokens": min(known, most)}
 
 
 @dataclass
@@ -30,11 +39,9 @@ class Inspection:
     columns: int | None = None
     """Tokens of a text, where a graph takes texts of one length alone."""
 
-    def fit_settings(self, settings: dict[str, Any]) -> dict[str, Any]:
+    def fit_settings(self, settings: Json) -> Json:
         """The settings, with no more tokens than the graphs take."""
-        if self.columns is None:
-            return settings
-        return settings | {"max_tokens": min(settings["max_tokens"], self.columns)}
+        return settings if self.columns is None else limit_tokens(settings, self.columns)
 
 
 def inspect_graphs(

@@ -7,7 +7,6 @@ import re
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from browser_runtime.contract.errors import BadInput, BadRequest, SetupError
 from browser_runtime.contract.families import FAMILIES
@@ -16,7 +15,7 @@ from browser_runtime.contract.vocabulary import Precision, check_model_name
 from browser_runtime.families.processor import check_files, find_processor
 from browser_runtime.models.files.graphs import available_precisions, graph_paths, group_weights
 from browser_runtime.models.files.integrity import describe_file, hash_file
-from browser_runtime.models.files.json_files import MAX_JSON_BYTES, parse_json, parse_object, read_json
+from browser_runtime.models.files.json_files import MAX_JSON_BYTES, Json, parse_json, parse_object, read_json
 from browser_runtime.models.files.locking import hold_lock, lock_path
 from browser_runtime.models.files.paths import ForeignFolder, check_together
 from browser_runtime.models.files.scratch import hold_scratch
@@ -154,7 +153,7 @@ def _assemble(
     chosen = family or _read_family(parts.home, name)
     _copy_small_files(intake, chosen, name)
     check_files(folder, chosen)
-    extra: dict[str, Any] = {}
+    extra: Json = {}
     if parts.weights:
         extra["exported_from"] = _export(parts, intake)
     else:

@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from typing import Any
 from browser_runtime.contract.errors import BadOutput, BadRequest, InferenceError, ModelFault, SetupError
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Precision
-from browser_runtime.families.processor import PROCESSORS
+from browser_runtime.families.processor import PROCESSORS, Output
 from browser_runtime.models.manifest import StoredModel, read_manifest
 
 # What onnxruntime says first: "[ONNXRuntimeError] : 1 : FAIL : Load model from /a/model.onnx failed:".
@@ -46,7 +46,7 @@ class TrialRun:
     """The output of a model for a usual item."""
 
     precision: Precision
-    output: dict[str, Any]
+    output: Output
     """As plain values: an embedding, labels with their scores, or a text."""
     ms: float
 
@@ -90,7 +90,7 @@ def _refusal(model: StoredModel, precision: Precision, why: str) -> BadRequest:
     return BadRequest(f"model {model.name!r} cannot run in {precision}: {why}")
 
 
-def _read_outcome(printed: str) -> dict[str, Any] | None:
+def _read_outcome(printed: str) -> Mapping[str, Any] | None:
     """The outcome on the last line; None if the trial did not come to its end."""
     try:
         outcome = json.loads(printed.splitlines()[-1])
@@ -152,7 +152,7 @@ def run_once(model: StoredModel, precision: Precision) -> TrialRun:
     return TrialRun(precision, to_plain(first), (time.perf_counter() - started) * 1000)
 
 
-def _require_sense(family: FamilySpec, output: dict[str, Any]) -> None:
+def _require_sense(family: FamilySpec, output: Output) -> None:
     """Raises BadRequest for numbers that no trained model gives."""
     import numpy as np
 
