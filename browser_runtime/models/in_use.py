@@ -37,7 +37,7 @@ class ModelsInUse:
             try:
                 descriptor = held[0] if held else self._open(name)
             except OSError as error:  # a store that this process may only read: nobody removes from it either
-                log.debug("model not marked as used", model=name, why=str(error))
+                log.debug("model not marked as in use", model=name, reason=str(error))
                 return
             self._held[name] = (descriptor, time.monotonic())
 
@@ -65,7 +65,7 @@ def use_path(root: Path, name: str) -> Path:
 
 @contextmanager
 def hold_unused(root: Path, name: str) -> Iterator[None]:
-    """Keeps others from beginning to use the model. Raises BadInput where somebody uses it."""
+    """Keeps others from beginning to use the model. Raises BadInput if somebody uses it."""
     path = use_path(root, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as stream:

@@ -69,7 +69,7 @@ class StoredModel:
         return sum(file.size_bytes for file in self.files.values())
 
     def graphs(self, precision: Precision) -> dict[str, GraphFiles]:
-        """The graphs that run the model in `precision`, by stem. Raises BadInput where it has none."""
+        """The graphs that run the model in `precision`, by stem. Raises BadInput if it has none."""
         paths = graph_paths(self.family, precision, self.files)
         if paths is None:
             there = ", ".join(self.precisions) or "nothing that can run"
@@ -89,7 +89,7 @@ class StoredModel:
 
 
 def read_manifest(folder: Path, name: str) -> StoredModel:
-    """The model `name` in `folder`. Raises BadRequest where the manifest is missing, broken or another's."""
+    """The model `name` in `folder`. Raises BadRequest if the manifest is missing, broken or another's."""
     try:
         plain = json.loads(ForeignFolder.at(folder).read(MANIFEST, MAX_MANIFEST_BYTES))
         model = _parse(folder, plain)

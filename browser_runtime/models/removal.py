@@ -13,7 +13,7 @@ from browser_runtime.models.reports import Removal
 def remove_model(root: Path, name: str) -> Removal:
     """Removes the model `name` from the store `root`, with what a pull of it left; what that freed.
 
-    The caller holds the lock of this name. Raises BadInput where a process uses the model, and OSError.
+    The caller holds the lock of this name. Raises BadInput if a process uses the model, and OSError.
     """
     with hold_scratch(root) as scratch:
         doomed = scratch / "removed"

@@ -69,7 +69,7 @@ class ModelStore:
         return (self._hub or HubSettings()).max_model_bytes
 
     def find(self, name: str) -> StoredModel | None:
-        """The model where it is here, built in or local; None where it is not.
+        """The model where it is here, built in or local; None if it is not.
 
         Raises BadInput for what is no name, BadRequest for a broken manifest.
         """
@@ -98,7 +98,7 @@ class ModelStore:
     ) -> StoredModel:
         """The model in that precision, whole and verified, fetched where it is not here yet.
 
-        Raises UnknownModel, BadInput for a precision it does not come in, BadRequest where it is damaged,
+        Raises UnknownModel, BadInput for a precision it does not come in, BadRequest if it is damaged,
         SetupError where it would have to be fetched and cannot be.
         """
         model = self.find(name)
@@ -141,7 +141,7 @@ class ModelStore:
         self._refused.pop(key, None)
 
     def _use(self, model: StoredModel) -> StoredModel:
-        """The model, marked as used by this process. Raises UnknownModel where it was just removed."""
+        """The model, marked as used by this process. Raises UnknownModel if it was just removed."""
         if not model.folder.is_relative_to(BUILTIN_FOLDER):
             self.in_use.take(model.name)
             if self.find(model.name) is None:
@@ -242,7 +242,7 @@ class ModelStore:
             return list_broken(name, where, str(error))
 
     def verify(self, name: str) -> Verification:
-        """Every file of the model held against its hash, now. Raises UnknownModel where it is not here."""
+        """Every file of the model held against its hash, now. Raises UnknownModel if it is not here."""
         model = self.find(name)
         if model is None:
             raise UnknownModel(repr(name), f"it is not on this machine; {self._suggest(name)}")
@@ -251,7 +251,7 @@ class ModelStore:
     def remove(self, name: str) -> Removal:
         """Takes the model off this machine, whole or damaged, with what a pull of it left.
 
-        Raises UnknownModel where it is not here, BadInput for a built-in one and for one that is in use,
+        Raises UnknownModel if it is not here, BadInput for a built-in one and for one that is in use,
         SetupError where another process is fetching it.
         """
         check_model_name(name, "name")

@@ -70,7 +70,7 @@ def _empty_shape(sizes: tuple[int | None, ...]) -> list[int]:
 
 
 def choose_token(logits: Array, barred: tuple[int, ...]) -> int:
-    """The likeliest token that is not barred, the lower of equals. Raises BadOutput where all are."""
+    """The likeliest token that is not barred, the lower of equals. Raises BadOutput if all are."""
     allowed = logits.copy()
     allowed[[token for token in barred if 0 <= token < len(logits)]] = -np.inf
     token = int(allowed.argmax())

@@ -36,7 +36,7 @@ class GraphInput:
     type: str
     """onnxruntime's name for it."""
     sizes: tuple[int | None, ...]
-    """By axis; None where any size will do. Empty for one that declares no shape."""
+    """By axis; None if any size will do. Empty for one that declares no shape."""
 
     @classmethod
     def of(cls, node: Any) -> Self:
@@ -45,7 +45,7 @@ class GraphInput:
         return cls(node.type, tuple(sizes))
 
     def size(self, axis: int) -> int | None:
-        """The one size that the axis has; None where any will do."""
+        """The one size that the axis has; None if any will do."""
         return self.sizes[axis] if axis < len(self.sizes) else None
 
 
@@ -92,9 +92,9 @@ class TextShape:
     """The sizes that a text graph takes."""
 
     rows: int | None
-    """Texts in a batch; None where any number will do."""
+    """Texts in a batch; None if any number will do."""
     columns: int | None
-    """Tokens of a text, padded or cut; None where any number will do."""
+    """Tokens of a text, padded or cut; None if any number will do."""
     position_rows: int | None
 
     @classmethod

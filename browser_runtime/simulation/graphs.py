@@ -25,14 +25,14 @@ def kernel_name() -> str:
 
 
 def open_graphs(model: StoredModel, precision: Precision) -> dict[str, Graph]:
-    """Every graph of the model in `precision`, by stem. Raises BadInput where it does not come in it."""
+    """Every graph of the model in `precision`, by stem. Raises BadInput if it does not come in it."""
     return {
         stem: Graph(model.folder / graph.path, model.name) for stem, graph in model.graphs(precision).items()
     }
 
 
 class Graph:
-    """An open graph; safe to run from several threads. Raises ModelFault where onnxruntime cannot open it."""
+    """An open graph; safe to run from several threads. Raises ModelFault if onnxruntime cannot open it."""
 
     def __init__(self, path: Path, model: str) -> None:
         import onnxruntime
@@ -51,7 +51,7 @@ class Graph:
     def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
         """The outputs by name, floats as float32; feeds the graph lacks are left out, the others cast.
 
-        Raises ModelFault where an input lacks or does not fit, and where onnxruntime fails.
+        Raises ModelFault if an input lacks or does not fit, and where onnxruntime fails.
         """
         wanted = fit_feeds(self.model, self.inputs, feeds)
         try:

@@ -88,7 +88,7 @@ class OpenModels:
         self._guard = threading.Lock()
 
     def take(self, model: StoredModel, precision: Precision) -> tuple[Opened, float]:
-        """The open model and how long opening took, in milliseconds; 0 where it was open."""
+        """The open model and how long opening took, in milliseconds; 0 if it was open."""
         key = (model.folder, model.revision, precision)
         with self._guard:
             if key in self._open:

@@ -29,9 +29,7 @@ class SimulatedSession:
     async def run(self, request: Request, model: StoredModel) -> Reply:
         """The reply, marked as a simulation. Raises InferenceError."""
         model.require_family(request.family)
-        log.warning(
-            "simulated: no browser ran this", model=model.name, browser=str(self.browser), why=self.why
-        )
+        log.warning("request simulated", model=model.name, browser=str(self.browser), reason=self.why)
         start = time.perf_counter()
         answers, load_ms = await asyncio.to_thread(self._work, request, model)
         total_ms = (time.perf_counter() - start) * 1000

@@ -27,14 +27,14 @@ FLOATS = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.ui
 def with_weights(folder: Path, modules: tuple[Module, ...]) -> list[dict[str, object]]:
     """The modules as plain values with their weights as arrays: what page and simulation compute with.
 
-    Raises BadRequest where a file lacks, holds other tensors, or the sizes of two modules do not go together.
+    Raises BadRequest if a file lacks, holds other tensors, or the sizes of two modules do not go together.
     """
     _require_chain(modules)
     return [{**to_plain(module), **_weights_of(folder, module)} for module in modules]
 
 
 def _require_chain(modules: tuple[Module, ...]) -> None:
-    """Raises BadRequest where a module takes vectors of another size than the one before it gives."""
+    """Raises BadRequest if a module takes vectors of another size than the one before it gives."""
     width: int | None = None
     for module in modules:
         if isinstance(module, Pooling):

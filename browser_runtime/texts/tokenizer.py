@@ -64,7 +64,7 @@ class TextTokenizer:
 
 
 def open_tokenizer(path: Path) -> Any:
-    """The tokenizer in the file. Raises BadRequest where `tokenizers` cannot use it."""
+    """The tokenizer in the file. Raises BadRequest if `tokenizers` cannot use it."""
     from tokenizers import Tokenizer
 
     try:

@@ -159,7 +159,7 @@ class TokenizerConfig:
             setattr(part, attribute, self._fields.get(name))
 
     def _require_ends(self, tokenizer: Any) -> None:
-        """Raises BadInput where a token shall open or close each text and tokenizer.json puts none there."""
+        """Raises BadInput if a token shall open or close each text and tokenizer.json puts none there."""
         ids = tokenizer.encode("").ids
         for flag, name, end in (
             ("add_bos_token", "bos_token", ids[:1]),

@@ -24,7 +24,7 @@ class SoundData:
 
 
 def find_sound_data(data: bytes) -> SoundData | None:
-    """The samples of a WAV, AIFF or AU; None where there are none, or for another format."""
+    """The samples of a WAV, AIFF or AU; None if there are none, or for another format."""
     if data[:4] == b".snd" and len(data) >= 12:
         start, claimed = struct.unpack_from(">II", data, 4)
         return SoundData(claimed, max(len(data) - start, 0))

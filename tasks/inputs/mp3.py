@@ -72,7 +72,7 @@ def _first_frame(data: bytes) -> int:
 
 
 def _frame(data: bytes, at: int) -> tuple[int, int] | None:
-    """Bytes and samples of the frame whose header is at `at`; None where there is none."""
+    """Bytes and samples of the frame whose header is at `at`; None if there is none."""
     if at + 4 > len(data) or data[at] != 0xFF or data[at + 1] & 0xE0 != 0xE0:
         return None
     version, layer = data[at + 1] >> 3 & 3, data[at + 1] >> 1 & 3

@@ -36,7 +36,7 @@ def normalise(
 ) -> Plain:
     """The plain batch in `inputs`. Raises BadInput or TooLarge with one sentence naming the item.
 
-    `allow_paths` is False where the inputs come from another task, whose author must not pick files here.
+    `allow_paths` is False if the inputs come from another task, whose author must not pick files here.
     """
     spec = inputs_of(family)
     inputs = _unwrap(inputs, spec)

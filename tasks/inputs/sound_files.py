@@ -68,7 +68,7 @@ def sound_format(data: bytes) -> str | None:
 
 
 def _check_whole(data: bytes, form: str, field: str, note: Note) -> None:
-    """Raises BadInput where a header claims more than there is; a stream's, that could not know, is noted."""
+    """Raises BadInput if a header claims more than there is; a stream's, that could not know, is noted."""
     found = find_sound_data(data)
     if (found is not None and not found.is_whole and found.claimed in STREAMED) or (
         form == "OGG" and not ogg_ends(data)

@@ -188,7 +188,7 @@ class DecodingPlan:
         return chosen
 
     def _require_room(self, config: Fields) -> None:
-        """Raises BadInput where the prompt and the files' own max_new_tokens, or one token, do not fit."""
+        """Raises BadInput if the prompt and the files' own max_new_tokens, or one token, do not fit."""
         needed = len(self.prompt({})) + (self.max_new_tokens or 1)
         if needed > self.positions:
             raise config.refusal(
@@ -204,7 +204,7 @@ class DecodingPlan:
         )
 
     def find_language(self, word: str) -> int | None:
-        """The token of a language, by its code, name or token; None where the model does not know it."""
+        """The token of a language, by its code, name or token; None if the model does not know it."""
         plain = word.lower()
         code = plain.removeprefix("<|").removesuffix("|>")
         return self.languages.get(CODES.get(plain, code))

@@ -127,7 +127,7 @@ class EmbeddingPlan:
     def of_model(cls, model: StoredModel) -> Self:
         """The plan of a stored model. One from before modules had a list of their own is read anew.
 
-        Raises BadInput where such a model asks for what was not done then, and is not done now.
+        Raises BadInput if such a model asks for what was not done then, and is not done now.
         """
         settings = model.settings
         if "modules" not in settings and "modules.json" in model.files:

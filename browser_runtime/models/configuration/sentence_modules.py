@@ -102,7 +102,7 @@ class Pooling:
     include_prompt: bool = True
     """False: the prompt's tokens take no part."""
     width: int | None = None
-    """Numbers a token's vector has; None where the files do not tell."""
+    """Numbers a token's vector has; None if the files do not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +167,7 @@ def list_files(modules: Any) -> list[str]:
 
 
 def read_modules(folder: Path) -> tuple[Module, ...] | None:
-    """The modules after the transformer, in their order; None where the files name none.
+    """The modules after the transformer, in their order; None if the files name none.
 
     Raises BadInput for a module, key or value that is not done here, BadRequest for a broken file.
     """

@@ -16,7 +16,7 @@ Json = dict[str, object]
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in the file, {} where there is none. Raises BadRequest where it is broken."""
+    """The JSON value in the file, {} if there is none. Raises BadRequest if it is broken."""
     if not path.is_file():
         return {}
     with path.open("rb") as stream:
@@ -24,7 +24,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_object(path: Path) -> Json:
-    """The JSON object in the file, {} where there is none. Raises BadRequest for anything else."""
+    """The JSON object in the file, {} if there is none. Raises BadRequest for anything else."""
     return _require_object(read_json(path), path.name)
 
 
@@ -34,7 +34,7 @@ def parse_object(content: bytes, name: str) -> Json:
 
 
 def parse_json(content: bytes, name: str) -> Any:
-    """The JSON value of the file `name`, read as browsers read it. Raises BadRequest where it is broken."""
+    """The JSON value of the file `name`, read as browsers read it. Raises BadRequest if it is broken."""
     if len(content) > MAX_JSON_BYTES:
         raise BadRequest(f"{name} holds more than the {MAX_JSON_BYTES} bytes of JSON allowed")
     try:

@@ -26,7 +26,7 @@ def lock_path(root: Path, name: str) -> Path:
 def hold_lock(path: Path, what: str, deadline: float) -> Iterator[None]:
     """Holds the lock file at `path`, in a folder beside the models.
 
-    Raises SetupError when another holds it past `deadline` (monotonic), BadSetting where it cannot be made.
+    Raises SetupError when another holds it past `deadline` (monotonic), BadSetting if it cannot be made.
     """
     make_folder("WEBINFER_MODELS_DIR", path.parent)
     with path.open("a") as stream:

@@ -92,9 +92,9 @@ class ForeignFolder:
         return cls(root, (bound or root).resolve())
 
     def find(self, path: str) -> Path | None:
-        """The regular file at `path`, links followed; None where there is nothing of that name.
+        """The regular file at `path`, links followed; None if there is nothing of that name.
 
-        Raises OutsideError where links lead out, ValueError for a folder, device, pipe or socket.
+        Raises OutsideError if links lead out, ValueError for a folder, device, pipe or socket.
         """
         try:
             target = (self.root / check_path(path)).resolve(strict=True)
@@ -122,7 +122,7 @@ class ForeignFolder:
         return stream
 
     def read(self, path: str, max_bytes: int) -> bytes:
-        """The file's bytes. Raises ValueError where it holds more than `max_bytes`, and like `open`."""
+        """The file's bytes. Raises ValueError if it holds more than `max_bytes`, and like `open`."""
         with self.open(path) as stream:
             content = stream.read(max_bytes + 1)
         if len(content) > max_bytes:

@@ -53,7 +53,7 @@ def sweep(root: Path) -> None:
         with suppress(OSError):  # gone meanwhile, or not ours to remove
             if _is_dead(folder, root):
                 shutil.rmtree(folder)
-                log.info("left-over folder removed", folder=str(folder))
+                log.info("stale folder removed", folder=str(folder))
 
 
 def _is_dead(folder: Path, root: Path) -> bool:

@@ -57,7 +57,7 @@ class Pull:
 def pull(order: Pull) -> StoredModel:
     """The model, fetched anew to `root/name`. The caller holds the lock of this name.
 
-    Raises UnknownModel where the Hub has no such repository, SetupError where it cannot be had now (offline,
+    Raises UnknownModel if the Hub has no such repository, SetupError where it cannot be had now (offline,
     unreachable, deadline, disk), TooLarge, and BadRequest where it does not hold what its family needs.
     """
     repository = look_up(order.model, order.settings, order.deadline)

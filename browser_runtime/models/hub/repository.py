@@ -127,7 +127,7 @@ def _list_files(siblings: Iterable[Any], base: str, repository: str) -> dict[str
         except OutsideError as error:
             raise BadRequest(f"the Hub's list of {repository}'s files is refused: {error}") from error
         except ValueError as error:
-            log.warning("file of a repository left out", repository=repository, why=str(error))
+            log.warning("repository file skipped", repository=repository, reason=str(error))
             continue
         size = sibling.lfs.size if sibling.lfs else sibling.size or 0
         if type(size) is not int or size < 0:

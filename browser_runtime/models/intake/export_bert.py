@@ -79,7 +79,7 @@ def _refuse_variants(config: Mapping[str, Any]) -> None:
 def export_bert(config: Path, weights: Sequence[Path], target: Path) -> None:
     """Writes the encoder of config.json at `config` and the safetensors files `weights` to `target` as ONNX.
 
-    Raises BadRequest where it is no BERT, a tensor is missing or of another size, or there are over 2 GB.
+    Raises BadRequest if it is no BERT, a tensor is missing or of another size, or there are over 2 GB.
     """
     import onnx
 
@@ -235,7 +235,7 @@ class _Graph:
         return output
 
     def weight(self, name: str, transposed: bool = False) -> str:
-        """The constant that holds the weight `name`. Raises BadRequest where there is none."""
+        """The constant that holds the weight `name`. Raises BadRequest if there is none."""
         if name not in self.weights:
             raise BadRequest(f"the weights have no tensor {name!r}; this is no complete BERT encoder")
         array = self.weights[name]

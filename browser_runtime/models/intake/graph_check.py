@@ -67,7 +67,7 @@ def inspect_graphs(
 
 
 def _require_readable(name: str, path: str, graph: Any) -> None:
-    """Raises BadRequest where the pages' onnxruntime does not know the file's format or operators yet."""
+    """Raises BadRequest if the pages' onnxruntime does not know the file's format or operators yet."""
     if graph.ir_version > MAX_IR_VERSION:
         raise BadRequest(
             f"{path} of model {name!r} has IR version {graph.ir_version}, but browsers read up to "

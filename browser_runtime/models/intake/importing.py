@@ -255,7 +255,7 @@ def read_license(home: ForeignFolder) -> str:
 
 
 def _settle(model: StoredModel, store: ModelStore) -> StoredModel:
-    """Moves the finished folder into the store. Raises BadInput where another model has the name."""
+    """Moves the finished folder into the store. Raises BadInput if another model has the name."""
     target = store.root / model.name
     held = store.find(model.name)
     if held is not None and held.revision == model.revision:
