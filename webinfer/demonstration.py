@@ -78,7 +78,7 @@ def show_answer(reply: dict[str, Any]) -> str:
     if isinstance(reply["output"], list) and reply["model_type"] == Family.TEXT_EMBEDDING:
         first, like, unlike = (np.asarray(output["embedding"]) for output in reply["output"])
         return f"1~2 {_cosine(first, like):.2f}, 1~3 {_cosine(first, unlike):.2f}"
-    return answer_text(reply["model_type"], reply["output"])
+    return answer_text(reply["output"])
 
 
 def _cosine(left: np.ndarray[Any, Any], right: np.ndarray[Any, Any]) -> float:

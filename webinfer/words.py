@@ -13,13 +13,13 @@ def adapter_kind(adapter: Adapter) -> str:
     return {True: "software", False: "hardware", None: "unknown"}[adapter.software]
 
 
-def answer_text(model_type: str, output: Any) -> str:
+def answer_text(output: Any) -> str:
     """An output in one short line, by what it holds."""
     if isinstance(output, Mapping) and "error" in output:
         return str(output["error"]["message"])
-    if model_type == "audio":
+    if "text" in output:
         return repr(output["text"])
-    if model_type == "vision":
+    if "labels" in output:
         best = output["labels"][0]
         return f"{best['label']} ({best['score']:.1%})"
     embedding = output["embedding"]

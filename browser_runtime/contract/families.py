@@ -29,7 +29,13 @@ TEXT_EMBEDDING = FamilySpec(
     "text_embedding",
     (Family.TEXT_EMBEDDING,),
     TEXTS,
-    graphs=(GraphSpec("model", ("last_hidden_state", "token_embeddings")),),
+    graphs=(
+        GraphSpec(
+            "model",
+            ("input_ids", "attention_mask", "token_type_ids", "position_ids"),
+            ("last_hidden_state", "token_embeddings"),
+        ),
+    ),
     files=FileSpec(
         required=("config.json", "tokenizer.json"),
         optional=(
@@ -57,6 +63,7 @@ TEXT_EMBEDDING = FamilySpec(
     # ~50 runs; on a slow software GPU the time ends it first.
     limits=RunLimits(max_batch=32, max_static_graphs=4, warm_up_runs=60, warm_up_ms=3000),
     answer=AnswerSpec(numbers="embedding"),
+    sizes="batch and sequence free or fixed, each",
     sample="The quick brown fox jumps over the lazy dog while nobody looks.",
     options=(
         Option(
@@ -88,12 +95,13 @@ VISION = FamilySpec(
     "vision",
     (Family.VISION,),
     IMAGES,
-    graphs=(GraphSpec("model", ("logits",)),),
+    graphs=(GraphSpec("model", ("pixel_values",), ("logits",)),),
     files=FileSpec(required=("config.json", "preprocessor_config.json")),
     recognition=Recognition(architectures=("ForImageClassification",), pipelines=("image-classification",)),
     # A ViT-base batch of 8 takes ~0.5 GB of activations at most.
     limits=RunLimits(max_batch=8, max_static_graphs=4, warm_up_runs=60, warm_up_ms=3000),
     answer=AnswerSpec(("labels", 0, "label"), numbers="logits"),
+    sizes="batch free or fixed; the others the pixels' own",
     sample={"image": {"width": 224, "height": 224}},
     options=(
         Option(
@@ -116,8 +124,12 @@ AUDIO = FamilySpec(
     (Family.AUDIO,),
     SOUNDS,
     graphs=(
-        GraphSpec("encoder_model", ("last_hidden_state",)),
-        GraphSpec("decoder_model_merged", ("logits",)),
+        GraphSpec("encoder_model", ("input_features",), ("last_hidden_state",)),
+        GraphSpec(
+            "decoder_model_merged",
+            ("input_ids", "encoder_hidden_states", "use_cache_branch", "past_key_values.*"),
+            ("logits",),
+        ),
     ),
     files=FileSpec(
         required=(*("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json"),),
@@ -129,6 +141,7 @@ AUDIO = FamilySpec(
     # Sounds run one by one; ten warm-up runs are the fewest that can show a steady state.
     limits=RunLimits(max_batch=1, max_static_graphs=1, warm_up_runs=20, warm_up_ms=3000),
     answer=AnswerSpec(("text",)),
+    sizes="batch free or 1",
     sample={"audio": {"duration": 3.0}},
     options=(
         Option(

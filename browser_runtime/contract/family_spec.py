@@ -38,6 +38,8 @@ class GraphSpec:
     """One ONNX graph of a model, under its name in transformers.js' layout."""
 
     stem: str
+    inputs: tuple[str, ...]
+    """Inputs that the family feeds; a graph that takes any other is refused."""
     outputs: tuple[str, ...]
     """Outputs by which the graph is recognised: any one of them is enough."""
     suffixes: Mapping[Precision, tuple[str, ...]] = field(default_factory=lambda: ONNX_SUFFIXES, hash=False)
@@ -127,6 +129,8 @@ class FamilySpec:
     recognition: Recognition
     limits: RunLimits
     answer: AnswerSpec
+    sizes: str
+    """The sizes that inputs of its graphs may have, in words."""
     sample: object = field(hash=False)
     """An item of a usual size for calibration, as a user would give it."""
     options: tuple[Option, ...] = ()

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from browser_runtime.contract.errors import ModelFault
+from browser_runtime.contract.families import TEXT_EMBEDDING
 from browser_runtime.texts.tokens import Tokens
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -26,7 +27,7 @@ DTYPES = {
     "tensor(int32)": np.int32,
     "tensor(bool)": np.bool_,
 }
-TEXT_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+TEXT_INPUTS = TEXT_EMBEDDING.graphs[0].inputs
 
 
 @dataclass(frozen=True, slots=True)

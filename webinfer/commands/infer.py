@@ -108,7 +108,7 @@ def command(
     requests = [asked | {"inputs": found} for found in read_inputs(inputs, family)]
     answers = ask_all(requests, timeout_s, priority=priority)
     names = [name_input(one, family) for one in inputs]
-    failed = print_json(answers, names) if as_json else print_table(answers, names, family)
+    failed = print_json(answers, names) if as_json else print_table(answers, names)
     sys.exit(1 if failed else 0)
 
 
@@ -147,7 +147,7 @@ def name_input(one: str, family: Family) -> str:
     return one if len(one) <= LONGEST_NAME else one[: LONGEST_NAME - 3] + "..."
 
 
-def print_table(answers: Any, names: list[str], family: Family) -> int:
+def print_table(answers: Any, names: list[str]) -> int:
     """Print a row per answer as it arrives, then a sentence per failure; the number of failures."""
     console, table = output_console(), None
     failures: dict[int, InferenceError] = {}
@@ -157,7 +157,7 @@ def print_table(answers: Any, names: list[str], family: Family) -> int:
                 failures[number] = answer
                 continue
             table = table or ReplyTable(console)
-            table.add(names[number], answer_text(str(family), answer["output"]), answer)
+            table.add(names[number], answer_text(answer["output"]), answer)
             live.update(table.table, refresh=True)
     for number, error in sorted(failures.items()):
         where = f"{names[number]}: " if len(names) > 1 else ""

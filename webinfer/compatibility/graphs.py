@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.family_spec import ONNX_SUFFIXES, FamilySpec
-from browser_runtime.contract.vocabulary import Family, Precision
+from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.intake.export_bert import ACTIVATIONS
 from browser_runtime.models.intake.graph_check import MAX_IR_VERSION, MAX_OPSET
 from browser_runtime.models.intake.importing import PICKLES
 from browser_runtime.simulation.feeds import DTYPES, TEXT_INPUTS
 from webinfer.compatibility.markdown import code, paragraph, section, table
-
-AUDIO_INPUTS = (
-    "`input_features`; `input_ids`, `encoder_hidden_states`, `use_cache_branch`, `past_key_values.*`"
-)
 
 
 def describe_graphs() -> str:
@@ -50,15 +46,7 @@ def describe_graphs() -> str:
         ),
         table(
             ("family", "inputs of a graph that are known", "sizes"),
-            [
-                (f"`{Family.TEXT_EMBEDDING}`", code(TEXT_INPUTS), "batch and sequence free or fixed, each"),
-                (
-                    f"`{Family.VISION}`",
-                    "`pixel_values`",
-                    "batch free or fixed; the others the pixels' own",
-                ),
-                (f"`{Family.AUDIO}`", AUDIO_INPUTS, "batch free or 1"),
-            ],
+            map(_inputs_row, FAMILIES.values()),
         ),
         paragraph(
             f"""Inputs come in any of {code(name[len("tensor(") : -1] for name in DTYPES)}. One of another
@@ -78,3 +66,7 @@ def _row(family: FamilySpec) -> tuple[str, str, str, str]:
     ]
     stems = code(graph.stem for graph in family.graphs)
     return f"`{family}`", stems, "; ".join(outputs), code(family.files.required)
+
+
+def _inputs_row(family: FamilySpec) -> tuple[str, str, str]:
+    return f"`{family}`", "; ".join(code(graph.inputs) for graph in family.graphs), family.sizes
