@@ -98,7 +98,7 @@ def test_signatures_are_checked_where_they_are_made() -> None:
         "model_type": "text",
         "model_name": "bert",
     }
-    for wrong in ({"model_type": "x"}, {"browser": "opera"}, {"colour": 1}, GOOD | {"inputs": ""}):
+    for wrong in ({"model_type": "x"}, {"browser": "opera"}, {"colour": 1}, GOOD | {"inputs": 7}):
         with pytest.raises(BadInput):
             infer.s(**wrong)
     with pytest.raises(BadInput, match="on top of a complete signature"):
