@@ -19,12 +19,13 @@ from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.setup.environment import check_environment
 from browser_runtime.contract.setup.proxies import exempt_loopback
 from tasks.broker.redis_clients import connect
-from tasks.coroutines import BrowserTask
+from tasks.browser_task import BrowserTask
 from tasks.payloads.claims import Claims
 from tasks.payloads.codec import loads
 from tasks.routing.router import DEFAULT_QUEUE, INBOX, QUEUE_OF
 from tasks.routing.routing_table import RoutingCopy, fetch_from
 from tasks.sending.amqp import PlainControl, WebinferAmqp, is_ours
+from tasks.sending.execution_options import check_execution_options
 from tasks.sending.headers import JSON, READS
 from tasks.sending.neighbours import prepare_foreign
 from tasks.settings import TaskSettings
@@ -54,6 +55,7 @@ class WebinferApp(Celery):
         task = self.tasks.get(name) if by_name else None
         if isinstance(task, BrowserTask):
             return task.apply_async(args, kwargs, **options)
+        check_execution_options(options)
         if by_name and task is None:
             args, kwargs = prepare_foreign(self, args, kwargs, options)
         producer = options.get("producer")

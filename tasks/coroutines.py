@@ -148,12 +148,3 @@ class CoroutineTask(Task):  # type: ignore[type-arg]
         """The request being served: by this coroutine, else by this thread."""
         found: Context = _request.get() or self._get_request()  # type: ignore[attr-defined]
         return found
-
-
-class BrowserTask(CoroutineTask):
-    """Base class of tasks that check their arguments and choose their own queue when they are sent.
-
-    `app.send_task`, and so `celery call`, sends them through their own `apply_async` too.
-    """
-
-    abstract = True

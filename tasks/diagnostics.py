@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from celery.result import AsyncResult
-
 from browser_runtime.contract.vocabulary import Browser, parse_browser
-from tasks.app import WebinferApp, app
-from tasks.coroutines import BrowserTask
+from tasks.app import app
+from tasks.browser_task import Arguments, BrowserTask
 from tasks.payloads.codec import Readable
 from tasks.payloads.summaries import describe_value
 from tasks.routing.addressing import find_named_queue, find_place, set_queue
@@ -20,20 +18,16 @@ class BrowserBound(BrowserTask):
     """Goes to the queue of `browser`, a keyword of `delay`; else to Chrome's, or another that is served."""
 
     abstract = True
-    app: WebinferApp
 
-    def apply_async(  # type: ignore[override]  # the stubs list every option by name
-        self, args: Any = None, kwargs: Any = None, **options: Any
-    ) -> AsyncResult[Any]:
-        """Send to the browser's queue, with readable arguments. Raises BadInput, NoWorker."""
-        named = dict(kwargs or {})
-        browser = parse_browser(named["browser"]) if "browser" in named else None
+    def prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Arguments:
+        """The arguments as they are. Raises BadInput, NoWorker."""
+        browser = parse_browser(kwargs["browser"]) if "browser" in kwargs else None
         if find_named_queue(options) is None:
             queue = QUEUE_OF[browser] if browser else find_place(self.app, Browser.CHROME).queue
             set_queue(options, queue)
-        options.setdefault("argsrepr", describe_value(list(args or ())))
-        options.setdefault("kwargsrepr", describe_value(named))
-        return super().apply_async(args, named, **options)
+        options.setdefault("argsrepr", describe_value(list(args)))
+        options.setdefault("kwargsrepr", describe_value(kwargs))
+        return args, kwargs
 
 
 class Noop(BrowserBound):

@@ -7,16 +7,15 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import redis
 from celery.canvas import Signature
-from celery.result import AsyncResult, EagerResult
-from kombu.exceptions import EncodeError, OperationalError
+from celery.result import EagerResult
 
 from browser_runtime.contract.errors import BadInput, Busy, InferenceError
 from browser_runtime.contract.messages import Request
-from tasks.app import WebinferApp, app
+from tasks.app import app
 from tasks.arguments import bind, build_request, check_partial, is_complete
-from tasks.coroutines import BrowserTask, ForwardWanted
+from tasks.browser_task import Arguments, BrowserTask
+from tasks.coroutines import ForwardWanted
 from tasks.inputs.arrival import check_batch, check_plain
 from tasks.payloads.codec import Readable
 from tasks.payloads.summaries import describe_reply, describe_request
@@ -25,8 +24,8 @@ from tasks.routing.rerouting import find_other_queue, is_reroutable
 from tasks.routing.router import BROWSER_OF, INBOX, Route, join_routing, read_route
 from tasks.runner import bound_runner, need_runner
 from tasks.sending.continuation import finished_request
+from tasks.sending.execution_options import check_values
 from tasks.sending.headers import stamp
-from tasks.sending.neighbours import introduce_followers
 from tasks.sending.wire import check_message, is_message, read_request, to_message, unpack_inputs
 
 # Celery counts them with the retries of Busy, which come before and after.
@@ -42,7 +41,6 @@ class Infer(BrowserTask):
     """
 
     name = "infer"
-    app: WebinferApp
     # A busy pool may be free in a moment, here or in another worker. A lost session has been tried
     # on others already by the pool; more of it is the request's own doing.
     autoretry_for = (Busy,)
@@ -52,21 +50,13 @@ class Infer(BrowserTask):
     # An expected refusal is one line in the worker's log, not a traceback.
     throws = (InferenceError,)
 
-    def apply_async(  # type: ignore[override]  # the stubs list every option by name
-        self, args: Any = None, kwargs: Any = None, **options: Any
-    ) -> AsyncResult[Any]:
-        """Check, route and send. Raises BadInput, TooLarge, NoWorker; OperationalError when Redis is away."""
-        if self.app.conf.task_always_eager:
-            return self.apply(args, kwargs, **options)
-        message = self._checked(args or (), kwargs or {})
+    def prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Arguments:
+        """The checked request, with the route in it. Raises BadInput, TooLarge, NoWorker."""
+        message = self._checked(args, kwargs)
         self._address(message, options)
-        introduce_followers(self.app, options)
         options.setdefault("argsrepr", "()")
         options.setdefault("kwargsrepr", describe_request(message["request"]))
-        try:
-            return super().apply_async((), message, **options)
-        except EncodeError as error:
-            raise _translated(error) from error
+        return (), message
 
     def apply(  # type: ignore[override]  # the stubs list every option by name
         self, args: Any = None, kwargs: Any = None, **options: Any
@@ -80,6 +70,7 @@ class Infer(BrowserTask):
 
         It names the inbox: whatever app sends it, a worker of ours takes it.
         """
+        check_values(options)
         named = dict(kwargs or {})
         if not is_message(named):
             named = bind(args or (), named)
@@ -213,14 +204,6 @@ class Infer(BrowserTask):
         if is_message(kwargs) and isinstance(kwargs["request"], dict):
             with suppress(BadInput):
                 self.app.claims.discard(unpack_inputs(kwargs["request"].get("inputs")))
-
-
-def _translated(error: EncodeError) -> Exception:
-    """What the serializer met: too large a message, or no Redis to deposit an array in."""
-    cause = error.args[0] if error.args else None
-    if isinstance(cause, InferenceError):
-        return cause
-    return OperationalError(str(cause)) if isinstance(cause, redis.RedisError) else error
 
 
 infer = app.adopt(Infer())

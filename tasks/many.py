@@ -8,11 +8,11 @@ from itertools import islice
 from typing import Any
 
 from celery.canvas import Signature, group
-from celery.result import AsyncResult
 
 from browser_runtime.contract.errors import BadInput, Busy, InferenceError
-from tasks.app import WebinferApp, app
-from tasks.coroutines import BrowserTask, ForwardWanted, RetryWanted
+from tasks.app import app
+from tasks.browser_task import Arguments, BrowserTask
+from tasks.coroutines import ForwardWanted, RetryWanted
 from tasks.infer import infer
 from tasks.payloads.codec import Readable
 from tasks.routing.addressing import find_named_queue, find_route, set_queue
@@ -24,17 +24,14 @@ class InferMany(BrowserTask):
     """The replies to checked requests, in their order; all from the browser that the first one goes to."""
 
     name = "infer_many"
-    app: WebinferApp
     autoretry_for = (Busy,)
     retry_backoff = 1
     max_retries = 3
     throws = (InferenceError,)
 
-    def apply_async(  # type: ignore[override]  # the stubs list every option by name
-        self, args: Any = None, kwargs: Any = None, **options: Any
-    ) -> AsyncResult[Any]:
-        """Route by the first request and send. Raises NoWorker; OperationalError when Redis is away."""
-        messages = (kwargs or {}).get("requests") or []
+    def prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any]) -> Arguments:
+        """The requests, routed as the first one is. Raises BadInput, NoWorker."""
+        messages = kwargs.get("requests") or []
         if not messages or not all(isinstance(each, dict) and is_message(each) for each in messages):
             raise BadInput("requests", "no list of checked requests", "made by infer.starmap")
         queue = find_named_queue(options)
@@ -44,10 +41,9 @@ class InferMany(BrowserTask):
         stamp(options, fixed=queue is not None)
         # None of them is sent elsewhere alone: their replies are one list.
         together = route.to_wire() | {"fixed": True}
-        kwargs = {"requests": [each | {"route": together} for each in messages]}
         options.setdefault("argsrepr", "()")
         options.setdefault("kwargsrepr", f"{len(messages)} requests")
-        return super().apply_async((), kwargs, **options)
+        return (), {"requests": [each | {"route": together} for each in messages]}
 
     async def body(self, requests: Any = None) -> Readable:
         """The replies. Raises the first InferenceError."""

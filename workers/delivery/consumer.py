@@ -14,8 +14,9 @@ from celery.worker.consumer import Consumer
 from browser_runtime.contract.errors import BadRequest, InferenceError
 from tasks.broker.redis_clients import OUTAGES
 from tasks.coroutines import CoroutineTask
+from tasks.sending.checks import is_id
 from workers.delivery.dead_letters import DeadLetters
-from workers.delivery.envelope import check_message, is_id
+from workers.delivery.envelope import check_message
 from workers.execution.clock import tracer_clock
 
 log = get_logger(__name__)

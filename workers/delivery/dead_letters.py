@@ -16,7 +16,8 @@ from celery.utils.log import get_logger
 from browser_runtime.contract.errors import BadRequest
 from tasks.app import WebinferApp
 from tasks.keys import RedisKeys
-from workers.delivery.envelope import find_embedded, find_headers, is_id
+from tasks.sending.checks import is_id
+from workers.delivery.envelope import find_embedded, find_headers
 
 log = get_logger(__name__)
 

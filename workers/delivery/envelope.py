@@ -6,8 +6,6 @@ acknowledges the message any more. A request's own content is checked by `Reques
 
 from __future__ import annotations
 
-import datetime as dt
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,58 +13,28 @@ from kombu.utils.json import loads
 
 from browser_runtime.contract.errors import BadRequest, TooLarge
 from tasks.payloads.codec import MAX_MESSAGE_BYTES
+from tasks.sending.checks import (
+    MAX_ID,
+    are_signatures,
+    are_texts,
+    is_count,
+    is_flag,
+    is_id,
+    is_map,
+    is_seconds,
+    is_signature,
+    is_text,
+    is_time,
+)
 
-MAX_ID = 128
 MAX_SHOWN = 80
-LONGEST_S = 10 * 366 * 86400.0
 
 Check = Callable[[Any], bool]
 
 
-def is_id(value: Any) -> bool:
-    """Whether `value` can be the id of a task or group, or the name of a task."""
-    return isinstance(value, str) and 1 <= len(value) <= MAX_ID
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _is_time(value: Any) -> bool:
-    if isinstance(value, dt.datetime):
-        return True
-    try:
-        return isinstance(value, str) and bool(dt.datetime.fromisoformat(value))
-    except ValueError:
-        return False
-
-
-def _is_seconds(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and math.isfinite(value) and 0 <= value <= LONGEST_S)
-
-
 def _are_limits(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_seconds, value))
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(map(_is_text, value))
-
-
-def _is_map(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_text, value))
-
-
-def _is_signature(value: Any) -> bool:
-    return isinstance(value, dict) and is_id(value.get("task"))
-
-
-def _are_signatures(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(map(_is_signature, value))
+    pair = isinstance(value, (list, tuple)) and len(value) == 2
+    return pair and all(limit is None or is_seconds(limit) for limit in value)
 
 
 # What Celery reads; other headers are the sender's own. None counts as not given.
@@ -75,29 +43,29 @@ _HEADERS: dict[str, tuple[Check, str]] = {
     "root_id": (is_id, _ID),
     "parent_id": (is_id, _ID),
     "group": (is_id, _ID),
-    "group_index": (_is_count, "a whole number from 0"),
-    "retries": (_is_count, "a whole number from 0"),
+    "group_index": (is_count, "a whole number from 0"),
+    "retries": (is_count, "a whole number from 0"),
     "timelimit": (_are_limits, "two numbers of seconds, each may be null"),
-    "eta": (_is_time, "a time in ISO 8601"),
-    "expires": (_is_time, "a time in ISO 8601"),
-    "shadow": (_is_text, "a text"),
-    "origin": (_is_text, "a text"),
-    "argsrepr": (_is_text, "a text"),
-    "kwargsrepr": (_is_text, "a text"),
-    "ignore_result": (lambda value: isinstance(value, bool), "true or false"),
-    "stamped_headers": (_are_texts, "a list of texts"),
-    "stamps": (_is_map, "an object"),
+    "eta": (is_time, "a time in ISO 8601"),
+    "expires": (is_time, "a time in ISO 8601"),
+    "shadow": (is_text, "a text"),
+    "origin": (is_text, "a text"),
+    "argsrepr": (is_text, "a text"),
+    "kwargsrepr": (is_text, "a text"),
+    "ignore_result": (is_flag, "true or false"),
+    "stamped_headers": (are_texts, "a list of texts"),
+    "stamps": (is_map, "an object"),
 }
 _PROPERTIES: dict[str, tuple[Check, str]] = {
-    "correlation_id": (_is_text, "a text"),
-    "reply_to": (_is_text, "a text"),
-    "priority": (_is_count, "a whole number from 0"),
+    "correlation_id": (is_text, "a text"),
+    "reply_to": (is_text, "a text"),
+    "priority": (is_count, "a whole number from 0"),
 }
 _EMBEDDED: dict[str, tuple[Check, str]] = {
-    "callbacks": (_are_signatures, "a list of signatures"),
-    "errbacks": (_are_signatures, "a list of signatures"),
-    "chain": (_are_signatures, "a list of signatures"),
-    "chord": (_is_signature, "a signature"),
+    "callbacks": (are_signatures, "a list of signatures"),
+    "errbacks": (are_signatures, "a list of signatures"),
+    "chain": (are_signatures, "a list of signatures"),
+    "chord": (is_signature, "a signature"),
 }
 
 
@@ -111,7 +79,7 @@ def check_item(item: Any) -> None:
     if not isinstance(info, dict):
         raise BadRequest(f"'delivery_info' is {_shown(info)}, but must be an object")
     for name in ("exchange", "routing_key"):
-        _require(name, info, _is_text, "a text")
+        _require(name, info, is_text, "a text")
 
 
 def check_message(message: Any) -> None:
@@ -143,7 +111,7 @@ def _check_body(body: Any) -> None:
     args, kwargs, embedded = body
     if not isinstance(args, (list, tuple)):
         raise BadRequest(f"'args' is {_shown(args)}, but must be a list")
-    if not _is_map(kwargs):
+    if not is_map(kwargs):
         raise BadRequest(f"'kwargs' is {_shown(kwargs)}, but must be an object")
     if embedded is not None and not isinstance(embedded, dict):
         raise BadRequest(f"what to do next is {_shown(embedded)}, but must be an object")
