@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client import Counter as Count
@@ -20,7 +20,14 @@ from browser_runtime.contract.events import (
     SessionChanged,
 )
 from browser_runtime.contract.messages import LOAD_STEPS, Reply, Request
-from browser_runtime.contract.status import BreakerState, PoolStatus, SessionState, SessionStatus
+from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.status import (
+    BreakerState,
+    FailingModel,
+    PoolStatus,
+    SessionState,
+    SessionStatus,
+)
 from browser_runtime.pool.reporting.tally import Tally
 from tasks.telemetry.observer import RunObserver
 from tasks.telemetry.rows import RequestOrigin
@@ -29,6 +36,7 @@ from tasks.telemetry.rows import RequestOrigin
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 ITEMS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 RAN = ("model", "backend")
+MODEL = ("model", "revision", "precision", "flags")
 
 
 class WorkerMetrics(PoolObserver, RunObserver):
@@ -121,7 +129,7 @@ class StatusCollector(Collector):
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """Sessions by state, breakers by state, health, memory, requests, restarts."""
+        """Sessions by state, breakers by state, failing models, health, memory, requests, restarts."""
         yield self._about
         status = self._status()
         sessions = status.sessions
@@ -130,6 +138,7 @@ class StatusCollector(Collector):
         yield _by_state("webinfer_sessions", "Browser sessions by state", states, SessionState)
         circuits = Counter(str(session.breaker.state) for session in sessions)
         yield _by_state("webinfer_breakers", "Sessions by the state of their breaker", circuits, BreakerState)
+        yield from _failing_models(status.failing_models)
         health = [(session, session.health) for session in sessions]
         yield _by_session("webinfer_session_health", "Health, 0 to 100", health)
         memory = [(each, each.memory_bytes) for each in sessions if each.memory_bytes is not None]
@@ -149,6 +158,22 @@ def _by_state(
     for state in states:
         gauge.add_metric([str(state)], counts[str(state)])
     return gauge
+
+
+def _failing_models(models: Mapping[ModelKey, FailingModel]) -> Iterator[Metric]:
+    """How many models fail by the state of their breaker; and of each, that state and its failures."""
+    counts = Counter(str(failing.breaker.state) for failing in models.values())
+    yield _by_state("webinfer_failing_models", "Models that failed, by their breaker", counts, BreakerState)
+    breaker = GaugeMetricFamily(
+        "webinfer_model_breaker", "1 for the state a failing model's breaker is in", labels=(*MODEL, "state")
+    )
+    failures = GaugeMetricFamily("webinfer_model_failures", "Failures of a model in a row", labels=MODEL)
+    for key, failing in models.items():
+        labels = [key.name, key.revision, str(key.precision), "+".join(key.flags)]
+        failures.add_metric(labels, failing.breaker.failures)
+        for state in BreakerState:
+            breaker.add_metric([*labels, str(state)], float(failing.breaker.state is state))
+    yield from (breaker, failures)
 
 
 def _by_session(name: str, text: str, values: Iterable[tuple[SessionStatus, float]]) -> Metric:

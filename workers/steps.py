@@ -12,6 +12,7 @@ from celery.utils.log import get_logger
 import workers.control  # noqa: F401 - registers the remote control commands
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.setup.extras import MissingExtra, require
+from browser_runtime.contract.status import FailingModels
 from browser_runtime.contract.vocabulary import Browser
 from tasks.routing.router import BROWSER_OF, INBOX
 from tasks.routing.serving import expect
@@ -173,7 +174,7 @@ class BrowserPool(bootsteps.StartStopStep):
 
 
 class BrowserEvents(bootsteps.StartStopStep):
-    """Publishes a `browser-health` event for each session, and gives custody the channel to look after."""
+    """Publishes `browser-health` and `model-health` events, and gives custody the channel to look after."""
 
     requires = ("celery.worker.consumer.events:Events", "celery.worker.consumer.tasks:Tasks")
 
@@ -196,9 +197,11 @@ class BrowserEvents(bootsteps.StartStopStep):
 
 
 def publish_health(c: Any) -> None:
-    """Send one event for each session of this worker."""
+    """Send one event for each session of this worker, and one with the models that fail in it."""
     runner: Runner | None = bound_runner()
     if runner is None or not c.event_dispatcher or not c.event_dispatcher.enabled:
         return
-    for session in runner.status().sessions:
+    status = runner.status()
+    for session in status.sessions:
         c.event_dispatcher.send("browser-health", **session.to_wire())
+    c.event_dispatcher.send("model-health", **FailingModels(status.failing_models).to_wire())

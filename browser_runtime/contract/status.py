@@ -138,6 +138,14 @@ class FailingModel(OnTheWire):
 
 
 @dataclass(frozen=True, slots=True)
+class FailingModels(OnTheWire):
+    """The failing models of one worker: what its `model-health` event carries."""
+
+    failing_models: Mapping[KeyText, FailingModel] = field(default_factory=dict)
+    """Those that failed and have not recovered since; empty where every model is well."""
+
+
+@dataclass(frozen=True, slots=True)
 class PoolStatus(OnTheWire):
     """A pool of sessions."""
 
@@ -157,8 +165,8 @@ class PoolStatus(OnTheWire):
     busy_models: tuple[str, ...] = ()
     n_restarts: int = 0
     """True: it shuts down and takes nothing new."""
-    failing_models: Mapping[str, FailingModel] = field(default_factory=dict)
-    """Models that failed and have not recovered since, by the text of their key."""
+    failing_models: Mapping[KeyText, FailingModel] = field(default_factory=dict)
+    """Models that failed and have not recovered since."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,19 @@ class Canary:
     """The time of the verdict, in Unix seconds."""
     latency_ms: float | None = None
 
+    @classmethod
+    def from_wire(cls, wire: str | bytes) -> Canary:
+        """The verdict in `wire`. Raises ValueError, KeyError or TypeError for anything else."""
+        found = json.loads(wire)
+        latency_ms = found.get("latency_ms")
+        return cls(
+            bool(found["ok"]),
+            str(found["state"]),
+            str(found["reason"]),
+            float(found["at"]),
+            None if latency_ms is None else float(latency_ms),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Pending:
@@ -88,10 +101,7 @@ class CanaryStore:
     def read(self, queue: str) -> Canary | None:
         """The latest verdict on a queue."""
         wire: Any = self._client.get(self._keys.canary(queue))
-        if wire is None:
-            return None
-        values = json.loads(wire)
-        return Canary(**{name: values.get(name) for name in Canary.__dataclass_fields__})
+        return None if wire is None else Canary.from_wire(wire)
 
     def write(self, queue: str, canary: Canary, *, served: bool) -> None:
         """Store a verdict. That of an unserved queue expires an hour after it was last served."""

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from browser_runtime.contract.status import BreakerState
-from scheduler.monitor.performance import latest_of
+from scheduler.monitor.failing_models import FailingModelRow
+from scheduler.monitor.performance import Measurements, ModelLine, latest_of
+from scheduler.monitor.queues import Board
+from scheduler.monitor.sessions import SessionRow
 
 SESSION = ("worker", "browser", "session")
+MODEL = ("worker", "model", "revision", "precision", "flags")
 LINE = ("model", "browser", "backend")
 
 
-class MonitorCollector(Collector):
-    """Told where to find the three pages' values; any of them may be empty."""
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The values of the pages at one scrape."""
 
-    def __init__(
-        self,
-        sessions: Callable[[], list[dict[str, Any]]],
-        queues: Callable[[], dict[str, Any]],
-        performance: Callable[[], dict[str, Any]],
-    ) -> None:
-        self._sessions, self._queues, self._performance = sessions, queues, performance
+    sessions: Sequence[SessionRow] = ()
+    failing_models: Sequence[FailingModelRow] = ()
+    board: Board = field(default_factory=Board)
+    measurements: Measurements | None = None
+    """None before the history was asked."""
+
+
+class MonitorCollector(Collector):
+    """Turns what `figures()` returns into gauges."""
+
+    def __init__(self, figures: Callable[[], Figures]) -> None:
+        self._figures = figures
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: the names are known only at a scrape."""
@@ -33,77 +44,106 @@ class MonitorCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Every gauge."""
-        yield from _session_gauges(self._sessions())
-        yield from _queue_gauges(self._queues())
-        yield from _performance_gauges(self._performance())
+        figures = self._figures()
+        yield from _session_gauges(figures.sessions)
+        yield from _model_gauges(figures.failing_models)
+        yield from _queue_gauges(figures.board)
+        yield from _performance_gauges(figures.measurements)
 
 
-def _session_gauges(rows: list[dict[str, Any]]) -> Iterator[Metric]:
-    columns = {
-        "health": ("Health of a browser session, 0 to 100", "health"),
-        "memory_bytes": ("Proportional memory (PSS) of a session's processes", "memory_bytes"),
-        "busy_lanes": ("Lanes that compute", "n_busy"),
-        "runs": ("Runs since the session started", "runs"),
-        "silent": ("1 where nothing has been heard for 15 s", "silent"),
+def _session_gauges(rows: Sequence[SessionRow]) -> Iterator[Metric]:
+    columns: dict[str, tuple[str, Callable[[SessionRow], float | None]]] = {
+        "health": ("Health of a browser session, 0 to 100", lambda row: row.health),
+        "memory_bytes": ("Proportional memory (PSS) of a session's processes", lambda row: row.memory_bytes),
+        "busy_lanes": ("Lanes that compute", lambda row: row.n_busy),
+        "runs": ("Runs since the session started", lambda row: row.runs),
+        "silent": ("1 where nothing has been heard for 15 s", lambda row: row.silent),
     }
-    for name, (text, column) in columns.items():
+    for name, (text, value_of) in columns.items():
         gauge = GaugeMetricFamily(f"webinfer_session_{name}", text, labels=SESSION)
         for row in rows:
-            if row[column] is not None:
-                gauge.add_metric([row[label] for label in SESSION], float(row[column]))
+            value = value_of(row)
+            if value is not None:
+                gauge.add_metric([row.worker, row.browser, row.session], float(value))
         yield gauge
-    yield _state_gauge("webinfer_session_breaker", "1 for the state the breaker is in", rows)
+    states = (([row.worker, row.browser, row.session], row.breaker) for row in rows)
+    yield _state_gauge("webinfer_session_breaker", "1 for the state the breaker is in", SESSION, states)
 
 
-def _state_gauge(name: str, text: str, rows: list[dict[str, Any]]) -> Metric:
-    gauge = GaugeMetricFamily(name, text, labels=(*SESSION, "state"))
+def _model_gauges(rows: Sequence[FailingModelRow]) -> Iterator[Metric]:
+    counts = Counter(row.breaker for row in rows)
+    failing = GaugeMetricFamily(
+        "webinfer_failing_models", "Models that failed and have not recovered since", labels=("state",)
+    )
+    failures = GaugeMetricFamily("webinfer_model_failures", "Failures of a model in a row", labels=MODEL)
+    for state in map(str, BreakerState):
+        failing.add_metric([state], counts[state])
     for row in rows:
+        failures.add_metric(_model_labels(row), row.failures)
+    yield from (failing, failures)
+    states = ((_model_labels(row), row.breaker) for row in rows)
+    yield _state_gauge(
+        "webinfer_model_breaker", "1 for the state a failing model's breaker is in", MODEL, states
+    )
+
+
+def _model_labels(row: FailingModelRow) -> list[str]:
+    return [row.worker, row.model, row.revision, row.precision, row.flags]
+
+
+def _state_gauge(
+    name: str, text: str, labels: tuple[str, ...], states: Iterable[tuple[list[str], str]]
+) -> Metric:
+    """One sample for each state of each breaker, 1 for the one it is in."""
+    gauge = GaugeMetricFamily(name, text, labels=(*labels, "state"))
+    for values, now_in in states:
         for state in map(str, BreakerState):
-            gauge.add_metric([*(row[label] for label in SESSION), state], float(row["breaker"] == state))
+            gauge.add_metric([*values, state], float(now_in == state))
     return gauge
 
 
-def _queue_gauges(board: dict[str, Any]) -> Iterator[Metric]:
+def _queue_gauges(board: Board) -> Iterator[Metric]:
     depth = GaugeMetricFamily("webinfer_queue_depth", "Messages that wait", labels=("queue",))
     workers = GaugeMetricFamily("webinfer_queue_workers", "Live workers of a queue", labels=("queue",))
     desired = GaugeMetricFamily("webinfer_queue_desired_workers", "As autoscaling decided", labels=("queue",))
-    for queue in board.get("queues", ()):
-        depth.add_metric([queue["queue"]], queue["depth"])
-        workers.add_metric([queue["queue"]], len(queue["workers"]))
-        n = (queue["desired"] or {}).get("n")
-        if isinstance(n, (int, float)):
-            desired.add_metric([queue["queue"]], n)
+    for row in board.queues:
+        depth.add_metric([row.queue], row.depth)
+        workers.add_metric([row.queue], len(row.workers))
+        if row.desired is not None:
+            desired.add_metric([row.queue], row.desired.n)
     yield from (depth, workers, desired)
-    for name, text in (
-        ("unacked", "Messages that workers hold"),
-        ("dead_letters", "Messages that could not be tasks"),
-        ("telemetry_entries", "Batches that wait for the history"),
+    for name, text, value in (
+        ("unacked", "Messages that workers hold", board.unacked),
+        ("dead_letters", "Messages that could not be tasks", board.dead_letters),
+        ("telemetry_entries", "Batches that wait for the history", board.telemetry_entries),
     ):
-        if name in board:
-            yield GaugeMetricFamily(f"webinfer_{name}", text, value=board[name])
+        if value is not None:
+            yield GaugeMetricFamily(f"webinfer_{name}", text, value=value)
 
 
-def _performance_gauges(performance: dict[str, Any]) -> Iterator[Metric]:
-    measures = (("latency_p50", "p50_ms"), ("latency_p95", "p95_ms"), ("queue_wait_p95", "queue_p95_ms"))
-    for name, measure in measures:
+def _performance_gauges(measurements: Measurements | None) -> Iterator[Metric]:
+    lines = measurements.lines if measurements else []
+    columns: dict[str, Callable[[ModelLine], list[float | None]]] = {
+        "latency_p50": lambda line: line.p50_ms,
+        "latency_p95": lambda line: line.p95_ms,
+        "queue_wait_p95": lambda line: line.queue_p95_ms,
+    }
+    for name, values_of in columns.items():
         text = f"{name.replace('_', ' ')} of the newest minute with runs"
         gauge = GaugeMetricFamily(f"webinfer_{name}_seconds", text, labels=LINE)
-        for line in performance.get("lines", ()):
-            value = latest_of(line, measure)
+        for line in lines:
+            value = latest_of(values_of(line))
             if value is not None:
-                gauge.add_metric([line[label] for label in LINE], value / 1000)
+                gauge.add_metric([line.model, line.browser, line.backend], value / 1000)
         yield gauge
     found = GaugeMetricFamily(
         "webinfer_changes", "Changes found in the last hour's runs", labels=("direction", "severity")
     )
-    counts: dict[tuple[str, str], int] = {}
-    for change in performance.get("changes", ()):
-        key = (str(change.get("direction")), str(change.get("severity")))
-        counts[key] = counts.get(key, 0) + 1
-    for labels, n in counts.items():
+    changes = measurements.changes if measurements else []
+    for labels, n in Counter((str(each.direction), str(each.severity)) for each in changes).items():
         found.add_metric(list(labels), n)
     yield found
     up = GaugeMetricFamily("webinfer_history_up", "1 where the history answered")
-    if performance:
-        up.add_metric([], float(performance.get("problem") is None))
+    if measurements:
+        up.add_metric([], float(measurements.problem is None))
     yield up

@@ -1,4 +1,4 @@
-"""Templates of ours, then Flower's, which ours extend; and our tabs in Flower's navigation."""
+"""Templates of ours, then Flower's, which ours extend; and what ours add to Flower's."""
 
 from __future__ import annotations
 
@@ -7,9 +7,17 @@ from pathlib import Path
 import tornado.template
 
 OURS = Path(__file__).parent / "templates"
-NAVIGATION = "navbar.html"
-# The end of the list with Workers, Tasks and Broker: the first list of Flower's navigation.
-END_OF_TABS = "</ul>"
+# Tags of Flower's templates and what replaces the first of each.
+EDITS = {
+    # At the end of the list with Workers, Tasks and Broker.
+    "navbar.html": {"</ul>": '{% include "tabs.html" %}</ul>'},
+    "tasks.html": {
+        "</header>": '{% include "task_switch.html" %}</header>',
+        "{% block title %}": '{% include "task_scripts.html" %}{% block title %}',
+    },
+    # The one script that Flower writes into a page: the content policy allows it by this number, used once.
+    "workers.html": {'<script type="text/javascript">': '<script nonce="{{ request.nonce }}">'},
+}
 
 
 class TwoFolderLoader(tornado.template.BaseLoader):
@@ -20,7 +28,7 @@ class TwoFolderLoader(tornado.template.BaseLoader):
         self._folders = (OURS, Path(flowers))
 
     def resolve_path(self, name: str, parent_path: str | None = None) -> str:
-        """All templates lie side by side."""
+        """The name itself: all templates lie side by side."""
         return name
 
     def _create_template(self, name: str) -> tornado.template.Template:
@@ -30,12 +38,13 @@ class TwoFolderLoader(tornado.template.BaseLoader):
         path = next((folder / name for folder in self._folders if (folder / name).is_file()), None)
         if path is None:
             raise FileNotFoundError(f"no template {name!r}")
-        text = path.read_text(encoding="utf-8")
-        return _with_our_tabs(text) if name == NAVIGATION else text
+        return extend(name, path.read_text(encoding="utf-8"))
 
 
-def _with_our_tabs(text: str) -> str:
-    before, end, after = text.partition(END_OF_TABS)
-    if not end:
-        raise ValueError("Flower's navigation has no list to add tabs to: another version than 2.2?")
-    return f'{before}{{% include "tabs.html" %}}{end}{after}'
+def extend(name: str, text: str) -> str:
+    """Flower's template with what ours add to it. Raises ValueError where a tag is gone."""
+    for tag, replacement in EDITS.get(name, {}).items():
+        if tag not in text:
+            raise ValueError(f"Flower's {name} has no {tag} to add to: another version than 2.2?")
+        text = text.replace(tag, replacement, 1)
+    return text

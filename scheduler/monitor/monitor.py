@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,19 @@ import redis
 import tornado.web
 from celery.utils.log import get_logger
 from flower.app import Flower, rewrite_handler
+from kombu.exceptions import OperationalError
 from prometheus_client import REGISTRY
 from tornado.web import url
 
 from scheduler.monitor import pages
-from scheduler.monitor.access import find_exposure
-from scheduler.monitor.gauges import MonitorCollector
+from scheduler.monitor.access import find_exposure, find_intrusion
+from scheduler.monitor.failing_models import FailingModelRow, ModelBook
+from scheduler.monitor.gauges import Figures, MonitorCollector
 from scheduler.monitor.loader import TwoFolderLoader
-from scheduler.monitor.performance import Performance
-from scheduler.monitor.queues import QueueReader
-from scheduler.monitor.sessions import SessionBook
+from scheduler.monitor.performance import Measurements, Performance, Rows
+from scheduler.monitor.queues import Board, QueueReader
+from scheduler.monitor.sessions import SessionBook, SessionRow
+from scheduler.monitor.task_list import TaskRows, TaskSearch
 
 log = get_logger(__name__)
 
@@ -36,14 +40,6 @@ GAUGES_SPAN_H = 1
 
 # A query takes milliseconds; without an analytics worker nothing is gained by waiting longer.
 HISTORY_TIMEOUT_S = 10.0
-EMPTY_BOARD: dict[str, Any] = {
-    "queues": [],
-    "unacked": 0,
-    "decisions": [],
-    "alerts": {},
-    "dead_letters": 0,
-    "telemetry_entries": 0,
-}
 
 
 class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
@@ -53,16 +49,18 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
         settings["template_loader"] = TwoFolderLoader(settings["template_path"])
         settings["compress_response"] = True  # 500 sessions are 380 KB, fetched every five seconds
         super().__init__(options=options, capp=capp, **settings)
-        self.sessions = SessionBook()
+        self.sessions, self.models = SessionBook(), ModelBook()
         self.performance = Performance(self._ask)
+        self.task_search = self.events.state.search_engine = TaskSearch(self.events.state)
         self._reader = QueueReader(self.capp.settings)
-        self._queues: tuple[float, dict[str, Any]] = (0.0, {})
-        self._gauged: dict[str, Any] = {}
+        self._board, self._read_at = Board(), -QUEUES_TTL_S
+        self._gauged: Measurements | None = None
         self._asked: Counter[str] = Counter()
         self._asked_at = 0.0
         self._add_pages()
+        self.add_transform(pages.SafeHeaders)
         self._listen()
-        REGISTRY.register(MonitorCollector(self.session_rows, lambda: self._queues[1], lambda: self._gauged))
+        REGISTRY.register(MonitorCollector(self._figures))
 
     # --- Flower's own parts
 
@@ -80,8 +78,17 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
                 f"cannot listen on {where}: {error.strerror}; choose another --port"
             ) from error
 
+    def find_handler(self, request: Any, **kwargs: Any) -> Any:
+        """Flower's handler; one that refuses where a page of another site asks and no login keeps it out."""
+        options = self.options
+        if not (options.basic_auth or options.auth or options.unix_socket):
+            reason = find_intrusion(request.host, request.headers.get("Origin"))
+            if reason:
+                return self.get_handler_delegate(request, pages.Refused, {"reason": reason})
+        return super().find_handler(request, **kwargs)
+
     def stop(self) -> None:
-        """Flower's stop, and our connections closed."""
+        """Stop Flower and close our connections."""
         super().stop()
         self._reader.close()
 
@@ -91,6 +98,7 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
             url(r"/browsers", pages.Browsers, name="browsers"),
             url(r"/queues", pages.Queues, name="queues"),
             url(r"/performance", pages.PerformancePage, name="performance"),
+            url(r"/tasks/datatable", TaskRows),
             url(r"/api/browsers", pages.BrowsersJson),
             url(r"/api/queues", pages.QueuesJson),
             url(r"/api/performance", pages.PerformanceJson, name="performance_json"),
@@ -120,8 +128,11 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
         kind, worker = event["type"], event["hostname"]
         if kind == "browser-health":
             self.sessions.hear(event, time.monotonic())
+        elif kind == "model-health":
+            self.models.hear(event, time.monotonic())
         elif kind == "worker-offline":
             self.sessions.leave(worker)
+            self.models.leave(worker)
             self._asked.pop(worker, None)
         elif kind in ("worker-online", "worker-heartbeat"):
             self._get_to_know(worker)
@@ -136,25 +147,29 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
 
     # --- what the pages show
 
-    def session_rows(self) -> list[dict[str, Any]]:
+    def session_rows(self) -> list[SessionRow]:
         """Every browser session."""
         return self.sessions.rows(time.monotonic())
 
-    async def read_queues(self) -> dict[str, Any]:
+    def failing_models(self) -> list[FailingModelRow]:
+        """The models that fail in any worker."""
+        return self.models.rows(time.monotonic())
+
+    async def read_queues(self) -> Board:
         """The queues, at most QUEUES_TTL_S old; with `problem` where Redis is away."""
-        read_at, board = self._queues
-        if time.monotonic() - read_at < QUEUES_TTL_S and board:
-            return board
+        if time.monotonic() - self._read_at < QUEUES_TTL_S:
+            return self._board
         consumed = self._consumed()
         names = {queue.name for queue in self.capp.amqp.queues.values()}.union(*consumed.values())
         try:
-            work = partial(self._reader.read, names, consumed)
-            board = await self.io_loop.run_in_executor(None, work) | {"problem": None}
-        except redis.RedisError as error:
+            self._board = await self.io_loop.run_in_executor(
+                None, partial(self._reader.read, names, consumed)
+            )
+        except (redis.RedisError, OperationalError) as error:
             log.warning("the queues cannot be read: %s", error)
-            board = EMPTY_BOARD | board | {"problem": f"the queues cannot be read: {error}"}
-        self._queues = (time.monotonic(), board)
-        return board
+            self._board = replace(self._board, problem=f"the queues cannot be read: {error}")
+        self._read_at = time.monotonic()
+        return self._board
 
     def _consumed(self) -> dict[str, list[str]]:
         """Returns the queues of each live worker, by its latest answer."""
@@ -168,16 +183,18 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
     async def refresh_gauges(self) -> None:
         """Let the gauges show the state of now."""
         await self.read_queues()
-        first = not self._gauged  # afterwards no scrape waits for the history
-        self._gauged = (
-            await self.performance.read(GAUGES_SPAN_H) if first else self.performance.peek(GAUGES_SPAN_H)
-        )
+        if self._gauged is None:  # only the first scrape waits for the history
+            self._gauged = await self.performance.read(GAUGES_SPAN_H)
+        else:
+            self._gauged = self.performance.peek(GAUGES_SPAN_H)
 
-    async def _ask(self, name: str, **params: Any) -> list[dict[str, Any]]:
+    def _figures(self) -> Figures:
+        return Figures(self.session_rows(), self.failing_models(), self._board, self._gauged)
+
+    async def _ask(self, name: str, **params: float) -> Rows:
         """One named query of the history, answered by the analytics worker. Raises when none does."""
         from scheduler.history.asking import ask
 
-        found: list[dict[str, Any]] = await self.io_loop.run_in_executor(
-            None, partial(ask, name, HISTORY_TIMEOUT_S, **params)
-        )
+        work = partial(ask, name, HISTORY_TIMEOUT_S, **params)
+        found: Rows = await self.io_loop.run_in_executor(None, work)
         return found

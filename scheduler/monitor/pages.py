@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import secrets
+from dataclasses import asdict
 from typing import Any
 
 import prometheus_client
+import tornado.httputil
 import tornado.web
 from flower.views import BaseHandler
 
-from scheduler.monitor.performance import DEFAULT_SPAN_H, SPANS
+from scheduler.monitor.performance import SPANS
 from scheduler.monitor.sessions import summarise
 
 # Nothing from elsewhere, no script or style inside a page; Flower's style sheet holds pictures as data.
@@ -19,19 +22,53 @@ POLICY = (
 )
 
 
+class SafeHeaders(tornado.web.OutputTransform):
+    """Gives every answer, Flower's too, a content policy and keeps it out of frames."""
+
+    def __init__(self, request: tornado.httputil.HTTPServerRequest) -> None:
+        # Read by Flower's template of workers, see loader.py.
+        self._nonce = request.nonce = secrets.token_urlsafe(16)  # type: ignore[attr-defined]
+        super().__init__(request)
+
+    def transform_first_chunk(
+        self, status_code: int, headers: tornado.httputil.HTTPHeaders, chunk: bytes, finishing: bool
+    ) -> tuple[int, tornado.httputil.HTTPHeaders, bytes]:
+        """The same answer with both headers."""
+        headers["X-Frame-Options"] = "DENY"
+        if "Content-Security-Policy" not in headers:
+            # Flower's own pages and its library of tables set styles inside the page.
+            mine = f"script-src 'self' 'nonce-{self._nonce}'; style-src 'self' 'unsafe-inline'"
+            headers["Content-Security-Policy"] = f"{POLICY}; {mine}"
+        return status_code, headers, chunk
+
+
+class Refused(tornado.web.RequestHandler):
+    """Answers 403 and says why."""
+
+    def initialize(self, reason: str) -> None:
+        """Called by tornado with the reason."""
+        self.reason = reason
+
+    def prepare(self) -> None:
+        """Answer, whatever the method."""
+        self.set_status(403)
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        self.finish(f"{self.reason}\n")
+
+
 class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
     """The template `<name>.html`, which holds `<name>_live.html`; `?live=1` gives that part alone."""
 
     name = ""
 
     def set_default_headers(self) -> None:
-        """Flower's, and a policy that keeps a hostile name from ever being a script."""
+        """Set Flower's, and a policy that keeps a hostile name from ever being a script."""
         super().set_default_headers()
         self.set_header("Content-Security-Policy", POLICY)
         self.set_header("Cache-Control", "no-store")
 
-    async def values(self) -> dict[str, Any]:
-        """What the page shows, as plain values."""
+    async def values(self) -> dict[str, object]:
+        """The values that the template shows."""
         raise NotImplementedError
 
     @tornado.web.authenticated
@@ -39,13 +76,6 @@ class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
         """The page, or its live part."""
         part = "_live" if self.get_query_argument("live", "") else ""
         self.render(f"{self.name}{part}.html", **await self.values())
-
-    def span_h(self) -> int:
-        """The span asked for with `?hours=`. Answers 400 to others than the page offers."""
-        asked = self.get_query_argument("hours", str(DEFAULT_SPAN_H))
-        if asked not in {str(hours) for hours in SPANS}:
-            raise tornado.web.HTTPError(400, f"hours must be one of {', '.join(map(str, SPANS))}")
-        return int(asked)
 
 
 class AsJson(Page):
@@ -55,7 +85,8 @@ class AsJson(Page):
     async def get(self) -> None:
         """The values."""
         self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.finish(json.dumps(await self.values()))
+        # Values are plain, or dataclasses of plain values.
+        self.finish(json.dumps(await self.values(), default=asdict))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """One sentence; the login prompt where that is what is missing."""
@@ -69,24 +100,28 @@ class AsJson(Page):
 
 
 class Browsers(Page):
-    """Every session of every worker: health, breaker, models, memory, adapter."""
+    """Every session of every worker: health, breaker, models, memory, adapter; and the models that fail."""
 
     name = "browsers"
 
-    async def values(self) -> dict[str, Any]:
-        """`summary` and `sessions`."""
+    async def values(self) -> dict[str, object]:
+        """`summary`, `sessions` and `failing_models`."""
         rows = self.application.session_rows()
-        return {"summary": summarise(rows), "sessions": rows}
+        return {
+            "summary": summarise(rows),
+            "sessions": rows,
+            "failing_models": self.application.failing_models(),
+        }
 
 
 class Queues(Page):
-    """Depth, workers, and what autoscaling decided, with its reasons."""
+    """Depth, workers, and the decisions of autoscaling with their reasons."""
 
     name = "queues"
 
-    async def values(self) -> dict[str, Any]:
-        """See `QueueReader.read`; `problem` where Redis is away."""
-        return dict(await self.application.read_queues())
+    async def values(self) -> dict[str, object]:
+        """`board`; its `problem` says where Redis is away."""
+        return {"board": await self.application.read_queues()}
 
 
 class PerformancePage(Page):
@@ -94,10 +129,28 @@ class PerformancePage(Page):
 
     name = "performance"
 
-    async def values(self) -> dict[str, Any]:
-        """See `performance.Performance.read`."""
-        performance = await self.application.performance.read(self.span_h())
-        return {**performance, "spans": list(SPANS)}
+    @tornado.web.authenticated
+    async def get(self) -> None:
+        """The page; where no span is asked for, sends the reader to one that has data."""
+        if not self.get_query_argument("hours", ""):
+            span_h = await self.application.performance.opening_span()
+            self.redirect(f"{self.reverse_url('performance')}?hours={span_h}")
+            return
+        await super().get()  # type: ignore[misc]  # tornado allows handlers that are not coroutines
+
+    async def span_h(self) -> int:
+        """The span of `?hours=`, else one that has data. Answers 400 to others than the page offers."""
+        asked = self.get_query_argument("hours", "")
+        if not asked:
+            return int(await self.application.performance.opening_span())
+        if asked not in {str(hours) for hours in SPANS}:
+            raise tornado.web.HTTPError(400, f"hours must be one of {', '.join(map(str, SPANS))}")
+        return int(asked)
+
+    async def values(self) -> dict[str, object]:
+        """`measurements`, and the `spans` that are offered."""
+        measurements = await self.application.performance.read(await self.span_h())
+        return {"measurements": measurements, "spans": list(SPANS)}
 
 
 class BrowsersJson(AsJson, Browsers):
@@ -107,9 +160,18 @@ class BrowsersJson(AsJson, Browsers):
 class QueuesJson(AsJson, Queues):
     """/api/queues"""
 
+    async def values(self) -> dict[str, object]:
+        """The fields of the board."""
+        return asdict(await self.application.read_queues())
+
 
 class PerformanceJson(AsJson, PerformancePage):
     """/api/performance"""
+
+    async def values(self) -> dict[str, object]:
+        """The fields of the measurements, and `spans`."""
+        measurements = await self.application.performance.read(await self.span_h())
+        return {**asdict(measurements), "spans": list(SPANS)}
 
 
 class Metrics(BaseHandler):  # type: ignore[misc]

@@ -1,15 +1,17 @@
-"""What the history tells of speed and of its changes, asked of the analytics worker and kept a while."""
+"""Latencies and their changes, asked of the analytics worker and kept a while."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 # Spans that the page offers, in hours, and the width of their buckets in seconds: about a hundred points.
 SPANS = {1: 60, 24: 900, 168: 7200, 720: 28800}
 DEFAULT_SPAN_H = 24
+HOUR_S = 3600.0
 # More lines cannot be distinguished; the busiest are drawn.
 MAX_LINES = 8
 # The history is drained every few seconds; asking more often tells nothing new.
@@ -17,27 +19,94 @@ TTL_S = 10.0
 # A page waits so long for its first answer; after that it says that there is none yet.
 PATIENCE_S = 3.0
 
-Ask = Callable[..., Awaitable[list[dict[str, Any]]]]
+Rows = Sequence[Mapping[str, Any]]
+Values = list[float | None]
+
+
+class Ask(Protocol):
+    """A question to the history."""
+
+    async def __call__(self, name: str, **params: float) -> Rows:
+        """Run one named query; it may take seconds. Raises where nobody answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """One model on one browser and backend; a value a bucket, None where nothing ran."""
+
+    model: str
+    browser: str
+    backend: str
+    n: Values
+    n_failed: Values
+    p50_ms: Values
+    p95_ms: Values
+    queue_p95_ms: Values
+    memory_mb: Values
+
+    @property
+    def n_runs(self) -> int:
+        """Runs in all buckets."""
+        return int(sum(value or 0 for value in self.n))
+
+    @property
+    def n_failures(self) -> int:
+        """Failed runs in all buckets."""
+        return int(sum(value or 0 for value in self.n_failed))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A regression or an improvement, as `monitor_changes.sql` gives it."""
+
+    series: str
+    """JSON of the model, browser, backend and so on."""
+    metric: str
+    changed_at_s: float
+    before: float
+    after: float
+    effect: float | None
+    p_value: float | None
+    severity: str | None
+    direction: str | None
+    smallest_visible: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """Lines and changes of a span. Times are seconds since 1970, UTC."""
+
+    hours: int
+    bucket_s: int
+    as_of_s: float | None = None
+    """When the history answered; None before it ever did."""
+    last_run_s: float | None = None
+    """When the latest run of all began, whatever the span."""
+    at_s: list[float] = field(default_factory=list)
+    lines: list[ModelLine] = field(default_factory=list)
+    changes: list[Change] = field(default_factory=list)
+    problem: str | None = None
+    """Why there is no newer answer."""
 
 
 class Performance:
-    """Answers for pages, JSON and gauges. `ask(name, **params)` runs one named query; it may take seconds."""
+    """Answers for pages, JSON and gauges."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._kept: dict[int, dict[str, Any]] = {}
+        self._kept: dict[int, Measurements] = {}
         self._begun_at: dict[int, float] = {}
         self._asking: dict[int, asyncio.Task[None]] = {}
 
-    def peek(self, span_h: int) -> dict[str, Any]:
+    def peek(self, span_h: int) -> Measurements:
         """The latest answer, at once; one that is older than TTL_S is asked for anew in the background."""
         due = time.monotonic() - self._begun_at.get(span_h, -TTL_S) >= TTL_S
         if due and span_h not in self._asking:
             self._begun_at[span_h] = time.monotonic()
             self._asking[span_h] = asyncio.ensure_future(self._refresh(span_h))
-        return self._kept.get(span_h, nothing(span_h) | {"problem": "the history has not answered yet"})
+        return self._kept.get(span_h, replace(nothing(span_h), problem="the history has not answered yet"))
 
-    async def read(self, span_h: int) -> dict[str, Any]:
+    async def read(self, span_h: int) -> Measurements:
         """Lines and changes of the last `span_h` hours: new ones, or after PATIENCE_S the latest there are.
 
         Where the history cannot be had, `problem` says why and the latest answer, if any, is given again.
@@ -47,51 +116,70 @@ class Performance:
             await asyncio.wait({self._asking[span_h]}, timeout=PATIENCE_S)
         return self.peek(span_h)
 
+    async def opening_span(self) -> int:
+        """The span that the page opens at, in hours; see `choose_span`."""
+        try:
+            (row,) = await asyncio.wait_for(self._ask("monitor_span"), PATIENCE_S)
+        except Exception:  # `read` tells why the history cannot be read
+            return DEFAULT_SPAN_H
+        return choose_span(row["first_s"], row["last_s"], time.time())
+
     async def _refresh(self, span_h: int) -> None:
         try:
             self._kept[span_h] = await self._fetch(span_h)
         except Exception as error:  # a page that explains is worth more than a page of traceback
             why = f"the history cannot be read: {error or type(error).__name__}"
-            self._kept[span_h] = self._kept.get(span_h, nothing(span_h)) | {"problem": why}
+            self._kept[span_h] = replace(self._kept.get(span_h, nothing(span_h)), problem=why)
         finally:
             del self._asking[span_h]
 
-    async def _fetch(self, span_h: int) -> dict[str, Any]:
+    async def _fetch(self, span_h: int) -> Measurements:
         now_s, bucket_s = time.time(), SPANS[span_h]
-        since_s = now_s - span_h * 3600
+        since_s = now_s - span_h * HOUR_S
+        (span,) = await self._ask("monitor_span")
         rows = await self._ask("monitor_runs", since_s=since_s, bucket_s=bucket_s, max_lines=MAX_LINES)
         changes = await self._ask("monitor_changes", since_s=since_s)
-        return nothing(span_h) | {"as_of_s": now_s, "changes": changes} | draw_lines(rows)
+        at_s, lines = draw_lines(rows)
+        found = [Change(**row) for row in changes]
+        return Measurements(span_h, bucket_s, now_s, span["last_s"], at_s, lines, found)
 
 
-def nothing(span_h: int) -> dict[str, Any]:
+def nothing(span_h: int) -> Measurements:
     """The answer before there is one."""
-    empty: dict[str, Any] = {"at_s": [], "lines": [], "changes": [], "problem": None}
-    return {"hours": span_h, "bucket_s": SPANS[span_h], "as_of_s": None} | empty
+    return Measurements(span_h, SPANS[span_h])
+
+
+def choose_span(first_s: float | None, last_s: float | None, now_s: float) -> int:
+    """The narrowest of SPANS that holds all runs, if a day does; else the narrowest, from a day on, with any.
+
+    Without a run, DEFAULT_SPAN_H; where even the latest is older than every span, the widest.
+    """
+    if first_s is None or last_s is None:
+        return DEFAULT_SPAN_H
+    first_h, last_h = (now_s - first_s) / HOUR_S, (now_s - last_s) / HOUR_S
+    wanted_h = first_h if first_h <= DEFAULT_SPAN_H else max(last_h, DEFAULT_SPAN_H)
+    return next((span_h for span_h in SPANS if span_h >= wanted_h), max(SPANS))
 
 
 MEASURES = ("n", "n_failed", "p50_ms", "p95_ms", "queue_p95_ms", "memory_mb")
 
 
-def draw_lines(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """`at_s`, and for each (model, browser, backend) a line a measure, None where nothing ran."""
+def draw_lines(rows: Rows) -> tuple[list[float], list[ModelLine]]:
+    """The times of all buckets, and a line for each model, browser and backend."""
     times = sorted({row["at_s"] for row in rows})
     place = {at_s: index for index, at_s in enumerate(times)}
-    lines: dict[tuple[str, str, str], dict[str, Any]] = {}
+    lines: dict[tuple[str, str, str], ModelLine] = {}
     for row in rows:
         key = (row["model"], row["browser"], row["backend"])
-        line = lines.setdefault(key, _empty_line(key, len(times)))
+        if key not in lines:
+            blank: list[Values] = [[None] * len(times) for _ in MEASURES]
+            lines[key] = ModelLine(*key, *blank)
+        line = lines[key]
         for measure in MEASURES:
-            line[measure][place[row["at_s"]]] = row[measure]
-    return {"at_s": times, "lines": [lines[key] for key in sorted(lines)]}
+            getattr(line, measure)[place[row["at_s"]]] = row[measure]
+    return times, [lines[key] for key in sorted(lines)]
 
 
-def _empty_line(key: tuple[str, str, str], n: int) -> dict[str, Any]:
-    blank: dict[str, Any] = {measure: [None] * n for measure in MEASURES}
-    return dict(zip(("model", "browser", "backend"), key, strict=True)) | blank
-
-
-def latest_of(line: dict[str, Any], measure: str) -> float | None:
-    """The newest value of a line; None where there is none."""
-    found = next((value for value in reversed(line[measure]) if value is not None), None)
-    return None if found is None else float(found)
+def latest_of(values: Values) -> float | None:
+    """The newest value; None where there is none."""
+    return next((float(value) for value in reversed(values) if value is not None), None)

@@ -1,11 +1,16 @@
-"""What waits in Redis, who works on it, and what autoscaling decided about it."""
+"""Queues with their workers, canaries and scaling decisions, read from Redis."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar, cast
 
+from scheduler.alerts.alert import OpenAlert
+from scheduler.autoscaling.desired import DesiredWorkers
+from scheduler.health.canaries import Canary
 from tasks.broker.queue_depths import read_depths
 from tasks.broker.redis_clients import connect
 from tasks.keys import RedisKeys
@@ -13,6 +18,42 @@ from tasks.settings import TaskSettings
 
 # The latest decisions that the page shows.
 MAX_DECISIONS = 50
+# Characters of a value that cannot be read.
+MAX_SHOWN = 200
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """One queue as pages, JSON and gauges show it."""
+
+    queue: str
+    depth: int
+    """Messages that wait."""
+    workers: list[str]
+    desired: DesiredWorkers | None
+    """The latest decision of autoscaling."""
+    canary: Canary | None
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The whole of the queues page."""
+
+    queues: list[QueueRow] = field(default_factory=list)
+    unacked: int | None = None
+    """Messages that workers hold; this and the next two are None before the first reading."""
+    dead_letters: int | None = None
+    telemetry_entries: int | None = None
+    """Batches of rows that wait for the history."""
+    decisions: list[DesiredWorkers] = field(default_factory=list)
+    """The latest changes that autoscaling decided, newest first."""
+    alerts: list[OpenAlert] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    """Values in Redis that make no sense, each with its key."""
+    problem: str | None = None
+    """Why there is no newer reading."""
 
 
 class QueueReader:
@@ -22,48 +63,59 @@ class QueueReader:
         self._keys = RedisKeys(settings.redis_prefix)
         self._broker, self._results = connect(settings.broker_url), connect(settings.results)
 
-    def read(self, names: Iterable[str], workers: Mapping[str, list[str]]) -> dict[str, Any]:
-        """The queues in `names` and those decided about, as plain values. Raises redis.RedisError.
+    def read(self, names: Iterable[str], workers: Mapping[str, list[str]]) -> Board:
+        """The queues in `names` and those decided about. Raises redis.RedisError.
 
-        `workers` says which queues each worker that is alive consumes.
+        `workers` names the queues that each live worker consumes.
         """
-        kept = self._read_kept()
-        names = sorted({*names, *kept["desired"]})
-        canaries = self._read_canaries(names)
+        board, desired = self._read_kept()
+        names = sorted({*names, *desired})
+        canaries = self._read_canaries(names, board.unreadable)
         depths = read_depths(self._broker, names)
         queues = [
-            {
-                "queue": name,
-                "depth": depths.waiting[name],
-                "workers": sorted(worker for worker, consumed in workers.items() if name in consumed),
-                "desired": kept["desired"].get(name),
-                "canary": canaries.get(name),
-            }
+            QueueRow(
+                name,
+                depths.waiting[name],
+                sorted(worker for worker, consumed in workers.items() if name in consumed),
+                desired.get(name),
+                canaries.get(name),
+            )
             for name in names
         ]
-        beside = ("decisions", "alerts", "dead_letters", "telemetry_entries")
-        return {"queues": queues, "unacked": depths.n_unacked} | {name: kept[name] for name in beside}
+        return replace(board, queues=queues, unacked=depths.n_unacked)
 
-    def _read_kept(self) -> dict[str, Any]:
-        """What the scheduler keeps under the project's prefix."""
-        pipe = self._results.pipeline(transaction=False)
-        pipe.hgetall(self._keys.desired_workers)
-        pipe.lrange(self._keys.scaling_events, 0, MAX_DECISIONS - 1)
-        pipe.hgetall(self._keys.open_alerts)
-        pipe.xlen(self._keys.dead_letters)
-        pipe.xlen(self._keys.telemetry)
-        desired, events, alerts, n_letters, n_entries = pipe.execute()
-        return {
-            "desired": {name.decode(): _json(value) for name, value in desired.items()},
-            "decisions": [_decision(_json(wire)) for wire in events],
-            "alerts": {key.decode(): _json(value) for key, value in alerts.items()},
-            "dead_letters": n_letters,
-            "telemetry_entries": n_entries,
+    def _read_kept(self) -> tuple[Board, dict[str, DesiredWorkers]]:
+        """The board without its queues, and the latest decision by queue."""
+        keys, pipe = self._keys, self._results.pipeline(transaction=False)
+        pipe.hgetall(keys.desired_workers)
+        pipe.lrange(keys.scaling_events, 0, MAX_DECISIONS - 1)
+        pipe.hgetall(keys.open_alerts)
+        pipe.xlen(keys.dead_letters)
+        pipe.xlen(keys.telemetry)
+        decided, events, alerts, n_letters, n_entries = pipe.execute()
+        unreadable: list[str] = []
+        read = partial(_read, unreadable=unreadable)
+        latest = [read(DesiredWorkers.from_wire, wire, keys.desired_workers) for wire in decided.values()]
+        changes = [read(DesiredWorkers.from_wire, wire, keys.scaling_events) for wire in events]
+        found = [read(_open_alert, wire, keys.open_alerts) for _, wire in sorted(alerts.items())]
+        board = Board(
+            dead_letters=n_letters,
+            telemetry_entries=n_entries,
+            decisions=[each for each in changes if each],
+            alerts=[each for each in found if each],
+            unreadable=unreadable,
+        )
+        return board, {each.queue: each for each in latest if each}
+
+    def _read_canaries(self, names: list[str], unreadable: list[str]) -> dict[str, Canary]:
+        keys = [self._keys.canary(name) for name in names]
+        wires = cast("list[bytes | None]", self._results.mget(keys)) if keys else []
+        found = {
+            name: _read(Canary.from_wire, wire, key, unreadable)
+            for name, key, wire in zip(names, keys, wires, strict=True)
+            if wire
         }
-
-    def _read_canaries(self, names: list[str]) -> dict[str, Any]:
-        values = self._results.mget([self._keys.canary(name) for name in names]) if names else []
-        return {name: _json(value) for name, value in zip(names, values, strict=True) if value}
+        return {name: canary for name, canary in found.items() if canary}
 
     def close(self) -> None:
         """Disconnect."""
@@ -71,16 +123,14 @@ class QueueReader:
         self._results.close()
 
 
-def _decision(event: dict[str, Any]) -> dict[str, Any]:
-    """One change that autoscaling decided (autoscaling/desired.py), under the names of the history."""
-    names = {"queue": "name", "n": "n_to", "n_before": "n_from"}
-    return {names.get(name, name): value for name, value in event.items()}
-
-
-def _json(value: Any) -> dict[str, Any]:
-    """The object in `value`; what is none is shown as it is, under `reason`."""
+def _read(parse: Callable[[bytes], T], wire: bytes, key: str, unreadable: list[str]) -> T | None:
+    """The value in `wire`; None for one that makes no sense, which is added to `unreadable`."""
     try:
-        found = json.loads(value)
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {"reason": value.decode(errors="replace")}
+        return parse(wire)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        unreadable.append(f"{key}: {wire[:MAX_SHOWN].decode(errors='replace')}")
+        return None
+
+
+def _open_alert(wire: bytes) -> OpenAlert:
+    return OpenAlert.from_plain(json.loads(wire))

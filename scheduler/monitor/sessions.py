@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from browser_runtime.contract.messages import Adapter
 from browser_runtime.contract.model_key import ModelKey
@@ -15,7 +15,7 @@ SILENT_AFTER_S = 15.0
 FORGET_AFTER_S = 600.0
 # Points lost by a factor that are worth a word; all of them fade slowly.
 LEAST_POINTS = 0.5
-# What an adapter is named for, best first.
+# Backends by which an adapter is chosen, best first.
 ACCELERATORS = ("webgpu", "webnn", "wasm")
 
 
@@ -28,6 +28,49 @@ class ReceivedEvent:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """One session as pages, JSON and gauges show it."""
+
+    worker: str
+    session: str
+    browser: str
+    build: str
+    state: str
+    silent: bool
+    """True where its worker has published nothing for SILENT_AFTER_S."""
+    age_s: float
+    """Since the latest event."""
+    health: float
+    lowered_by: dict[str, float]
+    """Points lost by factor."""
+    breaker: str
+    failures: int
+    n_openings: int
+    n_lanes: int
+    n_busy: int
+    models: list[str]
+    memory_bytes: int | None
+    runs: int
+    backends: list[str]
+    """Those that were proved."""
+    adapter: str
+    is_software: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The figures above the table."""
+
+    sessions: int
+    silent: int
+    open_breakers: int
+    busy: int
+    lanes: int
+    memory_bytes: int
+    workers: int
+
+
 class SessionBook:
     """The latest event of every session, by worker. Every method takes the monotonic time in seconds."""
 
@@ -36,7 +79,7 @@ class SessionBook:
         self.n_refused = 0
         """Events that could not be read."""
 
-    def hear(self, event: dict[str, Any], now: float) -> None:
+    def hear(self, event: Mapping[str, object], now: float) -> None:
         """Note an event; one that makes no sense is only counted, since anybody's worker may send it."""
         try:
             worker, status = str(event["hostname"]), SessionStatus.from_wire(event)
@@ -49,50 +92,48 @@ class SessionBook:
             del mine[name]  # its worker goes on publishing without it: the session has ended
 
     def leave(self, worker: str) -> None:
-        """The worker said that it stops."""
+        """Forget a worker that said that it stops."""
         self._workers.pop(worker, None)
 
-    def rows(self, now: float) -> list[dict[str, Any]]:
-        """Every session as plain values, those that need a look first."""
+    def rows(self, now: float) -> list[SessionRow]:
+        """Every session, those that need a look first."""
         for worker, sessions in list(self._workers.items()):
             if all(now - heard.at > FORGET_AFTER_S for heard in sessions.values()):
                 del self._workers[worker]
         found = [session_row(heard, now) for mine in self._workers.values() for heard in mine.values()]
-        return sorted(found, key=lambda row: (*_calm(row), row["worker"], row["session"]))
+        return sorted(found, key=lambda row: (*_calm(row), row.worker, row.session))
 
 
-def _calm(row: dict[str, Any]) -> tuple[bool, bool, float]:
+def _calm(row: SessionRow) -> tuple[bool, bool, float]:
     """Sorts trouble first: silence, an open breaker, a low score."""
-    return not row["silent"], row["breaker"] == BreakerState.CLOSED, row["health"]
+    return not row.silent, row.breaker == BreakerState.CLOSED, row.health
 
 
-def session_row(heard: ReceivedEvent, now: float) -> dict[str, Any]:
+def session_row(heard: ReceivedEvent, now: float) -> SessionRow:
     """One session as pages, JSON and gauges show it."""
-    status = heard.status
-    adapter = _adapter(status)
-    lowered = {name: points for name, points in status.health_factors.items() if points >= LEAST_POINTS}
-    return {
-        "worker": heard.worker,
-        "session": status.session,
-        "browser": str(status.browser),
-        "build": status.build,
-        "state": str(status.state),
-        "silent": now - heard.at > SILENT_AFTER_S,
-        "age_s": round(now - heard.at, 1),
-        "health": status.health,
-        "lowered_by": lowered,
-        "breaker": str(status.breaker.state),
-        "failures": status.breaker.failures,
-        "n_openings": status.breaker.n_openings,
-        "n_lanes": len(status.lanes),
-        "n_busy": status.n_busy,
-        "models": sorted({_describe(key) for lane in status.lanes for key in lane.models}),
-        "memory_bytes": status.memory_bytes,
-        "runs": status.runs,
-        "backends": [name for name, can in status.backends.items() if can],
-        "adapter": adapter.name,
-        "is_software": adapter.software,
-    }
+    status, adapter = heard.status, _adapter(heard.status)
+    return SessionRow(
+        worker=heard.worker,
+        session=status.session,
+        browser=str(status.browser),
+        build=status.build,
+        state=str(status.state),
+        silent=now - heard.at > SILENT_AFTER_S,
+        age_s=round(now - heard.at, 1),
+        health=status.health,
+        lowered_by={name: lost for name, lost in status.health_factors.items() if lost >= LEAST_POINTS},
+        breaker=str(status.breaker.state),
+        failures=status.breaker.failures,
+        n_openings=status.breaker.n_openings,
+        n_lanes=len(status.lanes),
+        n_busy=status.n_busy,
+        models=sorted({_describe(key) for lane in status.lanes for key in lane.models}),
+        memory_bytes=status.memory_bytes,
+        runs=status.runs,
+        backends=[name for name, can in status.backends.items() if can],
+        adapter=adapter.name,
+        is_software=adapter.software,
+    )
 
 
 def _adapter(status: SessionStatus) -> Adapter:
@@ -108,14 +149,14 @@ def _describe(key: ModelKey) -> str:
     return f"{key.name} on {key.backend}, {key.precision}"
 
 
-def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def summarise(rows: Sequence[SessionRow]) -> Summary:
     """The figures above the table."""
-    return {
-        "sessions": len(rows),
-        "silent": sum(row["silent"] for row in rows),
-        "open_breakers": sum(row["breaker"] != BreakerState.CLOSED for row in rows),
-        "busy": sum(row["n_busy"] for row in rows),
-        "lanes": sum(row["n_lanes"] for row in rows),
-        "memory_bytes": sum(row["memory_bytes"] or 0 for row in rows),
-        "workers": len({row["worker"] for row in rows}),
-    }
+    return Summary(
+        sessions=len(rows),
+        silent=sum(row.silent for row in rows),
+        open_breakers=sum(row.breaker != BreakerState.CLOSED for row in rows),
+        busy=sum(row.n_busy for row in rows),
+        lanes=sum(row.n_lanes for row in rows),
+        memory_bytes=sum(row.memory_bytes or 0 for row in rows),
+        workers=len({row.worker for row in rows}),
+    )

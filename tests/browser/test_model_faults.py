@@ -69,7 +69,7 @@ async def test_a_model_that_cannot_run_costs_itself_and_nobody_else(pools: Pool,
     status = pools.status()
     breaker = status.sessions[0].breaker
     assert (breaker.state, breaker.failures) == (BreakerState.CLOSED, 0)
-    (failing,) = (found for name, found in status.failing_models.items() if name.startswith(model))
+    (failing,) = (found for key, found in status.failing_models.items() if key.name == model)
     assert failing.breaker.state is BreakerState.OPEN and "ERROR_CODE" in failing.last_error
     states = pool_metrics(pools, {})["circuit_breaker"]["model_states"]
     assert next(found for name, found in states.items() if name.startswith(model))["state"] == "OPEN"
@@ -89,7 +89,7 @@ async def test_an_item_that_the_graph_cannot_run_on_costs_that_item(pools: Pool)
     batch = (embed(pools, "short_table", text) for text in (KNOWN, UNKNOWN, KNOWN, KNOWN))
     replies = await asyncio.gather(*batch, return_exceptions=True)
     assert [type(reply) for reply in replies] == [Reply, ModelFault, Reply, Reply]
-    assert not any(name.startswith("short_table") for name in pools.status().failing_models)
+    assert not any(key.name == "short_table" for key in pools.status().failing_models)
 
 
 async def test_a_backend_that_crashes_on_a_model_is_left_for_the_next_and_remembered(pools: Pool) -> None:

@@ -17,7 +17,14 @@ from typing import Any
 
 from browser_runtime.contract.messages import Adapter
 from browser_runtime.contract.model_key import ModelKey
-from browser_runtime.contract.status import BreakerCounts, BreakerState, LaneStatus, SessionStatus
+from browser_runtime.contract.status import (
+    BreakerCounts,
+    BreakerState,
+    FailingModel,
+    FailingModels,
+    LaneStatus,
+    SessionStatus,
+)
 from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from tasks import app
 from tests.cluster.conftest import await_ready
@@ -81,11 +88,23 @@ def health(number: int) -> dict[str, Any]:
     return status.to_wire()
 
 
+def failing_models() -> FailingModels:
+    """Two models that fail: one is refused, the other has failed once."""
+    refused = FailingModel(
+        BreakerCounts(BreakerState.OPEN, failures=5, n_openings=1), f"ERROR_CODE 1 {HOSTILE}"
+    )
+    failed = FailingModel(BreakerCounts(failures=1), "out of data bounds")
+    keys = (ModelKey.of(name, "abc", None, Precision.FP32) for name in ("odd-graph", "short-table"))
+    return FailingModels(dict(zip(keys, (refused, failed), strict=True)))
+
+
 def publish(n_sessions: int) -> None:
-    """Real events of so many sessions."""
+    """Real events of so many sessions, and of the models that fail in the first of their workers."""
     with app.connection_for_write() as connection:
         for first in range(0, n_sessions, PER_WORKER):
             worker = f"worker-{first // PER_WORKER}@host"
             with app.events.Dispatcher(connection, hostname=worker) as dispatcher:
                 for number in range(first, min(first + PER_WORKER, n_sessions)):
                     dispatcher.send("browser-health", **health(number))
+                models = failing_models() if first == 0 else FailingModels()
+                dispatcher.send("model-health", **models.to_wire())

@@ -42,8 +42,8 @@ def pool_metrics(pool: Pool, performance: dict[str, Any]) -> dict[str, Any]:
         "circuit_breaker": {
             "circuit_states": {session.session: _circuit(session) for session in state.sessions},
             "model_states": {
-                name: asdict(failing.breaker) | {"error": failing.last_error}
-                for name, failing in state.failing_models.items()
+                str(key): asdict(failing.breaker) | {"error": failing.last_error}
+                for key, failing in state.failing_models.items()
             },
         },
         "recovery": [

@@ -28,7 +28,7 @@ def pool_status(pool: Pool) -> PoolStatus:
         load=round(pool.autoscaler.load.value(now), 3),
         busy_models=tuple(sorted(pool.autoscaler.arrivals.busy_models(now))),
         n_restarts=fleet.n_restarts,
-        failing_models={str(key): failing for key, failing in pool.health.models.failing().items()},
+        failing_models=pool.health.models.failing(),
     )
 
 

@@ -3,28 +3,20 @@
 (() => {
   /** @typedef {{model: string, browser: string, backend: string} & Record<string, (number | null)[]>} Line */
 
-  /** @typedef {{as_of_s: number, hours: number, at_s: number[], lines: Line[], changes: {changed_at_s: number}[]}} Told */
+  /** @typedef {{as_of_s: number, hours: number, last_run_s: number | null, at_s: number[], lines: Line[], changes: {changed_at_s: number}[]}} Measurements */
 
   // The colours of Okabe and Ito (2008), which colour-blind people can tell apart.
   const colours = ['#0072b2', '#e69f00', '#009e73', '#d55e00', '#cc79a7', '#56b4e9', '#b8a800', '#7f7f7f'];
   const height = 240;
   // The narrowest bucket is a minute wide.
   const intervalMs = 60000;
+  const UPlot = /** @type {any} */ (globalThis).uPlot;
+  const { axes, utc, utcDates } = /** @type {any} */ (globalThis).chartAxes;
   const charts = document.getElementById('charts');
   if (!charts) return;
 
   /** @param {string} name */
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-  /** @param {number} at_s */
-  const utc = (at_s) => new Date(at_s * 1000).toISOString().replace('T', ' ');
-
-  /** Hours and minutes, and the day where it changes. @param {unknown} _ @param {number[]} splits */
-  const timesOfDay = (_, splits) =>
-    splits.map((at, place) => {
-      const [day, time] = [utc(at).slice(5, 10), utc(at).slice(11, 16)];
-      return place === 0 || utc(splits[place - 1] ?? at).slice(5, 10) !== day ? `${time}\n${day}` : time;
-    });
 
   /** A dashed line where a change was found. @param {any} chart @param {{changed_at_s: number}[]} changes */
   function markChanges(chart, changes) {
@@ -43,25 +35,21 @@
     ctx.restore();
   }
 
-  /** @param {HTMLElement} figure @param {Told} told */
-  function draw(figure, told) {
-    const { at_s: times, lines } = told;
-    const axis = {
-      stroke: colour('--flower-text-muted'),
-      grid: { stroke: colour('--bs-border-color'), width: 1 },
-    };
+  /** @param {HTMLElement} figure @param {Measurements} measurements */
+  function draw(figure, measurements) {
+    const { at_s: times, lines, as_of_s, hours, changes } = measurements;
     const measure = figure.dataset.measure ?? '';
     const options = {
       width: figure.clientWidth - 24,
       height,
-      axes: [
-        { ...axis, values: timesOfDay },
-        { ...axis, size: 60 },
-      ],
-      // @ts-expect-error uPlot is a script of its own
-      tzDate: (/** @type {number} */ at) => uPlot.tzDate(new Date(at * 1000), 'Etc/UTC'),
+      axes: axes({
+        text: colour('--flower-text-muted'),
+        rule: colour('--bs-border-color'),
+        counts: measure === 'n',
+      }),
+      tzDate: utcDates(UPlot),
       scales: {
-        x: { range: () => [told.as_of_s - told.hours * 3600, told.as_of_s] },
+        x: { range: () => [as_of_s - hours * 3600, as_of_s] },
         y: {
           range: (/** @type {unknown} */ _, /** @type {number} */ __, /** @type {number} */ most) => [
             0,
@@ -69,12 +57,12 @@
           ],
         },
       },
-      hooks: { draw: [(/** @type {any} */ chart) => markChanges(chart, told.changes)] },
+      hooks: { draw: [(/** @type {any} */ chart) => markChanges(chart, changes)] },
       series: [
         {
           label: 'UTC',
           value: (/** @type {unknown} */ _, /** @type {number | null} */ at) =>
-            at == null ? '–' : utc(at).slice(0, 16),
+            at == null ? '–' : utc(at).slice(0, 16).replace('T', ' '),
         },
         ...lines.map((line, place) => ({
           label: `${line.model} · ${line.browser} · ${line.backend}`,
@@ -88,8 +76,7 @@
       ],
     };
     for (const old of figure.querySelectorAll('.uplot, .empty')) old.remove();
-    // @ts-expect-error uPlot is a script of its own
-    const chart = new uPlot(options, [times, ...lines.map((line) => line[measure])], figure);
+    const chart = new UPlot(options, [times, ...lines.map((line) => line[measure])], figure);
     new ResizeObserver(() => chart.setSize({ width: figure.clientWidth - 24, height })).observe(figure);
   }
 
@@ -98,10 +85,10 @@
     // A page that was opened as http://user:password@... may not fetch such an address.
     source.username = source.password = '';
     const answer = await fetch(source, { credentials: 'same-origin' });
-    const told = await answer.json();
+    const measurements = await answer.json();
     for (const figure of charts?.querySelectorAll('figure') ?? []) {
-      if (told.at_s?.length) {
-        draw(figure, told);
+      if (measurements.at_s?.length) {
+        draw(figure, measurements);
       } else {
         figure.querySelector('.empty')?.remove();
         const empty = document.createElement('p');

@@ -12,7 +12,9 @@ import pytest
 
 from scheduler.history.history import History
 from scheduler.monitor import performance as module
-from scheduler.monitor.performance import Performance, draw_lines, latest_of
+from scheduler.monitor.performance import Performance, Rows, choose_span, draw_lines, latest_of
+
+NO_SPAN = {"first_s": None, "last_s": None}
 
 
 def run(at: float, total_ms: float = 10.0, **more: Any) -> Any:
@@ -29,11 +31,11 @@ def history(tmp_path: Path) -> Any:
 def test_lines_have_a_gap_where_nothing_ran() -> None:
     blank = dict.fromkeys(module.MEASURES, 1.0)
     key = {"model": "m", "browser": "chrome", "backend": "wasm"}
-    told = draw_lines([key | blank | {"at_s": 60.0}, key | blank | {"at_s": 0.0, "model": "n"}])
-    assert told["at_s"] == [0.0, 60.0]
-    assert [line["model"] for line in told["lines"]] == ["m", "n"]
-    assert [line["p50_ms"] for line in told["lines"]] == [[None, 1.0], [1.0, None]]
-    assert latest_of(told["lines"][1], "p50_ms") == 1.0
+    at_s, lines = draw_lines([key | blank | {"at_s": 60.0}, key | blank | {"at_s": 0.0, "model": "n"}])
+    assert at_s == [0.0, 60.0]
+    assert [line.model for line in lines] == ["m", "n"]
+    assert [line.p50_ms for line in lines] == [[None, 1.0], [1.0, None]]
+    assert latest_of(lines[1].p50_ms) == 1.0
 
 
 async def test_the_history_is_summed_up_by_bucket_and_the_busiest_lines_are_drawn(history: History) -> None:
@@ -44,16 +46,56 @@ async def test_the_history_is_summed_up_by_bucket_and_the_busiest_lines_are_draw
     rows += [run(start + 2, model=f"model {n}") for n in range(module.MAX_LINES) for _ in range(2)]
     history.append(rows)
 
-    async def ask(name: str, **params: Any) -> list[dict[str, Any]]:
+    answer = await performance_of(history).read(1)
+    assert answer.problem is None and len(answer.lines) == module.MAX_LINES
+    assert "rare" not in {line.model for line in answer.lines}
+    (line,) = [line for line in answer.lines if line.model == "digits-vit"]
+    assert answer.at_s == [start, start + 60]
+    assert answer.last_run_s == pytest.approx(start + 61)
+    assert (line.n, line.n_failed, line.n_runs, line.n_failures) == ([3, 1], [0, 1], 4, 1)
+    assert line.p50_ms == [20.0, None]
+
+
+def performance_of(history: History) -> Performance:
+    async def ask(name: str, **params: float) -> Rows:
         return history.query(name, **params)
 
-    told = await Performance(ask).read(1)
-    assert told["problem"] is None and len(told["lines"]) == module.MAX_LINES
-    assert "rare" not in {line["model"] for line in told["lines"]}
-    (line,) = [line for line in told["lines"] if line["model"] == "digits-vit"]
-    assert told["at_s"] == [start, start + 60]
-    assert (line["n"], line["n_failed"]) == ([3, 1], [0, 1])
-    assert line["p50_ms"] == [20.0, None]
+    return Performance(ask)
+
+
+HOUR_S = 3600.0
+
+
+@pytest.mark.parametrize(
+    ("first_h", "last_h", "span_h"),
+    [
+        (0.05, 0.01, 1),  # a quarter of an hour of history
+        (5.0, 0.1, 24),
+        (1000.0, 0.1, 24),  # months of history, used now
+        (1000.0, 30.0, 168),  # nothing since yesterday
+        (1000.0, 200.0, 720),
+        (9000.0, 2000.0, 720),  # nothing since months: as far as it goes
+    ],
+)
+def test_the_page_opens_at_a_span_that_has_data(first_h: float, last_h: float, span_h: int) -> None:
+    now = 1e9
+    assert choose_span(now - first_h * HOUR_S, now - last_h * HOUR_S, now) == span_h
+
+
+async def test_the_opening_span_is_by_the_runs_that_are_drawn(history: History) -> None:
+    now = time.time()
+    assert await performance_of(history).opening_span() == 24  # nothing there
+    history.append([run(now - 100 * HOUR_S), run(now - 60, is_simulation=True), run(now - 60, backend=None)])
+    assert await performance_of(history).opening_span() == 168
+    history.append([run(now - 60)])
+    assert await performance_of(history).opening_span() == 24
+
+
+async def test_an_away_history_opens_at_the_usual_span() -> None:
+    async def ask(name: str, **_: float) -> Rows:
+        raise OSError("nobody answers")
+
+    assert await Performance(ask).opening_span() == 24
 
 
 async def test_a_change_that_was_found_twice_is_told_once(history: History) -> None:
@@ -69,15 +111,15 @@ async def test_a_change_that_was_found_twice_is_told_once(history: History) -> N
 async def test_an_answer_is_asked_for_once_and_kept() -> None:
     asked = []
 
-    async def ask(name: str, **_: Any) -> list[dict[str, Any]]:
+    async def ask(name: str, **_: float) -> Rows:
         asked.append(name)
         await asyncio.sleep(0)
-        return []
+        return [NO_SPAN] if name == "monitor_span" else []
 
-    told = Performance(ask)
-    await asyncio.gather(*(told.read(24) for _ in range(5)))
-    await told.read(24)
-    assert sorted(asked) == ["monitor_changes", "monitor_runs"]
+    performance = Performance(ask)
+    await asyncio.gather(*(performance.read(24) for _ in range(5)))
+    await performance.read(24)
+    assert sorted(asked) == ["monitor_changes", "monitor_runs", "monitor_span"]
 
 
 async def test_without_a_history_the_page_says_why_and_keeps_what_it_had(
@@ -85,31 +127,33 @@ async def test_without_a_history_the_page_says_why_and_keeps_what_it_had(
 ) -> None:
     monkeypatch.setattr(module, "TTL_S", 0.0)
     key = {"model": "m", "browser": "chrome", "backend": "wasm", "at_s": 0.0}
-    answers: list[Any] = [[key | dict.fromkeys(module.MEASURES, 1.0)], [], OSError("nobody answers")]
+    is_away = False
 
-    async def ask(name: str, **_: Any) -> list[dict[str, Any]]:
-        answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer  # type: ignore[no-any-return]
+    async def ask(name: str, **_: float) -> Rows:
+        if is_away:
+            raise OSError("nobody answers")
+        rows = {"monitor_span": [NO_SPAN], "monitor_runs": [key | dict.fromkeys(module.MEASURES, 1.0)]}
+        return rows.get(name, [])
 
-    told = Performance(ask)
-    first = await told._fetch(1)
-    told._kept[1] = first
-    second = await told.read(1)
-    assert "nobody answers" in second["problem"] and second["lines"] == first["lines"]
+    performance = Performance(ask)
+    first = await performance.read(1)
+    is_away = True
+    await performance.read(1)  # an answer that is asked for now comes with the next look
+    second = await performance.read(1)
+    assert "nobody answers" in str(second.problem)
+    assert second.lines == first.lines != []
 
 
 async def test_who_cannot_wait_gets_at_once_what_there_is() -> None:
     never = asyncio.Event()
 
-    async def ask(name: str, **_: Any) -> list[dict[str, Any]]:
+    async def ask(name: str, **_: float) -> Rows:
         await never.wait()
-        return []
+        return [NO_SPAN] if name == "monitor_span" else []
 
-    told = Performance(ask)
-    assert told.peek(1)["problem"] == "the history has not answered yet"
-    (asking,) = told._asking.values()
+    performance = Performance(ask)
+    assert performance.peek(1).problem == "the history has not answered yet"
+    (asking,) = performance._asking.values()
     never.set()
     await asking
-    assert told.peek(1)["problem"] is None
+    assert performance.peek(1).problem is None

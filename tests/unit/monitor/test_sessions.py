@@ -19,7 +19,7 @@ def event(session: str = "chrome-1", worker: str = "w@h", **more: Any) -> dict[s
 
 
 def names(book: SessionBook, now: float) -> list[str]:
-    return [row["session"] for row in book.rows(now)]
+    return [row.session for row in book.rows(now)]
 
 
 def test_the_newest_event_counts() -> None:
@@ -27,7 +27,7 @@ def test_the_newest_event_counts() -> None:
     book.hear(event(health=100), 0)
     book.hear(event(health=40), 5)
     (row,) = book.rows(6)
-    assert (row["health"], row["age_s"], row["silent"]) == (40, 1, False)
+    assert (row.health, row.age_s, row.silent) == (40, 1, False)
 
 
 def test_a_session_its_worker_no_longer_tells_of_is_gone() -> None:
@@ -41,8 +41,8 @@ def test_a_silent_workers_sessions_are_shown_as_silent_and_then_forgotten() -> N
     book = SessionBook()
     book.hear(event("chrome-1"), 0)
     book.hear(event("edge-1", "other@h"), SILENT_AFTER_S + 1)
-    assert [row["silent"] for row in book.rows(SILENT_AFTER_S + 1)] == [True, False]
-    assert summarise(book.rows(SILENT_AFTER_S + 1))["silent"] == 1
+    assert [row.silent for row in book.rows(SILENT_AFTER_S + 1)] == [True, False]
+    assert summarise(book.rows(SILENT_AFTER_S + 1)).silent == 1
     book.hear(event("edge-1", "other@h"), FORGET_AFTER_S + 1)
     assert names(book, FORGET_AFTER_S + 1) == ["edge-1"]
 
@@ -87,7 +87,7 @@ def test_what_a_row_tells() -> None:
     )
     book.hear(heard, 0)
     (row,) = book.rows(0)
-    assert row["models"] == ["digits-vit on webgpu, fp16"]
-    assert (row["adapter"], row["is_software"], row["backends"]) == ("swiftshader", True, ["webgpu", "wasm"])
-    assert row["lowered_by"] == {"latency": 3.0}
-    assert (row["n_busy"], row["n_lanes"]) == (1, 2)
+    assert row.models == ["digits-vit on webgpu, fp16"]
+    assert (row.adapter, row.is_software, row.backends) == ("swiftshader", True, ["webgpu", "wasm"])
+    assert row.lowered_by == {"latency": 3.0}
+    assert (row.n_busy, row.n_lanes) == (1, 2)

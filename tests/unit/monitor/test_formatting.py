@@ -1,4 +1,4 @@
-"""Values as the pages word them."""
+"""Values as the pages show them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from scheduler.monitor.formatting import factors_text, percent_text, series_text, time_text
+from scheduler.monitor.formatting import (
+    bytes_text,
+    factors_text,
+    percent_text,
+    series_text,
+    span_text,
+    time_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -34,3 +41,8 @@ def test_series_and_percent() -> None:
     assert series_text('{"model": "m", "browser": "chrome", "backend": ""}') == "m · chrome"
     assert series_text("plain") == "plain"
     assert (percent_text(20.0, 32.0), percent_text(0.0, 1.0)) == ("+60 %", "")
+
+
+def test_bytes_and_spans() -> None:
+    assert (bytes_text(400_000_042), bytes_text(9.9e9), bytes_text(200e9)) == ("400 MB", "9,900 MB", "200 GB")
+    assert [span_text(hours) for hours in (1, 24, 168, 720)] == ["1 h", "24 h", "7 days", "30 days"]
