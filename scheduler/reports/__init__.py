@@ -1,4 +1,4 @@
-"""What the history tells a person: facts, and the same facts as HTML, Markdown and JSON."""
+"""Reports of the history: facts, and the same facts as HTML, Markdown and JSON."""
 
 from browser_runtime.contract.setup.extras import require
 

@@ -1,4 +1,4 @@
-"""The daily reports as files: written whole or not at all, the oldest removed."""
+"""Daily reports as files: written whole or not at all, the oldest removed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ LATEST = "latest.html"
 
 
 def keep_report(report: Report, folder: Path, n_kept: int) -> Path:
-    """The file of `report`, also under the name LATEST; of its kind `n_kept` stay. Raises OSError."""
+    """Write `report`, also under the name LATEST, and remove all but the newest `n_kept`. Raises OSError.
+
+    Returns the file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     page = write_html(report)
     file = folder / f"webinfer-{stamp(report.made_at_s)}.html"
@@ -25,7 +28,7 @@ def keep_report(report: Report, folder: Path, n_kept: int) -> Path:
 
 
 def write_whole(file: Path, text: str) -> None:
-    """Nobody ever reads half of it."""
+    """Write the file beside its place and move it there, so that nobody reads half of it. Raises OSError."""
     part = file.with_name(f".{file.name}.part")
     try:
         part.write_text(text, encoding="utf-8")

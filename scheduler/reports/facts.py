@@ -1,14 +1,16 @@
-"""A report as plain values. Times are seconds since 1970, UTC."""
+"""The facts of a report as plain values. Times are seconds since 1970, UTC."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from scheduler.naming import name_series
 
 Values = Sequence[float | None]
+
+# The value of a backend that answered a golden check (tasks/telemetry/rows.py).
+PROVED = "proved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Totals:
 class ReportedChange:
     """A series that became better or worse at one moment."""
 
-    series: dict[str, Any]
+    series: Mapping[str, str | float | None]
     metric: str
     changed_at_s: float
     before: float
@@ -40,7 +42,7 @@ class ReportedChange:
     direction: str
     smallest_visible: float | None
     cause: str = ""
-    """What of the environment changed at the same time."""
+    """The change of the environment at the same time."""
     note: str = ""
 
     @property
@@ -52,6 +54,29 @@ class ReportedChange:
     def place(self) -> str:
         """The series in one line."""
         return name_series(self.series)
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """The browser that a model should run in, of those it was measured on.
+
+    By the estimates of the routing table (scheduler/routing/ranking.py), from the runs of the whole span.
+    """
+
+    model: str
+    precision: str
+    browser: str
+    backend: str
+    expected_ms: float
+    """Of one run at the model's usual batch size, failures included."""
+    chance: float
+    """That it is the quickest of all."""
+    n_runs: int
+    """Of the model, on all browsers."""
+    next_browser: str
+    """The next best that was measured; empty where there is none."""
+    next_ratio: float | None
+    """The time that one is expected to take, over `expected_ms`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +128,7 @@ class BrowserRow:
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """What each browser can do: `cells[feature][browser]`, an empty text where nothing is known."""
+    """Features by browser: `cells[feature][browser]`, an empty text where nothing is known."""
 
     browsers: Sequence[str]
     builds: dict[str, str]
@@ -112,7 +137,7 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class CapabilityChange:
-    """What a browser could not do before, or cannot any more."""
+    """A feature that a browser gained or lost."""
 
     at_s: float
     browser: str
@@ -122,10 +147,15 @@ class CapabilityChange:
     build_before: str
     browser_build: str
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether a backend that was proved is so no more."""
+        return self.value_before == PROVED and self.value != PROVED
+
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRow:
-    """How often something became of a browser's sessions."""
+    """An event of a browser's sessions, with its count: died, recycled and so on."""
 
     browser: str
     event: str
@@ -136,7 +166,7 @@ class ConnectionRow:
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """Values over time, a line a name, over common times."""
+    """Named series over shared timestamps."""
 
     at_s: Sequence[int]
     lines: dict[str, Values]
@@ -159,7 +189,7 @@ class RoutingRow:
 
 @dataclass(frozen=True, slots=True)
 class ReasonRow:
-    """How often requests went somewhere for one reason."""
+    """Requests of a model that went to a browser for one reason."""
 
     model: str
     browser: str
@@ -193,7 +223,7 @@ class Impact:
 
 @dataclass(frozen=True, slots=True)
 class ScalingRow:
-    """A decision on how many there are."""
+    """A decision to grow or to shrink."""
 
     at_s: float
     scope: str
@@ -219,7 +249,7 @@ class AlertRow:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything a report says."""
+    """All facts of a report."""
 
     made_at_s: float
     since_s: float
@@ -227,6 +257,8 @@ class Report:
     model: str | None
     bucket_s: int
     totals: Totals
+    recommendations: Sequence[Recommendation]
+    """The model with the most runs first."""
     trends: Sequence[Trend]
     n_trends: int
     """Trends there are; the busiest of them are shown."""

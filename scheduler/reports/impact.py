@@ -1,4 +1,4 @@
-"""Pure: what a flag brings, from means of samples, with a confidence interval that tells how sure that is."""
+"""The effect of a flag, from means of samples, with its confidence interval. Pure."""
 
 from __future__ import annotations
 

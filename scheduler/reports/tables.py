@@ -1,4 +1,4 @@
-"""Pure: the facts as sections of text cells, the same for HTML and Markdown."""
+"""The facts as sections of text cells, the same for HTML and Markdown. Pure."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Section:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     empty: str
-    """Said where there are no rows."""
+    """The sentence in place of rows."""
     note: str = ""
 
 
 def build_sections(report: Report) -> list[Section]:
-    """Every section in the order a reader needs them."""
+    """Every section below the first screen, in the order a reader needs them."""
     return [build(report) for build in SECTIONS]
 
 
@@ -44,6 +44,11 @@ def _cut(report: Report, name: str) -> str:
     return f"The first {MAX_ROWS} of more." if name in report.cut else ""
 
 
+def percent(change: ReportedChange) -> str:
+    """The change relative to before, with its sign."""
+    return "-" if change.ratio is None else f"{change.ratio - 1:+.1%}"
+
+
 def _change_rows(changes: Sequence[ReportedChange]) -> list[list[str]]:
     return [
         [
@@ -54,7 +59,7 @@ def _change_rows(changes: Sequence[ReportedChange]) -> list[list[str]]:
             change.place,
             number(change.before),
             number(change.after),
-            "-" if change.ratio is None else f"{change.ratio - 1:+.1%}",
+            percent(change),
             "-" if change.p_value is None else f"{change.p_value:.2g}",
             "; ".join(filter(None, (change.cause, change.note))) or "-",
         ]

@@ -16,7 +16,7 @@ LOCK_S = 120.0
 
 @app.task(name="scheduler.reports.write")
 def write() -> str | None:
-    """The path of the report that was written; None where another worker writes it."""
+    """Write the daily report. Returns its path; None where another worker writes it."""
     settings = SchedulerSettings()
     with only_one("reports", LOCK_S) as is_ours:
         if not is_ours:

@@ -1,14 +1,14 @@
-"""Pure: rows of buckets -> lines over common times, with the changes that belong to them."""
+"""Lines over common times from rows of buckets, with the changes that belong to them. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from scheduler.reports.facts import Course, ReportedChange, Trend, TrendLine
 
-Rows = Sequence[dict[str, Any]]
+Rows = Sequence[Mapping[str, Any]]
 
 PLACE = ("model", "backend", "precision")
 
@@ -40,8 +40,8 @@ def _draw_line(browser: str, points: Rows, times: Sequence[int]) -> TrendLine:
     return TrendLine(browser, **measured, **counted)  # type: ignore[arg-type]
 
 
-def _belongs(change: ReportedChange, place: dict[str, str]) -> bool:
-    """Whether a change is of this trend: its series may say less, but nothing else."""
+def _belongs(change: ReportedChange, place: Mapping[str, str]) -> bool:
+    """True where the change is of this trend: its series may say less, but nothing else."""
     return all((change.series.get(name) or value) == value for name, value in place.items())
 
 

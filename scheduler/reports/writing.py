@@ -1,4 +1,4 @@
-"""A report as JSON, Markdown or one self-contained HTML page."""
+"""A report as JSON, as Markdown or as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from scheduler.reports.facts import Report
+from scheduler.reports.glance import build_glance
 from scheduler.reports.tables import Section, build_sections, moment, number
 
 ROOM = Path(__file__).parent
-# The charts' library, vendored once for the reports and for Flower's pages.
-VENDOR = ROOM.parent / "monitor/static/vendor"
+# The charts' library and axes, kept once for the reports and for Flower's pages.
+SHARED = ROOM.parent / "monitor/static"
 
-# What the page draws.
+# The facts that the page draws.
 DRAWN = ("trends", "health", "open_breakers", "shares", "scaling")
 # Larger values are times, which keep all their digits.
 MAX_ROUNDED = 1e8
 
-# Everything that Markdown or HTML within it could take for markup.
+# Characters that Markdown or HTML within it could take for markup.
 MARKUP = re.compile(r"([\\`*_\[\]<>|~&$])")
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
@@ -41,7 +42,7 @@ def write_json(report: Report) -> str:
 def write_markdown(report: Report) -> str:
     """The tables, for a terminal or a pull request."""
     parts = [f"# {title(report)}", "", *(escape_markdown(line) + "  " for line in summary(report)), ""]
-    for section in build_sections(report):
+    for section in (*build_glance(report), *build_sections(report)):
         parts += [f"## {section.title}", "", *_markdown_section(section), ""]
     return "\n".join(parts)
 
@@ -65,11 +66,13 @@ def escape_markdown(text: str) -> str:
 
 def write_html(report: Report) -> str:
     """One page that loads nothing; its policy allows its own scripts and styles only."""
-    scripts = [_asset(VENDOR / "uPlot.iife.min.js"), _asset(ROOM / "page/report.js")]
-    styles = [_asset(VENDOR / "uPlot.min.css"), _asset(ROOM / "page/report.css")]
+    files = (SHARED / "vendor/uPlot.iife.min.js", SHARED / "chart_axes.js", ROOM / "page/report.js")
+    scripts = [_asset(file) for file in files]
+    styles = [_asset(SHARED / "vendor/uPlot.min.css"), _asset(ROOM / "page/report.css")]
     page: str = _template().render(
         title=title(report),
         summary=summary(report),
+        glance=build_glance(report),
         sections=build_sections(report),
         charts=chart_data(report),
         scripts=[Markup(text) for text in scripts],  # noqa: S704 - our own files
@@ -85,7 +88,7 @@ def title(report: Report) -> str:
 
 
 def summary(report: Report) -> list[str]:
-    """What the report is about, in two lines."""
+    """The span and the totals, a line each."""
     totals = report.totals
     share = totals.n_failed / totals.n_runs if totals.n_runs else 0.0
     return [
@@ -96,9 +99,9 @@ def summary(report: Report) -> list[str]:
 
 
 def chart_data(report: Report) -> dict[str, Any]:
-    """What the page draws."""
+    """The facts that the page draws, as JSON can hold them."""
     whole = asdict(report)
-    return {name: _rounded(whole[name]) for name in DRAWN}
+    return {name: _rounded(whole[name]) for name in DRAWN} | {"bucket_s": report.bucket_s}
 
 
 def _rounded(value: Any) -> Any:
@@ -111,7 +114,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
-    """Nothing from anywhere, and of what stands in the page only what has the right hash."""
+    """The content policy: of scripts and styles those with these hashes, and nothing from anywhere."""
     return (
         f"default-src 'none'; script-src {' '.join(map(_hash, scripts))}; "
         f"style-src {' '.join(map(_hash, styles))}; img-src data:; base-uri 'none'; form-action 'none'"

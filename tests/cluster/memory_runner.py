@@ -15,9 +15,11 @@ import numpy as np
 
 from browser_runtime.contract.errors import BY_CODE
 from browser_runtime.contract.messages import Adapter, Reply, Request
+from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.options import COMMON_OPTIONS
 from browser_runtime.contract.status import PoolStatus, SessionStatus
 from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.pool.health.model_breakers import ModelBreakers
 from tests.cluster.steering import STEERING
 from workers.steps import BrowserPool
 
@@ -32,6 +34,7 @@ class MemoryRunner:
         self.n_running = self.most_running = 0
         self.seen: list[str] = []
         self.opened = self.closed = False
+        self.models = ModelBreakers()
 
     async def open(self) -> None:
         self.opened = True
@@ -44,7 +47,8 @@ class MemoryRunner:
         self.n_running += 1
         self.most_running = max(self.most_running, self.n_running)
         try:
-            return await self._answer(request)
+            with self.models.counting(ModelKey.of(request.model_name, "1", None, request.precision)):
+                return await self._answer(request)
         finally:
             self.n_running -= 1
 
@@ -87,7 +91,7 @@ class MemoryRunner:
     def status(self) -> PoolStatus:
         browser = Browser(self.browser)
         sessions = (SessionStatus(f"memory-{n}", browser) for n in range(1, self.n_sessions + 1))
-        return PoolStatus(browser, sessions=tuple(sessions))
+        return PoolStatus(browser, sessions=tuple(sessions), failing_models=self.models.failing())
 
 
 def write(line: str) -> None:

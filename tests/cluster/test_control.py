@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from tasks import app
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.status import FailingModels, SessionStatus
+from tasks import app, infer
 from tests.cluster.conftest import StartWorker, Worker, until, workers
 
 
@@ -103,15 +105,25 @@ def test_a_worker_without_a_browsers_queue_owns_none(start_worker: StartWorker) 
     until(lambda: pool_of(plain)["max-concurrency"] == 4)
 
 
-def test_the_browsers_health_is_an_event(sized: Worker) -> None:
-    seen: list[dict[str, Any]] = []
+def test_the_health_of_browsers_and_models_are_events(sized: Worker) -> None:
+    image = {"image": {"width": 28, "height": 28}}
+    failed = infer.delay(
+        model_type="vision", model_name="digits-vit", inputs=image, options={"fail": "ModelFault"}
+    )
+    with pytest.raises(InferenceError):
+        failed.get(timeout=60)
+    seen: dict[str, dict[str, Any]] = {}
 
     def on_health(event: dict[str, Any]) -> None:
-        seen.append(event)
-        receiver.should_stop = True
+        seen[event["type"]] = event
+        receiver.should_stop = len(seen) == 2
 
     with app.connection_for_read() as connection:
-        receiver = app.events.Receiver(connection, handlers={"browser-health": on_health})
+        handlers = dict.fromkeys(("browser-health", "model-health"), on_health)
+        receiver = app.events.Receiver(connection, handlers=handlers)
         receiver.capture(limit=None, timeout=60, wakeup=False)
-    assert seen[0]["browser"] == "chrome" and seen[0]["session"].startswith("memory-")
-    assert seen[0]["hostname"]
+    session = SessionStatus.from_wire(seen["browser-health"])
+    assert session.browser == "chrome" and session.session.startswith("memory-")
+    ((key, failing),) = FailingModels.from_wire(seen["model-health"]).failing_models.items()
+    assert key.name == "digits-vit" and failing.breaker.failures == 1 and "as asked" in failing.last_error
+    assert seen["model-health"]["hostname"] == sized.name

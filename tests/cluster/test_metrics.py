@@ -57,6 +57,10 @@ def test_workers_of_a_host_share_a_setting_and_not_a_port(start_worker: StartWor
     assert sum(samples.get(answered, 0) for samples in found) == 4
     failed = ("webinfer_requests_total", "PageFault")
     assert sum(samples.get(failed, 0) for samples in found) == 1
+    failing = ("webinfer_failing_models", "CLOSED")
+    assert sorted(samples[failing] for samples in found) == [0, 1]  # the model failed in one of the workers
+    (failures,) = (key for samples in found for key in samples if key[0] == "webinfer_model_failures")
+    assert failures[1:] == ("", "digits-vit", "fp32", "1")  # flags, model, precision, revision
     assert all(samples["webinfer_sessions", "ready"] == 1 for samples in found)
 
 

@@ -25,6 +25,7 @@ from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.launching.drivers import locate_driver
 from browser_runtime.settings import RuntimeSettings
+from scheduler.alerts.alert import Alert, OpenAlert, Severity
 from scheduler.autoscaling.desired import Desired, DesiredWorkers
 from scheduler.health.canaries import Canary, CanaryStore
 from tasks import app, infer
@@ -81,6 +82,13 @@ def test_500_sessions_are_told_as_page_json_and_gauges(monitor: str, sessions: l
     gauges = get(f"{monitor}/metrics")[1].decode()
     assert gauges.count("\nwebinfer_session_health{") == N_SESSIONS
     assert 'webinfer_session_breaker{browser="firefox",session="firefox-7",state="OPEN"' in gauges
+    assert 'webinfer_failing_models{state="OPEN"} 1.0' in gauges
+    assert 'webinfer_model_failures{flags="",model="odd-graph"' in gauges
+    failing = read(f"{monitor}/api/browsers")["failing_models"]
+    assert [(row["model"], row["breaker"]) for row in failing] == [
+        ("odd-graph", "OPEN"),
+        ("short-table", "CLOSED"),
+    ]
     assert "flower_events_total" in gauges  # Flower's own are there too
 
 
@@ -102,7 +110,7 @@ def test_an_event_that_makes_no_sense_changes_nothing(monitor: str, sessions: li
 
 @pytest.fixture
 def decisions(settings: TaskSettings) -> Iterator[None]:
-    """Something waits, and autoscaling, a canary and an alert have spoken."""
+    """Something waits; there are a decision, a canary, an alert, and a value that makes no sense."""
     redis, prefix, now = app.redis, settings.redis_prefix, time.time()
     app.control.purge()  # what an earlier test sent and nobody took
     waiting = infer.delay(model_type="vision", model_name="digits-vit", inputs=np.zeros((8, 8, 3), np.uint8))
@@ -111,12 +119,46 @@ def decisions(settings: TaskSettings) -> Iterator[None]:
     Desired(redis, prefix).write(desired)
     redis.lpush(f"{prefix}scaling:events", "not json")
     CanaryStore(redis, prefix).write("chrome-vision", Canary(False, "silent", "no answer", now), served=True)
-    redis.hset(f"{prefix}alerts:open", "k", json.dumps({"title": HOSTILE, "severity": "critical"}))
+    alert = OpenAlert(Alert("k", Severity.HIGH, HOSTILE, "why"), now)
+    redis.hset(f"{prefix}alerts:open", "k", json.dumps(alert.to_plain()))
     yield
     kept = ("scaling:desired", "scaling:events", "canary:chrome-vision", "alerts:open")
     redis.delete(*(f"{prefix}{name}" for name in kept))
     waiting.forget()
     app.control.purge()
+
+
+def test_the_users_task_is_found_among_the_schedulers(
+    monitor: str, history: None, chromium: Any, tmp_path: Path
+) -> None:
+    with workers(tmp_path) as start:
+        start().ready()
+        inputs = np.zeros((8, 8, 3), np.uint8)
+        mine = infer.delay(model_type="vision", model_name="digits-vit", inputs=inputs)
+        mine.get(timeout=60)
+        drains = [app.send_task("scheduler.history.drain", queue="analytics") for _ in range(100)]
+        for drain in drains:
+            drain.get(timeout=60)
+
+    def rows() -> list[str]:
+        found = chromium.execute_script(
+            "return [...document.querySelectorAll('#tasks-table tbody tr')].map((row) => row.id)"
+        )
+        return [row for row in found if row]
+
+    def n_hidden() -> int:
+        return int(chromium.find_element(By.ID, "n-hidden").text.replace(",", ""))
+
+    until(lambda: len(read(f"{monitor}/api/tasks?taskname=scheduler.history.drain")) >= 100)
+    wait = WebDriverWait(chromium, 60)
+    chromium.get(f"{monitor.replace('http://', f'http://{PAIR}@')}/tasks")
+    wait.until(lambda _: mine.id in rows() and n_hidden() >= 100)
+    assert not set(rows()) & {drain.id for drain in drains}
+    chromium.find_element(By.LINK_TEXT, "Show them").click()
+    wait.until(lambda _: set(rows()) & {drain.id for drain in drains})
+    chromium.get(f"{monitor}/tasks?name=scheduler.history.drain")  # as the name of a task links to
+    wait.until(lambda _: set(rows()) & {drain.id for drain in drains})
+    assert chromium.get_log("browser") == []
 
 
 def test_pages_travel_compressed(monitor: str) -> None:
@@ -128,16 +170,36 @@ def test_pages_travel_compressed(monitor: str) -> None:
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
 
 
-def test_queues_tell_depth_decisions_and_reasons(monitor: str, decisions: None) -> None:
+@pytest.mark.parametrize(
+    "path", [*PAGES, "", "workers", "tasks", "broker", "api/tasks", "metrics", "nowhere"]
+)
+def test_every_page_has_a_policy_and_stays_out_of_frames(monitor: str, path: str) -> None:
+    headers = {"Authorization": f"Basic {base64.b64encode(PAIR.encode()).decode()}"}
+    request = urllib.request.Request(f"{monitor}/{path}", headers=headers)
+    try:
+        answer = urllib.request.urlopen(request, timeout=30)
+    except urllib.error.HTTPError as error:
+        answer = error
+    with answer:
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
+
+
+def test_queues_tell_depth_decisions_and_reasons(
+    monitor: str, decisions: None, settings: TaskSettings
+) -> None:
     until(lambda: bool(read(f"{monitor}/api/queues")["alerts"]))
     board = read(f"{monitor}/api/queues")
     (queue,) = [each for each in board["queues"] if each["queue"] == "chrome-vision"]
     assert (queue["depth"], queue["workers"], queue["desired"]["n"]) == (1, [], 3)
     assert queue["canary"]["state"] == "silent"
-    assert [each.get("n_to") for each in board["decisions"]] == [None, 3]
+    assert [(each["n_before"], each["n"]) for each in board["decisions"]] == [(1, 3)]
+    assert board["unreadable"] == [f"{settings.redis_prefix}scaling:events: not json"]
+    assert board["alerts"][0]["alert"]["severity"] == "high"
     page = get(f"{monitor}/queues")[1].decode()
     assert "depth 12, load 2.33" in page and "1 → 3" in page
     assert "12 wait &lt;script&gt;" in page and "<script>window" not in page
+    assert "scaling:events: not json" in page
     gauges = get(f"{monitor}/metrics")[1].decode()
     assert 'webinfer_queue_depth{queue="chrome-vision"} 1.0' in gauges
     assert 'webinfer_queue_desired_workers{queue="chrome-vision"} 3.0' in gauges
@@ -213,6 +275,14 @@ def chromium(own_temporary_folder: None) -> Iterator[Any]:
         driver.quit()
 
 
+# Badges that are higher than one line of their text.
+BROKEN_PILLS = """
+return [...document.querySelectorAll('.rows .pill')]
+  .filter((pill) => pill.offsetHeight > 1.5 * parseFloat(getComputedStyle(pill).lineHeight) + 2)
+  .map((pill) => pill.textContent)
+"""
+
+
 def test_click_through_in_a_real_browser(
     monitor: str, sessions: list[dict[str, Any]], decisions: None, history: None, chromium: Any
 ) -> None:
@@ -222,26 +292,34 @@ def test_click_through_in_a_real_browser(
         chromium.find_element(By.LINK_TEXT, page.capitalize()).click()
         wait.until(lambda driver, page=page: page.capitalize() in driver.title)
         assert chromium.find_element(By.CSS_SELECTOR, ".nav-link.active").text == page.capitalize()
-    chromium.find_element(By.LINK_TEXT, "1 h").click()
+    assert chromium.current_url.endswith("/performance?hours=1")  # the hour that has data
     wait.until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".chart canvas")) == 4)
     legend = chromium.find_element(By.CSS_SELECTOR, ".u-legend").text
     assert "digits-vit · chrome · wasm" in legend and HOSTILE in legend
 
     chromium.find_element(By.LINK_TEXT, "Browsers").click()
     wait.until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".rows tbody tr")) >= N_SESSIONS)
+    shown = (
+        "return [...document.querySelectorAll('.rows-sessions tbody tr')].filter(r => r.offsetParent).length"
+    )
+    assert chromium.execute_script(shown) == 25
+    assert "The first 25 of 500 sessions" in chromium.find_element(By.ID, "live").text
+    chromium.find_element(By.CSS_SELECTOR, ".rows-sessions + .rest button").click()
+    assert chromium.execute_script(shown) == N_SESSIONS
     chromium.find_element(By.ID, "filter").send_keys("digits-vit firefox-7 open")
-    shown = "return [...document.querySelectorAll('.rows tbody tr')].filter(r => r.offsetParent).length"
     wait.until(lambda driver: driver.execute_script(shown) == 1)
     publish(N_SESSIONS)
     wait.until(lambda driver: "Live, " in driver.find_element(By.ID, "live-text").text)
     assert chromium.execute_script(shown) == 1  # the filter outlives the refresh
 
-    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-    for page in PAGES:
-        chromium.get(f"{monitor}/{page}")
-        assert chromium.execute_script("return document.documentElement.scrollWidth") <= 390, page
-        assert chromium.execute_script("return window.hacked") is None
+    for width in (1280, 390):
+        device = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width == 390}
+        chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+        for page in (*PAGES, "tasks", "workers", "broker"):
+            chromium.get(f"{monitor}/{page}")
+            assert chromium.execute_script("return document.documentElement.scrollWidth") <= width, page
+            assert chromium.execute_script("return window.hacked") is None
+            assert chromium.execute_script(BROKEN_PILLS) == [], page
     assert chromium.get_log("browser") == []  # no error, no breach of the content security policy
 
 
@@ -258,6 +336,12 @@ def test_without_credentials_it_serves_this_machine_alone(settings: TaskSettings
     assert "refusing to listen on 0.0.0.0 without credentials" in refused.stderr
     assert "Traceback" not in refused.stderr
     with flower(tmp_path, "--url_prefix=watch/it") as address:
+        for foreign in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
+            request = urllib.request.Request(f"{address}/watch/it/workers", headers=foreign)
+            with pytest.raises(urllib.error.HTTPError, match="403") as refusal:
+                urllib.request.urlopen(request, timeout=30)
+            with refusal.value:
+                assert "refusing" in refusal.value.read().decode()
         page = get(f"{address}/watch/it/browsers", "")[1].decode()
         found = re.findall(r'(?:href|src)="(/[^"]*)"', page)
         assert "/watch/it/queues" in found and "/watch/it/monitor/static/monitor.js" in found

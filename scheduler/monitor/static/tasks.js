@@ -14,6 +14,4 @@
   $(document).on('xhr.dt', (/** @type {any} */ _, /** @type {any} */ __, /** @type {any} */ answer) => {
     if (count && answer) count.textContent = Number(answer.hidden ?? 0).toLocaleString('en');
   });
-  // Flower's columns are measured before they hold anything.
-  $(document).one('draw.dt', () => $('#tasks-table').DataTable().columns.adjust());
 })();

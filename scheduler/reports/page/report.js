@@ -10,6 +10,7 @@
   /** @typedef {{label: string, values: Values}} Drawn */
 
   const UPlot = /** @type {any} */ (globalThis).uPlot;
+  const { axes, timeRange, utc, utcDates } = /** @type {any} */ (globalThis).chartAxes;
   const facts = JSON.parse(document.getElementById('facts')?.textContent ?? '{}');
 
   // The colours of Okabe and Ito (2008), which colour-blind people can tell apart; a browser keeps its own.
@@ -20,36 +21,22 @@
   });
   const others = ['#cc79a7', '#e69f00', '#56b4e9', '#7f7f7f'];
   const height = 220;
-  const hour_s = 3600;
 
-  // What can be shown of a trend, and the metric whose changes belong to it.
-  const measures = /** @type {Record<string, {label: string, metric: string}>} */ ({
+  // Measures of a trend, each with the metric whose changes belong to it.
+  const measures = /** @type {Record<string, {label: string, metric: string, counts?: boolean}>} */ ({
     p50_ms: { label: 'latency, median (ms)', metric: 'latency' },
     p95_ms: { label: 'latency, 95th percentile (ms)', metric: 'latency' },
     items_per_s: { label: 'throughput (items/s)', metric: 'throughput' },
     memory_mb: { label: 'memory, median (MB)', metric: 'memory' },
-    n: { label: 'runs', metric: '' },
-    n_failed: { label: 'failed runs', metric: '' },
+    n: { label: 'runs', metric: '', counts: true },
+    n_failed: { label: 'failed runs', metric: '', counts: true },
   });
 
   /** @param {string} name */
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  /** @param {number} at_s */
-  const utc = (at_s) => new Date(at_s * 1000).toISOString();
-
-  /** Days, and hours where the marks stand closer. @param {unknown} _ @param {number[]} splits */
-  function times(_, splits) {
-    const close = (splits[1] ?? 0) - (splits[0] ?? 0) < 24 * hour_s;
-    return splits.map((at, place) => {
-      const [day, clock] = [utc(at).slice(5, 10), utc(at).slice(11, 16)];
-      if (!close) return day;
-      return place === 0 || utc(splits[place - 1] ?? 0).slice(5, 10) !== day ? `${clock}\n${day}` : clock;
-    });
-  }
-
   /** @param {unknown} _ @param {number | null} value */
-  const said = (_, value) => (value === null ? '-' : Number(value.toPrecision(4)).toString());
+  const valueText = (_, value) => (value === null ? '-' : Number(value.toPrecision(4)).toString());
 
   /** A dashed line and its size where a series changed. @param {any} chart @param {Change[]} changes */
   function markChanges(chart, changes) {
@@ -81,7 +68,7 @@
   /**
    * A chart in a figure of its own, as wide as there is room.
    * @param {Element} place @param {string} title @param {number[]} at_s @param {Drawn[]} lines
-   * @param {{changes?: Change[], steps?: boolean, max?: number}} [wish]
+   * @param {{changes?: Change[], steps?: boolean, max?: number, counts?: boolean}} [wish]
    */
   function draw(place, title, at_s, lines, wish = {}) {
     if (!at_s.length || !lines.length) return;
@@ -93,25 +80,23 @@
     holder.setAttribute('aria-label', `${title}: ${lines.map((line) => line.label).join(', ')}`);
     figure.append(heading, holder);
     place.append(figure);
-    const axis = { stroke: colour('--soft'), grid: { stroke: colour('--rule'), width: 1 } };
     const paths = wish.steps ? UPlot.paths.stepped({ align: 1 }) : undefined;
     const series = lines.map((line, number) => ({
       label: line.label,
       stroke: own[line.label] ?? others[number % others.length],
       width: 1.5,
       spanGaps: true,
-      value: said,
+      value: valueText,
       paths,
     }));
     const options = {
       width: holder.clientWidth,
       height,
       cursor: { drag: { x: true, y: false } },
-      axes: [
-        { ...axis, values: times, space: 60 },
-        { ...axis, size: 56 },
-      ],
+      axes: axes({ text: colour('--soft'), rule: colour('--rule'), counts: wish.counts }),
+      tzDate: utcDates(UPlot),
       scales: {
+        x: { range: timeRange(facts.bucket_s) },
         y: {
           range: (/** @type {any} */ _, /** @type {number} */ _low, /** @type {number} */ high) => [
             0,
@@ -153,13 +138,13 @@
     return made;
   }
 
-  /** @param {string} text @param {[string, string][]} choices @param {() => void} changed */
-  function choice(text, choices, changed) {
+  /** @param {string} caption @param {[string, string][]} choices @param {() => void} changed */
+  function choice(caption, choices, changed) {
     const label = document.createElement('label');
     const select = document.createElement('select');
-    for (const [value, said] of choices) select.add(new Option(said, value));
+    for (const [value, text] of choices) select.add(new Option(text, value));
     select.addEventListener('change', changed);
-    label.append(text, select);
+    label.append(caption, select);
     return { label, select };
   }
 
@@ -202,17 +187,17 @@
           [trend.model, trend.backend, trend.precision].filter(Boolean).join(' · '),
           trend.at_s,
           lines,
-          { changes },
+          { changes, counts: measures[key]?.counts ?? false },
         );
       }
     }
     redraw();
   }
 
-  /** @param {string} key @param {string} title @param {Course} course @param {number} [max] */
-  function drawCourse(key, title, course, max) {
+  /** @param {string} key @param {string} title @param {Course} course @param {{max?: number, counts?: boolean}} wish */
+  function drawCourse(key, title, course, wish) {
     const lines = Object.entries(course.lines).map(([label, values]) => ({ label, values }));
-    draw(grid(key), title, course.at_s, lines, max === undefined ? {} : { max });
+    draw(grid(key), title, course.at_s, lines, wish);
   }
 
   /** How many there were after each decision. */
@@ -226,14 +211,14 @@
         name,
         mine.map((row) => row.at_s),
         [{ label: 'wanted', values: mine.map((row) => row.n_to) }],
-        { steps: true },
+        { steps: true, counts: true },
       );
     }
   }
 
   drawTrends();
-  drawCourse('connections', 'health score, mean of sessions', facts.health, 100);
-  drawCourse('connections', 'share of samples with an open breaker', facts.open_breakers, 1);
-  drawCourse('reasons', 'runs by browser', facts.shares);
+  drawCourse('connections', 'health score, mean of sessions', facts.health, { max: 100 });
+  drawCourse('connections', 'share of samples with an open breaker', facts.open_breakers, { max: 1 });
+  drawCourse('reasons', 'runs by browser', facts.shares, { counts: true });
   drawScaling();
 })();

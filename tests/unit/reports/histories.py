@@ -54,6 +54,7 @@ def _run(model: str, browser: str, hour: int, nth: int) -> dict[str, Any]:
         "adapter": "swiftshader",
         "is_software": True,
         "model": model,
+        "family": "text_embedding",
         "backend": "wasm",
         "precision": "fp32",
         "batch_size": 1,

@@ -53,6 +53,31 @@ def test_browsers_are_compared_with_the_quickest(report: Report) -> None:
     assert rows["edge"].n_failed == rows["edge"].n / 8
 
 
+def test_the_browser_to_use_is_the_quickest_that_was_measured(report: Report) -> None:
+    (found,) = [each for each in report.recommendations if each.model == "bert"]
+    assert (found.browser, found.next_browser, found.n_runs) == ("chrome", "edge", 3 * 336 - 42)
+    assert found.expected_ms == pytest.approx(10 + 5, rel=0.05)  # computing, and the 5 ms around it
+    assert found.next_ratio == pytest.approx((11 + 5) / (10 + 5), rel=0.02)
+    assert found.chance > 0.9
+    assert {each.model for each in report.recommendations} == {"bert", HOSTILE}
+
+
+def test_a_browser_that_mostly_fails_is_not_the_one_to_use(tmp_path: Path) -> None:
+    run = {"model": "m", "family": "vision", "precision": "fp32", "backend": "wasm", "batch_size": 1}
+    rows = [
+        ("runs", run | {"at": NOW_S - n, "browser": browser, "total_ms": ms, "ok": ok} | error)
+        for n in range(1, 40)
+        for browser, ms, ok, error in (
+            ("chrome", 20.0, True, {}),
+            ("edge", 10.0, n % 8 == 0, {} if n % 8 == 0 else {"error_code": "BadOutput"}),
+        )
+    ]
+    with History(tmp_path / "h.duckdb") as history:
+        history.append(rows)
+        (found,) = gather(history.query, NOW_S, 1).recommendations
+    assert (found.browser, found.next_browser) == ("chrome", "edge")
+
+
 def test_the_matrix_has_the_newest_and_its_changes_are_told_once(report: Report) -> None:
     assert report.matrix.cells == {"webgpu": {"chrome": "proved", "firefox": "failed: no adapter"}}
     (change,) = report.capability_changes
@@ -112,7 +137,7 @@ def test_an_empty_history_is_a_report_too(tmp_path: Path) -> None:
     with History(tmp_path / "h.duckdb") as history:
         report = gather(history.query, NOW_S, 30)
     assert report.totals.n_runs == 0
-    assert report.trends == report.impact == []
+    assert report.trends == report.impact == report.recommendations == []
 
 
 def test_strange_flags_and_series_break_nothing(tmp_path: Path) -> None:

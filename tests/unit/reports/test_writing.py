@@ -12,6 +12,7 @@ from pathlib import Path
 from scheduler.reports.daily import LATEST, keep_report
 from scheduler.reports.facts import Report
 from scheduler.reports.gathering import DAY_S
+from scheduler.reports.glance import MAX_ROWS, build_glance
 from scheduler.reports.writing import escape_markdown, write_html, write_json, write_markdown
 from tests.unit.reports.histories import HOSTILE
 
@@ -25,7 +26,7 @@ def test_json_holds_every_fact(report: Report) -> None:
 def test_html_has_no_markup_that_is_not_ours(report: Report) -> None:
     page = write_html(report)
     assert HOSTILE not in page
-    assert page.count("<script") == page.count("</script>") == 3
+    assert page.count("<script") == page.count("</script>") == 4
     assert "&lt;/script&gt;" in page
 
 
@@ -62,10 +63,47 @@ def test_a_name_cannot_leave_its_cell_nor_steer_a_terminal() -> None:
     assert escaped == r"a\|b c \[31m \[x\](javascript:1) \`d\` \<b\>"
 
 
+def test_the_first_screen_says_which_browser_and_what_got_worse(report: Report) -> None:
+    """The slowdown of the known history, and the backend that an update took from Firefox."""
+    text = write_markdown(report)
+    first, _, rest = text.partition("## Trends and changes")
+    assert "| bert (fp32) | chrome, wasm | " in first and "| edge, " in first
+    assert "| latency of bert firefox wasm fp32 batch 1 | +35.0% | 12 to 16.2 | high |" in first
+    assert "| webgpu in firefox | lost | proved to failed: no adapter | - |" in first
+    assert first.index("Which browser for which model") < first.index("What got worse")
+    assert "## Browsers compared" in rest
+    page = write_html(report)
+    assert (
+        page.index('id="choice"') < page.index('id="worse"') < page.index("<nav") < page.index('id="trends"')
+    )
+
+
+def test_a_long_first_screen_is_cut_and_says_so(report: Report) -> None:
+    (one,) = [each for each in report.recommendations if each.model == "bert"]
+    text = write_markdown(replace(report, recommendations=[one] * 30))
+    assert f"And {30 - MAX_ROWS} more: see Browsers compared." in text
+    assert text.count("| bert (fp32) |") == MAX_ROWS
+
+
+def test_regressions_are_listed_the_worst_first(report: Report) -> None:
+    (change,) = report.changes
+    changes = [
+        replace(change, severity="low", metric="memory"),
+        replace(change, severity="high", metric="throughput", changed_at_s=change.changed_at_s - 1),
+        replace(change, severity="high"),
+        replace(change, direction="improvement", metric="better"),
+    ]
+    worse = build_glance(replace(report, changes=changes))[1]
+    assert [row[1].split()[0] for row in worse.rows] == ["latency", "throughput", "memory", "webgpu"]
+
+
 def test_an_empty_report_says_so(report: Report) -> None:
     empty = replace(report, trends=[], changes=[], browsers=[], impact=[], scaling=[], alerts=[])
+    empty = replace(empty, recommendations=[], capability_changes=[])
     assert "No run was measured." in write_html(empty)
     assert "No alert." in write_markdown(empty)
+    assert "Nothing was measured yet." in write_markdown(empty)
+    assert "Nothing that was measured got worse, and no browser lost a backend." in write_markdown(empty)
 
 
 def test_daily_files_are_whole_and_the_oldest_go(report: Report, tmp_path: Path) -> None:
