@@ -1,4 +1,4 @@
-"""Decides whether Flower may listen where it was told to, and whom it answers. Pure."""
+"""Decides where Flower may listen and whom it answers. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def find_exposure(address: str, unix_socket: str, basic_auth: Sequence[str], auth: str) -> str | None:
-    """The reason why it must not listen like this, with the remedy; None where it may.
+    """Returns the reason not to listen like this, with the remedy; None where there is none.
 
     `auth` is Flower's pattern of accounts that may log in; an empty `address` is every interface.
     """
@@ -27,7 +27,7 @@ def find_exposure(address: str, unix_socket: str, basic_auth: Sequence[str], aut
 
 
 def find_intrusion(host: str, origin: str | None) -> str | None:
-    """The reason why a request without credentials is refused; None where it is answered.
+    """Returns the reason to refuse a request without credentials; None where it is answered.
 
     A page of another site reaches this machine's ports too, by a name that its owner points to 127.0.0.1 (DNS
     rebinding) or by sending a form. Its `Host` or its `Origin` gives it away.
@@ -50,7 +50,7 @@ def _hostname(address: str) -> str:
 
 
 def is_loopback(address: str) -> bool:
-    """Whether only this machine can connect to `address`. Of names only localhost is."""
+    """True where only this machine can connect to `address`; of names, for localhost alone."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

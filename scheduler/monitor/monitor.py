@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -93,7 +94,7 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
         self._reader.close()
 
     def _add_pages(self) -> None:
-        """Ours go first: Flower's last rule takes everything, and its /metrics asks for no login."""
+        """Put our rules first: Flower's last takes everything, and its /metrics asks for no login."""
         rules = [
             url(r"/browsers", pages.Browsers, name="browsers"),
             url(r"/queues", pages.Queues, name="queues"),
@@ -117,14 +118,14 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
         state = self.events.state
         hear_first = state.event
 
-        def event(event: dict[str, Any]) -> Any:
+        def event(event: Mapping[str, Any]) -> Any:
             answer = hear_first(event)
             self._hear(event)
             return answer
 
         state.event = event
 
-    def _hear(self, event: dict[str, Any]) -> None:
+    def _hear(self, event: Mapping[str, Any]) -> None:
         kind, worker = event["type"], event["hostname"]
         if kind == "browser-health":
             self.sessions.hear(event, time.monotonic())

@@ -73,7 +73,7 @@ class Page(BaseHandler):  # type: ignore[misc]  # Flower has no types
 
     @tornado.web.authenticated
     async def get(self) -> None:
-        """The page, or its live part."""
+        """Send the page, or its live part."""
         part = "_live" if self.get_query_argument("live", "") else ""
         self.render(f"{self.name}{part}.html", **await self.values())
 
@@ -83,13 +83,13 @@ class AsJson(Page):
 
     @tornado.web.authenticated
     async def get(self) -> None:
-        """The values."""
+        """Send the values."""
         self.set_header("Content-Type", "application/json; charset=UTF-8")
         # Values are plain, or dataclasses of plain values.
         self.finish(json.dumps(await self.values(), default=asdict))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """One sentence; the login prompt where that is what is missing."""
+        """Send one sentence; the login prompt where a login is missing."""
         if status_code == 401:
             super().write_error(status_code, **kwargs)
             return
@@ -131,7 +131,7 @@ class PerformancePage(Page):
 
     @tornado.web.authenticated
     async def get(self) -> None:
-        """The page; where no span is asked for, sends the reader to one that has data."""
+        """Send the page; where no span is asked for, the reader goes to one that has data."""
         if not self.get_query_argument("hours", ""):
             span_h = await self.application.performance.opening_span()
             self.redirect(f"{self.reverse_url('performance')}?hours={span_h}")
@@ -179,7 +179,7 @@ class Metrics(BaseHandler):  # type: ignore[misc]
 
     @tornado.web.authenticated
     async def get(self) -> None:
-        """Prometheus' text format."""
+        """Send Prometheus' text format."""
         self.application.purge_offline_worker_metrics()
         await self.application.refresh_gauges()
         self.set_header("Content-Type", prometheus_client.CONTENT_TYPE_LATEST)

@@ -14,7 +14,7 @@ DEFAULT_SPAN_H = 24
 HOUR_S = 3600.0
 # More lines cannot be distinguished; the busiest are drawn.
 MAX_LINES = 8
-# The history is drained every few seconds; asking more often tells nothing new.
+# The history is drained every few seconds; asking more often finds nothing new.
 TTL_S = 10.0
 # A page waits so long for its first answer; after that it says that there is none yet.
 PATIENCE_S = 3.0
@@ -79,14 +79,14 @@ class Measurements:
     hours: int
     bucket_s: int
     as_of_s: float | None = None
-    """When the history answered; None before it ever did."""
+    """Time of the history's answer; None before the first."""
     last_run_s: float | None = None
-    """When the latest run of all began, whatever the span."""
+    """Start of the latest run of all, whatever the span."""
     at_s: list[float] = field(default_factory=list)
     lines: list[ModelLine] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     problem: str | None = None
-    """Why there is no newer answer."""
+    """The reason for there being no newer answer."""
 
 
 class Performance:
@@ -99,7 +99,7 @@ class Performance:
         self._asking: dict[int, asyncio.Task[None]] = {}
 
     def peek(self, span_h: int) -> Measurements:
-        """The latest answer, at once; one that is older than TTL_S is asked for anew in the background."""
+        """The latest answer, at once; one that is older than TTL_S is renewed in the background."""
         due = time.monotonic() - self._begun_at.get(span_h, -TTL_S) >= TTL_S
         if due and span_h not in self._asking:
             self._begun_at[span_h] = time.monotonic()
@@ -120,7 +120,7 @@ class Performance:
         """The span that the page opens at, in hours; see `choose_span`."""
         try:
             (row,) = await asyncio.wait_for(self._ask("monitor_span"), PATIENCE_S)
-        except Exception:  # `read` tells why the history cannot be read
+        except Exception:  # `read` says why the history cannot be read
             return DEFAULT_SPAN_H
         return choose_span(row["first_s"], row["last_s"], time.time())
 

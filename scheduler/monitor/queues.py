@@ -53,7 +53,7 @@ class Board:
     unreadable: list[str] = field(default_factory=list)
     """Values in Redis that make no sense, each with its key."""
     problem: str | None = None
-    """Why there is no newer reading."""
+    """The reason for there being no newer reading."""
 
 
 class QueueReader:

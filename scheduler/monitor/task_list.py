@@ -79,7 +79,7 @@ class TaskSearch(TaskSearchEngine):  # type: ignore[misc]  # Flower has no types
 
 
 def shows_own(handler: tornado.web.RequestHandler) -> bool:
-    """Whether the scheduler's tasks are asked for: all of them, or those of one name."""
+    """True where the scheduler's tasks are asked for: all of them, or those of one name."""
     is_asked = handler.get_argument(SHOW, "") == "1"
     return is_asked or handler.get_argument("name", "").startswith(OWN_PREFIX)
 
@@ -94,7 +94,7 @@ class TaskRows(TasksDataTable):  # type: ignore[misc]
             super().get()
 
     def write(self, chunk: Any) -> None:
-        """Flower's answer; where tasks are hidden, `hidden` says how many, and the total is of the others."""
+        """Send Flower's answer; where tasks are hidden, with their number, and a total of the others."""
         if isinstance(chunk, dict) and not shows_own(self):
             search = self.application.task_search
             chunk |= {"hidden": search.n_hidden, "recordsTotal": chunk["recordsTotal"] - search.n_own}

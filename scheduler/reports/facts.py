@@ -24,7 +24,7 @@ class Totals:
     n_browsers: int
     n_sessions: int
     first_s: float | None = None
-    """When the first run was, in epoch seconds."""
+    """Start of the first run, in epoch seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class CapabilityChange:
 
     @property
     def is_loss(self) -> bool:
-        """Whether a backend that was proved is so no more."""
+        """True for a backend that was proved and is so no more."""
         return self.value_before == PROVED and self.value != PROVED
 
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -98,7 +98,7 @@ def summary(report: Report) -> list[str]:
     ]
 
 
-def chart_data(report: Report) -> dict[str, Any]:
+def chart_data(report: Report) -> Mapping[str, Any]:
     """The facts that the page draws, as JSON can hold them."""
     whole = asdict(report)
     return {name: _rounded(whole[name]) for name in DRAWN} | {"bucket_s": report.bucket_s}
