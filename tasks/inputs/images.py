@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput
-from tasks.inputs.files import encoded_bytes, plain_array
+from tasks.inputs.encoded.files import encoded_bytes, plain_array
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.notes import Note, ignore
 from tasks.inputs.readers import ItemReader, bare_shape
@@ -30,13 +30,13 @@ def read_image(
     if isinstance(value, np.ndarray):
         return _from_array(plain_array(value, field), limits, field)
     if _is_pil(value):
-        from tasks.inputs.picture_files import read_pil
+        from tasks.inputs.encoded.picture_files import read_pil
 
         return read_pil(value, limits, field, note)
     data = encoded_bytes(value, limits, field, ALLOWED, allow_paths)
     if data is None:
         raise BadInput(field, f"of type {type(value).__name__}", ALLOWED)
-    from tasks.inputs.picture_files import read_encoded
+    from tasks.inputs.encoded.picture_files import read_encoded
 
     return read_encoded(data, limits, field, note)
 

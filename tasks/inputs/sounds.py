@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput
-from tasks.inputs.files import encoded_bytes, plain_array
+from tasks.inputs.encoded.files import encoded_bytes, plain_array
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.mixing import (
     BLOCK_FRAMES,
@@ -41,7 +41,7 @@ def read_sound(
     data = encoded_bytes(value, limits, field, ALLOWED, allow_paths)
     if data is None:
         raise BadInput(field, f"of type {type(value).__name__}", ALLOWED)
-    from tasks.inputs.sound_files import read_encoded
+    from tasks.inputs.encoded.sound_files import read_encoded
 
     return read_encoded(data, limits, field, note)
 

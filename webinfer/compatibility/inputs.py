@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.inputs import images, mixing, picture_files, samples, sound_files, sounds
+from tasks.inputs import images, mixing, samples, sounds
+from tasks.inputs.encoded import picture_files, sound_files
 from tasks.inputs.limits import InputLimits
 from webinfer.compatibility.markdown import code, paragraph, section, table
 

@@ -18,9 +18,9 @@ from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.store import BUILTIN_FOLDER
 from tasks.arguments import build_request
 from tasks.inputs import normalise
+from tasks.inputs.encoded.picture_files import PICTURE_FORMATS
 from tasks.inputs.images import read_image
 from tasks.inputs.limits import InputLimits
-from tasks.inputs.picture_files import PICTURE_FORMATS
 from tests.unit.inputs.pictures import Array, png, tiff
 
 LIMITS = InputLimits()

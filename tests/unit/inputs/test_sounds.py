@@ -17,9 +17,9 @@ import soxr
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Family
 from tasks.inputs import normalise
+from tasks.inputs.encoded.sound_files import SOUND_FORMATS
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.mixing import BLOCK_FRAMES
-from tasks.inputs.sound_files import SOUND_FORMATS
 from tasks.inputs.sounds import read_sound
 
 LIMITS = InputLimits()

@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from browser_runtime.contract.errors import BadInput, InferenceError, TooLarge
+from tasks.inputs.encoded.reasons import reason_of
 from tasks.inputs.images import ALLOWED, check_size
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.notes import Note
-from tasks.inputs.reasons import reason_of
 from tasks.inputs.samples import ALLOWED_SAMPLES, WHITE_16, Samples, as_rgb, check_range
 
 # Pillow's names. MPO is what many phones put into a .jpg; PPM stands for PBM, PGM, PNM and PFM as well.

@@ -9,12 +9,12 @@ from typing import Any
 import soundfile
 
 from browser_runtime.contract.errors import BadInput, InferenceError
-from tasks.inputs.containers import STREAMED, find_sound_data, ogg_ends
+from tasks.inputs.encoded.containers import STREAMED, find_sound_data, ogg_ends
+from tasks.inputs.encoded.mp3 import SLACK, survey, with_length
+from tasks.inputs.encoded.reasons import reason_of
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.mixing import BLOCK_FRAMES, Sound, as_floats, check_form, clipped, mix
-from tasks.inputs.mp3 import SLACK, survey, with_length
 from tasks.inputs.notes import Note
-from tasks.inputs.reasons import reason_of
 
 # By how they begin. OGG holds Vorbis or Opus.
 SOUND_FORMATS = ("AIFF", "AU", "FLAC", "MP3", "OGG", "WAV")
