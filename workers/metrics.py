@@ -11,6 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from browser_runtime.contract.answers import read_times_ms
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.events import (
     FailedAttempt,
@@ -102,7 +103,7 @@ class WorkerMetrics(PoolObserver, RunObserver):
         self._loads.labels(name, backend, outcome).inc()
         if event.answer is not None:
             self.tally.n_loads += 1
-            took_ms = sum(float(event.answer.get(step) or 0) for step in LOAD_STEPS)
+            took_ms = sum(read_times_ms(event.answer, LOAD_STEPS).values())
             self._load.labels(name, backend).observe(took_ms / 1000)
 
     def connected(self, event: SessionChanged) -> None:

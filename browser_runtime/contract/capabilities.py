@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from browser_runtime.contract.answers import BackendProof, FoundAdapter, ProbeAnswer
 from browser_runtime.contract.messages import Adapter
 from browser_runtime.contract.vocabulary import Backend
 
@@ -28,7 +30,7 @@ class BackendCapability:
     adapter: Adapter = field(default_factory=Adapter)
     ms: float = 0.0
     """Duration of the proof."""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
     """Features, limits, operators, threads: whatever the page found."""
     permitted: bool = True
     """False: the settings keep it from being used, whatever it can do."""
@@ -72,20 +74,21 @@ class Capabilities:
         return Adapter() if found is None else found.adapter
 
     @classmethod
-    def from_probe(cls, probe: dict[str, Any]) -> Capabilities:
+    def from_probe(cls, probe: ProbeAnswer) -> Capabilities:
         """The capabilities in a page's answer to `probe` (see page/README.md)."""
-        backends = {
-            backend: _capability(backend, probe.get(backend, {}))
-            for backend in (Backend.WEBGPU, Backend.WEBNN, Backend.WASM)
+        found = {
+            Backend.WEBGPU: probe.get("webgpu", {}),
+            Backend.WEBNN: probe.get("webnn", {}),
+            Backend.WASM: probe.get("wasm", {}),
         }
         return cls(
-            backends,
+            {backend: _capability(backend, proof) for backend, proof in found.items()},
             bool(probe.get("cross_origin_isolated")),
             dict(probe.get("versions", {})),
         )
 
 
-def _capability(backend: Backend, found: dict[str, Any]) -> BackendCapability:
+def _capability(backend: Backend, found: BackendProof) -> BackendCapability:
     known = {"supported", "proved", "reason", "adapter", "ms"}
     return BackendCapability(
         bool(found.get("supported")),
@@ -97,11 +100,11 @@ def _capability(backend: Backend, found: dict[str, Any]) -> BackendCapability:
     )
 
 
-def _adapter(backend: Backend, found: dict[str, Any]) -> Adapter:
+def _adapter(backend: Backend, found: BackendProof) -> Adapter:
     """The device: WebAssembly is the CPU, which is never an accelerator."""
     if backend is Backend.WASM:
         return Adapter("CPU", software=True)
-    adapter = found.get("adapter") or {}
+    adapter: FoundAdapter = found.get("adapter") or {}
     if backend is Backend.WEBNN and not adapter and found.get("proved"):
         device = str(found.get("device_type") or "cpu")
         return Adapter(f"WebNN {device}", software=device == "cpu")

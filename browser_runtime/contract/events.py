@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from browser_runtime.contract.answers import LoadAnswer
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.model_key import ModelKey
@@ -29,7 +30,7 @@ class ModelLoaded:
 
     session: SessionInfo
     model: ModelKey
-    answer: dict[str, Any] | None
+    answer: LoadAnswer | None
     """The page's answer to `load`; None where it was refused."""
     error: InferenceError | None = None
 

@@ -72,13 +72,13 @@ class OnTheWire:
 
     __slots__ = ()
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> dict[str, object]:
         """Plain JSON values; `from_wire` is the inverse."""
-        found: dict[str, Any] = _validator(type(self)).dump_python(self, mode="json")
+        found: dict[str, object] = _validator(type(self)).dump_python(self, mode="json")
         return found
 
     @classmethod
-    def from_wire(cls, wire: Mapping[str, Any]) -> Self:
+    def from_wire(cls, wire: Mapping[str, object]) -> Self:
         """The value in `wire`. Raises ValueError naming what does not fit."""
         found: Self = _validator(cls).validate_python(dict(wire))
         return found

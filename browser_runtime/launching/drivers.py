@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,8 @@ class Launched:
     def __init__(self, driver: webdriver.Remote, service: Service) -> None:
         self._driver = driver
         self._service = service
-        capabilities: dict[str, Any] = driver.capabilities
-        self.version = str(capabilities.get("browserVersion", ""))
-        self.driver_version = _driver_version(capabilities)
+        self.version = str(driver.capabilities.get("browserVersion", ""))
+        self.driver_version = _driver_version(driver.capabilities)
         self.leader: int = service.process.pid
         """Process id of the driver, which leads the session's own process session."""
 
@@ -203,7 +203,7 @@ def _fill_chromium(options: Any, installation: Installation, headless: bool) -> 
         options.add_argument("--no-sandbox")
 
 
-def _driver_version(capabilities: dict[str, Any]) -> str:
+def _driver_version(capabilities: Mapping[str, Any]) -> str:
     for vendor in ("chrome", "msedge"):
         if isinstance(capabilities.get(vendor), dict):
             version = capabilities[vendor].get(f"{vendor}driverVersion") or ""

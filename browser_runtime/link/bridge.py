@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -53,21 +52,19 @@ class LaneConnection:
     on_lost: Callable[[SessionLost], None]
     boot: str = ""
     """Changes when the page was loaded anew, and with it all its models forgotten."""
-    loaded: tuple[str, ...] = ()
-    """Model keys that the lane's last beat named."""
     protocol: LaneProtocol = field(default_factory=lambda: LaneProtocol(time.monotonic))
     joined: asyncio.Event = field(default_factory=asyncio.Event)
     is_restarting: bool = False
     """True: it left to start anew, and is expected back."""
     _socket: ServerConnection | None = None
-    _waiting: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
+    _waiting: dict[int, asyncio.Future[frames.Fields]] = field(default_factory=dict)
 
-    async def call(self, kind: str, deadline_s: float, **values: Any) -> dict[str, Any]:
+    async def call(self, kind: str, deadline_s: float, **values: object) -> frames.Fields:
         """The answer's value. Raises the page's error, PageSilent past the deadline, BridgeClosed."""
         if self._socket is None:
             raise BridgeClosed(self.session, f"lane {self.number} is not connected")
         number, frame = self.protocol.call(kind, values, deadline_s)
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[frames.Fields] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         try:
             await self._socket.send(frame)
@@ -107,14 +104,14 @@ class LaneConnection:
                     self._socket, self.is_restarting = None, True
                     self.joined.clear()
                 self._settle(number, value, error)
-            case Beat(_, loaded):
-                self.loaded = loaded
+            case Beat():  # noted by the protocol, as every frame is
+                pass
             case PageEvent() as event:
                 self.on_event(event)
             case Stray(why):
                 log.debug("stray frame dropped", session=self.session, lane=self.number, reason=why)
 
-    def _settle(self, number: int, value: dict[str, Any] | None, error: InferenceError | None) -> None:
+    def _settle(self, number: int, value: frames.Fields | None, error: InferenceError | None) -> None:
         future = self._waiting.get(number)
         if future is None or future.done():
             return

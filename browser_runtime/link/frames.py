@@ -16,10 +16,14 @@ Arrays decode as read-only views on the frame: no copy.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
 import numpy as np
+
+Fields = Mapping[str, object]
+"""A message's fields by name: JSON values with arrays anywhere inside."""
 
 MAGIC = b"WIF1"
 ALIGN = 8
@@ -49,7 +53,7 @@ class FrameTooLarge(FrameError):
         self.size_bytes, self.limit_bytes = size_bytes, limit_bytes
 
 
-def encode(message: dict[str, Any]) -> bytes:
+def encode(message: Fields) -> bytes:
     """The frame for `message`: JSON values with arrays (and bytes, as uint8) anywhere inside.
 
     Raises FrameError for a value that is neither, an array of another dtype; FrameTooLarge.
@@ -88,7 +92,7 @@ def _json(value: Any) -> bytes:
     return text.encode(errors="backslashreplace")
 
 
-def decode(frame: bytes | bytearray | memoryview) -> dict[str, Any]:
+def decode(frame: bytes | bytearray | memoryview) -> Fields:
     """The message in `frame`; arrays are read-only views on it. Raises FrameError."""
     view = memoryview(frame).toreadonly()
     if len(view) < ALIGN or bytes(view[:4]) != MAGIC:

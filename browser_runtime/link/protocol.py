@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from browser_runtime.contract.errors import (
     BadInput,
@@ -34,7 +33,7 @@ class Answer:
     """The outcome of a call: a value, or the error it failed with."""
 
     id: int
-    value: dict[str, Any] | None
+    value: frames.Fields | None
     error: InferenceError | None = None
     is_last: bool = False
     """True: the lane starts anew after it, since its engine has crashed."""
@@ -42,10 +41,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A lane says that it is alive and what it holds."""
-
-    busy: int | None
-    loaded: tuple[str, ...]
+    """A sign that the lane is alive; while it computes, none may come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +74,11 @@ def read_hello(frame: bytes) -> Hello:
         raise BadRequest("the first frame is no hello")
     if hello.get("protocol") != PROTOCOL:
         raise BadRequest(f"the page speaks protocol {hello.get('protocol')!r}, this worker {PROTOCOL}")
-    words = [hello.get(name) for name in ("token", "session", "boot")]
-    if not all(isinstance(word, str) for word in words) or type(hello.get("lane")) is not int:
+    words, lane = [hello.get(name) for name in ("token", "session", "boot")], hello.get("lane")
+    if not all(isinstance(word, str) for word in words) or type(lane) is not int:
         raise BadRequest("the hello lacks a field")
     token, session, boot = map(str, words)
-    return Hello(token, session, hello["lane"], boot)
+    return Hello(token, session, lane, boot)
 
 
 def welcome(lane: int, beat_ms: float, next_token: str) -> bytes:
@@ -112,7 +108,7 @@ class LaneProtocol:
     def __post_init__(self) -> None:
         self.heard_at_s = self.clock()
 
-    def call(self, kind: str, values: dict[str, Any], deadline_s: float | None) -> tuple[int, bytes]:
+    def call(self, kind: str, values: frames.Fields, deadline_s: float | None) -> tuple[int, bytes]:
         """The id and the frame of a new call. Raises TooLarge, and BadInput for what cannot travel."""
         number = next(self._ids)
         deadline_ms = None if deadline_s is None else deadline_s * 1000
@@ -141,7 +137,7 @@ class LaneProtocol:
             case "answer":
                 return self._answer(header)
             case "beat":
-                return Beat(header.get("busy"), tuple(map(str, header.get("loaded") or ())))
+                return Beat()
             case "event":
                 name, text, backend = (str(header.get(key, "")) for key in ("event", "text", "backend"))
                 return PageEvent(name, text, backend)
@@ -149,10 +145,10 @@ class LaneProtocol:
                 return Stray(f"a frame of type {kind!r}")
 
     def silent_s(self) -> float:
-        """For how long the lane has said nothing."""
+        """Return the seconds since the lane's last frame."""
         return self.clock() - self.heard_at_s
 
-    def _answer(self, header: Mapping[str, Any]) -> Answer | Stray:
+    def _answer(self, header: frames.Fields) -> Answer | Stray:
         number = header.get("id")
         if type(number) is not int or number not in self.pending:
             return Stray(f"an answer to call {number!r}, which nobody waits for")
@@ -163,7 +159,7 @@ class LaneProtocol:
         return Answer(number, None, _read_error(header.get("error")), header.get("last") is True)
 
 
-def _read_error(error: Any) -> InferenceError:
+def _read_error(error: object) -> InferenceError:
     if not isinstance(error, dict):
         return PageFault("the page answered with neither a value nor an error", "")
     return from_plain(error)

@@ -74,7 +74,7 @@ class Lane {
   }
 
   #beat() {
-    this.socket.send({ type: 'beat', boot: this.boot, busy: this.calls.busy, loaded: this.models.keys });
+    this.socket.send({ type: 'beat' });
   }
 
   #stop() {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from browser_runtime.contract.vocabulary import HEALTHY_SCORE, Backend
 from browser_runtime.policies.scoring import Candidate, Need, prior_parts
@@ -28,7 +27,7 @@ class SessionChoice:
     weighed: tuple[Weighed, ...]
     """Every candidate, best expected time first, excluded ones last."""
 
-    def to_routing(self) -> dict[str, Any]:
+    def to_routing(self) -> dict[str, object]:
         """Plain values for `reply.routing`."""
         return {
             "session": self.session,
@@ -112,6 +111,6 @@ def _explain(winner: Candidate, need: Need, weighed: Weighed, everyone: Iterable
     return tuple(reasons)
 
 
-def _plain(found: Weighed) -> dict[str, Any]:
+def _plain(found: Weighed) -> dict[str, object]:
     values = asdict(found) | {"expected_ms": found.expected_ms}
     return {name: round(value, 1) if isinstance(value, float) else value for name, value in values.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from browser_runtime.contract.vocabulary import HEALTHY_SCORE
 
@@ -168,14 +167,3 @@ class Decision:
     def reason(self) -> str:
         """All reasons as one text."""
         return "; ".join(self.reasons)
-
-    def to_plain(self) -> dict[str, Any]:
-        """Plain values, for events and logs; times are left to the reader's clock."""
-        return {
-            "n": self.n,
-            "target": self.target,
-            "change": self.change,
-            "drain": list(self.drain),
-            "reasons": list(self.reasons),
-            "factors": dict(self.factors),
-        }

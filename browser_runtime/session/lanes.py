@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
+from browser_runtime.contract.answers import ItemResult, RunAnswer
 from browser_runtime.contract.errors import InferenceError, PageFault
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
@@ -40,7 +41,7 @@ class SessionLane:
         options: Mapping[str, object],
         limit_s: float,
         max_items: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> RunAnswer:
         """The page's answer to `run`: a result an item. Raises InferenceError where the whole call failed.
 
         An item that is an error already, for it could not be prepared, is its own result. More than
@@ -50,20 +51,21 @@ class SessionLane:
             parts = [items[at : at + max_items] for at in range(0, len(items), max_items)]
             return _join([await self.run(key, part, options, limit_s) for part in parts])
         sound = [_to_wire(item) for item in items if not isinstance(item, InferenceError)]
-        answer: dict[str, Any] = {"results": []}
+        answer: RunAnswer = {"results": []}
         if sound:
-            answer = await self.connection.call("run", limit_s, key=str(key), items=sound, options=options)
+            values = {"key": str(key), "items": sound, "options": options}
+            answer = cast(RunAnswer, await self.connection.call("run", limit_s, **values))
         if len(answer["results"]) != len(sound):
             raise PageFault(f"{len(answer['results'])} results for {len(sound)} items", "")
         results = iter(answer["results"])
-        merged = [
+        merged: list[ItemResult] = [
             {"ok": False, "error": item.to_plain()} if isinstance(item, InferenceError) else next(results)
             for item in items
         ]
         return {**answer, "results": merged}
 
 
-def _join(answers: list[dict[str, Any]]) -> dict[str, Any]:
+def _join(answers: list[RunAnswer]) -> RunAnswer:
     """Several answers as one: all results in order, times summed up, the rest as the first has it."""
     results = [result for answer in answers for result in answer["results"]]
     steps = {step for answer in answers for step in answer.get("timings", {})}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from browser_runtime.contract.answers import ItemResult, LoadAnswer, RunAnswer
 from browser_runtime.contract.errors import BackendFault, BadOutput, InferenceError
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
@@ -23,7 +24,7 @@ class LoadedModel:
     """A model that is open and warm in a lane."""
 
     key: ModelKey
-    answer: dict[str, Any]
+    answer: LoadAnswer
     """The page's answer to `load`: kernel, times, warm-up, placement."""
     processor: Processor
     """The work around its graphs, before a run and after."""
@@ -32,13 +33,13 @@ class LoadedModel:
     n_runs: int = 0
     """Since its last golden check."""
 
-    def finish(self, answer: dict[str, Any]) -> dict[str, Any]:
+    def finish(self, answer: RunAnswer) -> RunAnswer:
         """The page's answer to `run`, its outputs finished by the processor."""
-        results = [
+        results: list[ItemResult] = [
             result | {"output": self.processor.finish(result["output"])} if result.get("ok") else result
             for result in answer["results"]
         ]
-        return answer | {"results": results}
+        return {**answer, "results": results}
 
     @property
     def backend(self) -> Backend:
@@ -110,12 +111,12 @@ class ModelCache:
             del self.loaded[key]
 
 
-def load_options(request: Request) -> dict[str, Any]:
+def load_options(request: Request) -> dict[str, bool]:
     """The request's options that change how its model is opened."""
     return {flag: True for flag in LOAD_FLAGS if request.options.get(flag)}
 
 
-def load_values(model: StoredModel, processor: Processor, request: Request) -> dict[str, Any]:
+def load_values(model: StoredModel, processor: Processor, request: Request) -> dict[str, object]:
     """The values of a `load` call (see page/README.md), besides the key and the backend."""
     return {
         "family": model.family.name,

@@ -6,10 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import structlog
 
+from browser_runtime.contract.answers import LoadAnswer
 from browser_runtime.contract.errors import (
     BackendFault,
     BadOutput,
@@ -37,7 +38,7 @@ log = structlog.get_logger(__name__)
 FALLS_BACK = (Unsupported, BackendFault, ModelFault, OutOfMemory, BadOutput)
 
 Failure = tuple[Backend, InferenceError]
-LoadListener = Callable[[ModelKey, dict[str, Any] | None, InferenceError | None], None]
+LoadListener = Callable[[ModelKey, LoadAnswer | None, InferenceError | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,9 @@ class ModelLoader:
         limit = job.limit(Operation.LOAD, key, self._settings.load_timeout_s)
         place = f"on {backend} in {self._session}"
 
-        async def load(limit_s: float) -> dict[str, Any]:
-            return await lane.connection.call("load", limit_s, key=str(key), backend=str(backend), **values)
+        async def load(limit_s: float) -> LoadAnswer:
+            call = lane.connection.call("load", limit_s, key=str(key), backend=str(backend), **values)
+            return cast(LoadAnswer, await call)
 
         answer = await lane.activity.timed(Operation.LOAD, place, limit, job.deadline, load)
         golden = await asyncio.to_thread(read_golden, job.model, processor)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from browser_runtime.contract.answers import ItemResult, RunAnswer, read_times_ms
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import InferenceError, from_plain
 from browser_runtime.contract.events import FailedAttempt
@@ -38,7 +39,7 @@ class RunResult:
     loaded: LoadedModel
     load_ms: float
     """What loading the model for this run took; 0 where it was loaded already."""
-    answer: dict[str, Any]
+    answer: RunAnswer
     """The page's answer to `run`; its results are in the order of the items."""
     fallbacks: tuple[dict[str, str], ...]
     backend_reason: str
@@ -56,12 +57,12 @@ class RunResult:
 class BatchShare:
     """One request's part of a run."""
 
-    results: list[dict[str, Any]]
+    results: list[ItemResult]
     """The page's results for this request's items."""
     queue_ms: float
     n_items: int
     """Items of all requests that ran together, this one's included."""
-    routing: dict[str, Any]
+    routing: Mapping[str, object]
     before: Timings = field(default_factory=Timings)
     """What was measured before it waited for a lane."""
 
@@ -79,8 +80,8 @@ class Execution:
     timings: Timings
     fallbacks: tuple[dict[str, str], ...]
     warnings: list[str]
-    routing: dict[str, Any]
-    details: dict[str, Any]
+    routing: Mapping[str, object]
+    details: Mapping[str, Any]
     compute_shaders: bool = False
     precompiled_shaders: bool = False
     memory_bytes: int | None = None
@@ -117,9 +118,9 @@ def make_reply(request: Request, revision: str, outputs: Sequence[object], execu
         timings=execution.timings,
         fallbacks=execution.fallbacks,
         warnings=_list_warnings(request, execution),
-        routing=execution.routing,
+        routing=dict(execution.routing),
         session=execution.session,
-        details=execution.details,
+        details=dict(execution.details),
     )
 
 
@@ -145,7 +146,12 @@ def build_reply(request: Request, revision: str, result: RunResult, share: Batch
     place, ready, answer = result.place, result.loaded.answer, result.answer
     limit = {} if result.limit is None else {"time_limit": asdict(result.limit)}
     details = {**ready.get("details", {}), **answer.get("details", {})}
-    reports = (ready, answer, ready.get("details", {}), answer.get("details", {}))
+    reports: tuple[Mapping[str, Any], ...] = (
+        ready,
+        answer,
+        ready.get("details", {}),
+        answer.get("details", {}),
+    )
     execution = Execution(
         place.session,
         place.browser,
@@ -159,7 +165,7 @@ def build_reply(request: Request, revision: str, result: RunResult, share: Batch
         {**share.routing, "backend": result.backend_reason, **limit},
         {
             **details,
-            **{name: ready[name] for name in LOAD_REPORT if name in ready},
+            **{name: value for name, value in ready.items() if name in LOAD_REPORT},
             "batch_items": share.n_items,
             "golden": "none" if result.loaded.golden is None else "passed",
         },
@@ -170,7 +176,7 @@ def build_reply(request: Request, revision: str, result: RunResult, share: Batch
     return make_reply(request, revision, [_read_output(result) for result in share.results], execution)
 
 
-def _read_output(result: dict[str, Any]) -> object:
+def _read_output(result: ItemResult) -> object:
     return result.get("output") if result.get("ok") is True else from_plain(result.get("error") or {})
 
 
@@ -178,9 +184,7 @@ def _timings(result: RunResult, share: BatchShare) -> Timings:
     page = result.answer.get("timings", {})
     run = {name: float(page.get(name) or 0.0) for name in RUN_STEPS}
     bridge_ms = max(result.call_ms - sum(run.values()), 0.0)
-    load = {
-        name: float(result.loaded.answer.get(name) or 0.0) if result.load_ms else 0.0 for name in LOAD_STEPS
-    }
+    load = read_times_ms(result.loaded.answer, LOAD_STEPS) if result.load_ms else {}
     return share.before + Timings(
         queue_ms=share.queue_ms,
         bridge_ms=bridge_ms,

@@ -7,11 +7,12 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import structlog
 
+from browser_runtime.contract.answers import LoadAnswer, ProbeAnswer, RunAnswer
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import (
     BackendFault,
@@ -137,7 +138,7 @@ class Session:
             self._launched = await self._host.launch(self.installation)
             await self._host.open_page(self._page_address())
             await self._wait_for_lanes()
-            probe = await self.lanes[0].connection.call("probe", PROBE_TIMEOUT_S)
+            probe = cast(ProbeAnswer, await self.lanes[0].connection.call("probe", PROBE_TIMEOUT_S))
             can = Capabilities.from_probe(probe)
             self.capabilities = can.permit(gpu=self._settings.use_gpu, cpu=self._settings.use_cpu)
         except BaseException:
@@ -207,7 +208,7 @@ class Session:
             lane.activity.limit,
         )
 
-    async def _compute(self, lane: SessionLane, job: LaneJob, loaded: LoadedModel) -> dict[str, Any]:
+    async def _compute(self, lane: SessionLane, job: LaneJob, loaded: LoadedModel) -> RunAnswer:
         """The page's answer to `run`; a request without items only wanted its model loaded."""
         items = items_of(job.request)
         if not items:
@@ -238,7 +239,7 @@ class Session:
             self.name, self.installation.browser, self.build, self.capabilities, self.memory_bytes
         )
 
-    def _tell_load(self, key: ModelKey, answer: dict[str, Any] | None, error: InferenceError | None) -> None:
+    def _tell_load(self, key: ModelKey, answer: LoadAnswer | None, error: InferenceError | None) -> None:
         self.observer.loaded(ModelLoaded(self.info, key, answer, error))
 
     async def echo(self, lane: SessionLane, value: Any) -> Any:

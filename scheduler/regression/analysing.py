@@ -38,15 +38,15 @@ def _analyse_metric(
     for line in lines:
         by_series.setdefault(line.series, []).append(line)
     for line, scanned in zip(lines, scans, strict=True):
-        read = _Reading(line, metric, sample_s, rules)
-        found.changes.extend(read.changes(scanned))
+        analysis = _MetricAnalysis(line, metric, sample_s, rules)
+        found.changes.extend(analysis.changes(scanned))
         before = predecessor(line, by_series[line.series], metric.name, rules.min_before)
-        if before and (change := read.change_since(before, scan_of[id(before)], scanned)):
+        if before and (change := analysis.change_since(before, scan_of[id(before)], scanned)):
             found.changes.append(change)
-        found.states.append(read.state(scanned))
+        found.states.append(analysis.state(scanned))
 
 
-class _Reading:
+class _MetricAnalysis:
     """One metric of one line."""
 
     def __init__(self, line: Series, metric: Metric, sample_s: float, rules: Rules) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from browser_runtime.contract.answers import ItemResult
 from browser_runtime.contract.events import FailedAttempt
 from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.model_key import ModelKey
@@ -108,9 +109,7 @@ def merge(requests: list[PendingRequest]) -> Request:
     return replace(first, inputs={name: items}, single=False)
 
 
-def share_results(
-    requests: list[PendingRequest], results: list[dict[str, Any]]
-) -> list[list[dict[str, Any]]]:
+def share_results(requests: list[PendingRequest], results: list[ItemResult]) -> list[list[ItemResult]]:
     """Each order's slice of a run's results, in order."""
     shares, start = [], 0
     for pending in requests:

@@ -52,10 +52,10 @@ class SessionMonitor:
             self._fleet.lose(session, error)
             return
         except InferenceError as error:
-            log.warning("a session could not be measured", session=session.name, why=str(error))
+            log.warning("session check failed", session=session.name, error=str(error))
         reason = self._reason(session)
         if reason is not None and session.state is SessionState.READY:
-            log.warning("recycling a session", session=session.name, why=reason)
+            log.warning("recycling session", session=session.name, reason=reason)
             self.on_recycle(session, reason)
             self._fleet.spawn_recycle(session, reason)
 

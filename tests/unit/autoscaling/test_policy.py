@@ -238,4 +238,4 @@ def test_the_last_holder_of_a_busy_model_keeps_its_worker(busy: bool) -> None:
 def test_the_decision_says_why_in_plain_values() -> None:
     decision = decide_workers(queue(READY, depth=3), 0.0, POLICY)
     assert decision.target == decision.n + 1 == 2
-    assert "3" in decision.reason and decision.to_plain()["factors"]["depth"] == 3
+    assert "3" in decision.reason and decision.factors["depth"] == 3

@@ -1,0 +1,79 @@
+"""The page's answers to calls, as `page/README.md` has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Required, TypedDict, cast
+
+
+class FoundAdapter(TypedDict, total=False):
+    """The device of a backend, as far as the browser names it."""
+
+    name: str
+    vendor: str
+    architecture: str
+    software: bool | None
+
+
+class BackendProof(TypedDict, total=False):
+    """The probe of one backend; features, limits, operators and threads come as further fields."""
+
+    supported: bool
+    proved: bool
+    reason: str
+    adapter: FoundAdapter
+    ms: float
+    device_type: str
+
+
+class ProbeAnswer(TypedDict, total=False):
+    """The answer to `probe`."""
+
+    webgpu: BackendProof
+    webnn: BackendProof
+    wasm: BackendProof
+    cross_origin_isolated: bool
+    versions: dict[str, str]
+
+
+class LoadAnswer(TypedDict, total=False):
+    """The answer to `load`."""
+
+    backend: str
+    kernel: str
+    load_ms: float
+    compile_ms: float
+    warmup_ms: float
+    warmup_runs: int
+    warmup_steady: bool
+    weight_bytes: int
+    placement: Mapping[str, object]
+    compute_shaders: bool
+    precompiled: bool
+    warnings: Sequence[str]
+    details: Mapping[str, Any]
+
+
+def read_times_ms(answer: LoadAnswer, steps: Iterable[str]) -> dict[str, float]:
+    """Return the milliseconds of a load by step; 0 for a step that the page did not take."""
+    times = cast(Mapping[str, float | None], answer)
+    return {step: float(times.get(step) or 0.0) for step in steps}
+
+
+class ItemResult(TypedDict, total=False):
+    """The result of one item of a run: its output by family, or its error."""
+
+    ok: Required[bool]
+    output: Any
+    error: Mapping[str, Any]
+    """See `errors.from_plain`."""
+
+
+class RunAnswer(TypedDict, total=False):
+    """The answer to `run`; its results are in the order of the items."""
+
+    results: Required[list[ItemResult]]
+    timings: Mapping[str, float | None]
+    """Milliseconds by step."""
+    warnings: Sequence[str]
+    details: Mapping[str, Any]
