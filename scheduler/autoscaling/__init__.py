@@ -1,1 +1,1 @@
-"""How many workers each queue should have: decided here, done by a scaler."""
+"""Decides how many workers each queue should have; a scaler starts and stops them."""

@@ -1,17 +1,16 @@
-"""Observes the queues, decides for each, and publishes what was decided and why."""
+"""Observes the queues, decides for each, and publishes the decisions with their reasons."""
 
 from __future__ import annotations
 
 import json
 import time
 from dataclasses import replace
-from typing import Any
 
 import structlog
 
 from browser_runtime.scaling.values import Decision
 from scheduler.autoscaling.bounds import Bounds, parse_bounds
-from scheduler.autoscaling.desired import Desired, DesiredWorkers
+from scheduler.autoscaling.desired import DesiredStore, DesiredWorkers
 from scheduler.autoscaling.policy import decide_workers
 from scheduler.autoscaling.signals import Signals, Snapshot
 from scheduler.autoscaling.values import WorkerPolicy
@@ -33,25 +32,25 @@ class Autoscaler:
         self._usual = Bounds(settings.autoscale_min, settings.autoscale_max)
         self._bounds = parse_bounds(settings.autoscale_queues, self._usual)
         self._signals = Signals(app)
-        self._desired = Desired(app.redis, app.settings.redis_prefix)
+        self._desired = DesiredStore(app.redis, app.settings.redis_prefix)
         self._watches: dict[str, QueueWatch] = {}
 
     @property
     def is_dry(self) -> bool:
-        """Whether scalers must not act."""
+        """True if scalers must not act."""
         return self._settings.autoscaling != "on"
 
     def decide_all(self) -> dict[str, Decision]:
         """Observe once and decide for every queue that is scaled. Raises redis.RedisError."""
-        snapshot = self._signals.look(QUEUE_OF.values())
+        snapshot = self._signals.observe(QUEUE_OF.values())
         decisions = {queue: self._decide(queue, snapshot) for queue in self._queues(snapshot)}
         if not self.is_dry:
-            # A queue without a worker gets one as soon as something waits there: producers may send to it.
+            # Such a queue gets a worker as soon as a message waits: producers may send to it.
             announce(self._app.redis, self._app.settings.redis_prefix, decisions)
         return decisions
 
     def _queues(self, snapshot: Snapshot) -> list[str]:
-        """Returns the queues named in the settings, else those that a worker serves."""
+        """The queues named in the settings, else those that a worker serves."""
         served = {queue for worker in snapshot.workers.values() for queue in worker.queues}
         named = self._bounds or served | self._watches.keys()
         return [queue for queue in QUEUE_OF.values() if queue in named]
@@ -62,9 +61,9 @@ class Autoscaler:
         view = watch.view(snapshot, now)
         decision = decide_workers(view, now, self._policy(queue))
         if self.is_dry:
-            watch.shown(decision)
+            watch.note_shown(decision)
         else:
-            watch.applied(decision, now)
+            watch.note_applied(decision, now)
         self._publish(queue, decision, watch.stopping)
         return decision
 
@@ -76,7 +75,7 @@ class Autoscaler:
     def _publish(self, queue: str, decision: Decision, stopping: tuple[str, ...]) -> None:
         """Write the decision for scalers, and a change for the history.
 
-        Workers to stop are named until they are gone: a scaler may look only after the next decision.
+        Workers to stop are named until they are gone: a scaler may read only the next decision.
         """
         desired = DesiredWorkers(
             queue,
@@ -95,11 +94,11 @@ class Autoscaler:
         emit(self._app.redis, [("scaling", _row(desired))], self._app.settings)
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._signals.close()
 
 
-def _row(desired: DesiredWorkers) -> dict[str, Any]:
+def _row(desired: DesiredWorkers) -> dict[str, object]:
     """A row of the history's table `scaling`."""
     return {
         "at": desired.at,

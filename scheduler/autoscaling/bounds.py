@@ -1,4 +1,4 @@
-"""Between how many workers each queue may have, from the setting WEBINFER_AUTOSCALE_QUEUES. Pure."""
+"""Least and most workers of each queue, from the setting WEBINFER_AUTOSCALE_QUEUES. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ MOST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The fewest and the most workers of a queue."""
+    """The least and the most workers of a queue."""
 
     least: int
     most: int
 
 
 def parse_bounds(text: str, usual: Bounds) -> dict[str, Bounds]:
-    """Bounds by queue; a queue named without numbers has the usual ones. Raises BadInput."""
+    """Bounds by queue; `usual` for a queue named without numbers. Raises BadInput."""
     found = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         match = re.fullmatch(r"([a-z-]+)(?:=(\d{1,4}):(\d{1,4}))?", part)

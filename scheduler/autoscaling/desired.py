@@ -1,7 +1,7 @@
-"""What was decided, in Redis: written by the decision, read by scalers, pages and reports.
+"""Decisions in Redis: written by the autoscaler, read by scalers, pages and reports.
 
 `<prefix>scaling:desired`: hash of queue -> JSON of the latest decision; `<prefix>scaling:events`: list of the
-latest changes, newest first; `<prefix>scaling:changed`: channel that tells a scaler to look.
+latest changes, newest first; `<prefix>scaling:changed`: channel that wakes scalers.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import redis
 from tasks.keys import RedisKeys
 
 MAX_EVENTS = 500
-# A subscription that hears nothing for so long asks again: a message may be lost with its connection.
+# A subscriber reads again after this time: a message may be lost with its connection.
 ASK_AGAIN_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class DesiredWorkers:
-    """How many workers a queue should have, and why."""
+    """The number of workers that a queue should have, and the reason."""
 
     queue: str
     n: int
@@ -37,7 +37,7 @@ class DesiredWorkers:
 
     @property
     def is_change(self) -> bool:
-        """Whether it differs from what there was."""
+        """True if it differs from the number before."""
         return self.n != self.n_before
 
     def to_wire(self) -> str:
@@ -60,14 +60,14 @@ class DesiredWorkers:
         )
 
 
-class Desired:
+class DesiredStore:
     """The decisions in one Redis."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client, self._keys = client, RedisKeys(prefix)
 
     def write(self, desired: DesiredWorkers) -> None:
-        """Keep the decision; where it changes something, as an event too, and tell the scalers."""
+        """Store the decision; if it changes the number, also as an event, and wake the scalers."""
         pipeline, wire = self._client.pipeline(), desired.to_wire()
         pipeline.hset(self._keys.desired_workers, desired.queue, wire)
         if desired.is_change:
@@ -91,7 +91,7 @@ class Desired:
         self._client.hdel(self._keys.desired_workers, queue)
 
     def changes(self) -> Iterator[dict[str, DesiredWorkers]]:
-        """The decisions now and after every change, for ever. Raises redis.RedisError when Redis is away."""
+        """The decisions now and after every change, endlessly. Raises redis.RedisError if Redis is down."""
         subscription: redis.client.PubSub = self._client.pubsub(ignore_subscribe_messages=True)  # type: ignore[no-untyped-call]
         with subscription:
             subscription.subscribe(self._keys.scaling_changed)

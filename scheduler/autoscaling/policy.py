@@ -1,8 +1,8 @@
-"""How many workers a queue should have: what its arrivals need, what its backlog needs, and a reason. Pure.
+"""The number of workers that a queue should have, with the reasons. Pure.
 
-Wanted = the larger of two wishes. Of the arrivals, now and when a new worker would be ready: the fewest
-workers that keep waits within the latency target (Erlang C). Of the backlog: enough to clear what would still
-wait when a new worker is ready. What is done about it: `browser_runtime.scaling.rules`.
+It is the larger of two demands. Arrivals, now and when a new worker would be ready: the fewest workers that
+keep waits within the latency target (Erlang C). Backlog: enough workers to clear what would still wait when a
+new worker is ready. `browser_runtime.scaling.rules` turns the number into a decision.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from scheduler.autoscaling.values import QueueView, WorkerPolicy
 
 
 def decide_workers(view: QueueView, now: float, policy: WorkerPolicy | None = None) -> Decision:
-    """Returns the decision at `now` (monotonic seconds). Hand its `memory` on to the next view."""
+    """The decision at `now` (monotonic seconds). Pass its `memory` to the next view."""
     policy = policy or WorkerPolicy()
-    wishes = _wishes(view, policy)
+    demands = _demands(view, policy)
     n_usable = _count_usable(view)
-    wanted = max(wishes.values())
+    wanted = max(demands.values())
     seen = Observation(
         view.workers,
         view.memory,
         wanted=wanted,
-        reasons=tuple(reason for reason, n in wishes.items() if n > n_usable),
+        reasons=tuple(reason for reason, n in demands.items() if n > n_usable),
         summary=f"{wanted} wanted",
         factors=_factors(view, wanted, n_usable),
         is_full=n_usable > 0 and count_waiting(view) > len(view.workers) * _lanes_each(view),
@@ -41,8 +41,8 @@ def _count_usable(view: QueueView) -> int:
     return sum(worker.is_usable for worker in view.workers)
 
 
-def _wishes(view: QueueView, policy: WorkerPolicy) -> dict[str, int]:
-    """Workers wanted, by the reason."""
+def _demands(view: QueueView, policy: WorkerPolicy) -> dict[str, int]:
+    """The number of workers wanted, by reason."""
     rate = max(view.arrivals_per_s, view.forecast_per_s, view.answered_per_s or 0.0)
     waiting = count_waiting(view)
     if view.service_s is None:
@@ -55,7 +55,7 @@ def _wishes(view: QueueView, policy: WorkerPolicy) -> dict[str, int]:
 
 
 def _workers_to_learn(view: QueueView, waiting: int) -> int:
-    """While nothing was measured: one, and one more where those there are have taken all they can hold."""
+    """The workers to start before anything is measured: one, and one more once those are full."""
     n_usable = _count_usable(view)
     if not waiting or n_usable == 0:
         return min(waiting, 1)
@@ -64,7 +64,7 @@ def _workers_to_learn(view: QueueView, waiting: int) -> int:
 
 
 def count_waiting(view: QueueView) -> int:
-    """Requests that no lane computes: in the queue, prefetched, or a dead worker's."""
+    """Requests that no lane is computing: in the queue, prefetched, or held by a dead worker."""
     n_busy = sum(worker.n_busy for worker in view.workers)
     return view.depth + max(view.in_flight - n_busy, 0)
 
@@ -81,20 +81,20 @@ def _workers_for_rate(view: QueueView, policy: WorkerPolicy, rate: float) -> int
 
 
 def _workers_for_backlog(view: QueueView, policy: WorkerPolicy, waiting: int) -> int:
-    """Workers that clear what would still wait, too long, when a worker started now is ready."""
+    """The workers needed to clear the backlog that remains when a worker started now is ready."""
     service_s, lanes_each = view.service_s or 0.0, _lanes_each(view)
     n_usable = _count_usable(view)
     capacity_per_s = n_usable * lanes_each / service_s
     spare_per_s = capacity_per_s - view.arrivals_per_s
     left = max(waiting - spare_per_s * view.start_s, 0.0)
     if waiting == 0 or left <= spare_per_s * policy.clear_s:
-        return 0  # it goes away by itself
+        return 0  # the present workers clear it
     needed_per_s = view.arrivals_per_s + left / policy.clear_s
     return math.ceil(needed_per_s * service_s / lanes_each)
 
 
 def _factors(view: QueueView, wanted: int, n_usable: int) -> dict[str, float | None]:
-    """What was looked at."""
+    """The inputs of the decision, for pages and the history."""
     return {
         "depth": float(view.depth),
         "in_flight": float(view.in_flight),

@@ -1,4 +1,4 @@
-"""How many servers keep waiting short: the Erlang C formula. Pure.
+"""The Erlang C formula: the number of servers that keeps waiting short. Pure.
 
 Source: Erlang (1917); Gross and Harris, "Fundamentals of Queueing Theory", chapter 2.3 (M/M/c).
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 
-# Beyond this many servers the answer is the load itself plus a few per cent; no machine here has so many.
+# Beyond this many servers the answer is the load plus a few per cent.
 MOST_SERVERS = 1000
 
 
 def waiting_share(n_servers: int, load: float) -> float:
-    """The share of arrivals that must wait at all; 1 where the servers cannot keep up.
+    """The share of arrivals that must wait at all; 1 if the servers cannot keep up.
 
     `load`: servers busy on average (arrivals a second x seconds of service).
     """

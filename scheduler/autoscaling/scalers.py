@@ -1,6 +1,6 @@
-"""Scalers outside this process: docker compose and Kubernetes, by their own commands.
+"""Scalers for docker compose and Kubernetes, which call their commands.
 
-Which commands is decided by pure functions; only `run_all` runs them.
+Pure functions choose the commands; only `run_all` runs them.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import Protocol
 from browser_runtime.contract.errors import InferenceError, NotReady
 from scheduler.autoscaling.desired import DesiredWorkers
 
-# A worker's grace time and its browsers' end, with room.
+# A worker's grace period and the end of its browsers, with a margin.
 STOP_S = 60
 COMMAND_TIMEOUT_S = 300.0
 # Kubernetes removes pods with the lowest cost first; the others have 0.
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost=-100"
 
-# What docker and kubectl say of something that is not there (any more).
+# What docker and kubectl print about something that does not exist (any more).
 GONE = ("No such container", "(NotFound)")
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command; some ask for the end of something that may have ended already."""
+    """One command; `may_be_gone` if its target may have ended already."""
 
     words: tuple[str, ...]
     may_be_gone: bool = False
@@ -40,15 +40,15 @@ class ScalerFailed(InferenceError):
 
 
 class Scaler(Protocol):
-    """Names the commands that bring about a number of workers."""
+    """Chooses the commands that bring about a number of workers."""
 
     def commands(self, wanted: DesiredWorkers) -> list[Command]:
-        """What to run, in this order."""
+        """The commands to run, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComposeScaler:
-    """`docker compose up --scale`; the workers to stop are stopped first, by their container."""
+    """Stops the containers of workers to go, then calls `docker compose up --scale`."""
 
     services: Mapping[str, str]
     """Compose service by queue."""
@@ -57,7 +57,7 @@ class ComposeScaler:
     """Like `-f FILE` or `-p PROJECT`."""
 
     def commands(self, wanted: DesiredWorkers) -> list[Command]:
-        """A container's host name is its id, unless the file sets another."""
+        """The commands; a container is found by its host name, which by default is its id."""
         service = self.services[wanted.queue]
         stops = [
             Command(("docker", *words, container), may_be_gone=True)
@@ -70,14 +70,14 @@ class ComposeScaler:
 
 @dataclass(frozen=True, slots=True)
 class KubernetesScaler:
-    """`kubectl scale`; the workers to stop are marked as the cheapest to remove."""
+    """Marks the pods of workers to go as cheapest to delete, then calls `kubectl scale`."""
 
     deployments: Mapping[str, str]
     """Deployment by queue."""
     namespace: str = "default"
 
     def commands(self, wanted: DesiredWorkers) -> list[Command]:
-        """A pod's host name is its name."""
+        """The commands; a pod is found by its host name, which is its name."""
         kubectl = ("kubectl", "--namespace", self.namespace)
         mark = (*kubectl, "annotate", "--overwrite", "pod")
         marks = [Command((*mark, pod, DELETION_COST), may_be_gone=True) for pod in hosts(wanted.stop)]
@@ -91,9 +91,9 @@ def hosts(workers: Sequence[str]) -> list[str]:
 
 
 def run_all(commands: Sequence[Command]) -> None:
-    """Run them one after the other. Raises SetupError or ScalerFailed at the first that does not succeed.
+    """Run the commands in order. Raises NotReady or ScalerFailed at the first that fails.
 
-    A decision names those to stop until they are silent, so that none is forgotten: what is gone is done.
+    A decision names workers to stop until they are silent, so a target that is already gone is no failure.
     """
     for command in commands:
         try:
@@ -107,18 +107,18 @@ def run_all(commands: Sequence[Command]) -> None:
         output = (done.stderr or done.stdout).strip()
         is_gone = command.may_be_gone and any(words in output for words in GONE)
         if done.returncode and not is_gone:
-            raise ScalerFailed(str(command), output.splitlines()[-1] if output else "it says nothing")
+            raise ScalerFailed(str(command), output.splitlines()[-1] if output else "no output")
 
 
 class Follower:
-    """Follows each new decision once; one that failed is tried again at the next look."""
+    """Carries out each new decision once; one that failed is tried again with the next."""
 
     def __init__(self, scaler: Scaler, queues: Sequence[str]) -> None:
         self._scaler, self._queues = scaler, queues
         self._done: dict[str, int] = {}
 
     def plan(self, desired: Mapping[str, DesiredWorkers]) -> list[tuple[DesiredWorkers, list[Command]]]:
-        """The decisions to follow now, with their commands; those of a dry run are left out."""
+        """The decisions to carry out now, with their commands; without those of a dry run."""
         fresh = (
             wanted
             for queue, wanted in sorted(desired.items())
@@ -126,6 +126,6 @@ class Follower:
         )
         return [(wanted, self._scaler.commands(wanted)) for wanted in fresh]
 
-    def fulfilled(self, wanted: DesiredWorkers) -> None:
-        """It was done."""
+    def note_done(self, wanted: DesiredWorkers) -> None:
+        """Remember that `wanted` was carried out."""
         self._done[wanted.queue] = wanted.n

@@ -1,4 +1,4 @@
-"""Reads the queues in Redis and asks the workers. The only I/O the decision rests on."""
+"""Reads the queues in Redis and the states of workers: the input of the autoscaler."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from tasks.broker.redis_clients import connect
 
 log = structlog.get_logger(__name__)
 
-# Answers come within milliseconds; a worker that is silent for so long is not counted at this look.
+# Workers answer within milliseconds; one that takes longer is not counted in this observation.
 ANSWER_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSnapshot:
-    """One worker that answered."""
+    """The state of one worker."""
 
     view: Replica
     queues: tuple[str, ...]
     answered: int
-    """Since its process began."""
+    """Requests answered since its process started."""
     load: float
     """Busy lanes, averaged over the last seconds."""
     busy_models: frozenset[str]
     memory_percent: float | None
     """Its browsers' share of the memory of the system it runs on."""
     system_memory_percent: float | None
-    """All that is in use there."""
+    """Share of that memory in use by anything."""
     started_s: float | None
-    """How long its slowest browser took to start."""
+    """The start time of its slowest browser."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One look at everything."""
+    """One observation of all workers and queues."""
 
     workers: Mapping[str, WorkerSnapshot]
     """By name."""
@@ -53,19 +53,19 @@ class Snapshot:
 
 
 class Signals:
-    """Looks, whenever asked."""
+    """Observes workers and queues."""
 
     def __init__(self, app: WebinferApp) -> None:
         self._app = app
         self.broker: redis.Redis = connect(app.settings.broker_url)
 
-    def look(self, queues: Iterable[str]) -> Snapshot:
-        """What there is now. Raises redis.RedisError where Redis is away."""
+    def observe(self, queues: Iterable[str]) -> Snapshot:
+        """A snapshot now. Raises redis.RedisError if Redis is down."""
         waiting = read_depths(self.broker, queues).waiting
         return Snapshot(self.ask_workers(), waiting, count_unacked(self.broker))
 
     def ask_workers(self) -> dict[str, WorkerSnapshot]:
-        """Every browser worker that answers in time, by name."""
+        """The browser workers that answer in time, by name."""
         replies = self._app.control.broadcast("browser_status", reply=True, timeout=ANSWER_TIMEOUT_S) or []
         answers = ((name, status) for reply in replies for name, status in reply.items())
         return {name: found for name, status in answers if (found := read_worker(name, status))}
@@ -76,13 +76,13 @@ class Signals:
 
 
 def read_worker(name: str, answer: Mapping[str, Any]) -> WorkerSnapshot | None:
-    """The worker from its answer to `browser_status`; None for one without browsers or of another version."""
+    """The worker of an answer to `browser_status`; None if it has no browsers or another version."""
     if "error" in answer:
         return None
     try:
         status = WorkerStatus.from_wire(answer)
     except ValueError as error:
-        log.warning("status of a worker not understood", worker=name, why=str(error))
+        log.warning("worker status unreadable", worker=name, reason=str(error))
         return None
     sessions, memory = status.pool.sessions, status.system_memory
     return WorkerSnapshot(
@@ -103,7 +103,7 @@ def _memory_percent(sessions: Sequence[SessionStatus], memory: SystemMemory | No
 
 
 def _replica(name: str, sessions: Sequence[SessionStatus]) -> Replica:
-    """The worker, usable while one of its sessions is."""
+    """The worker as a replica, usable if one of its sessions is."""
     views = [
         Replica(
             session.session,

@@ -1,4 +1,4 @@
-"""The autoscaling's task; it runs in the watch worker."""
+"""The task of autoscaling; it runs in the watch worker."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from scheduler.periods import only_one
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
 
-# Longer than any look takes.
+# Longer than any decision takes.
 LOCK_S = 30.0
 
 
 @cache
 def autoscaler() -> Autoscaler:
-    """This process's autoscaler."""
+    """The autoscaler of this process."""
     return Autoscaler(app, SchedulerSettings())
 
 
 @app.task(name="scheduler.autoscaling.decide", ignore_result=True)
 def decide() -> None:
-    """Decide once for every queue; nothing where another decision is still under way."""
+    """Decide once for every queue, unless another process is deciding."""
     if SchedulerSettings().autoscaling == "off":
         return
     with only_one("autoscaling", LOCK_S) as is_ours:

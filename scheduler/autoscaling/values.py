@@ -1,4 +1,4 @@
-"""What the decision on a queue's workers is made from: plain values."""
+"""Inputs of the decision on a queue's workers: plain values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from browser_runtime.scaling.values import Replica, ScalingMemory, ScalingPolicy
 
 @dataclass(frozen=True, slots=True)
 class WorkerPolicy(ScalingPolicy):
-    """What is aimed at, and how fast workers may come and go."""
+    """The targets, and how fast workers may be started and stopped."""
 
     noun: str = "workers"
     max_replicas: int = 4
@@ -19,37 +19,37 @@ class WorkerPolicy(ScalingPolicy):
     memory_percent: float = 85.0
     shed_percent: float = 95.0
     cool_down_s: float = 5.0
-    """Short, since workers that start count as there meanwhile."""
+    """Short, since starting workers count as present."""
     down_window_s: float = 60.0
     latency_target_s: float = 1.0
-    """A request should not wait longer than this before it is computed ..."""
+    """The longest time a request should wait before it is computed ..."""
     late: float = 0.1
-    """... but for this share of them, were service times as uneven as the formula has them."""
+    """... except this share of them."""
     clear_s: float = 15.0
-    """A backlog that would outlast a worker's start is to be gone after this long."""
+    """The time in which to clear a backlog that would outlast a worker's start."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueueView:
-    """Everything a decision looks at."""
+    """Everything that a decision depends on."""
 
     queue: str
     workers: tuple[Replica, ...]
-    """Those that are not stopping; the starting ones too."""
+    """Workers that are not stopping, including starting ones."""
     depth: int = 0
     """Messages in Redis that no worker has taken."""
     in_flight: int = 0
-    """Messages that a worker has taken and not acknowledged: computed now, prefetched, or a dead worker's."""
+    """Messages taken but not acknowledged: being computed, prefetched, or held by a dead worker."""
     arrivals_per_s: float = 0.0
     forecast_per_s: float = 0.0
     """Arrivals expected when a worker that is started now would be ready."""
     answered_per_s: float | None = None
     service_s: float | None = None
-    """Seconds of a lane's time a request takes, as measured; None where nothing was."""
+    """Measured seconds of a lane's time per request; None before any measurement."""
     start_s: float = 10.0
-    """From a worker's start until it consumes, as measured."""
+    """Measured seconds from starting a worker until it takes messages."""
     memory_percent: float = 0.0
     worker_memory_percent: float | None = None
-    """What one worker takes of the system's memory, as measured."""
+    """Measured share of the system's memory that one worker takes."""
     busy_models: frozenset[str] = frozenset()
     memory: ScalingMemory = field(default_factory=ScalingMemory)

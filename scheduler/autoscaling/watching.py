@@ -1,4 +1,4 @@
-"""What is remembered of a queue between observations: arrivals, answers, workers that come and go. No I/O."""
+"""The state of a queue between observations: arrivals, answers, workers that start and stop. No I/O."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from scheduler.autoscaling.estimates import QueueEstimates
 from scheduler.autoscaling.signals import Snapshot, WorkerSnapshot
 from scheduler.autoscaling.values import QueueView
 
-# A worker that was asked for and did not come within this time does not come: it is asked for again.
+# A worker that did not start within this time is counted as failed, and wanted again.
 START_TIMEOUT_S = 120.0
-# A worker that was asked to stop and still answers after this time was not stopped.
+# A worker that still answers this long after it was to stop was not stopped.
 STOP_TIMEOUT_S = 60.0
-# A worker may miss a look, while it is busy or loses its connection; one that is silent for so long is gone.
+# A worker may miss an observation while busy or disconnected; one that is silent for so long is gone.
 SILENCE_S = 20.0
-# Where no start was seen and no browser reported how long it took.
+# Before any start was measured.
 FIRST_START_S = 10.0
-# A start is a browser's and a process's; each new measurement counts for this share.
+# The weight of each new measurement of a start.
 START_SHARE = 0.5
 
 
 @dataclass
 class QueueWatch:
-    """What is remembered of one queue."""
+    """The state of one queue."""
 
     queue: str
     estimates: QueueEstimates = field(default_factory=QueueEstimates)
     memory: ScalingMemory = field(default_factory=ScalingMemory)
     start_s: float | None = None
-    """From asking for a worker until it answered, as measured."""
+    """Measured seconds from deciding on a worker until it answered."""
     _seen: dict[str, tuple[float, WorkerSnapshot]] = field(default_factory=dict)
-    """When each worker answered last, and what."""
+    """Each worker's last answer, and its time."""
     _counted: dict[str, int] = field(default_factory=dict)
-    """What each worker had answered when it was counted last."""
+    """The number of requests each worker had answered at the last count."""
     _backlog: int | None = None
     _asked_s: list[float] = field(default_factory=list)
-    """When each of the workers on their way was asked for."""
+    """The time of the decision for each worker that is starting."""
     _stopping: dict[str, float] = field(default_factory=dict)
-    """When each worker was asked to stop."""
+    """The time of the decision for each worker that is to stop."""
 
     def view(self, snapshot: Snapshot, now: float) -> QueueView:
-        """The queue at this look; call it once a look."""
+        """The queue in this observation; call it once for each."""
         here = {name: worker for name, worker in snapshot.workers.items() if self.queue in worker.queues}
         backlog = snapshot.depths.get(self.queue, 0) + snapshot.in_flight.get(self.queue, 0)
         self._count(here, backlog, now)
-        self._welcome(here, now)
+        self._note_started(here, now)
         self._remember(here, now)
         staying = {name: worker for name, (_, worker) in self._seen.items() if name not in self._stopping}
         return self._view(snapshot, staying)
 
     def _count(self, here: Mapping[str, WorkerSnapshot], backlog: int, now: float) -> None:
         if self._seen.keys() - here.keys() - self._stopping.keys():
-            return  # what the silent ones answered is not known: count at the next look, for both
+            return  # a worker is silent: its answers are counted at the next observation
         n_answered = sum(self._answered_since(name, worker.answered) for name, worker in here.items())
         n_arrived = 0 if self._backlog is None else max(backlog - self._backlog + n_answered, 0)
         is_first, self._backlog = self._backlog is None, backlog
@@ -62,12 +62,12 @@ class QueueWatch:
         self._counted |= {name: worker.answered for name, worker in here.items()}
 
     def _answered_since(self, name: str, answered: int) -> int:
-        """Since the last look; a worker of the same name that counts from nought is a new process."""
+        """The answers since the last count; a lower number than before means a new process."""
         before = self._counted.get(name, 0)
         return answered - before if answered >= before else answered
 
-    def _welcome(self, here: Mapping[str, WorkerSnapshot], now: float) -> None:
-        """Take those that have come off the list of those on their way, the longest waited for first."""
+    def _note_started(self, here: Mapping[str, WorkerSnapshot], now: float) -> None:
+        """Match workers seen for the first time with those that are starting, oldest first."""
         for name in here:
             if name not in self._seen and self._asked_s:
                 took_s = now - self._asked_s.pop(0)
@@ -111,20 +111,20 @@ class QueueWatch:
 
     @property
     def stopping(self) -> tuple[str, ...]:
-        """The workers that were asked to stop and are not gone yet."""
+        """The workers that are to stop and not gone yet."""
         return tuple(self._stopping)
 
-    def applied(self, decision: Decision, now: float) -> None:
-        """A scaler will do as decided."""
+    def note_applied(self, decision: Decision, now: float) -> None:
+        """Remember a decision that a scaler will carry out."""
         self.memory = decision.memory
         self._asked_s += [now] * max(decision.change, 0)
         n_fewer = max(-decision.change, 0) - len(decision.drain)
-        if n_fewer > 0:  # workers that had not even come
+        if n_fewer > 0:  # workers that were still starting
             del self._asked_s[-n_fewer:]
         self._stopping |= dict.fromkeys(decision.drain, now)
 
-    def shown(self, decision: Decision) -> None:
-        """Nobody does as decided: only what was wanted is remembered."""
+    def note_shown(self, decision: Decision) -> None:
+        """Remember a decision that nobody carries out."""
         self.memory = decision.memory
 
 

@@ -1,4 +1,4 @@
-"""What was measured, kept in one DuckDB file: see README.md."""
+"""The history: everything measured, in one DuckDB file. See README.md."""
 
 from browser_runtime.contract.setup.extras import require
 

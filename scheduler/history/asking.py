@@ -10,17 +10,16 @@ from kombu.exceptions import OperationalError
 
 from browser_runtime.contract.errors import NotReady, SetupError
 from browser_runtime.contract.setup import remedies
-from scheduler.history.history import History, HistoryUnavailable
+from scheduler.history.history import History, HistoryUnavailable, QueryRow
 from scheduler.settings import SchedulerSettings
 from tasks.app import ANALYTICS_QUEUE, app
 
 TIMEOUT_S = 30.0
 
 Found = TypeVar("Found")
-Rows = list[dict[str, Any]]
 
 
-def ask(name: str, timeout_s: float = TIMEOUT_S, **params: Any) -> Rows:
+def ask(name: str, timeout_s: float = TIMEOUT_S, **params: Any) -> list[QueryRow]:
     """The rows of `queries/<name>.sql`, answered by the analytics worker.
 
     Raises ValueError for an unknown query, NotReady if no analytics worker answers in time.
@@ -32,7 +31,7 @@ def ask(name: str, timeout_s: float = TIMEOUT_S, **params: Any) -> Rows:
     except OperationalError as error:
         raise no_analytics() from error
     try:
-        rows: Rows = result.get(timeout=timeout_s, disable_sync_subtasks=False)
+        rows: list[QueryRow] = result.get(timeout=timeout_s, disable_sync_subtasks=False)
     except ResultTimeout as error:
         raise no_analytics() from error
     finally:
@@ -63,8 +62,8 @@ def read_or_ask(
             raise HistoryUnavailable(path, f"{why}; {nobody}") from error
 
 
-def look_up(name: str, settings: SchedulerSettings | None = None, **params: Any) -> Rows:
-    """The rows of a named query, like `read_or_ask`."""
+def look_up(name: str, settings: SchedulerSettings | None = None, **params: Any) -> list[QueryRow]:
+    """The rows of a named query, from the file or its owner, as in `read_or_ask`."""
     return read_or_ask(
         settings or SchedulerSettings(),
         lambda history: history.query(name, **params),
@@ -73,11 +72,11 @@ def look_up(name: str, settings: SchedulerSettings | None = None, **params: Any)
 
 
 class LookUp:
-    """`look_up` in the shape of a history."""
+    """`look_up` with the interface of a history."""
 
     def __init__(self, settings: SchedulerSettings) -> None:
         self._settings = settings
 
-    def query(self, name: str, **params: Any) -> Rows:
+    def query(self, name: str, **params: Any) -> list[QueryRow]:
         """The rows of a named query."""
         return look_up(name, self._settings, **params)

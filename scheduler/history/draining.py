@@ -1,8 +1,8 @@
-"""From the Redis stream into the file: no row twice, none lost that is still in the stream.
+"""Moves rows from the Redis stream into the file: none twice, and none lost that is in the stream.
 
-The stream's position and each source's count are written in the same transaction as the rows. Whatever
-happens between that commit and the trimming of the stream, the next drain goes on behind the position. A
-source counts its rows, so an entry that was added twice is known, and so are rows that were dropped.
+The stream's position and each source's count are written in the same transaction as the rows, so after a
+crash the next drain continues behind the position. Sources number their rows, which shows entries that were
+added twice and rows that were dropped.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import structlog
 
@@ -34,19 +34,19 @@ Fields = dict[bytes, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What a drain came to."""
+    """The result of a drain."""
 
     n_rows: int = 0
     n_entries: int = 0
     n_dropped: int = 0
-    """Rows that sources had sent and that never came."""
+    """Rows that sources had sent, but that did not arrive."""
     n_broken: int = 0
-    """Entries that could not be read; they are in the log."""
+    """Entries that could not be read; they are logged."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceCount:
-    """What is known of one emitting process."""
+    """Counts of one process that sends rows."""
 
     n_rows: int
     n_dropped: int
@@ -56,13 +56,13 @@ class Drain:
     """Moves the stream of one Redis into one history."""
 
     def __init__(self, client: redis.Redis, prefix: str, history: History) -> None:
-        self._client: Any = client  # whose stubs know only text, or nothing, as a stream's ids
+        self._client: Any = client  # its stubs do not know bytes as stream ids
         self._key, self._history = RedisKeys(prefix).telemetry, history
 
     def run(self, budget_s: float) -> Drained:
-        """Move what there is, for about so long.
+        """Move the entries of the stream, for about `budget_s`.
 
-        Raises HistoryUnavailable or redis.RedisError; what was not moved stays in the stream.
+        Raises HistoryUnavailable or redis.RedisError; entries not moved stay in the stream.
         """
         end = time.monotonic() + budget_s
         total = Drained()
@@ -77,7 +77,7 @@ class Drain:
         return total
 
     def _start(self) -> str:
-        """The position to go on behind: the start where this is not the stream that was read before."""
+        """The position to continue behind; the start if this is another stream than before."""
         found = self._history.read("SELECT last_id FROM drained WHERE stream = $1", [self._key])
         if not found or not self._client.exists(self._key):
             return str(found[0]["last_id"]) if found else START
@@ -86,24 +86,24 @@ class Drain:
         return last_id if _order(newest) >= _order(last_id) else START
 
     def _move(self, entries: list[tuple[bytes, Fields]]) -> Drained:
-        """One transaction; one an entry where a row cannot be kept, so that only its entry is lost."""
+        """Store entries in one transaction, or one by one if a row is refused: only its entry is lost."""
         try:
             return self._move_together(entries)
         except ValueError as error:
             if len(entries) > 1:
                 return reduce(_sum, (self._move([entry]) for entry in entries))
-            log.error("an entry cannot be kept and is passed over", id=entries[0][0].decode(), why=str(error))
+            log.error("stream entry skipped: not storable", id=entries[0][0].decode(), reason=str(error))
             with self._history.transaction():
                 self._keep_position(entries[0][0].decode())
             return Drained(0, 1, 0, 1)
 
     def _move_together(self, entries: list[tuple[bytes, Fields]]) -> Drained:
-        """One transaction: rows, each source's count, and the position."""
+        """Store rows, each source's count, and the position in one transaction."""
         read = [self._decode(key, fields) for key, fields in entries]
         whole = [entry for entry in read if entry is not None]
         is_new = not self._history.read("SELECT 1 FROM drained LIMIT 1")
         batches, counts, dropped = count_in(whole, self._counts(), adopt=is_new)
-        self._tell_strange(batches)
+        self._log_unknown(batches)
         with self._history.transaction():
             n_rows = self._history.append_within(batches)
             self._keep_counts(counts)
@@ -114,16 +114,14 @@ class Drain:
         try:
             return decode(fields)
         except ValueError as error:
-            log.error("an entry cannot be read and is passed over", id=key.decode(), why=str(error))
+            log.error("stream entry skipped: unreadable", id=key.decode(), reason=str(error))
             return None
 
-    def _tell_strange(self, batches: list[RowBatch]) -> None:
-        """Tables and columns that this version does not know are passed over, loudly."""
-        strange = Counter(what for batch in batches for what in self._history.unknown(batch))
-        for what, n in strange.items():
-            log.error(
-                "this version does not know a part of the rows and passes it over", what=what, batches=n
-            )
+    def _log_unknown(self, batches: list[RowBatch]) -> None:
+        """Log the tables and columns that this version does not know, and leaves out."""
+        unknown = Counter(name for batch in batches for name in self._history.unknown(batch))
+        for name, n in unknown.items():
+            log.error("unknown part of rows left out", name=name, batches=n)
 
     def _counts(self) -> dict[str, SourceCount]:
         rows = self._history.read("SELECT source, n_rows, n_dropped FROM sources")
@@ -143,9 +141,9 @@ class Drain:
 def count_in(
     entries: Iterable[StreamEntry], known: dict[str, SourceCount], *, adopt: bool
 ) -> tuple[list[RowBatch], dict[str, SourceCount], int]:
-    """(batches to keep, the counts of the sources seen, rows found missing). Pure.
+    """(batches to store, new counts of the sources, number of missing rows). Pure.
 
-    With `adopt` a source met in the midst of its life is new to us, not a source that lost its beginning.
+    With `adopt`, a source seen for the first time counts from where it is, without missing rows before.
     """
     batches: list[RowBatch] = []
     counts: dict[str, SourceCount] = {}
@@ -170,7 +168,7 @@ def _order(entry_id: str) -> tuple[int, ...]:
 
 
 def _after(entry_id: str) -> str:
-    """The smallest id behind `entry_id`."""
+    """The smallest id after `entry_id`."""
     milliseconds, number = _order(entry_id)
     return f"{milliseconds}-{number + 1}"
 
@@ -184,8 +182,16 @@ def _sum(one: Drained, other: Drained) -> Drained:
     )
 
 
-def backlog(client: redis.Redis, prefix: str) -> dict[str, Any]:
-    """How many entries wait in the stream, and when the oldest came (seconds since 1970; None: empty)."""
+class Backlog(TypedDict):
+    """The entries waiting in the stream."""
+
+    n_entries: int
+    oldest_at: float | None
+    """Seconds since 1970; None if there are none."""
+
+
+def backlog(client: redis.Redis, prefix: str) -> Backlog:
+    """The number of entries in the stream, and the time of the oldest."""
     key = RedisKeys(prefix).telemetry
     oldest: Any = client.xrange(key, count=1)
     return {

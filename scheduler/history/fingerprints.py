@@ -1,7 +1,7 @@
-"""A fingerprint of everything that a run's time depends on, beside the request itself. Pure.
+"""A fingerprint of everything but the request that a run's time depends on. Pure.
 
-Rows with the same fingerprint may be compared. Its parts stay columns of their own, so that a change of the
-browser can be told from a change of our code.
+Only rows with the same fingerprint are comparable. Its parts are columns of their own, so that a change of
+the browser is distinguished from a change of the code.
 """
 
 from __future__ import annotations
@@ -15,6 +15,6 @@ LENGTH = 12
 
 @lru_cache(maxsize=4096)
 def fingerprint(*parts: str | None) -> str:
-    """Twelve hexadecimal digits for the values of PARTS, in that order."""
+    """Twelve hexadecimal digits of the hash of the values of PARTS, in that order."""
     text = "\x1f".join(part or "" for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]

@@ -1,12 +1,12 @@
-"""The history: a DuckDB file of everything that was measured. The only module that imports duckdb.
+"""The history: a DuckDB file of everything measured. The only module that imports duckdb.
 
-One process may hold the file, and one thread of it may use a `History`.
+Only one process can open the file, and only one of its threads may use a `History`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -21,13 +21,13 @@ from tasks.telemetry import Row, RowBatch, batch_up
 
 ROOM = Path(__file__).parent
 FIRST_VERSION = 1
-# The database shares its machine with browsers.
+# The database shares the machine with browsers.
 MAX_MEMORY_MB = 1024
-# Nothing is fetched from the internet. Without its time zones, now() is UTC on every machine.
+# No extension is downloaded. Without that of time zones, now() is UTC on every machine.
 OPTIONS: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
 
 
-# A locked or foreign file, a full disk (which shows at the commit), too little memory.
+# A locked file, another kind of file, a full disk (reported at the commit), too little memory.
 UNAVAILABLE = (
     duckdb.IOException,
     duckdb.TransactionException,
@@ -46,7 +46,7 @@ class HistoryUnavailable(InferenceError):
 
 
 class History:
-    """An open history, its schema up to date. Raises HistoryUnavailable where the file cannot be had."""
+    """An open history with an up-to-date schema. Raises HistoryUnavailable if the file cannot be opened."""
 
     def __init__(
         self,
@@ -59,8 +59,8 @@ class History:
         self.path = Path(path)
         self._schema, self._migrations = schema, migrations
         self.broken = False
-        """After a fatal failure the file has to be opened anew."""
-        with self._told():
+        """True after a fatal failure; the file must then be opened again."""
+        with self._translated():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._db = duckdb.connect(str(self.path), config=OPTIONS | {"memory_limit": f"{max_memory_mb}MB"})
         try:
@@ -77,12 +77,12 @@ class History:
         self.close()
 
     def close(self) -> None:
-        """Write everything into the file itself and let go of it."""
+        """Write everything to the file and close it."""
         self._db.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Foreign errors become HistoryUnavailable; what is a defect of ours stays as it is."""
+    def _translated(self) -> Iterator[None]:
+        """Turn errors of the file or system into HistoryUnavailable; others pass."""
         try:
             yield
         except UNAVAILABLE as error:
@@ -91,8 +91,8 @@ class History:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All or nothing."""
-        with self._told():
+        """A transaction: commits at the end, rolls back on an error."""
+        with self._translated():
             self._db.begin()
             try:
                 yield
@@ -104,16 +104,16 @@ class History:
     def _roll_back(self) -> None:
         try:
             self._db.rollback()
-        except duckdb.Error:  # a commit that failed has ended the transaction already
+        except duckdb.Error:  # a failed commit has ended the transaction
             return
 
     # --- schema
 
     def migrate(self) -> int:
-        """Bring the schema up to date; its version now."""
+        """Bring the schema up to date; returns its version."""
         steps = sorted(self._migrations.glob("[0-9][0-9][0-9]_*.sql"))
         newest = max((int(step.name[:3]) for step in steps), default=FIRST_VERSION)
-        with self._told():
+        with self._translated():
             self._db.execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)")
             found = self._db.execute("SELECT version FROM schema_version").fetchone()
         if found is None:
@@ -131,7 +131,7 @@ class History:
             self._db.execute("INSERT INTO schema_version VALUES ($1)", [version])
 
     def _read_columns(self) -> dict[str, dict[str, str]]:
-        """Type by column by table."""
+        """The columns of each table with their types."""
         found: dict[str, dict[str, str]] = {}
         sql = "SELECT table_name, column_name, data_type FROM information_schema.columns"
         for table, column, kind in self._db.execute(sql).fetchall():
@@ -141,28 +141,29 @@ class History:
     # --- rows
 
     def append(self, rows: Iterable[Row]) -> int:
-        """Keep `rows`, all or none; how many. Raises ValueError for what the tables cannot hold.
+        """Store `rows`, all or none; returns their number. Raises ValueError for rows the tables cannot hold.
 
-        `at` and other times are seconds since 1970 or datetimes (naive ones are UTC); missing is now.
+        `at` and other times are seconds since 1970 or datetimes (naive ones are UTC); the default is now.
         """
         batches = batch_up(rows)
         for batch in batches:
-            if strange := self.unknown(batch):
-                raise ValueError(f"the history has no {strange[0]}")
+            if unknown := self.unknown(batch):
+                raise ValueError(f"the history has no {unknown[0]}")
         with self.transaction():
             return self.append_within(batches)
 
     def unknown(self, batch: RowBatch) -> list[str]:
-        """What of a batch this version does not know: its table, else some of its columns."""
+        """The table, or the columns, of a batch that this version does not know."""
         known = self._columns.get(batch.table)
         if known is None:
             return [f"table {batch.table}"]
         return [f"column {batch.table}.{name}" for name in batch.columns if name not in known]
 
     def append_within(self, batches: Iterable[RowBatch]) -> int:
-        """Keep what is known of `batches`, inside a transaction that the caller began; how many rows.
+        """Store the known parts of `batches` in the caller's transaction; returns the number of rows.
 
-        The rows are made ready in place: a batch can be appended once. Raises ValueError for a wrong value.
+        Rows are converted in place, so a batch can be appended only once. Raises ValueError for a wrong
+        value.
         """
         now, n = datetime.now(UTC).replace(tzinfo=None), 0
         for (table, columns), rows in _alike(batches).items():
@@ -180,20 +181,20 @@ class History:
         except (duckdb.DataError, duckdb.IntegrityError) as error:
             raise ValueError(f"rows that {table} cannot hold: {str(error).splitlines()[0]}") from error
 
-    # --- questions
+    # --- queries
 
-    def query(self, name: str, **params: Any) -> list[dict[str, Any]]:
+    def query(self, name: str, **params: Any) -> list[QueryRow]:
         """The rows of `queries/<name>.sql` by column name; times are naive UTC datetimes."""
         return self.read(find_query(name), params)
 
     def check(self, name: str) -> None:
-        """Raises duckdb.Error where a query does not fit the schema."""
+        """Raises duckdb.Error if a query does not fit the schema."""
         self._db.execute(f"PREPARE checked AS {find_query(name)}")
         self._db.execute("DEALLOCATE checked")
 
-    def read(self, sql: str, params: dict[str, Any] | list[Any] | None = None) -> list[dict[str, Any]]:
+    def read(self, sql: str, params: Mapping[str, Any] | list[Any] | None = None) -> list[QueryRow]:
         """The rows of one statement by column name."""
-        with self._told():
+        with self._translated():
             cursor = self._db.execute(sql, params or None)
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -201,7 +202,7 @@ class History:
 
 @lru_cache(maxsize=256)
 def find_query(name: str) -> str:
-    """The text of a query. Raises ValueError where there is none."""
+    """The SQL of a query. Raises ValueError if there is none of that name."""
     path = ROOM / "queries" / f"{name}.sql"
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or not path.is_file():
         raise ValueError(f"the history has no query {name!r}")
@@ -209,7 +210,7 @@ def find_query(name: str) -> str:
 
 
 def _alike(batches: Iterable[RowBatch]) -> dict[tuple[str, tuple[str, ...]], list[list[Any]]]:
-    """Rows by table and columns, so that each is appended at once."""
+    """Rows grouped by table and columns, to append each group at once."""
     found: dict[tuple[str, tuple[str, ...]], list[list[Any]]] = {}
     for batch in batches:
         found.setdefault((batch.table, tuple(batch.columns)), []).extend(batch.rows)

@@ -1,4 +1,4 @@
-"""The one history of this process: the analytics worker's."""
+"""The history that this process, the analytics worker, owns."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def history() -> History:
 
 
 def close_history() -> None:
-    """Let go of the file; the next use opens it again."""
+    """Close the file; the next use opens it again."""
     while _open:
         _open.pop().close()

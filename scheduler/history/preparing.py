@@ -1,4 +1,4 @@
-"""Rows as they come, made into rows as the file keeps them. Pure; in place, since there are many of them."""
+"""Converts rows as they arrive to rows of the tables. Pure, but in place, since there are many."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ TIME = "TIMESTAMP"
 def prepare(
     columns: list[str], rows: list[list[Any]], kinds: Mapping[str, str], now: datetime
 ) -> tuple[list[str], list[list[Any]]]:
-    """(columns, rows) with what the table does not know left out, times in UTC, and a fingerprint.
+    """(columns, rows) without columns unknown to the table, with times in UTC and a fingerprint.
 
-    `kinds`: the table's column types by name. Raises ValueError for a time that is none.
+    `kinds`: the table's column types by name. Raises ValueError for an invalid time.
     """
     columns, rows = _only_known(columns, rows, kinds)
     for place, name in enumerate(columns):
@@ -46,11 +46,11 @@ def _read_times(rows: list[list[Any]], place: int) -> None:
                 datetime.fromtimestamp(value, UTC).replace(tzinfo=None) if is_number else _naive(value)
             )
     except (OverflowError, OSError) as error:
-        raise ValueError(f"a time that is none: {error}") from error
+        raise ValueError(f"an invalid time: {error}") from error
 
 
 def _naive(value: Any) -> datetime | None:
-    """Naive UTC."""
+    """`value` as a naive datetime in UTC; None if it is no time."""
     if isinstance(value, str):
         value = datetime.fromisoformat(value)
     if isinstance(value, datetime) and value.tzinfo is not None:
@@ -59,7 +59,7 @@ def _naive(value: Any) -> datetime | None:
 
 
 def _stamp(columns: list[str], rows: list[list[Any]], now: datetime) -> list[str]:
-    """Every row has a time: now, where it came without."""
+    """Add the time now to rows without one; returns the columns."""
     if "at" not in columns:
         for row in rows:
             row.append(now)
@@ -72,7 +72,7 @@ def _stamp(columns: list[str], rows: list[list[Any]], now: datetime) -> list[str
 
 
 def _add_fingerprints(columns: list[str], rows: list[list[Any]]) -> list[str]:
-    """Every row has a fingerprint: computed from its parts, where it came without."""
+    """Add a fingerprint to rows without one; returns the columns."""
     places = [columns.index(part) if part in columns else -1 for part in PARTS]
     given = columns.index("fingerprint") if "fingerprint" in columns else None
     for row in rows:

@@ -1,4 +1,4 @@
-"""What the history keeps, and for how long: runs one by one, then as hourly figures, then not at all."""
+"""Retention: runs are kept for some weeks, then summed up by hour, then deleted. And the export."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 
 from scheduler.history.history import ROOM, History
 
-# Kept one by one for some weeks; runs are rolled up before they go.
+# Kept for some weeks; runs are summed up before they are deleted.
 SHORT = ("runs", "loads", "connections", "health")
-# Few rows, and worth a year.
+# Few rows, kept for a year.
 LONG = ("runs_hourly", "scaling", "alerts", "routing", "changes")
 
 
 def retain(history: History, now: datetime, days: int, long_days: int) -> dict[str, int]:
-    """Roll up and delete what is too old; rows deleted by table. `now`: naive UTC.
+    """Sum up and delete old rows, in one transaction; returns the rows deleted by table. `now`: naive UTC.
 
-    All or nothing. What arrives late for an hour that was rolled up makes a second row of that hour.
+    Rows that arrive late for an hour that was summed up make a second row of that hour.
     """
     until = (now - timedelta(days=days)).replace(minute=0, second=0, microsecond=0)
     long_ago = now - timedelta(days=long_days)
@@ -36,7 +36,7 @@ def _delete(history: History, table: str, before: datetime) -> int:
 
 
 def _delete_outdated(history: History, before: datetime) -> int:
-    """A capability stays true until something else is said of it, however long ago it was found."""
+    """Delete old capabilities that have a newer row; the latest one stays valid, whatever its age."""
     newer = "n.browser = capabilities.browser AND n.feature = capabilities.feature AND n.at > capabilities.at"
     rows = history.read(
         f'DELETE FROM capabilities WHERE "at" < $1 AND EXISTS (FROM capabilities n WHERE {newer})',  # noqa: S608
@@ -46,13 +46,13 @@ def _delete_outdated(history: History, before: datetime) -> int:
 
 
 def export(history: History, folder: Path) -> dict[str, int]:
-    """Write each table as `<table>.parquet` into `folder`, which is made; rows by table."""
+    """Write each table as `<table>.parquet` into `folder`, which is created; returns the rows by table."""
     folder.mkdir(parents=True, exist_ok=True)
     return {table: _export_table(history, table, folder / f"{table}.parquet") for table in tables(history)}
 
 
 def tables(history: History) -> list[str]:
-    """The tables that hold rows of what happened."""
+    """The names of the tables with recorded rows."""
     inner = {"schema_version", "drained", "sources"}
     rows = history.read("SELECT table_name FROM information_schema.tables ORDER BY table_name")
     return [row["table_name"] for row in rows if row["table_name"] not in inner]

@@ -1,4 +1,4 @@
-"""From lines of samples to what changed, when, by how much, and why as far as that is known. Pure."""
+"""Finds changes in series of samples: when, by how much, and their cause if known. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def analyse(lines: Sequence[Series], sample_s: float, rules: Rules | None = None) -> Analysis:
-    """The changes within each line, and between a line and the one that it follows in its series."""
+    """The changes within each line, and from a line to its successor in the same series."""
     rules = (rules or Rules()).at(sample_s)
     found = Analysis([], [])
     for metric in METRICS.values():
@@ -47,14 +47,14 @@ def _analyse_metric(
 
 
 class _MetricAnalysis:
-    """One metric of one line."""
+    """The analysis of one metric of one line."""
 
     def __init__(self, line: Series, metric: Metric, sample_s: float, rules: Rules) -> None:
         self._line, self._metric, self._sample_s, self._rules = line, metric, sample_s, rules
         self._times_s, self._values = line.values[metric.name]
 
     def changes(self, scanned: Scan) -> list[DetectedChange]:
-        """Those within the line: nothing of the environment changed with them."""
+        """The changes within the line, in which the environment did not change."""
         counts = count_switches(scanned.steps)
         ends = [*(step.at for step in scanned.steps), len(self._values)][1:]
         return [
@@ -69,7 +69,7 @@ class _MetricAnalysis:
         ]
 
     def change_since(self, before: Series, scanned_before: Scan, scanned: Scan) -> DetectedChange | None:
-        """The difference between the old environment's last level and this one's first, if any."""
+        """The change from the old environment's last level to this one's first, if there is one."""
         end = scanned.steps[0].at if scanned.steps else len(self._values)
         left = before.before(self._metric.name, self._times_s[0])
         left = left[max((step.at for step in scanned_before.steps if step.at < len(left)), default=0) :]
@@ -84,7 +84,7 @@ class _MetricAnalysis:
         return self._change(0, left, right, result.p, cause=name_cause(before, self._line))
 
     def state(self, scanned: Scan) -> FindingState:
-        """How the line stands now."""
+        """The present state of the line."""
         values = self._values[scanned.since :]
         n, name = len(self._values), self._metric.name
         level = float(np.median(values)) if n else None
@@ -101,7 +101,7 @@ class _MetricAnalysis:
         return "unstable" if visible is None or visible > abs(self._metric.medium) else "steady"
 
     def _visible(self, values: Floats) -> float | None:
-        """As a ratio; None where nothing would be seen."""
+        """The smallest visible change as a ratio; None if none would be visible."""
         logs = np.log(values)
         tame = np.clip(logs, *bounds(logs, math.log1p(self._rules.min_effect)))
         step = smallest_visible(tame, self._rules.max_p)
@@ -122,7 +122,7 @@ class _MetricAnalysis:
             after,
             effect,
             p,
-            # A series that goes to and fro between two levels is no news each time it does.
+            # Further jumps between the same two levels are of low severity.
             "low" if note and severity != "none" else severity,
             direction,
             self._visible(left),

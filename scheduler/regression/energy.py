@@ -1,4 +1,4 @@
-"""The divergence between what lies left and right of every split, kept up to date as samples come.
+"""The divergence between the two sides of every split, updated with each new sample.
 
 Source: Matteson & James, "A Nonparametric Approach for Multiple Change Point Analysis of Multivariate Data"
 (2014), https://arxiv.org/abs/1306.4933, equations 5 and 6 with alpha = 1. There the whole series is split
@@ -20,7 +20,7 @@ MIN_SIDE = 2
 
 
 class Splits:
-    """Sums of distances within each split's left side, across it and within its right one; many series.
+    """For each split, the sums of distances within its left side, across it and within its right side.
 
     A split at `k` puts the samples before `k` on the left. A row takes part once it has been opened.
     """
@@ -32,7 +32,7 @@ class Splits:
         self._total = np.zeros(n_rows)
 
     def open(self, row: int, begin: int, values: Floats) -> None:
-        """Let `row` begin anew with `values`, the first of which is sample `begin`."""
+        """Start `row` with `values`, the first of which is sample `begin`."""
         distances = np.abs(values[:, None] - values)
         at = begin + np.arange(1, len(values))
         below = np.tril(distances, -1)
@@ -44,11 +44,11 @@ class Splits:
         self._total[row], self.begin[row] = total, begin
 
     def close(self, row: int) -> None:
-        """`row` takes part no more, until it is opened again."""
+        """Exclude `row` until it is opened again."""
         self.begin[row] = self._left.shape[1] - 1
 
     def push(self, t: int, window: Floats) -> None:
-        """Take in sample `t`, the last column of `window`; of closed rows nothing is taken."""
+        """Add sample `t`, the last column of `window`, to the open rows."""
         low = t + 1 - window.shape[1]
         distances = np.abs(window[:, :-1] - window[:, -1:])
         distances *= np.arange(low, t) >= self.begin[:, None]
@@ -60,7 +60,7 @@ class Splits:
         self._total += all_
 
     def drop(self, window: Floats, first: int) -> None:
-        """Forget sample `first`, the first column of `window`, in the rows that begin with it."""
+        """Remove sample `first`, the first column of `window`, from the rows that begin with it."""
         leaving = self.begin == first
         distances = np.abs(window[:, 1:] - window[:, :1]) * leaving[:, None]
         sums = distances.cumsum(axis=1)
@@ -72,7 +72,7 @@ class Splits:
         self.begin[leaving] = first + 1
 
     def best(self, low: int, t: int) -> Integers:
-        """Each row's split of [low, t] with the largest divergence; without meaning for closed rows."""
+        """Each row's split of [low, t] with the largest divergence; meaningless for closed rows."""
         at = np.arange(low + MIN_SIDE, t + 2 - MIN_SIDE)
         n = at - self.begin[:, None].astype(float)
         m = t + 1.0 - at

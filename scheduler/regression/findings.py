@@ -1,4 +1,4 @@
-"""What the analysis of a series comes to: its changes, and how well it can be watched."""
+"""Results of the analysis of a series: its changes, and its present state."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DetectedChange:
     series: str
     metric: str
     changed_at: float
-    """When the first sample of the new level began, seconds since 1970."""
+    """The start of the first sample of the new level, seconds since 1970."""
     before: float
     after: float
     """Medians of the samples before and after, in the metric's unit."""
@@ -31,10 +31,9 @@ class DetectedChange:
     severity: Severity
     direction: Direction
     smallest_visible: float | None
-    """The least relative change that the samples before would have shown within 20 samples."""
+    """The smallest relative change that would have been found within 20 samples."""
     cause: str
-    """What of the environment changed at the same time; empty: nothing did, so look at the machine and
-    at what else it does."""
+    """The change of the environment at the same time; if empty, look at the machine and its other load."""
     note: str
     sample_s: float
     n_before: int
@@ -43,7 +42,7 @@ class DetectedChange:
 
 @dataclass(frozen=True, slots=True)
 class FindingState:
-    """How a series stands now."""
+    """The present state of a series."""
 
     series: str
     metric: str
@@ -58,7 +57,7 @@ class FindingState:
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """Of many lines at one spacing of samples."""
+    """The results of many lines at one spacing of samples."""
 
     changes: list[DetectedChange]
     states: list[FindingState]
@@ -70,7 +69,7 @@ def rows(changes: Iterable[DetectedChange]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def unreported(changes: Iterable[DetectedChange], known: Iterable[Mapping[str, Any]]) -> list[DetectedChange]:
-    """Those that are not in `known` (rows of `changes`), each only once.
+    """The changes that are not in `known` (rows of the table), each once.
 
     Every later analysis finds the same change again, and so does the one at a coarser spacing: the same
     series, metric and direction, at a time that differs by no more than five samples of the coarser one.

@@ -1,4 +1,4 @@
-"""Samples in the order they came, of one kind of request in one environment."""
+"""Lines: samples in time order, of one kind of request in one environment."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from scheduler.regression.energy import Floats
 
 SERIES = ("model", "browser", "backend", "precision", "batch_size", "os", "adapter", "flags")
-"""What a series is of; lines of one series may follow each other."""
+"""The columns that identify a series; lines of one series may follow each other."""
 ENVIRONMENT = ("browser_build", "driver", "webinfer_version", "revision")
-"""What may change under a series and then is the cause: the other parts of a fingerprint."""
+"""The columns that may change within a series, and are then the cause."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Series:
     environment: tuple[str, ...]
     """In the order of ENVIRONMENT."""
     values: Mapping[str, tuple[Floats, Floats]]
-    """By metric: when each sample began, seconds since 1970, and its value; never zero or less."""
+    """By metric: the start of each sample, seconds since 1970, and its value, always positive."""
 
     def before(self, metric: str, end_s: float) -> Floats:
         """Its values before `end_s`."""
@@ -35,7 +35,7 @@ class Series:
 
 
 def read_lines(rows: Iterable[Mapping[str, Any]], metrics: Iterable[str]) -> list[Series]:
-    """A line a row of the query regression_samples."""
+    """One line per row of the query regression_samples."""
     names = list(metrics)
     return [
         Series(
@@ -48,14 +48,14 @@ def read_lines(rows: Iterable[Mapping[str, Any]], metrics: Iterable[str]) -> lis
 
 
 def _usable(at_s: list[float], values: list[float | None]) -> tuple[Floats, Floats]:
-    """Those that are numbers above zero: only such can change by a ratio."""
+    """The samples above zero; only those have ratios."""
     times, found = np.array(at_s, float), np.array(values, float)
     good = np.isfinite(found) & (found > 0)
     return times[good], found[good]
 
 
 def predecessor(line: Series, lines: Iterable[Series], metric: str, least: int) -> Series | None:
-    """The line of the series that was the last active before `line` began; it has `least` samples by then."""
+    """The last active line of the series before `line` began, with at least `least` samples by then."""
     times_s, _ = line.values[metric]
     if not len(times_s):
         return None
@@ -70,6 +70,6 @@ def predecessor(line: Series, lines: Iterable[Series], metric: str, least: int) 
 
 
 def name_cause(before: Series, after: Series) -> str:
-    """What differs between two environments: `browser_build 156.0 -> 157.0; revision a1 -> b2`."""
+    """The differences between two environments: `browser_build 156.0 -> 157.0; revision a1 -> b2`."""
     pairs = zip(ENVIRONMENT, before.environment, after.environment, strict=True)
     return "; ".join(f"{name} {old or '?'} -> {new or '?'}" for name, old, new in pairs if old != new)

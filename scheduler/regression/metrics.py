@@ -1,4 +1,4 @@
-"""What is watched, which way is worse, and how much of it is a medium or a high severity."""
+"""The metrics that are watched, their direction, and the thresholds of severities."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Direction = Literal["regression", "improvement"]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A number that every sample has; thresholds are relative changes for the worse."""
+    """A value of every sample; thresholds are relative changes for the worse."""
 
     name: str
     unit: str
@@ -19,11 +19,11 @@ class Metric:
     high: float
 
     def direction(self, effect: float) -> Direction:
-        """Whether a relative change by `effect` is for the worse."""
+        """The direction of a relative change by `effect`."""
         return "regression" if (effect > 0) == (self.medium > 0) else "improvement"
 
     def severity(self, effect: float) -> Severity:
-        """Of a change that is significant: none for the better, low below the medium threshold."""
+        """The severity of a significant change: none for an improvement, low below the medium threshold."""
         if self.direction(effect) == "improvement":
             return "none"
         if abs(effect) >= abs(self.high):

@@ -1,29 +1,29 @@
-"""What it takes to call a difference a change. Every figure of docs/regression.md is of these values."""
+"""The conditions for calling a difference a change. The figures in docs/regression.md hold for these."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
 SLOW_SAMPLE_S = 3600
-"""The spacing of samples that `Rules.max_p` is meant for: 720 looks in a month."""
+"""The spacing of samples that `Rules.max_p` is meant for: 720 tests a month."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Of one scan."""
+    """The rules of one scan."""
 
     window: int = 120
-    """Samples that are compared at most. Fewer see less; many more take a slow drift into the baseline."""
+    """The most samples compared. Fewer find less; many more include slow drifts in the baseline."""
     min_before: int = 15
-    """A baseline of fewer samples says too little about its own noise."""
+    """Fewer samples before a change do not show their own noise."""
     min_after: int = 5
-    """A burst of fewer samples is no lasting change."""
+    """Fewer samples after a change may be a burst."""
     max_p: float = 1e-6
-    """Of the t-test at one split. So small since the split was picked as the best of the window, at every one
-    of 720 looks a month: together they raise a false alarm in well under 1 % of quiet months."""
+    """The significance level of the t-test. It is so small because the split is the best of the window, and
+    there are 720 tests a month: together they raise a false alarm in well under 1 % of quiet months."""
     min_effect: float = 0.03
-    """Smaller changes are of no use to anybody, however certain."""
+    """Smaller relative changes are ignored, however certain."""
 
     def at(self, sample_s: float) -> Rules:
-        """The same false alarms in a month where samples come more often than hourly."""
+        """The rules for another spacing of samples, with as many false alarms per month."""
         return replace(self, max_p=self.max_p * min(1.0, sample_s / SLOW_SAMPLE_S))

@@ -1,8 +1,8 @@
-"""Finds where series change, looking again at every sample as if it had just come. Many series at once.
+"""Finds changes in many series at once, testing at every sample as if it were the latest.
 
 The split is E-divisive's (energy.py), its significance a t-test within a window as in Hunter
-(significance.py). What differs from both: a series is never split as a whole, but begins anew after each
-change. So a month looked at in one go gives the same changes as the same month looked at hour by hour.
+(significance.py). Unlike both, a series is never split as a whole, but starts again after each change. So a
+month analysed at once gives the same changes as the same month analysed hour by hour.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ from scheduler.regression.energy import Floats, Integers, Splits
 from scheduler.regression.rules import Rules
 from scheduler.regression.significance import FAR_SD, MAD_TO_SD, SampleComparison, bounds, compare, pull_in
 
-# Rows that go through the scan together: their windows fit into a processor's cache.
+# Rows scanned together: their windows fit into a processor's cache.
 CHUNK = 256
-# How far off is far changes slowly; looking every fourth time saves half of the scan.
+# The bounds of outliers change slowly; updating them every fourth time saves half of the scan.
 BOUNDS_EVERY = 4
 
 
 @dataclass(frozen=True, slots=True)
 class ScanStep:
-    """A change that was found: sample `at` is the first of the new level."""
+    """A change; sample `at` is the first of the new level."""
 
     at: int
     seen_at: int
-    """The sample with which it was found."""
+    """The sample at which it was found."""
     begin: int
-    """The first sample of the level before it that was compared."""
+    """The first sample of the previous level that was compared."""
     found: SampleComparison
 
 
 @dataclass(slots=True)
 class Scan:
-    """Of one series."""
+    """The scan of one series."""
 
     steps: list[ScanStep] = field(default_factory=list)
     since: int = 0
-    """Where the window of the present level begins."""
+    """The first sample of the present level's window."""
 
 
 def scan(series: Sequence[Floats], rules: Rules) -> list[Scan]:
-    """The changes of each series of logarithms; about 3 ms a series of 720 samples."""
+    """The changes of each series of logarithms; takes about 3 ms per series of 720 samples."""
     scans = [Scan() for _ in series]
     order = sorted(range(len(series)), key=lambda row: len(series[row]))
     for start in range(0, len(order), CHUNK):
@@ -56,7 +56,7 @@ def scan(series: Sequence[Floats], rules: Rules) -> list[Scan]:
 
 
 class Chunk:
-    """Series of about the same length on their way through the scan, in step."""
+    """Series of similar length, scanned in step."""
 
     def __init__(self, series: Sequence[Floats], rules: Rules, scans: list[Scan]) -> None:
         self._rules, self._scans = rules, scans
@@ -79,7 +79,7 @@ class Chunk:
         self._least_t = np.concatenate([[np.inf], -stdtrit(freedom, rules.max_p / 2)])
 
     def run(self) -> None:
-        """Look at every sample of every series once, in the order they came."""
+        """Test at every sample of every series once, in time order."""
         for t in range(self._n):
             for row in np.flatnonzero(self._lengths == t):
                 self._splits.close(int(row))
@@ -92,7 +92,7 @@ class Chunk:
             scanned.since = max(int(since), int(n) - self._rules.window)
 
     def _take(self, t: int) -> None:
-        """Sample `t` enters the windows, and what has become too old leaves them."""
+        """Add sample `t` to the windows, and remove the oldest."""
         low = max(0, t + 1 - self._rules.window)
         open_ = self._splits.begin <= t
         if t % BOUNDS_EVERY == 0 and t:
@@ -106,7 +106,7 @@ class Chunk:
             self._splits.push(t, self._tame[:, low : t + 1])
 
     def _bound(self, t: int, low: int) -> None:
-        """What is far off, from the window before sample `t`; the spread is never less than `min_effect`."""
+        """The bounds of outliers from the window before sample `t`; the spread is at least `min_effect`."""
         known = np.flatnonzero(self._splits.begin < t)
         begin = np.maximum(self._splits.begin[known], low)
         outside = np.arange(low, t) < begin[:, None]
@@ -117,7 +117,7 @@ class Chunk:
         self._low[known], self._high[known] = median - far, median + far
 
     def _open(self, row: int, t: int) -> None:
-        """A level's first samples are enough now: compare from here on."""
+        """Start to test a level that now has enough samples."""
         begin = int(self._since[row])
         values = self._raw[row, begin : t + 1]
         self._low[row], self._high[row] = bounds(values, self._least)
@@ -133,7 +133,7 @@ class Chunk:
         self._squares[rows, end] = self._squares[rows, begin] + values * values
 
     def _look(self, t: int) -> None:
-        """Is there a change? A cheap test of all rows, then the whole one of the few that passed."""
+        """Test all rows for a change at sample `t`: a quick test first, the full one for those that pass."""
         split = self._splits.best(max(0, t + 1 - self._rules.window), t)
         for row in np.flatnonzero(self._passes(split, t)):
             self._judge(int(row), int(split[row]), t)
@@ -166,13 +166,13 @@ class Chunk:
 
 
 def _lasts(left: Floats, right: Floats) -> bool:
-    """The last two samples are still nearer to the new level than to the old: no burst that is over."""
+    """True if the last two samples are nearer to the new level than to the old one."""
     old, new = left.mean(), right.mean()
     return bool(((right[-2:] - (old + new) / 2) * np.sign(new - old) > 0).all())
 
 
 def _median(window: Floats, n: Integers) -> Floats:
-    """Of the `n` finite values of each row."""
+    """The median of the `n` finite values of each row."""
     ordered, rows = np.sort(window, axis=1), np.arange(len(window))
     middle: Floats = (ordered[rows, (n - 1) // 2] + ordered[rows, n // 2]) / 2
     return middle

@@ -1,4 +1,4 @@
-"""Series that no single level describes: two modes in turn, or noise that hides what should be seen."""
+"""Series without a single level: two alternating modes, or noise that hides changes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from scheduler.regression.energy import Floats
 from scheduler.regression.scanning import ScanStep
 
-# Of the variance, told by which of two groups a sample is in: 0.64 for a normal distribution (2 / pi), 0.75
+# Share of the variance explained by two groups: 0.64 for a normal distribution (2 / pi), 0.75
 # for an even one, 0.85 only where there is a gap between the groups.
 TWO_MODES_SHARE = 0.85
 LEAST_MODE_SHARE = 0.1
-# The third jump between the same two levels: the second may still be a change that was put right.
+# From the third jump between the same two levels on; the second may be a change that was reverted.
 N_SWITCHES = 3
 
 
 def find_modes(values: Floats, least_gap: float) -> tuple[float, float] | None:
-    """The means of two groups that samples fall into, `least_gap` apart; None where there is but one."""
+    """The means of two groups of samples at least `least_gap` apart; None if there is one group."""
     ordered = np.sort(values)
     n, total = len(ordered), float(((ordered - ordered.mean()) ** 2).sum())
     least = max(2, math.ceil(n * LEAST_MODE_SHARE))
@@ -36,7 +36,7 @@ def find_modes(values: Floats, least_gap: float) -> tuple[float, float] | None:
 
 
 def count_switches(steps: Sequence[ScanStep]) -> list[int]:
-    """For each step, how many steps up to it went to and fro between two levels; 1 where it stands alone."""
+    """For each step, the number of steps up to it that alternate between two levels; 1 if it is single."""
     counts: list[int] = []
     for k, step in enumerate(steps):
         back = k > 0 and _undoes(steps[k - 1].found.difference, step.found.difference)
@@ -45,5 +45,5 @@ def count_switches(steps: Sequence[ScanStep]) -> list[int]:
 
 
 def _undoes(first: float, second: float) -> bool:
-    """Two steps in opposite directions, of nearly the same size: what remains is under a third of either."""
+    """True for opposite steps of similar size: their sum is under a third of either."""
     return abs(first + second) < min(abs(first), abs(second)) / 3

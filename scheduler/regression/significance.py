@@ -1,8 +1,8 @@
-"""Whether two stretches of samples differ by more than their noise, and how small a difference would show.
+"""A test of whether two groups of samples differ, and the smallest difference that it would find.
 
 Student's t-test as in Fleming et al., "Hunter: Using Change Point Detection to Hunt for Performance
-Regressions" (2023), https://arxiv.org/abs/2301.03034, with two corrections: neighbours that resemble each
-other count as fewer samples, and single samples far off are pulled in. Values are logarithms.
+Regressions" (2023), https://arxiv.org/abs/2301.03034, with two corrections: correlated neighbours count
+as fewer samples, and outliers are pulled in. Values are logarithms.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from scipy.special import stdtr, stdtrit
 
 from scheduler.regression.energy import Floats
 
-# What a normal distribution's median absolute deviation must be multiplied with to be its standard deviation.
+# The standard deviation of a normal distribution over its median absolute deviation.
 MAD_TO_SD = 1.4826
-# So far off lies one sample of 16,000 of a normal distribution.
+# Beyond this lies one sample in 16,000 of a normal distribution.
 FAR_SD = 4.0
-# Of the samples after a split: were every twentieth a spike, 6 of 8 would be in 4 of 10 million looks.
+# Share of the samples after a split: with one spike in twenty, 6 of 8 are spikes in 4 of 10 million tests.
 MOST = 0.75
-# Beyond that the samples are a walk, not a level with noise.
+# Beyond this the samples are a random walk, not a level with noise.
 MAX_CORRELATION = 0.95
-# Against a division by nothing, in series without any noise: a billionth of the value.
+# Prevents division by zero in series without noise: a billionth of the value.
 LEAST_SD = 1e-9
 DETECTED_BY = 20
-"""Samples within which a change shall be found."""
+"""The number of samples within which a change should be found."""
 POWER = 0.95
-"""Share of the changes that shall be found."""
+"""The share of changes that should be found."""
 
 
 @dataclass(frozen=True, slots=True)
 class SampleComparison:
-    """Of two stretches; `difference` is of the logarithms, right less left."""
+    """The comparison of two groups; `difference` is of the logarithms, right minus left."""
 
     difference: float
     error: float
@@ -43,7 +43,7 @@ class SampleComparison:
 
 
 def compare(left: Floats, right: Floats) -> SampleComparison:
-    """The t-test of two stretches of at least two samples each, in the order they came."""
+    """The t-test of two groups of at least two samples each, in time order."""
     n, m = len(left), len(right)
     residuals = np.concatenate([left - left.mean(), right - right.mean()])
     share = independent_share(residuals)
@@ -60,10 +60,10 @@ def spread(residuals: Floats, n_means: int) -> float:
 
 
 def independent_share(residuals: Floats) -> float:
-    """How many independent samples one sample is worth, 0 to 1: (1 - r) / (1 + r) for a correlation of r.
+    """The number of independent samples that one sample is worth, 0 to 1: (1 - r) / (1 + r).
 
-    r is the correlation of neighbours, its small-sample bias undone, and one standard error more: too low an
-    r would mean false alarms, too high a one costs a few samples' patience.
+    r is the correlation of neighbours, corrected for bias in small samples, plus one standard error: too low
+    an r would cause false alarms, too high an r delays findings by a few samples.
     """
     n, squares = len(residuals), float((residuals**2).sum())
     if squares <= n * LEAST_SD**2:
@@ -74,9 +74,9 @@ def independent_share(residuals: Floats) -> float:
 
 
 def bounds(values: Floats, least_sd: float) -> tuple[float, float]:
-    """What lies outside is far off: four robust standard deviations, of `least_sd` or more, from the median.
+    """The bounds of outliers: four robust standard deviations (at least `least_sd`) from the median.
 
-    The least keeps a step visible in a series whose samples are nearly all the same.
+    The minimum keeps a step visible in a series whose samples are nearly all equal.
     """
     median = float(np.median(values))
     sd = max(MAD_TO_SD * float(np.median(np.abs(values - median))), least_sd)
@@ -84,10 +84,11 @@ def bounds(values: Floats, least_sd: float) -> tuple[float, float]:
 
 
 def pull_in(left: Floats, right: Floats, least_sd: float, min_after: int) -> tuple[Floats, Floats]:
-    """Both sides with what is far off the old level pulled in: a few far samples make no new level.
+    """Both sides with outliers of the old level pulled in, so that a few outliers make no new level.
 
-    Where most are far off, and as many as a change takes, they are a level and have bounds of their own. The
-    bounds of the whole window would not do: they widen while a new level comes in, and make a step a slope.
+    If most samples of the right side are outliers, and as many as a change needs, they are a new level with
+    bounds of their own. Bounds of the whole window would widen as the new level arrives, and turn a step into
+    a slope.
     """
     low, high = bounds(left, least_sd)
     n_far = max(int((right < low).sum()), int((right > high).sum()))
@@ -96,9 +97,9 @@ def pull_in(left: Floats, right: Floats, least_sd: float, min_after: int) -> tup
 
 
 def smallest_visible(values: Floats, max_p: float) -> float:
-    """The least lasting change, as a ratio less 1, that is found in 95 % of the cases within 20 samples.
+    """The smallest lasting change, as a ratio minus 1, that is found within 20 samples in 95 % of cases.
 
-    `values` are the level's samples so far, at least two; infinite where they say too little.
+    `values` are the level's samples so far, at least two; infinite if they are too few or too noisy.
     """
     n, residuals = len(values), values - values.mean()
     share = independent_share(residuals)

@@ -1,4 +1,4 @@
-"""The regression analysis as a task of the analytics worker."""
+"""The task of regression analysis; runs in the analytics worker."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ N_SAMPLES = 720
 
 @app.task(name="scheduler.regression.analyse")
 def find_changes() -> dict[str, int]:
-    """Keep the changes that are not known yet, and how each series stands; how many of which there are.
+    """Store new changes and the state of each series; returns their numbers.
 
-    Quick samples show a slowdown within minutes, slow ones a smaller change, or a creeping one. A spacing
-    that has no new sample since the last time is left alone.
+    Quick samples show a slowdown within minutes; slow ones show smaller or gradual changes. A spacing without
+    a new sample since the last time is skipped.
     """
     settings, key = SchedulerSettings(), RedisKeys(app.settings.redis_prefix).regression
     counts = {"series": 0, "regression": 0, "improvement": 0}
@@ -48,10 +48,9 @@ def find_changes() -> dict[str, int]:
 
 
 def analyse_history(known: History, settings: SchedulerSettings, sample_s: float, until_s: float) -> Analysis:
-    """All series until `until_s`; only the changes that `known` did not hold, and now holds.
+    """The analysis of all series until `until_s`, with only the new changes, which are stored in `known`.
 
-    The history's own process appends to it, past the stream: so what was found is known before anybody can
-    look for it again.
+    They are appended directly, not through the stream, so that the next analysis knows them.
     """
     since_s = until_s - N_SAMPLES * sample_s
     span = {"since_s": since_s, "until_s": until_s, "sample_s": sample_s}

@@ -1,4 +1,4 @@
-"""What idle browsers should run so that every model is measured everywhere. Pure."""
+"""Trials for idle browsers, so that every model is measured in every browser. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from browser_runtime.contract.families import rows_of
 from browser_runtime.contract.vocabulary import Browser, Family, Precision
 from scheduler.routing.evidence import Evidence
 
-# Enough fresh runs that the prior is outweighed; the first of them loads the model and does not count.
+# Enough fresh runs to outweigh the prior; the first one loads the model and does not count.
 ENOUGH_RUNS = 3.0
 N_RUNS = 4
 
@@ -26,7 +26,7 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A model to run in a browser, and why."""
+    """A model to run in a browser, and the reason."""
 
     browser: Browser
     family: Family
@@ -38,16 +38,16 @@ class Trial:
 def plan_trials(
     evidence: list[Evidence], known: Iterable[Known], idle: frozenset[Browser], most: int
 ) -> list[Trial]:
-    """At most one trial a browser and `most` in all: first models that are asked for, then those never run.
+    """At most one trial per idle browser and `most` in all: requested models first, then those never run.
 
-    Only browsers in `idle` get one. A browser where a model failed lately is left alone.
+    A browser in which a model failed recently gets no trial of it.
     """
     asked = sorted(evidence, key=lambda each: -each.sums.w)
-    wishes = [(each.family, each.model, each.precision) for each in asked]
-    wishes += [(each.family, each.model, str(Precision.FP32)) for each in known]
+    candidates = [(each.family, each.model, each.precision) for each in asked]
+    candidates += [(each.family, each.model, str(Precision.FP32)) for each in known]
     trials: dict[Browser, Trial] = {}
     able = {(each.browser, each.model) for each in known}
-    for family, model, precision in dict.fromkeys(wishes):
+    for family, model, precision in dict.fromkeys(candidates):
         for browser in sorted(idle - trials.keys()):
             if (browser, model) in able and _is_wanted(evidence, browser, family, model, precision):
                 reason = f"calibration: {browser} is idle and {model} was hardly measured there"
@@ -69,7 +69,7 @@ def _is_wanted(
 
 
 def read_known(rows: Iterable[Mapping[str, Any]]) -> list[Known]:
-    """The rows of queries/routing_models.sql; what is not known here is passed over."""
+    """The rows of queries/routing_models.sql, without unknown browsers and families."""
     browsers, families = list(Browser), list(Family)
     return [
         Known(Browser(row["browser"]), Family(row["family"]), str(row["model"]))

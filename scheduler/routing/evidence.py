@@ -1,4 +1,4 @@
-"""Sums over runs, and what they say: how long a run takes on a browser, and how sure that is. Pure."""
+"""Weighted sums over runs, and estimates from them: the time of a run in a browser, with its error. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 from browser_runtime.contract.vocabulary import Browser, Family
 
-# Runs of the last days count at most as much as so many fresh ones: a change shows within as many runs.
+# The weight of all runs of the last days, in fresh runs: a change shows within as many runs.
 MOST_OLD_RUNS = 5.0
-# How much the times of one model vary on an idle machine is measured; below this nobody is sure of it.
+# Measured spread of a model's times on an idle machine; smaller ones are accidental.
 LEAST_SPREAD = 0.15
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """Weighed sums over runs: x is ln(batch size), y is ln(milliseconds)."""
+    """Weighted sums over runs: x is ln(batch size), y is ln(milliseconds)."""
 
     w: float = 0.0
     x: float = 0.0
@@ -37,7 +37,7 @@ class Sums:
         )
 
     def scaled(self, by: float) -> Sums:
-        """The sums of the same runs, each counting `by` times as much."""
+        """The sums of the same runs with their weights multiplied by `by`."""
         return Sums(self.w * by, self.x * by, self.y * by, self.xx * by, self.xy * by, self.yy * by)
 
     @property
@@ -67,22 +67,22 @@ class Evidence:
     backend: str
     sums: Sums
     n_runs: int = 0
-    """All of them, whatever their age."""
+    """All runs, of any age."""
     fresh: float = 0.0
-    """Runs of the last minutes."""
+    """The weight of recent runs."""
     failed: float = 0.0
-    """Failures of the last minutes that speak against the browser."""
+    """The weight of recent failures caused by the browser."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the runs on one browser say, at the model's usual batch size."""
+    """The runs in one browser, at the model's usual batch size."""
 
     browser: Browser
     backend: str
     mean_ln_ms: float
     n: float
-    """How many fresh runs that is worth."""
+    """The weight, in fresh runs."""
     n_runs: int
     failed: float
     spread: float
@@ -90,7 +90,7 @@ class Measured:
 
 
 def read_evidence(rows: Iterable[Mapping[str, Any]]) -> list[Evidence]:
-    """The rows of queries/routing_evidence.sql; families and browsers that are not known are passed over."""
+    """The rows of queries/routing_evidence.sql, without unknown families and browsers."""
     families, browsers = list(Family), list(Browser)
     return [_evidence(row) for row in rows if row["family"] in families and row["browser"] in browsers]
 
@@ -114,10 +114,10 @@ def _evidence(row: Mapping[str, Any]) -> Evidence:
 
 
 def measure(evidence: list[Evidence]) -> list[Measured]:
-    """What each browser takes for a model, all at the same batch size; browsers without runs are left out.
+    """The time of a model in each browser that ran it, all at the same batch size.
 
-    The line's slope over batch sizes is common to all (analysis of covariance), so a browser that happened to
-    get the larger batches is not taken for the slower one. A browser counts by the backend it used last.
+    All browsers share one slope over batch sizes (analysis of covariance), so a browser that got larger
+    batches does not look slower. A browser is represented by the backend it used most recently.
     """
     chosen = [usual for usual in map(_usual, _by_browser(evidence).values()) if usual.sums.w > 0]
     total = sum((each.sums for each in chosen), Sums())
@@ -137,7 +137,7 @@ def _by_browser(evidence: list[Evidence]) -> dict[Browser, list[Evidence]]:
 
 
 def _usual(evidence: list[Evidence]) -> Evidence:
-    """The backend that was used most, lately; with it all that failed on that browser."""
+    """The most used recent backend, with all failures in that browser."""
     failed = sum(each.failed for each in evidence)
     return replace(max(evidence, key=lambda each: (each.fresh, each.sums.w)), failed=failed)
 
@@ -151,5 +151,5 @@ def _measured(each: Evidence, slope: float, middle: float) -> Measured:
 
 
 def failures(evidence: list[Evidence]) -> dict[Browser, float]:
-    """Failures lately that speak against each browser."""
+    """The weight of recent failures of each browser."""
     return {browser: sum(each.failed for each in rows) for browser, rows in _by_browser(evidence).items()}

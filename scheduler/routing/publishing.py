@@ -1,4 +1,4 @@
-"""The routing table, from the history to Redis."""
+"""Builds the routing table from the history and publishes it to Redis."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import redis
 
 from browser_runtime.contract.vocabulary import HEALTHY_SCORE, Browser
+from scheduler.history.history import QueryRow
 from scheduler.routing.evidence import Evidence, read_evidence
 from scheduler.routing.ranking import BrowserCondition, Policy
 from scheduler.routing.table import build_table, changes, read_incumbents, read_shares, write_table
@@ -18,45 +19,47 @@ from tasks.routing.router import QUEUE_OF
 from tasks.routing.serving import served
 from tasks.telemetry import Row
 
-# As in the pool's own memory of latencies: after ten minutes a run counts half.
+# As in the pool's own latencies: a run's weight halves after ten minutes.
 FRESH_S = 600.0
 OLD_S = 3 * 86400.0
-# A model that nobody asked for in two weeks is measured anew.
+# Runs older than two weeks are ignored.
 SINCE = timedelta(days=14)
-# Where the analytics worker has been away for so long, the prior is the better guess.
+# After this time without an analytics worker, the prior is the better guess.
 EXPIRES_S = 3600
 
 
-class Asks(Protocol):
-    """What this needs of a history."""
+class HistoryReader(Protocol):
+    """A history that can be queried."""
 
-    def query(self, name: str, **params: Any) -> list[dict[str, Any]]:
+    def query(self, name: str, **params: Any) -> list[QueryRow]:
         """The rows of a named query."""
 
 
-class Keeps(Asks, Protocol):
-    """And of the one that owns the file."""
+class HistoryWriter(HistoryReader, Protocol):
+    """A history that rows can be added to."""
 
     def append(self, rows: Iterable[Row]) -> int:
-        """Keep rows."""
+        """Store rows."""
 
 
-def look_up_evidence(history: Asks) -> list[Evidence]:
-    """What the history knows now."""
+def look_up_evidence(history: HistoryReader) -> list[Evidence]:
+    """The evidence in the history now."""
     now = datetime.now(UTC).replace(tzinfo=None)
     rows = history.query("routing_evidence", now=now, since=now - SINCE, fresh_s=FRESH_S, old_s=OLD_S)
     return read_evidence(rows)
 
 
-def look_up_conditions(history: Asks, client: redis.Redis, prefix: str) -> dict[Browser, BrowserCondition]:
-    """Which browsers are served and in order. Raises redis.RedisError."""
+def look_up_conditions(
+    history: HistoryReader, client: redis.Redis, prefix: str
+) -> dict[Browser, BrowserCondition]:
+    """The condition of each browser: served, healthy. Raises redis.RedisError."""
     alive = served(client, prefix, QUEUE_OF.values())
     health = history.query("routing_health", now=datetime.now(UTC).replace(tzinfo=None))
     return judge(alive, {row["browser"]: row for row in health})
 
 
 def judge(alive: frozenset[str], health: Mapping[str, Mapping[str, Any]]) -> dict[Browser, BrowserCondition]:
-    """Each browser's condition. Pure. One that nobody has looked at lately is taken to be in order."""
+    """Each browser's condition; one without recent health samples counts as healthy. Pure."""
     return {
         browser: BrowserCondition(served=queue in alive, healthy=_is_healthy(health.get(str(browser))))
         for browser, queue in QUEUE_OF.items()
@@ -69,16 +72,16 @@ def _is_healthy(row: Mapping[str, Any] | None) -> bool:
     return float(row["best_score"]) >= HEALTHY_SCORE and int(row["n_closed"]) > 0
 
 
-def publish(history: Keeps, client: redis.Redis, prefix: str, exploration: float) -> dict[str, int]:
-    """Build the table and publish it; how many keys it has, and how many rows of it are news.
+def publish(history: HistoryWriter, client: redis.Redis, prefix: str, exploration: float) -> dict[str, int]:
+    """Build and publish the table; returns its number of keys, and of changed rows.
 
-    Raises redis.RedisError or HistoryUnavailable: then the table of before serves on.
+    Raises redis.RedisError or HistoryUnavailable; the table before then stays in use.
     """
     key = RedisKeys(prefix).routing
     before: Any = client.get(key)
     policy = Policy(exploration, look_up_conditions(history, client, prefix))
     table = build_table(look_up_evidence(history), policy, read_incumbents(before))
     client.set(key, write_table(table, time.time()), ex=EXPIRES_S)
-    news = changes(table, read_shares(before))
-    history.append(news)
-    return {"n_keys": len(table), "n_news": len(news)}
+    changed = changes(table, read_shares(before))
+    history.append(changed)
+    return {"n_keys": len(table), "n_changed": len(changed)}

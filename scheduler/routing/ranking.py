@@ -1,9 +1,9 @@
-"""From what was measured to a ranking of the browsers for one model, with shares and reasons. Pure.
+"""Ranks the browsers for one model by evidence, with shares and reasons. Pure.
 
-Every browser's time is estimated as a mean of its runs and of the prior, which the guide's table gives: its
-choice for the family is expected to be a quarter quicker than the others. How far that may be off is part of
-the uncertainty, and uncertainty is what exploration is for: a browser gets its share of a small budget by the
-chance that it is quicker than the best. Evidence fades, so one that was slow once is looked at again.
+A browser's time is estimated as a weighted mean of its runs and the prior. The prior is the guide's table:
+its choice for the family is expected to be a quarter faster than the others. The prior's possible error is
+part of the uncertainty. Exploration follows the uncertainty: a browser gets a share of a small budget by the
+chance that it is faster than the best. Evidence fades, so a browser that was slow is tried again.
 """
 
 from __future__ import annotations
@@ -17,51 +17,51 @@ from browser_runtime.contract.families import PREFERRED_BROWSER
 from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.routing.evidence import Evidence, Measured, failures, measure
 
-# What the guide's table is taken to mean: the others need a quarter more time.
+# The meaning given to the guide's table: other browsers need a quarter more time.
 PRIOR_LEAD = math.log(1.25)
-# The prior counts as much as so many runs.
+# The weight of the prior, in runs.
 PRIOR_RUNS = 3.0
-# How far a time may be from what the prior says: half or double is common (standard deviation of ln).
+# The error of the prior: half or double is common (standard deviation of ln).
 PRIOR_DOUBT = math.log(2)
-# Runs a browser is trusted to have done well before it did any.
+# Successful runs that every browser is credited with before its first.
 TRUSTED_RUNS = 4.0
-# The choice changes only when the other is quicker with this chance: two that are alike do not take turns.
+# The choice changes only if another is faster with this probability, so that equal ones do not alternate.
 CHANGE_CHANCE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class BrowserCondition:
-    """Whether a browser can be sent work at all."""
+    """The availability of a browser."""
 
     served: bool = True
     """A worker consumes its queue."""
     healthy: bool = True
-    """A session of it is in order."""
+    """At least one of its sessions is healthy."""
 
     @property
     def usable(self) -> bool:
-        """Whether it is to be sent work where another browser can be had."""
+        """True if it should get requests while there are other browsers."""
         return self.served and self.healthy
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """One browser's place for a model."""
+    """One browser in the ranking for a model."""
 
     browser: Browser
     expected_ms: float | None
-    """What is expected of it, failures included; None where nothing of the model was measured anywhere."""
+    """Estimated time, failures included; None if the model was measured nowhere."""
     measured_ms: float | None
-    """What its runs took, at the model's usual batch size; None where there were none."""
+    """Mean time of its runs, at the model's usual batch size; None without runs."""
     error_factor: float
     """The time is within this factor of `expected_ms`, about two times out of three."""
     n_runs: int
-    """Runs it rests on; 0: on the prior alone."""
+    """Number of runs behind the estimate; 0 if it is the prior alone."""
     n_fresh: float
     backend: str
     failed: float
     chance: float
-    """That it is the quickest of all, by what is known."""
+    """Probability that it is the fastest of all."""
     share: float
     reason: str
 
@@ -77,12 +77,12 @@ class _Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the ranking is bounded by."""
+    """The limits of a ranking."""
 
     exploration: float = 0.05
-    """Share of a model's requests that may go elsewhere than to the best."""
+    """Share of a model's requests that may go to other browsers than the best."""
     conditions: Mapping[Browser, BrowserCondition] = field(default_factory=dict)
-    """Browsers that are not in it are taken to be in order."""
+    """Browsers without an entry count as usable."""
 
     def condition(self, browser: Browser) -> BrowserCondition:
         """The browser's condition."""
@@ -92,10 +92,10 @@ class Policy:
 def rank(
     family: Family, evidence: list[Evidence], policy: Policy, incumbent: Browser | None = None
 ) -> tuple[Ranked, ...]:
-    """All browsers for a model, the best first. `incumbent` is the choice of the table before."""
+    """All browsers for a model, the best first. `incumbent` is the choice of the previous table."""
     estimates = sorted(_estimates(family, evidence), key=lambda each: each.mean)
     usable = [each for each in estimates if policy.condition(each.browser).usable] or estimates
-    # Nothing is sent by default where neither a measurement nor the guide speaks for it.
+    # Neither measured nor preferred by the guide: never the best.
     known = [each for each in usable if each.measured or each.browser is PREFERRED_BROWSER[family]]
     best = _best(known or usable, incumbent)
     shares = _shares(best, usable, policy.exploration)
@@ -119,7 +119,7 @@ def _estimates(family: Family, evidence: list[Evidence]) -> list[_Estimate]:
 
 
 def _estimate(browser: Browser, prior: float, found: Measured | None, failed: float) -> _Estimate:
-    """The mean of runs and prior, how far off it may be, and what failures add to what is expected."""
+    """The mean of runs and prior with its error; failures add to the expected time."""
     n = found.n if found else 0.0
     own = n / (n + PRIOR_RUNS)
     mean = own * found.mean_ln_ms + (1 - own) * prior if found else prior
@@ -133,7 +133,7 @@ def _chance_quicker(one: _Estimate, other: _Estimate) -> float:
 
 
 def _best(usable: list[_Estimate], incumbent: Browser | None) -> _Estimate:
-    """The quickest, unless the choice of before may well be as quick."""
+    """The fastest, unless the previous choice may be as fast."""
     quickest = usable[0]
     for each in usable:
         if each.browser is incumbent and _chance_quicker(quickest, each) < CHANGE_CHANCE:
@@ -142,15 +142,15 @@ def _best(usable: list[_Estimate], incumbent: Browser | None) -> _Estimate:
 
 
 def _shares(best: _Estimate, usable: list[_Estimate], budget: float) -> dict[Browser, float]:
-    """The best gets what exploration leaves; one that may as well be quicker gets the whole budget."""
-    wishes = {
+    """The share of each browser: the best gets what exploration leaves of 1."""
+    wanted = {
         each.browser: budget * min(2 * _chance_quicker(each, best), 1.0)
         for each in usable
         if each is not best
     }
-    total = sum(wishes.values())
+    total = sum(wanted.values())
     scale = min(1.0, budget / total) if total else 0.0
-    shares = {browser: round(wish * scale, 4) for browser, wish in wishes.items()}
+    shares = {browser: round(share * scale, 4) for browser, share in wanted.items()}
     return shares | {best.browser: round(1 - sum(shares.values()), 4)}
 
 
@@ -182,14 +182,14 @@ def _ranked(
 
 
 def _with_reason(ranked: Ranked, is_best: bool, condition: BrowserCondition, family: Family) -> Ranked:
-    told = _describe(ranked, family)
+    reason = _describe(ranked, family)
     if not condition.served:
-        told += "; no worker serves it now"
+        reason += "; no worker serves it now"
     elif not condition.healthy:
-        told += "; its sessions are not in order"
+        reason += "; its sessions are not in order"
     elif not is_best and ranked.share:
-        told = f"exploring ({ranked.share:.1%} of the requests): {told}"
-    return replace(ranked, reason=told)
+        reason = f"exploring ({ranked.share:.1%} of the requests): {reason}"
+    return replace(ranked, reason=reason)
 
 
 def _describe(ranked: Ranked, family: Family) -> str:

@@ -1,11 +1,10 @@
-"""The routing table of all models that were run: built from the evidence, written as JSON, compared. Pure."""
+"""The routing table of all models that ran: built from evidence, written as JSON, compared. Pure."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.routing.evidence import Evidence
@@ -13,13 +12,13 @@ from scheduler.routing.ranking import Policy, Ranked, rank
 from tasks.routing.router import keys_of
 from tasks.telemetry import Row
 
-# A share that moves less is no news.
-NEWS_SHARE = 0.02
+# A share that moves less is no change.
+CHANGED_SHARE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a row of the table is about; with a backend, only requests that ask for it first."""
+    """The model of a row; with a backend, the row is for requests that ask for that backend first."""
 
     family: Family
     model: str
@@ -28,7 +27,7 @@ class Subject:
 
     @property
     def key(self) -> str:
-        """Where the router looks it up."""
+        """The key under which the router finds it."""
         return keys_of(self.family, self.model, self.precision, self.backend)[0]
 
 
@@ -38,7 +37,7 @@ Rankings = Mapping[Subject, tuple[Ranked, ...]]
 def build_table(
     evidence: list[Evidence], policy: Policy, incumbents: Mapping[str, Browser] | None = None
 ) -> Rankings:
-    """The ranking of every model that was run, and of each backend of it that two browsers ran it on."""
+    """The ranking of every model that ran, and of each backend on which two browsers ran it."""
     known = incumbents or {}
     return {
         subject: rank(subject.family, rows, policy, known.get(subject.key))
@@ -72,7 +71,7 @@ def _by_subject(evidence: list[Evidence]) -> dict[Subject, list[Evidence]]:
 
 
 def write_table(table: Rankings, at: float) -> str:
-    """The table as it is published: see `tasks.routing.routing_table`. `at`: seconds since 1970."""
+    """The table as JSON for Redis; `tasks.routing.routing_table` reads it. `at`: seconds since 1970."""
     entries = {
         subject.key: [_plain(each) for each in ranking if each.share or not each.n_runs or each.n_fresh]
         for subject, ranking in table.items()
@@ -80,7 +79,7 @@ def write_table(table: Rankings, at: float) -> str:
     return json.dumps({"at": at, "entries": entries})
 
 
-def _plain(each: Ranked) -> dict[str, Any]:
+def _plain(each: Ranked) -> dict[str, object]:
     expected = None if each.expected_ms is None else round(each.expected_ms, 3)
     return {
         "browser": str(each.browser),
@@ -95,19 +94,19 @@ def _plain(each: Ranked) -> dict[str, Any]:
     }
 
 
-def read_incumbents(told: bytes | str | None) -> dict[str, Browser]:
-    """The choice of a published table by key; empty for what is none."""
+def read_incumbents(published: bytes | str | None) -> dict[str, Browser]:
+    """The best browser of a published table, by key; empty if the text is no table."""
     try:
-        entries = json.loads(told)["entries"] if told else {}
+        entries = json.loads(published)["entries"] if published else {}
         return {key: Browser(rows[0]["browser"]) for key, rows in entries.items() if rows}
     except (KeyError, TypeError, ValueError, AttributeError):
         return {}
 
 
-def read_shares(told: bytes | str | None) -> dict[str, dict[str, float]]:
+def read_shares(published: bytes | str | None) -> dict[str, dict[str, float]]:
     """The shares of a published table, by key and browser."""
     try:
-        entries = json.loads(told)["entries"] if told else {}
+        entries = json.loads(published)["entries"] if published else {}
         return {
             key: {row["browser"]: float(row["share"]) for row in rows}
             for key, rows in entries.items()
@@ -118,11 +117,11 @@ def read_shares(told: bytes | str | None) -> dict[str, dict[str, float]]:
 
 
 def changes(table: Rankings, before: Mapping[str, Mapping[str, float]]) -> list[Row]:
-    """Rows of the history for what differs from the shares published before."""
+    """Rows for the history, of rankings whose shares changed since the last table."""
     rows: list[Row] = []
     for subject, ranking in table.items():
         old = before.get(subject.key, {})
-        if any(abs(each.share - old.get(each.browser, 0.0)) > NEWS_SHARE for each in ranking):
+        if any(abs(each.share - old.get(each.browser, 0.0)) > CHANGED_SHARE for each in ranking):
             rows += [_row(subject, each) for each in ranking if each.share or old.get(each.browser)]
     return rows
 

@@ -1,4 +1,4 @@
-"""Routing's tasks; all run in the analytics worker, beside the history."""
+"""The tasks of routing; all run in the analytics worker, which has the history."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from tasks.broker.queue_depths import count_unacked, read_depths
 from tasks.infer import infer
 from tasks.routing.router import QUEUE_OF
 
-# Trials of one look: they must not keep a browser from the next real request for long.
+# At most so many trials at a time, so that real requests need not wait long.
 MOST_TRIALS = 2
-# What was not begun by then is not begun any more.
+# Trials not started by then are dropped.
 TRIAL_EXPIRES_S = 60
 # Real requests go first: 9 is the last priority on Redis.
 LAST_PRIORITY = 9
@@ -34,7 +34,7 @@ def publish() -> dict[str, int]:
 
 @app.task(name="scheduler.routing.calibrate")
 def calibrate() -> list[str]:
-    """Let idle browsers run models that were hardly measured there; what was sent."""
+    """Have idle browsers run models with few measurements there; returns the trials."""
     conditions = publishing.look_up_conditions(history(), app.redis, app.settings.redis_prefix)
     served = frozenset(browser for browser, found in conditions.items() if found.usable)
     idle = served - _busy(served)
@@ -46,7 +46,7 @@ def calibrate() -> list[str]:
 
 
 def _busy(browsers: frozenset[Browser]) -> frozenset[Browser]:
-    """Those with requests in their queue, or taken and not yet answered. Raises redis.RedisError."""
+    """The browsers with waiting or running requests. Raises redis.RedisError."""
     signals = Signals(app)
     try:
         waiting = read_depths(signals.broker, (QUEUE_OF[b] for b in browsers)).waiting
@@ -77,5 +77,5 @@ def _send(trial: Trial) -> None:
         priority=LAST_PRIORITY,
         ignore_result=True,
     )
-    # One after another: together they would be one batch, which waits for the model to be loaded.
+    # A chain, since runs sent together would be one batch, which includes loading the model.
     chain(*(run.clone() for _ in range(N_RUNS))).apply_async()

@@ -26,7 +26,7 @@ from browser_runtime.launching.binaries import find_installation
 from browser_runtime.launching.drivers import locate_driver
 from browser_runtime.settings import RuntimeSettings
 from scheduler.alerts.alert import Alert, OpenAlert, Severity
-from scheduler.autoscaling.desired import Desired, DesiredWorkers
+from scheduler.autoscaling.desired import DesiredStore, DesiredWorkers
 from scheduler.health.canaries import Canary, CanaryStore
 from tasks import app, infer
 from tasks.keys import RedisKeys
@@ -116,7 +116,7 @@ def decisions(settings: TaskSettings) -> Iterator[None]:
     waiting = infer.delay(model_type="vision", model_name="digits-vit", inputs=np.zeros((8, 8, 3), np.uint8))
     factors = {"depth": 12, "load": 2.33333}
     desired = DesiredWorkers("chrome-vision", 3, (), f"12 wait {HOSTILE}", now, True, 1, factors)
-    Desired(redis, prefix).write(desired)
+    DesiredStore(redis, prefix).write(desired)
     redis.lpush(f"{prefix}scaling:events", "not json")
     CanaryStore(redis, prefix).write("chrome-vision", Canary(False, "silent", "no answer", now), served=True)
     alert = OpenAlert(Alert("k", Severity.HIGH, HOSTILE, "why"), now)

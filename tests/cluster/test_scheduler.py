@@ -15,7 +15,7 @@ import pytest
 
 from scheduler.app import app as scheduler_app
 from scheduler.autoscaling.autoscaler import Autoscaler
-from scheduler.autoscaling.desired import Desired, DesiredWorkers
+from scheduler.autoscaling.desired import DesiredStore, DesiredWorkers
 from scheduler.autoscaling.signals import Signals
 from scheduler.beat import OnceScheduler
 from scheduler.health.beats import ALERTS, read_beat, stand_in_for_beat
@@ -165,9 +165,9 @@ def test_depth_and_what_is_in_flight_are_seen_and_decided_about(start_worker: St
     dry = Autoscaler(app, SchedulerSettings(autoscaling="dry-run"))
     decision = dry.decide_all()[QUEUE]
     assert (decision.n, decision.target) == (1, 2)
-    desired = Desired(app.redis, app.settings.redis_prefix).read()[QUEUE]
+    desired = DesiredStore(app.redis, app.settings.redis_prefix).read()[QUEUE]
     assert desired.dry_run and desired.n == 2 and "40 wait" in desired.reason
-    event = Desired(app.redis, app.settings.redis_prefix).events()[0]
+    event = DesiredStore(app.redis, app.settings.redis_prefix).events()[0]
     assert event.factors["in_flight"] == 8 and event.queue == QUEUE
     kill(worker.process)
     assert count_unacked(signals.broker)[QUEUE] == 8  # a dead worker's messages are not forgotten
@@ -191,7 +191,7 @@ def test_a_queue_that_is_scaled_from_none_takes_requests(monkeypatch: pytest.Mon
 
 
 def test_a_scaler_hears_of_a_change(settings: TaskSettings) -> None:
-    desired = Desired(app.redis, app.settings.redis_prefix)
+    desired = DesiredStore(app.redis, app.settings.redis_prefix)
     changes = desired.changes()
     assert next(changes) == {}
     desired.write(DesiredWorkers(QUEUE, 2, (), "as tested", 1.0, n_before=1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import click
 import redis
@@ -15,7 +14,8 @@ from rich.table import Table
 from browser_runtime.contract.errors import BadInput, NotReady
 from scheduler.history import retention
 from scheduler.history.asking import look_up, no_analytics, read_or_ask
-from scheduler.history.draining import backlog
+from scheduler.history.draining import Backlog, backlog
+from scheduler.history.history import QueryRow
 from scheduler.settings import SchedulerSettings
 from tasks.app import ANALYTICS_QUEUE, app
 from webinfer.tables import output_console
@@ -41,31 +41,31 @@ def status(as_json: bool) -> None:
     tables, losses = look_up("history_tables", settings), look_up("history_losses", settings)
     waiting = _backlog()
     dropped = sum(row["n_dropped"] for row in losses)
-    told = {"path": str(settings.history_path), "tables": tables, "waiting": waiting, "n_dropped": dropped}
     if as_json:
-        click.echo(json.dumps(told, indent=2, default=str))
+        path = str(settings.history_path)
+        plain = {"path": path, "tables": tables, "waiting": waiting, "n_dropped": dropped}
+        click.echo(json.dumps(plain, indent=2, default=str))
     else:
-        _show(told)
+        _show(settings.history_path, tables, waiting, dropped)
 
 
-def _backlog() -> dict[str, Any] | None:
-    """What waits in the stream; None where no Redis answers."""
+def _backlog() -> Backlog | None:
+    """The entries waiting in the stream; None if no Redis answers."""
     try:
         return backlog(app.redis, app.settings.redis_prefix)
     except redis.RedisError:
         return None
 
 
-def _show(told: dict[str, Any]) -> None:
-    table = Table("table", "rows", "oldest (UTC)", "newest (UTC)", title=told["path"])
-    for row in told["tables"]:
+def _show(path: Path, tables: list[QueryRow], waiting: Backlog | None, dropped: int) -> None:
+    table = Table("table", "rows", "oldest (UTC)", "newest (UTC)", title=str(path))
+    for row in tables:
         times = (str(row[name] or "-").split(".")[0] for name in ("oldest", "newest"))
         table.add_row(row["table"], str(row["n_rows"]), *times)
     console = output_console()
     console.print(table)
-    waiting = told["waiting"]
-    words = "no Redis answers" if waiting is None else f"{waiting['n_entries']} entries wait in the stream"
-    console.print(f"{words}; {told['n_dropped']} rows were dropped on their way")
+    stream = "no Redis answers" if waiting is None else f"{waiting['n_entries']} entries wait in the stream"
+    console.print(f"{stream}; {dropped} rows were dropped on their way")
 
 
 @command.command("export")
@@ -84,7 +84,7 @@ def export(folder: Path) -> None:
 
 
 def _export_by_owner() -> Path:
-    """The folder that the analytics worker has written."""
+    """The folder that the analytics worker wrote."""
     result = app.send_task("scheduler.history.export", queue=ANALYTICS_QUEUE, expires=EXPORT_TIMEOUT_S)
     try:
         return Path(str(result.get(timeout=EXPORT_TIMEOUT_S)))

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from browser_runtime.contract.errors import BadInput, SetupError
 from browser_runtime.contract.vocabulary import Browser
-from scheduler.autoscaling.desired import Desired, DesiredWorkers
+from scheduler.autoscaling.desired import DesiredStore, DesiredWorkers
 from scheduler.autoscaling.scalers import (
     Command,
     ComposeScaler,
@@ -75,7 +75,7 @@ def command(
     with WEBINFER_AUTOSCALING=on; by default it only publishes them.
     """
     targets = parse_names(names)
-    desired = Desired(app.redis, app.settings.redis_prefix)
+    desired = DesiredStore(app.redis, app.settings.redis_prefix)
     try:
         if kind == "show":
             _show(desired)
@@ -110,7 +110,7 @@ def parse_names(names: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def follow(desired: Desired, follower: Follower, *, dry_run: bool, once: bool) -> None:
+def follow(desired: DesiredStore, follower: Follower, *, dry_run: bool, once: bool) -> None:
     """Carry out decisions as they come. A failing command is printed; with `once` it is raised."""
     console = Console()
     for decisions in desired.changes():
@@ -123,7 +123,7 @@ def follow(desired: Desired, follower: Follower, *, dry_run: bool, once: bool) -
                     console.print(f"  {one}", highlight=False, soft_wrap=True, markup=False)
             elif not _run(commands, console, once):
                 continue
-            follower.fulfilled(wanted)
+            follower.note_done(wanted)
         if once:
             return
 
@@ -139,7 +139,7 @@ def _run(commands: list[Command], console: Console, once: bool) -> bool:
     return True
 
 
-def _show(desired: Desired) -> None:
+def _show(desired: DesiredStore) -> None:
     from rich.table import Table
 
     table = Table("queue", "workers", "stop", "acted on", "why")

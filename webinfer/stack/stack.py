@@ -125,10 +125,10 @@ class Stack:
     def supervise(self) -> None:
         """Until interrupted, start every part that ends again; with autoscaling, follow what is decided."""
         supervisor = Supervisor(self.parts, self._tell)
-        with self._follow_wishes(supervisor) if self._options.most_workers else nullcontext():
+        with self._follow_decisions(supervisor) if self._options.most_workers else nullcontext():
             supervisor.run()
 
-    def _follow_wishes(self, supervisor: Supervisor) -> DesiredWorkersSubscriber:
+    def _follow_decisions(self, supervisor: Supervisor) -> DesiredWorkersSubscriber:
         def make(browser: Browser, number: int) -> ManagedProcess:
             return self._recipes.worker(browser, self._n_sessions, number)
 

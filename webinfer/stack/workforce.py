@@ -9,7 +9,7 @@ from collections.abc import Callable
 import redis
 
 from browser_runtime.contract.vocabulary import Browser
-from scheduler.autoscaling.desired import Desired, DesiredWorkers
+from scheduler.autoscaling.desired import DesiredStore, DesiredWorkers
 from tasks.broker.redis_clients import connect
 from tasks.routing.router import QUEUE_OF
 from webinfer.stack.commands import node_name
@@ -72,7 +72,7 @@ class DesiredWorkersSubscriber:
 
     def __init__(self, broker_url: str, prefix: str, supervisor: Supervisor, workforce: Workforce) -> None:
         self._client = connect(broker_url)
-        self._desired = Desired(self._client, prefix)
+        self._desired = DesiredStore(self._client, prefix)
         self._supervisor, self._workforce = supervisor, workforce
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="desired-workers", daemon=True)

@@ -63,7 +63,7 @@ def test_a_wish_is_fulfilled_once_and_a_rehearsed_one_never() -> None:
     assert follower.plan({"edge-text": other, "chrome-vision": dry}) == []
     assert [wish for wish, _ in follower.plan({"chrome-vision": WISH})] == [WISH]
     assert follower.plan({"chrome-vision": WISH})  # not yet done
-    follower.fulfilled(WISH)
+    follower.note_done(WISH)
     assert follower.plan({"chrome-vision": WISH}) == []
 
 

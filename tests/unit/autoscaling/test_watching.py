@@ -86,7 +86,7 @@ def test_a_worker_that_begins_anew_counts_from_nought() -> None:
 def test_workers_on_their_way_count_until_they_come_or_never_come() -> None:
     watch = QueueWatch(QUEUE)
     watch.view(sight(worker("chrome@a")), 0.0)
-    watch.applied(decided(+2), 0.0)
+    watch.note_applied(decided(+2), 0.0)
     names = [each.name for each in watch.view(sight(worker("chrome@a")), 5.0).workers]
     assert names == ["chrome@a", "starting-0", "starting-1"]
     come = watch.view(sight(worker("chrome@a"), worker("chrome-2@a")), 12.0)
@@ -100,7 +100,7 @@ def test_a_worker_told_to_stop_is_no_capacity_and_no_new_one_when_it_is_gone() -
     watch = QueueWatch(QUEUE)
     both = sight(worker("chrome@a"), worker("chrome-2@a"))
     watch.view(both, 0.0)
-    watch.applied(decided(-1, "chrome-2@a", n=2), 0.0)
+    watch.note_applied(decided(-1, "chrome-2@a", n=2), 0.0)
     assert [each.name for each in watch.view(both, 5.0).workers] == ["chrome@a"]
     assert watch.stopping == ("chrome-2@a",)
     assert [each.name for each in watch.view(sight(worker("chrome@a")), 40.0).workers] == ["chrome@a"]
@@ -110,7 +110,7 @@ def test_a_worker_told_to_stop_is_no_capacity_and_no_new_one_when_it_is_gone() -
 def test_a_rehearsal_starts_nobody() -> None:
     watch = QueueWatch(QUEUE)
     watch.view(sight(worker("chrome@a")), 0.0)
-    watch.shown(decided(+2))
+    watch.note_shown(decided(+2))
     assert len(watch.view(sight(worker("chrome@a")), 5.0).workers) == 1
 
 
