@@ -1,6 +1,6 @@
 """AI inference in real web browsers: `from webinfer import infer, app`, and `celery -A webinfer worker ...`.
 
-Beside these: the `webinfer` command, the local stack, the in-process integration.
+The package also holds the `webinfer` command, the local stack and the in-process integration.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ load_tasks()
 
 
 def __getattr__(name: str) -> Any:
-    """Imported when it is asked for: the command's help needs no Celery."""
+    """`app` and the tasks, imported on first use: the command's help needs no Celery."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib

@@ -1,4 +1,4 @@
-"""How the command ends: one sentence on standard error and an exit code, where nothing of ours is broken."""
+"""The end of a command: one sentence on standard error and an exit code; a traceback only for defects."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import click
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.setup.extras import explain
 
-# A full disk, a quota, a device that fails: nothing of ours is wrong.
+# A full disk, a quota, a failing device: no defects of webinfer.
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 STOPPED, FAILED = 130, 1
 
 
 def end_with(error: BaseException) -> int:
-    """The exit code for what ended the command, its sentence printed. Raises what is a defect again."""
+    """Print the sentence for `error`; returns the exit code. Raises `error` again if it is a defect."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return error.exit_code
@@ -34,13 +34,13 @@ def end_with(error: BaseException) -> int:
 
 
 def _without_controls(sentence: str) -> str:
-    """`sentence` as a terminal can be given it: it may quote what a model's maker wrote."""
+    """`sentence` without control characters, which a quoted text may hold."""
     allowed = (letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in sentence)
     return "".join(allowed)
 
 
 def _sentence(error: BaseException) -> str | None:
-    """One line; None for a defect."""
+    """The sentence for an error; None for a defect."""
     match error:
         case click.ClickException():
             return _usage(error)
@@ -57,16 +57,16 @@ def _sentence(error: BaseException) -> str | None:
 
 
 def _usage(error: click.ClickException) -> str:
-    """Where the command line is wrong, also how to see what is right."""
-    told = " ".join(error.format_message().split())
+    """The sentence for a wrong command line, with a hint to its help."""
+    sentence = " ".join(error.format_message().split())
     context = getattr(error, "ctx", None)
     if context is None:
-        return f"webinfer: {told}"
-    return f"{context.command_path}: {told} ({context.command_path} -h shows how)"
+        return f"webinfer: {sentence}"
+    return f"{context.command_path}: {sentence} ({context.command_path} -h shows how)"
 
 
 def open_missing_streams() -> None:
-    """A shell may have closed them (`>&-`); what is printed then goes nowhere."""
+    """Open /dev/null for standard streams that the shell has closed (`>&-`)."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
@@ -74,6 +74,6 @@ def open_missing_streams() -> None:
 
 
 def _drop_output() -> None:
-    """What is still to be written would fail once more when the interpreter ends."""
+    """Discard unwritten output, which would fail again when the interpreter ends."""
     if sys.__stdout__ is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())

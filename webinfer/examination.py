@@ -1,13 +1,12 @@
-"""What this machine can do, browser by browser, each backend proved by running a small graph."""
+"""Examines the browsers of this machine, each backend by running a small graph."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from browser_runtime.contract.capabilities import BackendCapability
 from browser_runtime.contract.errors import InferenceError, SetupError
@@ -30,7 +29,7 @@ MANIFEST = PAGE_FOLDER / "vendor" / "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class BrowserExam:
-    """One browser: what was found and what it proved."""
+    """The result of one browser."""
 
     browser: Browser
     build: str = ""
@@ -38,7 +37,7 @@ class BrowserExam:
     driver: str = ""
     driver_version: str = ""
     start_ms: float = 0.0
-    """From nothing until every backend was tried."""
+    """From the start until every backend was tried."""
     backends: dict[Backend, BackendCapability] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     problem: str = ""
@@ -47,7 +46,7 @@ class BrowserExam:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """Something beside the browsers that webinfer needs."""
+    """Something else that webinfer needs."""
 
     name: str
     path: str
@@ -56,7 +55,7 @@ class Tool:
 
 
 def examine_tools() -> list[Tool]:
-    """Redis, Node and the vendored page packages, with what installs the missing ones."""
+    """Redis, Node and the packages of the pages, with the commands that install missing ones."""
     wanted = (("redis-server", install_packages("redis")), ("node", install_packages("node")))
     tools = []
     for name, remedy in wanted:
@@ -69,7 +68,7 @@ def examine_tools() -> list[Tool]:
 async def examine_browsers(
     settings: RuntimeSettings, browsers: list[Browser], tell: Callable[[str], None]
 ) -> list[BrowserExam]:
-    """Every browser in turn, alone, so that start times are its own; `tell` hears what happens."""
+    """Examine every browser, one at a time so that start times are its own; `tell` gets progress messages."""
     exams = []
     for browser in browsers:
         tell(f"starting {browser} and proving its backends")
@@ -84,32 +83,28 @@ async def _examine(settings: RuntimeSettings, browser: Browser) -> BrowserExam:
         installation = await asyncio.to_thread(find_installation, browser, settings)
     except SetupError as error:
         return BrowserExam(browser, problem=str(error), remedy=install_browser(browser))
-    found: dict[str, Any] = {
-        "browser": browser,
-        "build": installation.build,
-        "binary": str(installation.binary),
-    }
+    found = BrowserExam(browser, installation.build, str(installation.binary))
     try:
-        found["driver"] = str(await asyncio.to_thread(locate_driver, installation))
+        driver = str(await asyncio.to_thread(locate_driver, installation))
     except SetupError as error:
-        return BrowserExam(**found, problem=str(error), remedy=install_extra("drivers"))
-    return await _prove(settings, browser, found)
+        return replace(found, problem=str(error), remedy=install_extra("drivers"))
+    return await _prove(settings, browser, replace(found, driver=driver))
 
 
-async def _prove(settings: RuntimeSettings, browser: Browser, found: dict[str, Any]) -> BrowserExam:
-    """Start the browser that was `found`; what it proved, or why it did not start."""
+async def _prove(settings: RuntimeSettings, browser: Browser, found: BrowserExam) -> BrowserExam:
+    """`found` with what the started browser proved, or the reason why it did not start."""
     pool = Pool(settings.model_copy(update={"simulation": "never"}), browser)
     try:
         await pool.open()
         session = pool.sessions[0]
-        return BrowserExam(
-            **found,
+        return replace(
+            found,
             driver_version=session.driver_version,
             start_ms=session.started_ms,
             backends=session.capabilities.backends,
             versions=session.capabilities.versions,
         )
     except InferenceError as error:
-        return BrowserExam(**found, problem=str(error))
+        return replace(found, problem=str(error))
     finally:
         await pool.close()

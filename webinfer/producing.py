@@ -18,7 +18,10 @@ from browser_runtime.contract.setup.remedies import STACK
 from tasks.app import app, configuration
 from tasks.infer import infer
 
-Answer = dict[str, Any] | InferenceError
+ReplyDict = dict[str, Any]
+"""A reply as `get()` returns it."""
+
+Answer = ReplyDict | InferenceError
 """A reply, or the error in its place."""
 
 # Fetching a result that has arrived, with its large arrays.
@@ -41,10 +44,10 @@ def send(*, priority: int | None = None, **request: object) -> AsyncResult[Any]:
         raise no_broker() from error
 
 
-def collect(result: AsyncResult[Any], timeout_s: float) -> dict[str, Any]:
+def collect(result: AsyncResult[Any], timeout_s: float) -> ReplyDict:
     """The reply. Raises the error that the worker raised, NotReady if none answers in time."""
     try:
-        reply: dict[str, Any] = result.get(timeout=timeout_s)
+        reply: ReplyDict = result.get(timeout=timeout_s)
     except InferenceError:
         raise
     except ResultTimeout as error:

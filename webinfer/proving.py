@@ -1,4 +1,4 @@
-"""Proves a model that is not in the store yet: in every browser here, on every backend that works there."""
+"""Tests a model before it is stored: in every browser of this machine, on every backend that works there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from browser_runtime.pool import Pool
 from browser_runtime.session.golden import MIN_COSINE, cosine_of, find_word
 from browser_runtime.settings import RuntimeSettings
 
-# Of the one number that a regression gives, where a cosine says nothing.
+# For the single number of a regression model, for which a cosine is meaningless.
 MAX_RELATIVE_ERROR = 0.01
 
 Tell = Callable[[str], None]
@@ -32,31 +32,31 @@ Tell = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What came of one run in a browser."""
+    """The result of one run in a browser."""
 
     browser: str
     build: str
     backend: str
     precision: str
     problem: str = ""
-    """Why there is no right answer; empty where there is one."""
+    """The reason why there is no right answer; empty if there is one."""
     was_tried: bool = True
-    """False where the browser or the backend is not to be had here, which says nothing of the model."""
+    """False if the browser or backend is not available, which is no fault of the model."""
     load_ms: float = 0.0
     compute_ms: float = 0.0
 
     @property
     def is_right(self) -> bool:
-        """True where the browser answered as Python's onnxruntime did."""
+        """True if the browser answered as Python's onnxruntime did."""
         return self.was_tried and not self.problem
 
 
 def prove_model(
     model: StoredModel, runs: Sequence[TrialRun], tell: Tell, browsers: Sequence[Browser] = tuple(Browser)
 ) -> list[Proof]:
-    """A run of the model in each browser, on each backend and in each precision; right as in its trial.
+    """Run the model in each browser, backend and precision, and compare the answers with those of its trial.
 
-    Raises BadRequest where no browser that is here gives the right answer.
+    Raises BadRequest if no browser gives the right answer.
     """
     with tempfile.TemporaryDirectory(prefix="webinfer-proving-") as scratch:
         link = Path(scratch) / model.name
@@ -96,16 +96,16 @@ async def _prove_in(
             for run in runs:
                 tell(f"{model.name} in {browser} on {backend} in {run.precision}")
                 proofs.append(await _run(pool, build, model, run, backend))
-    except InferenceError as error:  # the browser itself does not start
+    except InferenceError as error:  # the browser does not start
         proofs.append(Proof(str(browser), build, "", "", str(error), was_tried=False))
     finally:
         await pool.close()
-        pool.store.in_use.release_unused((), min_hold_s=0.0)  # its folder goes
+        pool.store.in_use.release_unused((), min_hold_s=0.0)  # its folder is removed
     return proofs
 
 
 async def _run(pool: Pool, build: str, model: StoredModel, run: TrialRun, backend: Backend) -> Proof:
-    """The proof of one run; the pool's own errors are its problem."""
+    """The proof of one run; an error of the pool is its problem."""
     place = (str(pool.browser), build, str(backend), str(run.precision))
     can = pool.sessions[0].capabilities if pool.sessions else None
     if can is not None and not can.can(backend):

@@ -1,7 +1,7 @@
-"""Our package `tasks` beside a program's own module of that name, which is Celery's usual one.
+"""Loads webinfer's package `tasks` beside a program's own module `tasks`, Celery's usual name.
 
-Whoever imports `tasks` gets the program's; ours is loaded from where it lies, with all its modules, and keeps
-the names `tasks.app`, `tasks.infer`, ... So our code imports those, never `tasks` itself.
+The name `tasks` then stays the program's. webinfer's package is loaded from its folder, with all its modules,
+under the names `tasks.app`, `tasks.infer`, ... So webinfer imports those, never `tasks` itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FOLDER = Path(__file__).resolve().parent.parent / NAME
 
 
 def load_tasks() -> None:
-    """Load ours where another `tasks` stands before it. Raises ImportError where both have a same module."""
+    """Load webinfer's `tasks` if another one hides it. Raises ImportError if they share a module's name."""
     if f"{NAME}.app" in sys.modules and _is_ours(sys.modules[f"{NAME}.app"].__file__, FOLDER / "app.py"):
         return
     theirs = sys.modules.get(NAME)
@@ -45,7 +45,7 @@ def _is_ours(place: str | None, ours: Path) -> bool:
 
 
 def _check_modules(place: Path) -> None:
-    """Two modules of one full name cannot both be had."""
+    """Raises ImportError if both packages have a module of the same name."""
     if place.name != "__init__.py":
         return
     both = {each.name for each in pkgutil.iter_modules([str(place.parent)])} & {
@@ -65,6 +65,6 @@ def _load() -> None:
     ours: ModuleType = importlib.util.module_from_spec(spec)
     sys.modules[NAME] = ours
     spec.loader.exec_module(ours)
-    # All of them, since later there is no package to find them by.
+    # All modules now, since later they cannot be found through the package.
     for each in pkgutil.walk_packages([str(FOLDER)], f"{NAME}."):
         importlib.import_module(each.name)

@@ -10,7 +10,7 @@ from browser_runtime.contract.setup.environment import Settings
 
 
 class CommandSettings(Settings):
-    """How the command speaks. Every field is `WEBINFER_<FIELD>` in upper case."""
+    """Settings of the command. Every field is `WEBINFER_<FIELD>` in upper case."""
 
     log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
         "warning", description="what the `webinfer` command logs to standard error"

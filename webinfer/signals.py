@@ -1,4 +1,4 @@
-"""Every polite end of a command is a Ctrl-C: what it started is taken down in order."""
+"""Signals that end a command act like Ctrl-C, so that everything it started is stopped in order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 
 
 def take_signals() -> None:
-    """Also where a shell had its child ignore Ctrl-C: behind `nohup`, or an ampersand."""
+    """Handle SIGINT, SIGTERM and SIGHUP as Ctrl-C, also if the shell had SIGINT ignored (`&`, `nohup`)."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # a terminal that goes away, unless with nohup

@@ -1,8 +1,9 @@
-"""Tables that more than one command prints, and the console they are printed on."""
+"""Tables that several commands print, and their console."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -13,20 +14,20 @@ from rich.text import Text
 from browser_runtime.contract.messages import LOAD_STEPS, Adapter
 from webinfer.words import adapter_kind
 
-# What a table of replies needs for a column each; narrower terminals get one column for where it ran.
+# Width of a table with all columns; narrower ones have a single column for browser, backend and adapter.
 WIDE = 124
 
-Row = tuple[str, str, dict[str, Any]]
-"""What went in, what came out in a line, the reply."""
+Row = tuple[str, str, Mapping[str, Any]]
+"""The input, the answer in a line, and the reply."""
 
 
 def output_console() -> Console:
-    """Standard output: as wide as the terminal; wide enough for every column where it is none."""
+    """Standard output, as wide as the terminal; wide enough for every column if it is none."""
     return Console(width=None if sys.stdout.isatty() else WIDE + 16, highlight=False)
 
 
 class ReplyTable:
-    """What went in, what came out, where it ran, how long each step took: a row a reply."""
+    """A row per reply: input, answer, place, and the time of each step."""
 
     def __init__(self, console: Console, title: str | None = None) -> None:
         self._wide = console.width >= WIDE
@@ -37,8 +38,8 @@ class ReplyTable:
             name = f"{step} ms" if self._wide else f"{step}\nms"
             self.table.add_column(name, justify="right", no_wrap=True)
 
-    def add(self, name: str, answer: str, reply: dict[str, Any]) -> None:
-        """One more row. Whatever a text holds, it neither colours nor steers a terminal."""
+    def add(self, name: str, answer: str, reply: Mapping[str, Any]) -> None:
+        """Add a row; markup and control characters in texts have no effect."""
         adapter = Adapter(**reply["adapter"])
         kind = f"{adapter.name} ({adapter_kind(adapter)})".strip()
         place = (reply["browser_build"], reply["backend"], kind)
@@ -46,8 +47,8 @@ class ReplyTable:
         self.table.add_row(*map(plain_text, cells), *_times(reply))
 
 
-def print_replies(console: Console, rows: list[Row], title: str | None = None) -> None:
-    """A table of replies."""
+def print_replies(console: Console, rows: Sequence[Row], title: str | None = None) -> None:
+    """Print a table of replies."""
     table = ReplyTable(console, title)
     for row in rows:
         table.add(*row)
@@ -55,11 +56,11 @@ def print_replies(console: Console, rows: list[Row], title: str | None = None) -
 
 
 def plain_text(text: str) -> Text:
-    """`text` as it is, in what is printed."""
+    """`text` without markup and control characters."""
     return Text("".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text))
 
 
-def _times(reply: dict[str, Any]) -> list[str]:
+def _times(reply: Mapping[str, Any]) -> list[str]:
     times = reply["timings"]
     load_ms = sum(times[step] for step in LOAD_STEPS)
     broker_ms = times["broker_ms"]  # waiting for a worker, which the worker's own total leaves out

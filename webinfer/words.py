@@ -1,4 +1,4 @@
-"""How values are said to a person."""
+"""Values as text for people."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from browser_runtime.contract.messages import Adapter
 
 
 def adapter_kind(adapter: Adapter) -> str:
-    """hardware, software, or unknown where the browser hides it."""
+    """hardware, software, or unknown if the browser hides it."""
     return {True: "software", False: "hardware", None: "unknown"}[adapter.software]
 
 
 def answer_text(output: Any) -> str:
-    """An output in one short line, by what it holds."""
+    """An output in one short line."""
     if isinstance(output, Mapping) and "error" in output:
         return str(output["error"]["message"])
     if "text" in output:

@@ -13,7 +13,7 @@ import pytest
 from browser_runtime.contract.errors import BadSetting, SetupError
 from scheduler.history.history import History
 from tests.processes import running
-from webinfer.stack.commands import LONGEST_SOCKET, redis_part
+from webinfer.stack.commands import LONGEST_SOCKET, redis_process
 from webinfer.stack.history_lock import hold_history
 from webinfer.stack.processes import ManagedProcess
 
@@ -96,4 +96,4 @@ def test_a_folder_too_deep_for_a_socket_is_told(tmp_path: Path) -> None:
     folder = tmp_path / ("x" * LONGEST_SOCKET)
     over = len(str(folder / "redis.sock")) - LONGEST_SOCKET
     with pytest.raises(SetupError, match=f"set TMPDIR to one at least {over} bytes shorter"):
-        redis_part(folder)
+        redis_process(folder)

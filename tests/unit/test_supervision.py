@@ -144,7 +144,7 @@ def test_a_broken_part_waits_longer_each_time_and_a_steady_one_does_not() -> Non
     delays = []
     for _ in range(7):
         delays.append(backoff.next_s("beat", now))
-        backoff.started("beat", now)
+        backoff.note_started("beat", now)
         now += 2
     assert delays == [1, 2, 4, 8, 16, 30, 30]
     assert backoff.next_s("beat", now + 100) == 1

@@ -12,10 +12,10 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 
 from browser_runtime.contract.vocabulary import Browser
 from webinfer.commands.up import found_browsers
-from webinfer.demonstration import SENTENCES, Show, run_shows, show_answer, shows
-from webinfer.producing import use_broker
+from webinfer.demonstration import SENTENCES, DemoRequest, demo_requests, describe_answer, run_requests
+from webinfer.producing import ReplyDict, use_broker
 from webinfer.stack.stack import Stack
-from webinfer.tables import output_console, print_replies
+from webinfer.tables import Row, output_console, print_replies
 
 
 @click.command("demo")
@@ -30,29 +30,29 @@ def command() -> None:
     with _progress(console) as progress, Stack(browsers, tell=_teller(progress)) as stack:
         use_broker(stack.broker_url)
         replies = _answers(progress, browsers)
-    rows = [(line.told, show_answer(reply), reply) for line, reply in replies]
+    rows: list[Row] = [(request.name, describe_answer(reply), reply) for request, reply in replies]
     print_replies(console, rows, title="webinfer demo")
     _explain(console, rows)
     console.print(f"[green]done in {time.monotonic() - started:.1f} s[/]; nothing was left running")
 
 
-def _answers(progress: Progress, browsers: list[Browser]) -> list[tuple[Show, dict[str, Any]]]:
-    lines = shows(browsers)
-    task = progress.add_task("answers", total=len(lines), state="waiting")
+def _answers(progress: Progress, browsers: list[Browser]) -> list[tuple[DemoRequest, ReplyDict]]:
+    requests = demo_requests(browsers)
+    task = progress.add_task("answers", total=len(requests), state="waiting")
 
     def done() -> None:
         progress.advance(task)
-        progress.update(task, state=f"{progress.tasks[task].completed:.0f} of {len(lines)}")
+        progress.update(task, state=f"{progress.tasks[task].completed:.0f} of {len(requests)}")
 
-    return list(run_shows(lines, done))
+    return list(run_requests(requests, done))
 
 
-def _explain(console: Console, rows: list[tuple[str, str, dict[str, Any]]]) -> None:
+def _explain(console: Console, rows: list[Row]) -> None:
     for number, sentence in enumerate(SENTENCES, 1):
         console.print(f"  sentence {number}: {sentence}", highlight=False)
-    told = {fallback["reason"] for _, _, reply in rows for fallback in reply["fallbacks"]}
-    told |= {warning for _, _, reply in rows for warning in reply["warnings"]}
-    for line in sorted(told):
+    notes = {fallback["reason"] for _, _, reply in rows for fallback in reply["fallbacks"]}
+    notes |= {warning for _, _, reply in rows for warning in reply["warnings"]}
+    for line in sorted(notes):
         console.print(f"  [yellow]note[/] {escape(line)}", highlight=False)
 
 

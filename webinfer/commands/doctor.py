@@ -52,10 +52,10 @@ def command(as_json: bool, browsers: tuple[str, ...]) -> None:
 def _plain(exams: list[BrowserExam], tools: list[Tool]) -> dict[str, object]:
     browsers = {}
     for exam in exams:
-        told = asdict(exam)
+        plain = asdict(exam)
         for backend, capability in exam.backends.items():
-            told["backends"][backend]["adapter"]["kind"] = adapter_kind(capability.adapter)
-        browsers[str(exam.browser)] = told
+            plain["backends"][backend]["adapter"]["kind"] = adapter_kind(capability.adapter)
+        browsers[str(exam.browser)] = plain
     return {"browsers": browsers, "tools": {tool.name: asdict(tool) for tool in tools}}
 
 
@@ -71,12 +71,12 @@ def _show(console: Console, exams: list[BrowserExam], tools: list[Tool]) -> None
             console.print(f"[red]{exam.browser}[/]: {escape(exam.problem)}", highlight=False, soft_wrap=True)
     for tool in tools:
         if tool.remedy:
-            told = f"[red]{tool.name}[/]: missing on this machine; install it with: {escape(tool.remedy)}"
-            console.print(told, highlight=False, soft_wrap=True)
+            line = f"[red]{tool.name}[/]: missing on this machine; install it with: {escape(tool.remedy)}"
+            console.print(line, highlight=False, soft_wrap=True)
 
 
 def _head(exam: BrowserExam) -> tuple[str, str, str]:
-    """The first cell of a browser's three rows: its name, its build, its driver and start."""
+    """The first cells of a browser's three rows: name, build, driver and start time."""
     if not exam.backends:
         return f"[bold]{exam.browser}", exam.build or "[red]missing", ""
     started = f"driver {exam.driver_version}, up in {exam.start_ms / 1000:.1f} s"

@@ -1,4 +1,4 @@
-"""Browsers and models inside this Python process, without a queue: see README.md."""
+"""A pool of browsers inside this Python process, without a queue. See README.md."""
 
 from browser_runtime.contract.setup.extras import require
 

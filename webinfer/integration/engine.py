@@ -1,4 +1,4 @@
-"""The pool of one integration on an event loop of its own: it works while the user's loop is blocked."""
+"""The pool of an integration, on an event loop of its own, so it runs while the user's loop is blocked."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-# Closing browsers politely; whatever is left then is killed by the pool's guardian.
+# For closing browsers in order; the pool's guardian kills those that are left.
 CLOSE_TIMEOUT_S = 15.0
 
 
 class Engine:
-    """A pool and its loop. Its methods may be called from any thread; those that block say so."""
+    """A pool and its loop. Methods may be called from any thread; those that block say so."""
 
     def __init__(self, options: Options) -> None:
-        if not structlog.is_configured():  # else every line would go to the user's standard output
+        if not structlog.is_configured():  # by default structlog prints to standard output
             log_through_stdlib()
         self.options, self.tally = options, Tally()
-        self.book = None if options.history_path is None else _open_history(options.history_path)
+        self.history = None if options.history_path is None else _open_history(options.history_path)
         self.pool = self._new_pool()
         self._loops = LoopThread("webinfer-pool")
         self._life, self._growing = threading.Lock(), asyncio.Lock()
@@ -53,44 +53,44 @@ class Engine:
         over = self.options.settings().model_copy(update=settings)
         pool = Pool(over, self.options.start_order(), self.options.min_connections)
         pool.dispatch.matching.preferred.update(self.options.preferred)
-        pool.observer = self.book.telemetry if self.book is not None else PoolObserver()
+        pool.observer = self.history.telemetry if self.history is not None else PoolObserver()
         return pool
 
     # --- life
 
     def start(self) -> None:
-        """Begin to bring sessions up; `opened` tells when they are, and `close` ends it whatever it told."""
+        """Begin to start sessions. Await `opened` for the result; call `close` in any case."""
         self._loops.start()
         self._running = True
         self._opened = self._loops.submit(self._open())
-        if self.book is not None:
-            self.book.start(self._status)
+        if self.history is not None:
+            self.history.start(self._status)
 
     def _status(self) -> PoolStatus | None:
-        """The pool's state, from any other thread; None while it comes up or ends."""
+        """The pool's state, for other threads; None while it starts or ends."""
         return self.read(lambda engine: engine.pool.status()) if self.is_up else None
 
     async def opened(self) -> bool:
-        """Whether a real browser is up, once that is known. Raises SetupError, SessionLost.
+        """Wait for the start; True if a real browser is running. Raises SetupError, SessionLost.
 
-        On any loop; one who is cancelled only stops waiting, since others may wait too.
+        May be awaited on any loop; cancelling it only stops waiting, since others may wait too.
         """
         assert self._opened is not None, "start() comes first"
         loop, known = asyncio.get_running_loop(), asyncio.Event()
 
         def tell(done: Future[bool]) -> None:
-            with contextlib.suppress(RuntimeError):  # nobody waits any more: their loop has ended
+            with contextlib.suppress(RuntimeError):  # the waiting loop has ended
                 loop.call_soon_threadsafe(known.set)
 
         self._opened.add_done_callback(tell)
         await known.wait()
-        if self._opened.cancelled():  # by the end of its loop
+        if self._opened.cancelled():  # its loop has ended
             raise SessionLost("pool", "it was closed while it came up")
         return self._opened.result()
 
     @property
     def is_up(self) -> bool:
-        """Whether it answers requests."""
+        """True while it answers requests."""
         opened = self._opened
         return self._running and opened is not None and opened.done() and opened.exception() is None
 
@@ -104,7 +104,7 @@ class Engine:
         return self.pool.simulated is None
 
     async def _simulate(self, why: str) -> None:
-        """A browser that is there and does not start cannot be had either. Not while it is closed."""
+        """Replace the pool by the simulation, after a browser did not start."""
         if not self._running:
             raise SessionLost("pool", "it was closed while it came up")
         self.pool = self._new_pool(simulation="always")
@@ -113,7 +113,7 @@ class Engine:
         self.pool.simulated.why = why
 
     def close(self) -> None:
-        """End browsers, servers and loop; what comes up, runs or waits fails. Blocks; safe at any time."""
+        """End browsers, servers and loop; pending requests and starts fail. Blocks; safe at any time."""
         with self._life:
             if self._opened is None or self._ended:
                 return
@@ -121,7 +121,7 @@ class Engine:
             try:
                 self._loops.call(self.pool.close(), CLOSE_TIMEOUT_S)
             except TimeoutError:
-                log.error("the browsers did not close in order and are killed", pool=repr(self.pool))
+                log.error("browsers killed: did not close in time", pool=repr(self.pool))
             finally:
                 self._end()
 
@@ -131,17 +131,17 @@ class Engine:
             self._loops.stop()
         finally:
             self.pool.kill()
-            if self.book is not None:
-                self.book.close()
+            if self.history is not None:
+                self.history.close()
 
     def abandon(self) -> None:
-        """Close what nobody can close any more: at the interpreter's end now, else in a thread of its own.
+        """Close an integration that was dropped: at the interpreter's end at once, else in a thread.
 
-        The garbage collector may call it anywhere, on the pool's loop too, so it must not wait there.
+        The garbage collector may call this on any thread, even the pool's loop, so it must not block.
         """
         if not self._running:
             return
-        log.warning("an integration was not closed; its browsers are ended now")
+        log.warning("integration not closed; closing its browsers")
         if threading.main_thread().is_alive():
             threading.Thread(target=self.close, name="webinfer-close").start()
         else:
@@ -156,7 +156,7 @@ class Engine:
         return self._loops.submit(work())
 
     def ask(self, request: Request) -> Future[Reply]:
-        """The reply to come."""
+        """The future reply."""
         return self.submit(lambda: self._run(request))
 
     async def _run(self, request: Request) -> Reply:
@@ -165,16 +165,16 @@ class Engine:
             reply = await self.pool.run(request)
         except InferenceError as error:
             self.tally.failed(error.code())
-            if self.book is not None:
-                self.book.failed(request, error, time.monotonic() - start)
+            if self.history is not None:
+                self.history.failed(request, error, time.monotonic() - start)
             raise
         self.tally.answered(reply)
-        if self.book is not None:
-            self.book.answered(request, reply)
+        if self.history is not None:
+            self.history.answered(request, reply)
         return reply
 
     def read(self, look: Callable[[Engine], T]) -> T:
-        """What `look` finds, looked at on the loop, between two of its steps. Blocks."""
+        """The result of `look`, run on the loop. Blocks."""
 
         async def looked() -> T:
             return look(self)
@@ -184,11 +184,11 @@ class Engine:
     # --- models
 
     def load(self, request: Request, preferred: Browser) -> Future[Reply]:
-        """Load the request's model, in the preferred browser where there is one or room for one."""
+        """Load the request's model, in the preferred browser if there is one or room for one."""
         return self.submit(lambda: self._load(request, preferred))
 
     async def _load(self, request: Request, preferred: Browser) -> Reply:
-        """Other browsers are started only where those that are up can do nothing of what is asked."""
+        """Load the model; other browsers are started only if the running ones do not support the request."""
         others = [browser for browser in self.options.start_order() if browser is not preferred]
         await self._bring_up(preferred)
         while True:
@@ -202,14 +202,14 @@ class Engine:
                 return reply
 
     async def _bring_up_first(self, browsers: list[Browser]) -> bool:
-        """Whether one more browser is up; those tried are taken off the list."""
+        """Start the first browser of the list that starts, removing those tried; True if one did."""
         while browsers:
             if await self._bring_up(browsers.pop(0)):
                 return True
         return False
 
     async def _bring_up(self, browser: Browser) -> bool:
-        """Start the first session of `browser` where there is room; whether that happened."""
+        """Start the first session of `browser` if there is room; True if it was started."""
         if self.pool.simulated is not None:
             return False
         fleet = self.pool.fleet
@@ -219,7 +219,7 @@ class Engine:
             try:
                 await fleet.grow(browser)
             except InferenceError as error:
-                log.warning("a browser is not to be had", browser=str(browser), why=str(error))
+                log.warning("browser unavailable", browser=str(browser), reason=str(error))
                 return False
         return True
 

@@ -23,7 +23,7 @@ Work = Sequence[tuple[PooledModel, Any]]
 
 
 class ResourcePoolBridgeIntegration:
-    """Models in real browsers, many at once, without a queue. See docs/integration.md."""
+    """A pool of models in real browsers, without a queue. See docs/integration.md."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class ResourcePoolBridgeIntegration:
         db_path: Any = None,
         **unknown: object,
     ) -> None:
-        """Start nothing yet. Raises BadInput naming the option that is wrong."""
+        """Check the options; nothing is started yet. Raises BadInput naming the wrong option."""
         refuse_unknown(unknown)
         self.options = Options(
             max_connections,
@@ -59,15 +59,16 @@ class ResourcePoolBridgeIntegration:
     # --- life
 
     async def initialize(self) -> bool:
-        """True once a real browser is up; False where the simulation stands in (WEBINFER_SIMULATION).
+        """Start the pool; False if the simulation replaces real browsers (WEBINFER_SIMULATION), else True.
 
-        Raises SetupError, naming the remedy, or SessionLost where neither is to be had; nothing is left then.
+        Raises SetupError, naming the remedy, or SessionLost if neither is possible; nothing is left running
+        then.
         """
         engine = self._engine
-        if engine is not None:  # it is up, or another caller brings it up and ends what fails
+        if engine is not None:  # it runs, or another caller is starting it
             return await engine.opened()
         engine = self._engine = Engine(self.options)
-        # Should nobody close it: at the interpreter's end, or when nobody can call it any more.
+        # If nobody closes it: at the interpreter's end, or when it is garbage collected.
         self._end = weakref.finalize(self, engine.abandon)
         try:
             engine.start()
@@ -77,7 +78,7 @@ class ResourcePoolBridgeIntegration:
             raise
 
     async def close(self) -> None:
-        """End every browser, server and thread; what runs or waits fails. Again is nothing."""
+        """End every browser, server and thread; pending requests fail. Calling it again does nothing."""
         engine, self._engine = self._engine, None
         if engine is None:
             return
@@ -106,7 +107,7 @@ class ResourcePoolBridgeIntegration:
     async def get_model(
         self, model_type: str, model_name: str, hardware_preferences: dict[str, Any] | None = None
     ) -> PooledModel:
-        """The model, loaded and warm in a browser. Raises InferenceError.
+        """Load a model in a browser and warm it up. Raises InferenceError.
 
         hardware_preferences: priority_list (of webgpu, webnn, cpu), precompile_shaders, compute_shaders,
         precision, mixed_precision.
@@ -120,9 +121,9 @@ class ResourcePoolBridgeIntegration:
         return PooledModel(self, engine, named, self._limits, loaded)
 
     def execute_concurrent_sync(self, work: Work) -> list[dict[str, Any]]:
-        """The results of all pairs, run side by side, in their order. Blocks.
+        """The results of all pairs, run concurrently, in their order. Blocks.
 
-        One that fails is a result with `success` False and `error`; the others are not touched by it.
+        A failure is a result with `success` False and `error`; the others are not affected.
         """
         answers = [model.ask(inputs) for model, inputs in _checked(work)]
         try:
@@ -134,7 +135,7 @@ class ResourcePoolBridgeIntegration:
         return [model.settle(answer) for (model, _), answer in zip(work, settled, strict=True)]
 
     async def execute_concurrent(self, work: Work) -> list[dict[str, Any]]:
-        """`execute_concurrent_sync` without blocking the caller's loop; cancelling it reaches the pages."""
+        """`execute_concurrent_sync` without blocking the caller's loop; cancelling it cancels the runs."""
         pairs = _checked(work)
         answers = await asyncio.to_thread(lambda: [model.ask(inputs) for model, inputs in pairs])
         settled = await asyncio.gather(*map(asyncio.wrap_future, answers), return_exceptions=True)
@@ -143,18 +144,18 @@ class ResourcePoolBridgeIntegration:
     # --- watch
 
     def get_metrics(self) -> dict[str, Any]:
-        """The live state and measurements under the guide's keys. Raises BadRequest where it is not up."""
+        """The live state and measurements, under the guide's keys. Raises BadRequest if it is not started."""
         return self._up().read(metrics_of)
 
     @property
     def browser_connections(self) -> dict[str, dict[str, Any]]:
-        """Every session that is up by its id: browser, platform, is_simulation, capabilities, and more."""
+        """Every running session by its id: browser, platform, is_simulation, capabilities, and more."""
         is_up = self._engine is not None and self._engine.is_up
         return self._up().read(connections_of) if is_up else {}
 
 
 def _checked(work: Work) -> Work:
-    """Raises BadInput for what is no pair of a model and its inputs."""
+    """`work` as it is. Raises BadInput for anything but pairs of a model and its inputs."""
     for index, pair in enumerate(work):
         if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], PooledModel)):
             allowed = "a pair (model, inputs) with a model of get_model"

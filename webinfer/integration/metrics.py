@@ -1,4 +1,4 @@
-"""The guide's metrics and connections of one integration's pool."""
+"""Metrics and connections of an integration's pool, under the guide's names."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from webinfer.integration.engine import Engine
 
 
 def metrics_of(engine: Engine) -> dict[str, Any]:
-    """Everything the guide's `get_metrics` names, and what else there is to know; plain values."""
-    told = pool_metrics(engine.pool, engine.tally.performance())
-    return told if engine.book is None else told | {"history": engine.book.state()}
+    """The metrics that the guide names, and further ones, as plain values."""
+    metrics = pool_metrics(engine.pool, engine.tally.performance())
+    return metrics if engine.history is None else metrics | {"history": engine.history.state()}
 
 
 def connections_of(engine: Engine) -> dict[str, dict[str, Any]]:
-    """Every connection by its id."""
+    """The sessions by id."""
     return pool_connections(engine.pool)

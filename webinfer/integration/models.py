@@ -1,4 +1,4 @@
-"""A model that can be called: what `get_model` gives."""
+"""The callable models that `get_model` returns."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from webinfer.integration.results import failure
 
 
 class PooledModel:
-    """One model with its hardware preferences; calls go wherever they are answered soonest."""
+    """One model with its hardware preferences; each call goes to the session expected to answer first."""
 
     def __init__(
         self, owner: object, engine: Engine, named: dict[str, Any], limits: InputLimits, loaded: Reply
     ) -> None:
-        self._owner = owner  # which is closed when nobody holds it
+        self._owner = owner  # kept alive by its models
         self._engine, self._named, self._limits = engine, named, limits
         self.model_type: str = loaded.model_type
         self.model_name: str = loaded.model_name
         self.precision: str = loaded.precision
         self.loaded = loaded.to_dict()
-        """Where it was loaded first and how long that took: a result without output."""
+        """The result of loading it first, without an output: place and times."""
 
     def __repr__(self) -> str:
         place = f"{self.loaded['browser']} {self.loaded['backend']}"
@@ -34,12 +34,12 @@ class PooledModel:
 
     @property
     def browser(self) -> str:
-        """The browser it was loaded in first; each result names the one that computed."""
+        """The browser in which it was loaded first; each result names its own."""
         return str(self.loaded["browser"])
 
     @property
     def platform(self) -> str:
-        """The backend it was loaded on first."""
+        """The backend on which it was loaded first."""
         return str(self.loaded["platform"])
 
     def __call__(
@@ -56,12 +56,12 @@ class PooledModel:
     async def run(
         self, inputs: Any, *, options: dict[str, Any] | None = None, deadline_s: float | None = None
     ) -> dict[str, Any]:
-        """The result for `inputs`, without blocking the caller's loop; cancelling it reaches the page."""
+        """The result for `inputs`, without blocking the caller's loop; cancelling it cancels the run."""
         request = await asyncio.to_thread(self._request, inputs, options, deadline_s)
         return (await asyncio.wrap_future(self._engine.ask(request))).to_dict()
 
     def ask(self, inputs: Any) -> Future[Reply]:
-        """The reply to come; inputs that are refused fail it. Blocks while the inputs are read."""
+        """The future reply, failed if the inputs are refused. Blocks while the inputs are read."""
         try:
             return self._engine.ask(self._request(inputs))
         except InferenceError as error:
@@ -70,7 +70,7 @@ class PooledModel:
             return refused
 
     def settle(self, answer: Reply | BaseException) -> dict[str, Any]:
-        """The result of what `ask` came to; its failure as a result, unless it is none of ours."""
+        """The result of a finished `ask`: an InferenceError becomes a failure, other errors are raised."""
         if isinstance(answer, Reply):
             return answer.to_dict()
         if isinstance(answer, InferenceError):

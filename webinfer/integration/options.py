@@ -1,4 +1,4 @@
-"""What a user may set of an integration, checked before anything is started."""
+"""The options of an integration, checked before anything is started."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = (
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The guide's options. Raises BadInput naming the option and what is allowed."""
+    """The guide's options. Raises BadInput naming the option and the allowed values."""
 
     max_connections: int = 4
     min_connections: int = 1
@@ -34,9 +34,9 @@ class Options:
     browser_preferences: Mapping[str, str] | None = None
     db_path: Any = None
     preferred: dict[Family, Browser] = field(init=False)
-    """The user's browser by family; the guide's table decides where there is none."""
+    """The user's browser by family; for others the guide's table decides."""
     history_path: Path | None = field(init=False)
-    """The DuckDB file that runs are written to; None: to none."""
+    """The DuckDB file to write runs to, if any."""
 
     def __post_init__(self) -> None:
         for name in ("max_connections", "min_connections"):
@@ -52,18 +52,18 @@ class Options:
         object.__setattr__(self, "preferred", _parse_preferences(self.browser_preferences))
 
     def browser_for(self, family: Family) -> Browser:
-        """The user's browser for `family`, else the guide's."""
+        """The user's browser for `family`, or the guide's."""
         return self.preferred.get(family, PREFERRED_BROWSER[family])
 
     def start_order(self) -> tuple[Browser, ...]:
-        """All browsers: first those that most families prefer; so one session alone serves most."""
+        """All browsers, those preferred by most families first, so that one session serves most."""
         votes = Counter(self.browser_for(family) for family in Family)
         return tuple(sorted(Browser, key=lambda browser: -votes[browser]))
 
     def settings(self) -> RuntimeSettings:
-        """The environment's settings with these options over them. Raises BadSetting.
+        """The environment's settings, overridden by these options. Raises BadSetting.
 
-        The simulation computes on the CPU, so it is out where the CPU is.
+        Without the CPU there is no simulation either, since it computes on the CPU.
         """
         over: dict[str, Any] = {
             "headless": self.headless,
@@ -79,7 +79,7 @@ class Options:
 
 
 def refuse_unknown(options: Mapping[str, object]) -> None:
-    """Raises BadInput for an option that there is not."""
+    """Raises BadInput for an unknown option."""
     for name in options:
         raise BadInput("the option", repr(name), "one of " + ", ".join(NAMES))
 
@@ -111,7 +111,7 @@ def _parse_preferences(preferences: object) -> dict[Family, Browser]:
 
 
 def _parse_family(word: object) -> Family:
-    """Every family is a known word here, whether it is served yet or not."""
+    """The family of a word; families that are not served yet are accepted too."""
     name = FAMILY_ALIASES.get(word, word) if isinstance(word, str) else ""
     if name in list(Family):
         return Family(name)

@@ -1,4 +1,4 @@
-"""What a user gets back: a reply, or a failure under the same keys."""
+"""Failures as results, with the keys of a reply."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from browser_runtime.contract.messages import Adapter, Reply
 
 
 def failure(model_name: str, model_type: str, precision: str, error: InferenceError) -> dict[str, Any]:
-    """The keys of a reply with nothing in them, `success` False, and `error`: code, args and message."""
+    """A reply without an output, with `success` False and `error`: code, args and message."""
     nothing = Reply(
         success=False,
         model_name=model_name,

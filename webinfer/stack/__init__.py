@@ -1,1 +1,1 @@
-"""The processes of `webinfer up`: commands, supervision, workers that come and go."""
+"""The processes of `webinfer up`: their commands, supervision, and workers that start and stop."""

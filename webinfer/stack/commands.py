@@ -1,4 +1,4 @@
-"""How each part of the local stack is started: command, environment, and the line that says it serves."""
+"""The local stack's processes: commands, environment, and the log line that shows they are ready."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tasks.routing.router import QUEUE_OF
 from webinfer.stack.processes import ManagedProcess
 
 WORKER_READY = r"@\S+ ready\."
-# Canaries, decisions and alerts wait for answers more than they compute.
+# Canaries, decisions and alerts mostly wait for answers.
 WATCH_THREADS = 4
 # Bytes of a unix socket's path (sun_path, less its end).
 LONGEST_SOCKET = 107
 
 
 @dataclass(frozen=True, slots=True)
-class Recipes:
-    """Makes the parts of one stack, whose logs and data lie in `folder`."""
+class Commands:
+    """Makes the processes of one stack, with logs and data in `folder`."""
 
     folder: Path
     broker_url: str
@@ -41,7 +41,7 @@ class Recipes:
         return ManagedProcess(name, argv, env, self.folder / f"{name.replace(' ', '-')}.log", ready)
 
     def worker(self, browser: Browser, n_sessions: int, number: int = 1) -> ManagedProcess:
-        """The worker of a browser's queue; further ones of the same queue are numbered."""
+        """The worker of a browser's queue; further ones of that queue are numbered."""
         node = node_name(browser, number)
         words = ["-A", "webinfer", "worker", "-Q", QUEUE_OF[browser], "-n", node, "--loglevel", "INFO"]
         words += ["--without-mingle", "--without-gossip", "-E"]
@@ -56,23 +56,23 @@ class Recipes:
         return self._celery("analytics", words, WORKER_READY)
 
     def watch(self) -> ManagedProcess:
-        """The worker that checks and decides."""
+        """The worker that runs checks and decisions."""
         words = ["-A", "scheduler", "worker", "-Q", WATCH_QUEUE, "-n", "watch@%h", "-P", "threads"]
         words += ["-c", str(WATCH_THREADS), "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
         return self._celery("watch", words, WORKER_READY)
 
     def beat(self) -> ManagedProcess:
-        """What sends the timetable's tasks."""
+        """Beat, which sends the tasks of the timetable."""
         return self._celery("beat", ["-A", "scheduler", "beat", "--loglevel", "INFO"], "beat: Starting")
 
     def monitor(self, port: int) -> ManagedProcess:
-        """Flower, with the added pages where they are installed."""
+        """Flower, with the added pages if they are installed."""
         words = ["-A", "webinfer", monitor_command(), "--address=127.0.0.1", f"--port={port}"]
         return self._celery("monitor", words, "Visit me at")
 
 
-def redis_part(folder: Path) -> tuple[ManagedProcess, str]:
-    """A private Redis in `folder`, and its URL. Raises SetupError where it cannot be started."""
+def redis_process(folder: Path) -> tuple[ManagedProcess, str]:
+    """A private Redis in `folder`, and its URL. Raises SetupError if it cannot be started."""
     binary = shutil.which("redis-server")
     if binary is None:
         raise SetupError("redis-server", f"install it with: {install_packages('redis')}")
@@ -82,11 +82,13 @@ def redis_part(folder: Path) -> tuple[ManagedProcess, str]:
         remedy = f"set TMPDIR to one at least {over} bytes shorter"
         raise SetupError("a temporary directory with a short path for Redis's socket", remedy)
     argv = [binary, "--port", "0", "--unixsocket", str(path), "--unixsocketperm", "700"]
-    # Every write reaches the disk's queue, and nothing is ever thrown away to make room.
+    # Every write is logged, and nothing is evicted.
     argv += ["--dir", str(folder), "--save", "", "--appendonly", "yes"]
     argv += ["--maxmemory-policy", "noeviction"]
-    part = ManagedProcess("redis", argv, os.environ, folder / "redis.log", "(?i)ready to accept connections")
-    return part, socket_url(path)
+    process = ManagedProcess(
+        "redis", argv, os.environ, folder / "redis.log", "(?i)ready to accept connections"
+    )
+    return process, socket_url(path)
 
 
 def node_name(browser: Browser, number: int = 1) -> str:
@@ -95,14 +97,14 @@ def node_name(browser: Browser, number: int = 1) -> str:
 
 
 def monitor_command() -> str:
-    """The celery command that runs the monitor. Raises MissingExtra where Flower is not installed."""
+    """The celery command that runs the monitor. Raises MissingExtra if Flower is not installed."""
     require("monitor")
     added = {point.name for point in importlib.metadata.entry_points(group="celery.commands")}
     return "webinfer-flower" if "webinfer-flower" in added else "flower"
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Where log lines of the command go: standard error, warnings and above, one line each."""
+"""Logging of the command: to standard error, one line each, warnings and above by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes of the local stack: started, watched for their ready line, ended for certain."""
+"""Processes of the local stack: started, watched for their ready line, and ended."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from pathlib import Path
 from browser_runtime.contract.errors import NotReady
 from browser_runtime.contract.setup.environment import xdg_folder
 
-# Celery's warm shutdown waits for running tasks; browsers then end within a few seconds.
+# Celery's warm shutdown waits for running tasks; browsers end within a few seconds after it.
 STOP_TIMEOUT_S = 30.0
-# Of one part; as much again is kept of what came before. A worker writes two lines a request.
+# The size of one log file; the one before is kept too. A worker writes two lines per request.
 LOG_BYTES = 20_000_000
-# What an ended process has written is read by then.
+# The output of an ended process is read by then.
 READ_TIMEOUT_S = 5.0
 POLL_S = 0.2
 
 
 class ManagedProcess:
-    """One process of the stack. Its output goes to `log`; a line matching `ready` means that it serves."""
+    """One process of the stack. Its output goes to `log`; a line matching `ready` means that it is ready."""
 
     def __init__(self, name: str, argv: list[str], env: Mapping[str, str], log: Path, ready: str) -> None:
         self.name = name
         self.on_end: Callable[[ManagedProcess], None] | None = None
-        """Called from the reading thread when the process has closed its output."""
+        """Called by the reading thread when the process has closed its output."""
         self._argv, self._env, self._log_path = argv, dict(env), log
         self._ready_line = re.compile(ready)
         self._changed = threading.Condition()
@@ -44,7 +44,7 @@ class ManagedProcess:
         self._reader: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the process in a process session of its own; it ends when this process does, however."""
+        """Start the process in its own process session; it ends with this process, even if that is killed."""
         self._ready = self._closed = self._asked = False
         self._process = subprocess.Popen(
             [*_dies_with_us(), *self._argv],
@@ -82,16 +82,16 @@ class ManagedProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the process is alive."""
+        """True while the process is alive."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """Its process id; 0 before the start."""
+        """The process id; 0 before the start."""
         return self._process.pid if self._process else 0
 
     def wait_ready(self, timeout_s: float) -> None:
-        """Return when it serves. Raises NotReady with its last lines if it ended or took too long."""
+        """Return when it is ready. Raises NotReady with its last lines if it ended or took too long."""
         if self._await_change(timeout_s):
             return
         why = (
@@ -103,11 +103,11 @@ class ManagedProcess:
         raise NotReady(f"{self.name} {why}", f"{self._keep_log()}:\n  {last}")
 
     def _await_change(self, timeout_s: float) -> bool:
-        """Wait until it serves, has ended, or the time is over; True if it serves."""
+        """Wait until it is ready, has ended, or the time is over; True if it is ready."""
         assert self._process is not None
         deadline = time.monotonic() + timeout_s
         with self._changed:
-            # A process that its children outlive ends without closing its output, and tells nobody.
+            # Polled: a process whose children outlive it ends without closing its output.
             while not self._ready and not self._closed and self.running and time.monotonic() < deadline:
                 self._changed.wait(POLL_S)
             if self._ready:
@@ -130,13 +130,13 @@ class ManagedProcess:
         return f"its log is {kept}"
 
     def ask_to_stop(self) -> None:
-        """Ask it, once, to finish what it has and end; returns at once. Twice means haste to Celery."""
+        """Send SIGTERM, once, and return: it finishes its work and ends. A second one would hurry Celery."""
         if self._process is not None and self.running and not self._asked:
             self._asked = True
             self._process.send_signal(signal.SIGTERM)
 
     def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
-        """Ask it to finish, wait, then kill its whole process session."""
+        """Ask it to end, wait, then kill its whole process session."""
         if self._process is None:
             return
         self.ask_to_stop()
@@ -153,6 +153,6 @@ class ManagedProcess:
 
 
 def _dies_with_us() -> list[str]:
-    """The prefix that makes a child end with this process even when this process is killed."""
+    """The command prefix that ends a child with this process, even if this process is killed."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []

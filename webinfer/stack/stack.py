@@ -1,4 +1,4 @@
-"""The local stack: Redis where none is given, a worker a browser, what watches them; up and down as one."""
+"""The local stack: Redis (unless one is given), a worker per browser, the scheduler and the monitor."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from typing import Self
 from browser_runtime.contract.vocabulary import Browser
 from tasks.routing.router import QUEUE_OF
 from tasks.settings import TaskSettings
-from webinfer.stack.commands import Recipes, free_port, redis_part
+from webinfer.stack.commands import Commands, free_port, redis_process
 from webinfer.stack.processes import ManagedProcess
 from webinfer.stack.supervision import Supervisor, Tell
 from webinfer.stack.workforce import DesiredWorkersSubscriber, Workforce
 
 REDIS_TIMEOUT_S = 15.0
-# A cold disk, three browsers and two processors: measured at under 20 s, with room.
+# With a cold disk, three browsers and two processors it took under 20 s.
 WORKER_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
 class StackOptions:
-    """What runs beside Redis and the browsers' workers."""
+    """The processes besides Redis and the browsers' workers."""
 
     scheduler: bool = False
     """Analytics, watch and beat."""
     monitor_port: int | None = None
-    """Flower's; 0 takes a free one, None leaves Flower out."""
+    """The port of Flower; 0 takes a free one, None leaves Flower out."""
     most_workers: int | None = None
-    """Workers of a queue at most, by autoscaling; None for always one."""
+    """The most workers of a queue, with autoscaling; None for always one."""
 
     def settings(self, browsers: list[Browser]) -> dict[str, str]:
         """Environment variables of the scheduler's processes."""
@@ -44,7 +44,7 @@ class StackOptions:
 
 
 class Stack:
-    """The parts as child processes, in a folder of their own that goes with them."""
+    """The stack as child processes, with a folder of its own that is removed at the end."""
 
     def __init__(
         self,
@@ -65,9 +65,9 @@ class Stack:
         self._workers: dict[Browser, ManagedProcess] = {}
         self.parts: list[ManagedProcess] = []
         self.broker_url = broker_url or ""
-        """What producers set WEBINFER_BROKER_URL to."""
+        """The value of WEBINFER_BROKER_URL for producers."""
         self.monitor_url = ""
-        """Where Flower is; empty without it."""
+        """The address of Flower; empty without it."""
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="webinfer-stack-"))
@@ -90,30 +90,30 @@ class Stack:
         return self._folder
 
     @property
-    def _recipes(self) -> Recipes:
-        return Recipes(self.folder, self.broker_url, self._settings)
+    def _commands(self) -> Commands:
+        return Commands(self.folder, self.broker_url, self._settings)
 
     def _start(self) -> None:
         if self._given_url is None:
-            self._redis, self.broker_url = redis_part(self.folder)
-            self._begin([self._redis], REDIS_TIMEOUT_S)
+            self._redis, self.broker_url = redis_process(self.folder)
+            self._start_processes([self._redis], REDIS_TIMEOUT_S)
         self._workers = {
-            browser: self._recipes.worker(browser, self._n_sessions) for browser in self._browsers
+            browser: self._commands.worker(browser, self._n_sessions) for browser in self._browsers
         }
-        watchers = [self._recipes.analytics(), self._recipes.watch()] if self._options.scheduler else []
-        self._begin([*self._workers.values(), *watchers], WORKER_TIMEOUT_S)
-        self._begin(self._followers(), WORKER_TIMEOUT_S)
+        watchers = [self._commands.analytics(), self._commands.watch()] if self._options.scheduler else []
+        self._start_processes([*self._workers.values(), *watchers], WORKER_TIMEOUT_S)
+        self._start_processes(self._followers(), WORKER_TIMEOUT_S)
 
     def _followers(self) -> list[ManagedProcess]:
-        """What is to find everything else up."""
-        parts = [self._recipes.beat()] if self._options.scheduler else []
+        """The processes that start after all others."""
+        parts = [self._commands.beat()] if self._options.scheduler else []
         if self._options.monitor_port is not None:
             port = self._options.monitor_port or free_port()
             self.monitor_url = f"http://127.0.0.1:{port}"
-            parts.append(self._recipes.monitor(port))
+            parts.append(self._commands.monitor(port))
         return parts
 
-    def _begin(self, parts: list[ManagedProcess], timeout_s: float) -> None:
+    def _start_processes(self, parts: list[ManagedProcess], timeout_s: float) -> None:
         for part in parts:
             self._tell(part.name, "starting")
             part.start()
@@ -123,14 +123,14 @@ class Stack:
             self._tell(part.name, "ready")
 
     def supervise(self) -> None:
-        """Until interrupted, start every part that ends again; with autoscaling, follow what is decided."""
+        """Restart processes that end, until interrupted; with autoscaling, carry out its decisions."""
         supervisor = Supervisor(self.parts, self._tell)
         with self._follow_decisions(supervisor) if self._options.most_workers else nullcontext():
             supervisor.run()
 
     def _follow_decisions(self, supervisor: Supervisor) -> DesiredWorkersSubscriber:
         def make(browser: Browser, number: int) -> ManagedProcess:
-            return self._recipes.worker(browser, self._n_sessions, number)
+            return self._commands.worker(browser, self._n_sessions, number)
 
         workforce = Workforce(supervisor, self._workers, make, self._tell)
         settings = TaskSettings(broker_url=self.broker_url)

@@ -1,6 +1,6 @@
-"""Keeps the parts of a stack up, and their number as decided: one loop, in the thread that starts them.
+"""Keeps the processes of a stack running, and their number as decided, in one loop of one thread.
 
-The system ends a child when the thread that started it ends: so parts are started nowhere else.
+The system ends a child when the thread that started it ends, so processes are started in this thread only.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from webinfer.stack.processes import ManagedProcess
 
 Tell = Callable[[str, str], None]
-"""Hears (part, what happened)."""
+"""Called with (process, event)."""
 
-# Between the end of a part and its next start: doubled each time, so that a broken one does not spin.
+# Least and most time from the end of a process to its next start, doubled each time.
 RESTART_DELAYS_S = (1.0, 30.0)
-# A part that lived this long is not broken: its next start comes soon again.
+# A process that ran this long is not broken: its next start comes soon again.
 STEADY_S = 60.0
 
 
 @dataclass
 class Backoff:
-    """How long each part waits for its next start. Pure: told the time."""
+    """The waiting time of each process before its next start. Pure: callers give the time."""
 
     delays_s: dict[str, float] = field(default_factory=dict)
     started_s: dict[str, float] = field(default_factory=dict)
@@ -36,34 +36,34 @@ class Backoff:
         self.delays_s[name] = min(2 * delay_s, most_s)
         return delay_s
 
-    def started(self, name: str, now: float) -> None:
-        """It was started again at `now`."""
+    def note_started(self, name: str, now: float) -> None:
+        """Remember a start at `now`."""
         self.started_s[name] = now
 
 
 class Supervisor:
-    """Starts ended parts again, lets go of retired ones, and runs what other threads ask for."""
+    """Restarts processes that end, stops retired ones, and runs functions for other threads."""
 
     def __init__(self, parts: list[ManagedProcess], tell: Tell) -> None:
         self.parts = parts
-        """Those that are to be up, in the order of their start; retired ones stay until they have ended."""
+        """The processes in the order of their start; retired ones stay until they have ended."""
         self._tell = tell
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._backoff = Backoff()
         self._due: dict[str, tuple[float, ManagedProcess]] = {}
         self._retired: set[str] = set()
         for part in parts:
-            self._mind(part)
+            self._watch(part)
 
-    def _mind(self, part: ManagedProcess) -> None:
+    def _watch(self, part: ManagedProcess) -> None:
         part.on_end = lambda ended: self._inbox.put(lambda: self._ended(ended))
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Have `work` done in the supervisor's thread."""
+        """Run `work` in the supervisor's thread."""
         self._inbox.put(work)
 
     def run(self) -> None:
-        """Until interrupted."""
+        """Supervise until interrupted."""
         while True:
             try:
                 self._inbox.get(timeout=self._wait_s())()
@@ -71,7 +71,7 @@ class Supervisor:
                 self._start_due()
 
     def _wait_s(self) -> float | None:
-        """Until the next start is due; None where none is."""
+        """Seconds until the next start is due; None if there is none."""
         due = min((at_s for at_s, _ in self._due.values()), default=None)
         return None if due is None else max(due - time.monotonic(), 0.0)
 
@@ -93,24 +93,24 @@ class Supervisor:
             if at_s <= now:
                 del self._due[name]
                 part.start()
-                self._backoff.started(name, now)
+                self._backoff.note_started(name, now)
                 self._tell(name, "started again")
 
     def add(self, part: ManagedProcess) -> None:
-        """Start one more part and look after it."""
-        self._mind(part)
+        """Start and supervise one more process."""
+        self._watch(part)
         self.parts.append(part)
         part.start()
-        self._backoff.started(part.name, time.monotonic())
+        self._backoff.note_started(part.name, time.monotonic())
 
     def retire(self, part: ManagedProcess) -> None:
-        """Let a part finish what it has and end; it is not started again."""
+        """Let a process finish its work and end; it is not restarted."""
         self._retired.add(part.name)
-        if self._due.pop(part.name, None) is not None:  # it had ended by itself
+        if self._due.pop(part.name, None) is not None:  # it has ended by itself
             self._ended(part)
         else:
             part.ask_to_stop()
 
     def is_retired(self, part: ManagedProcess) -> bool:
-        """Whether it is on its way out."""
+        """True if it is retired and has not ended yet."""
         return part.name in self._retired

@@ -1,4 +1,4 @@
-"""The local scaler: as many worker processes a queue as were decided, supervised like every other part."""
+"""The local scaler: runs as many worker processes per queue as decided, under the stack's supervisor."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from webinfer.stack.commands import node_name
 from webinfer.stack.processes import ManagedProcess
 from webinfer.stack.supervision import Supervisor, Tell
 
-# After Redis went away, or came back.
+# Wait before reconnecting to Redis.
 RETRY_S = 1.0
 
 MakeWorker = Callable[[Browser, int], ManagedProcess]
-"""A worker of a browser with a number, not yet started."""
+"""Makes a worker of a browser with a number, without starting it."""
 
 
 class Workforce:
-    """Follows the decisions for the stack's own queues."""
+    """Carries out decisions for the stack's own queues."""
 
     def __init__(
         self, supervisor: Supervisor, workers: dict[Browser, ManagedProcess], make: MakeWorker, tell: Tell
@@ -37,7 +37,7 @@ class Workforce:
         self._done_at: dict[str, float] = {}
 
     def follow(self, desired: dict[str, DesiredWorkers]) -> None:
-        """Start and stop workers as decided; what was decided before this stack was up is not followed."""
+        """Start and stop workers as decided; decisions from before this stack started are ignored."""
         for browser, numbered in self._workers.items():
             wanted = desired.get(QUEUE_OF[browser])
             if wanted is None or wanted.dry_run or wanted.at <= self._done_at.get(wanted.queue, self._since):
@@ -68,7 +68,7 @@ class Workforce:
 
 
 class DesiredWorkersSubscriber:
-    """Thread that hands every new decision to the supervisor's thread."""
+    """A thread that passes every new decision to the supervisor's thread."""
 
     def __init__(self, broker_url: str, prefix: str, supervisor: Supervisor, workforce: Workforce) -> None:
         self._client = connect(broker_url)
@@ -91,5 +91,5 @@ class DesiredWorkersSubscriber:
                     if self._stopped.is_set():
                         return
                     self._supervisor.submit(lambda desired=desired: self._workforce.follow(desired))  # type: ignore[misc]
-            except (redis.RedisError, OSError, ValueError):  # Redis is away, or closed under our hands
+            except (redis.RedisError, OSError, ValueError):  # Redis is down, or the client was closed
                 self._stopped.wait(RETRY_S)
