@@ -59,6 +59,11 @@ class LaneConnection:
     _socket: ServerConnection | None = None
     _waiting: dict[int, asyncio.Future[frames.Fields]] = field(default_factory=dict)
 
+    @property
+    def is_waited_for(self) -> bool:
+        """True while a call waits for its answer."""
+        return bool(self._waiting)
+
     async def call(self, kind: str, deadline_s: float, **values: object) -> frames.Fields:
         """The answer's value. Raises the page's error, PageSilent past the deadline, BridgeClosed."""
         if self._socket is None:

@@ -17,6 +17,9 @@ from browser_runtime.contract.errors import (
 from browser_runtime.contract.messages import PROTOCOL
 from browser_runtime.link import frames
 
+# The number of the line on which the page itself answers that it is alive: it is no lane.
+PAGE_LINE = -1
+
 
 @dataclass(frozen=True, slots=True)
 class Hello:

@@ -1,10 +1,12 @@
 /**
  * The page: starts one lane for each entry of the address's fragment (see README.md), and anew where its engine has
- * crashed. It computes nothing itself.
+ * crashed. It computes nothing itself, so that it answers at any time, on a line of its own, that it is alive.
  */
+import { LaneSocket } from './socket.js';
 
-/** @typedef {{socket: string, session: string, lanes: {lane: number, token: string}[], threads: number}} Told */
-/** @typedef {Omit<Told, 'lanes'> & {lane: number, token: string}} Start */
+/** @typedef {{lane: number, token: string}} Entry */
+/** @typedef {{socket: string, session: string, lanes: Entry[], page: Entry, threads: number}} Told */
+/** @typedef {Omit<Told, 'lanes' | 'page'> & Entry} Start */
 
 /** @param {string} fragment @returns {Told} */
 function readFragment(fragment) {
@@ -26,12 +28,28 @@ function startLane(start) {
   worker.postMessage({ ...start, boot: crypto.randomUUID() });
 }
 
+/**
+ * Answers every call with nothing: what the worker asks for is that the page answers. A timer of ours would tell less:
+ * browsers slow down those of a page that nobody sees.
+ * @param {Start} start
+ */
+function answerCalls(start) {
+  const line = new LaneSocket(start, crypto.randomUUID(), {
+    onMessage: ({ type, id }) => {
+      if (type === 'call') line.send({ type: 'answer', id, ok: true, value: {} });
+    },
+    onWelcome: () => {},
+    onDrop: () => {},
+  });
+}
+
 /** Puts `text` where a person, or WebDriver, finds it. @param {string} text */
 function show(text) {
   const status = document.getElementById('status');
   if (status) status.textContent = text;
 }
 
-const { lanes, ...told } = readFragment(location.hash);
+const { lanes, page, ...told } = readFragment(location.hash);
+answerCalls({ ...told, ...page });
 for (const lane of lanes) startLane({ ...told, ...lane });
 show(`${told.session}: ${lanes.length} lanes started`);

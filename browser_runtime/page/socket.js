@@ -29,6 +29,7 @@ export function delayMs(attempt, random) {
   return full / 2 + (full / 2) * random;
 }
 
+/** The page's own line speaks the same way. */
 export class LaneSocket {
   /** @type {WebSocket | null} open and welcomed */
   #socket = null;

@@ -145,6 +145,8 @@ def _reroute(category: Category, attempt: int, context: RecoveryContext) -> Acti
 
 def _extend(category: Category, attempt: int, context: RecoveryContext) -> Action:
     """Once, and only where neither the settings nor the request's own deadline forbid it."""
+    if not context.lives:
+        return _restart(category, attempt, context)
     timeout_s = _longer_timeout_s(context)
     if not context.was_extended and timeout_s is not None:
         return Action(RecoveryStep.LONGER_LIMIT, category, "it may just be slow", timeout_s=timeout_s)

@@ -13,7 +13,7 @@ from browser_runtime.policies.latencies import LatencySummary
 # A machine that is busy with something else was seen to slow work down four times; ten is beyond that.
 FACTOR = 10.0
 # Below this a pause of the whole machine (swapping, a suspended laptop) would look like a hang.
-SHORTEST_RUN_S, SHORTEST_LOAD_S = 10.0, 30.0
+SHORTEST_RUN_S, SHORTEST_LOAD_S = 5.0, 30.0
 # A run that meets a new shape opens a graph for it, which takes about as long as loading the model did.
 LOADS_IN_A_RUN = 2.0
 # Fewer runs are chance: the first one compiles, the second may meet another shape.

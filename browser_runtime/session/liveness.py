@@ -1,20 +1,48 @@
-"""Finds out what a dropped connection means: that it alone was lost, or its browser."""
+"""Finds out whether a session is still there: by what its page and lanes say, and when a connection drops.
+
+The page itself computes nothing and answers at once; one that does not has left, or its browser stands
+still. A lane beats while it is idle, and is deaf while it computes: how long that may take is decided for
+each run.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import structlog
 
-from browser_runtime.contract.errors import BridgeClosed, BrowserDied, SessionLost
+from browser_runtime.contract.errors import BridgeClosed, BrowserDied, PageSilent, SessionLost
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.bridge import LaneConnection
+from browser_runtime.settings import RuntimeSettings
 
 log = structlog.get_logger(__name__)
 
 # A page whose socket alone dropped is back within its first backoff; a dead browser never is.
 REJOIN_TIMEOUT_S = 1.0
+
+
+LOOK_INTERVAL_S = 1.0
+# What an answer of the page may take, which takes milliseconds; then it is asked once more, for it may be
+# this process that stood still. Five seconds together.
+PAGE_TIMEOUTS_S = (4.0, 1.0)
+# An idle lane that has said nothing for so long, and for so many beats, is lost.
+LANE_SILENCE_S, MISSED_BEATS = 5.0, 3
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The connections of one session."""
+
+    page: LaneConnection
+    lanes: tuple[LaneConnection, ...]
+
+    @property
+    def all(self) -> tuple[LaneConnection, ...]:
+        """The page's and the lanes'."""
+        return (self.page, *self.lanes)
 
 
 class Liveness:
@@ -23,17 +51,21 @@ class Liveness:
     def __init__(
         self,
         name: str,
-        connections: Sequence[LaneConnection],
+        lines: Lines,
         host: BrowserHost,
-        launch_timeout_s: float,
+        settings: RuntimeSettings,
         on_lost: Callable[[SessionLost], None],
         on_rejoined: Callable[[str], None],
     ) -> None:
-        self._name, self._connections, self._host = name, connections, host
-        self._launch_timeout_s = launch_timeout_s
+        self._name, self._lines, self._host, self._settings = name, lines, host, settings
         self._on_lost, self._on_rejoined = on_lost, on_rejoined
         self._rejoining: asyncio.Task[SessionLost | None] | None = None
-        """Its result: what the session was lost to; None where every lane was connected again."""
+        """Its result: what the session was lost to; None where every line was connected again."""
+        self._watching: asyncio.Task[None] | None = None
+
+    def watch(self) -> None:
+        """From now on notice when the page or an idle lane falls silent."""
+        self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     def dropped(self, error: SessionLost) -> None:
         """The connection of a lane closed."""
@@ -50,17 +82,58 @@ class Liveness:
 
     async def close(self) -> None:
         """Decide nothing any more."""
-        if self._rejoining is not None:
-            self._rejoining.cancel()
-            await asyncio.gather(self._rejoining, return_exceptions=True)
+        tasks = [task for task in (self._rejoining, self._watching) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        """Ask the page and look at the lanes, every second or beat; return when the session is lost."""
+        suspects: set[LaneConnection] = set()
+        while True:
+            await asyncio.sleep(min(self._settings.beat_interval_s, LOOK_INTERVAL_S))
+            silent = set(self._silent_lanes())
+            lost = await self._ask_page()
+            for lane in silent & suspects:  # at two looks, in case it was this process that stood still
+                why = f"its idle lane {lane.number} said nothing for {lane.protocol.silent_s():.1f} s"
+                lost = PageSilent(self._name, why)
+            if lost is not None:
+                self._report(lost)
+                return
+            suspects = silent
+
+    async def _ask_page(self) -> PageSilent | None:
+        """What is wrong with a page that does not answer; None where it does, or is not connected."""
+        for timeout_s in PAGE_TIMEOUTS_S:
+            try:
+                await self._lines.page.call("echo", timeout_s)
+            except PageSilent:
+                continue
+            except BridgeClosed:
+                return None
+            return None
+        silent_s = sum(PAGE_TIMEOUTS_S)
+        return PageSilent(self._name, f"it left, or its browser stands still: no answer for {silent_s:g} s")
+
+    def _silent_lanes(self) -> Iterator[LaneConnection]:
+        """The idle lanes that have not beaten for too long."""
+        allowed_s = max(LANE_SILENCE_S, MISSED_BEATS * self._settings.beat_interval_s)
+        for lane in self._lines.lanes:
+            is_idle = lane.joined.is_set() and not lane.is_waited_for
+            if is_idle and lane.protocol.silent_s() > allowed_s:
+                yield lane
+
+    def _report(self, lost: SessionLost) -> None:
+        log.warning("session lost", session=self._name, why=str(lost))
+        self._on_lost(lost)
 
     async def _await_rejoin(self, error: SessionLost) -> SessionLost | None:
         """A line that drops alone is taken up again, also by a lane that starts anew; else all is lost."""
-        restarts = any(connection.is_restarting for connection in self._connections)
-        joined = asyncio.ensure_future(self._await_lanes())
+        restarts = any(connection.is_restarting for connection in self._lines.all)
+        joined = asyncio.ensure_future(self._await_lines())
         ended = asyncio.ensure_future(self._host.await_end())
         try:
-            timeout_s = self._launch_timeout_s if restarts else REJOIN_TIMEOUT_S
+            timeout_s = self._settings.launch_timeout_s if restarts else REJOIN_TIMEOUT_S
             await asyncio.wait((joined, ended), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             joined.cancel()
@@ -69,12 +142,11 @@ class Liveness:
             self._on_rejoined("its lane started anew after a crash of its engine" if restarts else str(error))
             return None
         lost = BrowserDied(self._name, "its process is gone") if ended.done() else error
-        log.warning("session lost", session=self._name, why=str(lost))
-        self._on_lost(lost)
+        self._report(lost)
         return lost
 
-    async def _await_lanes(self) -> None:
-        """Return when every lane is connected."""
-        while not all(connection.joined.is_set() for connection in self._connections):
-            for connection in self._connections:
+    async def _await_lines(self) -> None:
+        """Return when every line is connected."""
+        while not all(connection.joined.is_set() for connection in self._lines.all):
+            for connection in self._lines.all:
                 await connection.joined.wait()

@@ -39,11 +39,11 @@ from browser_runtime.launching.binaries import Installation
 from browser_runtime.launching.drivers import Launched
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.loopback import Loopback
-from browser_runtime.link.protocol import PageEvent
+from browser_runtime.link.protocol import PAGE_LINE, PageEvent
 from browser_runtime.once import Once
 from browser_runtime.session.golden_check import GoldenCheck
 from browser_runtime.session.lanes import LaneJob, SessionLane
-from browser_runtime.session.liveness import Liveness
+from browser_runtime.session.liveness import Lines, Liveness
 from browser_runtime.session.loading import LoadedModel, ModelCache, items_of
 from browser_runtime.session.model_loader import ModelLoader, may_work_later
 from browser_runtime.session.plan import Plan, nothing_left, plan_backends
@@ -87,9 +87,9 @@ class Session:
         self.observer = PoolObserver()
         self._on_lost, self._on_rejoined = on_lost, on_rejoined
         self._launched: Launched | None = None
-        lines = [lane.connection for lane in self.lanes]
-        timeout_s = self._settings.launch_timeout_s
-        self._liveness = Liveness(name, lines, self._host, timeout_s, self._lose, self._rejoined)
+        self._page = loopback.bridge.expect(name, PAGE_LINE, self._on_event, self._on_lane_lost)
+        lines = Lines(self._page, tuple(lane.connection for lane in self.lanes))
+        self._liveness = Liveness(name, lines, self._host, self._settings, self._lose, self._rejoined)
         self._ending = Once(self._end)
 
     def _expect_lane(self, loopback: Loopback, number: int) -> SessionLane:
@@ -146,6 +146,7 @@ class Session:
             raise
         self.started_ms = (time.monotonic() - start) * 1000
         self.state = SessionState.READY
+        self._liveness.watch()
         log.info("session is ready", session=self.name, build=self.build, started_ms=round(self.started_ms))
 
     def _page_address(self) -> str:
@@ -155,6 +156,7 @@ class Session:
             "lanes": [
                 {"lane": lane.connection.number, "token": lane.connection.token} for lane in self.lanes
             ],
+            "page": {"lane": self._page.number, "token": self._page.token},
             "threads": self._settings.wasm_threads,
         }
         return f"{self._loopback.origin}/page/index.html#{quote(json.dumps(told))}"
@@ -162,6 +164,7 @@ class Session:
     async def _wait_for_lanes(self) -> None:
         try:
             async with asyncio.timeout(self._settings.launch_timeout_s):
+                await self._page.joined.wait()
                 for lane in self.lanes:
                     await lane.connection.joined.wait()
                     lane.boot = lane.connection.boot
@@ -293,5 +296,5 @@ class Session:
         self._loopback.bridge.forget(self.name)
         await self._liveness.close()
         await self._host.end()
-        for lane in self.lanes:
-            lane.connection.lose(BrowserDied(self.name, "the session was closed"))
+        for line in (self._page, *(lane.connection for lane in self.lanes)):
+            line.lose(BrowserDied(self.name, "the session was closed"))

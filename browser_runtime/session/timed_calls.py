@@ -75,6 +75,13 @@ class LaneActivity:
 
     doing: str = ""
     limit: TimeLimit | None = None
+    ends_at: float = 0.0
+    """Monotonic time by which the limit is reached."""
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until then; 0 where it has passed."""
+        return max(self.ends_at - time.monotonic(), 0.0)
 
     async def timed(
         self,
@@ -86,6 +93,7 @@ class LaneActivity:
     ) -> T:
         """What `call(seconds)` gives. Raises PageSilent past the limit, or DeadlineExceeded before it."""
         self.doing, self.limit = f"{DOING[operation]} {place}", limit
+        self.ends_at = time.monotonic() + limit.seconds
         left_s = math.inf if deadline is None else deadline.left_s
         if deadline is not None and left_s <= 0:
             raise deadline.exceeded(self.doing)

@@ -25,6 +25,8 @@ from tests.stand_ins import faulty_models as faulty
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KNOWN = "a man eats"
+# Five seconds and a look; more on a busy machine, and less than any limit of a run or an echo.
+NOTICE_S = 20.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -68,6 +70,12 @@ async def free(pool: Pool) -> None:
     await pool.notifier.until(
         lambda: all(lane.connection.joined.is_set() and not lane.busy for lane in lanes)
     )
+
+
+async def whole(pool: Pool) -> None:
+    """Return when what was lost has been replaced."""
+    async with asyncio.timeout(90):
+        await pool.notifier.until(lambda: len(pool.sessions) == 2)
 
 
 def count(pool: Pool, error: str, step: str) -> int:
@@ -161,5 +169,34 @@ async def test_a_killed_browsers_request_runs_in_another_session(pools: Pool) ->
     assert (attempt["session"], attempt["error"]) == (session, "BrowserDied")
     assert attempt["step"] == "other session" and reply.session != session
     assert count(pools, "BrowserDied", "other session") == 1
-    async with asyncio.timeout(90):
-        await pools.notifier.until(lambda: len(pools.sessions) == 2)
+    await whole(pools)
+
+
+def stop_browser(session: Session) -> None:
+    """All its processes stand still, their sockets open."""
+    assert session._launched is not None
+    for process in psutil.Process(session._launched.leader).children(recursive=True):
+        process.suspend()
+
+
+async def test_a_browser_that_stands_still_is_noticed_and_its_request_runs_elsewhere(pools: Pool) -> None:
+    session, reply = await break_under(pools, long(600, Backend.WASM), stop_browser)
+    (attempt,) = reply.routing["attempts"]
+    assert (attempt["session"], attempt["error"]) == (session, "PageSilent")
+    assert "no answer for 5 s" in attempt["message"]
+    assert attempt["step"] == "other session" and reply.session != session
+    await whole(pools)
+
+
+@pytest.mark.parametrize("browser", [Browser.EDGE, Browser.FIREFOX])
+async def test_a_page_that_was_left_is_noticed_before_anybody_asks_for_it(
+    pools: Pool, browser: Browser
+) -> None:
+    """Whether the browser keeps it, sockets and all, to come back to, or not."""
+    await free(pools)
+    (session,) = (each for each in pools.sessions if each.installation.browser is browser)
+    assert session._launched is not None
+    await asyncio.to_thread(session._launched.open_page, "about:blank", 60)
+    async with asyncio.timeout(NOTICE_S):
+        await pools.notifier.until(lambda: session not in pools.sessions)
+    await whole(pools)

@@ -31,8 +31,9 @@ from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 
-# A lane whose request was given up has this long to finish it before its browser is replaced.
-PROOF_TIMEOUT_S = 30.0
+# A lane whose request was given up may finish it within the run's limit and so much more; then its browser
+# is replaced.
+PROOF_TIMEOUT_S = 5.0
 # Orders that are looked at when something changed: those behind them wait for many runs anyway.
 LOOK_AHEAD = 16
 # For a timer that only a deadline, which there is none of, would set off.
@@ -234,7 +235,7 @@ class Dispatch:
     async def _prove(self, session: Session, lane: SessionLane) -> None:
         """Calls of a lane run in order, so an echo's answer means that the given-up one has ended."""
         try:
-            await lane.connection.call("echo", PROOF_TIMEOUT_S, value=None)
+            await lane.connection.call("echo", lane.activity.left_s + PROOF_TIMEOUT_S, value=None)
             self._free(lane)
         except SessionLost as error:
             self._fleet.lose(session, error)
