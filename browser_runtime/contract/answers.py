@@ -67,6 +67,8 @@ class ItemResult(TypedDict, total=False):
     output: Any
     error: Mapping[str, Any]
     """See `errors.from_plain`."""
+    warning: str
+    """What the worker found doubtful in the output; empty where it is as usual."""
 
 
 class RunAnswer(TypedDict, total=False):

@@ -87,8 +87,12 @@ class Processor:
         return 1.0
 
     def finish(self, output: Output) -> Output:
-        """The output of a page with what is added here."""
+        """The output of a page with what is added here. Raises BadOutput for one that says nothing."""
         return output
+
+    def find_doubt(self, output: Output) -> str:
+        """What a caller must be warned of in a finished output; empty if it is as usual."""
+        return ""
 
     def sample_items(self) -> list[Any]:
         """Items of usual sizes, made up: what a model is tried on."""

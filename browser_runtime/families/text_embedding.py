@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from browser_runtime.contract.errors import BadInput
-from browser_runtime.families.processor import Options, Plain, Processor
+import numpy as np
+
+from browser_runtime.contract.errors import BadInput, BadOutput
+from browser_runtime.families.processor import Options, Output, Plain, Processor
 from browser_runtime.models.configuration.embeddings import EmbeddingPlan
 from browser_runtime.models.configuration.sentence_modules import Normalize
 from browser_runtime.models.files.json_files import Json
@@ -86,6 +88,12 @@ class TextProcessor(Processor):
     def estimate_work(self, item: Tokens) -> float:
         """Tokens of a text."""
         return float(len(item))
+
+    def finish(self, output: Output) -> Output:
+        """The output as it is. Raises BadOutput for an embedding of zeros, which is like no text at all."""
+        if output["tokens"] and not np.any(output["embedding"]):
+            raise BadOutput(f"the embedding of {output['tokens']} tokens is all zeros")
+        return output
 
     def sample_items(self) -> list[str]:
         """A usual text, and one as long as the model takes."""

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from browser_runtime.families.processor import Options, Plain, Processor, locate_example
+from browser_runtime.families.processor import Options, Output, Plain, Processor, locate_example
 from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.configuration.scores import ScorePlan
 from browser_runtime.models.files.json_files import read_object
@@ -45,6 +45,13 @@ class ImageProcessor(Processor):
     def choose(self, options: Options) -> Plain:
         """The number of labels, and the function that makes their scores."""
         return self.scores.choose(options)
+
+    def find_doubt(self, output: Output) -> str:
+        """Warns of logits that are all equal: the order of the labels is then chance."""
+        logits = np.asarray(output["logits"])
+        if logits.size < 2 or np.any(logits != logits[0]):
+            return ""
+        return f"all {logits.size} logits are equal: the labels are in no order"
 
     def sample_items(self) -> list[Pixels]:
         """An image with every grey level in it."""

@@ -33,13 +33,20 @@ class LoadedModel:
     n_runs: int = 0
     """Since its last golden check."""
 
+    n_bad_runs: int = 0
+    """Runs in a row none of whose results could be trusted."""
+
     def finish(self, answer: RunAnswer) -> RunAnswer:
-        """The page's answer to `run`, its outputs finished by the processor."""
-        results: list[ItemResult] = [
-            result | {"output": self.processor.finish(result["output"])} if result.get("ok") else result
-            for result in answer["results"]
-        ]
+        """The page's answer to `run`, its outputs finished and checked by the processor."""
+        results = [self._finish(result) if result.get("ok") else result for result in answer["results"]]
         return {**answer, "results": results}
+
+    def _finish(self, result: ItemResult) -> ItemResult:
+        try:
+            output = self.processor.finish(result["output"])
+        except BadOutput as error:
+            return {"ok": False, "error": {**error.to_plain()}}
+        return {**result, "output": output, "warning": self.processor.find_doubt(output)}
 
     @property
     def backend(self) -> Backend:

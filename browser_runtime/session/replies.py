@@ -8,7 +8,7 @@ from typing import Any
 
 from browser_runtime.contract.answers import ItemResult, RunAnswer, read_times_ms
 from browser_runtime.contract.capabilities import Capabilities
-from browser_runtime.contract.errors import InferenceError, from_plain
+from browser_runtime.contract.errors import BadOutput, InferenceError, from_plain
 from browser_runtime.contract.events import FailedAttempt
 from browser_runtime.contract.messages import LOAD_STEPS, RUN_STEPS, Adapter, Reply, Request, Timings
 from browser_runtime.contract.vocabulary import Backend, Browser
@@ -161,7 +161,10 @@ def build_reply(request: Request, revision: str, result: RunResult, share: Batch
         str(ready.get("kernel", "")),
         _timings(result, share),
         result.fallbacks,
-        [str(warning) for report in reports for warning in report.get("warnings", ())],
+        [
+            *(str(warning) for report in reports for warning in report.get("warnings", ())),
+            *(str(result["warning"]) for result in share.results if result.get("warning")),
+        ],
         {**share.routing, "backend": result.backend_reason, **limit},
         {
             **details,
@@ -174,6 +177,15 @@ def build_reply(request: Request, revision: str, result: RunResult, share: Batch
         place.memory_bytes,
     )
     return make_reply(request, revision, [_read_output(result) for result in share.results], execution)
+
+
+def find_bad_output(results: Sequence[ItemResult]) -> InferenceError | None:
+    """The error of the first result that cannot be trusted; None where there is none."""
+    for result in results:
+        error = result.get("error")
+        if error is not None and error["code"] == BadOutput.code():
+            return from_plain(error)
+    return None
 
 
 def _read_output(result: ItemResult) -> object:

@@ -94,10 +94,8 @@ class Session:
 
     def _expect_lane(self, loopback: Loopback, number: int) -> SessionLane:
         lane = loopback.bridge.expect(self.name, number, self._on_event, self._on_lane_lost)
-        settings = loopback.settings
-        models = ModelCache(
-            settings.max_loaded_models, settings.max_loaded_mb * 1e6, distrusted=self._distrusted
-        )
+        limits = loopback.settings
+        models = ModelCache(limits.max_loaded_models, limits.max_loaded_mb * 1e6, distrusted=self._distrusted)
         return SessionLane(lane, models)
 
     def __repr__(self) -> str:
@@ -233,7 +231,9 @@ class Session:
             raise
         self.n_runs += 1
         loaded.n_runs += 1
-        return loaded.finish(answer)
+        finished = loaded.finish(answer)
+        await self.golden.judge(lane, loaded, finished)
+        return finished
 
     @property
     def place(self) -> RunLocation:

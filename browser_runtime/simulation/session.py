@@ -7,6 +7,7 @@ import time
 
 import structlog
 
+from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Adapter, Reply, Request, Timings
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.families.processor import PROCESSORS
@@ -46,6 +47,7 @@ class SimulatedSession:
         from browser_runtime.simulation.graphs import kernel_name
 
         processor, spent = PROCESSORS.take(model), answers.spent
+        outputs = (output for output in answers.outputs if not isinstance(output, InferenceError))
         return Execution(
             f"{self.browser}-simulated",
             self.browser,
@@ -64,6 +66,7 @@ class SimulatedSession:
             [
                 f"simulated in Python's onnxruntime, no browser ran this: {self.why}",
                 *processor.warnings(),
+                *filter(None, (processor.find_doubt(output) for output in outputs)),
             ],
             {"session": "simulation", "why": self.why},
             processor.describe(),

@@ -20,6 +20,8 @@ WIDTH = 8
 EMBEDDINGS = np.random.default_rng(0).standard_normal((len(WORDS), WIDTH)).astype(np.float32)
 # Words whose ids a table of only KNOWN rows does not hold.
 KNOWN = 8
+# The word on which `underflow` fails on a GPU.
+UNDERFLOWS = "sleeps"
 Node = onnx.NodeProto
 node: Callable[..., Node] = helper.make_node
 
@@ -227,3 +229,32 @@ def half() -> onnx.ModelProto:
         node("Cast", ["squares"], ["last_hidden_state"], to=TensorProto.FLOAT),
     ]
     return make_graph(nodes, {"table": EMBEDDINGS.astype(np.float16)})
+
+
+def underflow() -> onnx.ModelProto:
+    """Divides a number of each word by itself; a GPU takes 1e-40, that of UNDERFLOWS, for zero: NaN."""
+    sizes = np.ones((len(WORDS), 1), np.float32)
+    sizes[WORDS.index(UNDERFLOWS)] = 1e-40
+    nodes = [
+        node("Gather", ["sizes", "input_ids"], ["size"]),
+        node("Gather", ["same_sizes", "input_ids"], ["same_size"]),
+        node("Div", ["size", "same_size"], ["one"]),
+        node("Gather", ["table", "input_ids"], ["words"]),
+        node("Mul", ["words", "one"], ["last_hidden_state"]),
+    ]
+    return make_graph(nodes, {"table": EMBEDDINGS, "sizes": sizes, "same_sizes": sizes.copy()})
+
+
+def never_a_number() -> onnx.ModelProto:
+    """Nothing by nothing, on every backend."""
+    nodes = [
+        node("Gather", ["table", "input_ids"], ["words"]),
+        node("Sub", ["words", "words"], ["zero"]),
+        node("Div", ["zero", "zero"], ["last_hidden_state"]),
+    ]
+    return make_graph(nodes, {"table": EMBEDDINGS})
+
+
+def all_zeros() -> onnx.ModelProto:
+    """Answers every text alike, with nothing."""
+    return lookup(np.zeros_like(EMBEDDINGS))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from browser_runtime.contract.errors import BadInput, Unsupported
+from browser_runtime.contract.errors import BadInput, BadOutput, Unsupported
 from browser_runtime.contract.families import (
     AUDIO,
     FAMILIES,
@@ -151,3 +151,20 @@ def test_what_a_family_does_not_need_stays_as_it_is() -> None:
         {},
         {"top_k": 1},
     )
+
+
+def test_an_embedding_of_zeros_is_no_answer_unless_its_text_has_no_token(tmp_path: Path) -> None:
+    processor = find_processor(TEXT_EMBEDDING).open(ModelStore(tmp_path).ensure("sentences-bert"))
+    zeros = {"embedding": np.zeros(8, np.float32), "tokens": 3, "truncated": False}
+    with pytest.raises(BadOutput, match="the embedding of 3 tokens is all zeros"):
+        processor.finish(zeros)
+    assert processor.finish(zeros | {"tokens": 0}) == zeros | {"tokens": 0}
+
+
+def test_logits_that_are_all_equal_are_warned_of(tmp_path: Path) -> None:
+    processor = find_processor(VISION).open(ModelStore(tmp_path).ensure("digits-vit"))
+    assert processor.find_doubt({"logits": np.ones(10, np.float32)}) == (
+        "all 10 logits are equal: the labels are in no order"
+    )
+    for usual in (np.arange(10.0), np.ones(1)):
+        assert processor.find_doubt({"logits": usual}) == ""

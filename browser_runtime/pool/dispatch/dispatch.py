@@ -202,11 +202,14 @@ class Dispatch:
     ) -> None:
         session, lane = place
         try:
-            self.outcomes.settle(requests, result, choice, started)
+            bad = self.outcomes.settle(requests, result, choice, started, session)
             await asyncio.sleep(0)  # the callers go on first; what follows is bookkeeping
             n_items = sum(len(pending.items) for pending in requests)
             n_units = sum(pending.work for pending in requests)
-            self._health.ran(session, requests[0].model_key, result, n_items, n_units)
+            if bad is None:
+                self._health.ran(session, requests[0].model_key, result, n_items, n_units)
+            else:
+                self._health.failed(session, requests[0].model_key, bad)
             await session.golden.check_if_due(lane, result.loaded)
         except Exception as error:
             failure = as_ours(error)

@@ -8,8 +8,10 @@ from dataclasses import asdict
 
 import structlog
 
+from browser_runtime.contract.answers import ItemResult
 from browser_runtime.contract.errors import DeadlineExceeded, FailedAt, InferenceError
 from browser_runtime.contract.events import FailedAttempt
+from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.policies.choosing import SessionChoice
 from browser_runtime.policies.recovery import Action, RecoveryStep
@@ -17,7 +19,7 @@ from browser_runtime.pool.dispatch.recovering import plan_for
 from browser_runtime.pool.dispatch.requests import PendingRequest, RequestQueue, share_results
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.health.health import PoolHealth
-from browser_runtime.session.replies import BatchShare, RunResult, build_reply
+from browser_runtime.session.replies import BatchShare, RunResult, build_reply, find_bad_output
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 
@@ -36,29 +38,73 @@ class Outcomes:
         """Told of every attempt that failed, before the request goes on or is given up."""
 
     def settle(
-        self, requests: list[PendingRequest], result: RunResult, choice: SessionChoice, started: float
-    ) -> None:
-        """Give each request its own part of a run that went well."""
+        self,
+        requests: list[PendingRequest],
+        result: RunResult,
+        choice: SessionChoice,
+        started: float,
+        session: Session,
+    ) -> InferenceError | None:
+        """Give each request its own part of a run that went well, or try it where its outputs may be right.
+
+        Returns the error of a run none of whose outputs can be trusted.
+        """
         shares = share_results(requests, result.answer["results"])
-        n_items = sum(len(pending.items) for pending in requests)
-        routing = choice.to_routing()
         for attempt in result.attempts:
             self.on_attempt(attempt)
         self._health.served(requests[0].model.name, (time.monotonic() - started) / len(requests))
+        is_given_up = False
         for pending, results in zip(requests, shares, strict=True):
             if pending.settled:
                 continue
-            waited_ms = (started - pending.arrived) * 1000 - pending.before.total_ms
-            failed = [attempt.to_plain() for attempt in (*pending.history, *result.attempts)]
-            own_routing = {**routing, "attempt": len(failed) + 1, "attempts": failed}
-            share = BatchShare(results, waited_ms, n_items, own_routing, pending.before)
-            try:
-                pending.reply.set_result(build_reply(pending.request, pending.model.revision, result, share))
-            except InferenceError as error:
-                error.at = FailedAt(result.place.session, result.place.build, str(result.loaded.backend))
-                pending.reply.set_exception(error)
-            for listener in self.on_reply:
-                listener(pending, result)
+            pending.history.extend(result.attempts)
+            bad = find_bad_output(results)
+            if bad is not None and self._try_elsewhere(pending, _locate(bad, result), session):
+                continue
+            is_given_up = True
+            self._answer(pending, results, result, choice, started, len(result.answer["results"]))
+        return self._judge(requests[0].model_key, result, is_given_up)
+
+    def _answer(
+        self,
+        pending: PendingRequest,
+        results: list[ItemResult],
+        result: RunResult,
+        choice: SessionChoice,
+        started: float,
+        n_items: int,
+    ) -> None:
+        waited_ms = (started - pending.arrived) * 1000 - pending.before.total_ms
+        failed = [attempt.to_plain() for attempt in pending.history]
+        routing = {**choice.to_routing(), "attempt": len(failed) + 1, "attempts": failed}
+        share = BatchShare(results, waited_ms, n_items, routing, pending.before)
+        try:
+            pending.reply.set_result(build_reply(pending.request, pending.model.revision, result, share))
+        except InferenceError as error:
+            pending.reply.set_exception(_locate(error, result))
+        for listener in self.on_reply:
+            listener(pending, result)
+
+    def _try_elsewhere(self, pending: PendingRequest, error: InferenceError, session: Session) -> bool:
+        """Whether the request goes on, on another backend or in another browser of the pool."""
+        action = plan_for(pending, [pending], error, self._fleet, self._health, session, self._settings)
+        if action.retries:
+            self._tell(pending, session, error, action)
+            _follow(action, pending, error, session, is_alone=True)
+            self._queue.put(pending)
+        return action.retries
+
+    def _judge(self, model: ModelKey, result: RunResult, is_given_up: bool) -> InferenceError | None:
+        """The error of a run all of whose outputs are bad; against the model where it goes nowhere else."""
+        results = result.answer["results"]
+        errors = [find_bad_output([each]) for each in results]
+        if not results or not all(errors):
+            return None
+        if is_given_up and errors[0] is not None:
+            self._health.models.failed(model, errors[0])
+        else:
+            self._health.models.withdrawn(model)
+        return errors[0]
 
     def recover(self, requests: list[PendingRequest], error: InferenceError, session: Session) -> None:
         """Give each request what the failure of its run calls for: another attempt, or the error."""
@@ -110,6 +156,12 @@ def _follow(
             pending.barred[Backend(error.at.backend)] = str(error)
         case RecoveryStep.OTHER_BROWSER:
             pending.shunned.add(session.installation.browser)
+
+
+def _locate(error: InferenceError, result: RunResult) -> InferenceError:
+    """The error with the place of its run."""
+    error.at = FailedAt(result.place.session, result.place.build, str(result.loaded.backend))
+    return error
 
 
 def _own_error(pending: PendingRequest, error: InferenceError) -> InferenceError:

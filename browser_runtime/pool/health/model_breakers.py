@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from browser_runtime.contract.errors import BackendFault, InferenceError, ModelFault, PageFault
+from browser_runtime.contract.errors import BackendFault, BadOutput, InferenceError, ModelFault, PageFault
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.status import BreakerState, FailingModel
 from browser_runtime.contract.vocabulary import Backend
@@ -120,4 +120,4 @@ def is_models_own(error: InferenceError) -> bool:
     """
     if isinstance(error, BackendFault):
         return str(Backend.WASM) in str(error.args[0])
-    return isinstance(error, (ModelFault, PageFault))
+    return isinstance(error, (ModelFault, PageFault, BadOutput))
