@@ -269,9 +269,7 @@ def test_the_family_is_told_by_the_config_or_by_the_caller(store: ModelStore, hu
     assert store.ensure("tiny/vit").family is VISION
     write_classifier(hub.root / "tiny" / "odd" / "main")
     write_json(hub.root / "tiny/odd/main/config.json", {"model_type": "odd", "num_channels": 3})
-    with pytest.raises(
-        BadInput, match=r"family of model 'tiny/odd' is not to be told .* must be given as one of"
-    ):
+    with pytest.raises(BadInput, match=r"family of model 'tiny/odd' is not clear .* must be given as one of"):
         store.ensure("tiny/odd")
     assert store.pull("tiny/odd", family=VISION).family is VISION
 

@@ -382,6 +382,6 @@ def test_what_a_pull_left_is_kept_for_a_week(store: ModelStore, tmp_path: Path) 
 def test_the_family_must_be_told_where_the_config_does_not(store: ModelStore, tmp_path: Path) -> None:
     folder = write_classifier(tmp_path / "source")
     write_json(folder / "config.json", {"model_type": "odd", "num_channels": 3})
-    with pytest.raises(BadInput, match="the family of model 'tiny' is not to be told"):
+    with pytest.raises(BadInput, match="the family of model 'tiny' is not clear"):
         import_model(folder, "tiny", store=store)
     assert import_model(folder, "tiny", VISION, store).family is VISION
