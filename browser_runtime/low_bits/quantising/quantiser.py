@@ -1,0 +1,135 @@
+"""A model's weights, layer by layer, into the packed format, with what it cost measured on the way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from browser_runtime.low_bits.arrays import FloatArray
+from browser_runtime.low_bits.forward import normalise
+from browser_runtime.low_bits.model_file import ModelWriter
+from browser_runtime.low_bits.packed_tensors import round_activations
+from browser_runtime.low_bits.packing import pack_floats
+from browser_runtime.low_bits.quantising.bit_plan import BitPlan
+from browser_runtime.low_bits.quantising.calibration import Calibration
+from browser_runtime.low_bits.quantising.divergence import TOKENS_AT_ONCE, Divergence, DivergenceMeter
+from browser_runtime.low_bits.quantising.gptq import inverse_root
+from browser_runtime.low_bits.quantising.matrices import GPTQ_BITS, QuantisedMatrix, quantise_matrix
+from browser_runtime.low_bits.quantising.rotation import can_rotate, rotate_values
+from browser_runtime.low_bits.quantising.streams import INPUT_OF, Statistics, Stream
+from browser_runtime.low_bits.reading.weights import LINEARS, DecoderWeights, layer_shapes
+
+Tell = Callable[[str, int, int], None]
+"""Told of a step in words, of how many are done, and of how many there are."""
+
+MAX_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Quantised:
+    """What came of it."""
+
+    files: list[str]
+    divergence: Divergence
+    size_bytes: int
+    bits_a_weight: float
+
+
+def read_layer(weights: DecoderWeights, index: int) -> dict[str, FloatArray]:
+    """One layer's tensors by their names in it, its values rotated where that can be."""
+    layer = {name: weights.read(f"layers.{index}.{name}") for name in layer_shapes(weights.shape)}
+    return rotate_values(weights.shape, layer) if can_rotate(weights.shape) else layer
+
+
+class Quantiser:
+    """Takes a decoder's weights through the plan, once."""
+
+    def __init__(self, weights: DecoderWeights, calibration: Calibration, folder: Path, tell: Tell) -> None:
+        self.weights, self.shape, self.calibration = weights, weights.shape, calibration
+        self._writer, self._tell = ModelWriter(folder), tell
+
+    def run(self, plan: BitPlan, about: dict[str, Any]) -> Quantised:
+        """Writes the packed model. Raises BadRequest for a tensor that cannot be read."""
+        plan.check(self.shape)
+        total = self.shape.layers + 2
+        self._tell("embedding", 0, total)
+        embedding = self.weights.read("embedding")
+        packed = quantise_matrix(embedding, plan.embedding, None)
+        self._add("embedding", packed)
+        fitted = Stream.start(self.shape, self.calibration.fit, embedding)
+        exact = Stream.start(self.shape, self.calibration.check, embedding)
+        rough = Stream.start(self.shape, self.calibration.check, packed.numbers)
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as threads:
+            for index in range(self.shape.layers):
+                self._tell(f"layer {index}", index + 1, total)
+                layer = read_layer(self.weights, index)
+                statistics = Statistics()
+                fitted.advance(index, layer, watch=statistics)
+                bits = {name: plan.bits_of(f"layers.{index}.{name}") for name in LINEARS}
+                matrices = quantise_layer(layer, bits, statistics, threads)
+                self._add_layer(index, layer, matrices)
+                exact.advance(index, layer)
+                rough.advance(index, layer | {name: each.numbers for name, each in matrices.items()}, bits)
+        self._tell("head", total - 1, total)
+        divergence = self._finish_ends(plan, embedding, packed, exact, rough)
+        about = about | {"plan": plan.to_plain(), "calibration": self.calibration.to_plain()}
+        about |= {"measured": divergence.to_plain()}
+        files = self._writer.finish(self.shape, can_rotate(self.shape), about)
+        self._tell("done", total, total)
+        size_bytes = sum(shard.size_bytes for shard in self._writer.shards)
+        return Quantised(files, divergence, size_bytes, plan.bits_a_weight(self.shape))
+
+    def _add(self, name: str, matrix: QuantisedMatrix) -> None:
+        self._writer.add(name, matrix.shape, matrix.bits, matrix.content)
+
+    def _add_vector(self, name: str, vector: FloatArray) -> None:
+        self._writer.add(name, vector.shape, 32, pack_floats(vector, 32))
+
+    def _add_layer(
+        self, index: int, layer: dict[str, FloatArray], matrices: dict[str, QuantisedMatrix]
+    ) -> None:
+        for name, numbers in layer.items():
+            if name in matrices:
+                self._add(f"layers.{index}.{name}", matrices[name])
+            else:
+                self._add_vector(f"layers.{index}.{name}", numbers)
+
+    def _finish_ends(
+        self, plan: BitPlan, embedding: FloatArray, packed: QuantisedMatrix, exact: Stream, rough: Stream
+    ) -> Divergence:
+        """Writes norm and head, and compares the logits of both streams."""
+        norm, head = self.weights.read("norm"), embedding
+        self._add_vector("norm", norm)
+        if not self.shape.tied_head:
+            head = self.weights.read("head")
+            packed = quantise_matrix(head, plan.head, None)
+            self._add("head", packed)
+        meter = DivergenceMeter()
+        for window, a, b in zip(self.calibration.check, exact.states, rough.states, strict=True):
+            true, off = (normalise(x, norm, self.shape.norm_epsilon)[:-1] for x in (a, b))
+            seen = round_activations(off) if packed.bits <= 8 else off
+            for start in range(0, len(true), TOKENS_AT_ONCE):
+                part = slice(start, start + TOKENS_AT_ONCE)
+                meter.add(true[part] @ head.T, seen[part] @ packed.numbers.T, window[1:][part])
+        return meter.result()
+
+
+def quantise_layer(
+    layer: dict[str, FloatArray], bits: dict[str, int], statistics: Statistics, threads: ThreadPoolExecutor
+) -> dict[str, QuantisedMatrix]:
+    """The layer's matrices, several at once: NumPy lets other threads run meanwhile."""
+    wanted = {INPUT_OF[name] for name, each in bits.items() if each in GPTQ_BITS}
+    readers = {what: next(name for name in LINEARS if INPUT_OF[name] == what) for what in wanted}
+    hessians = {what: statistics.of(name).hessian for what, name in readers.items()}
+    roots = dict(zip(hessians, threads.map(inverse_root, hessians.values()), strict=True))
+
+    def quantise(name: str) -> QuantisedMatrix:
+        return quantise_matrix(layer[name], bits[name], statistics.of(name), roots.get(INPUT_OF[name]))
+
+    # The largest first, so that none is left for the end.
+    order = sorted(LINEARS, key=lambda name: -layer[name].size)
+    return dict(zip(order, threads.map(quantise, order), strict=True))
