@@ -15,7 +15,7 @@ from browser_runtime.low_bits.shape import DecoderShape
 from browser_runtime.models.paths import shorten
 
 ENDS_BITS = 8
-"""Of embedding and head where nobody asks otherwise: each token reads one row of the first, all of the second."""
+"""Of embedding and head unless asked otherwise: their error reaches every token undiminished."""
 MAX_PLAN_BYTES = 1 << 20
 ALLOWED = f"one of {', '.join(map(str, BITS))}"
 KEYS = ("default", "embedding", "head", "tensors")
@@ -43,9 +43,8 @@ class BitPlan:
             raise BadRequest(f"{path.name} is no TOML: {error}") from error
         for key in plain:
             if key not in KEYS:
-                raise BadInput(
-                    f"{key} of {path.name}", shorten(plain[key]), f"left out: keys are {', '.join(KEYS)}"
-                )
+                allowed = f"left out: keys are {', '.join(KEYS)}"
+                raise BadInput(f"{key} of {path.name}", shorten(plain[key]), allowed)
         tensors = plain.get("tensors", {})
         if not isinstance(tensors, dict):
             raise BadInput(f"tensors of {path.name}", shorten(tensors), "a table of bits by tensor")

@@ -44,7 +44,7 @@ class Calibration:
 
 
 def read_calibration(tokenizer_json: bytes, shape: DecoderShape, path: Path | None = None) -> Calibration:
-    """The text in the file, or the one that ships, through the model's own tokenizer.
+    """The text in the file, or the one that ships, in the model's own tokens.
 
     A third of it, its last, is kept for measuring. Raises BadInput or BadRequest where it is no text, or short.
     """
