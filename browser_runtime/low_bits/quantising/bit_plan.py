@@ -12,7 +12,7 @@ from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.low_bits.packing import BITS, tensor_bytes
 from browser_runtime.low_bits.reading.weights import linear_names, tensor_shapes
 from browser_runtime.low_bits.shape import DecoderShape
-from browser_runtime.models.paths import shorten
+from browser_runtime.models.files.paths import shorten
 
 ENDS_BITS = 8
 """Of embedding and head unless asked otherwise: their error reaches every token undiminished."""

@@ -46,7 +46,7 @@ class Calibration:
 def read_calibration(tokenizer_json: bytes, shape: DecoderShape, path: Path | None = None) -> Calibration:
     """The text in the file, or the one that ships, in the model's own tokens.
 
-    A third of it, its last, is kept for measuring. Raises BadInput or BadRequest where it is no text, or short.
+    Its last third is kept for measuring. Raises BadInput or BadRequest if it is no text, or too short.
     """
     content = _read(path)
     try:

@@ -63,5 +63,5 @@ class DivergenceMeter:
 
     def result(self) -> Divergence:
         """What was measured."""
-        kl, top1, packed, original = self._sums / max(self._n_tokens, 1)
+        kl, top1, packed, original = (self._sums / max(self._n_tokens, 1)).tolist()
         return Divergence(kl, top1, float(np.exp(packed)), float(np.exp(original)), self._n_tokens)

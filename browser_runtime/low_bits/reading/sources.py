@@ -12,7 +12,7 @@ from browser_runtime.low_bits.reading.gguf import GgufFile
 from browser_runtime.low_bits.reading.gguf_config import read_config
 from browser_runtime.low_bits.reading.gguf_tokenizer import read_tokenizer
 from browser_runtime.low_bits.reading.safetensors import SafetensorsFiles
-from browser_runtime.low_bits.reading.weights import StoredWeights, gguf_weights, stored_weights
+from browser_runtime.low_bits.reading.weights import DecoderWeights, gguf_weights, stored_weights
 from browser_runtime.low_bits.shape import DecoderShape
 from browser_runtime.models.files.json_files import MAX_JSON_BYTES, parse_object
 from browser_runtime.models.files.paths import ForeignFolder
@@ -35,7 +35,8 @@ class DecoderSource:
     """Weights that can be read one by one, and the small files that go with them."""
 
     name: str
-    weights: StoredWeights
+    home: ForeignFolder
+    weights: DecoderWeights
     config: dict[str, Any]
     companions: dict[str, bytes] = field(default_factory=dict)
     """By file name, as they are written beside the packed weights."""
@@ -75,7 +76,7 @@ def open_folder(home: ForeignFolder) -> DecoderSource:
         if name.endswith(".json"):
             parse_object(content, name)
     weights = stored_weights(shape, file, where)
-    return DecoderSource(home.root.name, weights, config, companions, file.parts)
+    return DecoderSource(home.root.name, home, weights, config, companions, file.parts)
 
 
 def _bound(name: str) -> int:
@@ -107,4 +108,4 @@ def _open_gguf(home: ForeignFolder, path: Path) -> DecoderSource:
     }
     told = file.fields.get("general.license")
     license_ = told if isinstance(told, str) and len(told) < 100 else "unknown"
-    return DecoderSource(path.stem, weights, config, companions, (path.name,), license_)
+    return DecoderSource(path.stem, home, weights, config, companions, (path.name,), license_)
