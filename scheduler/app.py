@@ -1,4 +1,4 @@
-"""The Celery app with every task of the scheduler: `celery -A scheduler worker -Q watch`, `... beat`."""
+"""The Celery app with every task of the scheduler: `celery -A webinfer worker -Q watch`, `... beat`."""
 
 from __future__ import annotations
 

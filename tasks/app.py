@@ -1,4 +1,4 @@
-"""The Celery app: `celery -A tasks worker -Q chrome-vision`, `celery -A tasks flower`."""
+"""The Celery app: `celery -A webinfer worker -Q chrome-vision`, `celery -A webinfer beat`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from kombu.utils.imports import symbol_by_name
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.setup.environment import check_environment
+from browser_runtime.contract.setup.extras import MissingExtra
 from browser_runtime.contract.setup.proxies import exempt_loopback
 from tasks.broker.redis_clients import connect
 from tasks.browser_task import BrowserTask
@@ -65,6 +66,26 @@ class WebinferApp(Celery):
             options["headers"] = (options.get("headers") or {}) | {READS: JSON}
         return super().send_task(name, args, kwargs, **options)
 
+    def Worker(self, **options: Any) -> Any:  # type: ignore[override]  # noqa: N802  # Celery's name, which its command calls
+        """A worker; one of the scheduler's queues knows the scheduler's tasks. Raises ClickException."""
+        queues = options.get("queues") or ()
+        named = queues.split(",") if isinstance(queues, str) else queues
+        if {ANALYTICS_QUEUE, WATCH_QUEUE} & set(named):
+            _load_scheduler()
+        return self.subclass_with_self(symbol_by_name("celery.apps.worker:Worker"))(**options)
+
+    def Beat(self, **options: Any) -> Any:  # type: ignore[override]  # noqa: N802  # likewise
+        """A beat of the scheduler's timetable; Celery's own where a program has set a `beat_schedule`.
+
+        Raises ClickException.
+        """
+        if not self.conf.beat_schedule:
+            usual = self.conf.beat_scheduler
+            _load_scheduler()
+            if options.get("scheduler") == usual:  # filled in by the command, from the settings so far
+                options["scheduler"] = self.conf.beat_scheduler
+        return self.subclass_with_self(symbol_by_name("celery.apps.beat:Beat"))(**options)
+
     @cached_property
     def settings(self) -> TaskSettings:
         """The environment's settings, read once."""
@@ -107,6 +128,14 @@ class CommandStart(set[Any]):
         except InferenceError as error:
             raise ClickException(str(error)) from error
         return iter(())
+
+
+def _load_scheduler() -> None:
+    """Register the scheduler's tasks, by name: a producer must not import its room. Raises ClickException."""
+    try:
+        symbol_by_name("scheduler.app:app")
+    except MissingExtra as error:
+        raise ClickException(str(error)) from error
 
 
 def configuration(settings: TaskSettings) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`celery -A tasks webinfer-flower`: Flower's command with the added pages.
+"""`celery -A webinfer webinfer-flower`: Flower's command with the added pages.
 
 Every `celery` command imports this file, so what is heavy is imported when it runs.
 """

@@ -37,9 +37,9 @@ PAIR = "watcher:s3cret"
 
 @contextmanager
 def flower(folder: Path, *options: str, **environment: str) -> Iterator[str]:
-    """The address of a running `celery -A tasks webinfer-flower`."""
+    """The address of a running `celery -A webinfer webinfer-flower`."""
     log = folder / "flower.log"
-    command = [sys.executable, "-m", "celery", "-A", "tasks", "webinfer-flower", "--port=0", *options]
+    command = [sys.executable, "-m", "celery", "-A", "webinfer", "webinfer-flower", "--port=0", *options]
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | environment)
     try:

@@ -69,7 +69,7 @@ def test_grow_and_shrink_as_flowers_buttons_ask(sized: Worker) -> None:
 
 def celery(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "tasks", *arguments],
+        [sys.executable, "-m", "celery", "-A", "webinfer", *arguments],
         check=False,
         capture_output=True,
         text=True,

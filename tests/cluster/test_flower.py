@@ -28,7 +28,7 @@ pytest.importorskip("flower", reason="the extra `monitor` is not installed")
 def flower(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Flower that has seen the worker."""
     log = tmp_path_factory.mktemp("flower") / "log"
-    command = [sys.executable, "-m", "celery", "-A", "tasks", "flower", "--address=127.0.0.1", "--port=0"]
+    command = [sys.executable, "-m", "celery", "-A", "webinfer", "flower", "--address=127.0.0.1", "--port=0"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, stdout=output, stderr=output, env=os.environ | {"FLOWER_UNAUTHENTICATED_API": "1"}

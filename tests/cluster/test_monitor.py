@@ -325,7 +325,16 @@ def test_click_through_in_a_real_browser(
 
 def test_without_credentials_it_serves_this_machine_alone(settings: TaskSettings, tmp_path: Path) -> None:
     refused = subprocess.run(
-        [sys.executable, "-m", "celery", "-A", "tasks", "webinfer-flower", "--address=0.0.0.0", "--port=0"],
+        [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            "webinfer",
+            "webinfer-flower",
+            "--address=0.0.0.0",
+            "--port=0",
+        ],
         check=False,
         capture_output=True,
         text=True,

@@ -85,7 +85,7 @@ def test_a_beat_that_starts_again_knows_what_was_sent() -> None:
 
 def test_a_real_beat_lives_and_when_killed_the_alerts_are_checked_without_it(tmp_path: Path) -> None:
     log = tmp_path / "beat.log"
-    command = [sys.executable, "-m", "celery", "-A", "scheduler", "beat", "--loglevel", "INFO"]
+    command = [sys.executable, "-m", "celery", "-A", "webinfer", "beat", "--loglevel", "INFO"]
     with log.open("wb") as output:
         beat = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ)
     try:

@@ -81,4 +81,4 @@ def _is_worker(process: psutil.Process, browser: str) -> bool:
         words = " ".join(process.cmdline())  # Celery writes its title over its arguments
     except psutil.NoSuchProcess:
         return False
-    return "-A tasks worker" in words and f"--browser {browser}" in words
+    return "-A webinfer worker" in words and f"--browser {browser}" in words

@@ -213,8 +213,8 @@ COMMANDS = [
     ("scheduler", [*WEBINFER, "history", "status"]),
     ("scheduler", [*WEBINFER, "report"]),
     ("scheduler", [*WEBINFER, "recommend", "digits-vit"]),
-    ("scheduler", [*CELERY, "-A", "scheduler", "worker", "-Q", "analytics"]),
-    ("scheduler", [*CELERY, "-A", "scheduler", "beat"]),
+    ("scheduler", [*CELERY, "-A", "webinfer", "worker", "-Q", "analytics"]),
+    ("scheduler", [*CELERY, "-A", "webinfer", "beat"]),
     ("monitor", [*CELERY, "-A", "webinfer", "webinfer-flower"]),
 ]
 

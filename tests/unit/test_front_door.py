@@ -76,3 +76,32 @@ def test_one_module_twice_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize("room", ["webinfer", "tasks", "browser_runtime", "workers", "scheduler"])
 def test_types_are_told(room: str) -> None:
     assert (Path(webinfer.__file__).parent.parent / room / "py.typed").exists()
+
+
+SCHEDULER = """
+import sys
+from webinfer import app
+assert "scheduler.history.drain" not in app.tasks, "a producer knows the scheduler's tasks"
+{made}
+print(any(name.startswith("scheduler.") for name in app.tasks), app.conf.beat_scheduler)
+"""
+BY_COMMAND = "beat = app.Beat(scheduler=app.conf.beat_scheduler); print(beat.scheduler_cls)"
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (BY_COMMAND, "scheduler.beat:OnceScheduler True scheduler.beat:OnceScheduler"),
+        (
+            "app.conf.beat_schedule = {'ask': {'task': 'infer', 'schedule': 60}}\n" + BY_COMMAND,
+            "PersistentScheduler False",
+        ),
+        ("app.Worker(queues=['analytics'], pool='solo')", "True scheduler.beat:OnceScheduler"),
+        ("app.Worker(queues='watch', pool='solo')", "True scheduler.beat:OnceScheduler"),
+        ("app.Worker(queues=['celery'], pool='solo')", "False celery.beat:PersistentScheduler"),
+    ],
+    ids=["beat", "beat with an own schedule", "analytics", "watch", "celery"],
+)
+def test_one_app_runs_the_scheduler_too(tmp_path: Path, made: str, told: str) -> None:
+    done = run(tmp_path, "-c", SCHEDULER.format(made=made))
+    assert told in " ".join(done.stdout.split()), done.stdout + done.stderr

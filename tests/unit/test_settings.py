@@ -293,10 +293,10 @@ def test_any_folder_can_hold_the_socket_of_a_redis(name: str) -> None:
 
 COMMANDS = {
     "webinfer": [sys.executable, "-m", "webinfer", "models", "list"],
-    "worker": [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-Q", "chrome-vision"],
-    "beat": [sys.executable, "-m", "celery", "-A", "scheduler", "beat"],
-    "flower": [sys.executable, "-m", "celery", "-A", "tasks", "flower"],
-    "monitor": [sys.executable, "-m", "celery", "-A", "tasks", "webinfer-flower"],
+    "worker": [sys.executable, "-m", "celery", "-A", "webinfer", "worker", "-Q", "chrome-vision"],
+    "beat": [sys.executable, "-m", "celery", "-A", "webinfer", "beat"],
+    "flower": [sys.executable, "-m", "celery", "-A", "webinfer", "flower"],
+    "monitor": [sys.executable, "-m", "celery", "-A", "webinfer", "webinfer-flower"],
 }
 
 

@@ -51,19 +51,19 @@ class Commands:
 
     def analytics(self) -> ManagedProcess:
         """The worker that owns the history."""
-        words = ["-A", "scheduler", "worker", "-Q", ANALYTICS_QUEUE, "-n", "analytics@%h", "-P", "solo"]
+        words = ["-A", "webinfer", "worker", "-Q", ANALYTICS_QUEUE, "-n", "analytics@%h", "-P", "solo"]
         words += ["-c", "1", "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
         return self._celery("analytics", words, WORKER_READY)
 
     def watch(self) -> ManagedProcess:
         """The worker that runs checks and decisions."""
-        words = ["-A", "scheduler", "worker", "-Q", WATCH_QUEUE, "-n", "watch@%h", "-P", "threads"]
+        words = ["-A", "webinfer", "worker", "-Q", WATCH_QUEUE, "-n", "watch@%h", "-P", "threads"]
         words += ["-c", str(WATCH_THREADS), "--loglevel", "INFO", "--without-mingle", "--without-gossip"]
         return self._celery("watch", words, WORKER_READY)
 
     def beat(self) -> ManagedProcess:
         """Beat, which sends the tasks of the timetable."""
-        return self._celery("beat", ["-A", "scheduler", "beat", "--loglevel", "INFO"], "beat: Starting")
+        return self._celery("beat", ["-A", "webinfer", "beat", "--loglevel", "INFO"], "beat: Starting")
 
     def monitor(self, port: int) -> ManagedProcess:
         """Flower, with the added pages if they are installed."""

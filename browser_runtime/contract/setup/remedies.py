@@ -21,8 +21,8 @@ STAND_IN = "webinfer prepare"
 """Brings the Chromium that stands in for Edge."""
 STACK = "webinfer up"
 WORKER = "celery -A webinfer worker -Q chrome-vision -n chrome@%h"
-ANALYTICS = "celery -A scheduler worker -Q analytics -P solo -c 1 -n analytics@%h"
-BEAT = "celery -A scheduler beat"
+ANALYTICS = "celery -A webinfer worker -Q analytics -P solo -c 1 -n analytics@%h"
+BEAT = "celery -A webinfer beat"
 
 
 def install_packages(what: str) -> str:
