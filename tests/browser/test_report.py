@@ -39,8 +39,13 @@ INJECTION = """const script = document.createElement('script');
 script.textContent = 'window.ran = 1'; document.body.append(script)"""
 PHONE = {"width": 390, "height": 844, "pixelRatio": 2}
 DESKTOP = {"width": 1280, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-# Notes each text that is drawn on a canvas, with its place; labels of the axis of times are centred.
+# Notes each text on a canvas with its place, until it is drawn anew; labels of the axis of times are centred.
 RECORD_TEXTS = """
+const clear = CanvasRenderingContext2D.prototype.clearRect;
+CanvasRenderingContext2D.prototype.clearRect = function (...box) {
+  window.drawn.delete(this.canvas);
+  return clear.apply(this, box);
+};
 const draw = CanvasRenderingContext2D.prototype.fillText;
 window.drawn = new Map();
 CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
