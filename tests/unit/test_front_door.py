@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +106,16 @@ BY_COMMAND = "beat = app.Beat(scheduler=app.conf.beat_scheduler); print(beat.sch
 def test_one_app_runs_the_scheduler_too(tmp_path: Path, made: str, told: str) -> None:
     done = run(tmp_path, "-c", SCHEDULER.format(made=made))
     assert told in " ".join(done.stdout.split()), done.stdout + done.stderr
+
+
+def test_documents_and_deployment_name_one_app() -> None:
+    home = Path(__file__).parents[2]
+    files = [
+        *home.glob("*.md"),
+        *home.glob("*.yml"),
+        *(home / "docs").glob("*.md"),
+        *(home / "deploy").rglob("*"),
+    ]
+    other = re.compile(r"-A[\s\",-]+(tasks|scheduler)\b")
+    found = {path.name for path in files if path.is_file() and other.search(path.read_text(errors="replace"))}
+    assert found == set()
