@@ -108,7 +108,7 @@ class BrowserPool(bootsteps.StartStopStep):
             self.runner = self.build_runner(w, self.browser)
             w.pool.before_end = lambda: self._close_runner(w)
             self.books = w.books = WorkerTelemetry(w.app, w.hostname, self.browser, w.pool.loop)
-            self.runner.observer = self.books.observer
+            self.runner.observers.add(self.books.observer)
             w.pool.loop.call(self.runner.open())
         except InferenceError as error:
             log.critical("cannot open %s: %s", self.browser, error)

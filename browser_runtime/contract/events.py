@@ -124,7 +124,11 @@ class PoolObservers(PoolObserver):
     """Several observers as one, called in their order."""
 
     def __init__(self, *observers: PoolObserver) -> None:
-        self._observers = observers
+        self._observers = list(observers)
+
+    def add(self, observer: PoolObserver) -> None:
+        """Call this one, too."""
+        self._observers.append(observer)
 
     def loaded(self, event: ModelLoaded) -> None:
         """See `PoolObserver`."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -18,8 +17,10 @@ from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import Installation, find_installation
 from browser_runtime.link.loopback import Loopback
+from browser_runtime.link.protocol import PageEvent
 from browser_runtime.policies.recovery import backoff_s
 from browser_runtime.pool.notifier import Notifier
+from browser_runtime.session.observer import SessionObserver
 from browser_runtime.session.session import Session
 
 log = structlog.get_logger(__name__)
@@ -28,24 +29,18 @@ log = structlog.get_logger(__name__)
 MIN_SESSIONS, MAX_SESSIONS = 1, 8
 
 
-class Fleet:
+class Fleet(SessionObserver):
     """Sessions by browser, and how many of each are wanted."""
 
-    def __init__(
-        self,
-        loopback: Loopback,
-        n_lanes: int,
-        notifier: Notifier,
-        on_start: Callable[[Session], Coroutine[Any, Any, None]],
-        on_end: Callable[[Session, SessionLost | None], None],
-    ) -> None:
+    def __init__(self, loopback: Loopback, n_lanes: int, notifier: Notifier) -> None:
         self.sessions: list[Session] = []
+        self.observer = SessionObserver()
+        """Called at the events of every session; to be replaced before the first starts."""
         self.wanted: Counter[Browser] = Counter()
         self.n_starting: Counter[Browser] = Counter()
         self.n_restarts = 0
         self.installations: dict[Browser, Installation] = {}
         self._loopback, self._n_lanes, self._notifier = loopback, n_lanes, notifier
-        self._on_start, self._on_end = on_start, on_end
         self._serial: Counter[Browser] = Counter()
         self._distrusted: defaultdict[Browser, dict[ModelKey, InferenceError]] = defaultdict(dict)
         """Models on backends that no session of a browser tries again, and why."""
@@ -73,7 +68,7 @@ class Fleet:
         results = await asyncio.gather(*starts, return_exceptions=True)
         failures = [self._explain(result) for result in results if result is not None]
         for failure in failures:
-            log.error("a session did not start", browser=str(browser), why=str(failure))
+            log.error("session start failed", browser=str(browser), error=str(failure))
         if failures and len(failures) == n:
             raise failures[0]
 
@@ -83,7 +78,7 @@ class Fleet:
             self.wanted[browser] -= 1
 
     def _explain(self, failure: BaseException) -> BaseException:
-        """What a caller of `grow` is told: it was not him who was cancelled."""
+        """The error for a caller of `grow`: the caller itself was not cancelled."""
         is_ours = isinstance(failure, asyncio.CancelledError) and self._closing
         return SessionLost("pool", "it was closed while a session started") if is_ours else failure
 
@@ -108,15 +103,14 @@ class Fleet:
             installation,
             self._loopback,
             n_lanes=self._n_lanes,
-            on_lost=self.lose,
-            on_rejoined=self._notifier.notify,
+            events=self,
             distrusted=self._distrusted[installation.browser],
         )
         self._alive.add(session)
         try:
             await session.open()
             await session.sample_memory()
-            await self._on_start(session)
+            await self.observer.started(session)
         except BaseException:
             await self._end(session)
             raise
@@ -127,6 +121,19 @@ class Fleet:
         await session.close()
         self._alive.discard(session)
 
+    def reported(self, session: Session, event: PageEvent) -> None:
+        """See `SessionObserver`."""
+        self.observer.reported(session, event)
+
+    def rejoined(self, session: Session, reason: str) -> None:
+        """See `SessionObserver`."""
+        self._notifier.notify()
+        self.observer.rejoined(session, reason)
+
+    def lost(self, session: Session, error: SessionLost) -> None:
+        """See `SessionObserver`."""
+        self.lose(session, error)
+
     def lose(self, session: Session, error: SessionLost) -> None:
         """A session died, or has to: fail its calls, end it, and start another in its place."""
         if session not in self.sessions or self._closing:
@@ -135,7 +142,7 @@ class Fleet:
         self.sessions.remove(session)
         for lane in session.lanes:
             lane.connection.lose(error)
-        self._on_end(session, error)
+        self.observer.ended(session, error)
         self._notifier.notify()
         self._tasks.spawn(self._replace(session))
 
@@ -148,7 +155,7 @@ class Fleet:
                 self.n_restarts += 1
                 await self._start(browser)
             except InferenceError as error:
-                log.error("a session could not be replaced yet", browser=str(browser), why=str(error))
+                log.error("session replacement failed", browser=str(browser), error=str(error))
                 attempt += 1
                 await asyncio.sleep(backoff_s(attempt, random.random()))  # noqa: S311 - jitter, not a secret
 
@@ -158,11 +165,11 @@ class Fleet:
             return
         session.state = SessionState.DRAINING
         self.wanted[session.installation.browser] -= 1
-        log.info("session retires", session=session.name, why=why)
+        log.info("retiring session", session=session.name, reason=why)
         await self._notifier.until(lambda: session.idle or session.state is not SessionState.DRAINING)
         if session in self.sessions:
             self.sessions.remove(session)
-        self._on_end(session, None)
+        self.observer.ended(session, None)
         await self._end(session)
         self._notifier.notify()
 
@@ -171,7 +178,7 @@ class Fleet:
         try:
             await self.grow(session.installation.browser)
         except InferenceError as error:
-            log.error("a session is not recycled", session=session.name, why=str(error))
+            log.error("session recycling failed", session=session.name, error=str(error))
             return
         await self.retire(session, why)
 
@@ -203,7 +210,7 @@ class Fleet:
         await asyncio.gather(*(session.close() for session in self._alive), return_exceptions=True)
         self._alive.clear()
         for session in self.sessions:
-            self._on_end(session, None)
+            self.observer.ended(session, None)
         self.sessions.clear()
 
     def give_up(self) -> None:

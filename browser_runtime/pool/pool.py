@@ -1,4 +1,7 @@
-"""Many models on a few browser sessions: a request goes where it is answered soonest, with its like."""
+"""Runs many models on a few browser sessions.
+
+Sends each request to the lane expected to answer first, batched with compatible requests.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +14,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from browser_runtime.background import TaskSet
-from browser_runtime.contract.errors import Busy, DeviceLost, SessionLost, SetupError
-from browser_runtime.contract.events import FailedAttempt, PoolObserver, SessionChanged
+from browser_runtime.contract.errors import Busy, SessionLost, SetupError
+from browser_runtime.contract.events import FailedAttempt, PoolObservers
 from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.status import PoolStatus
-from browser_runtime.contract.vocabulary import Backend, Browser
+from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.link.loopback import Loopback
-from browser_runtime.link.protocol import PageEvent
 from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.once import Once
-from browser_runtime.policies.devices import DeviceStep
 from browser_runtime.policies.recycling import RecyclePolicy
 from browser_runtime.pool.dispatch.dispatch import Dispatch
 from browser_runtime.pool.dispatch.model_provider import ModelProvider
@@ -29,6 +30,7 @@ from browser_runtime.pool.dispatch.requests import PendingRequest, RequestQueue
 from browser_runtime.pool.fleet import MAX_SESSIONS, MIN_SESSIONS, Fleet
 from browser_runtime.pool.health.health import PoolHealth
 from browser_runtime.pool.maintenance.autoscaler import PoolAutoscaler
+from browser_runtime.pool.maintenance.session_events import SessionEvents
 from browser_runtime.pool.maintenance.session_monitor import SessionMonitor
 from browser_runtime.pool.notifier import Notifier
 from browser_runtime.pool.reporting.processor import ProcessorMeter
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from browser_runtime.simulation.session import SimulatedSession
 
 log = structlog.get_logger(__name__)
+
+# The guide's health check.
+CHECK_INTERVAL_S = 15.0
 
 
 class Pool:
@@ -61,16 +66,17 @@ class Pool:
         self.notifier, self.health, self.queue = Notifier(), PoolHealth(), RequestQueue()
         self._n_first = n_sessions
         self._loopback = Loopback(settings, self.store)
-        self.fleet = Fleet(self._loopback, n_lanes, self.notifier, self._greet, self._part)
+        self.observers = PoolObservers()
+        """Called at every event; to be added to before `open`."""
+        self.fleet = Fleet(self._loopback, n_lanes, self.notifier)
         self.dispatch = Dispatch(self.fleet, self.queue, self.health, settings, self.notifier)
         policy = SessionPolicy(min_replicas=settings.min_sessions, max_replicas=settings.max_sessions)
         self.autoscaler = PoolAutoscaler(
-            self.fleet, self.queue, self.health, self.dispatch, self.browsers, policy
+            self.fleet, self.queue, self.health, self.dispatch, self.browsers, policy, self.observers
         )
+        self.fleet.observer = SessionEvents(self.fleet, self.health, self.autoscaler, self.observers)
         limits = RecyclePolicy(settings.recycle_after_runs, settings.recycle_above_mb << 20)
-        self.session_monitor = SessionMonitor(self.fleet, self.health, self.dispatch, limits)
-        self.session_monitor.on_recycle = lambda session, reason: self._tell(session, "recycled", reason)
-        self.session_monitor.on_round = self._each_round
+        self.session_monitor = SessionMonitor(self.fleet, self.health, self.dispatch, limits, self.observers)
         self.processor = ProcessorMeter()
         self.dispatch.outcomes.on_attempt = self._attempt_failed
         self.n_attempts_failed: Counter[tuple[str, str]] = Counter()
@@ -79,8 +85,6 @@ class Pool:
         self.simulated: SimulatedSession | None = None
         self.n_open = 0
         """Requests admitted and not yet answered."""
-        self.observer = PoolObserver()
-        """To be replaced before `open`."""
         self._tasks = TaskSet()
         self._closing = Once(self._close)
 
@@ -118,14 +122,16 @@ class Pool:
         except BaseException:
             await self.close()
             raise
-        self._tasks.spawn(self.session_monitor.watch())
-        self.autoscaler.on_event = self.observer.scaled
+        self._tasks.spawn(self._watch_sessions())
         if self.settings.adaptive_scaling:
             self._tasks.spawn(self.autoscaler.watch())
 
-    def _each_round(self) -> None:
-        self._release_models()
-        self.processor.look()
+    async def _watch_sessions(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            await self.session_monitor.look_after_all()
+            self._release_models()
+            self.processor.look()
 
     def _installed(self) -> tuple[Browser, ...]:
         """The browsers of this pool that are on this machine. Raises the first SetupError where none is."""
@@ -136,7 +142,7 @@ class Pool:
                 found.append(browser)
             except SetupError as error:
                 missing.append(error)
-                log.warning("a browser is missing", browser=str(browser), why=str(error))
+                log.warning("browser unavailable", browser=str(browser), reason=str(error))
         if not found:
             raise missing[0]
         return tuple(found)
@@ -153,44 +159,12 @@ class Pool:
     def _simulate(self, why: str) -> None:
         from browser_runtime.simulation.session import SimulatedSession
 
-        log.warning("no browser: the models run in Python's onnxruntime", browser=str(self.browser), why=why)
+        log.warning("simulating models", browser=str(self.browser), reason=why)
         self.simulated = SimulatedSession(self.browser, why)
-
-    async def _greet(self, session: Session) -> None:
-        """A session came up."""
-        self.health.of(session)
-        for backend in self.health.demoted(session.installation.browser):
-            session.demote(backend, "left after its device was lost again and again")
-        session.on_event, session.observer = self._told, self.observer
-        self._tell(session, "opened")
-        if self.sessions:  # while others serve, it may take the time to come up warm
-            await self.autoscaler.warm(session)
-
-    def _told(self, session: Session, event: PageEvent) -> None:
-        """A lost device is renewed once, then its browser, then its backend is left."""
-        if event.name != "device-lost":
-            return
-        backend = Backend(event.backend)
-        step = self.health.lost_device(session.installation.browser, backend)
-        log.warning("device lost", session=session.name, backend=str(backend), step=str(step))
-        if step is DeviceStep.DEMOTE_BACKEND:
-            for each in self.sessions:
-                each.demote(backend, f"left after its device was lost again: {event.text}")
-                self._tell(each, "demoted", f"{backend}: {each.capabilities.reason(backend)}")
-        elif step is DeviceStep.RESTART_BROWSER:
-            self.fleet.lose(session, DeviceLost(session.name, event.text))
-
-    def _part(self, session: Session, error: SessionLost | None) -> None:
-        """A session has ended, or is about to."""
-        self.health.forget(session)
-        self._tell(session, "closed" if error is None else "died", str(error or ""))
-
-    def _tell(self, session: Session, event: str, reason: str = "") -> None:
-        self.observer.connected(SessionChanged(session.info, event, session.capabilities, reason))
 
     def _attempt_failed(self, attempt: FailedAttempt) -> None:
         self.n_attempts_failed[attempt.error, attempt.step] += 1
-        self.observer.attempt_failed(attempt)
+        self.observers.attempt_failed(attempt)
 
     async def resize(self, n_sessions: int, browser: Browser | None = None) -> int:
         """Grow or shrink to `n_sessions` (1..8) of a browser, draining before closing; the number reached."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 from urllib.parse import quote
@@ -46,6 +46,7 @@ from browser_runtime.session.lanes import LaneJob, SessionLane
 from browser_runtime.session.liveness import Lines, Liveness
 from browser_runtime.session.loading import LoadedModel, ModelCache, items_of
 from browser_runtime.session.model_loader import ModelLoader, may_work_later
+from browser_runtime.session.observer import SessionObserver
 from browser_runtime.session.plan import Plan, nothing_left, plan_backends
 from browser_runtime.session.replies import RunLocation, RunResult
 from browser_runtime.session.timed_calls import LaneActivity, Operation
@@ -65,8 +66,7 @@ class Session:
         loopback: Loopback,
         *,
         n_lanes: int = 1,
-        on_lost: Callable[[Session, SessionLost], None],
-        on_rejoined: Callable[[], None] = lambda: None,
+        events: SessionObserver,
         distrusted: dict[ModelKey, InferenceError] | None = None,
     ) -> None:
         self.name = name
@@ -82,10 +82,8 @@ class Session:
         self.golden = GoldenCheck(name, self.build, loopback.settings)
         self._loader = ModelLoader(name, loopback.settings, self.golden, self._tell_load)
         self._host = BrowserHost(name, loopback.settings, loopback.guardian)
-        self.on_event: Callable[[Session, PageEvent], None] | None = None
-        """Told what the page tells unasked."""
         self.observer = PoolObserver()
-        self._on_lost, self._on_rejoined = on_lost, on_rejoined
+        self._events = events
         self._launched: Launched | None = None
         self._page = loopback.bridge.expect(name, PAGE_LINE, self._on_event, self._on_lane_lost)
         lines = Lines(self._page, tuple(lane.connection for lane in self.lanes))
@@ -129,6 +127,10 @@ class Session:
         """Which session, for observers."""
         return SessionInfo(self.name, self.installation.browser, self.build, self.driver_version)
 
+    def changed(self, change: str, reason: str = "") -> SessionChanged:
+        """The event of a change of this session."""
+        return SessionChanged(self.info, change, self.capabilities, reason)
+
     async def open(self) -> None:
         """Start the browser, wait for every lane, prove its backends. Raises SessionLost."""
         start = time.monotonic()
@@ -145,7 +147,7 @@ class Session:
         self.started_ms = (time.monotonic() - start) * 1000
         self.state = SessionState.READY
         self._liveness.watch()
-        log.info("session is ready", session=self.name, build=self.build, started_ms=round(self.started_ms))
+        log.info("session ready", session=self.name, build=self.build, started_ms=round(self.started_ms))
 
     def _page_address(self) -> str:
         told = {
@@ -251,9 +253,8 @@ class Session:
         return answer["value"]
 
     def _on_event(self, event: PageEvent) -> None:
-        log.warning("the page tells", session=self.name, event_name=event.name, text=event.text)
-        if self.on_event is not None:
-            self.on_event(self, event)
+        log.warning("page event", session=self.name, event_name=event.name, text=event.text)
+        self._events.reported(self, event)
         if event.name == "device-lost":
             for lane in self.lanes:
                 lane.models.forget_backend(Backend(event.backend))
@@ -268,11 +269,10 @@ class Session:
 
     def _lose(self, error: SessionLost) -> None:
         if self._is_up:
-            self._on_lost(self, error)
+            self._events.lost(self, error)
 
     def _rejoined(self, why: str) -> None:
-        self._on_rejoined()
-        self.observer.connected(SessionChanged(self.info, "reconnected", self.capabilities, why))
+        self._events.rejoined(self, why)
 
     def demote(self, backend: Backend, reason: str) -> None:
         """From now on `backend` counts as unable here."""

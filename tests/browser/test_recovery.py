@@ -23,6 +23,7 @@ from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.link.protocol import PageEvent
 from browser_runtime.pool import Pool
+from browser_runtime.session.observer import SessionObserver
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 from tests.conftest import END_TIMEOUT_S, odd_folder, without_exceptions
@@ -207,20 +208,26 @@ def kill_gpu_process(session: Session) -> None:
 
 async def lose_device(pool: Pool) -> None:
     """Returns when the pool knows of the loss."""
-    session, told = pool.sessions[0], asyncio.Event()
-    pass_on = session.on_event
-    assert pass_on is not None
+    session, known = pool.sessions[0], asyncio.Event()
+    events = pool.fleet.observer
 
-    def hear(of: Session, event: PageEvent) -> None:
-        pass_on(of, event)
-        if event.name == "device-lost":
-            told.set()
+    class Listener(SessionObserver):
+        async def started(self, session: Session) -> None:
+            await events.started(session)
 
-    session.on_event = hear
+        def ended(self, session: Session, error: SessionLost | None) -> None:
+            events.ended(session, error)
+
+        def reported(self, session: Session, event: PageEvent) -> None:
+            events.reported(session, event)
+            if event.name == "device-lost":
+                known.set()
+
+    pool.fleet.observer = Listener()
     kill_gpu_process(session)
     async with asyncio.timeout(60):
-        await told.wait()
-    session.on_event = pass_on
+        await known.wait()
+    pool.fleet.observer = events
 
 
 @pytest.mark.browser("chrome")

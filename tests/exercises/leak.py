@@ -53,7 +53,8 @@ class Recycled(PoolObserver):
 async def run_leak(settings: RuntimeSettings) -> Leak:
     """Leak LEAK_MB where ROOM_MB are allowed; requests are answered all the while."""
     pool = Pool(settings, Browser.EDGE)
-    pool.observer = changes = Recycled()
+    changes = Recycled()
+    pool.observers.add(changes)
     await pool.open()
     try:
         leaking, at_first = pool.sessions[0], await _measure(pool)

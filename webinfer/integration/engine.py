@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from browser_runtime.contract.errors import BadRequest, InferenceError, SessionLost, Unsupported
-from browser_runtime.contract.events import PoolObserver
 from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Browser
@@ -53,7 +52,8 @@ class Engine:
         over = self.options.settings().model_copy(update=settings)
         pool = Pool(over, self.options.start_order(), self.options.min_connections)
         pool.dispatch.matching.preferred.update(self.options.preferred)
-        pool.observer = self.history.telemetry if self.history is not None else PoolObserver()
+        if self.history is not None:
+            pool.observers.add(self.history.telemetry)
         return pool
 
     # --- life

@@ -124,6 +124,11 @@ class PoolHealth:
         sample = MemorySample(now, session.memory_bytes)
         condition.memory_samples = [*condition.memory_samples[-MAX_SAMPLES:], sample]
 
+    def dropped(self, session: Session) -> None:
+        """A connection of the session dropped and was taken up again."""
+        condition, now = self.of(session), time.monotonic()
+        condition.health = condition.health.after(HealthSample(now, dropped=True))
+
     def pinged(self, session: Session, ping_ms: float) -> None:
         """An empty echo took so long."""
         condition, now = self.of(session), time.monotonic()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import replace
 
 import psutil
 import structlog
 
 from browser_runtime.contract.errors import InferenceError
-from browser_runtime.contract.events import PoolScaled
+from browser_runtime.contract.events import PoolObserver, PoolScaled
 from browser_runtime.contract.families import PREFERRED_BROWSER
 from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import Browser
@@ -51,15 +50,15 @@ class PoolAutoscaler:
         dispatch: Dispatch,
         browsers: tuple[Browser, ...],
         policy: SessionPolicy,
+        observer: PoolObserver,
     ) -> None:
         self.policy = policy
         self.events: deque[PoolScaled] = deque(maxlen=MAX_EVENTS)
         """Every change with its reasons and factors, oldest first."""
-        self.on_event: Callable[[PoolScaled], None] = lambda event: None
         self.arrivals, self.load = Arrivals(), MeanLoad()
         self.factors: dict[str, float | None] = {}
         self._fleet, self._queue, self._health, self._dispatch = fleet, queue, health, dispatch
-        self._browsers = browsers
+        self._browsers, self._observer = browsers, observer
         self._memory = ScalingMemory()
         self._latest: dict[str, PendingRequest] = {}
         self._queue_lengths: deque[tuple[float, float]] = deque(maxlen=N_QUEUE_SAMPLES)
@@ -82,7 +81,7 @@ class PoolAutoscaler:
                     await session.run(lane, loading)
             except InferenceError as error:
                 log.warning(
-                    "model not warmed", session=session.name, model=pending.model.name, error=str(error)
+                    "model warm-up failed", session=session.name, model=pending.model.name, error=str(error)
                 )
 
     def busiest_requests(self, n: int) -> list[PendingRequest]:
@@ -155,14 +154,16 @@ class PoolAutoscaler:
         return max(times, default=INTERVAL_S)
 
     async def _act(self, decision: Decision) -> None:
-        log.info("scaling", change=decision.change, target=decision.target, reasons=list(decision.reasons))
+        log.info(
+            "scaling pool", change=decision.change, target=decision.target, reasons=list(decision.reasons)
+        )
         if decision.change > 0:
             browser = self._browser_in_need()
             self._keep(decision, browser)
             try:
                 await self._fleet.grow(browser, decision.change)
             except InferenceError as error:
-                log.error("scaling up failed", browser=str(browser), why=str(error))
+                log.error("scaling up failed", browser=str(browser), error=str(error))
             return
         for name in decision.drain:
             session = next((each for each in self._fleet.sessions if each.name == name), None)
@@ -175,7 +176,7 @@ class PoolAutoscaler:
             browser, decision.n, decision.target, decision.reasons, decision.factors, decision.drain
         )
         self.events.append(event)
-        self.on_event(event)
+        self._observer.scaled(event)
 
     def _browser_in_need(self) -> Browser:
         """The browser that most of what waits would prefer; the first where nothing waits."""

@@ -1,14 +1,13 @@
-"""Every so often measure each session's memory and echo, and replace the one that calls for it."""
+"""Measures each session's memory and echo, and replaces the one that calls for it."""
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable
 
 import structlog
 
 from browser_runtime.contract.errors import InferenceError, SessionLost
+from browser_runtime.contract.events import PoolObserver
 from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import HEALTHY_SCORE
 from browser_runtime.policies.recycling import RecyclePolicy, SessionUse, find_recycle_reason
@@ -19,28 +18,26 @@ from browser_runtime.session.session import Session
 
 log = structlog.get_logger(__name__)
 
-# The guide's health check.
-INTERVAL_S = 15.0
-
 
 class SessionMonitor:
     """Looks after the sessions of a fleet."""
 
-    def __init__(self, fleet: Fleet, health: PoolHealth, dispatch: Dispatch, policy: RecyclePolicy) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        health: PoolHealth,
+        dispatch: Dispatch,
+        policy: RecyclePolicy,
+        observer: PoolObserver,
+    ) -> None:
         self.policy = policy
-        self.on_recycle: Callable[[Session, str], None] = lambda session, reason: None
-        self.on_round: Callable[[], None] = lambda: None
-        """Called after each look at all sessions."""
-        self._fleet, self._health, self._dispatch = fleet, health, dispatch
+        self._fleet, self._health, self._dispatch, self._observer = fleet, health, dispatch, observer
 
-    async def watch(self) -> None:
-        """Look, for ever."""
-        while True:
-            await asyncio.sleep(INTERVAL_S)
-            for session in list(self._fleet.sessions):
-                if session.state is SessionState.READY:
-                    await self.look_after(session)
-            self.on_round()
+    async def look_after_all(self) -> None:
+        """Measure every session that takes requests."""
+        for session in list(self._fleet.sessions):
+            if session.state is SessionState.READY:
+                await self.look_after(session)
 
     async def look_after(self, session: Session) -> None:
         """Measure one session, and replace it where that is called for."""
@@ -56,7 +53,7 @@ class SessionMonitor:
         reason = self._reason(session)
         if reason is not None and session.state is SessionState.READY:
             log.warning("recycling session", session=session.name, reason=reason)
-            self.on_recycle(session, reason)
+            self._observer.connected(session.changed("recycled", reason))
             self._fleet.spawn_recycle(session, reason)
 
     async def _ping(self, session: Session) -> None:
