@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FailedAt:
-    """Where a request failed, for the books; empty what was not reached."""
+    """The place where a request failed; empty what was not reached."""
 
     session: str
     browser_build: str
@@ -62,7 +62,7 @@ class InferenceError(Exception):
     """{0}"""
 
     at: FailedAt | None = None
-    """Where it happened, as long as the error stays in its process."""
+    """The place where it happened, as long as the error stays in its process."""
     attempts: tuple[FailedAttempt, ...] = ()
     """The attempts that failed, this one last, as long as the error stays in its process."""
 

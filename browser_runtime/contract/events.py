@@ -57,7 +57,7 @@ class FailedAttempt:
     """The error's code."""
     message: str
     step: str
-    """What was done: a `policies.recovery.RecoveryStep`."""
+    """The answer to it: a `policies.recovery.RecoveryStep`."""
     reason: str
 
     def to_plain(self) -> dict[str, str]:

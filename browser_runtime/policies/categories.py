@@ -39,7 +39,7 @@ class Category(StrEnum):
 
 
 class Blame(StrEnum):
-    """What an error says of the session it came from, for its breaker and health."""
+    """Kinds of evidence against a session, for its breaker and health."""
 
     NONE = "none"
     FAILURE = "failure"
@@ -72,7 +72,7 @@ def categorize(error: InferenceError) -> Category:
 
 
 def assign_blame(error: InferenceError) -> Blame:
-    """Whether `error` counts against its session: not what caller, model, backend or a full queue caused."""
+    """Weigh `error` against its session: not what caller, model, backend or a full queue caused."""
     if isinstance(error, BrowserDied):
         return Blame.CRASH
     if isinstance(error, PageFault):

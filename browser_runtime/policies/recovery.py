@@ -1,4 +1,4 @@
-"""What to do after an error: the action that the guide's contract lists for its category."""
+"""Plans the recovery from an error: the action that the guide's contract lists for its category."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LONGER_DEADLINE = 2.0
 
 
 class RecoveryStep(StrEnum):
-    """What is done."""
+    """Steps after an error."""
 
     FAIL = "fail"
     RECONNECT = "reconnect"
@@ -36,7 +36,7 @@ class RecoveryStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecoveryContext:
-    """What could be done instead."""
+    """The state that decides between the steps."""
 
     draw: float
     """A fresh random number in [0, 1), for the jitter."""
@@ -47,22 +47,22 @@ class RecoveryContext:
     has_other_session: bool = False
     has_other_browser: bool = False
     lives: bool = True
-    """Whether the session is still there: a page whose connection dropped may have come back."""
+    """True while the session is still there: a page whose connection dropped may have come back."""
     timeout_s: float | None = None
-    """What the run had."""
+    """The run's time limit."""
     longest_s: float | None = None
-    """What no run may exceed, whatever it is given; None: no such limit."""
+    """The limit that no run may exceed, whatever it is given; None: no such limit."""
     was_extended: bool = False
-    """Whether it was given longer before."""
+    """True where it was given longer before."""
     remaining_s: float | None = None
     """Time left until the request's deadline; None: it has none."""
     device: DeviceStep = DeviceStep.NEW_DEVICE
-    """What the backend's DeviceRecord calls for, the loss included."""
+    """The step of the backend's DeviceRecord, the loss included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What is done about the session or the call, and with the request."""
+    """The answer to an error: a step for session, call and request."""
 
     step: RecoveryStep
     category: Category
@@ -76,7 +76,7 @@ class Action:
 
     @property
     def retries(self) -> bool:
-        """Whether the request is tried again."""
+        """True where the request is tried again."""
         return self.step is not RecoveryStep.FAIL
 
 
@@ -91,7 +91,7 @@ def backoff_s(
 
 
 def plan_recovery(error: InferenceError, attempt: int, context: RecoveryContext) -> Action:
-    """What to do after failed attempt number `attempt` (from 1).
+    """Plan the action after failed attempt number `attempt` (from 1).
 
     Ends: no action repeats for ever, since after MAX_ATTEMPTS only a batch that still shrinks goes on.
     """

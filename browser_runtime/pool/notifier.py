@@ -1,4 +1,4 @@
-"""Tell whoever waits that something changed: no polling, no sleeps."""
+"""Wakes tasks that wait for a change of the pool: no polling, no sleeps."""
 
 from __future__ import annotations
 

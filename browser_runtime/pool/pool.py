@@ -148,7 +148,7 @@ class Pool:
         return tuple(found)
 
     def _first_mix(self) -> list[tuple[Browser, int]]:
-        """How many of each browser to start with: in turn."""
+        """Split the first sessions among the browsers, in turn."""
         n = self._n_first
         return [
             (browser, (n - place + len(self.browsers) - 1) // len(self.browsers))

@@ -79,19 +79,19 @@ def _to_wire(item: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class LaneJob:
-    """What one run on a lane computes: a request, or several merged into one."""
+    """The work of one run on a lane: a request, or several merged into one."""
 
     request: Request
     model: StoredModel
     deadline: Deadline | None = None
-    """When nobody waits for it any more."""
+    """Time from which nobody waits for it."""
     limits: LimitSource | None = None
-    """What each operation may take; the settings' own limits where there is none."""
+    """Time limits of its operations; the settings' own where there are none."""
     barred: Mapping[Backend, str] = field(default_factory=dict)
     """Backends that failed on it before, and how."""
     max_items: int | None = None
     """Most items to send at once; None: all."""
 
     def limit(self, operation: Operation, key: ModelKey, longest_s: float) -> TimeLimit:
-        """What `operation` on the model may take."""
+        """Return the time limit of `operation` on the model."""
         return self.limits(operation, key) if self.limits is not None else TimeLimit(longest_s, "")

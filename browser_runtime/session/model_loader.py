@@ -1,4 +1,4 @@
-"""Gets a model ready on a lane: on the first backend of the plan that takes it."""
+"""Loads a model on a lane, on the first backend of the plan that takes it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from browser_runtime.settings import RuntimeSettings
 
 log = structlog.get_logger(__name__)
 
-# What another backend may do better.
+# Errors that another backend may avoid.
 FALLS_BACK = (Unsupported, BackendFault, ModelFault, OutOfMemory, BadOutput)
 
 Failure = tuple[Backend, InferenceError]
@@ -43,12 +43,12 @@ LoadListener = Callable[[ModelKey, LoadAnswer | None, InferenceError | None], No
 
 @dataclass(frozen=True, slots=True)
 class ReadyModel:
-    """What trying the backends of a plan came to."""
+    """The outcome of trying the backends of a plan."""
 
     loaded: LoadedModel | None
     """None: no backend took the model."""
     load_ms: float
-    """What loading it for this run took; 0 where it was loaded already."""
+    """Duration of loading it for this run; 0 where it was loaded already."""
     failures: tuple[Failure, ...]
     """The backends before it in the plan that could not, now or earlier."""
     attempts: tuple[FailedAttempt, ...] = ()
@@ -148,7 +148,7 @@ class ModelLoader:
 
 
 def may_work_later(backend: Backend, error: InferenceError) -> bool:
-    """Whether the same load may go well another time; else it is not tried again.
+    """Return whether the same load may go well another time; else it is not tried again.
 
     Memory may be free then. What WebAssembly cannot run no backend can, so there the model's breaker says
     when it is tried again, instead of never.

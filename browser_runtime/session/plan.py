@@ -1,4 +1,4 @@
-"""Which backends to try, in which order, and why: a pure decision."""
+"""Orders the backends to try, with reasons: a pure decision."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def plan_backends(
     return Plan(able, failed + passed if asked else failed, reason)
 
 
-# Of several errors the first of these is told: what the model itself lacks, then what can be done something
+# Of several errors the first of these is raised: what the model itself lacks, then what can be done something
 # about, then what another browser may do.
 DECISIVE = (ModelFault, OutOfMemory, BadOutput, Unsupported, BackendFault)
 

@@ -1,4 +1,4 @@
-"""Which lane an order goes to, and which others go with it: live state told to the deciders."""
+"""Matches requests with lanes and batches them: reads the live state, asks the policies."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LaneSlot = tuple[Session, SessionLane]
 
 @dataclass
 class Matching:
-    """Reads the fleet, the line and the measured latencies; changes none of them."""
+    """Reads the fleet, the queue and the measured latencies; changes none of them."""
 
     fleet: Fleet
     queue: RequestQueue
@@ -38,9 +38,9 @@ class Matching:
     _tickets: itertools.count[int] = field(default_factory=itertools.count)
 
     def choose(self, pending: PendingRequest, ahead_ms: Mapping[SessionLane, float]) -> SessionChoice | None:
-        """Where `order` is answered soonest; None when no session that is up can take it.
+        """Choose the lane expected to answer `pending` first; None when no session that is up can take it.
 
-        `ahead_ms`: work of waiting orders before it, by the lane they had better wait for.
+        `ahead_ms`: work of waiting requests before it, by the lane they had better wait for.
         """
         candidates = [
             candidate_of(session, lane, pending, self.health, self._backlog(lane, ahead_ms))
@@ -82,15 +82,15 @@ class Matching:
         free = self.health.free_memory_bytes()
         if needed > free and not self._is_loaded(pending):
             return OutOfMemory(f"{pending.model.name} needs {needed} bytes, this machine has {free} left")
-        told = {}
+        refusals = {}
         for session in ready:
             browser, can = session.installation.browser, session.capabilities
             if plan_backends(request.backends, browser, request.family, can).backends:
                 return None
             for backend in request.backends or can.backends:
-                told[f"{backend} in {session.build}"] = can.reason(backend) or "not proved"
+                refusals[f"{backend} in {session.build}"] = can.reason(backend) or "not proved"
         wanted = ", ".join(request.backends) or "any backend"
-        reasons = "; ".join(f"{where}: {why}" for where, why in told.items())
+        reasons = "; ".join(f"{where}: {why}" for where, why in refusals.items())
         return Unsupported(f"{request.model_name} on {wanted}", reasons)
 
     def _is_loaded(self, pending: PendingRequest) -> bool:
@@ -113,7 +113,7 @@ class Matching:
     def expected_ms(
         self, place: LaneSlot, head: PendingRequest, choice: SessionChoice, n_items: int
     ) -> float | None:
-        """How long loading and `n_items` are expected to take there; None where nothing was ever measured.
+        """Return the expected time of loading and `n_items` there; None where nothing was ever measured.
 
         What other lanes measured is better than nothing: where it is not known how long a warm lane is busy,
         those behind load the model elsewhere, which takes seconds.
@@ -125,7 +125,7 @@ class Matching:
         return None if is_guess else weighed.load_ms + weighed.run_ms
 
     def share_ms(self, place: LaneSlot, pending: PendingRequest, choice: SessionChoice) -> float:
-        """What an order adds to the work before that lane: its part of a batch with its like."""
+        """Return the work that a request adds before that lane: its part of a batch."""
         known = self._measured(place, pending, choice)
         if known is not None:
             return known.cost.per_item_ms * len(pending.items)
@@ -133,7 +133,7 @@ class Matching:
 
     @staticmethod
     def _weighed(choice: SessionChoice) -> Weighed:
-        """What was expected of the lane that was chosen."""
+        """Return the expected times of the lane that was chosen."""
         return next(w for w in choice.weighed if (w.session, w.lane) == (choice.session, choice.lane))
 
     def _measured(

@@ -1,4 +1,4 @@
-"""What a failed run means for each of its orders, by the deciders' table."""
+"""Plans the recovery of each request of a failed run, by the policies' table."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def plan_for(
     session: Session,
     settings: RuntimeSettings,
 ) -> Action:
-    """What the table says; whatever a batch failed with, only those it is about shall fail."""
+    """Look the action up in the table; whatever a batch failed with, only those it is about shall fail."""
     if len(requests) > 1 and not isinstance(error, ALL_ALIKE):
         return Action(RecoveryStep.SMALLER_BATCH, categorize(error), "each by itself", n_items=1)
     shunned = pending.shunned | ({session.installation.browser} if error.reroute else set())
@@ -92,12 +92,12 @@ def _others(pending: PendingRequest, fleet: Fleet, shunned: set[Browser]) -> lis
 
 
 def has_run(error: InferenceError) -> bool:
-    """Whether the request was being computed when it failed, its model loaded."""
+    """Return whether the request was being computed when it failed, its model loaded."""
     return error.at is not None and bool(error.at.backend)
 
 
 def _other_backends(pending: PendingRequest, error: InferenceError, session: Session) -> tuple[Backend, ...]:
-    """What the request allows besides the backend that it ran on; a load has tried them all."""
+    """Return the backends that the request allows besides the one it ran on; a load has tried them all."""
     if error.at is None or not has_run(error):
         return ()
     backends = session.plan(pending.request, pending.barred).backends
@@ -105,8 +105,8 @@ def _other_backends(pending: PendingRequest, error: InferenceError, session: Ses
 
 
 def as_ours(error: Exception) -> InferenceError:
-    """One of our errors as it is; anything else is a defect, told as one rather than leaving a lane busy."""
+    """Return one of our errors as it is; anything else as a defect, rather than leave a lane busy."""
     if isinstance(error, InferenceError):
         return error
-    log.exception("a defect while running a request")
+    log.exception("unexpected error in a run")
     return PageFault(f"{type(error).__name__}: {error}", "in the worker, not in the page: see its log")

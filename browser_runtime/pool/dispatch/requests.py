@@ -1,4 +1,4 @@
-"""A request on its way through the pool, and the line in which it waits."""
+"""A request on its way through the pool, and the queue in which it waits."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class PendingRequest:
     alone: bool = False
     """True: it runs by itself: a batch with it failed, so that it shall fail or succeed alone."""
     lane: SessionLane | None = None
-    """Where it runs; None while it waits."""
+    """The lane it runs on; None while it waits."""
     reasons: tuple[str, ...] = ()
-    """Why it went where it went."""
+    """Reasons for the choice of its lane."""
     history: list[FailedAttempt] = field(default_factory=list)
-    """What failed before, and what was done about it."""
+    """Attempts that failed before, and what was done about them."""
     not_before: float = 0.0
     """Monotonic time before which it is not tried again."""
     max_items: int | None = None
     """Most items that it sends at once."""
     least_s: float | None = None
-    """What its next load or run may take at least."""
+    """Least time limit of its next load or run."""
     avoided: set[str] = field(default_factory=set)
     """Sessions that did not answer it: others are tried first."""
     shunned: set[Browser] = field(default_factory=set)
@@ -59,7 +59,7 @@ class PendingRequest:
     """Backends that failed on it while it ran, and how: it goes on without them."""
     timer: asyncio.TimerHandle | None = None
     before: Timings = field(default_factory=Timings)
-    """What was measured before it waited for a lane."""
+    """Times measured before it waited for a lane."""
     items: list[Any] = field(init=False)
     model_key: ModelKey = field(init=False)
     """The model as this request wants it opened, on any backend."""
@@ -78,29 +78,29 @@ class PendingRequest:
 
     @property
     def running(self) -> bool:
-        """Whether a lane works on it."""
+        """True while a lane works on it."""
         return self.lane is not None
 
     @property
     def doing(self) -> str:
-        """What happens to it now, for an error's sentence."""
+        """The current step, for an error's sentence."""
         if self.lane is None:
             return "it waited for a free browser session"
         return self.lane.activity.doing or "a browser session took it up"
 
     @property
     def settled(self) -> bool:
-        """Whether nobody needs its answer any more."""
+        """True when nobody needs its answer any more."""
         return self.reply.done()
 
 
 def _size_bytes(item: Any) -> int:
-    """What the item takes in a frame; one that was refused never goes there."""
+    """Return the item's size in a frame; one that was refused never goes there."""
     return int(getattr(item, "nbytes", 0))
 
 
 def merge(requests: list[PendingRequest]) -> Request:
-    """One request with the items of all `orders`, in their order; they share a key."""
+    """Merge requests that share a key into one, their items in order."""
     first = requests[0].request
     if len(requests) == 1:
         return first
@@ -110,7 +110,7 @@ def merge(requests: list[PendingRequest]) -> Request:
 
 
 def share_results(requests: list[PendingRequest], results: list[ItemResult]) -> list[list[ItemResult]]:
-    """Each order's slice of a run's results, in order."""
+    """Split a run's results by request, in order."""
     shares, start = [], 0
     for pending in requests:
         shares.append(results[start : start + len(pending.items)])
@@ -119,41 +119,41 @@ def share_results(requests: list[PendingRequest], results: list[ItemResult]) -> 
 
 
 def latest_deadline(requests: Iterable[PendingRequest]) -> Deadline | None:
-    """When nobody waits any more; None when somebody waits for ever."""
+    """Return the time from which nobody waits; None when somebody waits for ever."""
     deadlines = [pending.deadline for pending in requests]
     known = [deadline for deadline in deadlines if deadline is not None]
     return max(known, key=lambda deadline: deadline.at) if len(known) == len(deadlines) else None
 
 
 class RequestQueue:
-    """Orders in the order of their arrival; one that failed elsewhere goes back to its place."""
+    """Requests by time of arrival; one that failed elsewhere goes back to its place."""
 
     def __init__(self) -> None:
-        self._orders: list[PendingRequest] = []
+        self._requests: list[PendingRequest] = []
 
     def __len__(self) -> int:
-        return len(self._orders)
+        return len(self._requests)
 
     def __iter__(self) -> Iterator[PendingRequest]:
-        return iter(list(self._orders))
+        return iter(list(self._requests))
 
     def put(self, pending: PendingRequest) -> None:
-        """Add an order behind those that arrived before it."""
+        """Add a request behind those that arrived before it."""
         pending.lane = None
-        place = len(self._orders)
-        while place > 0 and self._orders[place - 1].arrived > pending.arrived:
+        place = len(self._requests)
+        while place > 0 and self._requests[place - 1].arrived > pending.arrived:
             place -= 1
-        self._orders.insert(place, pending)
+        self._requests.insert(place, pending)
 
     def take(self, requests: Iterable[PendingRequest]) -> None:
-        """Remove `orders`; those that are not here are passed over."""
+        """Remove `requests`; those that are not here are passed over."""
         gone = set(map(id, requests))
-        self._orders = [pending for pending in self._orders if id(pending) not in gone]
+        self._requests = [pending for pending in self._requests if id(pending) not in gone]
 
     def prune(self) -> None:
-        """Drop the orders that nobody waits for."""
-        self._orders = [pending for pending in self._orders if not pending.settled]
+        """Drop the requests that nobody waits for."""
+        self._requests = [pending for pending in self._requests if not pending.settled]
 
     def count(self, matches: Callable[[PendingRequest], bool]) -> int:
-        """How many waiting orders match."""
-        return sum(map(matches, self._orders))
+        """Count the waiting requests that match."""
+        return sum(map(matches, self._requests))

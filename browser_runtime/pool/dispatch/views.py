@@ -1,4 +1,4 @@
-"""What the deciders are told: live sessions and orders as plain values."""
+"""Converts live sessions and requests to the plain values of the policies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from browser_runtime.session.session import Session
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a busy lane does now."""
+    """The run of a busy lane."""
 
     started: float
     expected_ms: float | None
@@ -25,15 +25,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class LaneBacklog:
-    """What is before an order on a busy lane."""
+    """The work before a request on a busy lane."""
 
     running: Running
     waiting_ms: float
-    """Orders that wait for that lane already."""
+    """Work of the requests that wait for that lane already."""
 
 
 def need_of(pending: PendingRequest, preferred: Browser | None) -> Need:
-    """What an order asks of a session."""
+    """Return the demands of a request on a session."""
     request = pending.request
     left_ms = None if pending.deadline is None else pending.deadline.left_s * 1000
     return Need(
@@ -53,7 +53,7 @@ def candidate_of(
     health: PoolHealth,
     backlog: LaneBacklog | None,
 ) -> Candidate:
-    """One lane as it looks to one order."""
+    """Describe one lane as it looks to one request."""
     now = time.monotonic()
     browser = session.installation.browser
     plan = session.plan(pending.request, pending.barred)
@@ -100,7 +100,7 @@ def _left_ms(backlog: LaneBacklog | None, now: float) -> float | None:
 
 
 def waiting_of(ticket: int, pending: PendingRequest) -> Waiting:
-    """An order as the batcher sees it."""
+    """Describe a request for the batcher."""
     return Waiting(
         ticket,
         (pending.batch_key, ticket) if pending.alone else pending.batch_key,

@@ -1,4 +1,4 @@
-"""What the pool knows of each session's condition: breaker, health, latencies; when it must go."""
+"""Breaker, health and memory of each session, latencies of each model, losses of devices."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class SessionHealth:
     memory_samples: list[MemorySample] = field(default_factory=list)
     """Oldest first."""
     settled_at_s: float = -math.inf
-    """When a model was last loaded: memory before that is no part of its trend."""
+    """Time of the last load of a model: memory before that is no part of its trend."""
     was_unhealthy: bool = False
     """At the last check."""
     defective: set[ModelKey] = field(default_factory=set)
@@ -58,30 +58,30 @@ class PoolHealth:
         self._free_memory = (-math.inf, 0)
 
     def free_memory_bytes(self) -> int:
-        """What the system can still give; at most SUMMARY_TTL_S old, since every request asks."""
+        """Return the memory that is free; at most SUMMARY_TTL_S old, since every request asks."""
         now = time.monotonic()
         if now - self._free_memory[0] > SUMMARY_TTL_S:
             self._free_memory = (now, int(psutil.virtual_memory().available))
         return self._free_memory[1]
 
     def of(self, session: Session) -> SessionHealth:
-        """The session's condition; a new session is in the best."""
+        """Return the session's condition; a new session's is perfect."""
         return self._conditions.setdefault(session.name, SessionHealth())
 
     def forget(self, session: Session) -> None:
-        """The session has ended."""
+        """Forget a session that has ended."""
         self._conditions.pop(session.name, None)
 
     def measured(self, key: LatencyKey) -> LatencySummary | None:
-        """What is known of a model's run times."""
+        """Return the summary of a model's run times."""
         return self.times.runs.take(key)
 
     def load_ms(self, model: ModelKey, browser: Browser) -> float | None:
-        """How long that browser last took to load the model; None when it never did."""
+        """Return the time of the model's last load in that browser; None when there was none."""
         return self._load_ms.get((model, browser))
 
     def ran(self, session: Session, model: ModelKey, result: RunResult, n_items: int, n_units: int) -> None:
-        """A run of so many items, and so much work in them, went well."""
+        """Record a run of `n_items` that went well; `n_units` is the work in them."""
         now = time.monotonic()
         condition = self.of(session)
         key = LatencyKey(model, session.installation.browser, result.loaded.backend)
@@ -100,7 +100,7 @@ class PoolHealth:
             condition.settled_at_s = now
 
     def failed(self, session: Session, model: ModelKey, error: InferenceError) -> None:
-        """A run failed; only what says something of the session counts against it."""
+        """Record a failed run; only errors that are the session's own count against it."""
         now = time.monotonic()
         condition = self.of(session)
         blame = assign_blame(error)
@@ -114,7 +114,7 @@ class PoolHealth:
             condition.breaker.withdraw(now)
 
     def sampled(self, session: Session, limit_bytes: float) -> None:
-        """The session's memory was measured."""
+        """Record the session's memory."""
         if session.memory_bytes is None:
             return
         now = time.monotonic()
@@ -125,17 +125,17 @@ class PoolHealth:
         condition.memory_samples = [*condition.memory_samples[-MAX_SAMPLES:], sample]
 
     def dropped(self, session: Session) -> None:
-        """A connection of the session dropped and was taken up again."""
+        """Record that a connection dropped and was taken up again."""
         condition, now = self.of(session), time.monotonic()
         condition.health = condition.health.after(HealthSample(now, dropped=True))
 
     def pinged(self, session: Session, ping_ms: float) -> None:
-        """An empty echo took so long."""
+        """Record the time of an empty echo."""
         condition, now = self.of(session), time.monotonic()
         condition.health = condition.health.after(HealthSample(now, ping_ms=ping_ms))
 
     def served(self, model: str, lane_s: float) -> None:
-        """A request of `model` took that much of a lane's time: its share of its batch."""
+        """Record a request's share of its batch in lane time."""
         known = self.service_s.get(model, lane_s)
         self.service_s[model] = known + SERVICE_SHARE * (lane_s - known)
 
@@ -146,14 +146,14 @@ class PoolHealth:
         ]
 
     def device_step(self, browser: Browser) -> DeviceStep:
-        """What the browser's latest loss of a device calls for; a new device where none was told yet."""
+        """Return the step for the browser's latest loss of a device; a new device where none is known yet."""
         records = [record for (of, _), record in self._devices.items() if of is browser and record.losses_s]
         if not records:
             return DeviceStep.NEW_DEVICE
         return max(records, key=lambda record: record.losses_s[-1]).step
 
     def lost_device(self, browser: Browser, backend: Backend) -> DeviceStep:
-        """A device was lost; what that calls for."""
+        """Record the loss of a device and return the step that it calls for."""
         record = self._devices.get((browser, backend), DeviceRecord()).after_loss(time.monotonic())
         self._devices[browser, backend] = record
         return record.step

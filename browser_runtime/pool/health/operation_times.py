@@ -1,4 +1,4 @@
-"""What runs and loads took lately, by model, browser and backend; and what they may take from now on."""
+"""Recent times of runs and loads by model, browser and backend, and the time limits that follow."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Summaries:
         self._latencies.record(key, ms, time.monotonic(), n_items)
 
     def take(self, key: LatencyKey) -> LatencySummary | None:
-        """What is known of `key`; None where nothing was measured."""
+        """Return the summary of `key`; None where nothing was measured."""
         now = time.monotonic()
         made_at, known = self._summaries.get(key, (-math.inf, None))
         if known is None or known.n_runs < FEW_RUNS or now - made_at > SUMMARY_TTL_S:
@@ -49,7 +49,7 @@ class OperationTimes:
         self.runs, self._work, self._loads = Summaries(), Summaries(), Summaries()
 
     def ran(self, key: LatencyKey, result: RunResult, n_items: int, n_units: int) -> None:
-        """A run went well."""
+        """Record a run that went well."""
         if result.load_ms:
             self._loads.record(key, result.load_ms)
         if n_items:
@@ -59,7 +59,7 @@ class OperationTimes:
     def limits(
         self, browser: Browser, n_units: int, settings: RuntimeSettings, least_s: float | None = None
     ) -> LimitSource:
-        """What each operation for a run of that much work may take there."""
+        """Return the source of time limits for a run of that much work."""
 
         def limit(operation: Operation, key: ModelKey) -> TimeLimit:
             known = _latency_key(key, browser)

@@ -1,4 +1,4 @@
-"""Adaptive scaling: look at the pool, do what the decider says, keep every change as an event."""
+"""Adaptive scaling: looks at the pool, follows the policy's decision, keeps every change as an event."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from browser_runtime.session.session import Session
 log = structlog.get_logger(__name__)
 
 INTERVAL_S = 2.0
-# Looks at the line that its slope is taken from: the last half minute.
+# Looks at the queue that its slope is taken from: the last half minute.
 N_QUEUE_SAMPLES = 15
 # Replies that throughput is counted from.
 THROUGHPUT_WINDOW_S = 10.0
@@ -85,7 +85,7 @@ class PoolAutoscaler:
                 )
 
     def busiest_requests(self, n: int) -> list[PendingRequest]:
-        """The latest order of each of the `n` models that take most of the lanes' time now."""
+        """Return the latest request for each of the `n` models that take most lane time now."""
         now = time.monotonic()
         rates = self.arrivals.rates_per_s(now)
         loads = {
@@ -149,7 +149,7 @@ class PoolAutoscaler:
         )
 
     def _start_s(self) -> float:
-        """How long a session takes to start, as measured on those that are up."""
+        """Return the start-up time of a session, as measured on those that are up."""
         times = [session.started_ms / 1000 for session in self._fleet.sessions]
         return max(times, default=INTERVAL_S)
 

@@ -1,4 +1,4 @@
-"""What a pool tells of itself under the guide's names: live values, nothing remembered or assumed."""
+"""Metrics of a pool under the guide's names: live values, nothing remembered or assumed."""
 
 from __future__ import annotations
 
@@ -102,17 +102,17 @@ def _held(session: Session) -> list[str]:
 
 def describe(can: Capabilities) -> dict[str, Any]:
     """`<backend>_supported`, true only where a graph came out right on it, and what is behind it."""
-    told: dict[str, Any] = {}
+    flags: dict[str, object] = {}
     for backend in PAGE_BACKENDS:
         found, adapter = can.backends.get(backend), can.adapter(backend)
-        told |= {
+        flags |= {
             f"{backend}_supported": found is not None and found.proved,
             f"{backend}_enabled": can.can(backend),
             f"{backend}_adapter": adapter.name,
             f"{backend}_is_software": adapter.software,
             f"{backend}_reason": can.reason(backend),
         }
-    return told
+    return flags
 
 
 def _connections(pool: Pool, state: PoolStatus) -> dict[str, Any]:

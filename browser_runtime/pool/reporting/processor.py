@@ -1,4 +1,4 @@
-"""How busy this machine's processors are: measured between two looks, so never a 0 for want of a first."""
+"""Measures the load of this machine's processors between two looks, so never a 0 for want of a first."""
 
 from __future__ import annotations
 

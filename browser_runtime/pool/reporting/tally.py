@@ -1,4 +1,4 @@
-"""What the requests of one process came to: counts, throughput, latencies."""
+"""Counts, throughput and latencies of one process's requests."""
 
 from __future__ import annotations
 
