@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ import structlog
 
 from browser_runtime.background import TaskSet
 from browser_runtime.contract.errors import Busy, SessionLost, SetupError
-from browser_runtime.contract.events import FailedAttempt, PoolObservers
+from browser_runtime.contract.events import PoolObservers
 from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Browser
@@ -69,7 +68,7 @@ class Pool:
         self.observers = PoolObservers()
         """Called at every event; to be added to before `open`."""
         self.fleet = Fleet(self._loopback, n_lanes, self.notifier)
-        self.dispatch = Dispatch(self.fleet, self.queue, self.health, settings, self.notifier)
+        self.dispatch = Dispatch(self.fleet, self.queue, self.health, settings, self.notifier, self.observers)
         policy = SessionPolicy(min_replicas=settings.min_sessions, max_replicas=settings.max_sessions)
         self.autoscaler = PoolAutoscaler(
             self.fleet, self.queue, self.health, self.dispatch, self.browsers, policy, self.observers
@@ -78,9 +77,6 @@ class Pool:
         limits = RecyclePolicy(settings.recycle_after_runs, settings.recycle_above_mb << 20)
         self.session_monitor = SessionMonitor(self.fleet, self.health, self.dispatch, limits, self.observers)
         self.processor = ProcessorMeter()
-        self.dispatch.outcomes.on_attempt = self._attempt_failed
-        self.n_attempts_failed: Counter[tuple[str, str]] = Counter()
-        """Attempts that failed since the pool was opened, by the error's code and what was done."""
         self._models = ModelProvider(self.store)
         self.simulated: SimulatedSession | None = None
         self.n_open = 0
@@ -161,10 +157,6 @@ class Pool:
 
         log.warning("simulating models", browser=str(self.browser), reason=why)
         self.simulated = SimulatedSession(self.browser, why)
-
-    def _attempt_failed(self, attempt: FailedAttempt) -> None:
-        self.n_attempts_failed[attempt.error, attempt.step] += 1
-        self.observers.attempt_failed(attempt)
 
     async def resize(self, n_sessions: int, browser: Browser | None = None) -> int:
         """Grow or shrink to `n_sessions` (1..8) of a browser, draining before closing; the number reached."""

@@ -19,6 +19,7 @@ from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.simulation.session import SimulatedSession
 from tests.conftest import require_browser
+from tests.observing import computing
 from tests.processes import kill_all
 from tests.stand_ins import faulty_models as faulty
 
@@ -130,11 +131,9 @@ async def test_what_one_browser_cannot_another_does(pools: Pool) -> None:
 async def break_under(pool: Pool, request: Request, harm: Callable[[Session], None]) -> tuple[str, Reply]:
     """The session that was harmed while it computed the request, and the reply."""
     await free(pool)
-    computing = asyncio.Event()
-    pool.dispatch.on_busy.append(lambda n_busy: computing.set() if n_busy else None)
-    running = asyncio.create_task(run_right(pool, request))
-    await computing.wait()
-    pool.dispatch.on_busy.pop()
+    with computing(pool) as busy:
+        running = asyncio.create_task(run_right(pool, request))
+        await busy.wait()
     (session,) = (each for each in pool.sessions if not each.idle)
     harm(session)
     return session.name, await running

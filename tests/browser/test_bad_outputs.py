@@ -64,7 +64,7 @@ async def test_an_output_that_is_no_number_is_computed_on_the_next_backend(pools
             "webgpu",
         )
         assert "NaN" in attempt["message"] and reply.backend == Backend.WASM
-    assert pools.n_attempts_failed["BadOutput", "other backend"] == MAX_BAD_RUNS
+    assert pools.dispatch.outcomes.n_failed_attempts["BadOutput", "other backend"] == MAX_BAD_RUNS
     left = await embed(pools, "underflow", FAILS_ON_GPUS, backends=GPU_FIRST)
     assert (left.backend, left.routing["attempts"]) == (Backend.WASM, []), "it was tried in vain once more"
     assert "NaN" in left.fallbacks[0]["reason"]

@@ -23,6 +23,7 @@ from browser_runtime.pool.dispatch import dispatch
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 from tests.conftest import require_browser
+from tests.observing import computing
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -77,11 +78,9 @@ async def test_while_it_waits_for_a_lane_while_its_model_is_loaded_and_while_it_
     await pools.run(embed())
     (lane,) = pools.sessions[0].lanes
     await pools.notifier.until(lambda: not lane.busy)
-    busy = asyncio.Event()
-    pools.dispatch.on_busy.append(lambda n_busy: busy.set() if n_busy else None)
-    long = asyncio.create_task(pools.run(embed(1000)))
-    await busy.wait()
-    pools.dispatch.on_busy.pop()
+    with computing(pools) as busy:
+        long = asyncio.create_task(pools.run(embed(1000)))
+        await busy.wait()
     assert await exceeded(pools, embed(deadline_s=0.05)) == "it waited for a free browser session"
     await long
     assert await exceeded(pools, embed(1000, deadline_s=0.1)) == "it was computed on wasm in edge-1"
@@ -126,13 +125,12 @@ async def test_a_reply_says_how_long_it_might_have_taken(pools: Pool, settings: 
 
 
 async def test_a_line_that_drops_under_a_run_is_told_among_the_attempts(pools: Pool) -> None:
-    busy, (lane,) = asyncio.Event(), pools.sessions[0].lanes
+    (lane,) = pools.sessions[0].lanes
     await pools.run(embed())
     await pools.notifier.until(lambda: not lane.busy)
-    pools.dispatch.on_busy.append(lambda n_busy: busy.set() if n_busy else None)
-    running = asyncio.create_task(pools.run(embed(300)))
-    await busy.wait()
-    pools.dispatch.on_busy.pop()
+    with computing(pools) as busy:
+        running = asyncio.create_task(pools.run(embed(300)))
+        await busy.wait()
     assert lane.connection._socket is not None
     await lane.connection._socket.close()
     reply = await running

@@ -25,6 +25,7 @@ from browser_runtime.pool.notifier import Notifier
 from browser_runtime.session.session import Session
 from fixed_web_platform.resource_pool_bridge import PooledModel, ResourcePoolBridgeIntegration
 from tests.exercises.questions import MODELS, Question, read_questions
+from tests.observing import Relay
 from tests.processes import kill_all
 
 MODELS_ASKED = ("sentences-bert", "digits-vit")
@@ -76,7 +77,8 @@ async def run_kills(
             for name in MODELS_ASKED
         }
         engine = integration._up()
-        engine.pool.dispatch.outcomes.on_reply.append(lambda pending, result: killed.answered.append(pending))
+        dispatch = engine.pool.dispatch
+        dispatch.observe(Relay(dispatch.outcomes.observer, answered=killed.answered.append))
 
         killing_one = asyncio.Lock()
 
@@ -133,9 +135,10 @@ def _count(killed: Killed, result: dict[str, Any], mismatch: str) -> None:
 async def kill_busy(pool: Pool) -> float:
     """Kill the browser of the next session that computes; milliseconds until the pool knew."""
     started = Notifier()
-    pool.dispatch.on_busy.append(lambda n_busy: started.notify())
+    observer = pool.dispatch.outcomes.observer
+    pool.dispatch.observe(Relay(observer, busy=lambda n_busy: started.notify()))
     await started.until(lambda: any(not session.idle for session in pool.sessions))
-    pool.dispatch.on_busy.pop()
+    pool.dispatch.observe(observer)
     return await kill(pool, next(session for session in pool.sessions if not session.idle))
 
 

@@ -1,4 +1,4 @@
-"""Match waiting orders with lanes, and bring each run's results, or its failure, back to its orders."""
+"""Runs waiting requests on lanes, and brings each run's results, or its failure, back to its requests."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import contextlib
 import itertools
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from typing import Any
 
 from browser_runtime.background import TaskSet
 from browser_runtime.contract.errors import Busy, DeadlineExceeded, InferenceError, PageSilent, SessionLost
+from browser_runtime.contract.events import PoolObserver
 from browser_runtime.policies.choosing import SessionChoice
 from browser_runtime.pool.dispatch.matching import LaneSlot, Matching
+from browser_runtime.pool.dispatch.observer import DispatchObserver
 from browser_runtime.pool.dispatch.outcomes import Outcomes
 from browser_runtime.pool.dispatch.recovering import as_ours, count_loss
 from browser_runtime.pool.dispatch.requests import (
@@ -34,14 +35,14 @@ from browser_runtime.settings import RuntimeSettings
 # A lane whose request was given up may finish it within the run's limit and so much more; then its browser
 # is replaced.
 PROOF_TIMEOUT_S = 5.0
-# Orders that are looked at when something changed: those behind them wait for many runs anyway.
+# Requests that are looked at when something changed: those behind them wait for many runs anyway.
 LOOK_AHEAD = 16
 # For a timer that only a deadline, which there is none of, would set off.
 NEVER_S = 86400.0
 
 
 class Dispatch:
-    """Runs whenever something changed: an order came, a lane was freed, a session came up."""
+    """Acts whenever something changed: a request came, a lane was freed, a session came up."""
 
     def __init__(
         self,
@@ -50,32 +51,34 @@ class Dispatch:
         health: PoolHealth,
         settings: RuntimeSettings,
         notifier: Notifier,
+        observer: PoolObserver,
     ) -> None:
         self.matching = Matching(fleet, queue, health)
-        self.outcomes = Outcomes(fleet, queue, health, settings)
+        self.outcomes = Outcomes(fleet, queue, health, settings, observer)
         self._fleet, self._queue, self._health = fleet, queue, health
         self._settings, self._notifier = settings, notifier
+        self._observer = DispatchObserver()
         notifier.listeners.append(self.match)
-        self.on_request: list[Callable[[PendingRequest], None]] = []
-        self.on_busy: list[Callable[[int], None]] = []
-        """Told how many lanes compute, at every change."""
         self._runs: dict[asyncio.Task[None], list[PendingRequest]] = {}
         """The runs that end when all their callers have left."""
         self._tasks = TaskSet()
 
-    # --- orders in
+    def observe(self, observer: DispatchObserver) -> None:
+        """Call `observer` at every event from now on."""
+        self._observer = self.outcomes.observer = observer
+
+    # --- requests in
 
     def put(self, pending: PendingRequest) -> None:
-        """A new order, run at once where a lane is free."""
-        for listener in self.on_request:
-            listener(pending)
+        """Take in a new request; it runs at once where a lane is free."""
+        self._observer.queued(pending)
         self._queue.put(pending)
         self.match()
         if not pending.running and not pending.settled:
             self._refuse_hopeless(pending)
 
     def watch(self, pending: PendingRequest) -> asyncio.TimerHandle:
-        """End the order at its deadline, or when it has waited too long for a lane; to be cancelled."""
+        """End the request at its deadline, or when it has waited too long for a lane; to be cancelled."""
         limits = [pending.arrived + self._settings.queue_timeout_s] if not pending.running else []
         limits += [pending.deadline.at] if pending.deadline is not None else []
         after_s = min(limits, default=time.monotonic() + NEVER_S) - time.monotonic()
@@ -92,7 +95,7 @@ class Dispatch:
             pending.reply.set_exception(Busy(round(time.monotonic() - pending.arrived, 1)))
 
     def abandon(self, pending: PendingRequest) -> None:
-        """Nobody waits for it any more; a run that has no other order is cancelled in the page."""
+        """Drop a request that nobody waits for; a run without another one is cancelled in the page."""
         if not pending.reply.done():
             pending.reply.cancel()
         self._queue.take([pending])
@@ -105,8 +108,8 @@ class Dispatch:
     def match(self) -> None:
         """Start a run on every lane that something waiting is best served by.
 
-        An order that had better wait for a busy lane makes that lane busier for those behind it, so that a
-        line before one warm lane spills over to a cold one as soon as that is quicker.
+        A request that had better wait for a busy lane makes that lane busier for those behind it, so that a
+        queue before one warm lane spills over to a cold one as soon as that is quicker.
         """
         self._queue.prune()
         ahead: defaultdict[SessionLane, float] = defaultdict(float)
@@ -149,7 +152,7 @@ class Dispatch:
         self.matching.running[lane] = Running(
             time.monotonic(), self.matching.expected_ms(place, head, choice, n_items)
         )
-        self._tell_busy()
+        self._observer.busy(len(self.matching.running))
         task = self._tasks.spawn(self._run(place, requests, choice))
         self._runs[task] = requests
         task.add_done_callback(lambda done: self._runs.pop(done, None))
@@ -228,12 +231,8 @@ class Dispatch:
     def _free(self, lane: SessionLane) -> None:
         lane.busy = False
         self.matching.running.pop(lane, None)
-        self._tell_busy()
+        self._observer.busy(len(self.matching.running))
         self._notifier.notify()
-
-    def _tell_busy(self) -> None:
-        for listener in self.on_busy:
-            listener(len(self.matching.running))
 
     async def _prove(self, session: Session, lane: SessionLane) -> None:
         """Calls of a lane run in order, so an echo's answer means that the given-up one has ended."""
@@ -246,7 +245,7 @@ class Dispatch:
     # --- beside
 
     def is_needed(self, session: Session) -> bool:
-        """Whether it alone holds a model that something waits for: it is the last to go."""
+        """Return whether it alone holds a model that something waits for: it is the last to go."""
         others = [other for other in self._fleet.sessions if other is not session]
         held = session.model_names
         elsewhere = set[str]().union(*(other.model_names for other in others))

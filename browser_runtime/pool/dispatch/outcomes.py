@@ -1,20 +1,21 @@
-"""Brings what a run came to back to its requests: results, or what its failure calls for."""
+"""Brings a run's outcome back to its requests: results, or the recovery from its failure."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import asdict
 
 import structlog
 
 from browser_runtime.contract.answers import ItemResult
 from browser_runtime.contract.errors import DeadlineExceeded, FailedAt, InferenceError
-from browser_runtime.contract.events import FailedAttempt
+from browser_runtime.contract.events import FailedAttempt, PoolObserver
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.policies.choosing import SessionChoice
 from browser_runtime.policies.recovery import Action, RecoveryStep
+from browser_runtime.pool.dispatch.observer import DispatchObserver
 from browser_runtime.pool.dispatch.recovering import plan_for
 from browser_runtime.pool.dispatch.requests import PendingRequest, RequestQueue, share_results
 from browser_runtime.pool.fleet import Fleet
@@ -30,12 +31,18 @@ class Outcomes:
     """Settles requests, or puts them back into the queue for another attempt."""
 
     def __init__(
-        self, fleet: Fleet, queue: RequestQueue, health: PoolHealth, settings: RuntimeSettings
+        self,
+        fleet: Fleet,
+        queue: RequestQueue,
+        health: PoolHealth,
+        settings: RuntimeSettings,
+        observer: PoolObserver,
     ) -> None:
         self._fleet, self._queue, self._health, self._settings = fleet, queue, health, settings
-        self.on_reply: list[Callable[[PendingRequest, RunResult], None]] = []
-        self.on_attempt: Callable[[FailedAttempt], None] = lambda attempt: None
-        """Told of every attempt that failed, before the request goes on or is given up."""
+        self._pool_observer = observer
+        self.observer = DispatchObserver()
+        self.n_failed_attempts: Counter[tuple[str, str]] = Counter()
+        """Attempts that failed since the pool was opened, by the error's code and what was done."""
 
     def settle(
         self,
@@ -51,7 +58,7 @@ class Outcomes:
         """
         shares = share_results(requests, result.answer["results"])
         for attempt in result.attempts:
-            self.on_attempt(attempt)
+            self._count(attempt)
         self._health.served(requests[0].model.name, (time.monotonic() - started) / len(requests))
         is_given_up = False
         for pending, results in zip(requests, shares, strict=True):
@@ -82,8 +89,7 @@ class Outcomes:
             pending.reply.set_result(build_reply(pending.request, pending.model.revision, result, share))
         except InferenceError as error:
             pending.reply.set_exception(_locate(error, result))
-        for listener in self.on_reply:
-            listener(pending, result)
+        self.observer.answered(pending)
 
     def _try_elsewhere(self, pending: PendingRequest, error: InferenceError, session: Session) -> bool:
         """Whether the request goes on, on another backend or in another browser of the pool."""
@@ -105,6 +111,10 @@ class Outcomes:
         else:
             self._health.models.withdrawn(model)
         return errors[0]
+
+    def _count(self, attempt: FailedAttempt) -> None:
+        self.n_failed_attempts[attempt.error, attempt.step] += 1
+        self._pool_observer.attempt_failed(attempt)
 
     def recover(self, requests: list[PendingRequest], error: InferenceError, session: Session) -> None:
         """Give each request what the failure of its run calls for: another attempt, or the error."""
@@ -138,7 +148,7 @@ class Outcomes:
         )
         pending.history.append(attempt)
         log.warning("retrying request" if action.retries else "request failed", **asdict(attempt))
-        self.on_attempt(attempt)
+        self._count(attempt)
 
 
 def _follow(

@@ -16,6 +16,7 @@ from browser_runtime.contract.families import PREFERRED_BROWSER
 from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.pool.dispatch.dispatch import Dispatch
+from browser_runtime.pool.dispatch.observer import DispatchObserver
 from browser_runtime.pool.dispatch.requests import PendingRequest, RequestQueue
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.health.health import PoolHealth
@@ -24,7 +25,6 @@ from browser_runtime.scaling.sessions import PoolState, SessionPolicy, decide_se
 from browser_runtime.scaling.trends import theil_sen_slope
 from browser_runtime.scaling.values import Decision, Replica, ScalingMemory
 from browser_runtime.session.lanes import LaneJob
-from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session
 
 log = structlog.get_logger(__name__)
@@ -39,7 +39,7 @@ MAX_EVENTS = 500
 MOST_WARMED = 2
 
 
-class PoolAutoscaler:
+class PoolAutoscaler(DispatchObserver):
     """Grows and shrinks a fleet between its bounds; `resize` and remote control use the fleet alike."""
 
     def __init__(
@@ -63,11 +63,10 @@ class PoolAutoscaler:
         self._latest: dict[str, PendingRequest] = {}
         self._queue_lengths: deque[tuple[float, float]] = deque(maxlen=N_QUEUE_SAMPLES)
         self._replies: deque[float] = deque(maxlen=10_000)
-        dispatch.on_request.append(self._arrived)
-        dispatch.outcomes.on_reply.append(self._replied)
-        dispatch.on_busy.append(self._busy)
+        dispatch.observe(self)
 
-    def _arrived(self, pending: PendingRequest) -> None:
+    def queued(self, pending: PendingRequest) -> None:
+        """See `DispatchObserver`."""
         self.arrivals.record(pending.model.name, time.monotonic())
         self._latest[pending.model.name] = pending
 
@@ -95,10 +94,12 @@ class PoolAutoscaler:
         busiest = sorted(loads, key=lambda name: -loads[name])[:n]
         return [self._latest[name] for name in busiest if name in self._latest]
 
-    def _replied(self, pending: PendingRequest, result: RunResult) -> None:
+    def answered(self, pending: PendingRequest) -> None:
+        """See `DispatchObserver`."""
         self._replies.append(time.monotonic())
 
-    def _busy(self, n_busy: int) -> None:
+    def busy(self, n_busy: int) -> None:
+        """See `DispatchObserver`."""
         self.load = self.load.after(n_busy, time.monotonic())
 
     async def watch(self) -> None:

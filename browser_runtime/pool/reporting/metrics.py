@@ -47,7 +47,8 @@ def pool_metrics(pool: Pool, performance: dict[str, Any]) -> dict[str, Any]:
             },
         },
         "recovery": [
-            {"error": error, "step": step, "n": n} for (error, step), n in pool.n_attempts_failed.items()
+            {"error": error, "step": step, "n": n}
+            for (error, step), n in pool.dispatch.outcomes.n_failed_attempts.items()
         ],
         "performance": performance,
         "models": _models(state),
