@@ -39,77 +39,83 @@ class SchedulerSettings(Settings):
         30,
         ge=1,
         le=MOST_DAYS,
-        description="runs and health are kept one by one this long, then runs as hourly figures",
+        description="days that runs and health are kept; older runs are kept as hourly figures",
     )
     history_long_days: int = Field(
         365,
         ge=1,
         le=MOST_DAYS,
-        description="hourly figures, alerts, changes and decisions are kept this long",
+        description="days that hourly figures, alerts, changes and decisions are kept",
     )
     history_memory_mb: int = Field(
-        1024, ge=64, le=1 << 30, description="memory the history's database may take"
+        1024, ge=64, le=1 << 30, description="megabytes of memory that the history's database may use"
     )
     routing_exploration: float = Field(
-        0.05, ge=0, le=0.5, description="share of a model's requests that may go to another browser to learn"
+        0.05,
+        ge=0,
+        le=0.5,
+        description="share of a model's requests that may go to other browsers, to measure",
     )
     autoscaling: Literal["off", "dry-run", "on"] = Field(
         "dry-run",
-        description="whether decisions on the number of workers are made, and whether scalers act on them",
+        description="decisions on the number of workers: off, shown only, or carried out by scalers",
     )
     autoscale_queues: str = Field(
         "",
-        description="queues that are scaled, like chrome-vision=1:4,edge-text; default: all with a worker",
+        description="queues to scale, like chrome-vision=1:4,edge-text; default: all with a worker",
     )
     autoscale_min: int = Field(
-        1, ge=0, le=MOST, description="the fewest workers of a queue that names no bounds"
+        1, ge=0, le=MOST, description="the least number of workers of a queue without bounds of its own"
     )
     autoscale_max: int = Field(
-        4, ge=1, le=MOST, description="the most workers of a queue that names no bounds"
+        4, ge=1, le=MOST, description="the greatest number of workers of a queue without bounds of its own"
     )
     autoscale_latency_s: Seconds = Field(
-        1.0, description="nine in ten requests should not wait longer for a worker than this"
+        1.0, description="seconds that nine in ten requests should wait at most for a worker"
     )
     canary_deadline_s: Seconds = Field(
-        60.0, description="a queue that does not answer its canary in this time is taken for dead"
+        60.0, description="seconds after which a queue that does not answer its canary counts as dead"
     )
     regression_quick_sample_s: Seconds = Field(
-        20.0, description="spacing of the samples that show a sudden slowdown"
+        20.0, description="seconds per sample, to find sudden slowdowns"
     )
     regression_slow_sample_s: Seconds = Field(
-        3600.0, description="spacing of the samples that show small and slow changes"
+        3600.0, description="seconds per sample, to find small and slow changes"
     )
     regression_min_runs: int = Field(
-        3, ge=1, le=1_000_000, description="runs that make a sample; fewer are left out"
+        3,
+        ge=1,
+        le=1_000_000,
+        description="least number of runs in a sample; others are left out",
     )
     regression_min_effect: float = Field(
-        0.03, gt=0, lt=1, description="changes by a smaller share of the value are not told"
+        0.03, gt=0, lt=1, description="relative changes below this are not reported"
     )
     alert_urls: SecretStr = Field(
         SecretStr(""),
-        description="who is told of alerts: Apprise URLs, comma separated; they may hold secrets",
+        description="receivers of alerts: Apprise URLs, comma separated; they may hold secrets",
     )
     alert_regression_days: float = Field(
         7.0,
         gt=0,
         le=MOST_DAYS,
-        description="a regression that nothing undid is an alert this long; then it is the usual",
+        description="days that a regression without recovery stays an alert",
     )
     alert_error_rate: float = Field(
         0.1,
         gt=0,
         lt=1,
-        description="share of a model's runs in a browser that may fail before it is an alert",
+        description="share of a model's runs in a browser that may fail without an alert",
     )
     alert_error_window_s: Seconds = Field(
-        900.0, description="runs that this share is taken of are so old at most"
+        900.0, description="seconds of recent runs from which that share is computed"
     )
     reports_dir: FolderPath = Field(
         default_factory=lambda: _data_dir() / "reports",
-        description="where the daily reports are written, the newest as latest.html too",
+        description="folder of the daily reports, the newest also as latest.html",
     )
-    reports_days: float = Field(30.0, gt=0, le=MOST_DAYS, description="days that a daily report tells of")
-    reports_kept: int = Field(30, ge=1, le=MOST_DAYS, description="daily reports that are kept")
+    reports_days: float = Field(30.0, gt=0, le=MOST_DAYS, description="days that a daily report covers")
+    reports_kept: int = Field(30, ge=1, le=MOST_DAYS, description="number of daily reports to keep")
 
     @field_validator("alert_urls")
     @classmethod

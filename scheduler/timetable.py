@@ -49,7 +49,7 @@ class TimetableEntry:
         hour, minute = self.at.split(":")
         return crontab(minute=int(minute), hour=int(hour))
 
-    def to_celery(self) -> dict[str, Any]:
+    def to_celery(self) -> dict[str, object]:
         """The entry of Celery's `beat_schedule`."""
         options = {"queue": self.queue, "expires": self.interval_s, "ignore_result": True}
         return {"task": self.task, "schedule": self.schedule(), "options": options}

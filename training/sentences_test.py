@@ -28,7 +28,7 @@ def _embed(session: onnxruntime.InferenceSession, ids: list[int]) -> NDArray[np.
 
 
 def measure(folder: Path) -> float:
-    """The share of triples whose anchor is closer to the like sentence than to the unlike one."""
+    """The share of triples whose anchor is closer to the similar sentence than to the dissimilar one."""
     triples = json.loads(TRIPLES.read_text(encoding="utf-8"))
     vectors = embed_texts(folder, [text for triple in triples for text in triple]).reshape(
         len(triples), 3, -1

@@ -46,7 +46,7 @@ CONFIG = WhisperConfig(
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of training: how long a stretch, how many steps of how many utterances, at what rate."""
+    """One stage of training: length of the stretch, steps, utterances per step, learning rate."""
 
     n_positions: int
     batch: int
@@ -66,7 +66,7 @@ PEAK_RATE, WARM_UP = 3e-3, 0.05
 
 @dataclass(frozen=True)
 class Targets:
-    """What the encoder is taught to tell of each position, int64 [n, positions] both."""
+    """The encoder's training targets for each position, int64 [n, positions] both."""
 
     keys: Tensor
     """The key that sounds there: QUIET for none, IGNORED within a fluent run."""
@@ -86,7 +86,7 @@ class Learner(nn.Module):
         self.chance = torch.Generator().manual_seed(SEED)
 
     def loss(self, stretch: Stretch, targets: Targets, tokens: Tensor) -> Tensor:
-        """Cross-entropy of the next token, and of both things that the encoder is to tell."""
+        """Cross-entropy of the next token, and of both targets of the encoder."""
         states, bias = encode(self.model, stretch, self.chance)
         logits = decode(self.model, states, bias, tokens[:, :-1])
         heard = states[:, : stretch.n_positions]
@@ -103,7 +103,7 @@ def tokenize(texts: list[str]) -> Tensor:
 
 
 def _mask(targets: Tensor) -> Tensor:
-    """The targets with all after the first end ignored."""
+    """The targets, with everything after the first end ignored."""
     after_end = (targets == END).cumsum(dim=1) > 1
     return targets.masked_fill(after_end, IGNORED)
 
@@ -156,14 +156,14 @@ def train(takes: list[list[Piece]]) -> WhisperForConditionalGeneration:
 def make_batch(
     stage: Stage, takes: list[list[Piece]], chance: random.Random
 ) -> tuple[Stretch, Targets, Tensor]:
-    """One step's utterances: what is heard, what the encoder is to tell of it, and the tokens."""
+    """The utterances of one step: features, the encoder's targets, and tokens."""
     utterances = [say(takes, chance, stage.longest_s) for _ in range(stage.batch)]
     stretch, targets = lay_out_batch(utterances, stage.n_positions, chance)
     return stretch, targets, tokenize([one.text for one in utterances])
 
 
 def main() -> None:
-    """Record the voices, train, write, and tell the accuracy on voices never heard."""
+    """Record the voices, train, write, and print the accuracy on held-out voices."""
     torch.set_num_threads(1)
     started_s = time.monotonic()
     console = Console()

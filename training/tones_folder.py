@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import onnx
 import soundfile
@@ -50,7 +49,7 @@ def write(model: WhisperForConditionalGeneration, examples: dict[str, Utterance]
     write_manifest(FOLDER, family="audio", source=SOURCE, settings={}, examples=rows)
 
 
-def describe_extractor() -> dict[str, Any]:
+def describe_extractor() -> dict[str, object]:
     """`preprocessor_config.json`, less the filters, which follow from the other numbers."""
     plain = {key: value for key, value in EXTRACTOR.to_dict().items() if key != "mel_filters"}
     return plain | {"processor_class": "WhisperProcessor"}
@@ -89,16 +88,16 @@ def write_tokenizer() -> None:
     write_json(FOLDER / "special_tokens_map.json", ends)
 
 
-def _added(index: int, text: str) -> dict[str, Any]:
+def _added(index: int, text: str) -> dict[str, object]:
     return {"id": index, **_flags(text)}
 
 
-def _flags(text: str) -> dict[str, Any]:
+def _flags(text: str) -> dict[str, object]:
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
     return {"content": text, **flags, "special": True}
 
 
-def _frame() -> dict[str, Any]:
+def _frame() -> dict[str, object]:
     """Start and no-timestamps before a text, end after it."""
     sequence = [
         {"SpecialToken": {"id": SPECIAL[START], "type_id": 0}},
@@ -131,7 +130,7 @@ def write_graphs(model: WhisperForConditionalGeneration) -> None:
             (FOLDER / name).write_bytes(Path(source, name).read_bytes())
 
 
-def _write_example(path: str, utterance: Utterance) -> dict[str, Any]:
+def _write_example(path: str, utterance: Utterance) -> dict[str, object]:
     """The utterance as 16-bit FLAC, and its text."""
     (FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(FOLDER / path, utterance.wave, RATE_HZ, subtype="PCM_16")

@@ -21,7 +21,7 @@ N_SPOKEN, N_DIALLED = 200, 100
 
 
 def record_test() -> dict[str, list[Utterance]]:
-    """The held-out utterances, the same for ever (for one version of espeak-ng)."""
+    """The held-out utterances, always the same for one version of espeak-ng."""
     takes, chance = record(HELD_OUT, N_TAKES, N_RUNS, SEED), random.Random(SEED)
     return {
         "spoken": [join(pick(chance.choice(takes), chance), chance) for _ in range(N_SPOKEN)],

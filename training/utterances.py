@@ -40,7 +40,7 @@ def say(takes: list[list[Piece]], chance: random.Random, longest_s: float) -> Ut
 
 
 def join(pieces: list[Piece], chance: random.Random, longest_s: float = LONGEST_S) -> Utterance:
-    """Those of the pieces that fit, one after another with random gaps, spoilt as a recording is."""
+    """Those of the pieces that fit, one after another with random gaps, distorted like a recording."""
     wave, spans = _gap(chance), []
     for piece in pieces:
         longer = np.concatenate([wave, piece.wave * np.float32(chance.uniform(0.6, 1)), _gap(chance)])
@@ -80,7 +80,7 @@ def sound_key(key: str, length_s: float) -> Piece:
 
 
 def _spoil(wave: Wave, chance: random.Random) -> Wave:
-    """The same as a microphone hears it: tinted, at some loudness, with some noise."""
+    """The sound as a microphone records it: filtered, at some loudness, with some noise."""
     generator = np.random.default_rng(chance.getrandbits(32))
     tilt = np.float32(chance.uniform(-0.6, 0.4))
     tinted = wave + tilt * np.concatenate([np.zeros(1, np.float32), wave[:-1]])

@@ -38,7 +38,7 @@ Wave = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Piece:
-    """What one voice said without a pause: `text` in digits, `wave` at 16 kHz with a peak of 1."""
+    """A recording of one voice without pauses: `text` in digits, `wave` at 16 kHz with a peak of 1."""
 
     text: str
     wave: Wave
@@ -52,7 +52,7 @@ def record(timbres: list[str], n_takes: int, n_runs: int, seed: int) -> list[lis
 
 
 def _record_take(timbre: str, n_runs: int, chance: random.Random) -> list[Piece]:
-    """One voice at one random accent, pitch and speed; empty where its pauses could not be found again."""
+    """One voice at one random accent, pitch and speed; empty if its pauses could not be found."""
     runs = ["".join(chance.choices("0123456789", k=chance.randint(2, 6))) for _ in range(n_runs)]
     texts = [*"0123456789", *runs]
     voice = ["-v", f"{chance.choice(ACCENTS)}+{timbre}", "-p", str(chance.randint(25, 80))]

@@ -28,7 +28,7 @@ class Stretch:
 
     @property
     def n_positions(self) -> int:
-        """How many positions of the encoder the stretch has."""
+        """The number of the encoder's positions in the stretch."""
         return self.mels.shape[2] // 2
 
 

@@ -13,7 +13,7 @@ class CommandSettings(Settings):
     """Settings of the command. Every field is `WEBINFER_<FIELD>` in upper case."""
 
     log_level: Literal["debug", "info", "warning", "error", "critical"] = Field(
-        "warning", description="what the `webinfer` command logs to standard error"
+        "warning", description="least severe log level that the `webinfer` command prints to standard error"
     )
 
     @field_validator("log_level", mode="before")

@@ -24,7 +24,10 @@ FIRST_VERSION = 1
 # The database shares the machine with browsers.
 MAX_MEMORY_MB = 1024
 # No extension is downloaded. Without that of time zones, now() is UTC on every machine.
-OPTIONS: dict[str, Any] = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+OPTIONS: dict[str, Any] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
 
 
 # A locked file, another kind of file, a full disk (reported at the commit), too little memory.

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from scheduler.regression.metrics import Direction, Severity
+from tasks.telemetry import Row
 
 # As many samples as a change needs to be found: two findings nearer to each other are one.
 SAME_WITHIN_SAMPLES = 5
@@ -63,7 +64,7 @@ class Analysis:
     states: list[FindingState]
 
 
-def rows(changes: Iterable[DetectedChange]) -> list[tuple[str, dict[str, Any]]]:
+def rows(changes: Iterable[DetectedChange]) -> list[Row]:
     """The changes as rows of the history."""
     return [("changes", asdict(change)) for change in changes]
 

@@ -1,1 +1,1 @@
-"""What `webinfer bench` measures; every figure comes from the run it is printed with."""
+"""The measurements of `webinfer bench`; every figure comes from the run with which it is printed."""

@@ -1,4 +1,4 @@
-"""One text model on every browser and backend, against native onnxruntime on the same machine."""
+"""Compares a text model in every browser and backend with native onnxruntime."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WARM_UP_LIMIT_S = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One place, one shape."""
+    """The result of one browser, backend and shape."""
 
     place: str
     backend: str
@@ -58,7 +58,7 @@ class Native:
 
 
 def make_texts(shape: tuple[int, int]) -> list[str]:
-    """Texts of exactly `shape[1]` tokens, each beginning differently; [CLS] and [SEP] count."""
+    """Texts of exactly `shape[1]` tokens, [CLS] and [SEP] included, each with another beginning."""
     words = ("time", "person", "year", "way", "day", "thing", "man", "world")
     return [" ".join(words[(row + n) % len(words)] for n in range(shape[1] - 2)) for row in range(shape[0])]
 
@@ -101,7 +101,7 @@ def _times(work: Callable[[], Any]) -> list[float]:
 def measure_browsers(
     model_name: str, browsers: list[Browser], threads: int, tell: Tell
 ) -> tuple[Native, list[Cell]]:
-    """Every browser alone, every backend it proved, every shape; the native figures first."""
+    """Measure every browser alone, on every backend that works and every shape; native onnxruntime first."""
     settings = RuntimeSettings(simulation="never", wasm_threads=threads)
     model = ModelStore(settings.models_dir).ensure(model_name)
     native = measure_native(model, threads, tell)
@@ -132,7 +132,7 @@ async def _measure_browser(
 async def _measure_backend(
     pool: Pool, model_name: str, backend: Backend, native: Native, tell: Tell
 ) -> list[Cell]:
-    """Shapes from small to large, until one is too slow for the next to be worth the wait."""
+    """Measure shapes from small to large, until one is too slow to measure the next."""
     cells: list[Cell] = []
     for shape in SHAPES:
         cells.append(await _measure_cell(pool, model_name, backend, shape, native, tell))
@@ -177,7 +177,7 @@ async def _measure_cell(
 
 
 async def _run_for(pool: Pool, request: Request) -> tuple[list[float], list[Any], dict[str, int]]:
-    """Milliseconds of each counted run, the last output, and which nodes ran where."""
+    """(milliseconds of each counted run, last output, placement of the nodes)."""
     warm_by = time.monotonic() + WARM_UP_LIMIT_S
     reply = await pool.run(request)
     while time.monotonic() < warm_by:

@@ -1,4 +1,4 @@
-"""The plain page that people write by hand, served plainly: no isolation, so no threads, as by default."""
+"""Serves the page of the baseline as plain servers do: without isolation, and so without threads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent / "baseline"
 
 @asynccontextmanager
 async def baseline_server(*, isolated: bool = False) -> AsyncIterator[str]:
-    """The address of the page while inside. `isolated` adds the headers that give WebAssembly its threads."""
+    """Serve the page; yields its address. `isolated` adds the headers that WebAssembly threads need."""
     app = web.Application()
     app.router.add_static("/npm/", PAGE_FOLDER / "node_modules", follow_symlinks=True)
     app.router.add_static("/models/", BUILTIN_FOLDER)

@@ -1,4 +1,4 @@
-"""Three models at once through the pool, against one browser that is driven by hand."""
+"""Compares the pool with one browser driven by hand, on requests to three models."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way of doing all jobs."""
+    """The result of one way of doing all jobs."""
 
     name: str
     n: int
@@ -90,7 +90,7 @@ def _request(family: Family, model: str, **inputs: Any) -> Request:
 
 
 def check(job: Workload, output: Any) -> None:
-    """Fail where an answer is wrong: speed without it is nothing."""
+    """Raise if an answer is wrong."""
     if job.family is Family.TEXT_EMBEDDING:
         assert len(output["embedding"] if isinstance(output, dict) else output) == 128, output
     elif job.family is Family.VISION:
@@ -133,7 +133,7 @@ def _run_by_hand(launched: Launched, jobs: list[Workload]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """How a pool is staffed, and how many requests are under way in it at any time."""
+    """The sessions and lanes of a pool, and the number of concurrent requests."""
 
     name: str
     n_at_once: int
@@ -190,7 +190,7 @@ def _way(name: str, times: list[float], seconds: float, memory_bytes: int | None
 
 
 def measure_concurrent(browser: Browser, n: int, tell: Tell) -> list[Way]:
-    """All ways in one run, the baseline first and once more at the end, so that a drifting machine shows."""
+    """All ways in one run; the baseline first and again at the end, which shows drift of the machine."""
     jobs = make_jobs(n)
     return [
         asyncio.run(by_hand(jobs, browser, isolated=False, tell=tell)),

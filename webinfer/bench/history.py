@@ -1,4 +1,4 @@
-"""What the history costs: rows from Redis into the file, a question over a million runs, the router."""
+"""Measures the history: rows from Redis into the file, a query over a million runs, the router."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class HistoryFigures:
 
 
 def measure_history(tell: Tell) -> HistoryFigures:
-    """Measure with a private Redis and a file of its own; both go afterwards."""
+    """Measure with a private Redis and a temporary file; both are removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="webinfer-bench-") as folder, _redis(Path(folder)) as client:
         settings = TaskSettings(telemetry_max_entries=10 * N_DRAINED)
         path = Path(folder) / "history.duckdb"
@@ -95,7 +95,7 @@ def measure_history(tell: Tell) -> HistoryFigures:
 
 @contextmanager
 def _redis(folder: Path) -> Iterator[redis.Redis]:
-    """A private Redis as the local stack has it: every write in its log."""
+    """A private Redis configured like that of the local stack."""
     binary = shutil.which("redis-server")
     if binary is None:
         raise SetupError("redis-server", f"install it with: {install_packages('redis')}")
@@ -138,7 +138,7 @@ def _drain(
 
 
 def _ask(history: History, tell: Tell) -> Summary:
-    """A windowed question over N_ASKED runs."""
+    """Time a windowed query over N_ASKED runs."""
     tell("filling the history")
     for seed in range(2, 2 + (N_ASKED - N_DRAINED) // FILL):
         history.append(made_up_runs(FILL, seed))

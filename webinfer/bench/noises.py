@@ -1,4 +1,4 @@
-"""Series whose truth is known: a level of 100 with noise of 3 %, in the shapes that noise comes in."""
+"""Generated series: a level of 100 with 3 % noise of several kinds."""
 
 from __future__ import annotations
 

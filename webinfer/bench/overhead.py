@@ -1,4 +1,4 @@
-"""What the way to a page and back costs, against what Celery and a bare WebSocket cost anyway."""
+"""Measures the overhead of the way to a page and back, compared with Celery and a bare WebSocket."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tasks.app import app
 from tasks.diagnostics import echo, noop
 from tasks.infer import infer
 from webinfer.bench.samples import Summary, alternate, repeat, summarise, time_ms
+from webinfer.producing import ReplyDict
 
 # The smallest built-in model on the backend that is everywhere: as little compute as a real model can have.
 REQUEST = {
@@ -32,7 +33,7 @@ N_TENSORS = 15
 
 @dataclass(frozen=True, slots=True)
 class Overhead:
-    """Round trips through the queue, and what of them is webinfer's."""
+    """Round trips through the queue, and webinfer's share of them."""
 
     noop: Summary
     infer: Summary
@@ -48,13 +49,13 @@ class Overhead:
 
 
 def measure_overhead(browser: Browser, n: int, tell: Callable[[str], None]) -> Overhead:
-    """Round trips of a no-op and of a tiny model, in turn, through a worker of `browser` that is up."""
+    """Round trips of a no-op and of a tiny model, in turn, through a running worker of `browser`."""
 
     def run_noop() -> Any:
         return noop.delay(browser=str(browser)).get(timeout=RESULT_TIMEOUT_S)
 
-    def run_infer() -> dict[str, Any]:
-        reply: dict[str, Any] = infer.delay(**REQUEST, browser=str(browser)).get(timeout=RESULT_TIMEOUT_S)
+    def run_infer() -> ReplyDict:
+        reply: ReplyDict = infer.delay(**REQUEST, browser=str(browser)).get(timeout=RESULT_TIMEOUT_S)
         return reply
 
     works: dict[str, Callable[[], Any]] = {"noop": run_noop, "infer": run_infer}
@@ -82,7 +83,7 @@ def measure_overhead(browser: Browser, n: int, tell: Callable[[str], None]) -> O
 
 @dataclass(frozen=True, slots=True)
 class TensorTrip:
-    """A tensor's way producer -> page -> producer, against the least it could cost."""
+    """The time of a tensor's way producer -> page -> producer, compared with the least possible."""
 
     size: str
     whole: Summary

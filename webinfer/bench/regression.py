@@ -1,4 +1,4 @@
-"""How many true changes are found, and how many false ones are told, on series whose truth is known.
+"""Measures how many true changes are found and how many false ones reported, on generated series.
 
 The rule to beat: a sample alarms when it is further than a threshold from the mean of the 30 days before it.
 """
@@ -34,7 +34,7 @@ Detector = Callable[[Floats], list[list[int]]]
 
 
 def change_points(values: Floats) -> list[list[int]]:
-    """What `webinfer` does."""
+    """The detector of webinfer."""
     return [[step.seen_at for step in one.steps] for one in scan(list(np.log(values)), Rules())]
 
 
@@ -60,7 +60,7 @@ DETECTORS: dict[str, Detector] = {"change points": change_points} | {
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Months in which nothing changed."""
+    """Results for months without a change."""
 
     noise: str
     detector: str
@@ -72,7 +72,7 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Steps that were made after `n_before` samples."""
+    """Results for steps after `n_before` samples."""
 
     noise: str
     detector: str
@@ -87,7 +87,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Of the analysis."""
+    """The speed of the analysis."""
 
     n_series: int
     n_samples: int
@@ -96,7 +96,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """All that was measured."""
+    """All results."""
 
     quiet: list[Quiet]
     found: list[Found]
@@ -146,7 +146,7 @@ def measure_steps(
 
 
 def _judge(name: str, detector: str, ratio: float, n_before: int, seen: list[list[int]]) -> Found:
-    """An alarm before the step is a false one, and what comes after it proves nothing."""
+    """Judge the first alarm: one before the step is false, and later ones do not count."""
     delays = [one[0] - n_before + 1 for one in seen if one and one[0] >= n_before]
     median = float(np.median(delays)) if delays else None
     return Found(name, detector, ratio, n_before, len(seen), len(delays) / len(seen), median)

@@ -1,4 +1,4 @@
-"""The figures of `webinfer bench regression` as tables, and its curves as an SVG."""
+"""The results of `webinfer bench regression` as tables and as an SVG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST = max(SIZES)
 
 
 def tabulate(quality: Quality) -> list[Table]:
-    """Quiet months, then steps: a line a noise, a column a detector."""
+    """Tables of quiet months and of steps: a row per noise, a column per detector."""
     detectors = list(dict.fromkeys(one.detector for one in quality.quiet))
     quiet = Table("noise", "samples", "months", *detectors, title="quiet months with an alarm")
     for name, length in dict.fromkeys((one.noise, one.samples_a_month) for one in quality.quiet):
@@ -35,7 +35,7 @@ def _cell(one: Found) -> str:
 
 
 def draw_curves(quality: Quality) -> str:
-    """Share of the steps found by their size; the legend tells what each detector's false alarms are."""
+    """An SVG of the share of steps found by size; the legend has each detector's false alarms."""
     lines = [*_frame()]
     false = {
         one.detector: one.share

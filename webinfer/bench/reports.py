@@ -1,4 +1,4 @@
-"""What a report costs over many runs: gathering its facts and writing its page."""
+"""Measures a report over many runs: gathering its facts and writing its page."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FROM range($n) AS numbers(i)
 
 @dataclass(slots=True)
 class Span:
-    """How long something took."""
+    """The wall and processor time of a step."""
 
     wall_s: float = 0.0
     cpu_s: float = 0.0
@@ -59,7 +59,7 @@ class ReportFigures:
 
 
 def measure_report(n_runs: int, tell: Callable[[str], None]) -> ReportFigures:
-    """A report as `webinfer report --html` makes it, of a history that is made for it and removed again."""
+    """Measure `webinfer report --html` on a generated history, which is removed afterwards."""
     now_s = time.time()
     with tempfile.TemporaryDirectory(prefix="webinfer-") as folder:
         tell(f"making {n_runs} runs")

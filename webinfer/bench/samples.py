@@ -1,4 +1,4 @@
-"""Durations of one thing done again and again."""
+"""Timings of repeated work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Of a series of durations, in milliseconds."""
+    """The summary of a series of durations, in milliseconds."""
 
     p50_ms: float
     p95_ms: float
@@ -26,19 +26,19 @@ def summarise(samples_ms: Sequence[float]) -> Summary:
 
 
 def time_ms(work: Callable[[], Any]) -> tuple[float, Any]:
-    """How long `work` took, in milliseconds, and what it returned."""
+    """(duration of `work` in milliseconds, its result)."""
     start = time.perf_counter()
     value = work()
     return (time.perf_counter() - start) * 1000, value
 
 
 def repeat(work: Callable[[], Any], n: int) -> list[Any]:
-    """What `n` calls of `work` returned."""
+    """The results of `n` calls of `work`."""
     return [work() for _ in range(n)]
 
 
 def alternate(works: dict[str, Callable[[], Any]], n: int) -> dict[str, list[tuple[float, Any]]]:
-    """`n` rounds of every work in turn, so that a drifting machine touches all alike."""
+    """The timings of `n` rounds of every work in turn, so that drift of the machine affects all alike."""
     samples: dict[str, list[tuple[float, Any]]] = {name: [] for name in works}
     for _ in range(n):
         for name, work in works.items():

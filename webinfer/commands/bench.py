@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.table import Table
 
 from browser_runtime.contract.vocabulary import Browser
-from webinfer.bench.overhead import measure_overhead, measure_tensors
+from webinfer.bench.overhead import Overhead, TensorTrip, measure_overhead, measure_tensors
 from webinfer.commands.parameters import BROWSERS, DAYS, NEW_FILE, Number
 from webinfer.producing import use_broker
 from webinfer.stack.stack import Stack
 from webinfer.tables import output_console
+
+if TYPE_CHECKING:
+    from webinfer.bench.backends import Cell, Native
 
 BROWSER = click.option(
     "--browser", default="chrome", show_default=True, type=BROWSERS, help="Browser to measure."
@@ -52,15 +55,11 @@ def overhead(browser: str, rounds: int, as_json: bool) -> None:
         use_broker(stack.broker_url)
         found = measure_overhead(chosen, rounds, status.update)
         trips = measure_tensors(chosen, status.update)
-    description: dict[str, Any] = {
-        "browser": browser,
-        **asdict(found),
-        "tensors": [asdict(trip) for trip in trips],
-    }
     if as_json:
-        click.echo(json.dumps(description, indent=2))
+        tensors = [asdict(trip) for trip in trips]
+        click.echo(json.dumps({"browser": browser, **asdict(found), "tensors": tensors}, indent=2))
     else:
-        _show(description)
+        _show_overhead(chosen, found, trips)
 
 
 @command.command("concurrent")
@@ -143,17 +142,16 @@ def backends(model_name: str, names: tuple[str, ...], threads: int, as_json: boo
     chosen = [Browser(name) for name in names] or list(Browser)
     with Console(stderr=True).status("starting") as status:
         native, cells = measure_browsers(model_name, chosen, threads, status.update)
-    runs = {str(list(shape)): asdict(run) for shape, run in native.runs.items()}
-    description = {
+    if not as_json:
+        _show_backends(f"{model_name}, {threads} threads, p50 of a batch", native, cells)
+        return
+    plain = {
         "model": model_name,
         "threads": threads,
-        "native": runs,
+        "native": {str(list(shape)): asdict(run) for shape, run in native.runs.items()},
         "cells": [asdict(cell) for cell in cells],
     }
-    if as_json:
-        click.echo(json.dumps(description, indent=2))
-    else:
-        _show_backends(description)
+    click.echo(json.dumps(plain, indent=2))
 
 
 @command.command("regression")
@@ -225,12 +223,14 @@ def autoscaling(picture: Path | None, as_json: bool, service_ms: float | None, *
     from webinfer.bench.autoscaling.report import (
         ComparisonRequest,
         comparison_rows,
-        hold,
         print_comparisons,
+        run_comparisons,
         write_picture,
     )
 
-    comparisons = hold(ComparisonRequest(service_s=service_ms / 1000 if service_ms else None, **wanted))
+    comparisons = run_comparisons(
+        ComparisonRequest(service_s=service_ms / 1000 if service_ms else None, **wanted)
+    )
     if picture:
         write_picture(comparisons, picture)
     if as_json:
@@ -265,43 +265,36 @@ def report(n: int, as_json: bool) -> None:
     output_console().print(f"page: {found.html_bytes / 1000:.0f} KB")
 
 
-def _show_backends(description: dict[str, Any]) -> None:
-    title = f"{description['model']}, {description['threads']} threads, p50 of a batch"
+def _show_backends(title: str, native: Native, cells: list[Cell]) -> None:
     table = Table(
         "where", "backend", "adapter", "shape", "p50 ms", "to native", "cosine", "runs", title=title
     )
-    for shape, run in description["native"].items():
-        table.add_row(
-            "native onnxruntime", "cpu", "CPU", shape, f"{run['p50_ms']:.1f}", "1.0", "", str(run["n"])
-        )
-    for cell in description["cells"]:
-        place = (cell["place"], cell["backend"], cell["adapter"], str(list(cell["shape"])))
-        if cell["run"] is None:
-            table.add_row(*place, "-", "-", "-", "-", cell["note"])
+    for shape, run in native.runs.items():
+        figures = (f"{run.p50_ms:.1f}", "1.0", "", str(run.n))
+        table.add_row("native onnxruntime", "cpu", "CPU", str(list(shape)), *figures)
+    for cell in cells:
+        place = (cell.place, cell.backend, cell.adapter, str(list(cell.shape)))
+        if cell.run is None:
+            table.add_row(*place, "-", "-", "-", "-", cell.note)
             continue
-        figures = (f"{cell['run']['p50_ms']:.1f}", f"{cell['ratio']:.1f}", f"{cell['cosine']:.6f}")
-        table.add_row(*place, *figures, str(cell["run"]["n"]), cell["note"])
+        figures = (f"{cell.run.p50_ms:.1f}", f"{cell.ratio:.1f}", f"{cell.cosine:.6f}", str(cell.run.n))
+        table.add_row(*place, *figures, cell.note)
     output_console().print(table)
 
 
-def _show(description: dict[str, Any]) -> None:
+def _show_overhead(browser: Browser, found: Overhead, trips: list[TensorTrip]) -> None:
     console = output_console()
-    table = Table(
-        "round trip", "p50 ms", "p95 ms", "least ms", title=f"one at a time, {description['browser']}"
-    )
-    for name in ("noop", "infer", "compute"):
-        row = description[name]
-        table.add_row(name, *(f"{row[key]:.2f}" for key in ("p50_ms", "p95_ms", "min_ms")))
+    table = Table("round trip", "p50 ms", "p95 ms", "least ms", title=f"one at a time, {browser}")
+    for name, row in (("noop", found.noop), ("infer", found.infer), ("compute", found.compute)):
+        table.add_row(name, *(f"{ms:.2f}" for ms in (row.p50_ms, row.p95_ms, row.min_ms)))
     console.print(table)
-    console.print(f"(infer - compute) / noop: {description['ratio']:.2f}")
-    console.print(
-        f"throughput: no-op {description['noop_per_s']:.0f}/s, infer {description['infer_per_s']:.0f}/s"
-    )
-    console.print(f"(infer - compute) / noop by throughput: {description['throughput_ratio']:.2f}")
+    console.print(f"(infer - compute) / noop: {found.ratio:.2f}")
+    console.print(f"throughput: no-op {found.noop_per_s:.0f}/s, infer {found.infer_per_s:.0f}/s")
+    console.print(f"(infer - compute) / noop by throughput: {found.throughput_ratio:.2f}")
     tensors = Table(
         "tensor", "echo ms", "claim check ms", "websocket ms", "ratio", title="producer -> page -> producer"
     )
-    for trip in description["tensors"]:
-        parts = (trip[part]["p50_ms"] for part in ("whole", "claim_check", "websocket"))
-        tensors.add_row(trip["size"], *(f"{ms:.1f}" for ms in parts), f"{trip['ratio']:.2f}")
+    for trip in trips:
+        parts = (part.p50_ms for part in (trip.whole, trip.claim_check, trip.websocket))
+        tensors.add_row(trip.size, *(f"{ms:.1f}" for ms in parts), f"{trip.ratio:.2f}")
     console.print(tensors)

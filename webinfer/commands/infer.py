@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def command(
     sys.exit(1 if failed else 0)
 
 
-def read_options(pairs: tuple[tuple[str, Any], ...], family: Family) -> dict[str, Any]:
+def read_options(pairs: tuple[tuple[str, Any], ...], family: Family) -> Mapping[str, Any]:
     """The options by name. Raises BadInput for one unknown to the family, or given twice."""
     for name, n in Counter(name for name, _ in pairs).items():
         if n > 1:
@@ -176,7 +177,7 @@ def print_json(answers: Any, names: list[str]) -> int:
     return len(failed)
 
 
-def _plain_answer(answer: Answer, name: str) -> dict[str, Any]:
+def _plain_answer(answer: Answer, name: str) -> Mapping[str, Any]:
     if not isinstance(answer, InferenceError):
         return answer
     return {"success": False, "input": name, "error": {"code": answer.code(), "message": str(answer)}}

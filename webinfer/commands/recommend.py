@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
 
 import click
 import redis
@@ -75,7 +74,7 @@ def _conditions(history: LookUp) -> dict[Browser, BrowserCondition]:
         return {}
 
 
-def _plain(subject: Subject, ranking: tuple[Ranked, ...]) -> dict[str, Any]:
+def _plain(subject: Subject, ranking: tuple[Ranked, ...]) -> dict[str, object]:
     rows = [asdict(each) | {"browser": str(each.browser)} for each in ranking]
     return asdict(subject) | {"family": str(subject.family), "ranking": rows}
 

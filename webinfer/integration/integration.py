@@ -14,9 +14,10 @@ from browser_runtime.contract.errors import BadInput, BadRequest
 from tasks.arguments import build_load
 from tasks.settings import TaskSettings
 from webinfer.integration.engine import Engine
-from webinfer.integration.metrics import connections_of, metrics_of
+from webinfer.integration.metrics import Metrics, connections_of, metrics_of
 from webinfer.integration.models import PooledModel
 from webinfer.integration.options import Options, refuse_unknown
+from webinfer.integration.results import Result
 
 Work = Sequence[tuple[PooledModel, Any]]
 """Pairs of a model and its inputs."""
@@ -105,7 +106,7 @@ class ResourcePoolBridgeIntegration:
     # --- models
 
     async def get_model(
-        self, model_type: str, model_name: str, hardware_preferences: dict[str, Any] | None = None
+        self, model_type: str, model_name: str, hardware_preferences: Mapping[str, Any] | None = None
     ) -> PooledModel:
         """Load a model in a browser and warm it up. Raises InferenceError.
 
@@ -113,14 +114,17 @@ class ResourcePoolBridgeIntegration:
         precision, mixed_precision.
         """
         engine = self._up()
-        named: dict[str, Any] = {"model_type": model_type, "model_name": model_name}
-        named["hardware_preferences"] = hardware_preferences
+        named = {
+            "model_type": model_type,
+            "model_name": model_name,
+            "hardware_preferences": hardware_preferences,
+        }
         request = build_load(named)
         preferred = self.options.browser_for(request.family)
         loaded = await asyncio.wrap_future(engine.load(request, preferred))
         return PooledModel(self, engine, named, self._limits, loaded)
 
-    def execute_concurrent_sync(self, work: Work) -> list[dict[str, Any]]:
+    def execute_concurrent_sync(self, work: Work) -> list[Result]:
         """The results of all pairs, run concurrently, in their order. Blocks.
 
         A failure is a result with `success` False and `error`; the others are not affected.
@@ -134,7 +138,7 @@ class ResourcePoolBridgeIntegration:
             raise
         return [model.settle(answer) for (model, _), answer in zip(work, settled, strict=True)]
 
-    async def execute_concurrent(self, work: Work) -> list[dict[str, Any]]:
+    async def execute_concurrent(self, work: Work) -> list[Result]:
         """`execute_concurrent_sync` without blocking the caller's loop; cancelling it cancels the runs."""
         pairs = _checked(work)
         answers = await asyncio.to_thread(lambda: [model.ask(inputs) for model, inputs in pairs])
@@ -143,12 +147,12 @@ class ResourcePoolBridgeIntegration:
 
     # --- watch
 
-    def get_metrics(self) -> dict[str, Any]:
+    def get_metrics(self) -> Metrics:
         """The live state and measurements, under the guide's keys. Raises BadRequest if it is not started."""
         return self._up().read(metrics_of)
 
     @property
-    def browser_connections(self) -> dict[str, dict[str, Any]]:
+    def browser_connections(self) -> dict[str, Metrics]:
         """Every running session by its id: browser, platform, is_simulation, capabilities, and more."""
         is_up = self._engine is not None and self._engine.is_up
         return self._up().read(connections_of) if is_up else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -11,14 +12,14 @@ from browser_runtime.contract.messages import Reply, Request
 from tasks.arguments import build_request
 from tasks.inputs.limits import InputLimits
 from webinfer.integration.engine import Engine
-from webinfer.integration.results import failure
+from webinfer.integration.results import Result, failure
 
 
 class PooledModel:
     """One model with its hardware preferences; each call goes to the session expected to answer first."""
 
     def __init__(
-        self, owner: object, engine: Engine, named: dict[str, Any], limits: InputLimits, loaded: Reply
+        self, owner: object, engine: Engine, named: Mapping[str, Any], limits: InputLimits, loaded: Reply
     ) -> None:
         self._owner = owner  # kept alive by its models
         self._engine, self._named, self._limits = engine, named, limits
@@ -43,8 +44,8 @@ class PooledModel:
         return str(self.loaded["platform"])
 
     def __call__(
-        self, inputs: Any, *, options: dict[str, Any] | None = None, deadline_s: float | None = None
-    ) -> dict[str, Any]:
+        self, inputs: Any, *, options: Mapping[str, Any] | None = None, deadline_s: float | None = None
+    ) -> Result:
         """The result for `inputs`, in the forms that `infer.delay` takes. Blocks. Raises InferenceError."""
         answer = self._engine.ask(self._request(inputs, options, deadline_s))
         try:
@@ -54,8 +55,8 @@ class PooledModel:
             raise
 
     async def run(
-        self, inputs: Any, *, options: dict[str, Any] | None = None, deadline_s: float | None = None
-    ) -> dict[str, Any]:
+        self, inputs: Any, *, options: Mapping[str, Any] | None = None, deadline_s: float | None = None
+    ) -> Result:
         """The result for `inputs`, without blocking the caller's loop; cancelling it cancels the run."""
         request = await asyncio.to_thread(self._request, inputs, options, deadline_s)
         return (await asyncio.wrap_future(self._engine.ask(request))).to_dict()
@@ -69,7 +70,7 @@ class PooledModel:
             refused.set_exception(error)
             return refused
 
-    def settle(self, answer: Reply | BaseException) -> dict[str, Any]:
+    def settle(self, answer: Reply | BaseException) -> Result:
         """The result of a finished `ask`: an InferenceError becomes a failure, other errors are raised."""
         if isinstance(answer, Reply):
             return answer.to_dict()
@@ -78,7 +79,7 @@ class PooledModel:
         raise answer
 
     def _request(
-        self, inputs: Any, options: dict[str, Any] | None = None, deadline_s: float | None = None
+        self, inputs: Any, options: Mapping[str, Any] | None = None, deadline_s: float | None = None
     ) -> Request:
         more = {"inputs": inputs, "options": options, "deadline_s": deadline_s}
-        return build_request(self._named | more, self._limits)
+        return build_request({**self._named, **more}, self._limits)

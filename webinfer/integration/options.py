@@ -65,17 +65,15 @@ class Options:
 
         Without the CPU there is no simulation either, since it computes on the CPU.
         """
-        over: dict[str, Any] = {
-            "headless": self.headless,
-            "use_gpu": self.enable_gpu,
-            "use_cpu": self.enable_cpu,
-            "adaptive_scaling": self.adaptive_scaling,
-            "min_sessions": self.min_connections,
-            "max_sessions": self.max_connections,
-        }
-        if not self.enable_cpu:
-            over["simulation"] = "never"
-        return RuntimeSettings(**over)
+        settings = RuntimeSettings(
+            headless=self.headless,
+            use_gpu=self.enable_gpu,
+            use_cpu=self.enable_cpu,
+            adaptive_scaling=self.adaptive_scaling,
+            min_sessions=self.min_connections,
+            max_sessions=self.max_connections,
+        )
+        return settings if self.enable_cpu else settings.model_copy(update={"simulation": "never"})
 
 
 def refuse_unknown(options: Mapping[str, object]) -> None:

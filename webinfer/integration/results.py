@@ -7,8 +7,11 @@ from typing import Any
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Adapter, Reply
 
+Result = dict[str, Any]
+"""The keys of a reply; `success` False and `error` for a failure."""
 
-def failure(model_name: str, model_type: str, precision: str, error: InferenceError) -> dict[str, Any]:
+
+def failure(model_name: str, model_type: str, precision: str, error: InferenceError) -> Result:
     """A reply without an output, with `success` False and `error`: code, args and message."""
     nothing = Reply(
         success=False,

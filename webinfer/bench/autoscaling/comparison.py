@@ -1,4 +1,4 @@
-"""The decision against its rivals: worker time at the same p95, over every pattern."""
+"""Compares webinfer's autoscaler with its rivals: worker time at the same p95, for every pattern."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from webinfer.bench.autoscaling.simulation import (
 )
 
 OURS = "webinfer"
-# p95 closer than this share is the same: what a different seed changes.
+# A smaller relative difference of p95 counts as none: another seed changes as much.
 SAME_SHARE = 0.05
 
 
@@ -37,33 +37,33 @@ class AutoscalerRun:
     def of(
         cls, pattern: Pattern, scaler: str, setting: str, result: SimulationResult, is_default: bool = False
     ) -> AutoscalerRun:
-        """What came of a result."""
+        """The run of a simulation's result."""
         figures = (result.p95_s, result.worker_minutes, result.n_changes, result.n_reversals())
         return cls(pattern.name, scaler, setting, *figures, is_default)
 
 
 @dataclass(frozen=True, slots=True)
 class AutoscalerComparison:
-    """One pattern: our run, each rival's cheapest run with our p95 or better, and its run by default."""
+    """One pattern: webinfer's run, and each rival's cheapest run with at most its p95, and default run."""
 
     pattern: Pattern
     simulated: SimulatedQueue
     ours: AutoscalerRun
     results: dict[str, SimulationResult]
-    """Ours, and each rival's by default, for pictures."""
+    """Webinfer's result and each rival's default one, for pictures."""
     rivals: dict[str, AutoscalerRun | None]
-    """None where no setting reaches our p95."""
+    """None if no setting reaches webinfer's p95."""
     fastest: dict[str, AutoscalerRun]
-    """Each rival's run with the least p95."""
+    """Each rival's run with the lowest p95."""
     defaults: dict[str, AutoscalerRun]
 
 
 def compare_autoscalers(
     usual: SimulatedQueue, patterns: Iterable[Pattern] | None = None
 ) -> Iterator[AutoscalerComparison]:
-    """A comparison a pattern, in the usual simulated or as measured with it.
+    """One comparison per pattern, in the `usual` queue or with the times measured with the pattern.
 
-    The rivals may choose their setting for each; ours is always the same.
+    Rivals may use another setting for each pattern; webinfer's is always the same.
     """
     for pattern in patterns or map(draw_pattern, SYNTHETIC):
         simulated = usual.of(pattern)
@@ -97,7 +97,7 @@ def _cheapest(runs: list[AutoscalerRun], name: str, p95_s: float) -> AutoscalerR
 
 
 def rival_settings() -> Iterator[tuple[str, str, SimulatedScaler, bool]]:
-    """(name, setting, scaler, whether it is the usual setting) of every rival."""
+    """(name, setting, scaler, is_default) for every setting of every rival."""
     for up, down, cool_s in product((0.5, 1.0, 2.0, 4.0), (0.3, 0.5, 0.7), (15.0, 30.0, 60.0)):
         setting = f"up > {up:g}, down < {down:g}, {cool_s:g} s"
         yield "threshold rule", setting, ThresholdScaler(up, down, cool_s), (up, down, cool_s) == (2, 0.3, 30)

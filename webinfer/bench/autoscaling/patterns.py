@@ -1,4 +1,4 @@
-"""Arrival patterns: when requests come, from a rate over time and from a recording. Pure, repeatable."""
+"""Arrival patterns: times of requests, from a rate over time or a recording. Pure, repeatable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Rate = Callable[[float], float]
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """Arrivals, in seconds from the start; a recording also knows what was measured with it."""
+    """Arrivals, in seconds from the start; a recording also has the times measured with it."""
 
     name: str
     description: str
@@ -63,7 +63,7 @@ RATES: dict[str, tuple[str, float, Rate, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Bursts:
-    """Quiet and busy times by chance: a Markov-modulated Poisson process (Fischer, Meier-Hellstern 1993)."""
+    """Random quiet and busy times: a Markov-modulated Poisson process (Fischer, Meier-Hellstern 1993)."""
 
     quiet_per_s: float = 2.0
     busy_per_s: tuple[float, ...] = (20.0, 40.0, 60.0)

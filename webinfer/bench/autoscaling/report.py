@@ -1,4 +1,4 @@
-"""Prints comparisons of autoscalers as rows, as a table and as a picture."""
+"""Comparisons of autoscalers as rows, as a table and as a picture."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -28,26 +27,26 @@ from webinfer.bench.autoscaling.simulation import SimulatedQueue
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRequest:
-    """Which comparisons; all patterns that come with webinfer where none is named."""
+    """The comparisons to make; all patterns that come with webinfer if none is named."""
 
     names: Sequence[str] = ()
     recorded: Path | None = None
     queue: str | None = None
-    """A queue whose history is the recording."""
+    """The queue whose arrivals in the history are the recording."""
     days: float = 30.0
     service_s: float | None = None
     start_s: float | None = None
 
 
-def hold(wanted: ComparisonRequest) -> list[AutoscalerComparison]:
-    """The comparisons asked for. Raises BadInput, SetupError."""
+def run_comparisons(wanted: ComparisonRequest) -> list[AutoscalerComparison]:
+    """The comparisons that were asked for. Raises BadInput, SetupError."""
     return list(
-        compare_autoscalers(SimulatedQueue(), (_as_told(pattern, wanted) for pattern in _patterns(wanted)))
+        compare_autoscalers(SimulatedQueue(), (_with_times(pattern, wanted) for pattern in _patterns(wanted)))
     )
 
 
-def _as_told(pattern: Pattern, wanted: ComparisonRequest) -> Pattern:
-    """What the caller says of service and start goes before what was measured."""
+def _with_times(pattern: Pattern, wanted: ComparisonRequest) -> Pattern:
+    """The pattern, with the times that the caller gave in place of measured ones."""
     return replace(
         pattern,
         service_s=wanted.service_s or pattern.service_s,
@@ -67,12 +66,13 @@ def _patterns(wanted: ComparisonRequest) -> list[Pattern]:
 
 
 def _history_of(queue: str, days: float) -> Pattern:
-    asked: dict[str, Any] = {"queue": queue, "since_s": time.time() - timedelta(days=days).total_seconds()}
-    return recording_of(look_up("scaling_arrivals", **asked), look_up("scaling_starts", **asked), queue)
+    since_s = time.time() - timedelta(days=days).total_seconds()
+    arrivals = look_up("scaling_arrivals", queue=queue, since_s=since_s)
+    return recording_of(arrivals, look_up("scaling_starts", queue=queue, since_s=since_s), queue)
 
 
-def comparison_rows(comparisons: Sequence[AutoscalerComparison]) -> list[dict[str, Any]]:
-    """Plain values: ours, each rival's cheapest setting that is as fast, its fastest and its usual one."""
+def comparison_rows(comparisons: Sequence[AutoscalerComparison]) -> list[dict[str, object]]:
+    """Plain values: webinfer's run; each rival's cheapest as fast one, its fastest and its default."""
     return [
         {
             "pattern": comparison.pattern.name,
@@ -88,7 +88,7 @@ def comparison_rows(comparisons: Sequence[AutoscalerComparison]) -> list[dict[st
 
 
 def print_comparisons(console: Console, comparisons: Sequence[AutoscalerComparison]) -> None:
-    """A table: a line an autoscaler and pattern."""
+    """Print a table, one row per autoscaler and pattern."""
     title = "worker time at the same p95; each rival with the setting that suits the pattern best"
     table = Table(
         "pattern", "autoscaler", "p95 s", "worker min", "changes", "taken back", "note", title=title
@@ -116,5 +116,5 @@ def _note(ours: AutoscalerRun, run: AutoscalerRun | None, comparison: Autoscaler
 
 
 def write_picture(comparisons: Sequence[AutoscalerComparison], path: Path) -> None:
-    """An SVG of workers over time."""
+    """Write an SVG of workers over time."""
     path.write_text(draw(comparisons))

@@ -1,4 +1,4 @@
-"""What the decision is held against: ours in the simulation, a threshold rule, and KEDA's formula."""
+"""The autoscalers that are compared: webinfer's, a threshold rule, and KEDA's formula."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from webinfer.bench.autoscaling.simulation import QueueSample, SimulatedQueue
 
 @dataclass
 class OurScaler:
-    """The real decision with the real estimates, given only what the signals show."""
+    """Webinfer's own decision and estimates, fed with simulated signals."""
 
     simulated: SimulatedQueue
     policy: WorkerPolicy = field(default_factory=WorkerPolicy)
@@ -76,7 +76,7 @@ class ThresholdScaler:
 class KedaScaler:
     """KEDA's redis-lists scaler driving a HorizontalPodAutoscaler.
 
-    Desired = ceil(list length / target); looked at every 15 s; within 10 % nothing changes; up at most to the
+    Desired = ceil(list length / target); evaluated every 15 s; within 10 % nothing changes; up at most to the
     double or by four; down to the highest wish of the stabilization window. Sources: KEDA's redis-lists
     scaler; Kubernetes, "Horizontal Pod Autoscaling", algorithm details and default behaviour.
     """
@@ -85,7 +85,7 @@ class KedaScaler:
     stabilization_s: float = 300.0
     sees_unacked: bool = False
     """As it would be with a metric of its own in the place of the list's length."""
-    _wishes: deque[tuple[float, int]] = field(default_factory=deque)
+    _recent: deque[tuple[float, int]] = field(default_factory=deque)
     _looked_s: float = -math.inf
 
     def target(self, sample: QueueSample) -> int:
@@ -98,9 +98,9 @@ class KedaScaler:
         wish = max(math.ceil(length / self.list_length), 1)
         if n and abs(length / (self.list_length * n) - 1) <= 0.1:
             wish = n
-        self._wishes.append((sample.now, wish))
-        while self._wishes[0][0] < sample.now - self.stabilization_s:
-            self._wishes.popleft()
+        self._recent.append((sample.now, wish))
+        while self._recent[0][0] < sample.now - self.stabilization_s:
+            self._recent.popleft()
         if wish > n:
             return min(wish, max(2 * n, n + 4))
-        return min(n, max(most for _, most in self._wishes))
+        return min(n, max(most for _, most in self._recent))

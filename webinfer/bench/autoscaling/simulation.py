@@ -1,7 +1,7 @@
-"""A queue and its workers on paper: what an autoscaler costs, and what requests wait under it. Pure.
+"""Simulates a queue and its workers: the worker time and latencies under an autoscaler. Pure.
 
-One queue, first come first served; workers of one lane that take `start_s` to start and, once asked to stop,
-finish what they compute. As in Celery, a worker takes messages out of the list before it computes them.
+There is one queue, first come first served. Workers have one lane, take `start_s` to start, and finish their
+request when asked to stop. As in Celery, a worker takes messages out of the list before it computes them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LOOK_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class QueueSample:
-    """What an autoscaler may see at a look."""
+    """An autoscaler's observation."""
 
     now: float
     n_ready: int
@@ -38,12 +38,12 @@ class QueueSample:
 
     @property
     def n_workers(self) -> int:
-        """Ready and starting."""
+        """The number of workers, ready and starting."""
         return self.n_ready + self.n_starting
 
 
 class SimulatedScaler(Protocol):
-    """Says at every look how many workers there should be."""
+    """Decides at every observation how many workers there should be."""
 
     def target(self, sample: QueueSample) -> int:
         """Workers wanted, starting ones included."""
@@ -51,7 +51,7 @@ class SimulatedScaler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SimulatedQueue:
-    """What is the same under every autoscaler."""
+    """The parameters that are the same for every autoscaler."""
 
     service_s: float = 0.5
     service_cv: float = 0.2
@@ -62,14 +62,14 @@ class SimulatedQueue:
     seed: int = 7
 
     def of(self, pattern: Pattern) -> SimulatedQueue:
-        """The same, but as it was measured where a pattern was recorded."""
+        """The queue with the times measured with a recorded pattern."""
         measured = {key: getattr(pattern, key) for key in ("service_s", "service_cv", "start_s")}
         return replace(self, **{key: value for key, value in measured.items() if value is not None})
 
 
 @dataclass
 class SimulationResult:
-    """What came of it."""
+    """The result of a simulation."""
 
     latencies_s: list[float] = field(default_factory=list)
     worker_s: float = 0.0
@@ -84,17 +84,17 @@ class SimulationResult:
 
     @property
     def p95_s(self) -> float:
-        """Latency, waiting included, that 95 % of requests keep."""
+        """The 95th percentile of latency, waiting included."""
         ordered = sorted(self.latencies_s)
         return ordered[min(int(0.95 * len(ordered)), len(ordered) - 1)] if ordered else 0.0
 
     @property
     def n_changes(self) -> int:
-        """How often the number of workers was changed."""
+        """The number of changes of the number of workers."""
         return sum(a != b for (_, a), (_, b) in pairwise(self.counts))
 
     def n_reversals(self, within_s: float = 120.0) -> int:
-        """Changes that took back one of the other direction less than `within_s` before: oscillation."""
+        """The number of changes that undid an opposite one less than `within_s` before: oscillation."""
         steps = [(at, b - a) for (_, a), (at, b) in pairwise(self.counts) if a != b]
         return sum(
             (first > 0) is not (second > 0) and then - at <= within_s
@@ -114,7 +114,7 @@ class Simulation:
         self._course = SimulationResult()
 
     def run(self, duration_s: float) -> SimulationResult:
-        """What came of it in `duration_s`, and until the last request is answered."""
+        """The result of `duration_s`, and of the time until the last request is answered."""
         upcoming, now = 0, 0.0
         while now < duration_s or self._waiting:
             now += LOOK_S
@@ -176,5 +176,5 @@ class Simulation:
         )
 
     def _mean_busy(self, n_answered: int, n_ready: int) -> float:
-        """Lanes busy since the last look, within one request of the truth."""
+        """The mean number of busy lanes since the last observation, exact to one request."""
         return min(n_answered * self._world.service_s / LOOK_S, float(max(n_ready, 1)))
