@@ -160,8 +160,6 @@ def narrow(settings: TaskSettings, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
-    "a soft limit of a text": ({"soft_time_limit": "30"}, "timelimit"),
-    "a hard limit of a text": ({"time_limit": "30"}, "timelimit"),
     "a link to a mistyped queue": ({"link": noop.si().set(queue="typo")}, "typo"),
     "a link to an error of a mistyped queue": (
         {"link_error": noop.si().set(queue="typo"), "fail": True},
