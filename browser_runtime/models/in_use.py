@@ -79,7 +79,7 @@ def hold_unused(root: Path, name: str) -> Iterator[None]:
 
 
 def _lock_holders(path: Path) -> list[int]:
-    """The processes that hold a lock on the file, as far as the system tells."""
+    """The processes that hold a lock on the file, as far as the system lists them."""
     inode = str(path.stat().st_ino)
     try:
         lines = Path("/proc/locks").read_text().splitlines()

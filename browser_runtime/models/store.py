@@ -23,7 +23,7 @@ from browser_runtime.models.files.integrity import (
 from browser_runtime.models.files.locking import hold_lock, lock_path
 from browser_runtime.models.files.paths import ForeignFolder, shorten
 from browser_runtime.models.hub.catalogue import HubModel, find_hub_model, read_catalogue
-from browser_runtime.models.hub.pulling import Prove, Pull, TellProgress, pull, pull_precision
+from browser_runtime.models.hub.pulling import Prove, Pull, ReportProgress, pull, pull_precision
 from browser_runtime.models.hub.repository import offline_refusal
 from browser_runtime.models.hub.settings import HubSettings
 from browser_runtime.models.in_use import ModelsInUse
@@ -94,7 +94,7 @@ class ModelStore:
         return model
 
     def ensure(
-        self, name: str, precision: Precision = Precision.FP32, progress: TellProgress | None = None
+        self, name: str, precision: Precision = Precision.FP32, progress: ReportProgress | None = None
     ) -> StoredModel:
         """The model in that precision, whole and verified, fetched where it is not here yet.
 
@@ -172,7 +172,7 @@ class ModelStore:
         *,
         family: FamilySpec | None = None,
         revision: str | None = None,
-        progress: TellProgress | None = None,
+        progress: ReportProgress | None = None,
         prove: Prove | None = None,
     ) -> StoredModel:
         """The model from the Hub in that precision; returns at once where it is here already.
@@ -193,10 +193,10 @@ class ModelStore:
             if held is not None:
                 return held
             model = self.find(name)
-            order = Pull(hub_model, precision, self.root, settings, deadline, progress, prove)
+            job = Pull(hub_model, precision, self.root, settings, deadline, progress, prove)
             if model is None or revision not in (None, model.revision):
-                return pull(order)
-            return pull_precision(replace(order, model=replace(hub_model, revision=model.revision)), model)
+                return pull(job)
+            return pull_precision(replace(job, model=replace(hub_model, revision=model.revision)), model)
 
     def _held(self, name: str, precision: Precision, revision: str | None) -> StoredModel | None:
         """The model where it is here in that precision, and of that revision if one is asked for."""
@@ -268,7 +268,8 @@ class ModelStore:
     def resolve_file(self, name: str, relative_path: str, version: str | None = None) -> Path:
         """The path on disk of one file of a model that is here, in that version if one is given.
 
-        Raises UnknownModel, BadInput for a path that the manifest lacks, BadRequest for a damaged file.
+        Raises UnknownModel, BadInput for a path that the manifest does not list, BadRequest for a damaged
+        file.
         """
         model = self.find(name)
         if model is None or version not in (None, model.version):

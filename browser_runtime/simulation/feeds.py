@@ -54,7 +54,7 @@ Inputs = Mapping[str, GraphInput]
 
 
 def fit_feeds(model: str, inputs: Inputs, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    """Each input's array in its own type; feeds that the graph lacks are left out.
+    """Each input's array in its own type; feeds that the graph does not take are left out.
 
     Raises ModelFault naming an input that nothing is known for, or that has another shape or no numbers.
     """

@@ -49,9 +49,9 @@ class Graph:
         self.outputs = [entry.name for entry in self._session.get_outputs()]
 
     def run(self, feeds: dict[str, Array]) -> dict[str, Array]:
-        """The outputs by name, floats as float32; feeds the graph lacks are left out, the others cast.
+        """The outputs by name, floats as float32; feeds that it does not take are left out, the others cast.
 
-        Raises ModelFault if an input lacks or does not fit, and where onnxruntime fails.
+        Raises ModelFault if an input is missing or does not fit, or if onnxruntime fails.
         """
         wanted = fit_feeds(self.model, self.inputs, feeds)
         try:

@@ -25,9 +25,9 @@ FLOATS = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.ui
 
 
 def with_weights(folder: Path, modules: tuple[Module, ...]) -> list[dict[str, object]]:
-    """The modules as plain values with their weights as arrays: what page and simulation compute with.
+    """The modules as plain values with their weights as arrays, for page and simulation.
 
-    Raises BadRequest if a file lacks, holds other tensors, or the sizes of two modules do not go together.
+    Raises BadRequest if a file is missing or holds other tensors, or two modules do not fit together.
     """
     _require_chain(modules)
     return [{**to_plain(module), **_weights_of(folder, module)} for module in modules]

@@ -145,7 +145,7 @@ class EmbeddingPlan:
     def of_settings(cls, settings: Mapping[str, Any]) -> Self:
         """The plan that a manifest holds: as `to_settings` wrote it, or the catalogue's short form.
 
-        The short form, `pooling` and `normalize`, is for models whose own files tell neither.
+        The short form, `pooling` and `normalize`, is for models whose own files name neither.
         """
         values: dict[str, Any] = {"max_tokens": USUAL_MAX_TOKENS}
         values |= {name: settings[name] for name in cls.__dataclass_fields__ if name in settings}

@@ -102,7 +102,7 @@ class Pooling:
     include_prompt: bool = True
     """False: the prompt's tokens take no part."""
     width: int | None = None
-    """Numbers a token's vector has; None if the files do not tell."""
+    """Numbers a token's vector has; None if the files do not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,11 @@ class Progress:
     total_bytes: int
 
 
-Tell = Callable[[int], None]
+Report = Callable[[int], None]
 
 
-def download(file: HubFile, target: Path, settings: HubSettings, deadline: float, tell: Tell) -> None:
-    """Fetches `file` to `target`, then holds it against the Hub's hash; `tell` gets the bytes there so far.
+def download(file: HubFile, target: Path, settings: HubSettings, deadline: float, report: Report) -> None:
+    """Fetches `file` to `target`, then holds it against the Hub's hash; `report` gets the bytes there so far.
 
     Raises SetupError when the Hub cannot be reached or the deadline (monotonic) passes: the part that came
     stays for the next time. Raises BadRequest when what came is not what the Hub says.
@@ -55,7 +55,7 @@ def download(file: HubFile, target: Path, settings: HubSettings, deadline: float
     n_barren = 0
     while not target.exists() or _size(target) != file.size_bytes:
         before = _size(target)
-        problem = _attempt(file, target, settings, deadline, tell)
+        problem = _attempt(file, target, settings, deadline, report)
         if problem is None:
             break
         n_barren = 0 if _size(target) > before else n_barren + 1
@@ -64,7 +64,7 @@ def download(file: HubFile, target: Path, settings: HubSettings, deadline: float
                 file.path, f"fetching it from {settings.endpoint} failed: {problem}"
             ) from problem
         _wait(n_barren, settings, deadline)
-    tell(_size(target))
+    report(_size(target))
     _require_match(file, target)
 
 
@@ -76,7 +76,7 @@ def _wait(n_barren: int, settings: HubSettings, deadline: float) -> None:
 
 
 def _attempt(
-    file: HubFile, target: Path, settings: HubSettings, deadline: float, tell: Tell
+    file: HubFile, target: Path, settings: HubSettings, deadline: float, report: Report
 ) -> Exception | None:
     """One request; None when the server sent all it had, else what broke it off."""
     import httpx2
@@ -90,7 +90,7 @@ def _attempt(
         with session.stream("GET", file.url, headers=headers, timeout=settings.silence_timeout_s) as response:
             _refuse_status(file, target, response.status_code)
             response.raise_for_status()
-            _append(response, target, file, deadline, tell)
+            _append(response, target, file, deadline, report)
     except httpx2.HTTPError as error:
         return error
     return None
@@ -108,13 +108,13 @@ def _authorization(settings: HubSettings) -> dict[str, str]:
     return {"Authorization": f"Bearer {settings.token.get_secret_value()}"} if settings.token else {}
 
 
-def _append(response: Any, target: Path, file: HubFile, deadline: float, tell: Tell) -> None:
+def _append(response: Any, target: Path, file: HubFile, deadline: float, report: Report) -> None:
     """Writes what comes, after what is there if the server resumed, instead of it if it did not."""
     mode = "ab" if response.status_code == HTTPStatus.PARTIAL_CONTENT else "wb"
     with target.open(mode) as stream:
         for chunk in response.iter_bytes():  # as it comes: a chunk size would hold back what a cut left
             stream.write(chunk)
-            tell(stream.tell())
+            report(stream.tell())
             if stream.tell() > file.size_bytes:
                 break
             if time.monotonic() >= deadline:
@@ -138,7 +138,7 @@ def _require_match(file: HubFile, target: Path) -> None:
     if not whole:
         target.unlink()
         raise BadRequest(
-            f"{file.path} came corrupt: its hash is not the one the Hub tells; pull the model again"
+            f"{file.path} came corrupt: its hash is not the one that the Hub lists; pull the model again"
         )
 
 

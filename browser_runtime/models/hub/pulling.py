@@ -31,7 +31,7 @@ from browser_runtime.models.intake.traits import choose_files, complete_files, i
 from browser_runtime.models.intake.trial import TrialRun, try_model
 from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
 
-TellProgress = Callable[[Progress], None]
+ReportProgress = Callable[[Progress], None]
 Prove = Callable[[StoredModel, tuple[TrialRun, ...]], None]
 
 
@@ -44,7 +44,7 @@ class Pull:
     root: Path
     settings: HubSettings
     deadline: float
-    tell: TellProgress | None
+    report: ReportProgress | None
     prove: Prove | None = None
     """Called before the model enters the store; raises to keep it out."""
 
@@ -54,33 +54,33 @@ class Pull:
         return repository_address(self.model, self.settings)
 
 
-def pull(order: Pull) -> StoredModel:
+def pull(job: Pull) -> StoredModel:
     """The model, fetched anew to `root/name`. The caller holds the lock of this name.
 
     Raises UnknownModel if the Hub has no such repository, SetupError where it cannot be had now (offline,
     unreachable, deadline, disk), TooLarge, and BadRequest where it does not hold what its family needs.
     """
-    repository = look_up(order.model, order.settings, order.deadline)
-    folder = _partial_folder(order, repository.commit)
-    family = _family(order, repository, folder)
-    paths = _fetch(order, repository, folder, family)
+    repository = look_up(job.model, job.settings, job.deadline)
+    folder = _partial_folder(job, repository.commit)
+    family = _family(job, repository, folder)
+    paths = _fetch(job, repository, folder, family)
     files = {path: describe_file(folder / path) for path in paths}
     model = StoredModel(
-        name=order.model.name,
+        name=job.model.name,
         family=family,
         folder=folder,
         revision=repository.commit,
-        settings=_join_settings(find_processor(family).read_settings(folder), order.model.settings),
+        settings=_join_settings(find_processor(family).read_settings(folder), job.model.settings),
         precisions=available_precisions(family, files),
         files=files,
-        source=order.source,
+        source=job.source,
         license=repository.license,
-        extra={"hub": {"repository": order.model.repository, "revision": order.model.revision}},
+        extra={"hub": {"repository": job.model.repository, "revision": job.model.revision}},
     )
-    model = _admit(order, model)
+    model = _admit(job, model)
     for path in set(list_paths(folder)) - set(model.files):
         (folder / path).unlink()  # what a pull of another precision left when it was given up
-    target = order.root / model.name
+    target = job.root / model.name
     target.parent.mkdir(parents=True, exist_ok=True)
     _replace_folder(folder, target)
     return replace(model, folder=target)
@@ -91,48 +91,48 @@ def _join_settings(own: Json, catalogued: Json) -> Json:
     return limit_tokens(own | catalogued, own.get("max_tokens"))
 
 
-def _admit(order: Pull, model: StoredModel) -> StoredModel:
+def _admit(job: Pull, model: StoredModel) -> StoredModel:
     """The model once its graphs fit and have run, with its manifest. Raises BadRequest, its files gone."""
     try:
-        found = inspect_graphs(model.name, model.folder, model.family, (order.precision,), model.files)
+        found = inspect_graphs(model.name, model.folder, model.family, (job.precision,), model.files)
         fitting = replace(
             model,
             settings=found.fit_settings(model.settings),
             weights=group_weights(model.files, model.weights | found.weights),
         )
         write_manifest(fitting)
-        runs = try_model(fitting, (order.precision,))
-        if order.prove is not None:
-            order.prove(fitting, runs)
+        runs = try_model(fitting, (job.precision,))
+        if job.prove is not None:
+            job.prove(fitting, runs)
     except BadRequest:
         shutil.rmtree(model.folder)  # whole as it is, nothing of it will ever be wanted
         raise
     return fitting
 
 
-def _partial_folder(order: Pull, commit: str) -> Path:
+def _partial_folder(job: Pull, commit: str) -> Path:
     """The folder in which pulls of this commit gather files; deletes those of other commits."""
-    home, name = order.root / PARTIAL_FOLDER, order.model.name.replace("/", "--")
+    home, name = job.root / PARTIAL_FOLDER, job.model.name.replace("/", "--")
     for old in home.glob(f"{name}@*"):
         if old.name != f"{name}@{commit}":
             shutil.rmtree(old)
     return home / f"{name}@{commit}"
 
 
-def pull_precision(order: Pull, held: StoredModel) -> StoredModel:
+def pull_precision(job: Pull, held: StoredModel) -> StoredModel:
     """The model with one more precision, from the commit that it came from. The caller holds the lock.
 
     Raises like `pull`.
     """
-    repository = look_up(order.model, order.settings, order.deadline)
-    folder = _partial_folder(order, repository.commit)
+    repository = look_up(job.model, job.settings, job.deadline)
+    folder = _partial_folder(job, repository.commit)
     for path in held.files:
         _link(held.folder / path, folder / path)
-    paths = _fetch(order, repository, folder, held.family, held.files)
+    paths = _fetch(job, repository, folder, held.family, held.files)
     fresh = [path for path in paths if path not in held.files]
     files = held.files | {path: describe_file(folder / path) for path in fresh}
     precisions = available_precisions(held.family, files)
-    model = _admit(order, replace(held, folder=folder, files=files, precisions=precisions))
+    model = _admit(job, replace(held, folder=folder, files=files, precisions=precisions))
     for path in fresh:
         (held.folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).replace(held.folder / path)
@@ -152,49 +152,49 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _family(order: Pull, repository: Repository, folder: Path) -> FamilySpec:
-    """The family that was given, or what the repository's config.json tells."""
-    if order.model.family is not None:
-        return order.model.family
+def _family(job: Pull, repository: Repository, folder: Path) -> FamilySpec:
+    """The family that was given, or the one that the repository's config.json shows."""
+    if job.model.family is not None:
+        return job.model.family
     if "config.json" not in repository.files:
-        raise BadRequest(f"{order.model.repository} has no config.json, so it is no model that can run here")
-    config = _peek(order, repository, folder, "config.json")
-    return infer_family(order.model.name, config, repository.pipeline)
+        raise BadRequest(f"{job.model.repository} has no config.json, so it is no model that can run here")
+    config = _peek(job, repository, folder, "config.json")
+    return infer_family(job.model.name, config, repository.pipeline)
 
 
-def _peek(order: Pull, repository: Repository, folder: Path, path: str, held: Collection[str] = ()) -> Any:
+def _peek(job: Pull, repository: Repository, folder: Path, path: str, held: Collection[str] = ()) -> Any:
     """The contents of a JSON file that the pull depends on; {} if the repository has none."""
     file = repository.files.get(path)
     if file is not None and path not in held:  # a file that is held is linked: nothing may write to it
-        _require_room(order, [file])
-        download(file, folder / path, order.settings, order.deadline, lambda _: None)
+        _require_room(job, [file])
+        download(file, folder / path, job.settings, job.deadline, lambda _: None)
     return read_json(folder / path)
 
 
 def _fetch(
-    order: Pull, repository: Repository, folder: Path, family: FamilySpec, held: Collection[str] = ()
+    job: Pull, repository: Repository, folder: Path, family: FamilySpec, held: Collection[str] = ()
 ) -> list[str]:
     """The files that the model needs, all now in `folder`; those `held` were there before."""
-    name, listed = order.model.name, list(repository.files)
-    listing = _peek(order, repository, folder, family.files.listing, held) if family.files.listing else None
-    paths = choose_files(name, family, order.precision, listed, listing)
-    graphs = graph_paths(family, order.precision, paths) or ()
+    name, listed = job.model.name, list(repository.files)
+    listing = _peek(job, repository, folder, family.files.listing, held) if family.files.listing else None
+    paths = choose_files(name, family, job.precision, listed, listing)
+    graphs = graph_paths(family, job.precision, paths) or ()
     likely = [path for graph in graphs for path in guess_weights(graph, listed)]
     first = [repository.files[path] for path in paths if path not in held]
-    _require_room(order, [*first, *(repository.files[path] for path in likely if path not in held)])
+    _require_room(job, [*first, *(repository.files[path] for path in likely if path not in held)])
     expected = sum(repository.files[path].size_bytes for path in likely if path not in held)
-    _download_all(order, first, folder, rest_bytes=expected)
+    _download_all(job, first, folder, rest_bytes=expected)
     check_files(folder, family)
-    # Only the graph itself tells where its weights are.
+    # Only the graph itself names the files of its weights.
     named = {graph: list_weights(name, graph, read_graph(folder, graph)) for graph in graphs}
     beside = sorted({path for weights in named.values() for path in weights} - {*paths, *held})
     for path in beside:
         if path not in repository.files:
-            raise BadRequest(f"{order.model.repository} lacks {path}, the weights of model {name!r}")
+            raise BadRequest(f"{job.model.repository} lacks {path}, the weights of model {name!r}")
     _require_together(name, [*paths, *beside])
     second = [repository.files[path] for path in beside]
-    _require_room(order, second)
-    _download_all(order, second, folder, done=first)
+    _require_room(job, second)
+    _download_all(job, second, folder, done=first)
     shared = (path for weights in named.values() for path in weights if path in held)
     return [*dict.fromkeys([*paths, *beside, *shared, *complete_files(folder, family, {*paths, *held})])]
 
@@ -206,20 +206,20 @@ def _require_together(name: str, paths: list[str]) -> None:
         raise BadRequest(f"model {name!r} cannot be stored: {error}") from error
 
 
-def _require_room(order: Pull, files: list[HubFile]) -> None:
+def _require_room(job: Pull, files: list[HubFile]) -> None:
     """Raises TooLarge or SetupError before a byte is fetched that could not be kept."""
     total = sum(file.size_bytes for file in files)
-    if total > order.settings.max_model_bytes:
-        raise TooLarge(f"model {order.model.name!r}", total, order.settings.max_model_bytes)
-    order.root.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(order.root).free
+    if total > job.settings.max_model_bytes:
+        raise TooLarge(f"model {job.model.name!r}", total, job.settings.max_model_bytes)
+    job.root.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(job.root).free
     if total > free:
-        remedy = f"{total} bytes are needed and {free} are free in {order.root}"
-        raise SetupError(f"room for model {order.model.name!r}", remedy)
+        remedy = f"{total} bytes are needed and {free} are free in {job.root}"
+        raise SetupError(f"room for model {job.model.name!r}", remedy)
 
 
 def _download_all(
-    order: Pull,
+    job: Pull,
     files: Sequence[HubFile],
     folder: Path,
     *,
@@ -231,11 +231,11 @@ def _download_all(
     total = before + sum(file.size_bytes for file in files) + rest_bytes
     for file in files:
 
-        def tell(done_bytes: int, file: HubFile = file, before: int = before) -> None:
-            if order.tell is not None:
-                order.tell(Progress(order.model.name, file.path, before + done_bytes, total))
+        def report(done_bytes: int, file: HubFile = file, before: int = before) -> None:
+            if job.report is not None:
+                job.report(Progress(job.model.name, file.path, before + done_bytes, total))
 
-        download(file, folder / file.path, order.settings, order.deadline, tell)
+        download(file, folder / file.path, job.settings, job.deadline, report)
         before += file.size_bytes
 
 

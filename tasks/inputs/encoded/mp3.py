@@ -1,6 +1,6 @@
 """The length of an MP3, by its frames' headers (ISO 11172-3, 2.4.1.3).
 
-Only a first frame made for it (Xing, Info, VBRI) tells the length. Without one the decoder guesses it from
+Only a first frame made for it (Xing, Info, VBRI) gives the length. Without one the decoder guesses it from
 the first frames and, where later ones are larger, stops in the middle: so such a frame is put before them.
 """
 
@@ -18,7 +18,7 @@ _SEARCHED = 1 << 16
 _TELLS_LENGTH = (b"Xing", b"Info", b"VBRI")
 _HAS_FRAMES = 1  # a flag of Xing's
 
-# Samples that a decoder leaves out: the frame that tells the length, its own delay, the filling at the end.
+# Samples that a decoder leaves out: the frame that gives the length, its own delay, the filling at the end.
 SLACK = 5 * 1152
 
 

@@ -20,7 +20,7 @@ from tasks.inputs.notes import Note
 SOUND_FORMATS = ("AIFF", "AU", "FLAC", "MP3", "OGG", "WAV")
 # What libsndfile decodes to samples as they were written; the others are lossy, and overshoot.
 FLOATS = ("FLOAT", "DOUBLE")
-# libsndfile's number of frames where a header does not tell it.
+# libsndfile's number of frames if a header does not give it.
 UNKNOWN_FRAMES = 1 << 62
 ALLOWED = "a whole sound in one of " + ", ".join(SOUND_FORMATS)
 

@@ -16,7 +16,7 @@ import { floatTensor } from './floats.js';
  * @property {number | null} rows texts in a batch; null where any number will do
  * @property {number | null} columns tokens of a text, padded or cut; null where any number will do
  * @property {number | null} positionRows
- * @property {boolean} canPad whether the graph is told padding from text
+ * @property {boolean} canPad true if the graph can tell padding from text
  */
 
 /** @type {Record<string, (ort: Ort, values: Values) => Tensor>} */
@@ -85,8 +85,8 @@ export function checkSizes(model, name, declared, dims) {
   const fits = (/** @type {string | number} */ size, /** @type {number} */ axis) =>
     !isFixed(size) || size === dims[axis] || Number(dims[axis]) < 0;
   if (declared.length === dims.length && declared.every(fits)) return;
-  const told = `the graph input ${name} declares the shape [${declared.join(', ')}], not [${dims.join(', ')}]`;
-  throw new Fault('ModelFault', model, told);
+  const problem = `the graph input ${name} declares the shape [${declared.join(', ')}], not [${dims.join(', ')}]`;
+  throw new Fault('ModelFault', model, problem);
 }
 
 /** @param {string | number | undefined} size @returns {size is number} */
@@ -104,7 +104,7 @@ export function fixedSize(shapes, input, axis) {
 }
 
 /**
- * The sizes that a text graph takes. Raises ModelFault where padding could not be told from text.
+ * The sizes that a text graph takes. Raises ModelFault if padding would be read as text.
  * @param {string} model
  * @param {Record<string, Shape>} shapes as the file declares them
  * @returns {TextShape}

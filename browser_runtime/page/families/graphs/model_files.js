@@ -1,5 +1,5 @@
 /**
- * The files of a model: the worker names them, the page fetches what it is told.
+ * The files of a model: the worker names them, the page fetches those and no others.
  */
 import { Fault } from '../../faults.js';
 
