@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.families import FAMILIES, rows_of, served_families
+from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.option import SHOWN_CHARACTERS, Kind, Option
 from browser_runtime.contract.vocabulary import Family
 
@@ -63,8 +64,19 @@ def check_options(options: object, family: Family | None = None) -> dict[str, ob
     for name in options:
         if not any(name in table for table in tables):
             known = dict.fromkeys(known for table in tables for known in table)
-            raise _unknown(name, known, family)
+            raise _unknown(name, known, "any family" if family is None else str(family))
     return {name: _check(name, value, tables) for name, value in options.items() if value is not None}
+
+
+def require_options_of(row: FamilySpec, options: Iterable[str]) -> None:
+    """Returns if a model of `row` has all those options: another row of its model type may have more.
+
+    Raises BadInput naming the option.
+    """
+    known = {option.name: option for option in row.options} | COMMON_OPTIONS
+    for name in options:
+        if name not in known:
+            raise _unknown(name, known, row.name)
 
 
 def _check(name: str, value: object, tables: list[dict[str, Option]]) -> object:
@@ -74,8 +86,7 @@ def _check(name: str, value: object, tables: list[dict[str, Option]]) -> object:
     return option.check(value)
 
 
-def _unknown(name: object, known: Iterable[str], family: Family | None) -> BadInput:
-    whose = "any family" if family is None else str(family)
+def _unknown(name: object, known: Iterable[str], whose: str) -> BadInput:
     near = suggest(name, known)
     allowed = f"one of {', '.join(known)}"
     return BadInput(f"the option {name!r}"[:SHOWN_CHARACTERS], f"unknown to {whose}{near}", allowed)

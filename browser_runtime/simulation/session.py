@@ -9,6 +9,7 @@ import structlog
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Adapter, Reply, Request, Timings
+from browser_runtime.contract.options import require_options_of
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.models.manifest import StoredModel
@@ -30,6 +31,7 @@ class SimulatedSession:
     async def run(self, request: Request, model: StoredModel) -> Reply:
         """The reply, marked as a simulation. Raises InferenceError."""
         model.require_family(request.family)
+        require_options_of(model.family, request.options)
         log.warning("request simulated", model=model.name, browser=str(self.browser), reason=self.why)
         start = time.perf_counter()
         answers, load_ms = await asyncio.to_thread(self._work, request, model)

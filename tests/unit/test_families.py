@@ -107,6 +107,15 @@ def test_one_model_type_may_have_several_rows(monkeypatch: pytest.MonkeyPatch) -
     assert find_row("clip") is row
 
 
+async def test_an_option_of_another_row_of_the_model_type_is_refused() -> None:
+    (model,) = (model for model in builtin_models() if model.family is VISION)
+    bare = replace(model, family=replace(VISION, name="clip", options=()))
+    asked = Request(Family.VISION, model.name, {"images": []}, options={"top_k": 2}, single=False)
+    assert (await prepare(asked, model)).request is asked
+    with pytest.raises(BadInput, match="the option 'top_k' is unknown to clip"):
+        await prepare(asked, bare)
+
+
 def test_model_types_without_a_row_are_known_and_not_served() -> None:
     assert set(PRIORS) == set(Family)
     with pytest.raises(BadInput, match="model_type is 'multimodal', but must be one of text_embedding, "):

@@ -20,7 +20,7 @@ from browser_runtime.contract.vocabulary import Family
 from webinfer.commands.parameters import (
     BACKENDS,
     BROWSERS,
-    FAMILIES,
+    MODEL_TYPES,
     PRECISIONS,
     SECONDS,
     Input,
@@ -36,7 +36,7 @@ LONGEST_NAME = 40
 
 
 @click.command("infer")
-@click.option("--model-type", "-t", required=True, type=FAMILIES, is_eager=True, help="The kind of model.")
+@click.option("--model-type", "-t", required=True, type=MODEL_TYPES, is_eager=True, help="The kind of model.")
 @click.option(
     "--model",
     "-m",

@@ -21,7 +21,7 @@ from browser_runtime.models.hub.downloading import Progress as FetchProgress
 from browser_runtime.models.intake.trial import TrialRun, try_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
-from webinfer.commands.parameters import FAMILIES, PRECISIONS, ModelName
+from webinfer.commands.parameters import FAMILY_NAMES, PRECISIONS, ModelName
 from webinfer.tables import output_console
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def list_models(as_json: bool) -> None:
 @click.option(
     "--precision", default="fp32", show_default=True, type=PRECISIONS, help="Precision of the weights."
 )
-@click.option("--family", type=FAMILIES, help="The kind of model, if its config.json does not show it.")
+@click.option("--family", type=FAMILY_NAMES, help="The kind of model, if its config.json does not show it.")
 @click.option(
     "--revision",
     help="Commit of the repository. Default: the one pinned in webinfer's catalogue, else the newest.",
@@ -110,7 +110,7 @@ def pull_model(name: str, precision: str, family: str | None, revision: str | No
 @command.command("import")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", help="Name that requests will use. Default: the name of the folder or file.")
-@click.option("--family", type=FAMILIES, help="The kind of model, if its config.json does not show it.")
+@click.option("--family", type=FAMILY_NAMES, help="The kind of model, if its config.json does not show it.")
 @PROVE
 def import_model(path: Path, name: str | None, family: str | None, prove: bool) -> None:
     """Copy a model of your own into the store.

@@ -10,12 +10,13 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from browser_runtime.contract.families import FAMILY_ALIASES, inputs_of, served_families
+from browser_runtime.contract.families import FAMILIES, FAMILY_ALIASES, inputs_of, served_families
 from browser_runtime.contract.option import Kind, Option
 from browser_runtime.contract.options import list_options, options_of
 from browser_runtime.contract.vocabulary import BACKEND_ALIASES, PAGE_BACKENDS, Browser, Family, Precision
 
-FAMILIES = click.Choice([*map(str, served_families()), *FAMILY_ALIASES])
+MODEL_TYPES = click.Choice([*map(str, served_families()), *FAMILY_ALIASES])
+FAMILY_NAMES = click.Choice([*FAMILIES, *FAMILY_ALIASES])
 BACKENDS = click.Choice([*map(str, PAGE_BACKENDS), *BACKEND_ALIASES])
 BROWSERS = click.Choice([str(browser) for browser in Browser])
 PRECISIONS = click.Choice([str(precision) for precision in Precision])

@@ -20,7 +20,7 @@ from scheduler.routing.ranking import BrowserCondition, Policy, Ranked
 from scheduler.routing.table import Subject, rank_subject
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
-from webinfer.commands.parameters import BACKENDS, FAMILIES, PRECISIONS, ModelName
+from webinfer.commands.parameters import BACKENDS, MODEL_TYPES, PRECISIONS, ModelName
 from webinfer.tables import output_console
 
 
@@ -29,7 +29,7 @@ from webinfer.tables import output_console
 @click.option(
     "--model-type",
     "-t",
-    type=FAMILIES,
+    type=MODEL_TYPES,
     help="The kind of model; needed only if it was never run and is not on this machine.",
 )
 @click.option(

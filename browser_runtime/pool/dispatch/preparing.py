@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Request
+from browser_runtime.contract.options import require_options_of
 from browser_runtime.families.processor import PROCESSORS, Processor
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.session.loading import items_of
@@ -32,6 +33,7 @@ async def prepare(request: Request, model: StoredModel) -> Prepared:
     A request without items stays as it is. Raises BadRequest or BadInput for a model whose files cannot be
     used, and BadInput for an option that the model does not have.
     """
+    require_options_of(model.family, request.options)
     items = items_of(request)
     if not items:
         return Prepared(request)
