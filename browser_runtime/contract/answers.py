@@ -68,7 +68,7 @@ class ItemResult(TypedDict, total=False):
     error: Mapping[str, Any]
     """See `errors.from_plain`."""
     warning: str
-    """What the worker found doubtful in the output; empty where it is as usual."""
+    """The worker's doubts about the output; empty where it is as usual."""
 
 
 class RunAnswer(TypedDict, total=False):

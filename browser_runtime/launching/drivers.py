@@ -1,4 +1,4 @@
-"""The control line to a browser: Selenium starts it and opens its page. Only this file knows Selenium."""
+"""Controls a browser through Selenium: starts it and opens its page. Only this file knows Selenium."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class BrowserHost:
         await asyncio.to_thread(self._launched.open_page, url, self._settings.launch_timeout_s)
 
     async def page_status(self) -> str:
-        """What the page says of itself."""
+        """Return the page's own status text."""
         assert self._launched is not None
         return await asyncio.to_thread(self._launched.page_status)
 

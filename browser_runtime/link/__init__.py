@@ -1,1 +1,1 @@
-"""The line between worker and page: frames, protocol, WebSocket bridge, HTTP server."""
+"""The connection of worker and page: frames, protocol, WebSocket bridge, HTTP server."""

@@ -1,4 +1,4 @@
-"""The data line: one loopback WebSocket server a pool, one connection a lane.
+"""The data connection: one loopback WebSocket server a pool, one connection a lane.
 
 A stranger on this machine cannot join: the port is ephemeral, Host and Origin must be the page's own, and
 the first frame must hold a one-time 256-bit token that only the page was given.
@@ -37,7 +37,7 @@ from browser_runtime.link.protocol import (
 log = structlog.get_logger(__name__)
 
 HELLO_TIMEOUT_S = 10.0
-# Two missed pings close a half-open line; the browser's network process answers even while a lane computes.
+# Two missed pings close a half-open connection; the browser's network process answers even while a lane computes.
 PING_INTERVAL_S, PING_TIMEOUT_S = 5.0, 10.0
 
 
@@ -134,7 +134,7 @@ class LaneConnection:
         self.on_lost(lost)
 
     def lose(self, error: SessionLost) -> None:
-        """Fail every call that waits: the line, or all of the session, is gone."""
+        """Fail every call that waits: the connection, or all of the session, is gone."""
         self._socket = None
         self.joined.clear()
         for future in self._waiting.values():

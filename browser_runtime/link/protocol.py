@@ -17,7 +17,7 @@ from browser_runtime.contract.errors import (
 from browser_runtime.contract.messages import PROTOCOL
 from browser_runtime.link import frames
 
-# The number of the line on which the page itself answers that it is alive: it is no lane.
+# The number of the connection on which the page itself answers that it is alive: it is no lane.
 PAGE_LINE = -1
 
 

@@ -14,10 +14,10 @@ from browser_runtime.policies.latencies import BatchCost
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """One request in line."""
+    """One waiting request."""
 
     ticket: int
-    """The caller's own number of the request, unique in the line."""
+    """The caller's own number of the request, unique in the queue."""
     key: Hashable
     """Requests go together only where this is equal: model, order of backends, precision, and every option
     that changes the call."""

@@ -1,4 +1,4 @@
-"""Hold a loaded model to its golden answer: when it is loaded, and again every so many runs."""
+"""Checks a loaded model against its golden answer: when it is loaded, and again every EVERY_RUNS runs."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class GoldenCheck:
         await lane.connection.call("unload", self.settings.run_timeout_s, key=str(loaded.key))
 
     async def check_if_due(self, lane: SessionLane, loaded: LoadedModel) -> None:
-        """The check again after EVERY_RUNS. Raises like it; the lane then refuses that model there."""
+        """Check again after EVERY_RUNS. Raises like `check`; the lane then refuses that model there."""
         if loaded.n_runs < EVERY_RUNS or loaded.key not in lane.models.loaded:
             return
         try:

@@ -1,4 +1,4 @@
-"""A session's lanes and what runs on them."""
+"""Lanes of a session and their jobs."""
 
 from __future__ import annotations
 

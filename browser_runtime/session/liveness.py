@@ -1,4 +1,4 @@
-"""Finds out whether a session is still there: by what its page and lanes say, and when a connection drops.
+"""Finds out whether a session is still there: by its page and lanes, and when a connection drops.
 
 The page itself computes nothing and answers at once; one that does not has left, or its browser stands
 still. A lane beats while it is idle, and is deaf while it computes: how long that may take is decided for
@@ -46,7 +46,7 @@ class Lines:
 
 
 class Liveness:
-    """Tells a session whether its page is still there."""
+    """Watches the connections of a session."""
 
     def __init__(
         self,
@@ -64,16 +64,16 @@ class Liveness:
         self._watching: asyncio.Task[None] | None = None
 
     def watch(self) -> None:
-        """From now on notice when the page or an idle lane falls silent."""
+        """Notice from now on when the page or an idle lane falls silent."""
         self._watching = asyncio.get_running_loop().create_task(self._watch())
 
     def dropped(self, error: SessionLost) -> None:
-        """The connection of a lane closed."""
+        """Find out what the close of a connection means."""
         if self._rejoining is None or self._rejoining.done():
             self._rejoining = asyncio.get_running_loop().create_task(self._await_rejoin(error))
 
     async def explain(self, error: BridgeClosed) -> SessionLost:
-        """What a call failed with whose connection closed: the connection's loss alone, or its browser's."""
+        """Return the error of a call whose connection closed: that of the connection, or of its browser."""
         if self._rejoining is None:
             return error
         await asyncio.wait((self._rejoining,))
@@ -103,7 +103,7 @@ class Liveness:
             suspects = silent
 
     async def _ask_page(self) -> PageSilent | None:
-        """What is wrong with a page that does not answer; None where it does, or is not connected."""
+        """Return the error of a page that does not answer; None where it does, or is not connected."""
         for timeout_s in PAGE_TIMEOUTS_S:
             try:
                 await self._lines.page.call("echo", timeout_s)
@@ -124,11 +124,11 @@ class Liveness:
                 yield lane
 
     def _report(self, lost: SessionLost) -> None:
-        log.warning("session lost", session=self._name, why=str(lost))
+        log.warning("session lost", session=self._name, error=str(lost))
         self._on_lost(lost)
 
     async def _await_rejoin(self, error: SessionLost) -> SessionLost | None:
-        """A line that drops alone is taken up again, also by a lane that starts anew; else all is lost."""
+        """Wait for every line to connect again, also by a lane that starts anew; else the session is lost."""
         restarts = any(connection.is_restarting for connection in self._lines.all)
         joined = asyncio.ensure_future(self._await_lines())
         ended = asyncio.ensure_future(self._host.await_end())

@@ -1,4 +1,4 @@
-"""Models of one lane: what is loaded, what was refused and why, who has to go."""
+"""Models of one lane: loaded ones, refused ones with reasons, the next to unload."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class LoadedModel:
     processor: Processor
     """The work around its graphs, before a run and after."""
     golden: Golden | None = None
-    """What it must answer to an example; None for a model that has none."""
+    """The right answer to an example; None for a model that has none."""
     n_runs: int = 0
     """Since its last golden check."""
 
@@ -50,7 +50,7 @@ class LoadedModel:
 
     @property
     def backend(self) -> Backend:
-        """Where it computes."""
+        """The backend that it computes on."""
         assert self.key.backend is not None, "a loaded model is on a backend"
         return self.key.backend
 
@@ -84,7 +84,7 @@ class ModelCache:
         store[key] = error.copy()
 
     def refusal(self, key: ModelKey) -> InferenceError | None:
-        """Why the key is not tried; None where it is."""
+        """Return the error that keeps the key from being tried; None where there is none."""
         known = self.refused.get(key) or self.distrusted.get(key)
         return None if known is None else known.copy()
 
@@ -144,7 +144,7 @@ def load_values(model: StoredModel, processor: Processor, request: Request) -> d
 
 
 def key_of(model: StoredModel, request: Request, backend: Backend | None = None) -> ModelKey:
-    """What identifies the model as this request wants it opened; on any backend where none is given."""
+    """Return the key of the model as this request wants it opened; on any backend where none is given."""
     flags = tuple(load_options(request))
     return ModelKey.of(model.name, model.version, backend, request.precision, flags)
 

@@ -22,7 +22,7 @@ LOAD_REPORT = ("placement", "warmup_runs", "warmup_steady", "weight_bytes")
 
 @dataclass(frozen=True, slots=True)
 class RunLocation:
-    """Where a run took place."""
+    """The place of a run."""
 
     session: str
     browser: Browser
@@ -33,12 +33,12 @@ class RunLocation:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a run on a lane came to: the page's answers and the worker's own clock, in milliseconds."""
+    """The outcome of a run on a lane: the page's answers and the worker's own clock, in milliseconds."""
 
     place: RunLocation
     loaded: LoadedModel
     load_ms: float
-    """What loading the model for this run took; 0 where it was loaded already."""
+    """Duration of loading the model for this run; 0 where it was loaded already."""
     answer: RunAnswer
     """The page's answer to `run`; its results are in the order of the items."""
     fallbacks: tuple[dict[str, str], ...]
@@ -50,7 +50,7 @@ class RunResult:
     attempts: tuple[FailedAttempt, ...] = ()
     """Backends that failed on the model just now, before the one that ran."""
     limit: TimeLimit | None = None
-    """What the last of its operations might have taken."""
+    """Time limit of the last of its operations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,12 @@ class BatchShare:
     """Items of all requests that ran together, this one's included."""
     routing: Mapping[str, object]
     before: Timings = field(default_factory=Timings)
-    """What was measured before it waited for a lane."""
+    """Times measured before it waited for a lane."""
 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """What computed a request's outputs, a page or the simulation, and how."""
+    """The computation of a request's outputs, by a page or the simulation."""
 
     session: str
     browser: Browser
@@ -88,7 +88,7 @@ class Execution:
 
 
 def make_reply(request: Request, revision: str, outputs: Sequence[object], execution: Execution) -> Reply:
-    """The reply of `execution`, an output or an error an item. Raises the error of a single item."""
+    """Make the reply of `execution`, an output or an error an item. Raises the error of a single item."""
     if request.single and isinstance(outputs[0], InferenceError):
         raise outputs[0]
     plain = [
@@ -142,7 +142,7 @@ def _list_warnings(request: Request, execution: Execution) -> tuple[str, ...]:
 
 
 def build_reply(request: Request, revision: str, result: RunResult, share: BatchShare) -> Reply:
-    """The reply to one request of a page's run. Raises the item's error where a single item failed."""
+    """Make the reply to one request of a page's run. Raises the item's error where a single item failed."""
     place, ready, answer = result.place, result.loaded.answer, result.answer
     limit = {} if result.limit is None else {"time_limit": asdict(result.limit)}
     details = {**ready.get("details", {}), **answer.get("details", {})}
@@ -180,7 +180,7 @@ def build_reply(request: Request, revision: str, result: RunResult, share: Batch
 
 
 def find_bad_output(results: Sequence[ItemResult]) -> InferenceError | None:
-    """The error of the first result that cannot be trusted; None where there is none."""
+    """Return the error of the first result that cannot be trusted; None where there is none."""
     for result in results:
         error = result.get("error")
         if error is not None and error["code"] == BadOutput.code():

@@ -1,4 +1,4 @@
-"""One browser, its page and lanes, and the models loaded in them: a request in, a reply out."""
+"""One browser, its page and lanes, and the models loaded in them."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Session:
 
     @property
     def idle(self) -> bool:
-        """Whether none of its lanes computes."""
+        """True while none of its lanes computes."""
         return not any(lane.busy for lane in self.lanes)
 
     @property
@@ -124,7 +124,7 @@ class Session:
 
     @property
     def info(self) -> SessionInfo:
-        """Which session, for observers."""
+        """Name, browser and versions, for observers."""
         return SessionInfo(self.name, self.installation.browser, self.build, self.driver_version)
 
     def changed(self, change: str, reason: str = "") -> SessionChanged:
@@ -150,7 +150,7 @@ class Session:
         log.info("session ready", session=self.name, build=self.build, started_ms=round(self.started_ms))
 
     def _page_address(self) -> str:
-        told = {
+        parameters = {
             "socket": self._loopback.bridge.address,
             "session": self.name,
             "lanes": [
@@ -159,7 +159,7 @@ class Session:
             "page": {"lane": self._page.number, "token": self._page.token},
             "threads": self._settings.wasm_threads,
         }
-        return f"{self._loopback.origin}/page/index.html#{quote(json.dumps(told))}"
+        return f"{self._loopback.origin}/page/index.html#{quote(json.dumps(parameters))}"
 
     async def _wait_for_lanes(self) -> None:
         try:
@@ -169,16 +169,16 @@ class Session:
                     await lane.connection.joined.wait()
                     lane.boot = lane.connection.boot
         except TimeoutError as error:
-            told = await self._host.page_status()
-            raise PageSilent(self.name, f"its lanes did not join in time; it says {told!r}") from error
+            status = await self._host.page_status()
+            raise PageSilent(self.name, f"its lanes did not join in time; it says {status!r}") from error
 
     def plan(self, request: Request, barred: Mapping[Backend, str]) -> Plan:
-        """Which backends the request is tried on here."""
+        """Return the backends that the request is tried on here."""
         browser = self.installation.browser
         return plan_backends(request.backends, browser, request.family, self.capabilities, barred)
 
     async def run(self, lane: SessionLane, job: LaneJob) -> RunResult:
-        """What one run on `lane` came to, the model loaded first if it is new. Raises InferenceError."""
+        """Run a job on `lane`, the model loaded first if it is new. Raises InferenceError."""
         start, lane.activity = time.monotonic(), LaneActivity()
         request = job.request
         plan = self.plan(request, job.barred)
@@ -239,7 +239,7 @@ class Session:
 
     @property
     def place(self) -> RunLocation:
-        """Where a run here takes place."""
+        """The place of a run here."""
         return RunLocation(
             self.name, self.installation.browser, self.build, self.capabilities, self.memory_bytes
         )
@@ -275,7 +275,7 @@ class Session:
         self._events.rejoined(self, why)
 
     def demote(self, backend: Backend, reason: str) -> None:
-        """From now on `backend` counts as unable here."""
+        """Count `backend` as unable here from now on."""
         known = self.capabilities.backends.get(backend)
         if known is not None:
             demoted = replace(known, proved=False, reason=reason)

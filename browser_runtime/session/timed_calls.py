@@ -1,4 +1,4 @@
-"""Calls of a lane under two limits: what the operation may take, and when its requests must be answered."""
+"""Calls of a lane under two limits: that of the operation and the deadline of its requests."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ T = TypeVar("T")
 
 
 class Operation(StrEnum):
-    """What a lane does for a request."""
+    """Operations of a lane for a request."""
 
     LOAD = "load"
     RUN = "run"
 
 
 DOING = {Operation.LOAD: "its model was loaded", Operation.RUN: "it was computed"}
-# What an operation on a model, on its backend, may take.
+# The time limit of an operation on a model, on its backend.
 LimitSource = Callable[[Operation, ModelKey], TimeLimit]
 
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When a request must be answered."""
+    """The time by which a request must be answered."""
 
     given_s: float
     """As the caller gave it, from the request's arrival."""
@@ -50,13 +50,13 @@ class Deadline:
         return max(self.at - time.monotonic(), 0.0)
 
     def exceeded(self, doing: str) -> DeadlineExceeded:
-        """The error of a request that was not answered in time; `doing` says what happened to it then."""
+        """Make the error of a request that was not answered in time; `doing` is the step it was in then."""
         return DeadlineExceeded(f"{self.given_s:g}", doing)
 
 
 @asynccontextmanager
 async def within(deadline: Deadline | None, doing: str) -> AsyncIterator[None]:
-    """Ends the block when the deadline passes. Raises DeadlineExceeded then."""
+    """End the block when the deadline passes. Raises DeadlineExceeded then."""
     if deadline is None:
         yield
         return
@@ -71,7 +71,7 @@ async def within(deadline: Deadline | None, doing: str) -> AsyncIterator[None]:
 
 @dataclass
 class LaneActivity:
-    """What a lane does at the moment, for whoever gives up waiting for it."""
+    """The current operation of a lane, for whoever gives up waiting for it."""
 
     doing: str = ""
     limit: TimeLimit | None = None
@@ -91,7 +91,7 @@ class LaneActivity:
         deadline: Deadline | None,
         call: Callable[[float], Awaitable[T]],
     ) -> T:
-        """What `call(seconds)` gives. Raises PageSilent past the limit, or DeadlineExceeded before it."""
+        """Return `call(seconds)`. Raises PageSilent past the limit, or DeadlineExceeded before it."""
         self.doing, self.limit = f"{DOING[operation]} {place}", limit
         self.ends_at = time.monotonic() + limit.seconds
         left_s = math.inf if deadline is None else deadline.left_s

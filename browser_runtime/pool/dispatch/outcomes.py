@@ -92,7 +92,7 @@ class Outcomes:
         self.observer.answered(pending)
 
     def _try_elsewhere(self, pending: PendingRequest, error: InferenceError, session: Session) -> bool:
-        """Whether the request goes on, on another backend or in another browser of the pool."""
+        """Try the request on another backend or in another browser; False where there is none."""
         action = plan_for(pending, [pending], error, self._fleet, self._health, session, self._settings)
         if action.retries:
             self._tell(pending, session, error, action)

@@ -49,17 +49,17 @@ class ModelBreakers:
         )
 
     def may_start(self, model: ModelKey) -> bool:
-        """Whether a run may start now: not while a few probes try a model that has failed."""
+        """Return whether a run may start now: not while a few probes try a model that has failed."""
         known = self._models.get(model)
         return known is None or known.breaker.would_allow(time.monotonic())
 
     def started(self, model: ModelKey) -> None:
-        """A run starts; `succeeded`, `failed` or `withdrawn` is to follow."""
+        """Record the start of a run; `succeeded`, `failed` or `withdrawn` is to follow."""
         if model in self._models:
             self._models[model].breaker.allow(time.monotonic())
 
     def succeeded(self, model: ModelKey) -> None:
-        """The model was loaded, or ran on something."""
+        """Record that the model was loaded, or ran on something."""
         known, now = self._models.get(model), time.monotonic()
         if known is None:
             return
@@ -68,7 +68,7 @@ class ModelBreakers:
             del self._models[model]
 
     def failed(self, model: ModelKey, error: InferenceError) -> None:
-        """A load, or a whole run, failed for good; only what says something of the model counts.
+        """Record a load, or a whole run, that failed for good; only the model's own errors count.
 
         A model that crashes an engine whenever it is loaded is not tried four times more: each crash
         costs the other models of its lane.
@@ -86,7 +86,7 @@ class ModelBreakers:
             self._models.popitem(last=False)
 
     def withdrawn(self, model: ModelKey) -> None:
-        """A run ended and says nothing of the model."""
+        """Record the end of a run that says nothing of the model."""
         if model in self._models:
             self._models[model].breaker.withdraw(time.monotonic())
 
@@ -114,7 +114,7 @@ class ModelBreakers:
 
 
 def is_models_own(error: InferenceError) -> bool:
-    """Whether the error says something of its model.
+    """Return whether the error is its model's own.
 
     A backend that crashes does only where it is WebAssembly: what the others cannot, that one may.
     """
