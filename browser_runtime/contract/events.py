@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from browser_runtime.contract.answers import LoadAnswer
 from browser_runtime.contract.capabilities import Capabilities
@@ -87,7 +86,7 @@ class PoolScaled:
         """Sessions started, or let go where negative."""
         return self.target - self.n
 
-    def to_plain(self) -> dict[str, Any]:
+    def to_plain(self) -> dict[str, object]:
         """Plain values, for `get_metrics` and logs."""
         return {
             "at": self.at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -58,7 +59,7 @@ class Request:
     """Remarks on the inputs for the reply's warnings: parts that were left out, or taken on trust."""
     protocol: int = PROTOCOL
 
-    def to_wire(self) -> dict[str, Any]:
+    def to_wire(self) -> dict[str, object]:
         """Plain values and arrays, for any codec; `from_wire` is the inverse."""
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
         return plain | {
@@ -190,10 +191,10 @@ class Reply:
     fallbacks: tuple[dict[str, str], ...] = ()
     """Each backend that was asked for first and could not, with its reason."""
     warnings: tuple[str, ...] = ()
-    routing: dict[str, Any] = field(default_factory=dict)
+    routing: Mapping[str, Any] = field(default_factory=dict)
     """Reasons for the choice of queue, session and backend."""
     session: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
     """The page's report on the run: shape bucket, node placement, warm-up runs."""
 
     def to_dict(self) -> dict[str, Any]:

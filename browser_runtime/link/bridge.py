@@ -37,7 +37,7 @@ from browser_runtime.link.protocol import (
 log = structlog.get_logger(__name__)
 
 HELLO_TIMEOUT_S = 10.0
-# Two missed pings close a half-open connection; the browser's network process answers even while a lane computes.
+# Two missed pings close a half-open one; the browser's network process answers even while a lane computes.
 PING_INTERVAL_S, PING_TIMEOUT_S = 5.0, 10.0
 
 

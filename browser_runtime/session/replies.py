@@ -118,9 +118,9 @@ def make_reply(request: Request, revision: str, outputs: Sequence[object], execu
         timings=execution.timings,
         fallbacks=execution.fallbacks,
         warnings=_list_warnings(request, execution),
-        routing=dict(execution.routing),
+        routing=execution.routing,
         session=execution.session,
-        details=dict(execution.details),
+        details=execution.details,
     )
 
 

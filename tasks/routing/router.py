@@ -108,12 +108,12 @@ def _read_last(wire: dict[str, Any]) -> dict[str, Any]:
     return read_route(wire)
 
 
-def join_routing(route: dict[str, Any], routing: dict[str, Any]) -> dict[str, Any]:
+def join_routing(route: Mapping[str, Any], routing: Mapping[str, Any]) -> dict[str, object]:
     """A reply's `routing`: how it came to its worker, and what happened there; the attempts of both."""
     attempts = [*route.get("attempts", []), *routing.get("attempts", [])]
     if "attempts" not in route:
-        return route | routing
-    return route | routing | {"attempts": attempts, "attempt": len(attempts) + 1}
+        return {**route, **routing}
+    return {**route, **routing, "attempts": attempts, "attempt": len(attempts) + 1}
 
 
 PRIOR: Table = {

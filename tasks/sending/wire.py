@@ -31,7 +31,7 @@ class PortableArray(np.ndarray[Any, Any]):
 def to_message(request: Request) -> dict[str, Any]:
     """The message's arguments for `request`."""
     wire = request.to_wire()
-    inputs = {batch: [_portable(item) for item in items] for batch, items in wire["inputs"].items()}
+    inputs = {batch: [_portable(item) for item in items] for batch, items in request.inputs.items()}
     return {"request": wire | {"inputs": inputs}}
 
 

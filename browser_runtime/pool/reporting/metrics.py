@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SIMULATED_ID = "simulation-1"
 
 
-def pool_metrics(pool: Pool, performance: dict[str, Any]) -> dict[str, Any]:
+def pool_metrics(pool: Pool, performance: dict[str, object]) -> dict[str, object]:
     """Everything the guide's `get_metrics` names, and what else there is to know; plain values.
 
     `performance` is a `Tally`'s, kept by whoever sends the requests. To be called on the pool's loop.
@@ -56,14 +56,14 @@ def pool_metrics(pool: Pool, performance: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def pool_connections(pool: Pool) -> dict[str, dict[str, Any]]:
+def pool_connections(pool: Pool) -> dict[str, dict[str, object]]:
     """Every connection by its id."""
     if pool.simulated is not None:
         return {SIMULATED_ID: _simulated(pool.simulated)}
     return {session.name: _connection(session) for session in pool.sessions}
 
 
-def _simulated(session: SimulatedSession) -> dict[str, Any]:
+def _simulated(session: SimulatedSession) -> dict[str, object]:
     return {
         "browser": str(session.browser),
         "platform": str(Backend.SIMULATION),
@@ -74,7 +74,7 @@ def _simulated(session: SimulatedSession) -> dict[str, Any]:
     }
 
 
-def _connection(session: Session) -> dict[str, Any]:
+def _connection(session: Session) -> dict[str, object]:
     return {
         "browser": str(session.installation.browser),
         "platform": _platform(session),
@@ -101,7 +101,7 @@ def _held(session: Session) -> list[str]:
     return sorted(session.model_names)
 
 
-def describe(can: Capabilities) -> dict[str, Any]:
+def describe(can: Capabilities) -> dict[str, object]:
     """`<backend>_supported`, true only where a graph came out right on it, and what is behind it."""
     flags: dict[str, object] = {}
     for backend in PAGE_BACKENDS:
@@ -116,7 +116,7 @@ def describe(can: Capabilities) -> dict[str, Any]:
     return flags
 
 
-def _connections(pool: Pool, state: PoolStatus) -> dict[str, Any]:
+def _connections(pool: Pool, state: PoolStatus) -> dict[str, object]:
     """`active` compute now, `idle` do not, `current` are both; `utilization` is of their lanes, 0 to 1."""
     sessions = pool.sessions
     lanes = [lane.busy for session in sessions for lane in session.lanes]
@@ -136,12 +136,12 @@ def _connections(pool: Pool, state: PoolStatus) -> dict[str, Any]:
     }
 
 
-def _circuit(session: SessionStatus) -> dict[str, Any]:
+def _circuit(session: SessionStatus) -> dict[str, object]:
     breaker = asdict(session.breaker) | {"state": str(session.breaker.state)}
     return breaker | {"health_score": session.health, "health_factors": dict(session.health_factors)}
 
 
-def _resources(pool: Pool) -> dict[str, Any]:
+def _resources(pool: Pool) -> dict[str, object]:
     """Percent and megabytes; a browser's memory is proportional (PSS), sampled every few seconds."""
     known = [s.memory_bytes for s in pool.sessions if s.memory_bytes is not None]
     return {

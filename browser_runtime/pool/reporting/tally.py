@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -51,7 +50,7 @@ class Tally:
         self.n_failed += 1
         self.errors[code] = self.errors.get(code, 0) + 1
 
-    def performance(self) -> dict[str, Any]:
+    def performance(self) -> dict[str, object]:
         """The counts, and the throughput and latencies of the last minute."""
         now = time.monotonic()
         runs = [run for run in self._runs if now - run.at <= WINDOW_S]
@@ -72,7 +71,7 @@ def _key(run: TallyEntry) -> tuple[str, str, str]:
     return run.model, run.browser, run.backend
 
 
-def _group(key: tuple[str, str, str], runs: list[TallyEntry]) -> dict[str, Any]:
+def _group(key: tuple[str, str, str], runs: list[TallyEntry]) -> dict[str, object]:
     model, browser, backend = key
     mine = [run for run in runs if _key(run) == key]
     return {
