@@ -8,24 +8,26 @@ from webinfer.compatibility.rules import describe_rules
 
 
 def describe_audio() -> str:
-    """The section."""
+    """The section as Markdown."""
     return section(
         "Audio: Whisper's preprocessor_config.json and generation_config.json",
         paragraph(
-            """The features are transformers' `WhisperFeatureExtractor`'s. A window must have the frames that
-            config.json's `max_source_positions` ask for, and `feature_size` is its `num_mel_bins`."""
+            """Features are those of transformers' `WhisperFeatureExtractor`. A window must have as many
+            frames as config.json's `max_source_positions` need, and `feature_size` must be its
+            `num_mel_bins`."""
         ),
         describe_rules("preprocessor_config.json", features.RULES),
         paragraph(
-            """Decoding is greedy and without timestamps. Prompts and lengths are transformers': a request's
-            `language` and `task` go before the file's, and those before `forced_decoder_ids` (of
-            generation_config.json, else of config.json); a language that all leave open is recognised among
-            `lang_to_id`. A sound longer than a window is heard in windows that overlap by a sixth, joined
-            as transformers' pipeline joins them. One thing is otherwise: where a file has neither
-            `max_length` nor `max_new_tokens`, a transcript may be as long as the model has room for, not 20
-            tokens."""
+            """Decoding is greedy and without timestamps. Prompts and lengths are those of transformers: a
+            request's `language` and `task` override the file's, which override `forced_decoder_ids` (of
+            generation_config.json, else of config.json); if no language is given, the model detects one of
+            `lang_to_id`. A sound longer than a window is processed in windows that overlap by a sixth, joined
+            as in transformers' pipeline. There is one difference: if a file has neither `max_length` nor
+            `max_new_tokens`, a transcript may be as long as the model allows, instead of 20 tokens."""
         ),
         describe_rules("generation_config.json", decoding.DONE),
-        paragraph("""Of another way of decoding only the neutral values:"""),
+        paragraph(
+            """Other ways of decoding are not supported, so these keys must have their neutral values:"""
+        ),
         describe_rules("generation_config.json", decoding.NEUTRAL | decoding.INERT),
     )

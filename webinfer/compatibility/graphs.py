@@ -13,48 +13,46 @@ from webinfer.compatibility.markdown import code, paragraph, section, table
 
 
 def describe_graphs() -> str:
-    """The section."""
+    """The section as Markdown."""
     types = [name.removeprefix("tensor(").removesuffix(")") for name in DTYPES]
     return section(
         "Models: graphs and files",
         paragraph(
-            """In transformers.js' layout, in a folder on this machine or a repository of the Hugging Face
-            Hub. Graphs may keep weights in other files of any name beside them."""
+            """Models have the layout of transformers.js, in a folder on this machine or a repository of the
+            Hugging Face Hub. Graphs may keep weights in other files, with any name."""
         ),
         paragraph(
-            f"""A graph may have IR version {MAX_IR_VERSION} and opset {MAX_OPSET} at most. Its inputs are
-            given in the types that it declares, of {code(types)}. A text graph may take {code(TEXT_INPUTS)},
-            each or not; a batch or sequence of one size is met, texts being padded or cut to it. Each
-            precision is run once in Python's onnxruntime when a model is imported or pulled, with bounds on
-            time and memory, and refused where it cannot run."""
+            f"""A graph may have IR version {MAX_IR_VERSION} and opset {MAX_OPSET} at most. It gets its inputs
+            in the types that it declares, of {code(types)}. A text graph may take any of {code(TEXT_INPUTS)};
+            for a fixed batch size or sequence length, texts are padded or cut. When a model is imported or
+            pulled, each precision is run once in Python's onnxruntime, with limits on time and memory, and
+            refused if it cannot run."""
         ),
         table(
             ("family", "graphs in `onnx/`", "their outputs", "other files needed"),
             map(_row, FAMILIES.values()),
         ),
         table(
-            ("precision", "a graph's file is called"),
+            ("precision", "file name of a graph"),
             [
                 (f"`{precision}`", code(f"<graph>{suffix}.onnx" for suffix in ONNX_SUFFIXES[precision]))
                 for precision in Precision
             ],
         ),
         paragraph(
-            f"""A graph's IR version is at most {MAX_IR_VERSION} and its opset at most {MAX_OPSET}: what the
-            onnxruntime-web that pages load knows. Its operators are those of onnxruntime, `com.microsoft`
-            included; each model runs once in Python's onnxruntime before it is stored."""
+            f"""IR version {MAX_IR_VERSION} and opset {MAX_OPSET} are the highest that the onnxruntime-web of
+            the pages supports. Operators are those of onnxruntime, including `com.microsoft`."""
         ),
         table(
-            ("family", "inputs of a graph that are known", "sizes"),
+            ("family", "supported inputs of a graph", "sizes"),
             map(_inputs_row, FAMILIES.values()),
         ),
         paragraph(
-            f"""Inputs come in any of {code(name[len("tensor(") : -1] for name in DTYPES)}. One of another
-            name or type is refused by its name, and so is a sequence of one length without
-            `attention_mask`, where padding could not be told from text."""
+            f"""Inputs may have the types {code(types)}. An input of another name or type is refused, and so
+            is a fixed sequence length without `attention_mask`, where padding could not be told from text."""
         ),
         paragraph(
-            f"""A folder of safetensors is exported where it is a BERT with {code(ACTIVATIONS)}. Weights in
+            f"""A folder of safetensors is exported if it is a BERT with {code(ACTIVATIONS)}. Weights in
             pickles are never opened: {code(PICKLES)}."""
         ),
     )

@@ -9,13 +9,13 @@ from webinfer.compatibility.markdown import code, paragraph, section, table
 
 
 def describe_inputs() -> str:
-    """The section."""
+    """The section as Markdown."""
     limits = InputLimits()
     low, high = mixing.RATES
     return section(
-        "Inputs: pictures and sounds",
+        "Inputs: images and sounds",
         table(
-            ("", "pictures", "sounds"),
+            ("", "images", "sounds"),
             [
                 ("files and bytes", code(picture_files.PICTURE_FORMATS), code(sound_files.SOUND_FORMATS)),
                 ("arrays", images.ALLOWED_ARRAY, sounds.ALLOWED_SHAPE),
@@ -28,8 +28,8 @@ def describe_inputs() -> str:
             ],
         ),
         paragraph(
-            """Formats are told by their first bytes, never by a name. A file of another format, or a broken
-            one, is refused with one sentence. Limits by default, each a setting's:"""
+            """A format is recognised by the first bytes of a file, never by its name. Files of other formats,
+            and damaged ones, are refused in one sentence. Default limits, each of which is a setting:"""
         ),
         table(
             ("of a request", "at most"),
@@ -37,8 +37,8 @@ def describe_inputs() -> str:
                 ("items", str(limits.max_items)),
                 ("a text's characters", str(limits.max_text_characters)),
                 ("all texts together", f"{limits.max_text_bytes >> 20} MB as UTF-8"),
-                ("an encoded picture or sound", f"{limits.max_file_bytes >> 20} MB"),
-                ("all pictures or sounds, decoded", f"{limits.max_input_bytes >> 20} MB"),
+                ("an encoded image or sound", f"{limits.max_file_bytes >> 20} MB"),
+                ("all images or sounds, decoded", f"{limits.max_input_bytes >> 20} MB"),
                 ("a sound", f"{limits.max_sound_s:g} s"),
             ],
         ),

@@ -1,11 +1,11 @@
-"""The few forms of Markdown that the page is made of."""
+"""Markdown elements of generated pages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from textwrap import fill
 
-# As the other pages are broken.
+# Line width of the other pages.
 WIDTH = 116
 
 
@@ -21,10 +21,10 @@ def code(words: Iterable[object]) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Running text, broken anew: however the source breaks it, and however long the lists in it are."""
+    """A paragraph, filled to the line width."""
     return fill(" ".join(text.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def section(title: str, *parts: str) -> str:
-    """A heading and what stands under it, a blank line between any two."""
+    """A heading and the parts of its section, separated by blank lines."""
     return "\n\n".join((f"## {title}", *parts))

@@ -12,11 +12,11 @@ from webinfer.compatibility.markdown import paragraph, section, table
 
 
 def describe_options() -> str:
-    """The section."""
+    """The section as Markdown."""
     return section(
         "Options of a request",
         paragraph(
-            """`infer(..., options={"top_k": 3})`; another name, or another value, is refused where the
+            """Pass them as `infer(..., options={"top_k": 3})`. Other names and values are refused when the
             request is built, and again in the worker."""
         ),
         table(("option", "families", "value", "what it does"), itertools.starmap(_row, list_options())),

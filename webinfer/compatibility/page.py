@@ -1,4 +1,4 @@
-"""The whole page: its head, and the sections in order. A new section is one function in SECTIONS."""
+"""The page: its head and its sections in order. A new section is one function in SECTIONS."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from webinfer.compatibility.options import describe_options
 from webinfer.compatibility.texts import describe_texts
 from webinfer.compatibility.vision import describe_vision
 
-HEAD = """# What is done, and what is refused
+HEAD = """# What is supported, and what is refused
 
-Everything that a model's own files, a request and an input may ask for is either done as the library that
-it comes from does it, or refused by name, with the key or the field, its value and what is allowed: when a
-model is imported or pulled, when a request is built, and again in the worker. Nothing is left out in silence.
+Every feature that a model's files, a request or an input may ask for either works as in the library that it
+comes from, or is refused by name, with the key or field, its value and what is allowed. This is checked when
+a model is imported or pulled, when a request is built, and again in the worker. Nothing is ignored silently.
 
-This page is written from the lists that the code decides by, with `python -m webinfer.compatibility >
-docs/compatibility.md`; a test holds it to them. **A key of these files, a class or a format that is not on
-it is refused.** Of config.json, which describes the graph that is there anyway, the keys named here are read.
+This page is generated from the lists that the code uses, with `python -m webinfer.compatibility >
+docs/compatibility.md`; a test compares it with them. **A key of these files, a class or a format that is not
+listed is refused.** Of config.json, only the keys named here are read.
 
-Right values come from outside: transformers, sentence-transformers, tokenizers, Pillow and onnxruntime. They
-are stored with the scripts that made them under `tests/`."""
+Expected values in tests come from transformers, sentence-transformers, tokenizers, Pillow and onnxruntime.
+They are stored under `tests/`, with the scripts that made them."""
 SECTIONS: tuple[Callable[[], str], ...] = (
     describe_graphs,
     describe_texts,

@@ -9,8 +9,8 @@ from webinfer.compatibility.markdown import code, paragraph, table
 
 
 def describe_rules(file: str, rules: Mapping[str, Rule]) -> str:
-    """The keys of `file` with what each may be, and those that may be anything."""
+    """The keys of `file` with their allowed values, and the keys without effect."""
     shown = [(f"`{key}`", rule.allowed) for key, rule in rules.items() if rule is not ANYTHING]
     inert = [key for key, rule in rules.items() if rule is ANYTHING]
-    keys = table((f"key of {file}", "done"), shown)
-    return f"{keys}\n\n{paragraph(f'Accepted there, and without effect: {code(inert)}.')}" if inert else keys
+    keys = table((f"key of {file}", "supported values"), shown)
+    return f"{keys}\n\n{paragraph(f'Accepted, without effect: {code(inert)}.')}" if inert else keys

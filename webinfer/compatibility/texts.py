@@ -17,23 +17,23 @@ NOTES = {
 
 
 def describe_texts() -> str:
-    """The section."""
+    """The section as Markdown."""
     return section(
         "Text embedding: sentence-transformers' files and the tokenizer's",
         paragraph(
-            """modules.json names what follows the graph, in this order: a Transformer, its Pooling, and any
-            of the others. A model without it is mean-pooled and normalised, and its reply says that this was
-            assumed."""
+            """modules.json names the steps after the graph, in this order: a Transformer, its Pooling, and
+            any of the others. A model without it is mean-pooled and normalised, and its replies say that this
+            was assumed."""
         ),
-        table(("module", "done"), map(_row, sentence_modules.READERS)),
+        table(("module", "supported"), map(_row, sentence_modules.READERS)),
         describe_rules(embeddings.TRANSFORMER_FILES[0], embeddings.TRANSFORMER_RULES),
         describe_rules(embeddings.CONFIG_FILE, embeddings.CONFIG_RULES),
         paragraph(
-            f"""Every tokenizer.json that Python's `tokenizers` opens is done, by that library itself:
-            WordPiece, BPE, Unigram and WordLevel with their normalisers. Of tokenizer_config.json these
-            keys are obeyed beside it: {code(tokenizer_config.OBEYED)}. These change no id, and are
-            accepted: {code(sorted(tokenizer_config.WITHOUT_EFFECT))}. A key that is neither is named in a
-            warning of each reply."""
+            f"""Every tokenizer.json that Python's `tokenizers` can open is supported, since that library
+            reads it: WordPiece, BPE, Unigram and WordLevel with their normalisers. These keys of
+            tokenizer_config.json are applied too: {code(tokenizer_config.OBEYED)}. These are accepted,
+            since they change no token id: {code(sorted(tokenizer_config.WITHOUT_EFFECT))}. Other keys are
+            named in a warning of each reply."""
         ),
     )
 

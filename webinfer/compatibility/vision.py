@@ -16,37 +16,34 @@ from webinfer.compatibility.rules import describe_rules
 SCORES = {
     "regression": "the logits themselves",
     "multi_label_classification": "a sigmoid of each logit",
-    "single_label_classification": "softmax; a sigmoid where there is one label",
+    "single_label_classification": "softmax; a sigmoid if there is one label",
 }
 
 
 def describe_vision() -> str:
-    """The section."""
+    """The section as Markdown."""
     refused = {name for name in PROCESSOR_OF_MODEL.values() if name not in PROCESSORS}
     return section(
         "Vision: preprocessor_config.json and config.json",
         paragraph(
-            """As the processors of transformers that compute with Pillow; a name that ends in `Fast` means
-            the same. A file that names no processor has its `model_type`'s; for a `model_type` that is not
-            known it must give every number itself."""
+            """Images are processed as by the processors of transformers that use Pillow; a name that ends in
+            `Fast` means the same. A file that names no processor gets that of its `model_type`; for an
+            unknown `model_type` it must give every number itself."""
         ),
-        table(
-            ("image processor", "by default for model types", "of its own"), map(_row, PROCESSORS.values())
-        ),
+        table(("image processor", "default for model types", "specialities"), map(_row, PROCESSORS.values())),
         paragraph(f"Refused, for example: {code(sorted(refused))}."),
-        "The keys of every processor. A step that is null is not done, as in transformers.",
+        "Keys of all processors. As in transformers, a step that is null is skipped.",
         describe_rules("preprocessor_config.json", STEPS | INERT),
         paragraph(
-            """All images must come out in one size: sizes that depend on the image (`shortest_edge` without
+            """All images must get the same size: sizes that depend on the image (`shortest_edge` without
             `do_center_crop`, `longest_edge`, `max_height`, padding) are refused. `num_channels` of
-            config.json is 1 or 3; for 1, images become grey as Pillow's `convert("L")` has it. Only what a
-            model sees of the resized image is computed, so an extreme picture costs no more than another of
-            its size."""
+            config.json is 1 or 3; for 1, images become grey as with Pillow's `convert("L")`. Only the part of
+            a resized image that the model sees is computed, so an extreme aspect ratio costs no more."""
         ),
         paragraph(
-            """Scores are made as in transformers' image-classification pipeline, by config.json's
-            `problem_type`; where it has none, one label is a sigmoid and several are softmax. Others are
-            refused. A label without a name in `id2label` is `LABEL_` and its number."""
+            """Scores are computed as in transformers' image-classification pipeline, by config.json's
+            `problem_type`; without one, a single label gets a sigmoid and several get softmax. Other values
+            are refused. A label without a name in `id2label` is `LABEL_` and its number."""
         ),
         table(("`problem_type`", "scores"), [(f"`{name}`", SCORES[name]) for name in PROBLEM_TYPES]),
     )
