@@ -8,7 +8,7 @@ import sys
 import click
 from click.shell_completion import CompletionItem
 
-from webinfer.endings import end_with, open_missing_streams
+from webinfer.endings import drop_output, end_with, open_missing_streams
 
 COMMANDS = {
     "doctor": ("webinfer.commands.doctor", "Check which backends work in each browser on this machine."),
@@ -88,10 +88,17 @@ def cli() -> None:
 def main() -> None:
     """Run the command; a user's mistake is one sentence and an exit code above 0, never a traceback."""
     open_missing_streams()
+    stdout = sys.stdout
     try:
         # Always this name, however it was called: shell completion asks for it.
         cli(prog_name="webinfer", standalone_mode=False)
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
+    except SystemExit as stop:
+        # When the reader of a pipe has gone, rich ends so, and click, which puts another stream in its place.
+        if not isinstance(stop.__context__, BrokenPipeError) and sys.stdout is stdout:
+            raise
+        drop_output()
+        sys.exit(0)
     except (Exception, KeyboardInterrupt) as error:
         sys.exit(end_with(error))

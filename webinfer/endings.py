@@ -26,7 +26,7 @@ def end_with(error: BaseException) -> int:
     if sentence is None:
         raise error
     if isinstance(error, OSError):
-        _drop_output()
+        drop_output()
     click.echo(_without_controls(sentence), err=True)
     if isinstance(error, click.ClickException):
         return error.exit_code
@@ -73,7 +73,7 @@ def open_missing_streams() -> None:
             setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 - as long as the process lives
 
 
-def _drop_output() -> None:
+def drop_output() -> None:
     """Discard unwritten output, which would fail again when the interpreter ends."""
     if sys.__stdout__ is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())

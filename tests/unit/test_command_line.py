@@ -260,3 +260,23 @@ def test_a_value_that_cannot_be_is_one_sentence(words: tuple[str, ...], told: st
     done = run(*words, env=os.environ | {"WEBINFER_HISTORY_PATH": str(tmp_path / "history.duckdb")})
     assert done.returncode == 1
     assert done.stderr.startswith(told) and len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+@pytest.mark.parametrize("words", [("--version",), ("models", "list"), ("history", "status")], ids=" ".join)
+def test_a_command_whose_reader_has_gone_ends_well(words: tuple[str, ...], tmp_path: Path) -> None:
+    """As in `webinfer history status | head -1`; here nobody ever reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    settings = {"WEBINFER_HISTORY_PATH": str(tmp_path / "none.duckdb")}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "webinfer", *words],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            env=os.environ | settings,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
