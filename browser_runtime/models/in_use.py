@@ -13,7 +13,8 @@ from pathlib import Path
 import structlog
 
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.models.files.locking import LOCK_FOLDER
+from browser_runtime.contract.setup.environment import make_folder
+from browser_runtime.models.files.locking import LOCK_FOLDER, lock_path, try_lock
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +76,19 @@ def hold_unused(root: Path, name: str) -> Iterator[None]:
             users = ", ".join(map(str, _lock_holders(path))) or "another"
             wanted = "a model that no running worker has loaded"
             raise BadInput("name", f"{name!r}, in use by process {users}", wanted) from error
+        yield
+
+
+@contextmanager
+def hold_unchanged(root: Path, name: str) -> Iterator[None]:
+    """Keeps others from fetching or importing the model. Raises BadInput while one does."""
+    path = lock_path(root, name)
+    make_folder("WEBINFER_MODELS_DIR", path.parent)
+    with path.open("a") as stream:
+        if not try_lock(stream.fileno()):
+            holders = ", ".join(map(str, _lock_holders(path))) or "another"
+            state = f"{name!r}, which process {holders} is fetching, importing or removing"
+            raise BadInput("name", state, "a model that nobody changes at the moment; try again later")
         yield
 
 

@@ -26,7 +26,7 @@ from browser_runtime.models.hub.catalogue import HubModel, find_hub_model, read_
 from browser_runtime.models.hub.pulling import Prove, Pull, ReportProgress, pull, pull_precision
 from browser_runtime.models.hub.repository import offline_refusal
 from browser_runtime.models.hub.settings import HubSettings
-from browser_runtime.models.in_use import ModelsInUse
+from browser_runtime.models.in_use import ModelsInUse, hold_unchanged
 from browser_runtime.models.manifest import MANIFEST, ModelFile, StoredModel, read_manifest, repair
 from browser_runtime.models.removal import remove_model
 from browser_runtime.models.reports import (
@@ -251,13 +251,13 @@ class ModelStore:
     def remove(self, name: str) -> Removal:
         """Takes the model off this machine, whole or damaged, with what a pull of it left.
 
-        Raises UnknownModel if it is not here, BadInput for a built-in one and for one that is in use,
-        SetupError where another process is fetching it.
+        Raises UnknownModel if it is not here, BadInput for a built-in one and for one that is in use, then
+        too, and while another process fetches or imports it.
         """
         check_model_name(name, "name")
         if (BUILTIN_FOLDER / name / MANIFEST).exists():
             raise BadInput("name", f"{name!r}, a built-in model", "a model that was pulled or imported")
-        with hold_lock(lock_path(self.root, name), f"model {name!r}", time.monotonic()):
+        with hold_unchanged(self.root, name):
             if not (self.root / name / MANIFEST).exists():
                 raise UnknownModel(repr(name), f"it is not on this machine; {self._suggest(name)}")
             try:

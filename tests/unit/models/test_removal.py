@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from browser_runtime.contract.errors import BadInput, SetupError, UnknownModel
+from browser_runtime.contract.errors import BadInput, UnknownModel
 from browser_runtime.models.files.locking import hold_lock, lock_path
 from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.manifest import MANIFEST
@@ -139,7 +139,9 @@ async def test_names_that_are_no_models_hold_nothing(store: ModelStore) -> None:
 def test_a_model_that_is_being_fetched_stays(store: ModelStore) -> None:
     with (
         hold_lock(lock_path(store.root, "tiny"), "it", time.monotonic() + 5),
-        pytest.raises(SetupError, match="another process"),
+        pytest.raises(
+            BadInput, match=f"name is 'tiny', which process {os.getpid()} is fetching, importing or"
+        ),
     ):
         store.remove("tiny")
     assert store.verify("tiny").whole
