@@ -129,7 +129,7 @@ def test_a_model_that_counts_from_its_padding_is_fed_so(store: ModelStore, tmp_p
          "takes texts of 8 tokens and no attention_mask, so it would read padding as text"),
         ([fill_weights(np.nan, "LayerNorm.bias")], "embedding value 0 is nan"),
         ([fill_weights(np.inf, "word_embeddings")], "embedding value 0 is nan"),
-        ([fill_weights(0.0, "encoder.layer.1.output.LayerNorm")], "all numbers of its embedding are equal"),
+        ([fill_weights(0.0, "encoder.layer.1.output.LayerNorm")], "the embedding of 9 tokens is all zeros"),
         ([pass_through("ReduceMax", keepdims=0)], "last_hidden_state has the shape"),
         ([take_inputs_as(TensorProto.STRING, "token_type_ids")], "token_type_ids takes|failed"),
         ([set_versions(ir=14)], "has IR version 14, but browsers read up to 13: export it"),
