@@ -51,6 +51,8 @@ class Lane {
         return { value: call.value };
       case 'probe':
         return probe();
+      case 'kernels':
+        return (await import('./engines/low_bits/checking.js')).checkKernels(call, isCancelled);
       default:
         throw new Fault('Unsupported', `a call of kind ${call.kind}`, 'this page does not know it');
     }

@@ -82,20 +82,22 @@ export const CASES = [
   { name: 'rope of a part of the head', kernel: 'rope', heads: 2, headDim: 36, pairs: 9, tokens: 3 },
 ];
 
-/** What the 2-bit target names; only timed where asked for, since its twin is slow. */
+/** What kernels are chosen by, and too large for every run: a token, and a piece of a prompt. */
 export const LARGE = matmul(2, 4096, 2048, 1);
+export const PREFILL = matmul(2, 1024, 1024, 32);
 
 /**
  * A case on a backend beside its twin.
  * @param {Backend} backend a fresh one: nothing it holds is freed
  * @param {Case} row
  * @param {number} [repeats] timed runs, of which the quickest counts
+ * @param {boolean} [withTwin] false: a product is only timed
  * @returns {Promise<Outcome>}
  */
-export async function checkCase(backend, row, repeats = 1) {
+export async function checkCase(backend, row, repeats = 1, withTwin = true) {
   switch (row.kernel) {
     case 'matmul':
-      return checkMatmul(backend, row, repeats);
+      return checkMatmul(backend, row, repeats, withTwin);
     case 'attention':
       return checkAttention(backend, row, repeats);
     case 'rope':
@@ -152,8 +154,11 @@ const chance = (/** @type {number} */ n, /** @type {() => number} */ next, size 
   Float32Array.from({ length: n }, () => size * normal(next));
 const flat = (/** @type {Float32Array[]} */ rows) => rows.flatMap((row) => Array.from(row));
 
-/** @param {Backend} backend @param {MatmulCase} row @param {number} repeats @returns {Promise<Outcome>} */
-async function checkMatmul(backend, { bits, rows, columns, tokens }, repeats) {
+/**
+ * @param {Backend} backend @param {MatmulCase} row @param {number} repeats @param {boolean} withTwin
+ * @returns {Promise<Outcome>}
+ */
+async function checkMatmul(backend, { bits, rows, columns, tokens }, repeats, withTwin) {
   const layout = layoutMatrix([rows, columns], bits);
   const bytes = chanceMatrix(layout, uniform(bits + rows));
   const matrix = backend.matrix(layout);
@@ -172,6 +177,7 @@ async function checkMatmul(backend, { bits, rows, columns, tokens }, repeats) {
     },
     () => backend.read(out, 1),
   );
+  if (!withTwin) return { got: [], wanted: [], tolerances: [], ms, bytes: bytes.length };
   const { y, sizes } = multiply(bytes, layout, padded, tokens);
   // Each group's product is rounded four times; 16 and 32 bits sum single columns.
   const terms = bits < 16 ? columns / 32 + 8 : columns + 2;

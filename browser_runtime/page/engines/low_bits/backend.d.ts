@@ -80,6 +80,7 @@ export interface Backend {
   read(x: Rows, n: number): Promise<Float32Array[]>;
   /** Copies what one slot holds of the cache to another. */
   copySlot(from: number, to: number): void;
-  /** The bytes of a slot's cache, for tests and for a picture of memory. */
+  /** Ends once what was laid out is there. Raises OutOfMemory. */
+  settle(): Promise<void>;
   release(): void;
 }

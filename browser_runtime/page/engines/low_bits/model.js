@@ -54,6 +54,7 @@ export async function createModel(manifestJson, fetchShard, backend, options) {
     const shape = layoutCache(manifest.architecture, wanted);
     const chunk = options.chunk ?? DEFAULT_CHUNK;
     const network = new Network(backend, manifest, shape, slots + chunk);
+    await backend.settle();
     await network.load(fetchShard, options.model, options.onProgress);
     return new LowBitsModel(network, slots, chunk);
   } catch (error) {

@@ -325,6 +325,9 @@ export class WasmBackend {
     );
   }
 
+  /** Memory is there once it was asked for. */
+  async settle() {}
+
   /** Drops the memory: nothing of this backend can be used any more. */
   release() {
     this.#memory = new WebAssembly.Memory({ initial: 1 });

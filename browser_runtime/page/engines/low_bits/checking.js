@@ -1,0 +1,32 @@
+/** The case table run in this browser: every kernel checked against its twin, and timed. */
+import { CASES, checkCase, LARGE, worst } from '../../kernels/cases.js';
+import { listVariants } from './variants.js';
+
+/**
+ * Answers a lane's call `kernels`: for each variant of a backend, every case.
+ * @param {Record<string, unknown>} call `backend`; `repeats`: timed runs of a case; `large`: only the large ones
+ * @param {() => boolean} isCancelled
+ */
+export async function checkKernels({ backend, repeats = 1, large = false }, isCancelled) {
+  const results = [];
+  for (const [index, { kernels, open }] of (await listVariants(String(backend))).entries()) {
+    // WebGPU's variants differ in their products alone.
+    const isSame = backend === 'webgpu' && index > 0;
+    const rows = large ? [LARGE] : CASES.filter(({ kernel }) => !isSame || kernel === 'matmul');
+    const cases = [];
+    for (const row of rows) {
+      if (isCancelled()) return { results };
+      const fresh = await open();
+      try {
+        const outcome = await checkCase(fresh, row, Number(repeats));
+        cases.push({ name: row.name, error: worst(outcome), ms: outcome.ms, bytes: outcome.bytes });
+      } finally {
+        fresh.release();
+      }
+      // A lane that computes hears nothing.
+      await new Promise((resolve) => setTimeout(resolve));
+    }
+    results.push({ kernels, cases });
+  }
+  return { results };
+}

@@ -1,0 +1,89 @@
+/**
+ * The kernels that can run here, by name, and which of them is the quickest: found by measuring, and remembered. A
+ * worker that knows the answer from another session with the same adapter and build passes the name and spares the
+ * measuring.
+ */
+import { Fault } from '../../faults.js';
+import { checkCase, LARGE, PREFILL } from '../../kernels/cases.js';
+import { openDevice } from '../devices.js';
+import { WasmBackend } from './wasm_backend.js';
+import { variantsHere } from './wasm_kernels.js';
+import { WebGpuBackend } from './webgpu_backend.js';
+import { variantsOf } from './webgpu_shaders.js';
+
+/** @typedef {import('./backend.js').Backend} Backend */
+/** @typedef {{kernels: string, decode_ms: number, prefill_ms: number}} Measured */
+/** @typedef {{kernels: string, open: () => Promise<Backend>}} Choice */
+
+const RUNS = 3;
+// A prompt has some times the tokens of a step that decodes: both count, what is waited for longest most.
+const score = (/** @type {Measured} */ { decode_ms: decode, prefill_ms: prefill }) => decode + prefill / 8;
+/** @type {Map<string, Promise<{kernels: string, measured: Measured[]}>>} */
+const chosen = new Map();
+
+/**
+ * Every variant of a backend that this browser can run. Raises Unsupported.
+ * @param {string} backend
+ * @returns {Promise<Choice[]>}
+ */
+export async function listVariants(backend) {
+  if (backend === 'wasm') {
+    return variantsHere().map((variant) => ({
+      kernels: `low_bits wasm ${variant}`,
+      open: () => WasmBackend.open(variant),
+    }));
+  }
+  if (backend !== 'webgpu') throw new Fault('Unsupported', backend, 'low bits run on wasm and webgpu');
+  const { gpu } = await openDevice('webgpu');
+  const device = /** @type {GPUDevice} */ (gpu);
+  return variantsOf(device).map((variant) => ({
+    kernels: `low_bits webgpu ${variant.name}`,
+    open: () => WebGpuBackend.open(device, variant),
+  }));
+}
+
+/**
+ * A fresh backend of the quickest kernels, or of those that are named; and what was measured, nothing where they were
+ * known. Raises Unsupported.
+ * @param {string} backend
+ * @param {string} [kernels] as `listVariants` and a reply name them
+ */
+export async function openBackend(backend, kernels) {
+  const choices = await listVariants(backend);
+  const known = choices.find((choice) => choice.kernels === kernels);
+  if (kernels && !known) {
+    throw new Fault(
+      'Unsupported',
+      kernels,
+      `this browser has ${choices.map((choice) => choice.kernels).join(', ')}`,
+    );
+  }
+  if (known) return { backend: await known.open(), measured: [] };
+  const best = chosen.get(backend) ?? choose(choices);
+  chosen.set(backend, best);
+  const { kernels: name, measured } = await best;
+  const choice = /** @type {Choice} */ (choices.find((one) => one.kernels === name));
+  return { backend: await choice.open(), measured };
+}
+
+/** @param {Choice[]} choices */
+async function choose(choices) {
+  const measured = [];
+  for (const choice of choices) measured.push(await measure(choice));
+  const best = measured.reduce((a, b) => (score(b) < score(a) ? b : a));
+  return { kernels: best.kernels, measured };
+}
+
+/** The quickest of a few runs: a 2-bit 4096x2048 product, and 32 tokens by a matrix. @param {Choice} choice */
+export async function measure({ kernels, open }) {
+  const time = async (/** @type {import('../../kernels/cases.js').Case} */ row) => {
+    const backend = await open();
+    try {
+      return await checkCase(backend, row, RUNS, false);
+    } finally {
+      backend.release();
+    }
+  };
+  const [decode, prefill] = [await time(LARGE), await time(PREFILL)];
+  return { kernels, decode_ms: decode.ms, prefill_ms: prefill.ms };
+}

@@ -1,0 +1,201 @@
+/** The WGSL kernels as pipelines, and a step's dispatches gathered into one submission. */
+
+/** @typedef {keyof typeof KERNELS} ShaderName */
+/** @typedef {(file: string) => Promise<string>} LoadShader */
+/**
+ * @typedef {object} Variant
+ * @property {string} name
+ * @property {'rows' | 'split'} matmul one invocation a row block, or many
+ * @property {'packed' | 'plain'} dot
+ * @property {'workgroup' | 'subgroups'} reduce
+ */
+
+// What each binding after the parameters is: read, or written.
+const KERNELS = /** @type {const} */ ({
+  embed: { file: 'embed', entry: 'main', access: 'rrw' },
+  norm: { file: 'norm', entry: 'main', access: 'rrrw' },
+  head_norm: { file: 'head_norm', entry: 'main', access: 'rw' },
+  quantize: { file: 'quantize', entry: 'main', access: 'rww' },
+  matvec: { file: 'matvec', entry: 'rows', access: 'rrrrw' },
+  matmul: { file: 'matmul', entry: 'rows', access: 'rrrrw' },
+  matfloat: { file: 'matfloat', entry: 'main', access: 'rrw' },
+  silu: { file: 'elementwise', entry: 'silu', access: 'rw' },
+  add: { file: 'elementwise', entry: 'add', access: 'rw' },
+  bias: { file: 'elementwise', entry: 'bias', access: 'rw' },
+  rope: { file: 'rope', entry: 'main', access: 'rrw' },
+  append: { file: 'append', entry: 'main', access: 'rrw' },
+  pack_scales: { file: 'pack', entry: 'scales', access: 'w' },
+  pack_codes: { file: 'pack', entry: 'codes', access: 'w' },
+  attend: { file: 'attend', entry: 'main', access: 'rrrww' },
+});
+// What exists in variants, and is put together of several files.
+const PRODUCTS = ['matvec', 'matmul'];
+// minUniformBufferOffsetAlignment is at most this everywhere.
+const PARAM_BYTES = 256;
+const MAX_DISPATCHES = 4096;
+
+/** Fetches a shader beside the page's code. @type {LoadShader} */
+async function fetchShader(file) {
+  const response = await fetch(new URL(`../../kernels/wgsl/${file}.wgsl`, import.meta.url));
+  if (!response.ok) throw new Error(`the shader ${file} answered ${response.status}`);
+  return response.text();
+}
+
+/** The variants that this device can run. @param {GPUDevice} gpu @returns {Variant[]} */
+export function variantsOf(gpu) {
+  const hasDot = navigator.gpu?.wgslLanguageFeatures?.has('packed_4x8_integer_dot_product') ?? false;
+  const dot = hasDot ? 'packed' : 'plain';
+  /** @type {Variant[]} */
+  const variants = [
+    { name: `rows ${dot}`, matmul: 'rows', dot, reduce: 'workgroup' },
+    { name: `split ${dot}`, matmul: 'split', dot, reduce: 'workgroup' },
+  ];
+  if (hasDot) variants.push({ name: 'rows plain', matmul: 'rows', dot: 'plain', reduce: 'workgroup' });
+  if (gpu.features.has('subgroups')) {
+    variants.push({ name: `split ${dot} subgroups`, matmul: 'split', dot, reduce: 'subgroups' });
+  }
+  return variants;
+}
+
+export class Shaders {
+  #gpu;
+  #modules;
+  /** @type {Map<string, {pipeline: GPUComputePipeline, layout: GPUBindGroupLayout}>} */
+  #pipelines = new Map();
+  /** @type {Map<string, GPUBindGroup>} */
+  #groups = new Map();
+  /** @type {Map<GPUBuffer, number>} */
+  #ids = new Map();
+  #params;
+  #words = new DataView(new ArrayBuffer(PARAM_BYTES * MAX_DISPATCHES));
+  /** @type {{pipeline: GPUComputePipeline, group: GPUBindGroup, groups: number[]}[]} */
+  #pending = [];
+
+  /** @param {GPUDevice} gpu @param {Variant} variant @param {Map<string, GPUShaderModule>} modules */
+  constructor(gpu, variant, modules) {
+    this.#gpu = gpu;
+    this.#modules = modules;
+    this.variant = variant;
+    const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
+    this.#params = gpu.createBuffer({ size: PARAM_BYTES * MAX_DISPATCHES, usage });
+  }
+
+  /** @param {GPUDevice} gpu @param {Variant} variant @param {LoadShader} [load] */
+  static async open(gpu, variant, load = fetchShader) {
+    const files = [...new Set(Object.values(KERNELS).map(({ file }) => file))];
+    const sources = await Promise.all(files.map(async (file) => [file, await sourceOf(file, variant, load)]));
+    const modules = sources.map(([file, code]) => [
+      file,
+      gpu.createShaderModule({ label: file, code: code ?? '' }),
+    ]);
+    return new Shaders(gpu, variant, new Map(/** @type {[string, GPUShaderModule][]} */ (modules)));
+  }
+
+  /**
+   * Records a dispatch.
+   * @param {ShaderName} name @param {Record<string, number>} constants @param {(number | {float: number})[]} params
+   * @param {GPUBuffer[]} buffers @param {number[]} groups
+   */
+  run(name, constants, params, buffers, groups) {
+    if (this.#pending.length === MAX_DISPATCHES) this.submit(() => {});
+    const { pipeline, layout } = this.#pipeline(name, constants);
+    const base = PARAM_BYTES * this.#pending.length;
+    for (const [index, param] of params.entries()) {
+      if (typeof param === 'number') this.#words.setUint32(base + 4 * index, param, true);
+      else this.#words.setFloat32(base + 4 * index, param.float, true);
+    }
+    this.#pending.push({ pipeline, group: this.#group(name, layout, buffers), groups });
+  }
+
+  /** Sends off what was recorded, and what `last` adds. @param {(encoder: GPUCommandEncoder) => void} last */
+  submit(last) {
+    const encoder = this.#gpu.createCommandEncoder();
+    if (this.#pending.length > 0) {
+      this.#gpu.queue.writeBuffer(this.#params, 0, this.#words.buffer, 0, PARAM_BYTES * this.#pending.length);
+      const pass = encoder.beginComputePass();
+      for (const [index, { pipeline, group, groups }] of this.#pending.entries()) {
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, group, [PARAM_BYTES * index]);
+        pass.dispatchWorkgroups(groups[0] ?? 1, groups[1] ?? 1, groups[2] ?? 1);
+      }
+      pass.end();
+      this.#pending = [];
+    }
+    last(encoder);
+    this.#gpu.queue.submit([encoder.finish()]);
+  }
+
+  release() {
+    this.#params.destroy();
+    this.#pending = [];
+    this.#groups.clear();
+    this.#pipelines.clear();
+  }
+
+  /** @param {ShaderName} name @param {Record<string, number>} constants */
+  #pipeline(name, constants) {
+    const key = `${name} ${JSON.stringify(constants)}`;
+    const found = this.#pipelines.get(key);
+    if (found) return found;
+    const { file, entry, access } = KERNELS[name];
+    const layout = this.#gpu.createBindGroupLayout({ entries: layoutEntries(access) });
+    const pipeline = this.#gpu.createComputePipeline({
+      label: key,
+      layout: this.#gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      compute: {
+        module: /** @type {GPUShaderModule} */ (this.#modules.get(file)),
+        entryPoint: PRODUCTS.includes(file) ? this.variant.matmul : entry,
+        constants,
+      },
+    });
+    this.#pipelines.set(key, { pipeline, layout });
+    return { pipeline, layout };
+  }
+
+  /** @param {ShaderName} name @param {GPUBindGroupLayout} layout @param {GPUBuffer[]} buffers */
+  #group(name, layout, buffers) {
+    const key = `${layoutKey(name)} ${buffers.map((buffer) => this.#id(buffer)).join(' ')}`;
+    const found = this.#groups.get(key);
+    if (found) return found;
+    const params = { binding: 0, resource: { buffer: this.#params, size: PARAM_BYTES } };
+    const entries = buffers.map((buffer, index) => ({ binding: index + 1, resource: { buffer } }));
+    const group = this.#gpu.createBindGroup({ layout, entries: [params, ...entries] });
+    this.#groups.set(key, group);
+    return group;
+  }
+
+  /** @param {GPUBuffer} buffer */
+  #id(buffer) {
+    const id = this.#ids.get(buffer) ?? this.#ids.size;
+    this.#ids.set(buffer, id);
+    return id;
+  }
+}
+
+/** Bind groups fit every layout with the same accesses. @param {ShaderName} name */
+const layoutKey = (name) => KERNELS[name].access;
+
+/** @param {string} access @returns {GPUBindGroupLayoutEntry[]} */
+function layoutEntries(access) {
+  const visibility = GPUShaderStage.COMPUTE;
+  const params = {
+    binding: 0,
+    visibility,
+    buffer: { type: /** @type {const} */ ('uniform'), hasDynamicOffset: true },
+  };
+  const buffers = Array.from(access, (kind, index) => ({
+    binding: index + 1,
+    visibility,
+    buffer: {
+      type: kind === 'r' ? /** @type {const} */ ('read-only-storage') : /** @type {const} */ ('storage'),
+    },
+  }));
+  return [params, ...buffers];
+}
+
+/** @param {string} file @param {Variant} variant @param {LoadShader} load */
+async function sourceOf(file, { dot, reduce }, load) {
+  if (!PRODUCTS.includes(file)) return load(file);
+  const parts = await Promise.all([`dot_${dot}`, `reduce_${reduce}`, file].map(load));
+  return [reduce === 'subgroups' ? 'enable subgroups;' : '', ...parts].join('\n');
+}

@@ -1,0 +1,28 @@
+"""The kernels of our own in real browsers: their case table, on every variant that a browser can run."""
+
+from __future__ import annotations
+
+import pytest
+
+from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.pool import Pool
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.mark.parametrize("backend", ["wasm", "webgpu"])
+async def test_every_kernel_gives_its_twins_numbers(shared_pool: Pool, backend: str) -> None:
+    lane = shared_pool.sessions[0].lanes[0]
+    if backend == "webgpu" and not lane.capabilities.backends["webgpu"].proved:
+        pytest.skip("no WebGPU here")
+    answer = await lane.connection.call("kernels", 170, backend=backend)
+    wrong = {
+        f"{variant['kernels']}: {case['name']}": case["error"]
+        for variant in answer["results"]
+        for case in variant["cases"]
+        if not case["error"] <= 1
+    }
+    assert wrong == {}
+    names = [variant["kernels"] for variant in answer["results"]]
+    if backend == "wasm" and shared_pool.browser in (Browser.CHROME, Browser.FIREFOX):
+        assert names == ["low_bits wasm relaxed", "low_bits wasm simd"]
