@@ -21,3 +21,16 @@ for (const variant of /** @type {const} */ (['relaxed', 'simd'])) {
     });
   }
 }
+
+for (const bits of [2, 3, 4, 8, 16, 32]) {
+  test(`${bits} bits: a token's numbers are the same to the bit, whichever others are computed with it`, async () => {
+    /** @type {number[][]} */
+    const outputs = [];
+    for (const tokens of [1, 3, 6]) {
+      const row = /** @type {const} */ ({ kernel: 'matmul', name: '', bits, rows: 13, columns: 229, tokens });
+      outputs.push(Array.from((await checkCase(await openWasm('relaxed'), row)).got));
+    }
+    const [alone = [], ...more] = outputs;
+    for (const output of more) assert.deepEqual(output.slice(0, 13), alone);
+  });
+}

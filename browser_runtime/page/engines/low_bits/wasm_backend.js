@@ -67,7 +67,7 @@ export class WasmBackend {
 
   /** @param {import('../../kernels/layout.js').MatrixLayout} layout @returns {Matrix} */
   matrix(layout) {
-    this.#needScratch(320 * layout.tiles);
+    this.#needScratch(320 * layout.tiles + 32);
     return { layout, place: this.alloc(layout.sizeBytes) };
   }
 

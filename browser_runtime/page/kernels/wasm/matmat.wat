@@ -1,11 +1,14 @@
 ;; Y = X W^T, W of 2, 3 or 4 bits, X of int8: several tokens at once.
 ;;
-;;   y[m, n] = sum_g (S[n] cs[n,g]) xs[m,g] dot(q, qx[m])  +  (M[n] cm[n,g]) sum[m,g]
+;;   y[m, n] = S[n] * sum_g cs[n,g] xs[m,g] dot(q, qx[m])  +  M[n] * sum_g cm[n,g] sum[m,g]
 ;;
 ;; low, high, groups, rows   the sections of a tensor: ../README.md; high is not read at 2 bits
 ;; x                         int8 [tokens][64 tiles], xs float32 [tokens][2 tiles][scale, sum]: written by quantize
 ;; y                         float32 [tokens][ldy / 4]: rows of `ldy` bytes
-;; scratch                   256 tiles bytes for codes, then 64 tiles bytes for scales and minima
+;; scratch                   256 tiles bytes for codes, then 64 tiles + 32 bytes for scales and minima
+;;
+;; Every sum is made in the order of matvec2, matvec3 and matvec4, to the same bits: a token's numbers do not depend on
+;; which others are computed with it.
 ;;
 ;; A call computes `blocks` row blocks. Each is unpacked once into scratch, which stays in the first-level cache, and
 ;; multiplied with all tokens, four a time.
@@ -19,12 +22,14 @@
   ;; 4 tokens against the unpacked row block.
   (func $tokens4 (param $words i32) (param $scales i32) (param $x0 i32) (param $ldx i32) (param $s0 i32) (param $lds i32)
     (param $y i32) (param $ldy i32) (param $count i32)
-    (local $q v128) (local $x4 v128) (local $s v128) (local $min v128)
-    (local $t0 v128) (local $acc0 v128)
-    (local $t1 v128) (local $acc1 v128)
-    (local $t2 v128) (local $acc2 v128)
-    (local $t3 v128) (local $acc3 v128)
+    (local $q v128) (local $x4 v128) (local $s v128) (local $min v128) (local $rows i32)
+    (local $t0 v128) (local $acc0 v128) (local $min0 v128)
+    (local $t1 v128) (local $acc1 v128) (local $min1 v128)
+    (local $t2 v128) (local $acc2 v128) (local $min2 v128)
+    (local $t3 v128) (local $acc3 v128) (local $min3 v128)
     (local $x1 i32) (local $s1 i32) (local $x2 i32) (local $s2 i32) (local $x3 i32) (local $s3 i32)
+    (local.set $rows (local.get $scales))
+    (local.set $scales (i32.add (local.get $scales) (i32.const 32)))
     (local.set $x1 (i32.add (local.get $x0) (i32.mul (local.get $ldx) (i32.const 1))))
     (local.set $s1 (i32.add (local.get $s0) (i32.mul (local.get $lds) (i32.const 1))))
     (local.set $x2 (i32.add (local.get $x0) (i32.mul (local.get $ldx) (i32.const 2))))
@@ -110,18 +115,18 @@
       (local.set $t3 (i16x8.add (local.get $t3) (i16x8.relaxed_dot_i8x16_i7x16_s (local.get $x4) (local.get $q))))
       (local.set $s (v128.load (local.get $scales)))
       (local.set $min (v128.load offset=16 (local.get $scales)))
-      (local.set $acc0 (f32x4.add (local.get $acc0) (f32x4.add
-        (f32x4.mul (f32x4.mul (local.get $s) (v128.load32_splat (local.get $s0))) (f32x4.convert_i32x4_s (i32x4.extadd_pairwise_i16x8_s (local.get $t0))))
-        (f32x4.mul (local.get $min) (v128.load32_splat offset=4 (local.get $s0))))))
-      (local.set $acc1 (f32x4.add (local.get $acc1) (f32x4.add
-        (f32x4.mul (f32x4.mul (local.get $s) (v128.load32_splat (local.get $s1))) (f32x4.convert_i32x4_s (i32x4.extadd_pairwise_i16x8_s (local.get $t1))))
-        (f32x4.mul (local.get $min) (v128.load32_splat offset=4 (local.get $s1))))))
-      (local.set $acc2 (f32x4.add (local.get $acc2) (f32x4.add
-        (f32x4.mul (f32x4.mul (local.get $s) (v128.load32_splat (local.get $s2))) (f32x4.convert_i32x4_s (i32x4.extadd_pairwise_i16x8_s (local.get $t2))))
-        (f32x4.mul (local.get $min) (v128.load32_splat offset=4 (local.get $s2))))))
-      (local.set $acc3 (f32x4.add (local.get $acc3) (f32x4.add
-        (f32x4.mul (f32x4.mul (local.get $s) (v128.load32_splat (local.get $s3))) (f32x4.convert_i32x4_s (i32x4.extadd_pairwise_i16x8_s (local.get $t3))))
-        (f32x4.mul (local.get $min) (v128.load32_splat offset=4 (local.get $s3))))))
+      (local.set $acc0 (f32x4.add (local.get $acc0) (f32x4.mul (v128.load32_splat (local.get $s0))
+        (f32x4.mul (local.get $s) (f32x4.convert_i32x4_s (i32x4.extadd_pairwise_i16x8_s (local.get $t0)))))))
+      (local.set $min0 (f32x4.add (local.get $min0) (f32x4.mul (v128.load32_splat offset=4 (local.get $s0)) (local.get $min))))
+      (local.set $acc1 (f32x4.add (local.get $acc1) (f32x4.mul (v128.load32_splat (local.get $s1))
+        (f32x4.mul (local.get $s) (f32x4.convert_i32x4_s (i32x4.extadd_pairwise_i16x8_s (local.get $t1)))))))
+      (local.set $min1 (f32x4.add (local.get $min1) (f32x4.mul (v128.load32_splat offset=4 (local.get $s1)) (local.get $min))))
+      (local.set $acc2 (f32x4.add (local.get $acc2) (f32x4.mul (v128.load32_splat (local.get $s2))
+        (f32x4.mul (local.get $s) (f32x4.convert_i32x4_s (i32x4.extadd_pairwise_i16x8_s (local.get $t2)))))))
+      (local.set $min2 (f32x4.add (local.get $min2) (f32x4.mul (v128.load32_splat offset=4 (local.get $s2)) (local.get $min))))
+      (local.set $acc3 (f32x4.add (local.get $acc3) (f32x4.mul (v128.load32_splat (local.get $s3))
+        (f32x4.mul (local.get $s) (f32x4.convert_i32x4_s (i32x4.extadd_pairwise_i16x8_s (local.get $t3)))))))
+      (local.set $min3 (f32x4.add (local.get $min3) (f32x4.mul (v128.load32_splat offset=4 (local.get $s3)) (local.get $min))))
       (local.set $words (i32.add (local.get $words) (i32.const 128)))
       (local.set $scales (i32.add (local.get $scales) (i32.const 32)))
       (local.set $x0 (i32.add (local.get $x0) (i32.const 32)))
@@ -133,17 +138,21 @@
       (local.set $x3 (i32.add (local.get $x3) (i32.const 32)))
       (local.set $s3 (i32.add (local.get $s3) (i32.const 8)))
       (br_if $group (local.tee $count (i32.sub (local.get $count) (i32.const 1)))))
-    (v128.store (i32.add (local.get $y) (i32.mul (local.get $ldy) (i32.const 0))) (local.get $acc0))
-    (v128.store (i32.add (local.get $y) (i32.mul (local.get $ldy) (i32.const 1))) (local.get $acc1))
-    (v128.store (i32.add (local.get $y) (i32.mul (local.get $ldy) (i32.const 2))) (local.get $acc2))
-    (v128.store (i32.add (local.get $y) (i32.mul (local.get $ldy) (i32.const 3))) (local.get $acc3)))
+    (local.set $s (v128.load (local.get $rows)))
+    (local.set $min (v128.load offset=16 (local.get $rows)))
+    (v128.store (i32.add (local.get $y) (i32.mul (local.get $ldy) (i32.const 0))) (f32x4.add (f32x4.mul (local.get $s) (local.get $acc0)) (f32x4.mul (local.get $min) (local.get $min0))))
+    (v128.store (i32.add (local.get $y) (i32.mul (local.get $ldy) (i32.const 1))) (f32x4.add (f32x4.mul (local.get $s) (local.get $acc1)) (f32x4.mul (local.get $min) (local.get $min1))))
+    (v128.store (i32.add (local.get $y) (i32.mul (local.get $ldy) (i32.const 2))) (f32x4.add (f32x4.mul (local.get $s) (local.get $acc2)) (f32x4.mul (local.get $min) (local.get $min2))))
+    (v128.store (i32.add (local.get $y) (i32.mul (local.get $ldy) (i32.const 3))) (f32x4.add (f32x4.mul (local.get $s) (local.get $acc3)) (f32x4.mul (local.get $min) (local.get $min3)))))
 
   ;; 1 token against the unpacked row block.
   (func $tokens1 (param $words i32) (param $scales i32) (param $x0 i32) (param $ldx i32) (param $s0 i32) (param $lds i32)
     (param $y i32) (param $ldy i32) (param $count i32)
-    (local $q v128) (local $x4 v128) (local $s v128) (local $min v128)
-    (local $t0 v128) (local $acc0 v128)
+    (local $q v128) (local $x4 v128) (local $s v128) (local $min v128) (local $rows i32)
+    (local $t0 v128) (local $acc0 v128) (local $min0 v128)
     
+    (local.set $rows (local.get $scales))
+    (local.set $scales (i32.add (local.get $scales) (i32.const 32)))
 
     (loop $group
       (local.set $t0 (v128.const i16x8 0 0 0 0 0 0 0 0))
@@ -173,15 +182,17 @@
       (local.set $t0 (i16x8.add (local.get $t0) (i16x8.relaxed_dot_i8x16_i7x16_s (local.get $x4) (local.get $q))))
       (local.set $s (v128.load (local.get $scales)))
       (local.set $min (v128.load offset=16 (local.get $scales)))
-      (local.set $acc0 (f32x4.add (local.get $acc0) (f32x4.add
-        (f32x4.mul (f32x4.mul (local.get $s) (v128.load32_splat (local.get $s0))) (f32x4.convert_i32x4_s (i32x4.extadd_pairwise_i16x8_s (local.get $t0))))
-        (f32x4.mul (local.get $min) (v128.load32_splat offset=4 (local.get $s0))))))
+      (local.set $acc0 (f32x4.add (local.get $acc0) (f32x4.mul (v128.load32_splat (local.get $s0))
+        (f32x4.mul (local.get $s) (f32x4.convert_i32x4_s (i32x4.extadd_pairwise_i16x8_s (local.get $t0)))))))
+      (local.set $min0 (f32x4.add (local.get $min0) (f32x4.mul (v128.load32_splat offset=4 (local.get $s0)) (local.get $min))))
       (local.set $words (i32.add (local.get $words) (i32.const 128)))
       (local.set $scales (i32.add (local.get $scales) (i32.const 32)))
       (local.set $x0 (i32.add (local.get $x0) (i32.const 32)))
       (local.set $s0 (i32.add (local.get $s0) (i32.const 8)))
       (br_if $group (local.tee $count (i32.sub (local.get $count) (i32.const 1)))))
-    (v128.store (i32.add (local.get $y) (i32.mul (local.get $ldy) (i32.const 0))) (local.get $acc0)))
+    (local.set $s (v128.load (local.get $rows)))
+    (local.set $min (v128.load offset=16 (local.get $rows)))
+    (v128.store (i32.add (local.get $y) (i32.mul (local.get $ldy) (i32.const 0))) (f32x4.add (f32x4.mul (local.get $s) (local.get $acc0)) (f32x4.mul (local.get $min) (local.get $min0)))))
 
   (func (export "matmat") (param $bits i32) (param $low i32) (param $high i32) (param $groups i32) (param $rows i32)
     (param $x i32) (param $xs i32) (param $y i32) (param $ldy i32) (param $tokens i32)

@@ -161,10 +161,10 @@ fn add_group(tile: u32, h: u32, x0: u32, x1: u32, x2: u32, x3: u32, s0: vec2<f32
   add_word(tile, 2u * h, x0, x1, x2, x3);
   add_word(tile, 2u * h + 1u, x0, x1, x2, x3);
   let scale = scales(tile, h);
-  scaled0 += scale * s0.x * vec4<f32>(sum0);
-  scaled1 += scale * s1.x * vec4<f32>(sum1);
-  scaled2 += scale * s2.x * vec4<f32>(sum2);
-  scaled3 += scale * s3.x * vec4<f32>(sum3);
+  scaled0 += s0.x * (scale * vec4<f32>(sum0));
+  scaled1 += s1.x * (scale * vec4<f32>(sum1));
+  scaled2 += s2.x * (scale * vec4<f32>(sum2));
+  scaled3 += s3.x * (scale * vec4<f32>(sum3));
   if (BITS != 8u) {
     let m = minima(tile, h);
     minimum0 += m * s0.y;

@@ -121,7 +121,7 @@ fn add_group(tile: u32, h: u32, x0: u32, s0: vec2<f32>) {
   add_word(tile, 2u * h, x0);
   add_word(tile, 2u * h + 1u, x0);
   let scale = scales(tile, h);
-  scaled0 += scale * s0.x * vec4<f32>(sum0);
+  scaled0 += s0.x * (scale * vec4<f32>(sum0));
   if (BITS != 8u) {
     let m = minima(tile, h);
     minimum0 += m * s0.y;
