@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.pool import Pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -12,9 +12,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.mark.parametrize("backend", ["wasm", "webgpu"])
 async def test_every_kernel_gives_its_twins_numbers(shared_pool: Pool, backend: str) -> None:
-    lane = shared_pool.sessions[0].lanes[0]
-    if backend == "webgpu" and not lane.capabilities.backends["webgpu"].proved:
-        pytest.skip("no WebGPU here")
+    session = shared_pool.sessions[0]
+    if not session.capabilities.can(Backend(backend)):
+        pytest.skip(session.capabilities.reason(Backend(backend)))
+    lane = session.lanes[0]
     answer = await lane.connection.call("kernels", 170, backend=backend)
     wrong = {
         f"{variant['kernels']}: {case['name']}": case["error"]
