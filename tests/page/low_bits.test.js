@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { layoutCache, parseCacheBits, usedBytes } from '../../browser_runtime/page/engines/low_bits/cache.js';
 import { createModel } from '../../browser_runtime/page/engines/low_bits/model.js';
-import { likeliest } from '../../browser_runtime/page/engines/low_bits/sampler.js';
+import { likeliest, Sampler } from '../../browser_runtime/page/engines/low_bits/sampler.js';
 import { openWasm } from './wasm_kernels.js';
 
 /** @typedef {import('../../browser_runtime/page/engines/low_bits/model.js').LowBitsModel} LowBitsModel */
@@ -188,4 +189,102 @@ test('a manifest that is not understood is refused by name, and a shard that is 
 
 test('greedy is the first of the largest', () => {
   assert.equal(likeliest(Float32Array.from([1, 3, 2, 3])), 1);
+});
+
+const LOGITS = [0.5, 0.3, 0.15, 0.05].map(Math.log);
+
+/** How often each token is drawn. @param {import('../../browser_runtime/page/engines/low_bits/sampler.js').Sampling} sampling */
+function shares(sampling, draws = 4000) {
+  const sampler = new Sampler({ temperature: 1, seed: 3, ...sampling }, []);
+  const counts = [0, 0, 0, 0];
+  for (let draw = 0; draw < draws; draw++) {
+    const token = sampler.sample(Float32Array.from(LOGITS));
+    counts[token] = (counts[token] ?? 0) + 1;
+  }
+  return counts.map((count) => count / draws);
+}
+
+test('tokens are drawn as often as temperature, top_k and top_p leave them', () => {
+  /** @type {[import('../../browser_runtime/page/engines/low_bits/sampler.js').Sampling, number[]][]} */
+  const cases = [
+    [{}, [0.5, 0.3, 0.15, 0.05]],
+    [{ top_k: 2 }, [0.625, 0.375, 0, 0]],
+    [{ top_p: 0.75 }, [0.625, 0.375, 0, 0]],
+    [{ top_p: 0.85 }, [0.5, 0.3, 0.15, 0].map((share) => share / 0.95)],
+    [{ top_k: 3, top_p: 0.6 }, [0.625, 0.375, 0, 0]],
+    [{ temperature: 0.5 }, [0.25, 0.09, 0.0225, 0.0025].map((share) => share / 0.365)],
+  ];
+  for (const [sampling, wanted] of cases) {
+    for (const [token, share] of shares(sampling).entries()) {
+      // Four standard deviations of 4000 draws.
+      const p = wanted[token] ?? 0;
+      assert.ok(
+        Math.abs(share - p) <= 4 * Math.sqrt((p * (1 - p)) / 4000),
+        JSON.stringify([sampling, token, share]),
+      );
+    }
+  }
+});
+
+test('a seed gives the same draws again, another one others', () => {
+  const draw = (/** @type {number} */ seed) => {
+    const sampler = new Sampler({ temperature: 1, seed }, []);
+    return Array.from({ length: 40 }, () => sampler.sample(Float32Array.from(LOGITS)));
+  };
+  assert.deepEqual(draw(1), draw(1));
+  assert.notDeepEqual(draw(1), draw(2));
+});
+
+test('a repetition penalty divides what is above 0 and multiplies what is below, prompt included', () => {
+  const sampler = new Sampler({ repetition_penalty: 2 }, [0, 1]);
+  const logits = Float32Array.from([4, -1, 3, -9]);
+  assert.equal(sampler.sample(logits), 2);
+  assert.deepEqual(Array.from(logits), [2, -2, 3, -9]);
+  assert.equal(sampler.sample(Float32Array.from([4, -1, 3, -9])), 0);
+});
+
+test('a model that does not fit is out of memory before its first byte is fetched', async () => {
+  let fetched = false;
+  const fetchShard = () => {
+    fetched = true;
+    return pieces();
+  };
+  const options = {
+    model: 'tiny',
+    kv: /** @type {[number, number]} */ ([16, 16]),
+    context: 512,
+    slots: 60_000,
+  };
+  const backend = await openWasm('simd');
+  await assert.rejects(createModel(fixture.manifest, fetchShard, backend, options), /OutOfMemory/);
+  assert.equal(fetched, false);
+});
+
+test('progress follows each piece up to the whole', async () => {
+  /** @type {number[]} */
+  const told = [];
+  await open({ onProgress: (loaded, total) => told.push(loaded / total) });
+  assert.equal(told.length, Math.ceil(shard.length / 1001));
+  assert.deepEqual(
+    told,
+    told.toSorted((a, b) => a - b),
+  );
+  assert.equal(told.at(-1), 1);
+});
+
+test('the cache takes the bytes that browser_runtime/low_bits counts', () => {
+  const smollm2 = { layers: 30, heads: 9, kv_heads: 3, head_dim: 64 };
+  const wanted = {
+    16: [5898240, 23592960, 94371840],
+    4: [3778560, 8755200, 28661760],
+    2: [4700160, 8017920, 21288960],
+    k3v2: [3548160, 7142400, 21519360],
+    k16v4: [4838400, 16174080, 61516800],
+  };
+  for (const [text, bytes] of Object.entries(wanted)) {
+    const shape = layoutCache(smollm2, { bits: parseCacheBits(text), context: 4096, slots: 1 });
+    const found = [256, 1024, 4096].map((tokens) => usedBytes(shape, tokens));
+    assert.deepEqual(found, bytes, text);
+  }
+  for (const text of ['5', 'k3', 'k3v7', '']) assert.throws(() => parseCacheBits(text), /BadInput: kv_cache/);
 });

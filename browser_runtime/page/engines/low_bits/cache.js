@@ -1,6 +1,6 @@
 /** The shape of the cache of keys and values: bits, places, bytes. Pure. */
 import { Fault } from '../../faults.js';
-import { BLOCK_TOKENS, defaultWindow, layoutBlock, roundUp } from '../../kernels/layout.js';
+import { BLOCK_TOKENS, defaultWindow, layoutBlock, packedTokens, roundUp } from '../../kernels/layout.js';
 
 /** @typedef {import('./backend.js').CacheShape} CacheShape */
 /** @typedef {import('./backend.js').CacheSide} CacheSide */
@@ -53,14 +53,16 @@ function layoutSide(name, bits, headDim, window, context) {
 }
 
 /**
- * The true bytes that `tokens` take in one slot, ring and scales counted: what is in use, not what is reserved.
+ * The true bytes that `tokens` take in one slot while the last of them is computed, scales and the ring of exact tokens
+ * counted: what is in use, not what is reserved.
  * @param {CacheShape} shape
  * @param {number} tokens
  */
 export function usedBytes(shape, tokens) {
+  const packed = packedTokens(Math.max(0, tokens - 1), shape.window) / BLOCK_TOKENS;
   const side = (/** @type {CacheSide} */ { bits, block }) => {
-    const packed = bits === 16 ? 0 : Math.max(0, Math.floor((tokens - shape.window) / BLOCK_TOKENS));
-    return packed * block.sizeBytes + 2 * shape.headDim * (tokens - packed * BLOCK_TOKENS);
+    if (bits === 16) return 2 * shape.headDim * tokens;
+    return packed * block.sizeBytes + 2 * shape.headDim * Math.min(tokens, shape.window + BLOCK_TOKENS);
   };
   return shape.layers * shape.kvHeads * (side(shape.keys) + side(shape.values));
 }
