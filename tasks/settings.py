@@ -28,60 +28,67 @@ class TaskSettings(Settings):
     )
     result_url: str = Field("", description="Redis that holds results and large arrays; default: broker_url")
     redis_prefix: str = Field(
-        "webinfer:", description="what the project's own Redis keys begin with: letters, digits and : . _ - /"
+        "webinfer:", description="prefix of webinfer's own Redis keys: letters, digits and : . _ - /"
     )
-    result_ttl_s: int = Field(3600, ge=1, le=YEAR_S, description="how long a result can be fetched")
+    result_ttl_s: int = Field(3600, ge=1, le=YEAR_S, description="seconds that a result is kept")
     claim_ttl_s: int = Field(
         86_400,
         ge=1,
         le=YEAR_S,
-        description="how long large inputs wait for a worker, after their countdown and up to their expiry",
+        description="seconds that large inputs wait for a worker, after a countdown and up to their expiry",
     )
     inline_limit_bytes: int = Field(
         64 << 10,
         ge=0,
         le=MOST_BYTES,
-        description="arrays up to this size travel in the message; the others beside it",
+        description="bytes up to which arrays are sent in the message; larger ones are stored beside it",
     )
-    task_time_limit_s: Seconds = Field(600.0, description="hard time limit of a task that names none")
+    task_time_limit_s: Seconds = Field(
+        600.0, description="seconds: hard time limit of a task without its own"
+    )
     redelivery_s: int = Field(
-        30, ge=5, le=86400, description="a dead worker's tasks go to another worker after this long"
+        30, ge=5, le=86400, description="seconds after which a dead worker's tasks go to another worker"
     )
     telemetry_max_entries: int = Field(
         5000,
         ge=10,
         le=100_000_000,
-        description="batches of rows that wait for the history; above that the oldest are dropped",
+        description="the most batches of rows waiting for the history; beyond that the oldest are dropped",
     )
     grace_s: float = Field(
         20.0,
         ge=0,
         le=LONGEST_S,
-        description="a stopping worker finishes tasks this long, then hands them back",
+        description="seconds in which a stopping worker finishes tasks; it returns the rest to the queue",
     )
     ledger: bool = Field(
-        True, description="record what is sent until it is acknowledged: no killed worker loses it"
+        True, description="record messages until they are acknowledged, so that no killed worker loses one"
     )
     wait_for_workers: bool = Field(
         False,
-        description="let a request that names no queue and no browser wait where no worker serves any queue;"
+        description="let a request without a queue and browser wait while no queue has a worker;"
         " else it is refused",
     )
     max_deliveries: int = Field(
-        3, ge=1, le=1000, description="a task that ends its worker this often is given up"
+        3, ge=1, le=1000, description="number of times a task may end its worker before it is given up"
     )
-    max_items: int = Field(256, ge=1, le=1_000_000, description="items in one request")
-    max_text_characters: int = Field(100_000, ge=1, le=MOST_BYTES, description="length of one text")
+    max_items: int = Field(256, ge=1, le=1_000_000, description="the most items in one request")
+    max_text_characters: int = Field(
+        100_000, ge=1, le=MOST_BYTES, description="the most characters of one text"
+    )
     max_text_bytes: int = Field(
-        16 << 20, ge=1, le=24 << 20, description="size of one request's texts in all, as UTF-8; at most 24 MB"
+        16 << 20,
+        ge=1,
+        le=24 << 20,
+        description="the most bytes of all texts of a request, as UTF-8; at most 24 MB",
     )
     max_file_bytes: int = Field(
-        64 << 20, ge=1, le=MOST_BYTES, description="size of one encoded image or sound"
+        64 << 20, ge=1, le=MOST_BYTES, description="the most bytes of one encoded image or sound"
     )
     max_input_bytes: int = Field(
-        192 << 20, ge=1, le=MOST_BYTES, description="size of one request's arrays in all"
+        192 << 20, ge=1, le=MOST_BYTES, description="the most bytes of all arrays of a request"
     )
-    max_sound_s: Seconds = Field(600.0, description="length of one sound")
+    max_sound_s: Seconds = Field(600.0, description="the most seconds of one sound")
 
     @field_validator("broker_url", "result_url")
     @classmethod

@@ -17,7 +17,7 @@ class MetricsSettings(Settings):
         0, ge=0, le=65535, description="port of a worker's Prometheus metrics, or the next free one; 0: none"
     )
     metrics_address: str = Field(
-        "127.0.0.1", description="address of a worker's Prometheus metrics, which ask no login"
+        "127.0.0.1", description="address on which a worker serves its Prometheus metrics, without a login"
     )
 
     @field_validator("metrics_address")

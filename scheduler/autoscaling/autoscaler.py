@@ -90,7 +90,9 @@ class Autoscaler:
         self._desired.write(desired)
         if not desired.is_change:
             return
-        log.info("scaling", queue=queue, n=desired.n, was=desired.n_before, why=desired.reason)
+        log.info(
+            "scaling", queue=queue, n_workers=desired.n, n_before=desired.n_before, reason=desired.reason
+        )
         emit(self._app.redis, [("scaling", _row(desired))], self._app.settings)
 
     def close(self) -> None:

@@ -89,7 +89,7 @@ def stand_in_for_beat() -> bool:
         state = read_beat()
         if not state.is_dead or not period_keys().take("alerts-without-beat", ASK_S, time.time()):
             return False
-        log.error("beat silent for %s s", "ever" if state.silent_s is None else round(state.silent_s))
+        log.error("beat silent: %s", "never seen" if state.silent_s is None else f"{state.silent_s:.0f} s")
         if ALERTS in app.tasks:
             app.send_task(ALERTS, queue=WATCH_QUEUE, expires=ASK_S, ignore_result=True)
     except redis.RedisError as error:

@@ -90,7 +90,7 @@ async def awaited(work: list[tuple[PooledModel, Any]]) -> list[dict[str, Any]]:
 async def test_a_failure_is_a_result_and_touches_no_other(
     digits: PooledModel, sentences: PooledModel
 ) -> None:
-    work = [(digits, SEVEN), (digits, b"no image"), (sentences, ""), (sentences, "fine")]
+    work = [(digits, SEVEN), (digits, b"no image"), (sentences, 5), (sentences, "fine")]
     for results in (at_once(work), await awaited(work)):
         assert [result["success"] for result in results] == [True, False, False, True]
         assert results[1]["error"]["code"] == results[2]["error"]["code"] == "BadInput"
