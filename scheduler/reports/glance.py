@@ -54,7 +54,7 @@ def _worse(report: Report) -> Section:
             moment(change.changed_at_s),
             f"{change.metric} of {change.place}",
             percent(change),
-            f"{number(change.before)} to {number(change.after)}",
+            f"{number(change.before)} → {number(change.after)}",
             change.severity,
         ]
         for change in changes
@@ -64,7 +64,7 @@ def _worse(report: Report) -> Section:
             moment(loss.at_s),
             f"{loss.feature} in {loss.browser}",
             "lost",
-            f"{loss.value_before} to {loss.value}",
+            f"{loss.value_before} → {loss.value}",
             "-",
         ]
         for loss in losses

@@ -93,9 +93,15 @@ def summary(report: Report) -> list[str]:
     share = totals.n_failed / totals.n_runs if totals.n_runs else 0.0
     return [
         f"{moment(report.since_s)} to {moment(report.until_s)} UTC",
-        f"{number(totals.n_runs)} runs of {totals.n_models} models on {totals.n_browsers} browsers, "
+        f"{_count(totals.n_runs, 'run')} of {_count(totals.n_models, 'model')} "
+        f"on {_count(totals.n_browsers, 'browser')}, "
         f"{share:.2%} failed, {number(totals.n_simulated)} simulated",
     ]
+
+
+def _count(n: int, noun: str) -> str:
+    """`1 run`, `2,016 runs`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def chart_data(report: Report) -> Mapping[str, Any]:

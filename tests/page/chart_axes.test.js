@@ -37,6 +37,9 @@ test('counts stand at whole numbers', () => {
 });
 
 test('one time alone stands between two buckets, not in years', () => {
-  assert.deepEqual(timeRange(60)(null, NOON_S, NOON_S), [NOON_S - 60, NOON_S + 60]);
-  assert.deepEqual(timeRange(60)(null, NOON_S, NOON_S + 5), [NOON_S, NOON_S + 5]);
+  assert.deepEqual(timeRange(60)({ data: [[NOON_S]] }, NOON_S, NOON_S + 86_400_000), [
+    NOON_S - 60,
+    NOON_S + 60,
+  ]);
+  assert.deepEqual(timeRange(60)({ data: [[NOON_S, NOON_S + 5]] }, NOON_S, NOON_S + 5), [NOON_S, NOON_S + 5]);
 });

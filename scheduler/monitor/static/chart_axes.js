@@ -13,6 +13,8 @@
   const MOST_DECIMALS = 15;
   // Between a label and its chart, and around it, in pixels.
   const TICK_PX = 18;
+  // Room on the right for half of the last label, in pixels; uPlot's own elsewhere.
+  const padding = [null, 28, null, null];
 
   /** @param {number} at_s */
   const utc = (at_s) => new Date(at_s * 1000).toISOString();
@@ -68,10 +70,16 @@
   /** A date whose fields are UTC's, so that days begin at midnight UTC. @param {any} uPlot */
   const utcDates = (uPlot) => (/** @type {number} */ at) => uPlot.tzDate(new Date(at * 1000), 'Etc/UTC');
 
-  /** From the first to the last time; a single one in the middle of two buckets. @param {number} bucket_s */
+  /**
+   * From the first to the last time; around a single one a bucket on each side, where uPlot shows three years.
+   * @param {number} bucket_s
+   */
   const timeRange =
-    (bucket_s) => (/** @type {any} */ _, /** @type {number} */ first, /** @type {number} */ last) =>
-      first === last ? [first - bucket_s, last + bucket_s] : [first, last];
+    (bucket_s) =>
+    (/** @type {{data: number[][]}} */ chart, /** @type {number} */ first, /** @type {number} */ last) =>
+      (chart.data[0]?.length ?? 0) > 1 ? [first, last] : [first - bucket_s, first + bucket_s];
 
-  Object.assign(globalThis, { chartAxes: { axes, timeLabels, numberLabels, timeRange, utc, utcDates } });
+  Object.assign(globalThis, {
+    chartAxes: { axes, padding, timeLabels, numberLabels, timeRange, utc, utcDates },
+  });
 })();

@@ -11,7 +11,7 @@
   // The narrowest bucket is a minute wide.
   const intervalMs = 60000;
   const UPlot = /** @type {any} */ (globalThis).uPlot;
-  const { axes, utc, utcDates } = /** @type {any} */ (globalThis).chartAxes;
+  const { axes, padding, utc, utcDates } = /** @type {any} */ (globalThis).chartAxes;
   const charts = document.getElementById('charts');
   if (!charts) return;
 
@@ -42,6 +42,7 @@
     const options = {
       width: figure.clientWidth - 24,
       height,
+      padding,
       axes: axes({
         text: colour('--flower-text-muted'),
         rule: colour('--bs-border-color'),

@@ -10,7 +10,7 @@
   /** @typedef {{label: string, values: Values}} Drawn */
 
   const UPlot = /** @type {any} */ (globalThis).uPlot;
-  const { axes, timeRange, utc, utcDates } = /** @type {any} */ (globalThis).chartAxes;
+  const { axes, padding, timeRange, utc, utcDates } = /** @type {any} */ (globalThis).chartAxes;
   const facts = JSON.parse(document.getElementById('facts')?.textContent ?? '{}');
 
   // The colours of Okabe and Ito (2008), which colour-blind people can tell apart; a browser keeps its own.
@@ -93,6 +93,7 @@
       width: holder.clientWidth,
       height,
       cursor: { drag: { x: true, y: false } },
+      padding,
       axes: axes({ text: colour('--soft'), rule: colour('--rule'), counts: wish.counts }),
       tzDate: utcDates(UPlot),
       scales: {

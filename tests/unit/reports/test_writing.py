@@ -68,8 +68,8 @@ def test_the_first_screen_says_which_browser_and_what_got_worse(report: Report) 
     text = write_markdown(report)
     first, _, rest = text.partition("## Trends and changes")
     assert "| bert (fp32) | chrome, wasm | " in first and "| edge, " in first
-    assert "| latency of bert firefox wasm fp32 batch 1 | +35.0% | 12 to 16.2 | high |" in first
-    assert "| webgpu in firefox | lost | proved to failed: no adapter | - |" in first
+    assert "| latency of bert firefox wasm fp32 batch 1 | +35.0% | 12 → 16.2 | high |" in first
+    assert "| webgpu in firefox | lost | proved → failed: no adapter | - |" in first
     assert first.index("Which browser for which model") < first.index("What got worse")
     assert "## Browsers compared" in rest
     page = write_html(report)
