@@ -15,8 +15,6 @@ export class CallQueue {
   #open = new Set();
   /** @type {Set<number>} */
   #cancelled = new Set();
-  /** @type {number | null} the id of the call that runs now */
-  busy = null;
 
   /**
    * @param {Answerer} answerer gives a call's value, or throws
@@ -50,7 +48,6 @@ export class CallQueue {
   /** Sends the one answer to `call`; never throws. @param {Call} call */
   async #settle(call) {
     const { id } = call;
-    this.busy = id;
     try {
       if (this.#cancelled.has(id)) throw new Fault('InferenceError', 'The call was cancelled before it ran.');
       const value = await this.answerer(call, () => this.#cancelled.has(id));
@@ -60,7 +57,6 @@ export class CallQueue {
       this.send({ type: 'answer', id, ok: false, error: toWire(error, this.session), last });
       if (last) this.end();
     } finally {
-      this.busy = null;
       this.#open.delete(id);
       this.#cancelled.delete(id);
     }

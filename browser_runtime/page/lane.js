@@ -11,7 +11,7 @@ import { probe } from './probes.js';
 import { LaneSocket } from './socket.js';
 
 /** @typedef {import('./calls.js').Call} Call */
-/** @typedef {import('./socket.js').Told & {boot: string, threads: number}} Start what main.js tells a lane */
+/** @typedef {import('./socket.js').Told & {boot: string, threads: number}} Start the parameters of a lane, from main.js */
 
 class Lane {
   /** @type {ReturnType<typeof setInterval> | undefined} */

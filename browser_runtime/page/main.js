@@ -1,6 +1,6 @@
 /**
  * The page: starts one lane for each entry of the address's fragment (see README.md), and anew where its engine has
- * crashed. It computes nothing itself, so that it answers at any time, on a line of its own, that it is alive.
+ * crashed. It computes nothing itself, so that it answers at any time, on a connection of its own, that it is alive.
  */
 import { LaneSocket } from './socket.js';
 
@@ -29,7 +29,7 @@ function startLane(start) {
 }
 
 /**
- * Answers every call with nothing: what the worker asks for is that the page answers. A timer of ours would tell less:
+ * Answers every call with nothing: the worker only needs to see that the page answers. A timer would prove less:
  * browsers slow down those of a page that nobody sees.
  * @param {Start} start
  */

@@ -26,11 +26,6 @@ export class Models {
     this.session = session;
   }
 
-  /** The keys of the models that can run now. */
-  get keys() {
-    return [...this.#loaded.keys()];
-  }
-
   /**
    * Opens a model; one that is open already answers as it did then.
    * @param {Values} call `key, family, model, backend, precision, options`
@@ -114,7 +109,7 @@ async function importFamily(family) {
   throw new Fault('Unsupported', `the family ${family}`, 'this page has no engine for it');
 }
 
-/** What a family works with, all of it on the one onnxruntime-web build that serves `backend`. @param {Backend} backend */
+/** The tools of a family, all of them on the one onnxruntime-web build that serves `backend`. @param {Backend} backend */
 async function openRealm(backend) {
   const { ort } = await openRuntime(backend);
   return { openTransformers: () => openTransformers(backend), ort, openDevice, openGraph, warmUp };

@@ -1,5 +1,5 @@
 /**
- * What this browser can do: each backend counts only when a small graph gave the right numbers on it.
+ * Proves the backends of this browser: each counts only when a small graph gave the right numbers on it.
  */
 import { describe, Fault } from './faults.js';
 import { proveWasm } from './probes/wasm.js';

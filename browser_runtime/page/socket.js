@@ -1,5 +1,5 @@
 /**
- * A lane's line to its worker: says hello, delivers messages, and comes back with the next token when the
+ * A lane's connection to its worker: says hello, delivers messages, and comes back with the next token when the
  * connection alone drops. The boot id stays, so the worker knows that the models are still loaded.
  */
 import { decode, encode } from './frames.js';
@@ -29,13 +29,13 @@ export function delayMs(attempt, random) {
   return full / 2 + (full / 2) * random;
 }
 
-/** The page's own line speaks the same way. */
+/** The page's own connection speaks the same way. */
 export class LaneSocket {
   /** @type {WebSocket | null} open and welcomed */
   #socket = null;
   #attempt = 0;
   #refused = false;
-  /** @type {((token: string) => void) | null} told once the connection that was left has closed */
+  /** @type {((token: string) => void) | null} called once the connection that was left has closed */
   #left = null;
 
   /**
@@ -91,7 +91,7 @@ export class LaneSocket {
     };
   }
 
-  /** What is no frame ends the connection: neither side can know what was meant. @param {WebSocket} socket @param {ArrayBuffer} frame */
+  /** Ends the connection at what is no frame: neither side can know what was meant. @param {WebSocket} socket @param {ArrayBuffer} frame */
   #read(socket, frame) {
     try {
       this.#receive(socket, decode(frame));
