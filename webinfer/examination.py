@@ -99,7 +99,7 @@ async def _prove(settings: RuntimeSettings, browser: Browser, found: BrowserExam
         session = pool.sessions[0]
         return replace(
             found,
-            driver_version=session.driver_version,
+            driver_version=session.info.driver,
             start_ms=session.started_ms,
             backends=session.capabilities.backends,
             versions=session.capabilities.versions,

@@ -12,14 +12,8 @@ from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from browser_runtime.contract.answers import read_times_ms
-from browser_runtime.contract.errors import InferenceError
-from browser_runtime.contract.events import (
-    FailedAttempt,
-    ModelLoaded,
-    PoolObserver,
-    PoolScaled,
-    SessionChanged,
-)
+from browser_runtime.contract.errors import FailedAttempt, InferenceError
+from browser_runtime.contract.events import ModelLoaded, PoolObserver, PoolScaled, SessionChanged
 from browser_runtime.contract.messages import LOAD_STEPS, Reply, Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.status import (

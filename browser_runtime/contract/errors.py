@@ -33,11 +33,8 @@ positional and plain, so an error survives the result store and the page border 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypedDict
-
-if TYPE_CHECKING:
-    from browser_runtime.contract.events import FailedAttempt
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Self, TypedDict
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +44,28 @@ class FailedAt:
     session: str
     browser_build: str
     backend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedAttempt:
+    """An attempt at a request that failed, and what was done about it: an entry of the reply's `attempts`."""
+
+    model: str
+    session: str
+    backend: str
+    """Empty where it failed before the model was loaded on any."""
+    error: str
+    """The error's code."""
+    message: str
+    step: str
+    """The answer to it: a `policies.recovery.RecoveryStep`."""
+    reason: str
+
+    def to_plain(self) -> dict[str, str]:
+        """Plain values, for the reply, which names its model already."""
+        plain = asdict(self)
+        del plain["model"]
+        return plain
 
 
 class PlainError(TypedDict):

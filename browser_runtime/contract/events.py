@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from browser_runtime.contract.answers import LoadAnswer
 from browser_runtime.contract.capabilities import Capabilities
-from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.errors import FailedAttempt, InferenceError
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Browser
 
@@ -42,28 +42,6 @@ class SessionChanged:
     change: str
     capabilities: Capabilities
     reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class FailedAttempt:
-    """An attempt at a request that failed, and what was done about it: an entry of the reply's `attempts`."""
-
-    model: str
-    session: str
-    backend: str
-    """Empty where it failed before the model was loaded on any."""
-    error: str
-    """The error's code."""
-    message: str
-    step: str
-    """The answer to it: a `policies.recovery.RecoveryStep`."""
-    reason: str
-
-    def to_plain(self) -> dict[str, str]:
-        """Plain values, for the reply, which names its model already."""
-        plain = asdict(self)
-        del plain["model"]
-        return plain
 
 
 @dataclass(frozen=True, slots=True)

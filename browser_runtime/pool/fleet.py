@@ -29,12 +29,12 @@ log = structlog.get_logger(__name__)
 MIN_SESSIONS, MAX_SESSIONS = 1, 8
 
 
-class Fleet(SessionObserver):
+class Fleet(SessionObserver[Session]):
     """Sessions by browser, and how many of each are wanted."""
 
     def __init__(self, loopback: Loopback, n_lanes: int, notifier: Notifier) -> None:
         self.sessions: list[Session] = []
-        self.observer = SessionObserver()
+        self.observer = SessionObserver[Session]()
         """Called at the events of every session; to be replaced before the first starts."""
         self.wanted: Counter[Browser] = Counter()
         self.n_starting: Counter[Browser] = Counter()

@@ -33,7 +33,7 @@ from browser_runtime.pool.maintenance.session_events import SessionEvents
 from browser_runtime.pool.maintenance.session_monitor import SessionMonitor
 from browser_runtime.pool.notifier import Notifier
 from browser_runtime.pool.reporting.processor import ProcessorMeter
-from browser_runtime.pool.reporting.status import pool_status
+from browser_runtime.pool.reporting.status import session_status
 from browser_runtime.scaling.sessions import SessionPolicy
 from browser_runtime.session.loading import key_of
 from browser_runtime.session.session import Session
@@ -249,4 +249,18 @@ class Pool:
 
     def status(self) -> PoolStatus:
         """The live state."""
-        return pool_status(self)
+        fleet, condition = self.fleet, self.health.of
+        return PoolStatus(
+            browser=self.browser,
+            build=next((found.build for found in fleet.installations.values()), ""),
+            is_simulation=self.simulated is not None,
+            sessions=tuple(session_status(session, condition(session)) for session in fleet.sessions),
+            n_wanted=sum(fleet.wanted.values()),
+            n_starting=sum(fleet.n_starting.values()),
+            n_running=self.n_open - len(self.queue),
+            n_waiting=len(self.queue),
+            load=round(self.autoscaler.load.value(time.monotonic()), 3),
+            busy_models=tuple(sorted(self.autoscaler.arrivals.busy_models(time.monotonic()))),
+            n_restarts=fleet.n_restarts,
+            failing_models=self.health.models.failing(),
+        )

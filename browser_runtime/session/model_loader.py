@@ -14,13 +14,13 @@ from browser_runtime.contract.answers import LoadAnswer
 from browser_runtime.contract.errors import (
     BackendFault,
     BadOutput,
+    FailedAttempt,
     InferenceError,
     ModelFault,
     OutOfMemory,
     PageSilent,
     Unsupported,
 )
-from browser_runtime.contract.events import FailedAttempt
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.families.processor import PROCESSORS

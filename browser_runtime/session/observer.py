@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Generic, TypeVar
 
 from browser_runtime.contract.errors import SessionLost
 from browser_runtime.link.protocol import PageEvent
 
-if TYPE_CHECKING:
-    from browser_runtime.session.session import Session
+S = TypeVar("S")
 
 
-class SessionObserver:
-    """Called on the session's loop; by itself it ignores everything."""
+class SessionObserver(Generic[S]):
+    """Called by sessions of the class S on their loop; by itself it ignores everything."""
 
-    async def started(self, session: Session) -> None:
+    async def started(self, session: S) -> None:
         """A session is up; requests go there once this returns."""
 
-    def rejoined(self, session: Session, reason: str) -> None:
+    def rejoined(self, session: S, reason: str) -> None:
         """A connection dropped and was taken up again."""
 
-    def reported(self, session: Session, event: PageEvent) -> None:
+    def reported(self, session: S, event: PageEvent) -> None:
         """The page reported an event."""
 
-    def lost(self, session: Session, error: SessionLost) -> None:
+    def lost(self, session: S, error: SessionLost) -> None:
         """The browser, the page or a connection is gone for good."""
 
-    def ended(self, session: Session, error: SessionLost | None) -> None:
+    def ended(self, session: S, error: SessionLost | None) -> None:
         """A session has ended, or is about to; `error` is what it was lost to."""

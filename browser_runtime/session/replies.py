@@ -8,8 +8,7 @@ from typing import Any
 
 from browser_runtime.contract.answers import ItemResult, RunAnswer, read_times_ms
 from browser_runtime.contract.capabilities import Capabilities
-from browser_runtime.contract.errors import BadOutput, InferenceError, from_plain
-from browser_runtime.contract.events import FailedAttempt
+from browser_runtime.contract.errors import BadOutput, FailedAttempt, InferenceError, from_plain
 from browser_runtime.contract.messages import LOAD_STEPS, RUN_STEPS, Adapter, Reply, Request, Timings
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.policies.time_limits import TimeLimit

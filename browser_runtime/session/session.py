@@ -66,7 +66,7 @@ class Session:
         loopback: Loopback,
         *,
         n_lanes: int = 1,
-        events: SessionObserver,
+        events: SessionObserver[Session],
         distrusted: dict[ModelKey, InferenceError] | None = None,
     ) -> None:
         self.name = name
@@ -118,14 +118,10 @@ class Session:
         return self.installation.build
 
     @property
-    def driver_version(self) -> str:
-        """The WebDriver's version; empty before the start."""
-        return self._launched.driver_version if self._launched else ""
-
-    @property
     def info(self) -> SessionInfo:
         """Name, browser and versions, for observers."""
-        return SessionInfo(self.name, self.installation.browser, self.build, self.driver_version)
+        driver = self._launched.driver_version if self._launched else ""
+        return SessionInfo(self.name, self.installation.browser, self.build, driver)
 
     def changed(self, change: str, reason: str = "") -> SessionChanged:
         """The event of a change of this session."""

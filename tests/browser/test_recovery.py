@@ -211,7 +211,7 @@ async def lose_device(pool: Pool) -> None:
     session, known = pool.sessions[0], asyncio.Event()
     events = pool.fleet.observer
 
-    class Listener(SessionObserver):
+    class Listener(SessionObserver[Session]):
         async def started(self, session: Session) -> None:
             await events.started(session)
 

@@ -9,8 +9,8 @@ from dataclasses import asdict
 import structlog
 
 from browser_runtime.contract.answers import ItemResult
-from browser_runtime.contract.errors import DeadlineExceeded, FailedAt, InferenceError
-from browser_runtime.contract.events import FailedAttempt, PoolObserver
+from browser_runtime.contract.errors import DeadlineExceeded, FailedAt, FailedAttempt, InferenceError
+from browser_runtime.contract.events import PoolObserver
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.policies.choosing import SessionChoice

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from browser_runtime.contract.answers import ItemResult
-from browser_runtime.contract.events import FailedAttempt
+from browser_runtime.contract.errors import FailedAttempt
 from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend, Browser

@@ -18,7 +18,7 @@ from browser_runtime.session.session import Session
 log = structlog.get_logger(__name__)
 
 
-class SessionEvents(SessionObserver):
+class SessionEvents(SessionObserver[Session]):
     """The observer of a fleet's sessions."""
 
     def __init__(

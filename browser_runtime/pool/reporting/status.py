@@ -1,46 +1,23 @@
-"""Reads a pool's live state: what remote control, metrics and tests look at."""
+"""Reads the live state of a session, for remote control, metrics and tests."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
-from browser_runtime.contract.status import LaneStatus, PoolStatus, SessionStatus
+from browser_runtime.contract.status import LaneStatus, SessionStatus
 from browser_runtime.pool.health.health import SessionHealth
 from browser_runtime.session.session import Session
 
-if TYPE_CHECKING:
-    from browser_runtime.pool.pool import Pool
-
-
-def pool_status(pool: Pool) -> PoolStatus:
-    """Everything there is to know of a pool now."""
-    fleet, now = pool.fleet, time.monotonic()
-    return PoolStatus(
-        browser=pool.browser,
-        build=next((found.build for found in fleet.installations.values()), ""),
-        is_simulation=pool.simulated is not None,
-        sessions=tuple(session_status(session, pool.health.of(session)) for session in fleet.sessions),
-        n_wanted=sum(fleet.wanted.values()),
-        n_starting=sum(fleet.n_starting.values()),
-        n_running=pool.n_open - len(pool.queue),
-        n_waiting=len(pool.queue),
-        load=round(pool.autoscaler.load.value(now), 3),
-        busy_models=tuple(sorted(pool.autoscaler.arrivals.busy_models(now))),
-        n_restarts=fleet.n_restarts,
-        failing_models=pool.health.models.failing(),
-    )
-
 
 def session_status(session: Session, condition: SessionHealth) -> SessionStatus:
-    """One session."""
+    """Describe one session."""
     now, can = time.monotonic(), session.capabilities
     return SessionStatus(
         session=session.name,
         browser=session.installation.browser,
         state=session.state,
         build=session.build,
-        driver=session.driver_version,
+        driver=session.info.driver,
         lanes=tuple(LaneStatus(lane.busy, tuple(lane.models.loaded)) for lane in session.lanes),
         memory_bytes=session.memory_bytes,
         runs=session.n_runs,
