@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BY_CODE
+from browser_runtime.contract.events import PoolObservers
 from browser_runtime.contract.messages import Adapter, Reply, Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.options import COMMON_OPTIONS
@@ -35,6 +36,7 @@ class MemoryRunner:
         self.seen: list[str] = []
         self.opened = self.closed = False
         self.models = ModelBreakers()
+        self.observers = PoolObservers()
 
     async def open(self) -> None:
         self.opened = True
