@@ -1,4 +1,4 @@
-"""What can be asked and where it is sent: `from tasks import infer`."""
+"""Requests for inference, and their way to a queue: `from tasks import infer`."""
 
 from tasks.app import app
 from tasks.diagnostics import echo, noop

@@ -98,7 +98,7 @@ class WebinferApp(Celery):
 
     @cached_property
     def routing(self) -> RoutingCopy:
-        """What is known of browsers and their workers, a copy at most seconds old."""
+        """The routing table and the presence of workers: a copy, at most seconds old."""
         return RoutingCopy(fetch_from(lambda: self.settings))
 
     @cached_property
@@ -192,7 +192,7 @@ def _nothing_lost(settings: TaskSettings) -> dict[str, Any]:
             "health_check_interval": 25,
             "ledger_prefix": settings.ledger_prefix,
         },
-        # A producer is told after about three seconds that Redis is away.
+        # A producer gets an error after about three seconds without Redis.
         "task_publish_retry_policy": {
             "max_retries": 4,
             "interval_start": 0.1,

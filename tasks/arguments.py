@@ -1,4 +1,4 @@
-"""What a user passes to `infer`, bound to names and made into a `Request`."""
+"""Arguments of `infer`, bound to names and made into a `Request`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def bind(args: tuple[Any, ...] | list[Any], kwargs: dict[str, Any]) -> dict[str,
 
 
 def is_complete(named: dict[str, Any]) -> bool:
-    """Whether nothing that a request needs is missing."""
+    """True if nothing that a request needs is missing."""
     return all(name in named for name in REQUIRED)
 
 

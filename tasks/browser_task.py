@@ -59,7 +59,7 @@ def _check_arguments(args: object, kwargs: object) -> Arguments:
 
 
 def _translated(error: EncodeError) -> Exception:
-    """What the serializer met: too large a message, or no Redis to deposit an array in."""
+    """The serializer's own error: too large a message, or no Redis to deposit an array in."""
     cause = error.args[0] if error.args else None
     if isinstance(cause, InferenceError):
         return cause

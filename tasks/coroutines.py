@@ -25,7 +25,7 @@ from tasks.payloads.codec import Readable
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a body came to: a value, or the error it raised."""
+    """Result of a body: a value, or the error it raised."""
 
     value: Any = None
     error: BaseException | None = None
@@ -122,7 +122,7 @@ class CoroutineTask(Task):  # type: ignore[type-arg]
 
     @property
     def is_here(self) -> bool:
-        """Whether the body runs in its caller's own process, and came in no message."""
+        """True if the body runs in its caller's own process, and came in no message."""
         return bool(self.request.is_eager or self.request.called_directly)
 
     def apply(self, *args: Any, **options: Any) -> Any:

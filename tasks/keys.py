@@ -125,7 +125,7 @@ class RedisKeys:
         return f"{self.prefix}alerts:outbox"
 
     def bad_since(self, name: str) -> str:
-        """When a condition that alerts watch began, in Unix seconds."""
+        """Time at which a condition that alerts watch began, in Unix seconds."""
         return f"{self.prefix}alerts:since:{name}"
 
     # --- periodic tasks
@@ -141,7 +141,7 @@ class RedisKeys:
 
     @property
     def last_beat(self) -> str:
-        """When a beat last lived, in Unix seconds."""
+        """Time of the latest sign of life of a beat, in Unix seconds."""
         return f"{self.prefix}beat:last"
 
     def lock(self, name: str) -> str:

@@ -14,7 +14,7 @@ from browser_runtime.contract.status import PoolStatus
 
 
 class Runner(Protocol):
-    """What `infer` needs of a worker; `browser_runtime.pool.Pool` is one. Coroutines run on its loop."""
+    """A worker's part that `infer` needs, such as `browser_runtime.pool.Pool`. Coroutines run on its loop."""
 
     async def run(self, request: Request) -> Reply:
         """The reply. Raises InferenceError."""

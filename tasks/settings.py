@@ -19,7 +19,7 @@ MOST_BYTES = 1 << 50
 
 
 class TaskSettings(Settings):
-    """Where the queue is and what may be sent. Every field is `WEBINFER_<FIELD>` in upper case."""
+    """Address of the queue, limits of what may be sent. Every field is `WEBINFER_<FIELD>` in upper case."""
 
     broker_url: str = Field(
         default_factory=default_broker_url,
@@ -110,11 +110,11 @@ class TaskSettings(Settings):
 
     @property
     def ledger_prefix(self) -> str:
-        """What the ledger's Redis keys begin with; empty where none is kept."""
+        """Prefix of the ledger's Redis keys; empty without a ledger."""
         return self.redis_prefix if self.ledger else ""
 
     def limits(self) -> InputLimits:
-        """What a request's inputs may hold."""
+        """Limits of a request's inputs."""
         return InputLimits(
             max_items=self.max_items,
             max_text_characters=self.max_text_characters,

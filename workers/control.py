@@ -35,9 +35,9 @@ def browser_status(state: Any, **_: Any) -> dict[str, Any]:
 
 @inspect_command(default_timeout=5.0)
 def browser_metrics(state: Any, **_: Any) -> dict[str, Any]:
-    """What ResourcePoolBridgeIntegration.get_metrics() tells, of a worker's own pool."""
-    books = getattr(state.consumer.controller, "books", None)
-    return {"error": NONE} if books is None else books.report()
+    """The values of ResourcePoolBridgeIntegration.get_metrics(), of a worker's own pool."""
+    telemetry = getattr(state.consumer.controller, "telemetry", None)
+    return {"error": NONE} if telemetry is None else telemetry.report()
 
 
 @control_command(args=[("n", int)], signature="<N>")

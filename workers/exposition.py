@@ -38,10 +38,10 @@ def expose(registry: CollectorRegistry, settings: MetricsSettings) -> Exposition
         try:
             exposition = Exposition(*start_http_server(port, settings.metrics_address, registry))
         except OSError as error:
-            log.debug("no metrics on port %s: %s", port, error)
+            log.debug("metrics port unavailable: port=%s error=%s", port, error)
             continue
-        log.info("metrics at %s", exposition.address)
+        log.info("metrics served: address=%s", exposition.address)
         return exposition
     if first:
-        log.error("no metrics: no port is free from %s to %s", first, min(first + N_PORTS, 65536) - 1)
+        log.error("metrics not served: no free port from %s to %s", first, min(first + N_PORTS, 65536) - 1)
     return None

@@ -101,7 +101,7 @@ class WorkerMetrics(PoolObserver, RunObserver):
             self._load.labels(name, backend).observe(took_ms / 1000)
 
     def connected(self, event: SessionChanged) -> None:
-        """What became of a session."""
+        """Count a change of a session."""
         self._events.labels(str(event.session.browser), event.change).inc()
 
     def attempt_failed(self, event: FailedAttempt) -> None:
@@ -156,7 +156,7 @@ def _by_state(
 
 
 def _failing_models(models: Mapping[ModelKey, FailingModel]) -> Iterator[Metric]:
-    """How many models fail by the state of their breaker; and of each, that state and its failures."""
+    """Models that fail, counted by the state of their breaker; that state and the failures of each."""
     counts = Counter(str(failing.breaker.state) for failing in models.values())
     yield _by_state("webinfer_failing_models", "Models that failed, by their breaker", counts, BreakerState)
     breaker = GaugeMetricFamily(

@@ -1,4 +1,4 @@
-"""A runner whose runs are told to observers, with what Celery knows of each request."""
+"""A runner that reports its runs to observers, with the circumstances of each request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tasks.telemetry.rows import RequestOrigin
 
 
 class ObservedRunner:
-    """The runner itself, but that observers are told of every run."""
+    """The runner itself, which reports every run to observers."""
 
     def __init__(self, runner: Runner, observers: Sequence[RunObserver], browser: str) -> None:
         self._runner, self._observers, self._browser = runner, observers, browser
@@ -54,7 +54,7 @@ class ObservedRunner:
 
 
 def _origin() -> RequestOrigin:
-    """What Celery knows of the request that this coroutine serves."""
+    """The circumstances of the request that this coroutine serves, as Celery knows them."""
     context = infer.request
     route = (context.kwargs or {}).get("route") if isinstance(context.kwargs, dict) else None
     queue = (context.delivery_info or {}).get("routing_key") or ""

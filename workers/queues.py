@@ -1,4 +1,4 @@
-"""Which browser a worker owns, from its options and its queues. Pure."""
+"""The browser that a worker owns, from its options and its queues. Pure."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def plan_browser(queues: Iterable[str], browser: str | None) -> Browser | None:
     if browser is not None:
         named.add(Browser(browser))
     if len(named) > 1:
-        told = ", ".join(f"{name} ({QUEUE_OF[name]})" for name in sorted(named))
+        found = ", ".join(f"{name} ({QUEUE_OF[name]})" for name in sorted(named))
         raise Contradiction(
-            f"a worker owns one browser, but these are named: {told}; choose one queue with -Q"
+            f"a worker owns one browser, but these are named: {found}; choose one queue with -Q"
         )
     return named.pop() if named else None

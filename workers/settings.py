@@ -11,7 +11,7 @@ from browser_runtime.contract.setup.environment import BadValue, Settings
 
 
 class MetricsSettings(Settings):
-    """Where metrics are shown. Every field is `WEBINFER_<FIELD>` in upper case."""
+    """Address of the metrics. Every field is `WEBINFER_<FIELD>` in upper case."""
 
     metrics_port: int = Field(
         0, ge=0, le=65535, description="port of a worker's Prometheus metrics, or the next free one; 0: none"

@@ -38,7 +38,7 @@ EXIT_FAILURE = 1
 
 
 class SafeKeeping(bootsteps.StartStopStep):
-    """First up and last down: the connection that survives broken items, and custody of messages held."""
+    """First up and last down: the connection that survives broken items, and the leases of messages held."""
 
     requires = ("celery.worker.components:Timer",)
 
@@ -76,7 +76,7 @@ class BrowserPool(bootsteps.StartStopStep):
             raise click.UsageError(str(error)) from error
         self.n_sessions, self.n_lanes = sessions or 1, lanes or 1
         self.runner: Any = None
-        self.books: WorkerTelemetry | None = None
+        self.telemetry: WorkerTelemetry | None = None
         self.collector: Collector | None = None
 
     def create(self, w: Any) -> BrowserPool:  # type: ignore[override]
@@ -103,19 +103,19 @@ class BrowserPool(bootsteps.StartStopStep):
         from workers.worker_telemetry import WorkerTelemetry  # a worker without a browser lacks what it needs
 
         self._announce_start(w.app)
-        log.info("opening %s sessions of %s", self.n_sessions, self.browser)
+        log.info("opening browser: browser=%s sessions=%s", self.browser, self.n_sessions)
         try:
             self.runner = self.build_runner(w, self.browser)
             w.pool.before_end = lambda: self._close_runner(w)
-            self.books = w.books = WorkerTelemetry(w.app, w.hostname, self.browser, w.pool.loop)
-            self.runner.observers.add(self.books.observer)
+            self.telemetry = w.telemetry = WorkerTelemetry(w.app, w.hostname, self.browser, w.pool.loop)
+            self.runner.observers.add(self.telemetry.observer)
             w.pool.loop.call(self.runner.open())
         except InferenceError as error:
-            log.critical("cannot open %s: %s", self.browser, error)
+            log.critical("browser unavailable: browser=%s error=%s", self.browser, error)
             self._close_runner(w)
             raise SystemExit(EXIT_FAILURE) from error
-        bind_runner(self.books.watch(self.runner))
-        self.books.open(w.app.amqp.queues.consume_from)
+        bind_runner(self.telemetry.watch(self.runner))
+        self.telemetry.open(w.app.amqp.queues.consume_from)
         self.collector = Collector(w.app)
         self.collector.start()
         w.pool.sizing = Sizing(self.runner, w.pool.loop, self.n_sessions, lambda n: self._resized(w, n))
@@ -127,7 +127,7 @@ class BrowserPool(bootsteps.StartStopStep):
         try:
             expect(app.redis, app.settings.redis_prefix, queues)
         except redis.RedisError as error:
-            log.warning("cannot tell that a worker starts: %s", error)
+            log.warning("start not announced: %s", error)
 
     def _slots(self, n_sessions: int) -> int:
         return count_slots(n_sessions, self.n_lanes, self._at_least)
@@ -162,9 +162,9 @@ class BrowserPool(bootsteps.StartStopStep):
         try:
             w.pool.loop.call(runner.close(), CLOSE_TIMEOUT_S)
         except Exception:
-            log.exception("the browsers did not close in order")
-        if self.books is not None:
-            self.books.close()
+            log.exception("browsers not closed")
+        if self.telemetry is not None:
+            self.telemetry.close()
 
     def info(self, w: Any) -> dict[str, Any]:  # type: ignore[override]
         """Shown by `celery inspect stats`."""
@@ -174,7 +174,7 @@ class BrowserPool(bootsteps.StartStopStep):
 
 
 class BrowserEvents(bootsteps.StartStopStep):
-    """Publishes `browser-health` and `model-health` events, and gives custody the channel to look after."""
+    """Publishes `browser-health` and `model-health` events, and gives the lease renewer its channel."""
 
     requires = ("celery.worker.consumer.events:Events", "celery.worker.consumer.tasks:Tasks")
 

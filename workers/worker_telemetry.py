@@ -86,7 +86,7 @@ class WorkerTelemetry:
         return status
 
     def report(self) -> dict[str, Any]:
-        """What `get_metrics` of an integration tells, of this worker's pool; and where that is scraped.
+        """The values of an integration's `get_metrics`, of this worker's pool; the address of its metrics.
 
         A runner that is no pool tells its state instead.
         """

@@ -1,4 +1,4 @@
-"""Which broker a `webinfer up` of this user runs on this machine: written by `up`, read by every producer.
+"""The broker of this user's `webinfer up` on this machine: written by `up`, read by every producer.
 
 Each `up` holds a lock on its own record as long as it lives; the system frees the lock however the process
 ends. So a record that nobody holds is of a process that is gone, and is ignored.
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STANDARD_URL = "redis://localhost:6379/0"
-"""Where a Redis is that was installed and not configured."""
+"""Address of a Redis that was installed and not configured."""
 
 
 def default_broker_url() -> str:
@@ -60,7 +60,7 @@ def _folder() -> Path:
 
 
 def _read_if_held(path: Path) -> tuple[float, str] | None:
-    """When the record at `path` was written and its URL; None for a stale or unreadable one."""
+    """Time and URL of the record at `path`; None for a stale or unreadable one."""
     try:
         with path.open() as stream:
             if not _is_held(stream.fileno()):
@@ -72,7 +72,7 @@ def _read_if_held(path: Path) -> tuple[float, str] | None:
 
 
 def _is_held(descriptor: int) -> bool:
-    """Whether another open file holds the lock. Shared, so that two readers are not taken for holders."""
+    """True if another open file holds the lock. The probe is shared: two readers do not see each other."""
     import fcntl
 
     try:

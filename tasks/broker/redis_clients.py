@@ -9,7 +9,7 @@ from redis.retry import Retry
 
 from tasks.broker.redis_urls import redis_py_url
 
-# A Redis that restarts is back within a second or two: three tries, then the caller is told.
+# A Redis that restarts is back within a second or two: three tries, then the error is raised.
 RETRIES = 3
 TIMEOUT_S = 10.0
 # The errors that a reconnection can mend; what else a message raises is its own fault. (Celery's own list of

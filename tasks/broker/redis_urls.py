@@ -58,8 +58,8 @@ def redis_py_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme == "rediss":
         options = parse_qs(parts.query)
-        told = {name: values[0] for name, values in options.items()} | {"ssl_cert_reqs": _cert_reqs(options)}
-        return parts._replace(query=urlencode(told)).geturl()
+        query = {name: values[0] for name, values in options.items()} | {"ssl_cert_reqs": _cert_reqs(options)}
+        return parts._replace(query=urlencode(query)).geturl()
     if parts.scheme != "redis+socket":
         return url
     userinfo, _, _ = parts.netloc.rpartition("@")

@@ -30,15 +30,15 @@ READ_TTL_S = 300
 JSON_STARTS = (b"{", b"[")
 
 
-# Who sends is told after about two seconds; who waits for a result has Celery's twenty.
+# A send fails after about two seconds without Redis; waiting for a result has Celery's twenty.
 SEND_POLICY = {"max_retries": 3, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 1.0}
 
 
 class _Local(threading.local):
     in_haste = False
-    """A task is being sent: who sends is told soon."""
+    """True while a task is being sent, which is to fail soon if it must."""
     in_json = False
-    """What is stored is for a program without our app."""
+    """True while what is stored is for a program without our app."""
 
 
 class _Listening(threading.local):
@@ -144,7 +144,7 @@ class TensorBackend(RedisBackend):
         except OUTAGES:
             raise
         except Exception:
-            log.exception("what link_error of task %s names could not be sent", request.id)
+            log.exception("errback not sent: task=%s", request.id)
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Listen for the result of a task that is about to be sent. Raises OperationalError."""

@@ -139,7 +139,7 @@ def _little(name: str) -> np.dtype[Any]:
 
 
 def _plain(item: Any) -> Any:
-    """What stands for `item` on the wire."""
+    """The form of `item` on the wire."""
     if isinstance(item, Claim):
         return _pack_claim(item)
     if item is None or isinstance(item, (bool, int, float, str, bytes, list, tuple, dict)):

@@ -1,1 +1,1 @@
-"""Where a request goes: by its caller's word, by what was measured, by who serves."""
+"""The queue of a request: as its caller named it, as was measured, among those that are served."""

@@ -1,4 +1,4 @@
-"""Where a request goes: the queue or browser its caller named, else what the router says."""
+"""The queue of a request: that of the caller's queue or browser, else the router's choice."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def set_queue(options: dict[str, Any], queue: str) -> None:
 
 
 def find_route(app: WebinferApp, request: Request, queue: str | None) -> Route:
-    """Where `request`, sent to `queue` if that is named, goes. Raises NoWorker."""
+    """The route of `request`, to `queue` if that is named. Raises NoWorker."""
     keys = keys_of(request.family, request.model_name, str(request.precision), *request.backends[:1])
     draw = random.random()  # noqa: S311 - a share of the requests, not a secret
     table = app.routing.get().table

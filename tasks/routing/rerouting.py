@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 def is_reroutable(error: InferenceError, route: dict[str, Any]) -> bool:
-    """Whether another browser may do it, none was tried before, and the request names none itself."""
+    """True if another browser may do it, none was tried before, and the request names none itself."""
     return error.reroute and route.get("queue") in BROWSER_OF and not (route.get("fixed") or "after" in route)
 
 
@@ -41,7 +41,7 @@ def find_other_queue(
     try:
         alive = served(app.redis, app.settings.redis_prefix, queues)
     except redis.RedisError as failure:
-        log.warning("not rerouted", why=str(failure))
+        log.warning("request not rerouted", reason=str(failure))
         return None
     for queue in queues:
         if queue in alive:
@@ -56,7 +56,7 @@ def _describe(queue: str, route: dict[str, Any], error: InferenceError) -> dict[
 
 
 def list_attempts(error: InferenceError, reason: str) -> list[dict[str, str]]:
-    """What failed in the worker that gives the request away; the step of the last is the other browser."""
+    """The attempts that failed in this worker; the last step is the other browser."""
     earlier = [attempt.to_plain() for attempt in error.attempts[:-1]][1 - MAX_ATTEMPTS :]
     where = error.at or FailedAt("", "")
     last = {

@@ -1,4 +1,4 @@
-"""Which queue a request goes to, and why. Pure: no I/O, no settings, no chance of its own.
+"""The router: chooses the queue of a request, and says why. Pure: no I/O, no settings, no chance of its own.
 
 Every browser has one queue, named after the family it is the prior choice for. A measured table may be given
 before the prior: it ranks the browsers for a model, and says which share of its requests each shall get.
@@ -44,7 +44,7 @@ Table = Mapping[str, tuple[Choice, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request goes."""
+    """The queue of a request, and the reason for it."""
 
     queue: str
     reason: str
@@ -89,8 +89,8 @@ def read_route(wire: Any) -> dict[str, Any]:
         raise BadInput(
             "route", shown(attempts), f"at most {MAX_ATTEMPTS} attempts as a reply's routing has them"
         )
-    for told in (wire, *attempts):
-        if sum(len(value) for value in told.values() if isinstance(value, str)) > MAX_WORDS:
+    for part in (wire, *attempts):
+        if sum(len(value) for value in part.values() if isinstance(value, str)) > MAX_WORDS:
             raise BadInput("route", "too long", f"at most {MAX_WORDS} characters")
     return wire if "after" not in wire else {**wire, "after": _read_last(wire["after"])}
 
@@ -123,7 +123,7 @@ PRIOR: Table = {
 
 
 def keys_of(family: Family, model_name: str, precision: str = "", backend: str = "") -> tuple[str, ...]:
-    """Where a table is looked up, the most special key first."""
+    """Keys under which a table is looked up, the most special one first."""
     model = f"{family}/{model_name}"
     special = (f"{model}|{precision}|{backend}",) if backend else ()
     return (*special, f"{model}|{precision}", model, str(family))

@@ -1,4 +1,4 @@
-"""What producers route by: the measured table and which queues have workers, a copy at most seconds old.
+"""The measured table and the presence of workers: a copy for producers, at most seconds old.
 
 No request waits for Redis: a copy that is due is used once more while a thread fetches the next. Where Redis
 or the scheduler is away, the last copy serves on; where there never was one, the router's prior does.
@@ -37,7 +37,7 @@ TIMEOUT_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """What the router goes by."""
+    """The router's inputs."""
 
     table: Table = field(default_factory=dict)
     """Empty where nothing was measured yet."""
@@ -73,7 +73,7 @@ class RoutingCopy:
             self._routing = self._fetch()
         except (redis.RedisError, OSError, ValueError) as error:
             self._routing = replace(self._routing, presence=None)
-            log.debug("the routing table stays as it is: %s", error)
+            log.debug("routing table not refreshed: %s", error)
         return self._routing
 
 
@@ -93,10 +93,10 @@ def fetch_from(settings: Callable[[], TaskSettings]) -> Callable[[], Routing]:
     return fetch
 
 
-def decode(told: bytes | str) -> Table:
+def decode(published: bytes | str) -> Table:
     """The published table. Raises ValueError for what is none; a browser that is not known is passed over."""
     try:
-        entries = json.loads(told)["entries"]
+        entries = json.loads(published)["entries"]
         return {key: found for key, rows in entries.items() if (found := tuple(_choices(rows)))}
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a routing table: {error!r}") from error

@@ -1,4 +1,4 @@
-"""Which queues somebody serves now: each worker says so in Redis, and what it said expires by itself."""
+"""Presence of workers: each announces its queues in Redis, where the announcement expires by itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXPECTED_S = 120
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Which queues have a worker, as far as Redis knows."""
+    """The queues that have a worker, as far as Redis knows."""
 
     served: frozenset[str]
     expected: frozenset[str]
@@ -68,7 +68,7 @@ def presence_keys(prefix: str, queues: Sequence[str]) -> list[str]:
 
 
 def read_presence(queues: Sequence[str], values: Sequence[Any]) -> Presence:
-    """The presence told by the values of `presence_keys`."""
+    """The presence in the values of `presence_keys`."""
     n = len(queues)
     return Presence(_present(queues, values[:n]), _present(queues, values[n:]))
 

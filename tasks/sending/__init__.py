@@ -1,1 +1,1 @@
-"""How our app sends: messages, their headers, the ledger, and what Celery sends once a task has ended."""
+"""Sending: messages, their headers, the ledger, and follow-ups that Celery sends once a task has ended."""

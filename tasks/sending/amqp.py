@@ -1,4 +1,4 @@
-"""How our app sends: tasks through the ledger, remote control in JSON."""
+"""Messages of our app: tasks through the ledger, remote control in JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class WebinferAmqp(LedgerAmqp):
         return message
 
     def _create_task_sender(self) -> Callable[..., Any]:
-        """What puts a message on its way: its large arrays wait as long as it may itself."""
+        """A function that sends a message; its large arrays wait as long as the message may."""
         send = super()._create_task_sender()  # type: ignore[misc]
 
         def send_task_message(producer: Any, name: str, message: Any, **options: Any) -> Any:
@@ -40,7 +40,7 @@ class WebinferAmqp(LedgerAmqp):
         return send_task_message
 
     def _is_read_by_us(self, task_id: str) -> bool:
-        """Whether who waits for the result is a program with our app.
+        """True if the program that waits for the result has our app.
 
         What follows a task, or replaces or retries it, is waited for by whoever sent that task.
         """
@@ -58,7 +58,7 @@ class WebinferAmqp(LedgerAmqp):
 
 
 def is_ours(producer: Any) -> bool:
-    """Whether a kombu producer sends over a connection of our app; canvases hand theirs to every task."""
+    """True if a kombu producer sends over a connection of our app; canvases hand theirs to every task."""
     return isinstance(producer.connection, Recording)
 
 

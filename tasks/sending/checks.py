@@ -11,38 +11,38 @@ LONGEST_S = 10 * 366 * 86400.0
 
 
 def is_id(value: object) -> bool:
-    """Whether `value` can be the id of a task or group, or the name of a task."""
+    """True if `value` can be the id of a task or group, or the name of a task."""
     return isinstance(value, str) and 1 <= len(value) <= MAX_ID
 
 
 def is_text(value: object) -> bool:
-    """Whether `value` is a text."""
+    """True if `value` is a text."""
     return isinstance(value, str)
 
 
 def is_flag(value: object) -> bool:
-    """Whether `value` is true or false."""
+    """True if `value` is true or false."""
     return isinstance(value, bool)
 
 
 def is_count(value: object) -> bool:
-    """Whether `value` is a whole number from 0."""
+    """True if `value` is a whole number from 0."""
     return type(value) is int and value >= 0
 
 
 def is_seconds(value: object) -> bool:
-    """Whether `value` is a number of seconds from 0."""
+    """True if `value` is a number of seconds from 0."""
     return is_number(value) and value >= 0  # type: ignore[operator]
 
 
 def is_number(value: object) -> bool:
-    """Whether `value` is a number of seconds, before or after now."""
+    """True if `value` is a number of seconds, before or after now."""
     is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_real and math.isfinite(value) and abs(value) <= LONGEST_S  # type: ignore[arg-type]
 
 
 def is_time(value: object) -> bool:
-    """Whether `value` is a time of day: a datetime, or a text in ISO 8601."""
+    """True if `value` is a time of day: a datetime, or a text in ISO 8601."""
     if isinstance(value, dt.datetime):
         return True
     try:
@@ -52,20 +52,20 @@ def is_time(value: object) -> bool:
 
 
 def are_texts(value: object) -> bool:
-    """Whether `value` is a list of texts."""
+    """True if `value` is a list of texts."""
     return isinstance(value, (list, tuple)) and all(map(is_text, value))
 
 
 def is_map(value: object) -> bool:
-    """Whether `value` is a dict whose keys are texts."""
+    """True if `value` is a dict whose keys are texts."""
     return isinstance(value, dict) and all(map(is_text, value))
 
 
 def is_signature(value: object) -> bool:
-    """Whether `value` is a signature: a dict that names its task."""
+    """True if `value` is a signature: a dict that names its task."""
     return isinstance(value, dict) and is_id(value.get("task"))
 
 
 def are_signatures(value: object) -> bool:
-    """Whether `value` is a list of signatures."""
+    """True if `value` is a list of signatures."""
     return isinstance(value, (list, tuple)) and all(map(is_signature, value))

@@ -1,4 +1,4 @@
-"""What Celery itself sends once a task has ended: callbacks, the next step of a chain, the body of a chord.
+"""Follow-ups that Celery itself sends once a task has ended: callbacks, a chain's next step, a chord's body.
 
 A message named it, so it is not trusted as a program's own calls are: it must not pick files of this machine.
 """

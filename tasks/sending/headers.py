@@ -11,7 +11,7 @@ SENT_AT = "sent_at"
 FIXED = "fixed"
 """True: its sender named queue or browser. A message that is not fixed may be moved to another queue."""
 READS = "reads"
-"""What its sender can read: TENSOR, or JSON, which is also taken of one that says nothing."""
+"""Format that its sender can read: TENSOR, or JSON, also if it is not given."""
 TENSOR, JSON = "tensor", "json"
 
 
@@ -21,12 +21,12 @@ def stamp(options: dict[str, Any], *, fixed: bool = True) -> None:
 
 
 def reads_tensors(request: Any) -> bool:
-    """Whether the sender of a Celery request can read arrays in its result."""
+    """True if the sender of a Celery request can read arrays in its result."""
     return getattr(request, READS, None) == TENSOR
 
 
 def waited_ms(headers: Any, eta: Any, now: float) -> float:
-    """Milliseconds from the sending, or from the time it was wanted at, until `now`; 0 where it is not told.
+    """Milliseconds from the sending, or from the time it was wanted at, until `now`; 0 if unknown.
 
     Two machines' clocks may differ: what would be negative is 0.
     """
@@ -37,7 +37,7 @@ def waited_ms(headers: Any, eta: Any, now: float) -> float:
 
 
 def seconds_to_wait(headers: dict[str, Any], now: float) -> float:
-    """How long from `now` on a message may wait because it was asked to: its countdown, its expiry."""
+    """Seconds from `now` that a message may wait by its own options: its countdown, its expiry."""
     latest = max(to_unix(headers.get(name)) for name in ("eta", "expires"))
     return max(latest - now, 0.0)
 

@@ -1,4 +1,4 @@
-"""What was sent and not acknowledged yet, written down in the same step as the sending.
+"""The ledger of messages that were sent and not acknowledged, recorded in the same step as the sending.
 
 A worker that is killed between taking a message off its queue and noting that it holds it would lose it:
 kombu does the one with BRPOP and the other with HSET, and no setting closes the gap. The record lets a sweep
@@ -66,7 +66,7 @@ class LedgerChannel(kombu_redis.Channel):
 
     QoS = LedgerQoS
     ledger_prefix = ""
-    """What the ledger's keys begin with; empty: nothing is recorded."""
+    """Prefix of the ledger's keys; empty: nothing is recorded."""
     from_transport_options = (*kombu_redis.Channel.from_transport_options, "ledger_prefix")
     conn_or_acquire: Any
     unacked_key: str
@@ -143,7 +143,7 @@ class LedgerAmqp(AMQP):
 
 
 def forget(client: Any, prefix: str, queue: str, unacked_key: str) -> None:
-    """Strike off what was recorded for `queue` and is in no worker's custody."""
+    """Strike off what was recorded for `queue` and is held by no worker."""
     keys = RedisKeys(prefix)
     held = set(client.hkeys(unacked_key))
     for tag, entry in client.hscan_iter(keys.ledger):

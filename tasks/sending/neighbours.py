@@ -1,7 +1,7 @@
 """Tasks of other Celery apps that follow a request of ours: callbacks, a chain's next step, a chord's body.
 
 Our workers send them, and know nothing of their app: which queue it uses and what its workers can read is
-told to the signature where both apps are at hand.
+set in the signature where both apps are at hand.
 """
 
 from __future__ import annotations

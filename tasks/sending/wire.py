@@ -40,7 +40,7 @@ def _portable(item: Any) -> Any:
 
 
 def is_message(kwargs: dict[str, Any]) -> bool:
-    """Whether these arguments are those of a checked request."""
+    """True if these arguments are those of a checked request."""
     return "request" in kwargs
 
 

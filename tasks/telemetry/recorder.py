@@ -120,12 +120,12 @@ class Recorder:
         return self._batch is not None
 
     def _attempt(self, work: Callable[[], Any]) -> bool:
-        """Whether it went well; a trouble is told once, when it begins."""
+        """Do it; False if it failed. A failure is logged once, when it begins."""
         try:
             work()
         except Exception as error:
             if not self._failing:
-                log.warning("rows for the history have to wait", why=str(error), waiting=self.n_waiting)
+                log.warning("telemetry not delivered", reason=str(error), n_waiting=self.n_waiting)
             self._failing = True
             return False
         self._failing = False

@@ -1,4 +1,4 @@
-"""What happened, as rows of the history (scheduler/history/schema.sql). Pure: nothing is sent from here."""
+"""Events as rows of the history (scheduler/history/schema.sql). Pure: nothing is sent from here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True)
 class RequestOrigin:
-    """What a request came with, besides itself; all empty where no queue was between."""
+    """The circumstances of a request; all empty for one that came through no queue."""
 
     task_id: str = ""
     queue: str = ""
@@ -35,7 +35,7 @@ class RequestOrigin:
 
 @lru_cache(maxsize=1)
 def here() -> dict[str, str]:
-    """What all rows of this process share."""
+    """Columns that all rows of this process share."""
     try:
         installed = version("webinfer")
     except PackageNotFoundError:  # run from a checkout that was never installed
@@ -104,7 +104,7 @@ def _flags(request: Request) -> dict[str, bool]:
 
 
 def _done(reply: Reply) -> dict[str, bool]:
-    """What was really done, whatever was asked for."""
+    """The flags that were really done, whatever was asked for."""
     return {
         "compute_shaders": reply.compute_shader_optimized,
         "precompile_shaders": reply.precompile_shaders,
@@ -143,13 +143,13 @@ def load_row(event: ModelLoaded, worker: str) -> Row:
 
 
 def connection_row(event: SessionChanged, worker: str) -> Row:
-    """What became of a session."""
+    """A change of a session."""
     reason = event.reason[:NAME_CHARACTERS]
     return "connections", {**_session(event.session, worker), "event": event.change, "reason": reason}
 
 
 def capability_rows(browser: str, build: str, found: Capabilities) -> Iterator[Row]:
-    """What each backend of a browser proved, on which device, and with which features."""
+    """One row for each thing that a browser's backends proved: support, device, features."""
     features = {"cross_origin_isolated": str(found.cross_origin_isolated).lower(), **found.versions}
     for backend, can in found.backends.items():
         word = "proved" if can.proved else "supported" if can.supported else "missing"

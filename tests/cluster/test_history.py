@@ -239,7 +239,7 @@ def test_an_inference_goes_on_while_its_rows_cannot_be_delivered(
     worker = start_worker().ready()
     for _ in range(3):
         assert infer.delay(**VISION).get(timeout=60)["success"]
-    until(lambda: "have to wait" in worker.log.read_text())
+    until(lambda: "telemetry not delivered" in worker.log.read_text())
     app.redis.delete(KEY)
     worker.stop()
     drain(path)

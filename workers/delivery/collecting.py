@@ -75,7 +75,7 @@ class Collector:
             try:
                 self.look()
             except redis.RedisError as error:
-                log.warning("cannot look for requests that nobody takes: %s", error)
+                log.warning("collection failed: %s", error)
                 self._stopped.wait(STRANDED_S)
 
     def look(self) -> None:
@@ -131,7 +131,7 @@ class Collector:
             values += [message["properties"]["delivery_tag"], str(time.time())]
         n_moved = int(self._move(keys=keys, args=values))
         if n_moved:
-            log.info("moved request %s from %s to %s", message["headers"].get("id"), source, target)
+            log.info("request moved: task=%s from=%s to=%s", message["headers"].get("id"), source, target)
         return n_moved
 
 
@@ -152,7 +152,7 @@ def _is_inference(message: Message) -> bool:
 
 
 def _is_free(message: Message) -> bool:
-    """Whether its sender named neither queue nor browser."""
+    """True if its sender named neither queue nor browser."""
     return _is_inference(message) and message["headers"].get(FIXED) is False
 
 

@@ -1,6 +1,6 @@
 """The dead letters: messages that cannot be tasks, kept with the evidence in a capped Redis stream.
 
-Whoever waits for one is told: its result is a failure, as are those of its chain and chord.
+Its result becomes a failure, as do those of its chain and chord, so that nobody waits in vain.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class DeadLetters:
 
     def keep(self, why: str, **evidence: Any) -> None:
         """Keep a letter. Never raises: losing the evidence must not hurt the worker."""
-        log.error("dead letter: %s (task %s)", why, evidence.get("id") or "without id")
+        log.error("message moved to dead letters: task=%s reason=%s", evidence.get("id"), why)
         letter: dict[Any, Any] = {"why": why[:MAX_EVIDENCE], "worker": self._worker}
         letter |= {name: _text(value) for name, value in evidence.items()}
         try:
             self._app.redis.xadd(self.key, letter, maxlen=MAX_LETTERS)
         except redis.RedisError:
-            log.exception("a dead letter could not be kept")
+            log.exception("dead letter not kept")
 
     def bury_item(self, why: str, item: Any, **evidence: Any) -> None:
         """Keep an item of a queue that is no message, and fail the task whose id it tells. Never raises."""
@@ -78,7 +78,7 @@ class DeadLetters:
             backend.store_result(task_id, error, states.FAILURE)
             backend.mark_as_failure(task_id, error, request=context, store_result=False)
         except Exception:  # a chord or chain that is as broken as its message
-            log.exception("whoever waits for task %s may not have been told of its failure", task_id)
+            log.exception("failure not stored: task=%s", task_id)
 
 
 def _text(value: Any) -> str:

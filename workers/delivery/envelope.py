@@ -1,4 +1,4 @@
-"""What a message must be, whole, before Celery takes it for a task: its headers, its properties, its body.
+"""Checks of a whole message before Celery takes it for a task: its headers, its properties, its body.
 
 Celery trusts its messages: a time limit that is a text, or a link that is a number, raises where nobody
 acknowledges the message any more. A request's own content is checked by `Request.from_wire`.
@@ -149,7 +149,7 @@ def find_headers(item: Any) -> dict[str, Any]:
 
 
 def find_embedded(message: Any) -> dict[str, Any]:
-    """What shall happen after the task, its chain, chord and links, as far as that can be read."""
+    """The task's chain, chord and links, as far as they can be read."""
     try:
         _, _, embedded = message.payload
         return {name: embedded[name] for name, (check, _) in _EMBEDDED.items() if check(embedded.get(name))}

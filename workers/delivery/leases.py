@@ -34,7 +34,7 @@ class LeaseRenewer:
         self._interval_s = redelivery_s / RENEWALS
         self._stopped = threading.Event()
         self._channel: Any = None
-        self._thread = threading.Thread(target=self._run, name="custody", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
 
     def start(self) -> None:
         """Start renewing."""
@@ -58,7 +58,7 @@ class LeaseRenewer:
                 if self._sweep is not None and self._channel is not None:
                     self._sweep.run(self._channel)
             except redis.RedisError as error:
-                log.warning("could not look after the messages in custody: %s", error)
+                log.warning("leases not renewed: %s", error)
 
     def renew(self) -> int:
         """Mark everything held as seen just now; how many messages that were."""

@@ -23,8 +23,8 @@ SUSPICION_AGES = 4
 class Sweep:
     """Looks at records that nobody has seen for `age_s`.
 
-    A message is sent again when two sweeps in a row find it neither in its queue nor in custody: at the first
-    it may just have been on its way from the one to the other.
+    A message is sent again when two sweeps in a row find it neither in its queue nor with a worker: at the
+    first it may just have been on its way from the one to the other.
     """
 
     def __init__(self, client: redis.Redis, prefix: str, age_s: float) -> None:
@@ -101,7 +101,7 @@ class Sweep:
         pipe.rpush(channel._q_for_pri(queue_of(message), priority), json.dumps(message))
         pipe.zadd(self._keys.ledger_seen, {tag: time.time()}, xx=True)
         pipe.execute()
-        log.warning("task %s was lost with a worker and is sent again", message["headers"].get("id"))
+        log.warning("lost message sent again: task=%s", message["headers"].get("id"))
         return True
 
 

@@ -40,7 +40,7 @@ class SafeQoS(LedgerQoS):
         acknowledged through a channel that has none.
         """
         if self.channel.connection is None:
-            log.warning("cannot acknowledge %s: its connection is gone", delivery_tag)
+            log.warning("message not acknowledged, connection closed: tag=%s", delivery_tag)
         else:
             super().ack(delivery_tag)
 
@@ -63,7 +63,7 @@ class SafeQoS(LedgerQoS):
             super().restore_unacked_once(stderr)
         except (AttributeError, AssertionError, OSError, redis.RedisError) as error:
             log.warning(
-                "%s messages go back when their redelivery time is over: %r", len(self._delivered), error
+                "messages return after the redelivery time: n=%s error=%r", len(self._delivered), error
             )
             self._delivered.clear()
 

@@ -56,7 +56,7 @@ class Job:
 
     @property
     def redelivered(self) -> bool:
-        """Whether the message has been with a worker before."""
+        """True if the message has been with a worker before."""
         return bool((self.request.get("delivery_info") or {}).get("redelivered"))
 
     def terminate(self, signum: int | None = None) -> None:
@@ -69,7 +69,7 @@ class Job:
             self.ended.set_result(reason)
 
     async def outcome(self, on_soft_limit: Callable[[float], Any]) -> Outcome | BaseException:
-        """What the body came to, or why it was ended early.
+        """The body's outcome, or the reason why it was ended early.
 
         At the soft limit the body sees SoftTimeLimitExceeded; at the hard one it is cancelled and left alone.
         """

@@ -1,4 +1,4 @@
-"""What Celery is told of a job. Everything here may block on Redis and runs in a finisher thread."""
+"""Reports of jobs to Celery. Everything here may block on Redis and runs in a finisher thread."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Reports:
         return self._redeliveries.verdict(job.id) if job.redelivered else None
 
     def soft_limit(self, job: Job, limit_s: float) -> None:
-        """The body was told to end."""
+        """Report that the body was asked to end."""
         if job.timeout_callback:
             job.timeout_callback(True, limit_s)
 
@@ -52,7 +52,7 @@ class Reports:
             self._redeliveries.forgive(job.id)
 
     def drop(self, args: tuple[Any, ...], callback: Callable[..., Any], error: Exception) -> None:
-        """What came of a task could not be reported: fail it, keep the evidence, and free its slot.
+        """Fail a task whose outcome could not be reported, keep the evidence, and free its slot.
 
         While Redis is away the message goes back to its queue instead. `args` and `callback` are what Celery
         gave the pool; nobody else would acknowledge the message any more.
@@ -69,7 +69,7 @@ class Reports:
             delivery.reject(requeue=is_outage)
 
     def _trace(self, job: Job, outcome: Outcome) -> None:
-        """Celery's tracer, told how long the body took."""
+        """Run Celery's tracer on the outcome, with the time that the body took."""
         if isinstance(outcome.error, GivenUp):
             letters = DeadLetters(self._app, str(job.request.get("hostname")))
             letters.keep(

@@ -1,4 +1,4 @@
-"""How many sessions a worker has, and so how many tasks it takes at a time."""
+"""The number of a worker's sessions, and so of the tasks that it takes at a time."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ class Sizing:
             return
         error = done.exception()
         if error is not None:
-            log.error("could not resize to %s sessions: %s", self.n_wanted, error)
+            log.error("resize failed: sessions=%s error=%s", self.n_wanted, error)
             self.n_wanted = self.n_sessions
             return
         self.n_sessions = self.n_wanted = done.result()
-        log.info("%s sessions", self.n_sessions)
+        log.info("resized: sessions=%s", self.n_sessions)
         self._on_resized(self.n_sessions)

@@ -83,7 +83,7 @@ class TaskPool(BasePool):
     def on_stop(self) -> None:
         """Finish within the grace time, hand back the rest, end loop and threads."""
         if not self._ended and not self.drain(self.app.settings.grace_s):
-            log.warning("grace time is over: %s tasks go back to their queue", self._n_in_flight)
+            log.warning("grace time over: n_returned=%s", self._n_in_flight)
         self._end()
 
     def on_terminate(self) -> None:
@@ -147,11 +147,11 @@ class TaskPool(BasePool):
 
     def _drop(self, args: tuple[Any, ...], callback: Any, error: Exception) -> None:
         """Nothing may keep a slot for ever: neither what Celery raised nor what telling of it raises."""
-        log.error("the outcome of task %s could not be reported", args[1], exc_info=error)
+        log.error("outcome not reported: task=%s", args[1], exc_info=error)
         try:
             self._reports.drop(args, callback, error)
         except Exception:
-            log.exception("the message of task %s could not be dropped", args[1])
+            log.exception("message not dropped: task=%s", args[1])
 
     def _land(self) -> None:
         with self._landed:
@@ -186,7 +186,7 @@ class TaskPool(BasePool):
 
     async def _outcome(self, job: Job) -> Outcome | BaseException:
         if job.ended.done() and isinstance(job.ended.result(), HandedBack):
-            return job.ended.result()  # it never started: nobody is to be told
+            return job.ended.result()  # it never started: nothing to report
         accepted = self._in_finisher(self._reports.accept, job)
         if job.redelivered and (verdict := await accepted) is not None:
             return cast(Outcome, verdict)
@@ -214,13 +214,13 @@ class TaskPool(BasePool):
         self.grow(-n)
 
     def set_limit(self, limit: int) -> None:
-        """How many bodies may run at a time, from now on."""
+        """Let at most `limit` bodies run at a time, from now on."""
         self.limit = max(limit, 1)
         self.loop.loop.call_soon_threadsafe(self._admit)
 
     @property
     def num_processes(self) -> int:
-        """What Celery multiplies with the prefetch multiplier."""
+        """The number that Celery multiplies with the prefetch multiplier."""
         return self.limit
 
     def terminate_job(self, pid: int, signal: int | None = None) -> None:
