@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from browser_runtime.contract.errors import BadRequest, InferenceError, SetupErr
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Browser
-from browser_runtime.families.processor import PROCESSORS
+from browser_runtime.families.processor import PROCESSORS, Output
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.models.intake.trial import TrialRun
 from browser_runtime.models.manifest import StoredModel
@@ -127,7 +126,7 @@ async def _run(pool: Pool, build: str, model: StoredModel, run: TrialRun, backen
     return Proof(*place, compare(family, run.output, reply.output), True, load_ms, times.compute_ms)
 
 
-def compare(family: FamilySpec, expected: dict[str, Any], found: dict[str, Any]) -> str:
+def compare(family: FamilySpec, expected: Output, found: Output) -> str:
     """The difference of a browser's output to the one from the trial; empty if it is right."""
     key = family.answer.numbers
     if not key:

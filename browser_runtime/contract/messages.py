@@ -42,14 +42,14 @@ class Request:
 
     family: Family
     model_name: str
-    inputs: dict[str, Any]
+    inputs: dict[str, list[Any]]
     backends: tuple[Backend, ...] = ()
     """Backends to try in this order; empty: the browser's and family's default order."""
     precision: Precision = Precision.FP32
     browser: Browser | None = None
     """The browser asked for; None: the router's choice."""
     options: dict[str, Any] = field(default_factory=dict)
-    """Of the family (`top_k`, `max_new_tokens`, ...) and the guide's flags: see `options.OPTIONS`."""
+    """Of the family (`top_k`, `max_new_tokens`, ...) and the guide's flags: see `options.list_options`."""
     single: bool = True
     """True: the producer gave one item, so the reply's output is that item's, not a list."""
     synthetic: bool = False
@@ -105,7 +105,7 @@ def _check_names(wire: Any, kind: type[Request]) -> None:
         raise BadInput("protocol", shown(wire.get("protocol")), f"{PROTOCOL}; update producer and worker")
 
 
-def _check_inputs(inputs: Any) -> dict[str, Any]:
+def _check_inputs(inputs: Any) -> dict[str, list[Any]]:
     if not isinstance(inputs, dict):
         raise BadInput("inputs", shown(inputs), "a plain batch; send with tasks.infer")
     return inputs

@@ -91,7 +91,7 @@ class Processor:
         return output
 
     def find_doubt(self, output: Output) -> str:
-        """What a caller must be warned of in a finished output; empty if it is as usual."""
+        """The warning that a finished output needs; empty if it is as usual."""
         return ""
 
     def sample_items(self) -> list[Any]:

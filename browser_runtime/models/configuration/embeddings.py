@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.models.configuration.fields import ANYTHING, FLAG, NUMBER, Fields, Rule, only
@@ -86,6 +86,14 @@ COUNT_FROM_PADDING = frozenset(
 )
 
 
+class Prompts(TypedDict):
+    """The part of a plan that config_sentence_transformers.json holds."""
+
+    prompts: dict[str, str]
+    default_prompt: str | None
+    similarity: str
+
+
 @dataclass(frozen=True, slots=True)
 class EmbeddingPlan:
     """The steps from a text to its embedding, without the graph."""
@@ -147,14 +155,21 @@ class EmbeddingPlan:
 
         The short form, `pooling` and `normalize`, is for models whose own files name neither.
         """
-        values: dict[str, Any] = {"max_tokens": USUAL_MAX_TOKENS}
-        values |= {name: settings[name] for name in cls.__dataclass_fields__ if name in settings}
+        modules = DEFAULT_MODULES
         if "pooling" in settings:
-            values["modules"] = _short_form(settings)
-            values["is_assumed"] = False
+            modules = _short_form(settings)
         elif "modules" in settings:
-            values["modules"] = tuple(map(from_plain, settings["modules"]))
-        return cls(**values)
+            modules = tuple(map(from_plain, settings["modules"]))
+        return cls(
+            max_tokens=settings.get("max_tokens", USUAL_MAX_TOKENS),
+            modules=modules,
+            is_assumed="pooling" not in settings and settings.get("is_assumed", False),
+            lower_case=settings.get("lower_case", False),
+            prompts=settings.get("prompts", {}),
+            default_prompt=settings.get("default_prompt"),
+            similarity=settings.get("similarity", "cosine"),
+            first_position=settings.get("first_position", 0),
+        )
 
     def to_settings(self) -> Json:
         """Plain values for a manifest, those at their default left out."""
@@ -196,7 +211,7 @@ def _read_transformer(folder: Path) -> Fields:
     return fields
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
+def _read_config(folder: Path) -> Prompts:
     """Prompts and similarity. Raises BadInput for anything unsupported."""
     fields = Fields(CONFIG_FILE, read_object(folder / CONFIG_FILE))
     fields.hold_to(CONFIG_RULES)
