@@ -1,13 +1,19 @@
 /** The case table run in this browser: every kernel checked against its twin, and timed. */
 import { CASES, checkCase, LARGE, worst } from '../../kernels/cases.js';
-import { listVariants } from './variants.js';
+import { listVariants, openBackend } from './variants.js';
 
 /**
- * Answers a lane's call `kernels`: for each variant of a backend, every case.
- * @param {Record<string, unknown>} call `backend`; `repeats`: timed runs of a case; `large`: only the large ones
+ * Answers a lane's call `kernels`: for each variant of a backend, every case; or which variant is the quickest.
+ * @param {Record<string, unknown>} call `backend`; `repeats`: timed runs of a case; `large`: only the large one;
+ *   `choose`: only choose
  * @param {() => boolean} isCancelled
  */
-export async function checkKernels({ backend, repeats = 1, large = false }, isCancelled) {
+export async function checkKernels({ backend, repeats = 1, large = false, choose = false }, isCancelled) {
+  if (choose) {
+    const { backend: opened, measured } = await openBackend(String(backend));
+    opened.release();
+    return { kernels: opened.kernels, measured };
+  }
   const results = [];
   for (const [index, { kernels, open }] of (await listVariants(String(backend))).entries()) {
     // WebGPU's variants differ in their products alone.

@@ -8,6 +8,7 @@
  * @property {'rows' | 'split'} matmul one invocation a row block, or many
  * @property {'packed' | 'plain'} dot
  * @property {'workgroup' | 'subgroups'} reduce
+ * @property {'plain' | 'f16'} halves how fp16 is read
  */
 
 // What each binding after the parameters is: read, or written.
@@ -45,14 +46,16 @@ async function fetchShader(file) {
 export function variantsOf(gpu) {
   const hasDot = navigator.gpu?.wgslLanguageFeatures?.has('packed_4x8_integer_dot_product') ?? false;
   const dot = hasDot ? 'packed' : 'plain';
+  const plain = /** @type {const} */ ({ matmul: 'rows', dot, reduce: 'workgroup', halves: 'plain' });
   /** @type {Variant[]} */
   const variants = [
-    { name: `rows ${dot}`, matmul: 'rows', dot, reduce: 'workgroup' },
-    { name: `split ${dot}`, matmul: 'split', dot, reduce: 'workgroup' },
+    { ...plain, name: `rows ${dot}` },
+    { ...plain, name: `split ${dot}`, matmul: 'split' },
   ];
-  if (hasDot) variants.push({ name: 'rows plain', matmul: 'rows', dot: 'plain', reduce: 'workgroup' });
+  if (hasDot) variants.push({ ...plain, name: 'rows plain', dot: 'plain' });
+  if (gpu.features.has('shader-f16')) variants.push({ ...plain, name: `rows ${dot} f16`, halves: 'f16' });
   if (gpu.features.has('subgroups')) {
-    variants.push({ name: `split ${dot} subgroups`, matmul: 'split', dot, reduce: 'subgroups' });
+    variants.push({ ...plain, name: `split ${dot} subgroups`, matmul: 'split', reduce: 'subgroups' });
   }
   return variants;
 }
@@ -194,8 +197,14 @@ function layoutEntries(access) {
 }
 
 /** @param {string} file @param {Variant} variant @param {LoadShader} load */
-async function sourceOf(file, { dot, reduce }, load) {
-  if (!PRODUCTS.includes(file)) return load(file);
-  const parts = await Promise.all([`dot_${dot}`, `reduce_${reduce}`, file].map(load));
-  return [reduce === 'subgroups' ? 'enable subgroups;' : '', ...parts].join('\n');
+async function sourceOf(file, { dot, reduce, halves }, load) {
+  const isProduct = PRODUCTS.includes(file);
+  const files = isProduct
+    ? [`dot_${dot}`, `reduce_${reduce}`, `halves_${halves}`, file]
+    : [`halves_${halves}`, file];
+  if (!isProduct && file !== 'attend') return load(file);
+  const enabled = [];
+  if (halves === 'f16') enabled.push('enable f16;');
+  if (isProduct && reduce === 'subgroups') enabled.push('enable subgroups;');
+  return [...enabled, ...(await Promise.all(files.map(load)))].join('\n');
 }

@@ -10,7 +10,8 @@
 //
 // A workgroup of 64 has one token and one head: dispatch (heads, tokens). K_ and V_ are what the cache's layout says of
 // keys and of values: bits, rows of a group, places of the ring, where ring and blocks begin in a head, words of a block
-// and where its high plane, s and m begin; the last are in p.keys and p.values.
+// and where its high plane, s and m begin; the last are in p.keys and p.values. halves comes from halves_plain.wgsl or
+// halves_f16.wgsl.
 struct Side {
   places: u32,
   ring: u32,
@@ -46,11 +47,11 @@ override V_BITS: u32 = 2u;
 var<workgroup> shares: array<f32, 64>;
 
 fn half_at(word: u32, index: u32) -> f32 {
-  return unpack2x16float(cache[word + index / 2u])[index % 2u];
+  return halves(cache[word + index / 2u])[index % 2u];
 }
 
 fn two_halves(word: u32) -> vec2<f32> {
-  return unpack2x16float(cache[word]);
+  return halves(cache[word]);
 }
 
 // Four neighbouring codes of a row: columns 4 i .. 4 i + 3.

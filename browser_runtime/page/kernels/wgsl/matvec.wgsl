@@ -12,7 +12,8 @@
 // rows:   one invocation a row block: dispatch (blocks / 64), the quicker one on software adapters
 // split:  SPLIT invocations a row block, each every SPLIT-th tile: dispatch (blocks in x and z)
 //
-// dot4 comes from dot_packed.wgsl or dot_plain.wgsl, reduce from reduce_workgroup.wgsl or reduce_subgroups.wgsl.
+// dot4 comes from dot_packed.wgsl or dot_plain.wgsl, reduce from reduce_workgroup.wgsl or reduce_subgroups.wgsl, halves
+// from halves_plain.wgsl or halves_f16.wgsl.
 struct Params {
   tiles: u32,
   blocks: u32,
@@ -70,7 +71,7 @@ fn fields(tile: u32, h: u32) -> vec4<u32> {
 fn scales(tile: u32, h: u32) -> vec4<f32> {
   if (BITS == 8u) {
     let at = p.groups + 4u * tile + 2u * h;
-    return vec4<f32>(unpack2x16float(numbers[at]), unpack2x16float(numbers[at + 1u]));
+    return vec4<f32>(halves(numbers[at]), halves(numbers[at + 1u]));
   }
   return vec4<f32>(fields(tile, h) & vec4<u32>(63u));
 }
@@ -84,8 +85,8 @@ fn finish(block: u32, scaled: vec4<f32>, minimum: vec4<f32>) -> vec4<f32> {
     return scaled;
   }
   let at = p.rows + 4u * block;
-  let s = vec4<f32>(unpack2x16float(numbers[at]), unpack2x16float(numbers[at + 1u]));
-  let m = vec4<f32>(unpack2x16float(numbers[at + 2u]), unpack2x16float(numbers[at + 3u]));
+  let s = vec4<f32>(halves(numbers[at]), halves(numbers[at + 1u]));
+  let m = vec4<f32>(halves(numbers[at + 2u]), halves(numbers[at + 3u]));
   return s * scaled + m * minimum;
 }
 var<private> scaled0: vec4<f32>;
