@@ -5,10 +5,14 @@ import { listVariants, openBackend } from './variants.js';
 /**
  * Answers a lane's call `kernels`: for each variant of a backend, every case; or which variant is the quickest.
  * @param {Record<string, unknown>} call `backend`; `repeats`: timed runs of a case; `large`: only the large one;
- *   `choose`: only choose
+ *   `sizes`: only cases whose names this regular expression finds; `choose`: only choose
  * @param {() => boolean} isCancelled
  */
-export async function checkKernels({ backend, repeats = 1, large = false, choose = false }, isCancelled) {
+export async function checkKernels(
+  { backend, repeats = 1, large = false, sizes = '', choose = false },
+  isCancelled,
+) {
+  const found = new RegExp(String(sizes));
   if (choose) {
     const { backend: opened, measured } = await openBackend(String(backend));
     opened.release();
@@ -18,7 +22,9 @@ export async function checkKernels({ backend, repeats = 1, large = false, choose
   for (const [index, { kernels, open }] of (await listVariants(String(backend))).entries()) {
     // WebGPU's variants differ in their products alone.
     const isSame = backend === 'webgpu' && index > 0;
-    const rows = large ? [LARGE] : CASES.filter(({ kernel }) => !isSame || kernel === 'matmul');
+    const rows = large
+      ? [LARGE]
+      : CASES.filter(({ kernel, name }) => found.test(name) && (!isSame || kernel === 'matmul'));
     const cases = [];
     for (const row of rows) {
       if (isCancelled()) return { results };
