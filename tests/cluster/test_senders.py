@@ -34,7 +34,10 @@ app.conf.beat_schedule = {"ask": {"task": "infer", "schedule": 1.0, "kwargs": {
 
 
 def count_answers(worker: Worker, task_id: str = "") -> int:
-    return sum("Task infer[" + task_id in line and "succeeded" in line for line in worker.log.open())
+    return sum(
+        "Task infer[" + task_id in line and "succeeded" in line
+        for line in worker.log.read_text().splitlines()
+    )
 
 
 @pytest.mark.parametrize("module", [OURS, THEIRS], ids=["our app", "an app of its own"])
@@ -65,7 +68,7 @@ def test_a_request_whose_result_is_ignored_runs_and_leaves_nothing(worker: Worke
     large = np.zeros((512, 512, 3), np.uint8)
     claims = RedisKeys(app.settings.redis_prefix).claim("*")
     before = set(app.redis.scan_iter(claims))
-    sent = infer.apply_async(kwargs={**VISION, "inputs": large}, ignore_result=True)
+    sent = infer.apply_async(kwargs={**VISION, "inputs": large}, countdown=2, ignore_result=True)
     assert set(app.redis.scan_iter(claims)) - before, "the picture waits beside the message"
     until(lambda: count_answers(worker, sent.id) == 1)
     assert sent.get(timeout=10) is None
