@@ -143,6 +143,9 @@ class StatusCollector(Collector):
         restarts = CounterMetricFamily("webinfer_session_restarts", "Sessions started in place of lost ones")
         restarts.add_metric([], status.n_restarts)
         yield restarts
+        guardians = CounterMetricFamily("webinfer_guardian_restarts", "Guardians started anew")
+        guardians.add_metric([], status.n_guardian_restarts)
+        yield guardians
 
 
 def _by_state(

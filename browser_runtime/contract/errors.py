@@ -144,6 +144,9 @@ class ModelFault(InferenceError):
 class Busy(InferenceError):
     """No browser session was free within {0} s; try again later or add sessions."""
 
+    def __str__(self) -> str:
+        return " ".join((super().__str__(), *map(str, self.args[1:])))  # why there is none, where it is known
+
 
 class NoWorker(InferenceError):
     """No worker serves {0}; start one with `webinfer up` or `celery -A webinfer worker -Q {1}`."""

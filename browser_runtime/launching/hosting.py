@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching import processes
 from browser_runtime.launching.binaries import Installation
 from browser_runtime.launching.drivers import Launched, launch
+from browser_runtime.launching.guardian import Guardian
 from browser_runtime.once import call_in_thread
 from browser_runtime.settings import RuntimeSettings
 
@@ -25,37 +24,6 @@ KILL_AGAIN_S = 1.0
 # Chrome keeps a socket in its temporary directory, under a name of 45 characters, and a socket's path has at
 # most 107 (sun_path); measured: with 62 it starts, with 63 it exits.
 LONGEST_FOLDER = 62
-
-
-class Guardian:
-    """The process that ends this worker's browsers should the worker be killed."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-S", "-I", session_processes.__file__],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-            text=True,
-        )
-
-    def watch(self, folder: Path, leader: int = -1) -> None:
-        """End this session should the worker die; `leader` is the driver's pid once it is known."""
-        self._send(folder, leader)
-
-    def release(self, folder: Path) -> None:
-        """The session has ended."""
-        self._send(folder, None)
-
-    def _send(self, folder: Path, leader: int | None) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([str(folder), leader]) + "\n")
-        self._process.stdin.flush()
-
-    def close(self) -> None:
-        """End the guardian; it ends what it still watches first."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=30)
 
 
 class BrowserHost:
@@ -103,6 +71,11 @@ class BrowserHost:
         if self._launched is not None:
             for pid in await asyncio.to_thread(_children, self._launched.leader):
                 await processes.await_end(pid)
+
+    @property
+    def lacks_folder(self) -> bool:
+        """Whether somebody removed the running browser's folder, as cleaners of temporary files do."""
+        return self._folder is not None and not self._folder.is_dir()
 
     async def memory_bytes(self) -> int | None:
         """Proportional memory of all the session's processes."""

@@ -13,6 +13,8 @@ from browser_runtime.contract.setup.proxies import without_proxies
 
 def make_session_folder(session: str) -> Path:
     """A fresh temporary directory for one session: profile, sockets, driver files."""
+    parent = Path(tempfile.gettempdir())
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # somebody may have removed it meanwhile
     return Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{session}-"))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
-from browser_runtime.launching.hosting import Guardian
+from browser_runtime.background import TaskSet
+from browser_runtime.launching.guardian import Guardian
 from browser_runtime.link.bridge import Bridge
 from browser_runtime.link.http_server import Files, PageServer
 from browser_runtime.once import Once, call_in_thread
@@ -19,6 +20,7 @@ class Loopback:
         self._server = PageServer(files)
         self._bridge: Bridge | None = None
         self._guardian: Guardian | None = None
+        self._tasks = TaskSet()
         self._opening, self._closing = Once(self._open), Once(self._close)
 
     @property
@@ -38,6 +40,11 @@ class Loopback:
         assert self._guardian is not None, "open() comes first"
         return self._guardian
 
+    @property
+    def n_guardian_restarts(self) -> int:
+        """How often the guardian was killed and started anew."""
+        return 0 if self._guardian is None else self._guardian.n_restarts
+
     async def open(self) -> None:
         """Listen on both ports and start the guardian."""
         await self._opening.done()
@@ -47,6 +54,7 @@ class Loopback:
         self._bridge = Bridge(self._server.origin, self.settings.beat_interval_s)
         await self._bridge.open()
         self._guardian = Guardian()
+        self._tasks.spawn(self._guardian.supervise())
 
     def kill(self) -> None:
         """End every browser, by the guardian, from any thread; blocks until they are gone."""
@@ -62,6 +70,7 @@ class Loopback:
         if self._opening.begun:
             with contextlib.suppress(Exception):  # the caller sees the first error; what did open is closed
                 await self._opening.done()
+        await self._tasks.cancel()
         if self._bridge is not None:
             await self._bridge.close()
         await self._server.close()

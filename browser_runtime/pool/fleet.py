@@ -39,6 +39,8 @@ class Fleet(SessionObserver[Session]):
         self.wanted: Counter[Browser] = Counter()
         self.n_starting: Counter[Browser] = Counter()
         self.n_restarts = 0
+        self.start_failures: dict[Browser, str] = {}
+        """Why no session of a browser has come up since one was lost, told as a sentence."""
         self.installations: dict[Browser, Installation] = {}
         self._loopback, self._n_lanes, self._notifier = loopback, n_lanes, notifier
         self._serial: Counter[Browser] = Counter()
@@ -90,6 +92,7 @@ class Fleet(SessionObserver[Session]):
         try:
             installation = await asyncio.to_thread(self.find, browser)
             self.sessions.append(await self._bring_up(name, installation))
+            self.start_failures.pop(browser, None)
         finally:
             self.n_starting[browser] -= 1
         self._notifier.notify()
@@ -147,17 +150,29 @@ class Fleet(SessionObserver[Session]):
         self._tasks.spawn(self._replace(session))
 
     async def _replace(self, session: Session) -> None:
-        await self._end(session)
+        try:
+            await self._end(session)
+        except Exception:  # what it left is ended by the guardian or the next sweep; the pool goes on
+            log.exception("session not ended", session=session.name)
         browser = session.installation.browser
         attempt = 0
         while self.count(browser) < self.wanted[browser] and not self._closing:
             try:
                 self.n_restarts += 1
                 await self._start(browser)
-            except InferenceError as error:
-                log.error("session replacement failed", browser=str(browser), error=str(error))
+            except Exception as error:  # whatever it is: without another try nothing serves again
                 attempt += 1
-                await asyncio.sleep(backoff_s(attempt, random.random()))  # noqa: S311 - jitter, not a secret
+                delay_s = backoff_s(attempt, random.random())  # noqa: S311 - jitter, not a secret
+                self._count_failed_start(browser, attempt, error, delay_s)
+                await asyncio.sleep(delay_s)
+
+    def _count_failed_start(self, browser: Browser, attempt: int, error: Exception, delay_s: float) -> None:
+        why = str(error) if isinstance(error, InferenceError) else f"{type(error).__name__}: {error}"
+        times = "once" if attempt == 1 else f"{attempt} times"
+        self.start_failures[browser] = f"A session of {browser} failed to start {times}: {why}"
+        told = {"browser": str(browser), "attempt": attempt, "why": why, "retry_in_s": round(delay_s, 3)}
+        log.error("session start failed", **told)
+        self._notifier.notify()
 
     async def retire(self, session: Session, why: str) -> None:
         """Take no new work there, wait for what it has, then close it. It is not replaced."""

@@ -118,9 +118,9 @@ class Pool:
         except BaseException:
             await self.close()
             raise
-        self._tasks.spawn(self._watch_sessions())
+        self._tasks.spawn_for_ever("session monitor", self._watch_sessions)
         if self.settings.adaptive_scaling:
-            self._tasks.spawn(self.autoscaler.watch())
+            self._tasks.spawn_for_ever("autoscaler", self.autoscaler.watch)
 
     async def _watch_sessions(self) -> None:
         while True:
@@ -242,7 +242,7 @@ class Pool:
 
     def _admit(self) -> None:
         if self._closing.begun or len(self.queue) >= self.settings.max_waiting:
-            raise Busy(0)
+            raise Busy(0, *self.fleet.start_failures.values())
         self.n_open += 1
 
     # --- watch
@@ -262,5 +262,7 @@ class Pool:
             load=round(self.autoscaler.load.value(time.monotonic()), 3),
             busy_models=tuple(sorted(self.autoscaler.arrivals.busy_models(time.monotonic()))),
             n_restarts=fleet.n_restarts,
+            n_guardian_restarts=self._loopback.n_guardian_restarts,
+            start_failures={str(browser): why for browser, why in fleet.start_failures.items()},
             failing_models=self.health.models.failing(),
         )

@@ -81,13 +81,13 @@ class Session:
         self._loopback, self._settings = loopback, loopback.settings
         self.golden = GoldenCheck(name, self.build, loopback.settings)
         self._loader = ModelLoader(name, loopback.settings, self.golden, self._tell_load)
-        self._host = BrowserHost(name, loopback.settings, loopback.guardian)
+        self.host = BrowserHost(name, loopback.settings, loopback.guardian)
         self.observer = PoolObserver()
         self._events = events
         self._launched: Launched | None = None
         self._page = loopback.bridge.expect(name, PAGE_LINE, self._on_event, self._on_lane_lost)
         lines = Lines(self._page, tuple(lane.connection for lane in self.lanes))
-        self._liveness = Liveness(name, lines, self._host, self._settings, self._lose, self._rejoined)
+        self._liveness = Liveness(name, lines, self.host, self._settings, self._lose, self._rejoined)
         self._ending = Once(self._end)
 
     def _expect_lane(self, loopback: Loopback, number: int) -> SessionLane:
@@ -131,8 +131,8 @@ class Session:
         """Start the browser, wait for every lane, prove its backends. Raises SessionLost."""
         start = time.monotonic()
         try:
-            self._launched = await self._host.launch(self.installation)
-            await self._host.open_page(self._page_address())
+            self._launched = await self.host.launch(self.installation)
+            await self.host.open_page(self._page_address())
             await self._wait_for_lanes()
             probe = cast(ProbeAnswer, await self.lanes[0].connection.call("probe", PROBE_TIMEOUT_S))
             can = Capabilities.from_probe(probe)
@@ -165,7 +165,7 @@ class Session:
                     await lane.connection.joined.wait()
                     lane.boot = lane.connection.boot
         except TimeoutError as error:
-            status = await self._host.page_status()
+            status = await self.host.page_status()
             raise PageSilent(self.name, f"its lanes did not join in time; it says {status!r}") from error
 
     def plan(self, request: Request, barred: Mapping[Backend, str]) -> Plan:
@@ -281,7 +281,7 @@ class Session:
 
     async def sample_memory(self) -> None:
         """Update `memory_bytes` from the session's processes."""
-        self.memory_bytes = await self._host.memory_bytes()
+        self.memory_bytes = await self.host.memory_bytes()
 
     async def close(self) -> None:
         """End the browser and everything it started; its lanes' waiting calls fail."""
@@ -291,6 +291,6 @@ class Session:
     async def _end(self) -> None:
         self._loopback.bridge.forget(self.name)
         await self._liveness.close()
-        await self._host.end()
+        await self.host.end()
         for line in (self._page, *(lane.connection for lane in self.lanes)):
             line.lose(BrowserDied(self.name, "the session was closed"))

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from browser_runtime.contract.session_processes import MARK, end_session, find_processes
-from browser_runtime.launching.hosting import Guardian
+from browser_runtime.launching.guardian import Guardian
 
 NAMES = ["plain", "a b", " ", "it's", 'say "x"', "ünï 文", "a\\b", "a\nb", "+x -1", os.fsdecode(b"\xff\xfe")]
 

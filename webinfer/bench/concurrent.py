@@ -17,7 +17,8 @@ from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.launching.drivers import Launched
-from browser_runtime.launching.hosting import BrowserHost, Guardian
+from browser_runtime.launching.guardian import Guardian
+from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.models.store import BUILTIN_FOLDER
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings

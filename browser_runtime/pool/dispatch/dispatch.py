@@ -92,7 +92,8 @@ class Dispatch:
         elif pending.running:
             pending.timer = self.watch(pending)
         else:
-            pending.reply.set_exception(Busy(round(time.monotonic() - pending.arrived, 1)))
+            waited_s = round(time.monotonic() - pending.arrived, 1)
+            pending.reply.set_exception(Busy(waited_s, *self._fleet.start_failures.values()))
 
     def abandon(self, pending: PendingRequest) -> None:
         """Drop a request that nobody waits for; a run without another one is cancelled in the page."""

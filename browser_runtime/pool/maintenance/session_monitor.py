@@ -68,6 +68,8 @@ class SessionMonitor:
         condition, now = self._health.of(session), time.monotonic()
         use = SessionUse(session.n_runs, condition.memory_samples, condition.settled_at_s)
         reason = find_recycle_reason(use, self.policy)
+        if session.host.lacks_folder:
+            reason = "its temporary folder was removed"
         score = condition.health.score(now)
         if reason is None and score < HEALTHY_SCORE and condition.was_unhealthy:
             reason = f"its health is {score:.0f} for the second check in a row"
