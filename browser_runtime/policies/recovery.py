@@ -13,6 +13,8 @@ from browser_runtime.policies.devices import DeviceStep
 
 # A request that ended this many sessions is itself the trouble.
 MAX_ATTEMPTS = 3
+# A request whose run hung so often is the trouble, too: each time it holds a lane for all of its limit.
+MAX_HANGS = 2
 # First and longest wait: a page whose socket dropped is back within 100 ms, a browser starts in 1 to 10 s.
 BACKOFF_BASE_S, BACKOFF_LONGEST_S = 0.1, 10.0
 # How much longer a run may take the one time that its deadline is extended.
@@ -147,6 +149,8 @@ def _extend(category: Category, attempt: int, context: RecoveryContext) -> Actio
     """Once, and only where neither the settings nor the request's own deadline forbid it."""
     if not context.lives:
         return _restart(category, attempt, context)
+    if attempt >= MAX_HANGS:
+        return _fail(category, f"it hung {attempt} times")
     timeout_s = _longer_timeout_s(context)
     if not context.was_extended and timeout_s is not None:
         return Action(RecoveryStep.LONGER_LIMIT, category, "it may just be slow", timeout_s=timeout_s)

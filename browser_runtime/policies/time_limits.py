@@ -16,6 +16,8 @@ FACTOR = 10.0
 SHORTEST_RUN_S, SHORTEST_LOAD_S = 5.0, 30.0
 # A run that meets a new shape opens a graph for it, which takes about as long as loading the model did.
 LOADS_IN_A_RUN = 2.0
+# A warm-up says less than runs do: it takes so much more to give up what is known by it alone.
+FIRST_RUN_FACTOR = 2.0
 # Fewer runs are chance: the first one compiles, the second may meet another shape.
 MIN_RUNS = 3
 
@@ -34,15 +36,41 @@ class TimeLimit:
         return TimeLimit(least_s, "longer, after an attempt that was given up")
 
 
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """What opening a model on a lane has shown of it."""
+
+    run_s: float
+    """One run on a sample, which is one unit of work or more."""
+    open_s: float
+    """Fetching, compiling and warming up."""
+
+
 def limit_run(
-    known: LatencySummary | None, n_units: int, load: LatencySummary | None, longest_s: float
+    known: LatencySummary | None,
+    n_units: int,
+    load: LatencySummary | None,
+    longest_s: float,
+    warm_up: WarmUp | None = None,
 ) -> TimeLimit:
-    """The limit of one run of `n_units` of work, measured in the same units as `known`."""
+    """The limit of one run of `n_units` of work, measured in the same units as `known`.
+
+    Until the model's runs are measured, its warm-up stands for them.
+    """
     if known is None or known.n_runs < MIN_RUNS:
-        return TimeLimit(longest_s, "not measured yet: the longest there is")
+        return _limit_first_run(warm_up, n_units, longest_s)
     usual_s = max(known.p95_ms, known.cost.predict_ms(n_units)) / 1000
     spare_s = 0.0 if load is None else LOADS_IN_A_RUN * load.p95_ms / 1000
     return _limit(usual_s, spare_s, SHORTEST_RUN_S, longest_s)
+
+
+def _limit_first_run(warm_up: WarmUp | None, n_units: int, longest_s: float) -> TimeLimit:
+    if warm_up is None:
+        return TimeLimit(longest_s, "not measured yet: the longest there is")
+    spare_s = LOADS_IN_A_RUN * warm_up.open_s
+    shortest_s = FIRST_RUN_FACTOR * SHORTEST_RUN_S
+    limit = _limit(warm_up.run_s * n_units, spare_s, shortest_s, longest_s)
+    return TimeLimit(limit.seconds, f"{limit.reason}; by its warm-up, since it is not measured yet")
 
 
 def limit_load(known: LatencySummary | None, longest_s: float) -> TimeLimit:

@@ -13,7 +13,7 @@ from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.link.bridge import LaneConnection
 from browser_runtime.models.store import StoredModel
-from browser_runtime.policies.time_limits import TimeLimit
+from browser_runtime.policies.time_limits import TimeLimit, WarmUp
 from browser_runtime.session.loading import ModelCache
 from browser_runtime.session.timed_calls import Deadline, LaneActivity, LimitSource, Operation
 
@@ -92,6 +92,8 @@ class LaneJob:
     max_items: int | None = None
     """Most items to send at once; None: all."""
 
-    def limit(self, operation: Operation, key: ModelKey, longest_s: float) -> TimeLimit:
+    def limit(
+        self, operation: Operation, key: ModelKey, longest_s: float, warm_up: WarmUp | None = None
+    ) -> TimeLimit:
         """Return the time limit of `operation` on the model."""
-        return self.limits(operation, key) if self.limits is not None else TimeLimit(longest_s, "")
+        return TimeLimit(longest_s, "") if self.limits is None else self.limits(operation, key, warm_up)

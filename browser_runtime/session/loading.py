@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from browser_runtime.contract.answers import ItemResult, LoadAnswer, RunAnswer
+from browser_runtime.contract.answers import ItemResult, LoadAnswer, RunAnswer, read_times_ms
 from browser_runtime.contract.errors import BackendFault, BadOutput, InferenceError
-from browser_runtime.contract.messages import Request
+from browser_runtime.contract.messages import LOAD_STEPS, Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.options import LOAD_FLAGS
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.families.processor import Processor
 from browser_runtime.models.store import StoredModel
+from browser_runtime.policies.time_limits import WarmUp
 from browser_runtime.session.golden import Golden
 
 
@@ -47,6 +48,13 @@ class LoadedModel:
         except BadOutput as error:
             return {"ok": False, "error": {**error.to_plain()}}
         return {**result, "output": output, "warning": self.processor.find_doubt(output)}
+
+    @property
+    def warm_up(self) -> WarmUp | None:
+        """What its opening has shown; None where the page took no time for it."""
+        times_s = {step: ms / 1000 for step, ms in read_times_ms(self.answer, LOAD_STEPS).items()}
+        n_runs = self.answer.get("warmup_runs") or 0
+        return WarmUp(times_s["warmup_ms"] / n_runs, sum(times_s.values())) if n_runs else None
 
     @property
     def backend(self) -> Backend:

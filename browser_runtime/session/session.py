@@ -213,7 +213,7 @@ class Session:
         if not items:
             return {"results": []}
         options = loaded.processor.choose(job.request.options)
-        limit = job.limit(Operation.RUN, loaded.key, self._settings.run_timeout_s)
+        limit = job.limit(Operation.RUN, loaded.key, self._settings.run_timeout_s, loaded.warm_up)
         place = f"on {loaded.backend} in {self.name}"
         try:
             answer = await lane.activity.timed(

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from browser_runtime.contract.errors import DeadlineExceeded, PageSilent
 from browser_runtime.contract.model_key import ModelKey
-from browser_runtime.policies.time_limits import TimeLimit
+from browser_runtime.policies.time_limits import TimeLimit, WarmUp
 
 T = TypeVar("T")
 
@@ -26,8 +26,8 @@ class Operation(StrEnum):
 
 
 DOING = {Operation.LOAD: "its model was loaded", Operation.RUN: "it was computed"}
-# The time limit of an operation on a model, on its backend.
-LimitSource = Callable[[Operation, ModelKey], TimeLimit]
+# The time limit of an operation on a model, on its backend; a model just opened brings what its warm-up showed.
+LimitSource = Callable[[Operation, ModelKey, WarmUp | None], TimeLimit]
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,12 +114,10 @@ def renderers(session: Session) -> list[psutil.Process]:
 
 
 async def test_a_reply_says_how_long_it_might_have_taken(pools: Pool, settings: RuntimeSettings) -> None:
-    """At first as long as any; once measured, ten times what that much work usually takes."""
+    """At first by its warm-up; once measured, ten times what that much work usually takes."""
     limits = [(await pools.run(see())).routing["time_limit"] for _ in range(5)]
-    assert limits[0] == {
-        "seconds": settings.run_timeout_s,
-        "reason": "not measured yet: the longest there is",
-    }
+    assert limits[0]["reason"].endswith("by its warm-up, since it is not measured yet")
+    assert 10 <= limits[0]["seconds"] <= settings.run_timeout_s
     assert 5 <= limits[-1]["seconds"] < settings.run_timeout_s
     assert limits[-1]["reason"].startswith("10 times the usual 0.")
 

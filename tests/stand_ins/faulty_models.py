@@ -22,6 +22,8 @@ EMBEDDINGS = np.random.default_rng(0).standard_normal((len(WORDS), WIDTH)).astyp
 KNOWN = 8
 # The word on which `underflow` fails on a GPU.
 UNDERFLOWS = "sleeps"
+# The word with which `loops` does not end.
+ENDLESS = "girl"
 Node = onnx.NodeProto
 node: Callable[..., Node] = helper.make_node
 
@@ -258,3 +260,33 @@ def never_a_number() -> onnx.ModelProto:
 def all_zeros() -> onnx.ModelProto:
     """Answers every text alike, with nothing."""
     return lookup(np.zeros_like(EMBEDDINGS))
+
+
+def loops() -> onnx.ModelProto:
+    """Computes for ever where its text holds ENDLESS, else at once."""
+    words = helper.make_tensor_value_info(
+        "again", TensorProto.FLOAT, ["batch_size", "sequence_length", WIDTH]
+    )
+    body = helper.make_graph(
+        [
+            node("Identity", ["is_endless"], ["goes_on"]),
+            node("Mul", ["so_far", "unit"], ["again"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("went_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("so_far", TensorProto.FLOAT, None),
+        ],
+        [helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []), words],
+    )
+    nodes = [
+        node("Gather", ["table", "input_ids"], ["words"]),
+        node("Equal", ["input_ids", "endless"], ["found"]),
+        node("Cast", ["found"], ["counts"], to=TensorProto.INT32),
+        node("ReduceMax", ["counts"], ["any"], keepdims=0),
+        node("Cast", ["any"], ["is_endless"], to=TensorProto.BOOL),
+        node("Loop", ["", "true", "words"], ["last_hidden_state"], body=body),
+    ]
+    constants = {"table": EMBEDDINGS, "endless": np.array(WORDS.index(ENDLESS)), "true": np.array(True)}
+    return make_graph(nodes, constants | {"unit": np.array(1, np.float32)})

@@ -37,8 +37,6 @@ from browser_runtime.settings import RuntimeSettings
 PROOF_TIMEOUT_S = 5.0
 # Requests that are looked at when something changed: those behind them wait for many runs anyway.
 LOOK_AHEAD = 16
-# For a timer that only a deadline, which there is none of, would set off.
-NEVER_S = 86400.0
 
 
 class Dispatch:
@@ -79,21 +77,24 @@ class Dispatch:
 
     def watch(self, pending: PendingRequest) -> asyncio.TimerHandle:
         """End the request at its deadline, or when it has waited too long for a lane; to be cancelled."""
-        limits = [pending.arrived + self._settings.queue_timeout_s] if not pending.running else []
-        limits += [pending.deadline.at] if pending.deadline is not None else []
-        after_s = min(limits, default=time.monotonic() + NEVER_S) - time.monotonic()
-        return asyncio.get_running_loop().call_later(max(after_s, 0.0), self._expire, pending)
+        since = time.monotonic() if pending.running else pending.waits_since
+        at = since + self._settings.queue_timeout_s
+        if pending.deadline is not None:
+            at = min(at, pending.deadline.at)
+        after_s = max(at - time.monotonic(), 0.0)
+        return asyncio.get_running_loop().call_later(after_s, self._expire, pending)
 
     def _expire(self, pending: PendingRequest) -> None:
         if pending.settled:
             return
+        waited_s = time.monotonic() - pending.waits_since
         if pending.deadline is not None and pending.deadline.left_s <= 0:
             pending.reply.set_exception(pending.deadline.exceeded(pending.doing))
-        elif pending.running:
+        elif pending.running or waited_s < self._settings.queue_timeout_s:  # it ran meanwhile
             pending.timer = self.watch(pending)
         else:
-            waited_s = round(time.monotonic() - pending.arrived, 1)
-            pending.reply.set_exception(Busy(waited_s, *self._fleet.start_failures.values()))
+            why = self._fleet.start_failures.values()
+            pending.reply.set_exception(Busy(round(time.monotonic() - pending.arrived, 1), *why))
 
     def abandon(self, pending: PendingRequest) -> None:
         """Drop a request that nobody waits for; a run without another one is cancelled in the page."""

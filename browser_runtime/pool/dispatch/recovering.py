@@ -12,6 +12,7 @@ from browser_runtime.contract.errors import (
     InferenceError,
     ModelFault,
     PageFault,
+    PageSilent,
     SessionLost,
 )
 from browser_runtime.contract.status import SessionState
@@ -44,6 +45,7 @@ def count_loss(requests: list[PendingRequest], error: InferenceError) -> None:
         pending.alone = True
         pending.attempts += isinstance(error, SessionLost)
         pending.n_blamed += isinstance(error, SessionLost) and has_run(error) and len(requests) == 1
+        pending.hung = pending.hung or is_hang(error)
 
 
 def plan_for(
@@ -78,6 +80,11 @@ def plan_for(
     )
     attempt = max(pending.n_blamed, pending.attempts // LOADS_PER_ATTEMPT, 1)
     return plan_recovery(error, attempt, context)
+
+
+def is_hang(error: InferenceError) -> bool:
+    """Whether the request was being computed and took too long for it."""
+    return isinstance(error, PageSilent) and has_run(error)
 
 
 def _others(pending: PendingRequest, fleet: Fleet, shunned: set[Browser]) -> list[Session]:

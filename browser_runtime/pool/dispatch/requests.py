@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,6 +38,8 @@ class PendingRequest:
     """Sessions that were lost while it ran or its model was loaded."""
     n_blamed: int = 0
     """Those of them in which nothing but itself ran: of a batch nobody knows who ended it."""
+    hung: bool = False
+    """True: a run with it hung, so that its turn comes after all others'."""
     alone: bool = False
     """True: it runs by itself: a batch with it failed, so that it shall fail or succeed alone."""
     lane: SessionLane | None = None
@@ -45,6 +48,8 @@ class PendingRequest:
     """Reasons for the choice of its lane."""
     history: list[FailedAttempt] = field(default_factory=list)
     """Attempts that failed before, and what was done about them."""
+    waits_since: float = 0.0
+    """Monotonic time at which it was put into the queue last."""
     not_before: float = 0.0
     """Monotonic time before which it is not tried again."""
     max_items: int | None = None
@@ -75,6 +80,11 @@ class PendingRequest:
         options = json.dumps(self.request.options, sort_keys=True)
         self.batch_key = (self.model_key, self.request.backends, options)
         self.size_bytes = sum(map(_size_bytes, self.items))
+
+    @property
+    def turn(self) -> tuple[bool, float]:
+        """What waiting requests are ordered by."""
+        return self.hung, self.arrived
 
     @property
     def running(self) -> bool:
@@ -126,7 +136,8 @@ def latest_deadline(requests: Iterable[PendingRequest]) -> Deadline | None:
 
 
 class RequestQueue:
-    """Requests by time of arrival; one that failed elsewhere goes back to its place."""
+    """Requests by time of arrival; one that failed elsewhere goes back to its place, or behind all others
+    where it hung."""
 
     def __init__(self) -> None:
         self._requests: list[PendingRequest] = []
@@ -138,10 +149,10 @@ class RequestQueue:
         return iter(list(self._requests))
 
     def put(self, pending: PendingRequest) -> None:
-        """Add a request behind those that arrived before it."""
-        pending.lane = None
+        """Add a request behind those that arrived before it, and behind those that did not hang."""
+        pending.lane, pending.waits_since = None, time.monotonic()
         place = len(self._requests)
-        while place > 0 and self._requests[place - 1].arrived > pending.arrived:
+        while place > 0 and self._requests[place - 1].turn > pending.turn:
             place -= 1
         self._requests.insert(place, pending)
 

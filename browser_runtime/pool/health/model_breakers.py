@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from browser_runtime.contract.errors import BackendFault, BadOutput, InferenceError, ModelFault, PageFault
+from browser_runtime.contract.errors import (
+    BackendFault,
+    BadOutput,
+    InferenceError,
+    ModelFault,
+    PageFault,
+    PageSilent,
+)
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.status import BreakerState, FailingModel
 from browser_runtime.contract.vocabulary import Backend
@@ -70,8 +77,8 @@ class ModelBreakers:
     def failed(self, model: ModelKey, error: InferenceError) -> None:
         """Record a load, or a whole run, that failed for good; only the model's own errors count.
 
-        A model that crashes an engine whenever it is loaded is not tried four times more: each crash
-        costs the other models of its lane.
+        A model that crashes an engine whenever it is loaded, or hangs, is not tried four times more: each
+        time costs the other models of its lane.
         """
         now = time.monotonic()
         if not is_models_own(error):
@@ -80,7 +87,8 @@ class ModelBreakers:
         known = self._models.setdefault(model, ModelHealth())
         known.last_error = str(error)
         is_loading = error.at is not None and not error.at.backend
-        known.breaker.record_failure(now, crash=is_loading and isinstance(error, BackendFault))
+        is_costly = isinstance(error, PageSilent) or (is_loading and isinstance(error, BackendFault))
+        known.breaker.record_failure(now, crash=is_costly)
         self._models.move_to_end(model)
         while len(self._models) > MAX_MODELS:
             self._models.popitem(last=False)
@@ -118,6 +126,8 @@ def is_models_own(error: InferenceError) -> bool:
 
     A backend that crashes does only where it is WebAssembly: what the others cannot, that one may.
     """
+    if isinstance(error, PageSilent):
+        return error.at is not None and bool(error.at.backend)
     if isinstance(error, BackendFault):
         return str(Backend.WASM) in str(error.args[0])
     return isinstance(error, (ModelFault, PageFault, BadOutput))

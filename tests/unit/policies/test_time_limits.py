@@ -9,10 +9,13 @@ from hypothesis import strategies as st
 from browser_runtime.policies.latencies import BatchCost, LatencySummary
 from browser_runtime.policies.time_limits import (
     FACTOR,
+    FIRST_RUN_FACTOR,
+    LOADS_IN_A_RUN,
     MIN_RUNS,
     SHORTEST_LOAD_S,
     SHORTEST_RUN_S,
     TimeLimit,
+    WarmUp,
     limit_load,
     limit_run,
 )
@@ -70,3 +73,15 @@ def test_a_run_may_have_to_open_a_graph_and_another_attempt_gets_longer() -> Non
     assert limit.seconds == 30.0
     assert limit.at_least(None) == limit.at_least(10.0) == limit
     assert limit.at_least(60.0).seconds == 60.0
+
+
+def test_until_runs_are_measured_the_warm_up_stands_for_them() -> None:
+    warm_up = WarmUp(run_s=0.5, open_s=2.0)
+    limit = limit_run(None, 4, None, 120.0, warm_up)
+    assert limit.seconds == FACTOR * 0.5 * 4 + LOADS_IN_A_RUN * 2.0
+    assert "warm-up" in limit.reason
+    assert limit_run(None, 1, None, 120.0, WarmUp(0.001, 0.1)).seconds == FIRST_RUN_FACTOR * SHORTEST_RUN_S
+    assert limit_run(None, 1000, None, 120.0, warm_up).seconds == 120.0
+    assert limit_run(known(1.0, MIN_RUNS), 1, None, 120.0, warm_up) == limit_run(
+        known(1.0, MIN_RUNS), 1, None, 120.0
+    )
