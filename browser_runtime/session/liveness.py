@@ -8,6 +8,8 @@ each run.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -22,14 +24,15 @@ log = structlog.get_logger(__name__)
 
 # A page whose socket alone dropped is back within its first backoff; a dead browser never is.
 REJOIN_TIMEOUT_S = 1.0
-
-
 LOOK_INTERVAL_S = 1.0
 # What an answer of the page may take, which takes milliseconds; then it is asked once more, for it may be
 # this process that stood still. Five seconds together.
 PAGE_TIMEOUTS_S = (4.0, 1.0)
 # An idle lane that has said nothing for so long, and for so many beats, is lost.
 LANE_SILENCE_S, MISSED_BEATS = 5.0, 3
+# On a machine so busy that answers take long, or this process is late, all of them grow with the slowest of
+# so many last ones: twenty of those fit, and no more than four times as much is waited.
+N_PACES, PACE_FACTOR, MOST_SLOWDOWN = 30, 20.0, 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class Liveness:
         self._rejoining: asyncio.Task[SessionLost | None] | None = None
         """Its result: what the session was lost to; None where every line was connected again."""
         self._watching: asyncio.Task[None] | None = None
+        self._paces_s: deque[float] = deque(maxlen=N_PACES)
+        """What the last answers of the page took, and how late this process was."""
 
     def watch(self) -> None:
         """Notice from now on when the page or an idle lane falls silent."""
@@ -91,7 +96,10 @@ class Liveness:
         """Ask the page and look at the lanes, every second or beat; return when the session is lost."""
         suspects: set[LaneConnection] = set()
         while True:
-            await asyncio.sleep(min(self._settings.beat_interval_s, LOOK_INTERVAL_S))
+            interval_s = min(self._settings.beat_interval_s, LOOK_INTERVAL_S)
+            began = time.monotonic()
+            await asyncio.sleep(interval_s)
+            self._paces_s.append(time.monotonic() - began - interval_s)
             silent = set(self._silent_lanes())
             lost = await self._ask_page()
             for lane in silent & suspects:  # at two looks, in case it was this process that stood still
@@ -104,20 +112,28 @@ class Liveness:
 
     async def _ask_page(self) -> PageSilent | None:
         """Return the error of a page that does not answer; None where it does, or is not connected."""
+        slowdown, began = self._slowdown, time.monotonic()
         for timeout_s in PAGE_TIMEOUTS_S:
             try:
-                await self._lines.page.call("echo", timeout_s)
+                await self._lines.page.call("echo", timeout_s * slowdown)
             except PageSilent:
                 continue
-            except BridgeClosed:
+            except SessionLost:
                 return None
+            self._paces_s.append(time.monotonic() - began)
             return None
-        silent_s = sum(PAGE_TIMEOUTS_S)
-        return PageSilent(self._name, f"it left, or its browser stands still: no answer for {silent_s:g} s")
+        silent_s = time.monotonic() - began
+        return PageSilent(self._name, f"it left, or its browser stands still: no answer for {silent_s:.1f} s")
+
+    @property
+    def _slowdown(self) -> float:
+        """How much longer than on an idle machine everything may take now."""
+        slowest_s = max(self._paces_s, default=0.0)
+        return min(max(PACE_FACTOR * slowest_s / PAGE_TIMEOUTS_S[0], 1.0), MOST_SLOWDOWN)
 
     def _silent_lanes(self) -> Iterator[LaneConnection]:
         """The idle lanes that have not beaten for too long."""
-        allowed_s = max(LANE_SILENCE_S, MISSED_BEATS * self._settings.beat_interval_s)
+        allowed_s = max(LANE_SILENCE_S * self._slowdown, MISSED_BEATS * self._settings.beat_interval_s)
         for lane in self._lines.lanes:
             is_idle = lane.joined.is_set() and not lane.is_waited_for
             if is_idle and lane.protocol.silent_s() > allowed_s:

@@ -26,7 +26,7 @@ class Operation(StrEnum):
 
 
 DOING = {Operation.LOAD: "its model was loaded", Operation.RUN: "it was computed"}
-# The time limit of an operation on a model, on its backend; a model just opened brings what its warm-up showed.
+# The time limit of an operation on a model, on its backend, by what its warm-up showed.
 LimitSource = Callable[[Operation, ModelKey, WarmUp | None], TimeLimit]
 
 

@@ -26,8 +26,8 @@ from tests.stand_ins import faulty_models as faulty
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KNOWN = "a man eats"
-# Five seconds and a look; more on a busy machine, and less than any limit of a run or an echo.
-NOTICE_S = 20.0
+# Five seconds and a look; up to four times as much on a busy machine.
+NOTICE_S = 30.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -182,7 +182,7 @@ async def test_a_browser_that_stands_still_is_noticed_and_its_request_runs_elsew
     session, reply = await break_under(pools, long(600, Backend.WASM), stop_browser)
     (attempt,) = reply.routing["attempts"]
     assert (attempt["session"], attempt["error"]) == (session, "PageSilent")
-    assert "no answer for 5 s" in attempt["message"]
+    assert "its browser stands still: no answer for" in attempt["message"]
     assert attempt["step"] == "other session" and reply.session != session
     await whole(pools)
 
