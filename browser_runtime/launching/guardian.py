@@ -66,6 +66,7 @@ class Guardian:
         with self._lock:
             if self._closed or self._process.poll() is None:
                 return False
+            self._close_pipe()
             self._process = _start()
             self.n_restarts += 1
             log.error("guardian restarted", pid=self.pid, n_sessions=len(self._watched))
@@ -84,10 +85,13 @@ class Guardian:
         """End the guardian; it ends what it still watches first."""
         with self._lock:
             self._closed = True
-            assert self._process.stdin is not None
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
+            self._close_pipe()
             self._process.wait(timeout=30)
+
+    def _close_pipe(self) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # what was not read yet cannot be written any more
+            self._process.stdin.close()
 
 
 def _start() -> subprocess.Popen[str]:
