@@ -30,6 +30,7 @@ from tasks.sending.execution_options import check_execution_options
 from tasks.sending.headers import JSON, READS
 from tasks.sending.neighbours import prepare_foreign
 from tasks.settings import TaskSettings
+from tasks.streaming.writer import StreamWriter
 
 T = TypeVar("T", bound=Task[Any, Any])
 
@@ -108,6 +109,11 @@ class WebinferApp(Celery):
         return Claims(
             lambda: self.redis, settings.redis_prefix, settings.claim_ttl_s, settings.inline_limit_bytes
         )
+
+    @cached_property
+    def stream_writer(self) -> StreamWriter:
+        """Writes the pieces of replies that this process generates."""
+        return StreamWriter(lambda: self.redis, self.settings.result_ttl_s)
 
 
 class WorkerOptions(set[Any]):

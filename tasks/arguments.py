@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.contract.families import inputs_of, parse_family
+from browser_runtime.contract.families import inputs_of, parse_family, rows_of
 from browser_runtime.contract.fields import check_backends, check_deadline, check_flag, check_name
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.options import check_options
@@ -63,6 +64,9 @@ def build_request(named: dict[str, Any], limits: InputLimits, *, allow_paths: bo
     family = parse_family(named["model_type"])
     settings = _settings_of(named, family)
     plain = normalise(family, named["inputs"], limits, allow_paths=allow_paths)
+    if any(row.generates for row in rows_of(family)):
+        # Set here, so that a request that is run again gives the same text.
+        settings["options"].setdefault("seed", secrets.randbelow(1 << 32))
     limits.check_results(len(plain.inputs[inputs_of(family).batch]), settings["options"].get("top_k", 0))
     return Request(
         family=family,
@@ -88,7 +92,9 @@ def _settings_of(named: dict[str, Any], family: Family | None) -> dict[str, Any]
     """Everything of a request but its model and inputs; an argument wins over the same preference."""
     preferences = _checked_preferences(named.get("hardware_preferences"))
     backends = named.get("priority_list")
-    precision = named.get("precision") or preferences.get("precision") or Precision.FP32
+    precision = (
+        named.get("precision") or preferences.get("precision") or _usual_precision(family, preferences)
+    )
     browser = named.get("browser")
     flags = {name: preferences[name] for name in FLAGS if name in preferences}
     return {
@@ -98,6 +104,14 @@ def _settings_of(named: dict[str, Any], family: Family | None) -> dict[str, Any]
         "options": flags | check_options(named.get("options"), family),
         "deadline_s": check_deadline(named.get("deadline_s")),
     }
+
+
+def _usual_precision(family: Family | None, preferences: dict[str, Any]) -> Precision:
+    """The precision of a request that names none: its family's, or mixed where that is wanted."""
+    rows = () if family is None else rows_of(family)
+    if preferences.get("mixed_precision") and any(Precision.MIXED in row.precisions for row in rows):
+        return Precision.MIXED
+    return rows[0].precision if rows else Precision.FP32
 
 
 def _checked_preferences(preferences: Any) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from celery.result import EagerResult
 
 from browser_runtime.contract.errors import BadInput, Busy, InferenceError
 from browser_runtime.contract.messages import Request
+from browser_runtime.contract.pieces import PieceSink
 from tasks.app import app
 from tasks.arguments import bind, build_request, check_partial, is_complete
 from tasks.browser_task import Arguments, BrowserTask
 from tasks.coroutines import ForwardWanted
 from tasks.inputs.arrival import check_batch, check_plain
+from tasks.keys import RedisKeys
 from tasks.payloads.codec import Readable
 from tasks.payloads.summaries import describe_reply, describe_request
 from tasks.routing.addressing import find_named_queue, find_route, set_queue
@@ -27,6 +29,7 @@ from tasks.sending.continuation import finished_request
 from tasks.sending.execution_options import check_values
 from tasks.sending.headers import stamp
 from tasks.sending.wire import check_message, is_message, read_request, to_message, unpack_inputs
+from tasks.streaming.stream import Stream, check_streamable
 
 # Celery counts them with the retries of Busy, which come before and after.
 REROUTED_RETRIES = 8
@@ -57,6 +60,22 @@ class Infer(BrowserTask):
         options.setdefault("argsrepr", "()")
         options.setdefault("kwargsrepr", describe_request(message["request"]))
         return (), message
+
+    def stream(self, *args: Any, **kwargs: Any) -> Stream:
+        """Send one request whose reply is generated text, and give its pieces as they are generated.
+
+        `for piece in infer.stream(model_type="text_generation", ...)`. Takes what `delay` takes, one input
+        alone; raises what `delay` raises.
+        """
+        return self.open_stream(bind(args, kwargs))
+
+    def open_stream(self, named: dict[str, Any], **options: Any) -> Stream:
+        """What `stream` gives, sent with options of `apply_async` (`priority`, `countdown`, ...)."""
+        message = self._checked((), named)
+        check_streamable(read_request(message["request"], {}))
+        result = self.apply_async((), message | {"stream": True}, **options)
+        key = RedisKeys(self.app.settings.redis_prefix).pieces(str(result.id))
+        return Stream(result, key, lambda: self.app.redis)
 
     def apply(  # type: ignore[override]  # the stubs list every option by name
         self, args: Any = None, kwargs: Any = None, **options: Any
@@ -126,7 +145,8 @@ class Infer(BrowserTask):
         route = await self._find_place(message)
         pending = await self._opened(wire)
         try:
-            reply = await need_runner(here=self.is_here).run(pending)
+            pieces = await self._open_stream(message)
+            reply = await need_runner(here=self.is_here).run(pending, pieces)
         except InferenceError as error:
             await self._reroute(pending, wire, route, error)
             raise
@@ -192,12 +212,25 @@ class Infer(BrowserTask):
         check_plain(pending, limits)
         return pending
 
+    async def _open_stream(self, message: dict[str, Any]) -> PieceSink | None:
+        """Where the reply's pieces go; None where nobody reads them."""
+        if not message.get("stream") or self.is_here:
+            return None
+        key = RedisKeys(self.app.settings.redis_prefix).pieces(str(self.request.id))
+        return await asyncio.to_thread(self.app.stream_writer.open, key)
+
+    def _end_stream(self, task_id: str, kwargs: dict[str, Any]) -> None:
+        if is_message(kwargs) and kwargs.get("stream"):
+            self.app.stream_writer.end(RedisKeys(self.app.settings.redis_prefix).pieces(task_id))
+
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: dict[str, Any]) -> None:
         """The result is stored: the large inputs are not needed for another delivery any more."""
+        self._end_stream(task_id, kwargs)
         self._discard(kwargs)
 
     def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: dict[str, Any], einfo: Any) -> None:
         """Likewise: a request that failed for good is not delivered again."""
+        self._end_stream(task_id, kwargs)
         self._discard(kwargs)
 
     def _discard(self, kwargs: dict[str, Any]) -> None:

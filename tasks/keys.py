@@ -38,6 +38,10 @@ class RedisKeys:
         """Number of times that a redelivered message was started."""
         return f"{self.prefix}deliveries:{task_id}"
 
+    def pieces(self, task_id: str) -> str:
+        """Stream of the pieces of a reply that is being generated."""
+        return f"{self.prefix}pieces:{task_id}"
+
     @property
     def dead_letters(self) -> str:
         """Stream of messages that could not be tasks."""

@@ -8,6 +8,7 @@ from kombu.utils.imports import symbol_by_name
 
 from browser_runtime.contract.errors import SetupError
 from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.pieces import PieceSink
 from browser_runtime.contract.setup import remedies
 from browser_runtime.contract.setup.extras import require
 from browser_runtime.contract.status import PoolStatus
@@ -16,8 +17,8 @@ from browser_runtime.contract.status import PoolStatus
 class Runner(Protocol):
     """A worker's part that `infer` needs, such as `browser_runtime.pool.Pool`. Coroutines run on its loop."""
 
-    async def run(self, request: Request) -> Reply:
-        """The reply. Raises InferenceError."""
+    async def run(self, request: Request, pieces: PieceSink | None = None) -> Reply:
+        """The reply, its pieces given to `pieces` while it grows. Raises InferenceError."""
 
     async def echo(self, value: Any) -> Any:
         """`value` after its way to a page and back."""

@@ -26,6 +26,7 @@ def write_manifest(
     source: str,
     settings: Mapping[str, object],
     examples: Sequence[Mapping[str, object]],
+    weights: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """`webinfer.json` in `folder`: every file's hash and size, and a revision that follows the contents."""
     files = {path.relative_to(folder).as_posix(): describe(path) for path in list_files(folder)}
@@ -39,6 +40,7 @@ def write_manifest(
             "source": source,
             "settings": settings,
             "files": files,
+            **({} if weights is None else {"weights": weights}),
             "examples": examples,
         },
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
@@ -41,6 +41,22 @@ def send(*, priority: int | None = None, **request: object) -> AsyncResult[Any]:
     try:
         return infer.apply_async(kwargs=request, **options)
     except OperationalError as error:
+        raise no_broker() from error
+
+
+@contextmanager
+def open_stream(request: Mapping[str, object], *, priority: int | None = None) -> Iterator[Iterator[str]]:
+    """The pieces of one generated reply; the request is stopped if the block ends before it.
+
+    Raises InferenceError, NotReady without a broker.
+    """
+    options = {} if priority is None else {"priority": priority}
+    try:
+        with infer.open_stream(dict(request), **options) as stream:
+            yield iter(stream)
+    except InferenceError:
+        raise
+    except (redis.RedisError, OperationalError) as error:
         raise no_broker() from error
 
 

@@ -13,6 +13,7 @@ import structlog
 from browser_runtime.contract.errors import InferenceError, SetupError
 from browser_runtime.contract.families import PREFERRED_BROWSER
 from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.pieces import PieceSink
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.logs import log_through_stdlib
@@ -40,16 +41,16 @@ class InProcessRunner:
         self._pools: dict[Browser, Pool] = {}
         self._starting = asyncio.Lock()
 
-    async def run(self, request: Request) -> Reply:
-        """The reply. Raises InferenceError."""
-        return await asyncio.wrap_future(self._loops.submit(self._run(request)))
+    async def run(self, request: Request, pieces: PieceSink | None = None) -> Reply:
+        """The reply, its pieces given to `pieces` while it grows. Raises InferenceError."""
+        return await asyncio.wrap_future(self._loops.submit(self._run(request, pieces)))
 
-    async def _run(self, request: Request) -> Reply:
+    async def _run(self, request: Request, pieces: PieceSink | None) -> Reply:
         browsers = self._browsers_for(request)
         attempts: list[dict[str, str]] = []
         for browser, after in zip(browsers, [*browsers[1:], None], strict=True):
             try:
-                reply = await (await self._pool(browser)).run(request)
+                reply = await (await self._pool(browser)).run(request, pieces)
             except InferenceError as error:
                 if after is None or not error.reroute:
                     raise

@@ -8,6 +8,7 @@ from typing import Any
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.pieces import PieceSink
 from browser_runtime.contract.status import PoolStatus
 from tasks.infer import infer
 from tasks.runner import Runner
@@ -25,11 +26,11 @@ class ObservedRunner:
     def __repr__(self) -> str:
         return repr(self._runner)
 
-    async def run(self, request: Request) -> Reply:
-        """The reply. Raises InferenceError."""
+    async def run(self, request: Request, pieces: PieceSink | None = None) -> Reply:
+        """The reply, its pieces given to `pieces` while it grows. Raises InferenceError."""
         start, origin = time.monotonic(), _origin()
         try:
-            reply = await self._runner.run(request)
+            reply = await self._runner.run(request, pieces)
         except InferenceError as error:
             took_s = time.monotonic() - start
             for observer in self._observers:

@@ -18,7 +18,7 @@ from browser_runtime.contract.family_spec import (
     RunLimits,
 )
 from browser_runtime.contract.option import Kind, Option
-from browser_runtime.contract.vocabulary import Backend, Browser, Family, shown
+from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision, shown
 
 TEXTS = InputSpec("texts", "text", is_text=True)
 IMAGES = InputSpec("images", "image", batch_axes=4)
@@ -166,7 +166,96 @@ AUDIO = FamilySpec(
     ),
 )
 
-FAMILIES: dict[str, FamilySpec] = {row.name: row for row in (TEXT_EMBEDDING, VISION, AUDIO)}
+# Packed by `webinfer models quantize`: a folder a number of bits, in it the weights' index and their shards.
+LOW_BITS = {
+    precision: (str(precision),)
+    for precision in (
+        Precision.BITS_2,
+        Precision.BITS_3,
+        Precision.BITS_4,
+        Precision.BITS_8,
+        Precision.FP16,
+        Precision.MIXED,
+    )
+}
+
+CACHE_BITS = (16, 8, 4, 3, 2)
+CACHES = (*map(str, CACHE_BITS), *(f"k{k}v{v}" for k in CACHE_BITS for v in CACHE_BITS))
+
+TEXT_GENERATION = FamilySpec(
+    "text_generation",
+    (Family.TEXT_GENERATION,),
+    InputSpec("prompts", "prompt", is_text=True, may_be_chats=True),
+    graphs=(GraphSpec("low_bits", (), (), LOW_BITS, "{suffix}/{stem}.json"),),
+    files=FileSpec(
+        required=("tokenizer.json",),
+        optional=("tokenizer_config.json", "generation_config.json", "chat_template.jinja", "config.json"),
+    ),
+    recognition=Recognition(architectures=("ForCausalLM",)),
+    # Prompts join a running batch of their own; no graph is kept.
+    limits=RunLimits(max_batch=8, max_static_graphs=1, warm_up_runs=8, warm_up_ms=1000),
+    answer=AnswerSpec(("text",)),
+    sizes="prompts up to the model's positions, at most 2,048 tokens with what is generated",
+    sample="Once upon a time",
+    options=(
+        Option(
+            "max_new_tokens",
+            Kind.COUNT,
+            "the most tokens to generate for a prompt; default 256, or as many as the model has room for",
+            most=32_768,
+        ),
+        Option(
+            "temperature",
+            Kind.NUMBER,
+            "how far likelier tokens are preferred: 0 takes the likeliest always; default: the model's own "
+            "setting, else 0",
+            most=5.0,
+            least=0.0,
+        ),
+        Option(
+            "top_k",
+            Kind.COUNT,
+            "choose among so many likeliest tokens; default: the model's own setting, else all",
+            most=1000,
+        ),
+        Option(
+            "top_p",
+            Kind.NUMBER,
+            "choose among the likeliest tokens that have this probability together; default: the model's own "
+            "setting, else 1",
+            most=1.0,
+            least=0.001,
+        ),
+        Option(
+            "repetition_penalty",
+            Kind.NUMBER,
+            "divide the scores of tokens that were there before by this; default: the model's own setting, "
+            "else 1",
+            most=10.0,
+            least=0.1,
+        ),
+        Option(
+            "seed",
+            Kind.COUNT,
+            "the same seed gives the same text; default: one by chance, told in the reply",
+            most=2**32 - 1,
+            least=0,
+        ),
+        Option("stop", Kind.TEXTS, "texts before which the generated text ends", most=16),
+        Option(
+            "kv_cache",
+            Kind.WORD,
+            "bits of the cache of keys and values, or of both apart, as k3v2; default 16",
+            words=CACHES,
+            opens=True,
+        ),
+    ),
+    precision=Precision.BITS_4,
+    backends=(Backend.WASM,),
+    generates=True,
+)
+
+FAMILIES: dict[str, FamilySpec] = {row.name: row for row in (TEXT_EMBEDDING, VISION, AUDIO, TEXT_GENERATION)}
 """Every family that can run, by name. Where a model fits several rows, the first is taken."""
 
 # The guide says `text`.
@@ -198,6 +287,11 @@ def rows_of(family: Family) -> tuple[FamilySpec, ...]:
 def served_families() -> tuple[Family, ...]:
     """The model types that a request may name today; the others are known words without an engine yet."""
     return tuple(family for family in Family if rows_of(family))
+
+
+def usual_precision(family: Family) -> Precision:
+    """The precision of a request that names none."""
+    return rows_of(family)[0].precision
 
 
 def inputs_of(family: Family) -> InputSpec:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from browser_runtime.contract.option import Option
-from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
+from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Browser, Family, Precision
 
 # transformers.js writes 8 bits as `_quantized`; optimum and older exports say `_int8`.
 ONNX_SUFFIXES: Mapping[Precision, tuple[str, ...]] = {
@@ -15,6 +15,7 @@ ONNX_SUFFIXES: Mapping[Precision, tuple[str, ...]] = {
     Precision.INT8: ("_quantized", "_int8"),
     Precision.Q4: ("_q4",),
 }
+ONNX_LAYOUT = "onnx/{stem}{suffix}.onnx"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class InputSpec:
     """Axes of an array that holds a whole batch; None if no array does."""
     rate_hz: int | None = None
     """Samples a second of a sound."""
+    may_be_chats: bool = False
+    """True if an item may be a list of messages as well as a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,13 @@ class GraphSpec:
     outputs: tuple[str, ...]
     """Outputs by which the graph is recognised: any one of them is enough."""
     suffixes: Mapping[Precision, tuple[str, ...]] = field(default_factory=lambda: ONNX_SUFFIXES, hash=False)
+    layout: str = ONNX_LAYOUT
+    """Its path in a model's folder, of its stem and a suffix."""
 
     def paths(self, precision: Precision) -> tuple[str, ...]:
         """Paths in a model's folder that hold the graph in `precision`, the preferred one first."""
-        return tuple(f"onnx/{self.stem}{suffix}.onnx" for suffix in self.suffixes.get(precision, ()))
+        suffixes = self.suffixes.get(precision, ())
+        return tuple(self.layout.format(stem=self.stem, suffix=suffix) for suffix in suffixes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +141,17 @@ class FamilySpec:
     """An item of a usual size for calibration, as a user would give it."""
     options: tuple[Option, ...] = ()
     """Options of its requests, besides `options.COMMON_OPTIONS`."""
+    precision: Precision = Precision.FP32
+    """The precision of a request that names none."""
+    backends: tuple[Backend, ...] = PAGE_BACKENDS
+    """Backends that pages have an engine for."""
+    generates: bool = False
+    """True if its replies grow token by token: they can be streamed, and several run on a lane at once."""
+
+    @property
+    def precisions(self) -> tuple[Precision, ...]:
+        """The precisions that its models may come in."""
+        return tuple(p for p in Precision if all(graph.paths(p) for graph in self.graphs))
 
     def __str__(self) -> str:
         return self.name

@@ -22,6 +22,8 @@ class Kind(StrEnum):
     COUNT = "count"
     WORD = "word"
     TEXT = "text"
+    TEXTS = "texts"
+    NUMBER = "number"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,10 @@ class Option:
     name: str
     kind: Kind
     summary: str
-    most: int = 0
-    """The largest COUNT; the smallest is 1."""
+    most: float = 0
+    """The largest COUNT or NUMBER, the most TEXTS."""
+    least: float = 1
+    """The smallest COUNT or NUMBER."""
     words: tuple[str, ...] = ()
     """The WORDs there are; empty where each model has its own."""
     opens: bool = False
@@ -44,7 +48,11 @@ class Option:
         if self.kind is Kind.FLAG:
             return "True or False"
         if self.kind is Kind.COUNT:
-            return f"a whole number from 1 to {self.most}"
+            return f"a whole number from {self.least:g} to {self.most:.0f}"
+        if self.kind is Kind.NUMBER:
+            return f"a number from {self.least:g} to {self.most:g}"
+        if self.kind is Kind.TEXTS:
+            return f"a text, or a list of at most {self.most:g} texts, none of them empty"
         if self.kind is Kind.TEXT:
             return f"a text of at most {TEXT_CHARACTERS} characters"
         return f"one of {', '.join(self.words)}" if self.words else "a word that the model knows"
@@ -62,7 +70,12 @@ class Option:
         if self.kind is Kind.FLAG:
             return isinstance(value, bool)
         if self.kind is Kind.COUNT:
-            return type(value) is int and 1 <= value <= self.most
+            return type(value) is int and self.least <= value <= self.most
+        if self.kind is Kind.NUMBER:
+            return type(value) in (int, float) and self.least <= value <= self.most  # type: ignore[operator]
+        if self.kind is Kind.TEXTS:
+            texts = value if isinstance(value, list) else [value]
+            return len(texts) <= self.most and all(_is_text(text) and text != "" for text in texts)
         if self.kind is Kind.TEXT:
             return _is_text(value)
         return value in self.words if self.words else _is_word(value)

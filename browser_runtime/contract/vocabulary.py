@@ -36,12 +36,18 @@ class Family(StrEnum):
 
 
 class Precision(StrEnum):
-    """Number formats of a model's weights; `fp32` unless the request says otherwise."""
+    """Number formats of a model's weights. A request that names none has its family's usual one."""
 
     FP32 = "fp32"
     FP16 = "fp16"
     INT8 = "int8"
     Q4 = "q4"
+    BITS_2 = "2bit"
+    BITS_3 = "3bit"
+    BITS_4 = "4bit"
+    BITS_8 = "8bit"
+    MIXED = "mixed"
+    """Bits by tensor, as a plan has them."""
 
 
 # The guide means `wasm` by `cpu`.

@@ -11,6 +11,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -20,11 +21,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request as HttpRequest
 from websockets.http11 import Response
 
+from browser_runtime.background import TaskSet
 from browser_runtime.contract.errors import BadRequest, BridgeClosed, InferenceError, PageSilent, SessionLost
+from browser_runtime.contract.pieces import TokenListener
 from browser_runtime.link import frames
 from browser_runtime.link.protocol import (
     Answer,
     Beat,
+    Generated,
     Hello,
     LaneProtocol,
     PageEvent,
@@ -58,19 +62,28 @@ class LaneConnection:
     """True: it left to start anew, and is expected back."""
     _socket: ServerConnection | None = None
     _waiting: dict[int, asyncio.Future[frames.Fields]] = field(default_factory=dict)
+    _listeners: dict[int, TokenListener] = field(default_factory=dict)
+    _tasks: TaskSet = field(default_factory=TaskSet)
 
     @property
     def is_waited_for(self) -> bool:
         """True while a call waits for its answer."""
         return bool(self._waiting)
 
-    async def call(self, kind: str, deadline_s: float, **values: object) -> frames.Fields:
-        """The answer's value. Raises the page's error, PageSilent past the deadline, BridgeClosed."""
+    async def call(
+        self, kind: str, deadline_s: float, on_tokens: TokenListener | None = None, /, **values: object
+    ) -> frames.Fields:
+        """The answer's value; `on_tokens` is called with what the call generates before.
+
+        Raises the page's error, PageSilent past the deadline, BridgeClosed.
+        """
         if self._socket is None:
             raise BridgeClosed(self.session, f"lane {self.number} is not connected")
         number, frame = self.protocol.call(kind, values, deadline_s)
         answer: asyncio.Future[frames.Fields] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
+        if on_tokens is not None:
+            self._listeners[number] = on_tokens
         try:
             await self._socket.send(frame)
             async with asyncio.timeout(deadline_s):
@@ -85,8 +98,15 @@ class LaneConnection:
             raise
         finally:
             self._waiting.pop(number, None)
+            self._listeners.pop(number, None)
             if answer.done() and not answer.cancelled():
                 answer.exception()  # lost while sending: the caller sees the error that sending raised
+
+    async def _stop_item(self, number: int, item: int) -> None:
+        """End one item of a call; its others go on."""
+        if self._socket is not None:
+            with suppress(ConnectionClosed):
+                await self._socket.send(self.protocol.stop(number, item))
 
     async def _give_up(self, number: int) -> None:
         if self._socket is not None:
@@ -111,6 +131,10 @@ class LaneConnection:
                 self._settle(number, value, error)
             case Beat():  # noted by the protocol, as every frame is
                 pass
+            case Generated(number, item, tokens):
+                listener = self._listeners.get(number)
+                if listener is not None and listener(item, tokens):
+                    self._tasks.spawn(self._stop_item(number, item))
             case PageEvent() as event:
                 self.on_event(event)
             case Stray(why):

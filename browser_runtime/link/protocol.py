@@ -58,13 +58,22 @@ class PageEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Generated:
+    """Tokens that a running call has generated for one of its items."""
+
+    id: int
+    item: int
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Stray:
     """A frame that belongs to nothing, such as an answer to a call that was given up. It is dropped."""
 
     why: str
 
 
-Event = Answer | Beat | PageEvent | Stray
+Event = Answer | Beat | PageEvent | Generated | Stray
 
 
 def read_hello(frame: bytes) -> Hello:
@@ -132,6 +141,10 @@ class LaneProtocol:
         self.pending.discard(number)
         return frames.encode({"type": "cancel", "id": number})
 
+    def stop(self, number: int, item: int) -> bytes:
+        """The frame that ends one item of a running call."""
+        return frames.encode({"type": "stop", "id": number, "item": item})
+
     def receive(self, frame: bytes) -> Event:
         """Read a frame from the lane. Raises frames.FrameError when it is no frame."""
         self.heard_at_s = self.clock()
@@ -144,12 +157,22 @@ class LaneProtocol:
             case "event":
                 name, text, backend = (str(header.get(key, "")) for key in ("event", "text", "backend"))
                 return PageEvent(name, text, backend)
+            case "tokens":
+                return self._generated(header)
             case kind:
                 return Stray(f"a frame of type {kind!r}")
 
     def silent_s(self) -> float:
         """Return the seconds since the lane's last frame."""
         return self.clock() - self.heard_at_s
+
+    def _generated(self, header: frames.Fields) -> Generated | Stray:
+        number, item, tokens = (header.get(name) for name in ("id", "item", "tokens"))
+        if type(number) is not int or number not in self.pending:
+            return Stray(f"tokens of call {number!r}, which nobody waits for")
+        if type(item) is not int or not isinstance(tokens, list) or not all(type(t) is int for t in tokens):
+            return Stray("tokens that are no list of numbers")
+        return Generated(number, item, tuple(tokens))
 
     def _answer(self, header: frames.Fields) -> Answer | Stray:
         number = header.get("id")

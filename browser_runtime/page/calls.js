@@ -4,7 +4,8 @@
 import { endsLane, Fault, toWire } from './faults.js';
 
 /** @typedef {{id: number, kind: string} & Record<string, unknown>} Call */
-/** @typedef {(call: Call, isCancelled: () => boolean) => Promise<Record<string, unknown>>} Answerer */
+/** @typedef {import('./families/contract.js').TokenStream} TokenStream */
+/** @typedef {(call: Call, isCancelled: () => boolean, stream: TokenStream) => Promise<Record<string, unknown>>} Answerer */
 /** @typedef {{ok: false, error: ReturnType<typeof toWire>, last: boolean}} Failure `last`: the lane starts anew after it */
 /** @typedef {{type: 'answer', id: number} & ({ok: true, value: Record<string, unknown>} | Failure)} Answer */
 
@@ -15,6 +16,12 @@ export class CallQueue {
   #open = new Set();
   /** @type {Set<number>} */
   #cancelled = new Set();
+  /** @type {Map<number, Set<number>>} items of open calls that the worker wants no more of */
+  #stopped = new Map();
+  /** @type {(tokens: {id: number, item: number, tokens: number[]}) => void} sends what a call generates before its answer */
+  emit = () => {};
+  /** @type {(call: Call) => boolean} true for a call that runs beside those behind it */
+  isShared = () => false;
 
   /**
    * @param {Answerer} answerer gives a call's value, or throws
@@ -29,10 +36,20 @@ export class CallQueue {
     this.end = end;
   }
 
-  /** Answers `call` after those before it. @param {Call} call */
+  /** Answers `call` after those before it; those behind a shared one do not wait for its end. @param {Call} call */
   push(call) {
     this.#open.add(call.id);
-    this.#last = this.#last.then(() => this.#settle(call));
+    this.#last = this.#last.then(() => {
+      const settled = this.#settle(call);
+      return this.isShared(call) ? undefined : settled;
+    });
+  }
+
+  /** Ends one item of a call; its others go on. @param {number} id @param {number} item */
+  stop(id, item) {
+    if (!this.#open.has(id)) return;
+    const items = this.#stopped.get(id) ?? new Set();
+    this.#stopped.set(id, items.add(item));
   }
 
   /** Drops a queued call; a running one is asked to stop between its items. @param {number} id */
@@ -48,15 +65,21 @@ export class CallQueue {
   /** Sends the one answer to `call`; never throws. @param {Call} call */
   async #settle(call) {
     const { id } = call;
+    /** @type {TokenStream} */
+    const stream = {
+      emit: (item, tokens) => this.emit({ id, item, tokens }),
+      isStopped: (item) => this.#stopped.get(id)?.has(item) === true,
+    };
     try {
       if (this.#cancelled.has(id)) throw new Fault('InferenceError', 'The call was cancelled before it ran.');
-      const value = await this.answerer(call, () => this.#cancelled.has(id));
+      const value = await this.answerer(call, () => this.#cancelled.has(id), stream);
       this.send({ type: 'answer', id, ok: true, value });
     } catch (error) {
       const last = endsLane(error);
       this.send({ type: 'answer', id, ok: false, error: toWire(error, this.session), last });
       if (last) this.end();
     } finally {
+      this.#stopped.delete(id);
       this.#open.delete(id);
       this.#cancelled.delete(id);
     }

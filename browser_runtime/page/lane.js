@@ -13,6 +13,8 @@ import { LaneSocket } from './socket.js';
 /** @typedef {import('./calls.js').Call} Call */
 /** @typedef {import('./socket.js').Told & {boot: string, threads: number}} Start the parameters of a lane, from main.js */
 
+const SILENT = { emit() {}, isStopped: () => false };
+
 class Lane {
   /** @type {ReturnType<typeof setInterval> | undefined} */
   #beats;
@@ -27,9 +29,11 @@ class Lane {
       onDrop: () => this.#stop(),
     });
     const send = (/** @type {import('./calls.js').Answer} */ answer) => this.socket.send(answer);
-    const answer = (/** @type {Call} */ call, /** @type {() => boolean} */ isCancelled) =>
-      this.answer(call, isCancelled);
+    /** @type {import('./calls.js').Answerer} */
+    const answer = (call, isCancelled, stream) => this.answer(call, isCancelled, stream);
     this.calls = new CallQueue(answer, send, start.session, () => this.#end());
+    this.calls.emit = (tokens) => this.socket.send({ type: 'tokens', ...tokens });
+    this.calls.isShared = (call) => call.kind === 'run' && this.models.generates(call.key);
     onDeviceLost((backend, reason) => this.#forgetDevice(backend, reason));
   }
 
@@ -37,12 +41,13 @@ class Lane {
    * A call's value. Whatever it throws becomes the call's error answer.
    * @param {Call} call
    * @param {() => boolean} isCancelled
+   * @param {import('./calls.js').TokenStream} [stream]
    * @returns {Promise<Record<string, unknown>>}
    */
-  async answer(call, isCancelled) {
+  async answer(call, isCancelled, stream = SILENT) {
     switch (call.kind) {
       case 'run':
-        return this.models.run(call, isCancelled);
+        return this.models.run(call, isCancelled, stream);
       case 'load':
         return this.models.load(call);
       case 'unload':
@@ -67,6 +72,7 @@ class Lane {
   #receive(message) {
     if (message.type === 'call') this.calls.push(/** @type {Call} */ (message));
     else if (message.type === 'cancel') this.calls.cancel(Number(message.id));
+    else if (message.type === 'stop') this.calls.stop(Number(message.id), Number(message.item));
   }
 
   /** @param {number} beatMs */

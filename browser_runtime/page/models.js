@@ -45,14 +45,20 @@ export class Models {
   /**
    * @param {Values} call `key, items, options`
    * @param {() => boolean} isCancelled
+   * @param {import('./families/contract.js').TokenStream} [stream]
    * @returns {Promise<Values>}
    */
-  async run({ key, items, options }, isCancelled) {
+  async run({ key, items, options }, isCancelled, stream) {
     const model = this.#take(String(key));
     if (!Array.isArray(items)) throw new Fault('BadInput', 'items', typeof items, 'a list');
     return /** @type {any} */ (
-      await model.opened.run(items, /** @type {Values} */ (options ?? {}), isCancelled)
+      await model.opened.run(items, /** @type {Values} */ (options ?? {}), isCancelled, stream)
     );
+  }
+
+  /** True for a model whose runs go on side by side. @param {unknown} key */
+  generates(key) {
+    return this.#loaded.get(String(key))?.opened.generates === true;
   }
 
   /** @param {Values} call `key`; one that is not loaded is no error: it is what was wanted */

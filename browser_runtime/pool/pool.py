@@ -16,6 +16,7 @@ from browser_runtime.background import TaskSet
 from browser_runtime.contract.errors import Busy, SessionLost, SetupError
 from browser_runtime.contract.events import PoolObservers
 from browser_runtime.contract.messages import Reply, Request, Timings
+from browser_runtime.contract.pieces import PieceMemory, PieceSink
 from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.link.loopback import Loopback
@@ -182,8 +183,11 @@ class Pool:
 
     # --- work
 
-    async def run(self, request: Request) -> Reply:
-        """The reply, from wherever it is answered soonest. Raises InferenceError."""
+    async def run(self, request: Request, pieces: PieceSink | None = None) -> Reply:
+        """The reply, from wherever it is answered soonest; `pieces` takes its text as it grows.
+
+        Raises InferenceError.
+        """
         arrived = time.monotonic()
         deadline = Deadline.of(request.deadline_s, arrived)
         self._admit()
@@ -196,9 +200,11 @@ class Pool:
             if self.simulated is not None:
                 async with within(deadline, "it was simulated"):
                     with self.health.models.counting(key):
-                        return await self.simulated.run(request, model)
+                        return await self.simulated.run(request, model, pieces)
             async with within(deadline, "its items were prepared"):
                 pending = await self._prepare(request, model, arrived, deadline)
+            if model.family.generates and request.single:
+                pending.pieces = pieces or PieceMemory()
             return await self._answered(pending)
         finally:
             self.n_open -= 1

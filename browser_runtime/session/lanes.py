@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from browser_runtime.contract.answers import ItemResult, RunAnswer
 from browser_runtime.contract.errors import InferenceError, PageFault
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.pieces import PieceSink, TokenListener
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.link.bridge import LaneConnection
 from browser_runtime.models.store import StoredModel
@@ -24,9 +26,33 @@ class SessionLane:
 
     connection: LaneConnection
     models: ModelCache
-    busy: bool = False
+    holder: object | None = None
+    """Whoever has it whole: a request whose call shares the lane with no other of its kind."""
+    generating: Counter[ModelKey] = field(default_factory=Counter)
+    """Runs that generate text side by side, by model; other calls go on between their tokens."""
     boot: str = ""
     activity: LaneActivity = field(default_factory=LaneActivity)
+
+    @property
+    def busy(self) -> bool:
+        """True while a call computes that shares the lane with none but generations."""
+        return self.holder is not None
+
+    @property
+    def is_idle(self) -> bool:
+        """True if it computes nothing."""
+        return not self.busy and not self.generating.total()
+
+    @property
+    def busy_models(self) -> set[ModelKey]:
+        """Models, on any backend, that generate text here now."""
+        return {key for key, n_runs in self.generating.items() if n_runs > 0}
+
+    def can_generate(self, key: ModelKey, most: int) -> bool:
+        """True if one more run of that model may generate here, of `most` at once."""
+        if self.busy or self.generating.total() >= most:
+            return False
+        return not self.generating.total() or self.generating[key] > 0
 
     def check_boot(self) -> None:
         """Forget the models of a page, or of a lane, that has started anew since."""
@@ -41,6 +67,7 @@ class SessionLane:
         options: Mapping[str, object],
         limit_s: float,
         max_items: int | None = None,
+        on_tokens: TokenListener | None = None,
     ) -> RunAnswer:
         """The page's answer to `run`: a result an item. Raises InferenceError where the whole call failed.
 
@@ -49,12 +76,12 @@ class SessionLane:
         """
         if max_items is not None and len(items) > max_items:
             parts = [items[at : at + max_items] for at in range(0, len(items), max_items)]
-            return _join([await self.run(key, part, options, limit_s) for part in parts])
+            return _join([await self.run(key, part, options, limit_s) for part in parts])  # none generates
         sound = [_to_wire(item) for item in items if not isinstance(item, InferenceError)]
         answer: RunAnswer = {"results": []}
         if sound:
             values = {"key": str(key), "items": sound, "options": options}
-            answer = cast(RunAnswer, await self.connection.call("run", limit_s, **values))
+            answer = cast(RunAnswer, await self.connection.call("run", limit_s, on_tokens, **values))
         if len(answer["results"]) != len(sound):
             raise PageFault(f"{len(answer['results'])} results for {len(sound)} items", "")
         results = iter(answer["results"])
@@ -91,6 +118,10 @@ class LaneJob:
     """Backends that failed on it before, and how."""
     max_items: int | None = None
     """Most items to send at once; None: all."""
+    pieces: PieceSink | None = None
+    """Takes generated text as it grows."""
+    on_ready: Callable[[], None] = lambda: None
+    """Called once the model is loaded, before it runs."""
 
     def limit(
         self, operation: Operation, key: ModelKey, longest_s: float, warm_up: WarmUp | None = None

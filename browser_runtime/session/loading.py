@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -106,10 +107,14 @@ class ModelCache:
         """Weights of the loaded models, as their pages measured them."""
         return sum(int(model.answer.get("weight_bytes") or 0) for model in self.loaded.values())
 
-    def overdue(self, needed_bytes: int) -> ModelKey | None:
-        """The key to unload before a model of that size is loaded; None where there is room, or no model."""
+    def overdue(self, needed_bytes: int, in_use: Container[ModelKey] = ()) -> ModelKey | None:
+        """The key to unload before a model of that size is loaded; None where there is room, or no model.
+
+        A model whose key on any backend is `in_use` stays.
+        """
         is_full = len(self.loaded) >= self.limit or self.held_bytes + needed_bytes > self.max_bytes
-        return next(iter(self.loaded), None) if is_full else None
+        spare = (key for key in self.loaded if key.anywhere() not in in_use)
+        return next(spare, None) if is_full else None
 
     def drop(self, key: ModelKey) -> None:
         """Forget a model that was unloaded."""
@@ -128,7 +133,7 @@ class ModelCache:
 
 def load_options(request: Request) -> dict[str, bool]:
     """The request's options that change how its model is opened."""
-    return {flag: True for flag in LOAD_FLAGS if request.options.get(flag)}
+    return {name: request.options[name] for name in LOAD_FLAGS if request.options.get(name)}
 
 
 def load_values(model: StoredModel, processor: Processor, request: Request) -> dict[str, object]:
@@ -153,7 +158,9 @@ def load_values(model: StoredModel, processor: Processor, request: Request) -> d
 
 def key_of(model: StoredModel, request: Request, backend: Backend | None = None) -> ModelKey:
     """Return the key of the model as this request wants it opened; on any backend where none is given."""
-    flags = tuple(load_options(request))
+    flags = tuple(
+        name if value is True else f"{name}={value}" for name, value in load_options(request).items()
+    )
     return ModelKey.of(model.name, model.version, backend, request.precision, flags)
 
 

@@ -123,7 +123,7 @@ class ModelLoader:
     async def _load(self, lane: SessionLane, key: ModelKey, job: LaneJob, backend: Backend) -> LoadedModel:
         processor = await asyncio.to_thread(PROCESSORS.take, job.model)
         needed_bytes = job.model.loaded_bytes(job.request.precision)
-        while (overdue := lane.models.overdue(needed_bytes)) is not None:
+        while (overdue := lane.models.overdue(needed_bytes, lane.busy_models)) is not None:
             await lane.connection.call("unload", self._settings.run_timeout_s, key=str(overdue))
             lane.models.drop(overdue)
         values = await asyncio.to_thread(load_values, job.model, processor, job.request)

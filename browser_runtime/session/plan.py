@@ -14,6 +14,7 @@ from browser_runtime.contract.errors import (
     OutOfMemory,
     Unsupported,
 )
+from browser_runtime.contract.families import rows_of
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 
@@ -52,6 +53,8 @@ def plan_backends(
         order, reason = asked, "the request's priority_list"
     else:
         order, reason = _default_order(browser, family, capabilities)
+        engines = {backend for row in rows_of(family) for backend in row.backends}
+        order = tuple(backend for backend in order if backend in engines)
     barred = barred or {}
     failed = tuple({"backend": str(b), "reason": barred[b]} for b in order if b in barred)
     passed = tuple(

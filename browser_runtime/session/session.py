@@ -35,12 +35,14 @@ from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import Backend
+from browser_runtime.families.text_generation import GenerationProcessor
 from browser_runtime.launching.binaries import Installation
 from browser_runtime.launching.drivers import Launched
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.link.protocol import PAGE_LINE, PageEvent
 from browser_runtime.once import Once
+from browser_runtime.session.generating import GeneratingRun
 from browser_runtime.session.golden_check import GoldenCheck
 from browser_runtime.session.lanes import LaneJob, SessionLane
 from browser_runtime.session.liveness import Lines, Liveness
@@ -97,7 +99,7 @@ class Session:
         return SessionLane(lane, models)
 
     def __repr__(self) -> str:
-        lanes = ",".join("busy" if lane.busy else "idle" for lane in self.lanes)
+        lanes = ",".join("idle" if lane.is_idle else "busy" for lane in self.lanes)
         return (
             f"<{self.name} {self.state} lanes={lanes} models={sorted(self.model_names)} runs={self.n_runs}>"
         )
@@ -110,7 +112,7 @@ class Session:
     @property
     def idle(self) -> bool:
         """True while none of its lanes computes."""
-        return not any(lane.busy for lane in self.lanes)
+        return all(lane.is_idle for lane in self.lanes)
 
     @property
     def build(self) -> str:
@@ -184,6 +186,7 @@ class Session:
             if ready.loaded is None:
                 raise nothing_left(request, self.capabilities, self.build, ready.failures)
             called, backend = time.monotonic(), str(ready.loaded.backend)
+            job.on_ready()
             answer = await self._compute(lane, job, ready.loaded)
         except BridgeClosed as error:
             failure = await self._liveness.explain(error)
@@ -212,26 +215,35 @@ class Session:
         items = items_of(job.request)
         if not items:
             return {"results": []}
-        options = loaded.processor.choose(job.request.options)
         limit = job.limit(Operation.RUN, loaded.key, self._settings.run_timeout_s, loaded.warm_up)
         place = f"on {loaded.backend} in {self.name}"
+
+        async def call(limit_s: float) -> RunAnswer:
+            if isinstance(loaded.processor, GenerationProcessor):
+                return await self._generate(lane, job, loaded, limit_s)
+            options = loaded.processor.choose(job.request.options)
+            return loaded.finish(await lane.run(loaded.key, items, options, limit_s, job.max_items))
+
         try:
-            answer = await lane.activity.timed(
-                Operation.RUN,
-                place,
-                limit,
-                job.deadline,
-                lambda limit_s: lane.run(loaded.key, items, options, limit_s, job.max_items),
-            )
+            answer = await lane.activity.timed(Operation.RUN, place, limit, job.deadline, call)
         except (BackendFault, Unsupported, BadOutput) as error:
             if not may_work_later(loaded.backend, error):
                 lane.models.refuse(loaded.key, error)
             raise
         self.n_runs += 1
         loaded.n_runs += 1
-        finished = loaded.finish(answer)
-        await self.golden.judge(lane, loaded, finished)
-        return finished
+        await self.golden.judge(lane, loaded, answer)
+        return answer
+
+    async def _generate(
+        self, lane: SessionLane, job: LaneJob, loaded: LoadedModel, limit_s: float
+    ) -> RunAnswer:
+        """The answer to `run` of a model that generates text, its pieces passed on as they come."""
+        assert isinstance(loaded.processor, GenerationProcessor)
+        run = GeneratingRun(loaded.processor, items_of(job.request), job.request.options, job.pieces)
+        if run.is_complete:
+            return run.complete()
+        return run.finish(await lane.run(loaded.key, run.items, run.choices, limit_s, on_tokens=run.take))
 
     @property
     def place(self) -> RunLocation:

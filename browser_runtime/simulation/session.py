@@ -10,6 +10,7 @@ import structlog
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Adapter, Reply, Request, Timings
 from browser_runtime.contract.options import require_options_of
+from browser_runtime.contract.pieces import Piece, PieceSink
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.models.manifest import StoredModel
@@ -28,14 +29,17 @@ class SimulatedSession:
         self.why = why
         self._models = OpenModels()
 
-    async def run(self, request: Request, model: StoredModel) -> Reply:
-        """The reply, marked as a simulation. Raises InferenceError."""
+    async def run(self, request: Request, model: StoredModel, pieces: PieceSink | None = None) -> Reply:
+        """The reply, marked as a simulation; `pieces` takes its text, all at once. Raises InferenceError."""
         model.require_family(request.family)
         require_options_of(model.family, request.options)
         log.warning("request simulated", model=model.name, browser=str(self.browser), reason=self.why)
         start = time.perf_counter()
         answers, load_ms = await asyncio.to_thread(self._work, request, model)
         total_ms = (time.perf_counter() - start) * 1000
+        if pieces is not None and isinstance(found := answers.outputs[0], dict):
+            pieces.begin()
+            pieces.put(Piece(tuple(found["tokens"]), found["text"]))
         execution = self._describe(request, model, answers, load_ms, total_ms)
         return make_reply(request, model.revision, answers.outputs, execution)
 

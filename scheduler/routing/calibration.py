@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from browser_runtime.contract.families import rows_of
-from browser_runtime.contract.vocabulary import Browser, Family, Precision
+from browser_runtime.contract.families import rows_of, usual_precision
+from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.routing.evidence import Evidence
 
 # Enough fresh runs to outweigh the prior; the first one loads the model and does not count.
@@ -44,7 +44,7 @@ def plan_trials(
     """
     asked = sorted(evidence, key=lambda each: -each.sums.w)
     candidates = [(each.family, each.model, each.precision) for each in asked]
-    candidates += [(each.family, each.model, str(Precision.FP32)) for each in known]
+    candidates += [(each.family, each.model, str(usual_precision(each.family))) for each in known]
     trials: dict[Browser, Trial] = {}
     able = {(each.browser, each.model) for each in known}
     for family, model, precision in dict.fromkeys(candidates):

@@ -21,7 +21,9 @@ def check_batch(request: Request, limits: InputLimits) -> None:
     Arrays may be claims still: whether they are worth fetching is seen from what they claim.
     """
     spec = inputs_of(request.family)
-    batch, kinds = spec.batch, (str,) if spec.is_text else ARRAYS
+    batch, kinds = spec.batch, ARRAYS
+    if spec.is_text:
+        kinds = (str, list) if spec.may_be_chats else (str,)
     items = request.inputs.get(batch)
     if set(request.inputs) != {batch} or not isinstance(items, list):
         raise BadInput("inputs", "not a plain batch", f"{{{batch!r}: [...]}}; send with tasks.infer")

@@ -105,4 +105,4 @@ def _whole(value: object, field: str) -> int:
     return value
 
 
-READER = ItemReader(read_image, check_image, synthesize_image)
+READER = ItemReader(read_image, check_image, synthesize=synthesize_image)

@@ -64,10 +64,17 @@ class Total:
         self._array_bytes = self._text_bytes = 0
 
     def add(self, item: Any) -> None:
-        """Count `item`, a text or an array. Raises TooLarge once there is too much."""
-        if isinstance(item, str):
-            self._text_bytes += len(item.encode())
+        """Count `item`, a text, a chat or an array. Raises TooLarge once there is too much."""
+        texts = [item] if isinstance(item, str) else item if isinstance(item, list) else None
+        if texts is not None:
+            self._text_bytes += sum(map(_text_bytes, texts))
             self._limits.check_texts(self._text_bytes, self._field)
         else:
             self._array_bytes += item.nbytes
             self._limits.check_arrays(self._array_bytes, self._field)
+
+
+def _text_bytes(text: Any) -> int:
+    """The size of a text or a message as UTF-8; 0 for what is neither, and is refused elsewhere."""
+    content = text.get("content") if isinstance(text, dict) else text
+    return len(content.encode(errors="replace")) if isinstance(content, str) else 0

@@ -40,7 +40,7 @@ def normalise(
     """
     spec = inputs_of(family)
     inputs = _unwrap(inputs, spec)
-    items = _batch_of(inputs, spec)
+    items = None if find_reader(spec).is_item(inputs) else _batch_of(inputs, spec)
     named = [(field, inputs)] if items is None else _named(items, limits, field)
     reading = _Reading(spec, limits, field, allow_paths)
     values = [reading.take(value, name) for name, value in named]

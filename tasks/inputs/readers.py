@@ -12,7 +12,9 @@ from browser_runtime.contract.family_spec import InputSpec
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.notes import Note
 
-Item = str | np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+Chat = list[dict[str, str]]
+"""Messages, each with its role and its content."""
+Item = str | Chat | np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 Read = Callable[[object, InputLimits, str, bool, Note], Item]
 Check = Callable[[object, InputLimits, str], object]
 Synthesize = Callable[[object, InputLimits, str], Item | None]
@@ -30,6 +32,8 @@ class ItemReader:
     """The plain item in what a user gave. Raises BadInput, TooLarge naming the field."""
     check: Check
     """Returns if the item is plain, where it arrives. Raises BadInput, TooLarge."""
+    is_item: Callable[[object], bool] = lambda value: False
+    """True for a list that is one item, and not a batch."""
     synthesize: Synthesize = never
     """The made-up item for a bare shape; None for what is none. Raises BadInput, TooLarge."""
 

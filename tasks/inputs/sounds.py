@@ -126,4 +126,4 @@ def synthesize_sound(value: object, limits: InputLimits, field: str) -> Sound | 
     return (tone + noise).astype(np.float32)
 
 
-READER = ItemReader(read_sound, check_sound, synthesize_sound)
+READER = ItemReader(read_sound, check_sound, synthesize=synthesize_sound)

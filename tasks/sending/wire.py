@@ -12,7 +12,7 @@ from browser_runtime.contract.vocabulary import shown
 from tasks.payloads.codec import CodecError, loads
 
 # What the message of a checked request holds; a user never passes these.
-NAMES = ("request", "route")
+NAMES = ("request", "route", "stream")
 
 
 class PortableArray(np.ndarray[Any, Any]):

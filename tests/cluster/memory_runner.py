@@ -1,13 +1,16 @@
 """A runner without browsers that speaks the real messages, and a worker step that binds it.
 
 A request's options steer it: `sleep_s`, `fail` (an error's name), `fail_on` (a browser: only there), `exit`
-(the process ends, as if killed), `large` and `long` (how many numbers or letters an output holds).
+(the process ends, as if killed), `large` and `long` (how many numbers or letters an output holds), `speak`
+(words that are generated one by one; behind the third the process ends where the file `MEMORY_RUNNER_DIES` is
+not there yet).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from browser_runtime.contract.events import PoolObservers
 from browser_runtime.contract.messages import Adapter, Reply, Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.options import COMMON_OPTIONS
+from browser_runtime.contract.pieces import Piece, PieceMemory, PieceSink
 from browser_runtime.contract.status import PoolStatus, SessionStatus
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.pool.health.model_breakers import ModelBreakers
@@ -25,6 +29,9 @@ from tests.cluster.steering import STEERING
 from workers.steps import BrowserPool
 
 COMMON_OPTIONS.update(STEERING)
+
+# The token after which a worker that is to die dies.
+DIES_BEHIND = 3
 
 
 class MemoryRunner:
@@ -45,14 +52,31 @@ class MemoryRunner:
         self.closed = True
         write("closed")
 
-    async def run(self, request: Request) -> Reply:
+    async def run(self, request: Request, pieces: PieceSink | None = None) -> Reply:
         self.n_running += 1
         self.most_running = max(self.most_running, self.n_running)
         try:
             with self.models.counting(ModelKey.of(request.model_name, "1", None, request.precision)):
+                if (words := request.options.get("speak")) is not None:
+                    return await self._speak(request, int(words), pieces or PieceMemory())
                 return await self._answer(request)
         finally:
             self.n_running -= 1
+
+    async def _speak(self, request: Request, n_words: int, pieces: PieceSink) -> Reply:
+        """Word number n is token n. What an earlier run has said is said again without any pause."""
+        earlier = pieces.begin()
+        write(f"speak behind {len(earlier)}")
+        for number in range(n_words):
+            pieces.put(Piece((number,), word(number)))
+            if number < len(earlier):
+                continue
+            await asyncio.sleep(float(request.options.get("sleep_s", 0)))
+            write(f"said {number}")
+            if number == DIES_BEHIND and (mark := os.environ.get("MEMORY_RUNNER_DIES")):
+                _die_once(Path(mark))
+        reply = await self._answer(replace(request, options={}))
+        return replace(reply, output={"text": "".join(map(word, range(n_words)))})
 
     async def _answer(self, request: Request) -> Reply:
         self.seen.append(request.model_name)
@@ -94,6 +118,17 @@ class MemoryRunner:
         browser = Browser(self.browser)
         sessions = (SessionStatus(f"memory-{n}", browser) for n in range(1, self.n_sessions + 1))
         return PoolStatus(browser, sessions=tuple(sessions), failing_models=self.models.failing())
+
+
+def word(number: int) -> str:
+    """The text of a token: characters of several bytes among them."""
+    return f"wörd-{number} "
+
+
+def _die_once(mark: Path) -> None:
+    if not mark.exists():
+        mark.touch()
+        os._exit(9)
 
 
 def write(line: str) -> None:

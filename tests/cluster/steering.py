@@ -15,5 +15,5 @@ class Steering(Option):
         return value
 
 
-NAMES = ("sleep_s", "fail", "fail_on", "exit", "large", "long")
+NAMES = ("sleep_s", "fail", "fail_on", "exit", "large", "long", "speak")
 STEERING = {name: Steering(name, Kind.WORD, "for tests") for name in NAMES}

@@ -96,10 +96,10 @@ VISION = ("infer", "-t", "vision", "-m", "digits-vit")
         ((), "al", ["alerts"]),
         ((), "mod", ["models"]),
         (("models",), "li", ["list"]),
-        (("infer", "-t"), "", ["text_embedding", "vision", "audio", "text"]),
+        (("infer", "-t"), "", ["text_embedding", "vision", "audio", "text_generation", "text"]),
         (("infer", "-t", "vision", "-m"), "digits", ["digits-vit"]),
         (("infer", "-t", "audio", "-m"), "digits", []),
-        ((*VISION, "--precision"), "", ["fp32", "fp16", "int8", "q4"]),
+        ((*VISION, "--precision"), "", [str(precision) for precision in Precision]),
         ((*VISION, "--browser"), "e", ["edge"]),
         ((*VISION, "--backend"), "web", ["webgpu", "webnn"]),
         ((*VISION, "--option"), "to", ["top_k="]),
@@ -186,7 +186,7 @@ def test_options_are_read_by_the_table_and_refused_by_it() -> None:
 def test_every_option_can_be_given_on_the_command_line() -> None:
     from webinfer.commands.parameters import read_value
 
-    samples = {"flag": "true", "count": "1", "text": "anything"}
+    samples = {"flag": "true", "count": "1", "text": "anything", "texts": "anything", "number": "0.5"}
     for option, _ in list_options():
         text = samples.get(option.kind, option.words[0] if option.words else "word")
         assert option.check(read_value(option, text)) is not None

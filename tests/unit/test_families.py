@@ -27,7 +27,7 @@ from browser_runtime.contract.families import (
 )
 from browser_runtime.contract.family_spec import FamilySpec, InputSpec
 from browser_runtime.contract.messages import Request
-from browser_runtime.contract.vocabulary import Family, Precision
+from browser_runtime.contract.vocabulary import Family
 from browser_runtime.families.processor import Processor, find_processor
 from browser_runtime.models.configuration.embeddings import CONFIG_FILE, TRANSFORMER_FILES
 from browser_runtime.models.configuration.sentence_modules import MODULES_FILE
@@ -133,7 +133,8 @@ def test_the_files_of_a_row_are_those_that_its_plans_read() -> None:
 @pytest.mark.parametrize("row", FAMILIES.values(), ids=str)
 def test_a_graph_has_a_name_in_every_precision(row: FamilySpec) -> None:
     for graph in row.graphs:
-        assert all(graph.paths(precision) for precision in Precision)
+        assert all(graph.paths(precision) for precision in row.precisions)
+    assert row.precision in row.precisions
 
 
 def test_a_producer_loads_no_engine_with_the_table() -> None:

@@ -17,7 +17,9 @@ class Doubling:
     def __init__(self) -> None:
         self.sizes: list[int] = []
 
-    async def call(self, kind: str, limit_s: float, *, items: list[int], **values: Any) -> dict[str, Any]:
+    async def call(
+        self, kind: str, limit_s: float, on_tokens: None, *, items: list[int], **values: Any
+    ) -> dict[str, Any]:
         self.sizes.append(len(items))
         results = [{"ok": True, "output": 2 * item} for item in items]
         return {"results": results, "timings": {"compute_ms": 1.0}, "details": {"bucket": len(items)}}

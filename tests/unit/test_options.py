@@ -9,7 +9,13 @@ import pytest
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.families import served_families
 from browser_runtime.contract.messages import Request
-from browser_runtime.contract.options import LOAD_FLAGS, check_options, list_options, options_of
+from browser_runtime.contract.options import (
+    COMMON_OPTIONS,
+    LOAD_FLAGS,
+    check_options,
+    list_options,
+    options_of,
+)
 from browser_runtime.contract.vocabulary import Family
 from tasks import infer
 from tasks.arguments import bind, build_load, build_request
@@ -70,6 +76,7 @@ def test_a_value_is_held_to_its_option(family: str, options: dict[Any, Any], wor
 
 def test_each_served_family_has_flags_and_its_own_options() -> None:
     for family in served_families():
-        assert set(LOAD_FLAGS) <= set(options_of(family))
+        assert set(COMMON_OPTIONS) <= set(options_of(family))
+    assert set(LOAD_FLAGS) - set(COMMON_OPTIONS) == {"kv_cache"}
     assert set(options_of(Family.VISION)) >= {"top_k", "function_to_apply"}
     assert all(option.summary and option.allowed for option, _ in list_options())

@@ -27,7 +27,7 @@ from webinfer.commands.parameters import (
     ModelName,
     RequestOption,
 )
-from webinfer.producing import Answer, ask_all
+from webinfer.producing import Answer, ask_all, open_stream
 from webinfer.tables import ReplyTable, output_console
 from webinfer.words import answer_text
 
@@ -46,7 +46,9 @@ LONGEST_NAME = 40
     help="Name of the model; `webinfer models list` shows all.",
 )
 @click.option(
-    "--precision", default="fp32", show_default=True, type=PRECISIONS, help="Precision of the weights."
+    "--precision",
+    type=PRECISIONS,
+    help="Precision of the weights. Default: fp32; 4bit for text generation.",
 )
 @click.option(
     "--backend",
@@ -87,12 +89,18 @@ LONGEST_NAME = 40
     is_flag=True,
     help="Print the complete replies as a JSON list, in the order of the inputs.",
 )
+@click.option(
+    "--no-chat",
+    is_flag=True,
+    help="Text generation: go on with the text itself. Default: it is a question to the model, as in a chat.",
+)
 @click.argument("inputs", nargs=-1, required=True, type=Input())
 def command(
     inputs: tuple[str, ...],
     timeout_s: float,
     priority: int | None,
     as_json: bool,
+    no_chat: bool,
     options: tuple[tuple[str, Any], ...],
     backends: tuple[str, ...],
     **asked: Any,
@@ -100,17 +108,40 @@ def command(
     """Send each INPUT to a model and print the answers as they arrive.
 
     An INPUT is a text, or the path of an image or sound file; - reads standard input. Each input is a request
-    of its own: if one fails, the others are still answered, and the exit code is 1.
+    of its own: if one fails, the others are still answered, and the exit code is 1. Generated text is printed
+    as it comes, where there is one input.
 
     Needs a running Redis and a worker: start `webinfer up` in another terminal, or set WEBINFER_BROKER_URL.
     """
     family = parse_family(asked["model_type"], "--model-type")
+    is_chat = inputs_of(family).may_be_chats
+    if no_chat and not is_chat:
+        raise BadInput("--no-chat", f"given for {family}", "left out, but for text_generation")
     asked |= {"options": read_options(options, family), "priority_list": list(backends) or None}
-    requests = [asked | {"inputs": found} for found in read_inputs(inputs, family)]
+    found = read_inputs(inputs, family)
+    requests = [
+        asked | {"inputs": one} for one in (as_questions(found) if is_chat and not no_chat else found)
+    ]
+    if is_chat and len(requests) == 1 and not as_json:
+        print_stream(requests[0], priority)
+        return
     answers = ask_all(requests, timeout_s, priority=priority)
     names = [name_input(one, family) for one in inputs]
     failed = print_json(answers, names) if as_json else print_table(answers, names)
     sys.exit(1 if failed else 0)
+
+
+def as_questions(texts: list[Any]) -> list[Any]:
+    """Each text as a chat's one question."""
+    return [[{"role": "user", "content": text}] for text in texts]
+
+
+def print_stream(request: dict[str, Any], priority: int | None) -> None:
+    """Print the text as it is generated. Raises InferenceError."""
+    with open_stream(request, priority=priority) as pieces:
+        for piece in pieces:
+            click.echo(piece, nl=False)
+    click.echo()
 
 
 def read_options(pairs: tuple[tuple[str, Any], ...], family: Family) -> Mapping[str, Any]:

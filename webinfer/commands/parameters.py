@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,9 @@ def read_value(option: Option, text: str) -> Any:
         return {"true": True, "false": False}.get(text.lower(), text)
     if option.kind is Kind.COUNT and text.isascii() and text.isdigit():
         return int(text)
+    if option.kind is Kind.NUMBER:
+        with suppress(ValueError):
+            return float(text)
     return text
 
 

@@ -10,7 +10,7 @@ import redis
 from rich.table import Table
 
 from browser_runtime.contract.errors import BadInput, UnknownModel
-from browser_runtime.contract.families import parse_family
+from browser_runtime.contract.families import parse_family, usual_precision
 from browser_runtime.contract.vocabulary import Browser, Family, parse_backend, parse_precision
 from browser_runtime.models.store import ModelStore
 from scheduler.history.asking import LookUp
@@ -33,18 +33,23 @@ from webinfer.tables import output_console
     help="The kind of model; needed only if it was never run and is not on this machine.",
 )
 @click.option(
-    "--precision", default="fp32", show_default=True, type=PRECISIONS, help="Precision of the weights."
+    "--precision",
+    type=PRECISIONS,
+    help="Precision of the weights. Default: fp32; 4bit for text generation.",
 )
 @click.option("--backend", type=BACKENDS, help="Compare the browsers on this backend alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(model: str, model_type: str | None, precision: str, backend: str | None, as_json: bool) -> None:
+def command(
+    model: str, model_type: str | None, precision: str | None, backend: str | None, as_json: bool
+) -> None:
     """Rank the browsers for MODEL by measured speed, as the router does, and say how certain that is."""
     settings = SchedulerSettings()
     history = LookUp(settings)
     evidence = look_up_evidence(history)
     family = parse_family(model_type, "--model-type") if model_type else _family_of(model, evidence)
     wanted = str(parse_backend(backend, "--backend")) if backend else ""
-    subject = Subject(family, model, str(parse_precision(precision, "--precision")), wanted)
+    chosen = parse_precision(precision, "--precision") if precision else usual_precision(family)
+    subject = Subject(family, model, str(chosen), wanted)
     policy = Policy(settings.routing_exploration, _conditions(history))
     ranking = rank_subject(subject, evidence, policy)
     if as_json:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from browser_runtime.contract.families import FAMILIES
-from browser_runtime.contract.family_spec import ONNX_SUFFIXES, FamilySpec
-from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.contract.family_spec import ONNX_LAYOUT, ONNX_SUFFIXES, FamilySpec
 from browser_runtime.models.intake.export_bert import ACTIVATIONS
 from browser_runtime.models.intake.graph_check import MAX_IR_VERSION, MAX_OPSET
 from browser_runtime.models.intake.importing import PICKLES
 from browser_runtime.simulation.feeds import DTYPES, TEXT_INPUTS
 from webinfer.compatibility.markdown import code, paragraph, section, table
+
+# The others run packed weights on kernels of webinfer's own.
+ONNX_FAMILIES = [row for row in FAMILIES.values() if row.graphs[0].layout == ONNX_LAYOUT]
 
 
 def describe_graphs() -> str:
@@ -30,13 +32,13 @@ def describe_graphs() -> str:
         ),
         table(
             ("family", "graphs in `onnx/`", "their outputs", "other files needed"),
-            map(_row, FAMILIES.values()),
+            map(_row, ONNX_FAMILIES),
         ),
         table(
             ("precision", "file name of a graph"),
             [
                 (f"`{precision}`", code(f"<graph>{suffix}.onnx" for suffix in ONNX_SUFFIXES[precision]))
-                for precision in Precision
+                for precision in ONNX_SUFFIXES
             ],
         ),
         paragraph(
@@ -45,7 +47,7 @@ def describe_graphs() -> str:
         ),
         table(
             ("family", "supported inputs of a graph", "sizes"),
-            map(_inputs_row, FAMILIES.values()),
+            map(_inputs_row, ONNX_FAMILIES),
         ),
         paragraph(
             f"""Inputs may have the types {code(types)}. An input of another name or type is refused, and so

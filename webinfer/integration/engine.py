@@ -15,6 +15,7 @@ import structlog
 
 from browser_runtime.contract.errors import BadRequest, InferenceError, SessionLost, Unsupported
 from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.pieces import PieceSink
 from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.logs import log_through_stdlib
@@ -155,14 +156,14 @@ class Engine:
             raise BadRequest("the integration is not up; await initialize() first, and not after close()")
         return self._loops.submit(work())
 
-    def ask(self, request: Request) -> Future[Reply]:
-        """The future reply."""
-        return self.submit(lambda: self._run(request))
+    def ask(self, request: Request, pieces: PieceSink | None = None) -> Future[Reply]:
+        """The future reply; `pieces` takes its text as it is generated, on the pool's loop."""
+        return self.submit(lambda: self._run(request, pieces))
 
-    async def _run(self, request: Request) -> Reply:
+    async def _run(self, request: Request, pieces: PieceSink | None) -> Reply:
         start = time.monotonic()
         try:
-            reply = await self.pool.run(request)
+            reply = await self.pool.run(request, pieces)
         except InferenceError as error:
             self.tally.failed(error.code())
             if self.history is not None:

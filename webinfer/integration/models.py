@@ -11,8 +11,10 @@ from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Reply, Request
 from tasks.arguments import build_request
 from tasks.inputs.limits import InputLimits
+from tasks.streaming.stream import check_streamable
 from webinfer.integration.engine import Engine
 from webinfer.integration.results import Result, failure
+from webinfer.integration.text_stream import TextStream
 
 
 class PooledModel:
@@ -60,6 +62,18 @@ class PooledModel:
         """The result for `inputs`, without blocking the caller's loop; cancelling it cancels the run."""
         request = await asyncio.to_thread(self._request, inputs, options, deadline_s)
         return (await asyncio.wrap_future(self._engine.ask(request))).to_dict()
+
+    def stream(
+        self, inputs: Any, *, options: dict[str, Any] | None = None, deadline_s: float | None = None
+    ) -> TextStream:
+        """The text of one prompt as it is generated: `async for piece in model.stream(...)`.
+
+        Its `reply` is the result once the pieces have ended. Raises InferenceError, here for bad inputs and
+        while it is read.
+        """
+        request = self._request(inputs, options, deadline_s)
+        check_streamable(request)
+        return TextStream(request, self._engine)
 
     def ask(self, inputs: Any) -> Future[Reply]:
         """The future reply, failed if the inputs are refused. Blocks while the inputs are read."""

@@ -142,12 +142,23 @@ export interface Answer<Output> {
   details: Record<string, unknown>;
 }
 
+/** What a call that generates text tells, and is told, before its answer. */
+export interface TokenStream {
+  /** Sends tokens of one item. */
+  emit(item: number, tokens: number[]): void;
+  /** True when the worker wants no more of the item. */
+  isStopped(item: number): boolean;
+}
+
 export interface OpenedFamily<Output> {
   ready: Ready;
+  /** True: its calls run side by side, and others go on between their steps. */
+  generates?: boolean;
   run(
     items: unknown[],
     options: Record<string, unknown>,
     isCancelled: () => boolean,
+    stream?: TokenStream,
   ): Promise<Answer<Output>>;
   release(): Promise<void>;
 }

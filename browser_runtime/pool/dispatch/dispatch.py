@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import time
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 from browser_runtime.background import TaskSet
@@ -145,19 +146,35 @@ class Dispatch:
         requests = self.matching.batch(place, head, choice)
         self._queue.take(requests)
         session, lane = place
-        lane.busy = True
+        self._occupy(lane, head)
         self._health.of(session).breaker.allow(time.monotonic())
         self._health.models.started(head.model_key)
         for pending in requests:
             pending.lane, pending.reasons = lane, choice.reasons
         n_items = sum(len(pending.items) for pending in requests)
-        self.matching.running[lane] = Running(
-            time.monotonic(), self.matching.expected_ms(place, head, choice, n_items)
-        )
-        self._observer.busy(len(self.matching.running))
+        if lane.busy:
+            self.matching.running[lane] = Running(
+                time.monotonic(), self.matching.expected_ms(place, head, choice, n_items)
+            )
+        self._tell_busy()
         task = self._tasks.spawn(self._run(place, requests, choice))
         self._runs[task] = requests
         task.add_done_callback(lambda done: self._runs.pop(done, None))
+
+    def _occupy(self, lane: SessionLane, head: PendingRequest) -> None:
+        """Take the lane: whole, or beside other generations of a model that is loaded."""
+        generates = head.model.family.generates
+        if generates:
+            lane.generating[head.model_key] += 1
+        if not generates or all(key.anywhere() != head.model_key for key in lane.models.loaded):
+            lane.holder = head
+
+    def _share(self, lane: SessionLane, head: PendingRequest) -> None:
+        """The model of a generation is loaded: from here on others may join it."""
+        if lane.holder is head:
+            lane.holder = None
+            self.matching.running.pop(lane, None)
+            self._notifier.notify()
 
     # --- running
 
@@ -168,23 +185,24 @@ class Dispatch:
         least_s = requests[0].least_s
         limits = self._health.times.limits(session.installation.browser, n_units, self._settings, least_s)
         deadline = latest_deadline(requests)
-        job = LaneJob(
-            merge(requests), requests[0].model, deadline, limits, requests[0].barred, requests[0].max_items
-        )
+        head = requests[0]
+        job = LaneJob(merge(requests), head.model, deadline, limits, head.barred, head.max_items, head.pieces)
+        if head.model.family.generates:
+            job = replace(job, on_ready=lambda: self._share(lane, head))
         try:
             result = await session.run(lane, job)
         except asyncio.CancelledError:
             self._health.of(session).breaker.withdraw(time.monotonic())
             self._health.models.withdrawn(requests[0].model_key)
-            self._tasks.spawn(self._prove(session, lane))
+            self._tasks.spawn(self._prove(session, lane, requests[0]))
             raise
         except Exception as error:
             failure = as_ours(error)
             self._health.failed(session, requests[0].model_key, failure)
             if isinstance(failure, (PageSilent, DeadlineExceeded)):
-                self._tasks.spawn(self._prove(session, lane))
+                self._tasks.spawn(self._prove(session, lane, requests[0]))
             else:
-                self._free(lane)
+                self._free(lane, requests[0])
             count_loss(requests, failure)
             self._recover(requests, failure, session)
             return
@@ -220,7 +238,7 @@ class Dispatch:
             failure = as_ours(error)
             self._health.failed(session, requests[0].model_key, failure)
             self._recover(requests, failure, session)
-        self._free(lane)
+        self._free(lane, requests[0])
 
     def _recover(self, requests: list[PendingRequest], error: InferenceError, session: Session) -> None:
         self.outcomes.recover(requests, error, session)
@@ -230,17 +248,28 @@ class Dispatch:
                 asyncio.get_running_loop().call_later(delay_s, self.match)
         self.match()
 
-    def _free(self, lane: SessionLane) -> None:
-        lane.busy = False
-        self.matching.running.pop(lane, None)
-        self._observer.busy(len(self.matching.running))
+    def _free(self, lane: SessionLane, head: PendingRequest) -> None:
+        """Give back what `_occupy` took for `head`."""
+        if head.model.family.generates:
+            lane.generating[head.model_key] -= 1
+        self._release(lane, head)
+
+    def _release(self, lane: SessionLane, holder: object) -> None:
+        if lane.holder is holder:
+            lane.holder = None
+            self.matching.running.pop(lane, None)
+        self._tell_busy()
         self._notifier.notify()
 
-    async def _prove(self, session: Session, lane: SessionLane) -> None:
+    def _tell_busy(self) -> None:
+        n_busy = sum(not lane.is_idle for session in self._fleet.sessions for lane in session.lanes)
+        self._observer.busy(n_busy)
+
+    async def _prove(self, session: Session, lane: SessionLane, head: PendingRequest) -> None:
         """Calls of a lane run in order, so an echo's answer means that the given-up one has ended."""
         try:
             await lane.connection.call("echo", lane.activity.left_s + PROOF_TIMEOUT_S, value=None)
-            self._free(lane)
+            self._free(lane, head)
         except SessionLost as error:
             self._fleet.lose(session, error)
 
@@ -272,11 +301,11 @@ class Dispatch:
 
     async def echo_on(self, session: Session, lane: SessionLane, value: Any) -> Any:
         """`value` after its way to the page and back on a lane that is free."""
-        lane.busy = True
+        holder = lane.holder = object()
         try:
             return await session.echo(lane, value)
         finally:
-            self._free(lane)
+            self._release(lane, holder)
 
     async def close(self) -> None:
         """End every run; what waits is Busy."""

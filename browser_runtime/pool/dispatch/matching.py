@@ -13,6 +13,7 @@ from browser_runtime.contract.vocabulary import Browser, Family
 from browser_runtime.policies.batching import BatchPolicy, take_batch
 from browser_runtime.policies.choosing import SessionChoice, choose_session
 from browser_runtime.policies.latencies import BatchCost, LatencyKey, LatencySummary
+from browser_runtime.policies.scoring import Candidate
 from browser_runtime.policies.weighing import Weighed
 from browser_runtime.pool.dispatch.requests import PendingRequest, RequestQueue
 from browser_runtime.pool.dispatch.views import LaneBacklog, Running, candidate_of, need_of, waiting_of
@@ -49,8 +50,25 @@ class Matching:
             if lane.connection.joined.is_set() and session.installation.browser not in pending.shunned
         ]
         candidates = [found for found in candidates if found.session not in pending.avoided] or candidates
+        if pending.model.family.generates:
+            candidates = self._least_shared(pending, candidates)
         preferred = self.preferred.get(pending.request.family)
         return choose_session(candidates, need_of(pending, preferred)) if candidates else None
+
+    def _least_shared(self, pending: PendingRequest, candidates: list[Candidate]) -> list[Candidate]:
+        """The candidates that may take one more generation, those that hold the model first."""
+        shares = []
+        for found in candidates:
+            _, lane = self._slot(found.session, found.lane)
+            if lane.can_generate(pending.model_key, pending.model.family.limits.max_batch):
+                is_cold = not any(key.anywhere() == pending.model_key for key in lane.models.loaded)
+                shares.append((is_cold, lane.generating.total(), found))
+        least = min((share[:2] for share in shares), default=None)
+        return [found for *share, found in shares if tuple(share) == least]
+
+    def _slot(self, name: str, lane: int) -> LaneSlot:
+        session = next(session for session in self.fleet.sessions if session.name == name)
+        return session, session.lanes[lane]
 
     def _backlog(self, lane: SessionLane, ahead_ms: Mapping[SessionLane, float]) -> LaneBacklog | None:
         running = self.running.get(lane)
@@ -58,8 +76,7 @@ class Matching:
 
     def place(self, choice: SessionChoice) -> LaneSlot:
         """The live lane of a choice made just now."""
-        session = next(session for session in self.fleet.sessions if session.name == choice.session)
-        return session, session.lanes[choice.lane]
+        return self._slot(choice.session, choice.lane)
 
     def ready(self) -> list[Session]:
         """Sessions that take new work."""

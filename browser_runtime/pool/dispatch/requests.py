@@ -13,6 +13,7 @@ from browser_runtime.contract.answers import ItemResult
 from browser_runtime.contract.errors import FailedAttempt
 from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.pieces import PieceSink
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.models.store import StoredModel
 from browser_runtime.session.lanes import SessionLane
@@ -62,6 +63,8 @@ class PendingRequest:
     """Browsers that turned out unable to run it."""
     barred: dict[Backend, str] = field(default_factory=dict)
     """Backends that failed on it while it ran, and how: it goes on without them."""
+    pieces: PieceSink | None = None
+    """Takes its text as it is generated."""
     timer: asyncio.TimerHandle | None = None
     before: Timings = field(default_factory=Timings)
     """Times measured before it waited for a lane."""
@@ -75,7 +78,8 @@ class PendingRequest:
     def __post_init__(self) -> None:
         self.items = items_of(self.request)
         self.lengths = self.lengths or (1.0,) * len(self.items)
-        self.alone = self.alone or not self.items  # it only loads its model, which is no part of a batch
+        # One that only loads its model is no part of a batch; prompts join a batch of their own in the page.
+        self.alone = self.alone or not self.items or self.model.family.generates
         self.model_key = key_of(self.model, self.request)
         options = json.dumps(self.request.options, sort_keys=True)
         self.batch_key = (self.model_key, self.request.backends, options)

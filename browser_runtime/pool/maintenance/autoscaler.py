@@ -143,7 +143,7 @@ class PoolAutoscaler(DispatchObserver):
         return Replica(
             session.name,
             len(session.lanes),
-            sum(lane.busy for lane in session.lanes),
+            sum(not lane.is_idle for lane in session.lanes),
             condition.health.score(now),
             condition.breaker.would_allow(now),
             warm_models=frozenset(session.model_names),

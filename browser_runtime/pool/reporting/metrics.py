@@ -119,7 +119,7 @@ def describe(can: Capabilities) -> dict[str, object]:
 def _connections(pool: Pool, state: PoolStatus) -> dict[str, object]:
     """`active` compute now, `idle` do not, `current` are both; `utilization` is of their lanes, 0 to 1."""
     sessions = pool.sessions
-    lanes = [lane.busy for session in sessions for lane in session.lanes]
+    lanes = [not lane.is_idle for session in sessions for lane in session.lanes]
     n_active = sum(not session.idle for session in sessions)
     connections = pool_connections(pool).values()
     return {

@@ -23,6 +23,8 @@ export class Generation {
   reused = 0;
   /** Where the cache is to be copied on the way, for prompts that begin alike; 0: nowhere. */
   keepAt = 0;
+  /** Tokens of the prompt itself: `prompt` may end with those of an earlier run. */
+  promptTokens = 0;
   prefillMs = 0;
   decodeMs = 0;
   #room;

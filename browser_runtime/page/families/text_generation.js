@@ -1,0 +1,238 @@
+/**
+ * Prompts -> text, token by token, by a LLaMA of few bits on kernels of our own. Calls run side by side: their prompts
+ * join one running batch, and leave it when they are done.
+ */
+import { parseCacheBits } from '../engines/low_bits/cache.js';
+import { createModel } from '../engines/low_bits/model.js';
+import { WasmBackend } from '../engines/low_bits/wasm_backend.js';
+import { variantsHere } from '../engines/low_bits/wasm_kernels.js';
+import { Fault, toWire } from '../faults.js';
+
+/** @typedef {import('./contract.js').Opening} Opening */
+/** @typedef {import('./contract.js').TokenStream} TokenStream */
+/** @typedef {import('../engines/low_bits/model.js').LowBitsModel} LowBitsModel */
+/** @typedef {import('../engines/low_bits/generation.js').Generation} Generation */
+/** @typedef {{ids: {data: Int32Array}, n_prompt: number}} Item the prompt's tokens, and behind them those of an earlier run */
+/** @typedef {{max_new_tokens: number, sampling: import('../engines/low_bits/sampler.js').Sampling, stop_tokens: number[]}} Choices */
+/** @typedef {{tokens: number[], finish: string, prompt_tokens: number, reused_tokens: number}} Output */
+/** @typedef {import('./contract.js').Result<Output>} Result */
+/**
+ * @typedef {object} Running
+ * @property {number} item its place in the call
+ * @property {Generation} generation
+ * @property {() => boolean} isCancelled
+ * @property {TokenStream} stream
+ * @property {(result: Result) => void} resolve
+ */
+
+/** @type {TokenStream} */
+const SILENT = { emit() {}, isStopped: () => false };
+
+/**
+ * @param {Opening} opening
+ * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
+ */
+export async function open(opening) {
+  const { backend, model, options } = opening;
+  if (backend !== 'wasm') {
+    throw new Fault(
+      'Unsupported',
+      `text generation on ${backend}`,
+      'its kernels are WebAssembly; ask for wasm',
+    );
+  }
+  const variant = variantsHere()[0];
+  if (variant === undefined)
+    throw new Fault('Unsupported', 'text generation', 'this browser has no WebAssembly SIMD');
+  const started = performance.now();
+  const files = /** @type {import('./contract.js').GraphFiles} */ (model.graphs.low_bits);
+  const manifest = await (await fetchFile(model.url, files.path)).json();
+  const wasm = await WasmBackend.open(variant);
+  const compiled = performance.now();
+  const fetchShard = async function* (/** @type {string} */ name) {
+    const response = await fetchFile(model.url, files.weights[name] ?? name);
+    yield* readPieces(response);
+  };
+  const opened = await createModel(manifest, fetchShard, wasm, {
+    model: model.name,
+    kv: parseCacheBits(options.kv_cache ?? '16'),
+    slots: model.limits.max_batch,
+  });
+  const loaded = performance.now();
+  const engine = new Engine(opened);
+  const warm = await engine.warmUp(model);
+  const { facts } = opened;
+  return {
+    ready: {
+      backend,
+      kernel: facts.kernels,
+      load_ms: loaded - compiled,
+      compile_ms: compiled - started,
+      warmup_ms: warm.ms,
+      warmup_runs: warm.runs,
+      warmup_steady: true,
+      weight_bytes: facts.weight_bytes,
+      placement: null,
+      compute_shaders: false,
+      precompiled: true,
+      details: facts,
+    },
+    generates: true,
+    run: (items, chosen, isCancelled, stream = SILENT) => engine.run(items, chosen, isCancelled, stream),
+    release: async () => engine.release(),
+  };
+}
+
+/** @param {string} url @param {string} path */
+async function fetchFile(url, path) {
+  const response = await fetch(url + path);
+  if (!response.ok) throw new Fault('ModelFault', path, `the worker answers ${response.status} for it`);
+  return response;
+}
+
+/** The body in pieces, as they come. @param {Response} response */
+async function* readPieces(response) {
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value;
+}
+
+class Engine {
+  /** @type {Map<Generation, Running>} */
+  #running = new Map();
+  #isStepping = false;
+
+  /** @param {LowBitsModel} model */
+  constructor(model) {
+    this.model = model;
+  }
+
+  /**
+   * @param {unknown[]} items
+   * @param {Record<string, unknown>} options
+   * @param {() => boolean} isCancelled
+   * @param {TokenStream} stream
+   * @returns {Promise<import('./contract.js').Answer<Output>>}
+   */
+  async run(items, options, isCancelled, stream) {
+    const choices = /** @type {Choices} */ (options);
+    /** @type {Generation[]} */
+    const generations = [];
+    const results = items.map((item, place) => {
+      const ended = this.#start(/** @type {Item} */ (item), place, choices, isCancelled, stream, generations);
+      this.#step();
+      return ended;
+    });
+    const done = await Promise.all(results);
+    if (isCancelled()) throw new Fault('InferenceError', 'The call was cancelled while it ran.');
+    const prefill_ms = total(generations, ({ prefillMs }) => prefillMs);
+    const decode_ms = total(generations, ({ decodeMs }) => decodeMs);
+    const n_tokens = total(generations, ({ generated }) => generated.length);
+    const cache_bytes_used = total(generations, ({ tokens }) => this.model.cacheBytes(tokens.length));
+    return {
+      results: done,
+      timings: { preprocess_ms: 0, compute_ms: prefill_ms + decode_ms, readback_ms: 0, postprocess_ms: 0 },
+      details: {
+        prefill_ms,
+        ms_per_token: decode_ms / Math.max(n_tokens - generations.length, 1),
+        cache_bytes_used,
+      },
+    };
+  }
+
+  /**
+   * @param {Item} item @param {number} place @param {Choices} choices @param {() => boolean} isCancelled
+   * @param {TokenStream} stream @param {Generation[]} generations
+   * @returns {Promise<Result>}
+   */
+  #start({ ids, n_prompt: nPrompt }, place, choices, isCancelled, stream, generations) {
+    return new Promise((resolve) => {
+      try {
+        const generation = this.model.open({
+          tokens: [...ids.data],
+          maxNewTokens: choices.max_new_tokens,
+          stopTokens: choices.stop_tokens,
+          sampling: choices.sampling,
+        });
+        generations.push(generation);
+        generation.promptTokens = nPrompt;
+        this.#running.set(generation, { item: place, generation, isCancelled, stream, resolve });
+      } catch (error) {
+        resolve({ ok: false, error: toWire(error, '') });
+      }
+    });
+  }
+
+  /** Steps until nothing is left to compute; one loop for all calls. */
+  async #step() {
+    if (this.#isStepping) return;
+    this.#isStepping = true;
+    try {
+      while (this.#running.size > 0) {
+        this.#cancelUnwanted();
+        for (const event of await this.model.step()) this.#tell(event);
+        await turn();
+      }
+    } catch (error) {
+      for (const { resolve } of this.#running.values()) resolve({ ok: false, error: toWire(error, '') });
+      for (const generation of this.#running.keys()) generation.cancel();
+      this.#running.clear();
+    } finally {
+      this.#isStepping = false;
+    }
+  }
+
+  #cancelUnwanted() {
+    for (const { generation, isCancelled, stream, item } of this.#running.values()) {
+      if (isCancelled() || stream.isStopped(item)) generation.cancel();
+    }
+  }
+
+  /** @param {import('../engines/low_bits/model.js').StepEvent} event */
+  #tell({ generation, token, finish }) {
+    const running = this.#running.get(generation);
+    if (!running) return;
+    if (token !== null) running.stream.emit(running.item, [token]);
+    if (finish === null) return;
+    this.#running.delete(generation);
+    if (generation.error) {
+      running.resolve({ ok: false, error: toWire(generation.error, '') });
+      return;
+    }
+    const { generated: tokens, reused: reused_tokens, promptTokens: prompt_tokens } = generation;
+    running.resolve({ ok: true, output: { tokens, finish, prompt_tokens, reused_tokens } });
+  }
+
+  /**
+   * Runs the sample as often as the worker wants, so that the browser has compiled the kernels for speed.
+   * @param {import('./contract.js').Model} model
+   */
+  async warmUp({ name, settings, limits }) {
+    const started = performance.now();
+    const choices = { .../** @type {Choices} */ (settings.example), max_new_tokens: limits.warm_up_runs };
+    const { results } = await this.run([settings.sample], choices, () => false, SILENT);
+    const [result] = results;
+    if (result?.ok !== true)
+      throw new Fault('ModelFault', name, `a usual prompt fails: ${result?.error.args.join(' ')}`);
+    return { runs: result.output.tokens.length, ms: performance.now() - started };
+  }
+
+  release() {
+    this.model.release();
+  }
+}
+
+/** @param {Generation[]} generations @param {(generation: Generation) => number} measure */
+const total = (generations, measure) => generations.reduce((sum, generation) => sum + measure(generation), 0);
+
+const channel = new MessageChannel();
+/** @type {(() => void)[]} */
+const turns = [];
+channel.port1.onmessage = () => turns.shift()?.();
+
+/** Lets everything else of the lane go on: messages, and the steps of other calls. @returns {Promise<void>} */
+function turn() {
+  return new Promise((resolve) => {
+    turns.push(resolve);
+    channel.port2.postMessage(null);
+  });
+}

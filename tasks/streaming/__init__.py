@@ -1,0 +1,1 @@
+"""Pieces of a generated reply on their way from a worker to the producer that waits for them."""

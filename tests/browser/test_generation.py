@@ -1,0 +1,147 @@
+"""Text that real pages generate: the tokens of the NumPy twin, streamed, stopped, many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from browser_runtime.contract.errors import BadInput, Unsupported
+from browser_runtime.contract.families import TEXT_GENERATION
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.pieces import Piece, PieceMemory
+from browser_runtime.contract.vocabulary import Backend, Family, Precision
+from browser_runtime.models.store import ModelStore
+from browser_runtime.pool import Pool
+from browser_runtime.simulation import reference
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MODEL = "numbers-llama"
+ANSWERS = {
+    "Write 347 in words.": "three hundred forty-seven",
+    "What is 48 + 27?": "75",
+    "Which number follows 418?": "419",
+}
+SAMPLED = {"temperature": 1.5, "top_k": 40, "top_p": 0.95, "repetition_penalty": 1.1, "seed": 12345}
+
+
+def ask(*prompts: Any, precision: Precision = TEXT_GENERATION.precision, **options: Any) -> Request:
+    options = {"max_new_tokens": 40, "seed": 1} | options
+    return Request(
+        Family.TEXT_GENERATION,
+        MODEL,
+        {"prompts": list(prompts)},
+        precision=precision,
+        options=options,
+        single=len(prompts) == 1,
+    )
+
+
+def chat(question: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": question}]
+
+
+def expected(prompts: list[Any], precision: Precision, options: dict[str, Any]) -> list[dict[str, Any]]:
+    """The NumPy twin's own answers."""
+    model = ModelStore().find(MODEL)
+    assert model is not None
+    return reference(model, Family.TEXT_GENERATION, prompts, options, precision)
+
+
+@pytest.mark.parametrize("precision", [p for p in TEXT_GENERATION.precisions if p.endswith("bit")])
+async def test_each_precision_answers_as_it_was_taught(shared_pool: Pool, precision: Precision) -> None:
+    prompts = [chat(question) for question in ANSWERS]
+    reply = await shared_pool.run(ask(*prompts, precision=precision))
+    assert [output["text"] for output in reply.output] == list(ANSWERS.values())
+    twin = expected(prompts, precision, {"max_new_tokens": 40, "seed": 1})
+    assert [output["tokens"] for output in reply.output] == [output["tokens"] for output in twin]
+    assert {output["finish_reason"] for output in reply.output} == {"stop"}
+    assert (reply.backend, reply.precision, reply.fallbacks) == (Backend.WASM, precision, ())
+    assert int(precision[0]) in reply.details["weight_bits"] and reply.details["ms_per_token"] > 0
+
+
+async def test_chance_is_the_twin_s_too(shared_pool: Pool) -> None:
+    options = {**SAMPLED, "max_new_tokens": 30}
+    prompts = ["Which", "Write 5 in"]
+    reply = await shared_pool.run(ask(*prompts, **options))
+    twin = expected(prompts, TEXT_GENERATION.precision, options)
+    assert [output["tokens"] for output in reply.output] == [output["tokens"] for output in twin]
+
+
+async def test_the_cache_has_the_bits_that_are_asked_for(shared_pool: Pool) -> None:
+    reply = await shared_pool.run(ask(chat("Write 347 in words."), kv_cache="k3v2"))
+    assert reply.details["kv_bits"] == [3, 2]
+    assert reply.output["text"] == "three hundred forty-seven"
+
+
+async def test_many_prompts_share_a_lane_while_another_family_goes_on(shared_pool: Pool) -> None:
+    sums = [shared_pool.run(ask(chat(f"What is {n} + 27?"))) for n in range(20, 32)]
+    image = np.zeros((28, 28, 3), np.uint8)
+    other = Request(Family.VISION, "digits-vit", {"images": [image]}, backends=(Backend.WASM,))
+    *replies, picture = await asyncio.gather(*sums, shared_pool.run(other))
+    assert [reply.output["text"] for reply in replies] == [str(n + 27) for n in range(20, 32)]
+    assert picture.output["labels"]
+
+
+async def test_the_text_ends_before_a_stop_text(shared_pool: Pool) -> None:
+    reply = await shared_pool.run(ask(chat("Write 347 in words."), stop=["hundred"]))
+    assert (reply.output["text"], reply.output["finish_reason"]) == ("three ", "stop_string")
+
+
+async def test_as_many_tokens_as_are_asked_for(shared_pool: Pool) -> None:
+    reply = await shared_pool.run(ask(chat("Write 347 in words."), max_new_tokens=2))
+    assert (reply.output["generated_tokens"], reply.output["finish_reason"]) == (2, "length")
+    assert reply.output["text"] == "three hundred"
+
+
+class Closing(PieceMemory):
+    """Reads a few pieces and then wants no more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enough = asyncio.Event()
+
+    def put(self, piece: Piece) -> None:
+        super().put(piece)
+        self.enough.set()
+
+
+async def test_who_goes_away_stops_the_page_and_leaves_no_memory(shared_pool: Pool) -> None:
+    """At a temperature that never stops by itself, 200 tokens a time."""
+    held: set[int] = set()
+    for _ in range(10):
+        sink = Closing()
+        endless = ask("Write", temperature=5.0, max_new_tokens=200, repetition_penalty=10.0)
+        running = asyncio.create_task(shared_pool.run(endless, sink))
+        await sink.enough.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        reply = await shared_pool.run(ask(chat("What is 48 + 27?")))
+        assert reply.output["text"] == "75"
+        held.add(reply.details["memory_bytes"])
+    assert len(held) == 1, "the engine's memory is laid out once"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "options", "error", "words"),
+    [
+        ("Write " * 400, {}, BadInput, "at most"),
+        (chat("x"), {"kv_cache": "k5v2"}, BadInput, "kv_cache"),
+    ],
+)
+async def test_what_cannot_be_done_is_named(
+    shared_pool: Pool, prompt: Any, options: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        await shared_pool.run(ask(prompt, **options))
+
+
+async def test_a_backend_without_kernels_is_refused_by_name(shared_pool: Pool) -> None:
+    request = ask(chat("What is 48 + 27?"))
+    with pytest.raises(Unsupported, match=r"text generation on web(gpu|nn)|is not|not proved"):
+        await shared_pool.run(replace(request, backends=(Backend.WEBGPU,)))
