@@ -165,7 +165,7 @@ class PoolStatus(OnTheWire):
     busy_models: tuple[str, ...] = ()
     n_restarts: int = 0
     n_guardian_restarts: int = 0
-    """How often the process that guards its browsers was killed and started anew."""
+    """Times that the process that guards its browsers was killed and started anew."""
     start_failures: Mapping[str, str] = field(default_factory=dict)
     """By browser, why no session has come up since one was lost; empty as soon as one has."""
     """True: it shuts down and takes nothing new."""

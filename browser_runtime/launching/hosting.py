@@ -74,7 +74,7 @@ class BrowserHost:
 
     @property
     def lacks_folder(self) -> bool:
-        """Whether somebody removed the running browser's folder, as cleaners of temporary files do."""
+        """Return whether the running browser's folder was removed, as cleaners of temporary files do."""
         return self._folder is not None and not self._folder.is_dir()
 
     async def memory_bytes(self) -> int | None:

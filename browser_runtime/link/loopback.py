@@ -42,7 +42,7 @@ class Loopback:
 
     @property
     def n_guardian_restarts(self) -> int:
-        """How often the guardian was killed and started anew."""
+        """Times that the guardian was killed and started anew."""
         return 0 if self._guardian is None else self._guardian.n_restarts
 
     async def open(self) -> None:

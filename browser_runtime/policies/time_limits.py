@@ -38,7 +38,7 @@ class TimeLimit:
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """What opening a model on a lane has shown of it."""
+    """Findings of opening a model on a lane."""
 
     run_s: float
     """One run on a sample, which is one unit of work or more."""

@@ -170,8 +170,13 @@ class Fleet(SessionObserver[Session]):
         why = str(error) if isinstance(error, InferenceError) else f"{type(error).__name__}: {error}"
         times = "once" if attempt == 1 else f"{attempt} times"
         self.start_failures[browser] = f"A session of {browser} failed to start {times}: {why}"
-        told = {"browser": str(browser), "attempt": attempt, "why": why, "retry_in_s": round(delay_s, 3)}
-        log.error("session start failed", **told)
+        log.error(
+            "session start failed",
+            browser=str(browser),
+            attempt=attempt,
+            error=why,
+            retry_in_s=round(delay_s, 3),
+        )
         self._notifier.notify()
 
     async def retire(self, session: Session, why: str) -> None:

@@ -127,7 +127,7 @@ class Liveness:
 
     @property
     def _slowdown(self) -> float:
-        """How much longer than on an idle machine everything may take now."""
+        """Return the factor by which everything may take longer now than on an idle machine."""
         slowest_s = max(self._paces_s, default=0.0)
         return min(max(PACE_FACTOR * slowest_s / PAGE_TIMEOUTS_S[0], 1.0), MOST_SLOWDOWN)
 

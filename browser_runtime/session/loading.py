@@ -52,7 +52,7 @@ class LoadedModel:
 
     @property
     def warm_up(self) -> WarmUp | None:
-        """What its opening has shown; None where the page took no time for it."""
+        """Findings of its opening; None where the page took no time for it."""
         times_s = {step: ms / 1000 for step, ms in read_times_ms(self.answer, LOAD_STEPS).items()}
         n_runs = self.answer.get("warmup_runs") or 0
         return WarmUp(times_s["warmup_ms"] / n_runs, sum(times_s.values())) if n_runs else None

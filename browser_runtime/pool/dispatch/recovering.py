@@ -83,7 +83,7 @@ def plan_for(
 
 
 def is_hang(error: InferenceError) -> bool:
-    """Whether the request was being computed and took too long for it."""
+    """Return whether the request was being computed and took too long for it."""
     return isinstance(error, PageSilent) and has_run(error)
 
 

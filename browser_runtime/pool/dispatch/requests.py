@@ -87,7 +87,7 @@ class PendingRequest:
 
     @property
     def turn(self) -> tuple[bool, float]:
-        """What waiting requests are ordered by."""
+        """The key by which waiting requests are sorted."""
         return self.hung, self.arrived
 
     @property
