@@ -1,4 +1,4 @@
-"""The requests of `webinfer demo`: text, image and sound, and the image in other browsers too."""
+"""The requests of `webinfer demo`: text, image, sound and a question, and the image in other browsers too."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ SENTENCES = (
     "Someone makes music on a string instrument.",
     "The train to the coast leaves at noon.",
 )
+QUESTION = "Write 347 in words."
 RESULT_TIMEOUT_S = 180.0
 
 
@@ -39,6 +40,7 @@ def demo_requests(browsers: list[Browser]) -> list[DemoRequest]:
         _request(Family.TEXT_EMBEDDING, "sentences-bert", "three sentences", list(SENTENCES), browsers),
         _request(Family.VISION, "digits-vit", image.name, str(image), browsers),
         _request(Family.AUDIO, "tones-whisper", sound.name, str(sound), browsers),
+        _request(Family.TEXT_GENERATION, "numbers-llama", QUESTION, _ask(QUESTION), browsers),
     ]
     for browser, backend in (
         (Browser.FIREFOX, "webgpu"),
@@ -62,6 +64,10 @@ def _request(
     browser = preferred if preferred in browsers else browsers[0]
     arguments = {"model_type": str(family), "model_name": model, "inputs": inputs, "browser": str(browser)}
     return DemoRequest(name, arguments | {"priority_list": backends})
+
+
+def _ask(question: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": question}]
 
 
 def run_requests(

@@ -20,7 +20,7 @@ from webinfer.tables import Row, output_console, print_replies
 
 @click.command("demo")
 def command() -> None:
-    """Send a text, an image and a sound through every installed browser with `infer.delay`.
+    """Send a text, an image, a sound and a question through the installed browsers with `infer.delay`.
 
     Starts its own Redis and workers, prints the answers, and stops everything again.
     """
