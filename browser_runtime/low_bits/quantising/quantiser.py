@@ -42,7 +42,8 @@ class Quantised:
 def read_layer(weights: DecoderWeights, index: int) -> dict[str, FloatArray]:
     """One layer's tensors by their names in it, its values rotated where that can be."""
     layer = {name: weights.read(f"layers.{index}.{name}") for name in layer_shapes(weights.shape)}
-    return rotate_values(weights.shape, layer) if can_rotate(weights.shape) else layer
+    is_due = can_rotate(weights.shape) and not weights.values_rotated
+    return rotate_values(weights.shape, layer) if is_due else layer
 
 
 class Quantiser:
@@ -78,7 +79,8 @@ class Quantiser:
         divergence = self._finish_ends(plan, embedding, packed, exact, rough)
         about = about | {"plan": plan.to_plain(), "calibration": self.calibration.to_plain()}
         about |= {"measured": divergence.to_plain()}
-        files = self._writer.finish(self.shape, can_rotate(self.shape), about)
+        rotated = can_rotate(self.shape) or self.weights.values_rotated
+        files = self._writer.finish(self.shape, rotated, about)
         self._tell("done", total, total)
         size_bytes = sum(shard.size_bytes for shard in self._writer.shards)
         return Quantised(files, divergence, size_bytes, plan.bits_a_weight(self.shape))

@@ -61,6 +61,10 @@ class DecoderWeights(Protocol):
     """A decoder's tensors by our names: "embedding", "norm", "head", and "layers.0.q" and the like."""
 
     @property
+    def values_rotated(self) -> bool:
+        """Whether the values' Hadamard is in them already."""
+
+    @property
     def shape(self) -> DecoderShape:
         """What they are of."""
 
@@ -76,6 +80,7 @@ class StoredWeights:
     file: TensorFile
     names: dict[str, str]
     """The file's name for each of ours."""
+    values_rotated: bool = False
     is_interleaved: bool = False
     """Rows of queries and keys lie as llama.cpp's LLaMA has them: pairs side by side."""
 
@@ -200,11 +205,13 @@ class HeldWeights:
 
     shape: DecoderShape
     tensors: dict[str, FloatArray]
+    values_rotated: bool = False
 
     @classmethod
     def of(cls, weights: DecoderWeights) -> HeldWeights:
         """Reads them all."""
-        return cls(weights.shape, {name: weights.read(name) for name in tensor_shapes(weights.shape)})
+        tensors = {name: weights.read(name) for name in tensor_shapes(weights.shape)}
+        return cls(weights.shape, tensors, weights.values_rotated)
 
     def read(self, name: str) -> FloatArray:
         """The tensor."""

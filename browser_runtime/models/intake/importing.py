@@ -78,7 +78,7 @@ def import_model(
     Raises BadInput for a path, name or family that will not do, BadRequest for a model that is not whole.
     """
     store = store or ModelStore()
-    _require_free_home(check_model_name(name, "name"), store)
+    require_free_home(check_model_name(name, "name"), store)
     parts = find_parts(path)
     with (
         hold_scratch(store.root) as scratch,
@@ -91,10 +91,10 @@ def import_model(
             raise SetupError(f"room or access for model {name!r}", f"copying it failed: {error}") from error
         except ValueError as error:
             raise BadRequest(f"model {name!r} cannot be imported: {error}") from error
-        return _settle(model, store)
+        return settle(model, store)
 
 
-def _require_free_home(name: str, store: ModelStore) -> None:
+def require_free_home(name: str, store: ModelStore) -> None:
     """Raises BadInput for a built-in's name, and for one that would lie inside another model or hold one."""
     if (BUILTIN_FOLDER / name).exists():
         raise BadInput("name", f"{name!r}, a built-in model", "another name")
@@ -254,7 +254,7 @@ def read_license(home: ForeignFolder) -> str:
     return found[1] if found else "unknown"
 
 
-def _settle(model: StoredModel, store: ModelStore) -> StoredModel:
+def settle(model: StoredModel, store: ModelStore) -> StoredModel:
     """Moves the finished folder into the store. Raises BadInput if another model has the name."""
     target = store.root / model.name
     held = store.find(model.name)
