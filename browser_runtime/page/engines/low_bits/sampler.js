@@ -79,7 +79,8 @@ export class Sampler {
       sum += weight;
       return sum >= this.topP * total;
     });
-    return kept.slice(0, end + 1);
+    // Rounding may leave the sum of all just below what is asked for.
+    return end < 0 ? kept : kept.slice(0, end + 1);
   }
 }
 
