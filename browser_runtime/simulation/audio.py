@@ -12,7 +12,7 @@ from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.families.audio import SpeechProcessor
 from browser_runtime.families.processor import Options, Output
 from browser_runtime.models.manifest import StoredModel
-from browser_runtime.simulation.decoding import Decoder
+from browser_runtime.simulation.decoding import SpeechDecoder
 from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
 from browser_runtime.simulation.mels import compute_features
 from browser_runtime.simulation.windows import join_tokens, split_windows
@@ -33,7 +33,7 @@ class Transcriber:
         graphs = open_graphs(model, precision)
         self._processor = processor
         self._encoder = graphs["encoder_model"]
-        self._decoder = Decoder(graphs["decoder_model_merged"])
+        self._decoder = SpeechDecoder(graphs["decoder_model_merged"])
 
     def prepare(self, sound: Any, field: str, options: Options) -> Transcript:
         """The features of each window of the sound. Raises BadInput naming the field."""

@@ -13,7 +13,7 @@ from browser_runtime.models.configuration.decoding import DecodingPlan
 from browser_runtime.simulation.graphs import Array, Graph, require_finite
 
 
-class Decoder:
+class SpeechDecoder:
     """A merged decoder: the first step without a cache, the others with it."""
 
     def __init__(self, graph: Graph) -> None:

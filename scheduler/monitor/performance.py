@@ -23,7 +23,7 @@ Rows = Sequence[Mapping[str, Any]]
 Values = list[float | None]
 
 
-class Ask(Protocol):
+class HistoryQuery(Protocol):
     """A question to the history."""
 
     async def __call__(self, name: str, **params: float) -> Rows:
@@ -92,7 +92,7 @@ class Measurements:
 class Performance:
     """Answers for pages, JSON and gauges."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: HistoryQuery) -> None:
         self._ask = ask
         self._kept: dict[int, Measurements] = {}
         self._begun_at: dict[int, float] = {}

@@ -59,7 +59,7 @@ class SessionRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class SessionFigures:
     """The figures above the table."""
 
     sessions: int
@@ -149,9 +149,9 @@ def _describe(key: ModelKey) -> str:
     return f"{key.name} on {key.backend}, {key.precision}"
 
 
-def summarise(rows: Sequence[SessionRow]) -> Summary:
+def summarise(rows: Sequence[SessionRow]) -> SessionFigures:
     """The figures above the table."""
-    return Summary(
+    return SessionFigures(
         sessions=len(rows),
         silent=sum(row.silent for row in rows),
         open_breakers=sum(row.breaker != BreakerState.CLOSED for row in rows),

@@ -25,7 +25,7 @@ from tasks.routing.router import BROWSER_OF, INBOX
 RECORDED: Collection[str] = (*BROWSER_OF, INBOX)
 
 
-class Commands(list[tuple[str, tuple[Any, ...]]]):
+class RedisCommands(list[tuple[str, tuple[Any, ...]]]):
     """Redis commands that kombu would have sent, in order."""
 
     def add(self, name: str, *args: Any) -> None:
@@ -76,7 +76,7 @@ class LedgerChannel(kombu_redis.Channel):
             super()._put(queue, message, **kwargs)
             return
         batch = kwargs.pop("_publish_batch", None)
-        commands = Commands()
+        commands = RedisCommands()
         super()._put(queue, message, _publish_batch=commands, **kwargs)  # type: ignore[call-arg]
         keys = RedisKeys(self.ledger_prefix)
         tag = message["properties"]["delivery_tag"]

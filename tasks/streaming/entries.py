@@ -18,7 +18,7 @@ END = b"end"
 
 
 @dataclass(frozen=True, slots=True)
-class StreamEntry:
+class PieceEntry:
     """One piece and its place in the reply."""
 
     piece: Piece
@@ -36,7 +36,7 @@ class StreamEntry:
         }
 
     @classmethod
-    def from_redis(cls, fields: dict[bytes, bytes]) -> StreamEntry:
+    def from_redis(cls, fields: dict[bytes, bytes]) -> PieceEntry:
         """The entry with these fields. Raises ValueError for what no worker of ours has written."""
         try:
             n_tokens, n_characters = map(int, fields[b"at"].split())
@@ -47,18 +47,18 @@ class StreamEntry:
             raise ValueError(f"the entry lacks {error}") from error
 
 
-def read_entries(found: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[StreamEntry]:
+def read_entries(found: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[PieceEntry]:
     """The entries as XRANGE gives them, without its end and without what is no entry."""
     entries = []
     for _, fields in found:
         try:
-            entries.append(StreamEntry.from_redis(fields))
+            entries.append(PieceEntry.from_redis(fields))
         except ValueError:
             continue
     return entries
 
 
-def join_tokens(entries: Sequence[StreamEntry]) -> tuple[int, ...]:
+def join_tokens(entries: Sequence[PieceEntry]) -> tuple[int, ...]:
     """The tokens that follow each other without a gap from the first on, each counted once."""
     tokens: list[int] = []
     for entry in entries:

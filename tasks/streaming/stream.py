@@ -13,7 +13,7 @@ from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.families import rows_of, served_families
 from browser_runtime.contract.messages import Request
 from tasks.broker.redis_clients import OUTAGES
-from tasks.streaming.entries import END, StreamEntry
+from tasks.streaming.entries import END, PieceEntry
 
 # How long one read waits for a piece. Then the reply itself is looked for: its worker may have died before
 # it could write the stream's end.
@@ -71,10 +71,10 @@ class Stream:
                 self._last = identifier
                 if END in fields:
                     return True
-                yield from self._new_text(StreamEntry.from_redis(fields))
+                yield from self._new_text(PieceEntry.from_redis(fields))
         return False
 
-    def _new_text(self, entry: StreamEntry) -> Iterator[str]:
+    def _new_text(self, entry: PieceEntry) -> Iterator[str]:
         """What of the entry is not known yet. What follows a piece that was lost waits for the reply."""
         known = self._n_characters - entry.n_characters
         if 0 <= known < len(entry.piece.text):

@@ -12,7 +12,7 @@ from celery.utils.log import get_logger
 
 from browser_runtime.contract.pieces import Piece, PieceMemory
 from tasks.broker.redis_clients import OUTAGES
-from tasks.streaming.entries import END, StreamEntry, join_tokens, read_entries
+from tasks.streaming.entries import END, PieceEntry, join_tokens, read_entries
 
 log = get_logger(__name__)
 
@@ -23,13 +23,13 @@ MAX_WAITING = 10_000
 class PieceWriter(PieceMemory):
     """Writes the pieces of one reply; those that are given once more are read once."""
 
-    def __init__(self, key: str, earlier: Sequence[int], put: Callable[[str, StreamEntry], None]) -> None:
+    def __init__(self, key: str, earlier: Sequence[int], put: Callable[[str, PieceEntry], None]) -> None:
         super().__init__(earlier)
         self._key, self._put = key, put
 
     def put(self, piece: Piece) -> None:
         """Send the piece on its way."""
-        self._put(self._key, StreamEntry(piece, self.n_tokens, self.n_characters))
+        self._put(self._key, PieceEntry(piece, self.n_tokens, self.n_characters))
         super().put(piece)
 
 
@@ -39,7 +39,7 @@ class StreamWriter:
     def __init__(self, client: Callable[[], redis.Redis], ttl_s: int) -> None:
         """`client` is called in the threads that use it; a stream is forgotten `ttl_s` after its end."""
         self._client, self._ttl_s = client, ttl_s
-        self._waiting: queue.Queue[tuple[str, StreamEntry]] = queue.Queue(MAX_WAITING)
+        self._waiting: queue.Queue[tuple[str, PieceEntry]] = queue.Queue(MAX_WAITING)
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self.n_dropped = 0
@@ -65,7 +65,7 @@ class StreamWriter:
         except OUTAGES as error:  # the reader looks for the reply by itself, only later
             log.warning("end of stream not written: %s", error)
 
-    def _put(self, key: str, entry: StreamEntry) -> None:
+    def _put(self, key: str, entry: PieceEntry) -> None:
         try:
             self._waiting.put_nowait((key, entry))
         except queue.Full:
@@ -81,7 +81,7 @@ class StreamWriter:
             except Exception as error:  # the thread serves every later reply too
                 self._drop(len(entries), error)
 
-    def _send(self, entries: Sequence[tuple[str, StreamEntry]]) -> None:
+    def _send(self, entries: Sequence[tuple[str, PieceEntry]]) -> None:
         with self._client().pipeline(transaction=False) as pipeline:
             for key, entry in entries:
                 pipeline.xadd(key, entry.to_redis())

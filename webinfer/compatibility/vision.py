@@ -7,7 +7,7 @@ from browser_runtime.models.configuration.processors import (
     PROCESSOR_OF_MODEL,
     PROCESSORS,
     STEPS,
-    Processor,
+    ProcessorSpec,
 )
 from browser_runtime.models.configuration.scores import PROBLEM_TYPES
 from webinfer.compatibility.markdown import code, paragraph, section, table
@@ -49,7 +49,7 @@ def describe_vision() -> str:
     )
 
 
-def _row(processor: Processor) -> tuple[str, str, str]:
+def _row(processor: ProcessorSpec) -> tuple[str, str, str]:
     models = [model for model, name in PROCESSOR_OF_MODEL.items() if name == processor.name]
     own = [f"`{key}`: {rule.allowed}" for key, (rule, _) in processor.keys.items()]
     lacks = [f"without `{step}`" for step in processor.lacks]

@@ -96,7 +96,7 @@ class BitPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BitChoice:
     """One matrix in one number of bits: what it takes, and what it is measured to cost."""
 
     name: str
@@ -106,12 +106,12 @@ class Choice:
     """The part of the model's KL divergence that comes of it."""
 
 
-def fit_budget(choices: list[Choice], other_bytes: int, budget_bytes: int) -> BitPlan:
+def fit_budget(choices: list[BitChoice], other_bytes: int, budget_bytes: int) -> BitPlan:
     """The plan with the least loss within the budget, by steps of the best gain a byte.
 
     other_bytes: what is not chosen. Raises BadInput where even the smallest does not fit.
     """
-    by_name: dict[str, list[Choice]] = {}
+    by_name: dict[str, list[BitChoice]] = {}
     for choice in sorted(choices, key=lambda choice: choice.size_bytes):
         by_name.setdefault(choice.name, []).append(choice)
     taken = {name: options[0] for name, options in by_name.items()}
@@ -127,10 +127,12 @@ def fit_budget(choices: list[Choice], other_bytes: int, budget_bytes: int) -> Bi
     return BitPlan(min(matrices.values()), tensors=matrices, **ends)
 
 
-def _best_step(by_name: dict[str, list[Choice]], taken: dict[str, Choice], left_bytes: int) -> Choice | None:
+def _best_step(
+    by_name: dict[str, list[BitChoice]], taken: dict[str, BitChoice], left_bytes: int
+) -> BitChoice | None:
     """The larger choice that gains most a byte among those there is room for."""
 
-    def gain(step: Choice) -> float:
+    def gain(step: BitChoice) -> float:
         now = taken[step.name]
         return (now.loss - step.loss) / (step.size_bytes - now.size_bytes)
 

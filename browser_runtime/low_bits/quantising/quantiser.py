@@ -20,7 +20,7 @@ from browser_runtime.low_bits.quantising.divergence import TOKENS_AT_ONCE, Diver
 from browser_runtime.low_bits.quantising.gptq import inverse_root
 from browser_runtime.low_bits.quantising.matrices import GPTQ_BITS, QuantisedMatrix, quantise_matrix
 from browser_runtime.low_bits.quantising.rotation import can_rotate, rotate_values
-from browser_runtime.low_bits.quantising.streams import INPUT_OF, Statistics, Stream
+from browser_runtime.low_bits.quantising.streams import INPUT_OF, ResidualStream, Statistics
 from browser_runtime.low_bits.reading.weights import LINEARS, DecoderWeights, layer_shapes
 
 Tell = Callable[[str, int, int], None]
@@ -61,9 +61,9 @@ class Quantiser:
         embedding = self.weights.read("embedding")
         packed = quantise_matrix(embedding, plan.embedding, None)
         self._add("embedding", packed)
-        fitted = Stream.start(self.shape, self.calibration.fit, embedding)
-        exact = Stream.start(self.shape, self.calibration.check, embedding)
-        rough = Stream.start(self.shape, self.calibration.check, packed.numbers)
+        fitted = ResidualStream.start(self.shape, self.calibration.fit, embedding)
+        exact = ResidualStream.start(self.shape, self.calibration.check, embedding)
+        rough = ResidualStream.start(self.shape, self.calibration.check, packed.numbers)
         with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as threads:
             for index in range(self.shape.layers):
                 self._tell(f"layer {index}", index + 1, total)
@@ -101,7 +101,12 @@ class Quantiser:
                 self._add_vector(f"layers.{index}.{name}", numbers)
 
     def _finish_ends(
-        self, plan: BitPlan, embedding: FloatArray, packed: QuantisedMatrix, exact: Stream, rough: Stream
+        self,
+        plan: BitPlan,
+        embedding: FloatArray,
+        packed: QuantisedMatrix,
+        exact: ResidualStream,
+        rough: ResidualStream,
     ) -> Divergence:
         """Writes norm and head, and compares the logits of both streams."""
         norm, head = self.weights.read("norm"), embedding

@@ -18,12 +18,12 @@ import numpy as np
 from browser_runtime.low_bits.arrays import FloatArray
 from browser_runtime.low_bits.forward import normalise
 from browser_runtime.low_bits.packing import GROUP, tensor_bytes
-from browser_runtime.low_bits.quantising.bit_plan import Choice
+from browser_runtime.low_bits.quantising.bit_plan import BitChoice
 from browser_runtime.low_bits.quantising.calibration import Calibration
 from browser_runtime.low_bits.quantising.divergence import DivergenceMeter
 from browser_runtime.low_bits.quantising.matrices import InputStatistics, quantise_matrix
 from browser_runtime.low_bits.quantising.quantiser import MAX_THREADS, Tell, read_layer
-from browser_runtime.low_bits.quantising.streams import Statistics, Stream
+from browser_runtime.low_bits.quantising.streams import ResidualStream, Statistics
 from browser_runtime.low_bits.reading.weights import LINEARS, DecoderWeights, tensor_shapes
 
 MATRIX_BITS = (2, 3, 4, 8)
@@ -35,7 +35,7 @@ SAMPLE_TOKENS, FIT_TOKENS = 128, 512
 SAMPLE_ROWS = 96
 
 
-def measure_choices(weights: DecoderWeights, calibration: Calibration, tell: Tell) -> list[Choice]:
+def measure_choices(weights: DecoderWeights, calibration: Calibration, tell: Tell) -> list[BitChoice]:
     """Each matrix in each number of bits, with its size and its part of the KL divergence."""
     return Sensitivity(weights, calibration).measure(tell)
 
@@ -47,18 +47,20 @@ class Sensitivity:
         self._weights, self._shape = weights, weights.shape
         self._windows = [calibration.check[0][:SAMPLE_TOKENS]]
         self._embedding = weights.read("embedding")
-        self._exact = Stream.start(self._shape, self._windows, self._embedding)
-        self._fitted = Stream.start(self._shape, [calibration.fit[0][:FIT_TOKENS]], self._embedding)
-        self._moved: list[tuple[Stream, float]] = []
+        self._exact = ResidualStream.start(self._shape, self._windows, self._embedding)
+        self._fitted = ResidualStream.start(self._shape, [calibration.fit[0][:FIT_TOKENS]], self._embedding)
+        self._moved: list[tuple[ResidualStream, float]] = []
         """Streams that were moved behind a layer, the embedding first, and how far."""
         self._movements: list[dict[tuple[str, int], float]] = []
         """By layer: how far each matrix in each number of bits moves the stream."""
 
-    def measure(self, tell: Tell) -> list[Choice]:
+    def measure(self, tell: Tell) -> list[BitChoice]:
         """The choices."""
         total = self._shape.layers + 1
         ends = {bits: quantise_matrix(self._embedding, bits, None).numbers for bits in END_BITS}
-        starts = {bits: Stream.start(self._shape, self._windows, numbers) for bits, numbers in ends.items()}
+        starts = {
+            bits: ResidualStream.start(self._shape, self._windows, numbers) for bits, numbers in ends.items()
+        }
         rough = starts[END_BITS[0]]
         self._moved.append((rough, self._distance(rough, self._exact)))
         by_bits = {bits: self._distance(start, self._exact) for bits, start in starts.items()}
@@ -76,7 +78,7 @@ class Sensitivity:
         return [*self._end_choices(embedding, by_bits, heads), *self._matrix_choices(gains)]
 
     @staticmethod
-    def _distance(moved: Stream, exact: Stream) -> float:
+    def _distance(moved: ResidualStream, exact: ResidualStream) -> float:
         """The mean over tokens of the squared distance, of the squared length."""
         pairs = list(zip(moved.states, exact.states, strict=True))
         parts = [np.square(a - b).sum(-1) / np.square(b).sum(-1) for a, b in pairs]
@@ -91,7 +93,7 @@ class Sensitivity:
             stream.advance(index, layer)
         probes = {name: round_to_nearest(layer[name], PROBE_BITS) for name in LINEARS}
 
-        def move(changes: dict[str, FloatArray]) -> Stream:
+        def move(changes: dict[str, FloatArray]) -> ResidualStream:
             stream = replace(before)
             stream.advance(index, layer | changes)
             return stream
@@ -112,7 +114,7 @@ class Sensitivity:
     def _head(self) -> FloatArray:
         return self._embedding if self._shape.tied_head else self._weights.read("head")
 
-    def _final(self, stream: Stream) -> FloatArray:
+    def _final(self, stream: ResidualStream) -> FloatArray:
         norm = self._weights.read("norm")
         return normalise(np.concatenate(stream.states), norm, self._shape.norm_epsilon)
 
@@ -132,20 +134,20 @@ class Sensitivity:
 
     def _end_choices(
         self, gain: float, distances: dict[int, float], heads: dict[int, float]
-    ) -> Iterator[Choice]:
+    ) -> Iterator[BitChoice]:
         sizes = (self._shape.vocabulary, self._shape.width)
         for bits in END_BITS:
             loss, tied = gain * distances[bits], self._shape.tied_head
-            yield Choice("embedding", bits, tensor_bytes(bits, sizes), loss + (heads[bits] if tied else 0))
+            yield BitChoice("embedding", bits, tensor_bytes(bits, sizes), loss + (heads[bits] if tied else 0))
             if not tied:
-                yield Choice("head", bits, tensor_bytes(bits, sizes), heads[bits])
+                yield BitChoice("head", bits, tensor_bytes(bits, sizes), heads[bits])
 
-    def _matrix_choices(self, gains: list[float]) -> Iterator[Choice]:
+    def _matrix_choices(self, gains: list[float]) -> Iterator[BitChoice]:
         shapes = tensor_shapes(self._shape)
         for index, (gain, movements) in enumerate(zip(gains, self._movements, strict=True)):
             for (name, bits), movement in movements.items():
                 full = f"layers.{index}.{name}"
-                yield Choice(full, bits, tensor_bytes(bits, shapes[full]), gain * movement)
+                yield BitChoice(full, bits, tensor_bytes(bits, shapes[full]), gain * movement)
 
 
 def _divergence(original: FloatArray, packed: FloatArray) -> float:

@@ -29,14 +29,14 @@ Layer = Mapping[str, FloatArray]
 
 
 @dataclass
-class Stream:
+class ResidualStream:
     """Windows of tokens, and the residual stream of each after the layers so far."""
 
     shape: DecoderShape
     states: list[FloatArray]
 
     @classmethod
-    def start(cls, shape: DecoderShape, windows: list[IntArray], embedding: FloatArray) -> Stream:
+    def start(cls, shape: DecoderShape, windows: list[IntArray], embedding: FloatArray) -> ResidualStream:
         """The windows' embeddings."""
         return cls(shape, [embedding[window] for window in windows])
 

@@ -18,7 +18,7 @@ from browser_runtime.low_bits.reading.tensors import (
     MAX_DIMENSIONS,
     MAX_NAME_CHARACTERS,
     MAX_TENSORS,
-    Span,
+    TensorSpan,
     check_names,
     check_shape,
     check_spans,
@@ -187,7 +187,7 @@ def _align(position: int, alignment: Any, path: str) -> int:
     return -(-position // alignment) * alignment
 
 
-def _place(entry: Entry, start: int, path: str) -> Span:
+def _place(entry: Entry, start: int, path: str) -> TensorSpan:
     """Where the tensor lies. Raises BadRequest for a type not read here, or a row cut within a block."""
     name, shape, kind, offset = entry
     if kind not in TYPES:
@@ -197,4 +197,4 @@ def _place(entry: Entry, start: int, path: str) -> Span:
     if not shape or shape[-1] % block.n_numbers:
         raise BadRequest(f"tensor {shorten(name)} of {path}: {shape} does not go into blocks of {block.name}")
     size_bytes = count(shape) // block.n_numbers * block.n_bytes
-    return Span(path, start + offset, size_bytes, str(kind), shape)
+    return TensorSpan(path, start + offset, size_bytes, str(kind), shape)

@@ -16,7 +16,7 @@ import numpy as np
 from browser_runtime.contract.errors import BadRequest
 from browser_runtime.low_bits.arrays import FloatArray
 from browser_runtime.low_bits.reading.tensors import (
-    Span,
+    TensorSpan,
     check_names,
     check_shape,
     check_spans,
@@ -48,7 +48,7 @@ class SafetensorsFiles:
         """Reads the headers. Raises BadRequest for what is missing, broken or does not lie in its file."""
         self._home = home
         self.parts = _find_parts(home)
-        self._spans: dict[str, Span] = {}
+        self._spans: dict[str, TensorSpan] = {}
         for path in self.parts:
             found = _read_header(home, path)
             twice = next((name for name in found if name in self._spans), None)
@@ -95,7 +95,7 @@ def _check_part(path: Any) -> str:
     return checked
 
 
-def _read_header(home: ForeignFolder, path: str) -> dict[str, Span]:
+def _read_header(home: ForeignFolder, path: str) -> dict[str, TensorSpan]:
     """Where each tensor of one file lies. Raises BadRequest."""
     try:
         with home.open(path) as stream:
@@ -114,7 +114,7 @@ def _read_header(home: ForeignFolder, path: str) -> dict[str, Span]:
     return spans
 
 
-def _read_entry(name: str, entry: Any, start: int, path: str) -> Span:
+def _read_entry(name: str, entry: Any, start: int, path: str) -> TensorSpan:
     kind, shape, offsets = (
         (entry.get(key) for key in ("dtype", "shape", "data_offsets"))
         if isinstance(entry, dict)
@@ -127,4 +127,4 @@ def _read_entry(name: str, entry: Any, start: int, path: str) -> Span:
     # Types that nothing is read of have sizes that are not known here: buffers of other programs.
     if size_bytes < 0 or (kind in TYPES and size_bytes != count(sizes) * TYPES[kind].itemsize):
         raise BadRequest(f"the tensor {shorten(name)} of {path} is of another size than its shape")
-    return Span(path, start + offsets[0], size_bytes, str(kind), sizes)
+    return TensorSpan(path, start + offsets[0], size_bytes, str(kind), sizes)

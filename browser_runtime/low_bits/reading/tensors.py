@@ -31,7 +31,7 @@ class TensorFile(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TensorSpan:
     """Where a tensor lies in its file, and how its numbers are written."""
 
     path: str
@@ -41,7 +41,7 @@ class Span:
     shape: tuple[int, ...]
 
 
-def check_spans(spans: Mapping[str, Span], file_bytes: int, path: str) -> None:
+def check_spans(spans: Mapping[str, TensorSpan], file_bytes: int, path: str) -> None:
     """Returns where the spans lie inside the file and apart from each other. Raises BadRequest."""
     end, before = 0, ""
     for name, span in sorted(spans.items(), key=lambda entry: (entry[1].first, entry[1].size_bytes)):
@@ -70,7 +70,7 @@ def check_names(names: Iterable[Any], path: str) -> None:
             raise BadRequest(f"{shorten(name)} in {path} is no tensor's name")
 
 
-def read_span(home: ForeignFolder, span: Span, name: str) -> bytes:
+def read_span(home: ForeignFolder, span: TensorSpan, name: str) -> bytes:
     """The bytes of the tensor. Raises BadRequest where the file has become shorter, or another."""
     try:
         with home.open(span.path) as stream:

@@ -17,7 +17,7 @@ from browser_runtime.models.configuration.processors import (
     SIZES,
     UNNAMED,
     Exact,
-    Processor,
+    ProcessorSpec,
     Shortest,
     Size,
     Values,
@@ -108,7 +108,7 @@ def _require_values(fields: Fields, values: Values) -> None:
                 raise fields.refusal(key, f"given, as {step} needs it")
 
 
-def find_processor(fields: Fields, config: Mapping[str, Any]) -> Processor:
+def find_processor(fields: Fields, config: Mapping[str, Any]) -> ProcessorSpec:
     """The class of image processor that transformers would choose. Raises BadInput for one not done here."""
     given = fields.get("image_processor_type", fields.get("feature_extractor_type"))
     given = config.get("image_processor_type") if given is None else given
@@ -134,7 +134,7 @@ def _read_channels(fields: Fields, config: Mapping[str, Any]) -> int:
     return int(channels)
 
 
-def _read_sizes(fields: Fields, values: Values, processor: Processor) -> tuple[Size | None, Exact]:
+def _read_sizes(fields: Fields, values: Values, processor: ProcessorSpec) -> tuple[Size | None, Exact]:
     """The resizing, and the one size that the graph gets. Raises BadInput if there is no such size."""
     resize, middle = None, None
     if values["do_resize"]:

@@ -85,7 +85,7 @@ CROP_PCT = Rule("a number above 0, up to 1", lambda value: type(value) in (int, 
 
 
 @dataclass(frozen=True)
-class Processor:
+class ProcessorSpec:
     """One class of image processor."""
 
     name: str
@@ -131,10 +131,10 @@ class Processor:
 
 
 _ROWS = (
-    Processor("BeitImageProcessor", 224, BICUBIC, HALVES, crop_size=224),
-    Processor("BitImageProcessor", 224, BICUBIC, CLIP, crop_size=224, crops=True, square=False),
-    Processor("CLIPImageProcessor", 224, BICUBIC, CLIP, crop_size=224, crops=True, square=False),
-    Processor(
+    ProcessorSpec("BeitImageProcessor", 224, BICUBIC, HALVES, crop_size=224),
+    ProcessorSpec("BitImageProcessor", 224, BICUBIC, CLIP, crop_size=224, crops=True, square=False),
+    ProcessorSpec("CLIPImageProcessor", 224, BICUBIC, CLIP, crop_size=224, crops=True, square=False),
+    ProcessorSpec(
         "ConvNextImageProcessor",
         384,
         BICUBIC,
@@ -144,8 +144,8 @@ _ROWS = (
         resize=_resize_convnext,
         how="shortest_edge below 384: resized to shortest_edge / crop_pct, then the middle; else a square",
     ),
-    Processor("DeiTImageProcessor", 256, BICUBIC, HALVES, crop_size=224, crops=True),
-    Processor(
+    ProcessorSpec("DeiTImageProcessor", 256, BICUBIC, HALVES, crop_size=224, crops=True),
+    ProcessorSpec(
         "EfficientNetImageProcessor",
         346,
         BICUBIC,
@@ -154,7 +154,7 @@ _ROWS = (
         keys={"rescale_offset": (FLAG, False), "include_top": (FLAG, True)},
         how="rescale_offset takes 1 off; include_top divides by image_std once more",
     ),
-    Processor(
+    ProcessorSpec(
         "LevitImageProcessor",
         224,
         BICUBIC,
@@ -165,9 +165,13 @@ _ROWS = (
         resize=_resize_levit,
         how="a shortest_edge is taken 256/224 times as long",
     ),
-    Processor("MobileNetV1ImageProcessor", 256, BILINEAR, HALVES, crop_size=224, crops=True, square=False),
-    Processor("MobileNetV2ImageProcessor", 256, BILINEAR, HALVES, crop_size=224, crops=True, square=False),
-    Processor(
+    ProcessorSpec(
+        "MobileNetV1ImageProcessor", 256, BILINEAR, HALVES, crop_size=224, crops=True, square=False
+    ),
+    ProcessorSpec(
+        "MobileNetV2ImageProcessor", 256, BILINEAR, HALVES, crop_size=224, crops=True, square=False
+    ),
+    ProcessorSpec(
         "MobileViTImageProcessor",
         224,
         BICUBIC,
@@ -183,7 +187,7 @@ _ROWS = (
         lacks=("do_normalize",),
         how="do_flip_channel_order gives blue, green, red; never normalised",
     ),
-    Processor(
+    ProcessorSpec(
         "PoolFormerImageProcessor",
         224,
         BICUBIC,
@@ -195,14 +199,14 @@ _ROWS = (
         resize=_resize_poolformer,
         how="resized to size / crop_pct",
     ),
-    Processor("PvtImageProcessor", 224, BICUBIC, IMAGENET),
-    Processor("SegformerImageProcessor", 512, BILINEAR, IMAGENET, lacks=("do_center_crop",)),
-    Processor("SiglipImageProcessor", {"height": 224, "width": 224}, BICUBIC, HALVES, square=False),
-    Processor("ViTImageProcessor", 224, BILINEAR, HALVES),
+    ProcessorSpec("PvtImageProcessor", 224, BICUBIC, IMAGENET),
+    ProcessorSpec("SegformerImageProcessor", 512, BILINEAR, IMAGENET, lacks=("do_center_crop",)),
+    ProcessorSpec("SiglipImageProcessor", {"height": 224, "width": 224}, BICUBIC, HALVES, square=False),
+    ProcessorSpec("ViTImageProcessor", 224, BILINEAR, HALVES),
 )
 PROCESSORS = {row.name: row for row in _ROWS}
 # For a model of no known type whose file names no processor: it must give every number itself.
-UNNAMED = Processor("a processor without a name", None, None, {"image_mean": None, "image_std": None})
+UNNAMED = ProcessorSpec("a processor without a name", None, None, {"image_mean": None, "image_std": None})
 
 # By config.json's model_type, for a preprocessor_config.json that names no processor.
 # Source: transformers 5.24, models/auto: IMAGE_PROCESSOR_MAPPING_NAMES, of image classifiers.

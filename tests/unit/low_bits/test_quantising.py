@@ -14,7 +14,7 @@ from browser_runtime.low_bits.cache import PackedCache
 from browser_runtime.low_bits.forward import Decoder, ExactCache, ExactTensors
 from browser_runtime.low_bits.model_file import PackedModel
 from browser_runtime.low_bits.packed_tensors import PackedTensors
-from browser_runtime.low_bits.quantising.bit_plan import BitPlan, Choice, fit_budget
+from browser_runtime.low_bits.quantising.bit_plan import BitChoice, BitPlan, fit_budget
 from browser_runtime.low_bits.quantising.gptq import choose_codes, inverse_root
 from browser_runtime.low_bits.quantising.least_squares import fit_matrix
 from browser_runtime.low_bits.quantising.packing_up import Wish, quantise
@@ -200,11 +200,11 @@ def test_a_budget_is_kept_and_spent_where_it_counts(tmp_path: Path) -> None:
 
 def test_the_best_step_a_byte_is_taken_first() -> None:
     choices = [
-        Choice("layers.0.q", 2, 100, 1.0),
-        Choice("layers.0.q", 4, 200, 0.1),
-        Choice("layers.0.down", 2, 1000, 2.0),
-        Choice("layers.0.down", 4, 2000, 0.2),
-        Choice("embedding", 8, 50, 0.0),
+        BitChoice("layers.0.q", 2, 100, 1.0),
+        BitChoice("layers.0.q", 4, 200, 0.1),
+        BitChoice("layers.0.down", 2, 1000, 2.0),
+        BitChoice("layers.0.down", 4, 2000, 0.2),
+        BitChoice("embedding", 8, 50, 0.0),
     ]
     assert fit_budget(choices, 10, 1160).tensors == {"layers.0.q": 2, "layers.0.down": 2}
     assert fit_budget(choices, 10, 1260).tensors == {"layers.0.q": 4, "layers.0.down": 2}
