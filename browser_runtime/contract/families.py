@@ -251,7 +251,7 @@ TEXT_GENERATION = FamilySpec(
         ),
     ),
     precision=Precision.BITS_4,
-    backends=(Backend.WASM,),
+    backends=(Backend.WASM, Backend.WEBGPU),
     generates=True,
 )
 

@@ -4,8 +4,7 @@
  */
 import { parseCacheBits } from '../engines/low_bits/cache.js';
 import { createModel } from '../engines/low_bits/model.js';
-import { WasmBackend } from '../engines/low_bits/wasm_backend.js';
-import { variantsHere } from '../engines/low_bits/wasm_kernels.js';
+import { openBackend } from '../engines/low_bits/variants.js';
 import { Fault, toWire } from '../faults.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
@@ -34,26 +33,16 @@ const SILENT = { emit() {}, isStopped: () => false };
  */
 export async function open(opening) {
   const { backend, model, options } = opening;
-  if (backend !== 'wasm') {
-    throw new Fault(
-      'Unsupported',
-      `text generation on ${backend}`,
-      'its kernels are WebAssembly; ask for wasm',
-    );
-  }
-  const variant = variantsHere()[0];
-  if (variant === undefined)
-    throw new Fault('Unsupported', 'text generation', 'this browser has no WebAssembly SIMD');
   const started = performance.now();
   const files = /** @type {import('./contract.js').GraphFiles} */ (model.graphs.low_bits);
   const manifest = await (await fetchFile(model.url, files.path)).json();
-  const wasm = await WasmBackend.open(variant);
+  const { backend: kernels, measured } = await openBackend(backend);
   const compiled = performance.now();
   const fetchShard = async function* (/** @type {string} */ name) {
     const response = await fetchFile(model.url, files.weights[name] ?? name);
     yield* readPieces(response);
   };
-  const opened = await createModel(manifest, fetchShard, wasm, {
+  const opened = await createModel(manifest, fetchShard, kernels, {
     model: model.name,
     kv: parseCacheBits(options.kv_cache ?? '16'),
     slots: model.limits.max_batch,
@@ -75,7 +64,7 @@ export async function open(opening) {
       placement: null,
       compute_shaders: false,
       precompiled: true,
-      details: facts,
+      details: { ...facts, measured },
     },
     generates: true,
     run: (items, chosen, isCancelled, stream = SILENT) => engine.run(items, chosen, isCancelled, stream),
