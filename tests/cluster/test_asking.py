@@ -51,7 +51,7 @@ def test_standard_input_is_read(worker: Worker) -> None:
 
 def test_who_has_waited_long_enough_is_told_and_the_rest_revoked(worker: Worker) -> None:
     done = ask("--timeout", "3", "-o", "sleep_s=120", "hello")
-    assert done.exit_code == 1 and "no worker answered within 3 s" in done.stderr
+    assert done.exit_code == 1 and "No worker answered within 3 s" in done.stderr
     until(lambda: not app.control.inspect(destination=[worker.name]).active()[worker.name])
 
 
@@ -86,4 +86,4 @@ def test_without_a_redis_it_is_one_sentence(settings: TaskSettings) -> None:
     )
     assert done.returncode == 1 and not done.stdout
     (told,) = done.stderr.strip().splitlines()
-    assert "redis+socket:///nowhere/r.sock does not" in told
+    assert "No Redis answers at redis+socket:///nowhere/r.sock" in told
