@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
@@ -43,12 +44,12 @@ def bind(args: tuple[Any, ...] | list[Any], kwargs: dict[str, Any]) -> dict[str,
     return dict(zip(free, plain, strict=False)) | kwargs
 
 
-def is_complete(named: dict[str, Any]) -> bool:
+def is_complete(named: Mapping[str, Any]) -> bool:
     """True if nothing that a request needs is missing."""
     return all(name in named for name in REQUIRED)
 
 
-def check_partial(named: dict[str, Any]) -> None:
+def check_partial(named: Mapping[str, Any]) -> None:
     """Refuse early what is already wrong in a signature that lacks its inputs. Raises BadInput."""
     family = parse_family(named["model_type"]) if "model_type" in named else None
     _settings_of(named, family)
@@ -56,7 +57,7 @@ def check_partial(named: dict[str, Any]) -> None:
         check_name(named["model_name"])
 
 
-def build_request(named: dict[str, Any], limits: InputLimits, *, allow_paths: bool = True) -> Request:
+def build_request(named: Mapping[str, Any], limits: InputLimits, *, allow_paths: bool = True) -> Request:
     """The frozen request. Raises BadInput or TooLarge naming the field, its value and what is allowed."""
     for name in REQUIRED:
         if name not in named:
@@ -79,7 +80,7 @@ def build_request(named: dict[str, Any], limits: InputLimits, *, allow_paths: bo
     )
 
 
-def build_load(named: dict[str, Any]) -> Request:
+def build_load(named: Mapping[str, Any]) -> Request:
     """A request without items, which only loads its model. Raises BadInput like `build_request`."""
     family = parse_family(named.get("model_type"))
     name = check_name(named.get("model_name"))
@@ -88,7 +89,7 @@ def build_load(named: dict[str, Any]) -> Request:
     return Request(family=family, model_name=name, inputs=nothing, single=False, **settings)
 
 
-def _settings_of(named: dict[str, Any], family: Family | None) -> dict[str, Any]:
+def _settings_of(named: Mapping[str, Any], family: Family | None) -> dict[str, Any]:
     """Everything of a request but its model and inputs; an argument wins over the same preference."""
     preferences = _checked_preferences(named.get("hardware_preferences"))
     backends = named.get("priority_list")
@@ -106,7 +107,7 @@ def _settings_of(named: dict[str, Any], family: Family | None) -> dict[str, Any]
     }
 
 
-def _usual_precision(family: Family | None, preferences: dict[str, Any]) -> Precision:
+def _usual_precision(family: Family | None, preferences: Mapping[str, Any]) -> Precision:
     """The precision of a request that names none: its family's, or mixed where that is wanted."""
     rows = () if family is None else rows_of(family)
     if preferences.get("mixed_precision") and any(Precision.MIXED in row.precisions for row in rows):

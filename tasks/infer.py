@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -70,7 +71,7 @@ class Infer(BrowserTask):
         return self.open_stream(bind(args, kwargs))
 
     def open_stream(self, named: dict[str, Any], **options: Any) -> Stream:
-        """What `stream` gives, sent with options of `apply_async` (`priority`, `countdown`, ...)."""
+        """Send like `stream`, with options of `apply_async` (`priority`, `countdown`, ...)."""
         message = self._checked((), named)
         check_streamable(read_request(message["request"], {}))
         result = self.apply_async((), message | {"stream": True}, **options)
@@ -180,7 +181,7 @@ class Infer(BrowserTask):
         return route
 
     async def _reroute(
-        self, pending: Request, wire: dict[str, Any], route: dict[str, Any], error: InferenceError
+        self, pending: Request, wire: Mapping[str, Any], route: Mapping[str, Any], error: InferenceError
     ) -> None:
         """Send the request once more, to the next best queue that is served, where another browser may do it.
 
@@ -200,7 +201,7 @@ class Infer(BrowserTask):
                 max_retries=REROUTED_RETRIES,
             )
 
-    async def _opened(self, wire: dict[str, Any]) -> Request:
+    async def _opened(self, wire: Mapping[str, Any]) -> Request:
         """The request with its large arrays, checked whole before anything waits for it.
 
         Raises BadRequest, ClaimExpired.
@@ -212,14 +213,14 @@ class Infer(BrowserTask):
         check_plain(pending, limits)
         return pending
 
-    async def _open_stream(self, message: dict[str, Any]) -> PieceSink | None:
-        """Where the reply's pieces go; None where nobody reads them."""
+    async def _open_stream(self, message: Mapping[str, Any]) -> PieceSink | None:
+        """The sink of the reply's pieces; None if nobody reads them."""
         if not message.get("stream") or self.is_here:
             return None
         key = RedisKeys(self.app.settings.redis_prefix).pieces(str(self.request.id))
         return await asyncio.to_thread(self.app.stream_writer.open, key)
 
-    def _end_stream(self, task_id: str, kwargs: dict[str, Any]) -> None:
+    def _end_stream(self, task_id: str, kwargs: Mapping[str, Any]) -> None:
         if is_message(kwargs) and kwargs.get("stream"):
             self.app.stream_writer.end(RedisKeys(self.app.settings.redis_prefix).pieces(task_id))
 
@@ -233,7 +234,7 @@ class Infer(BrowserTask):
         self._end_stream(task_id, kwargs)
         self._discard(kwargs)
 
-    def _discard(self, kwargs: dict[str, Any]) -> None:
+    def _discard(self, kwargs: Mapping[str, Any]) -> None:
         if is_message(kwargs) and isinstance(kwargs["request"], dict):
             with suppress(BadInput):
                 self.app.claims.discard(unpack_inputs(kwargs["request"].get("inputs")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -117,11 +117,11 @@ class GenerationProcessor(Processor):
         return {"sample": self._encode(SAMPLE, "sample").to_wire(), "example": self.choose({})}
 
     def describe(self) -> dict[str, Any]:
-        """Whether the model takes chats."""
+        """Details for readers of a reply: `chat_template` is true for a model that takes chats."""
         return {"chat_template": self._template is not None}
 
     def choose(self, options: Options) -> dict[str, Any]:
-        """How a page samples, and where it ends."""
+        """The choices that a page samples by, and the tokens that end an answer."""
         seed = options.get("seed")
         return {
             "max_new_tokens": options.get("max_new_tokens", DEFAULT_NEW_TOKENS),
@@ -202,12 +202,12 @@ def resume(item: Prompt, earlier: Sequence[int]) -> Prompt:
     return replace(item, earlier=tuple(earlier))
 
 
-def resume_choices(choices: dict[str, Any], n_earlier: int) -> dict[str, Any]:
+def resume_choices(choices: Mapping[str, Any], n_earlier: int) -> dict[str, Any]:
     """The choices for the tokens that are left: the chances go on where they were."""
     sampling = choices["sampling"]
     seed = (int(sampling["seed"]) + n_earlier * SEED_STEP) % SEEDS
     left = max(int(choices["max_new_tokens"]) - n_earlier, 1)
-    return choices | {"max_new_tokens": left, "sampling": sampling | {"seed": seed}}
+    return {**choices, "max_new_tokens": left, "sampling": sampling | {"seed": seed}}
 
 
 PROCESSOR = GenerationProcessor

@@ -21,7 +21,7 @@ EXACT_BITS = 16
 
 @dataclass(frozen=True, slots=True)
 class CacheFormat:
-    """How many bits keys and values have, and how many of the newest tokens stay exact."""
+    """The bits of keys and of values, and the number of newest tokens that stay exact."""
 
     key_bits: int = EXACT_BITS
     value_bits: int = EXACT_BITS
@@ -44,7 +44,7 @@ class CacheFormat:
 
     @property
     def is_packed(self) -> bool:
-        """Whether a side has fewer than 16 bits."""
+        """True if a side has fewer than 16 bits."""
         return min(self.key_bits, self.value_bits) < EXACT_BITS
 
     def check(self, shape: DecoderShape) -> None:
@@ -64,11 +64,11 @@ class CacheFormat:
         return 32 if self.value_bits == 2 or head_width % BLOCK else BLOCK
 
     def n_packed(self, position: int) -> int:
-        """How many tokens are packed when the one at `position` is computed: P(i)."""
+        """The number of tokens that are packed when the one at `position` is computed: P(i)."""
         return max(0, position // BLOCK * BLOCK - self.window)
 
     def size_bytes(self, shape: DecoderShape, n_tokens: int) -> int:
-        """What `n_tokens` take, scales and the ring of exact tokens counted: true bytes, of all layers."""
+        """True bytes of `n_tokens` in all layers, scales and the ring of exact tokens counted."""
         n_heads = shape.layers * shape.kv_heads
         ring = self.window + BLOCK
         total = 0
@@ -86,7 +86,7 @@ class CacheFormat:
 
 
 def pack_groups(x: FloatArray, bits: int) -> FloatArray:
-    """What groups along the last axis become: codes under a scale and a minimum in fp16."""
+    """Pack groups along the last axis: the numbers that codes, scales and minima in fp16 stand for."""
     low, high = x.min(-1, keepdims=True), x.max(-1, keepdims=True)
     top = np.float32((1 << bits) - 1)
     scale = _half((high - low) / top)
@@ -109,7 +109,7 @@ class _Side:
     packed: FloatArray
 
     def visible(self, n_packed: int, n_tokens: int) -> FloatArray:
-        """What a token sees of the first `n_tokens`."""
+        """The numbers of the first `n_tokens` that a token sees."""
         return np.concatenate((self.packed[:n_packed], self.exact[n_packed:n_tokens]))
 
 

@@ -26,13 +26,13 @@ class Tensors(Protocol):
 
     @property
     def shape(self) -> DecoderShape:
-        """What they are of."""
+        """The sizes of the decoder."""
 
     def rows(self, tokens: IntArray) -> FloatArray:
         """The embedding of each token [tokens, width]."""
 
     def multiply(self, name: str, x: FloatArray) -> FloatArray:
-        """What the matrix of that name makes of rows [tokens, in]: [tokens, out], without its bias."""
+        """Multiply rows [tokens, in] with the matrix of that name: [tokens, out], without its bias."""
 
     def vector(self, name: str) -> FloatArray | None:
         """A norm or a bias; None where the model has none of that name."""
@@ -43,7 +43,7 @@ class Cache(Protocol):
 
     @property
     def n_tokens(self) -> int:
-        """How many tokens it holds."""
+        """The number of tokens that it holds."""
 
     def attend(self, layer: int, q: FloatArray, k: FloatArray, v: FloatArray) -> FloatArray:
         """Takes in new tokens' keys and values [tokens, kv_heads, head_width]; their attention, like q.
@@ -131,7 +131,7 @@ class Decoder:
         self._watch = watch or (lambda *_: None)
 
     def hidden(self, tokens: IntArray, cache: Cache) -> FloatArray:
-        """What the head reads of each token [tokens, width], the tokens following those in the cache."""
+        """Compute the input of the head [tokens, width]; the tokens follow those in the cache."""
         x = self.tensors.rows(tokens)
         angles = self.shape.rope.angles(cache.n_tokens, len(tokens))
         for layer in range(self.shape.layers):

@@ -76,7 +76,7 @@ TENSOR = {
 
 @dataclass(frozen=True, slots=True)
 class PackedTensor:
-    """Where a tensor lies, and in how many bits."""
+    """The place of a tensor, and its bits."""
 
     shape: tuple[int, ...]
     bits: int
@@ -130,7 +130,7 @@ class PackedModel:
 
     @property
     def size_bytes(self) -> int:
-        """What a page loads."""
+        """Bytes that a page loads."""
         return sum(shard.size_bytes for shard in self.shards)
 
     def read(self, name: str) -> FloatArray:
@@ -216,9 +216,9 @@ def _check_tensors(
     """Returns where exactly the decoder's tensors are there, inside their shards and apart."""
     wanted = tensor_shapes(shape)
     for name in sorted(wanted.keys() ^ tensors.keys()):
-        told = "missing" if name in wanted else "left out: it is no part of the architecture"
+        flaw = "missing" if name in wanted else "left out: it is no part of the architecture"
         raise BadRequest(
-            f"the tensor {shorten(name)} of {FILE} must {'be there' if name in wanted else 'be '}{told}"
+            f"the tensor {shorten(name)} of {FILE} must {'be there' if name in wanted else 'be '}{flaw}"
         )
     ends = [0] * len(shards)
     places = sorted(tensors.items(), key=lambda entry: (entry[1].shard, entry[1].offset))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -139,7 +140,7 @@ class DecoderShape:
     eos: tuple[int, ...]
 
     @classmethod
-    def of(cls, config: dict[str, Any]) -> Self:
+    def of(cls, config: Mapping[str, Any]) -> Self:
         """The shape that config.json describes. Raises BadInput naming key, value and what is allowed."""
         fields, model_type = Fields(FILE, config), config.get("model_type")
         if not isinstance(model_type, str) or model_type not in CLASSES:
@@ -184,8 +185,10 @@ def _read_head_width(fields: Fields, model_type: str, width: int, heads: int) ->
     usual = QWEN3_HEAD_WIDTH if model_type == "qwen3" else width // heads
     head_width = int(fields.get("head_dim", usual))
     if head_width % 2 or (fields.get("head_dim") is None and model_type != "qwen3" and width % heads):
-        told = f"{head_width} ({width} numbers for {heads} heads)"
-        raise BadInput(f"head_dim of {FILE}", told, "even, and hidden_size a multiple of num_attention_heads")
+        given = f"{head_width} ({width} numbers for {heads} heads)"
+        raise BadInput(
+            f"head_dim of {FILE}", given, "even, and hidden_size a multiple of num_attention_heads"
+        )
     return head_width
 
 

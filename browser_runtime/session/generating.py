@@ -75,7 +75,7 @@ class GeneratingRun:
         output = {"tokens": [], "finish": "stop", "prompt_tokens": len(self.items[0]), "reused_tokens": 0}
         return self.finish({"results": [{"ok": True, "output": output}], "timings": {}, "details": {}})
 
-    def _output(self, place: int, output: dict[str, Any]) -> dict[str, Any]:
+    def _output(self, place: int, output: Mapping[str, Any]) -> dict[str, Any]:
         emitter = self._emitters[place]
         rest = emitter.finish()
         self._emit(place, (), rest)

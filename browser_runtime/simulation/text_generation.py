@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,14 +27,14 @@ class Generator:
         tensors = PackedTensors.open(PackedModel.open(index.parent))
         self._decoder, self._stop_tokens = Decoder(tensors), set(processor.stop_tokens)
 
-    def prepare(self, item: Prompt, field: str, options: dict[str, Any]) -> Prompt:
+    def prepare(self, item: Prompt, field: str, options: Mapping[str, Any]) -> Prompt:
         """The prompt itself. Raises BadInput for one that fills the model."""
         room = self._decoder.shape.max_positions
         if len(item) >= room:
             raise BadInput(field, f"{len(item)} tokens", f"at most {room - 1} tokens")
         return item
 
-    def compute(self, prompt: Prompt, options: dict[str, Any]) -> dict[str, Any]:
+    def compute(self, prompt: Prompt, options: Mapping[str, Any]) -> dict[str, Any]:
         """The tokens behind the prompt, and how they ended."""
         shape = self._decoder.shape
         cache = PackedCache(shape, CacheFormat.parse(str(options.get("kv_cache", "16"))))
@@ -50,15 +51,17 @@ class Generator:
             fed = np.asarray([token], np.int32)
         return {"tokens": tokens, "finish": "length"}
 
-    def finish(self, prompt: Prompt, computed: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    def finish(
+        self, prompt: Prompt, computed: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """The output as a page gives it."""
-        return computed | {"prompt_tokens": len(prompt), "reused_tokens": 0}
+        return {**computed, "prompt_tokens": len(prompt), "reused_tokens": 0}
 
 
 class Sampler:
     """The next token from its logits, as `page/engines/low_bits/sampler.js` chooses it."""
 
-    def __init__(self, sampling: dict[str, Any], prompt: np.ndarray[Any, Any]) -> None:
+    def __init__(self, sampling: Mapping[str, Any], prompt: np.ndarray[Any, Any]) -> None:
         self._temperature, self._top_k = sampling["temperature"], sampling["top_k"]
         self._top_p, self._penalty = sampling["top_p"], sampling["repetition_penalty"]
         self._state = int(sampling["seed"])

@@ -51,7 +51,7 @@ class TextEmitter:
             self._held = self._held[:at]
 
     def _hold_back(self) -> int:
-        """How many characters at the end may be the beginning of a stop string."""
+        """The number of characters at the end that may begin a stop string."""
         if self.stopped_by is not None:
             return 0
         lengths = (n for stop in self._stops for n in range(1, len(stop)) if self._held.endswith(stop[:n]))

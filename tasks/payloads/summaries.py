@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 MAX_WORDS = 60
 
 
-def describe_request(wire: dict[str, Any]) -> str:
+def describe_request(wire: Mapping[str, Any]) -> str:
     """One line that tells a request apart: `{'model_type': 'vision', 'inputs': '2 images 224x224', ...}`."""
     shown = {
         "model_type": wire.get("family"),
@@ -67,7 +68,7 @@ def describe_arrays(value: Any) -> Any:
     return describe_value(value) if hasattr(value, "dtype") and hasattr(value, "shape") else value
 
 
-def describe_reply(reply: dict[str, Any]) -> str:
+def describe_reply(reply: Mapping[str, Any]) -> str:
     """`vision digits-vit in firefox on wasm, 12.3 ms: {'labels': ...}`."""
     where = f"{reply['browser']} on {reply['backend']}" + (" (simulation)" if reply["is_simulation"] else "")
     took = f"{reply['inference_time_ms']:.1f} ms"

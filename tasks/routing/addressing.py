@@ -11,7 +11,7 @@ from browser_runtime.contract.vocabulary import Browser
 from tasks.routing.router import DEFAULT_QUEUE, INBOX, Choice, Route, choose_route, keys_of, place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from tasks.app import WebinferApp
     from tasks.routing.serving import Presence
@@ -21,7 +21,7 @@ NAMED_BY = ("queue", "exchange", "routing_key")
 UNROUTED = (INBOX, DEFAULT_QUEUE)
 
 
-def find_named_queue(options: dict[str, Any]) -> str | None:
+def find_named_queue(options: Mapping[str, Any]) -> str | None:
     """The queue that the options of a message name, as text; those of unrouted requests name none."""
     named = next((options[name] for name in NAMED_BY if options.get(name)), None)
     queue = str(getattr(named, "name", named))

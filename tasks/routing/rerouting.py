@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -23,13 +24,13 @@ MAX_MESSAGE = 2000
 log = structlog.get_logger(__name__)
 
 
-def is_reroutable(error: InferenceError, route: dict[str, Any]) -> bool:
+def is_reroutable(error: InferenceError, route: Mapping[str, Any]) -> bool:
     """True if another browser may do it, none was tried before, and the request names none itself."""
     return error.reroute and route.get("queue") in BROWSER_OF and not (route.get("fixed") or "after" in route)
 
 
 def find_other_queue(
-    app: WebinferApp, request: Request, route: dict[str, Any], error: InferenceError
+    app: WebinferApp, request: Request, route: Mapping[str, Any], error: InferenceError
 ) -> dict[str, Any] | None:
     """The route to the next best browser whose queue is served; None where there is none, or Redis is away.
 
@@ -49,7 +50,7 @@ def find_other_queue(
     return None
 
 
-def _describe(queue: str, route: dict[str, Any], error: InferenceError) -> dict[str, Any]:
+def _describe(queue: str, route: Mapping[str, Any], error: InferenceError) -> dict[str, Any]:
     reason = f"{BROWSER_OF[route['queue']]} could not ({error.code()}); the next best that is served"
     after = {**route, "code": error.code(), "error": str(error)[:MAX_MESSAGE]}
     return {"queue": queue, "reason": reason, "after": after, "attempts": list_attempts(error, reason)}

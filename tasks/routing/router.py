@@ -101,7 +101,7 @@ def _is_attempt(wire: Any) -> bool:
     )
 
 
-def _read_last(wire: dict[str, Any]) -> dict[str, Any]:
+def _read_last(wire: Mapping[str, Any]) -> dict[str, Any]:
     """A request is rerouted once."""
     if "after" in wire:
         raise BadInput("route", "rerouted twice", "rerouted at most once")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -36,7 +37,7 @@ def waited_ms(headers: Any, eta: Any, now: float) -> float:
     return max(now - max(float(sent_at), to_unix(eta)), 0.0) * 1000
 
 
-def seconds_to_wait(headers: dict[str, Any], now: float) -> float:
+def seconds_to_wait(headers: Mapping[str, Any], now: float) -> float:
     """Seconds from `now` that a message may wait by its own options: its countdown, its expiry."""
     latest = max(to_unix(headers.get(name)) for name in ("eta", "expires"))
     return max(latest - now, 0.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import kombu
@@ -152,6 +152,6 @@ def forget(client: Any, prefix: str, queue: str, unacked_key: str) -> None:
             client.zrem(keys.ledger_seen, tag)
 
 
-def queue_of(message: dict[str, Any]) -> str:
+def queue_of(message: Mapping[str, Any]) -> str:
     """The queue a recorded message was put into: each is bound by its own name alone."""
     return str(message["properties"]["delivery_info"]["routing_key"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def _portable(item: Any) -> Any:
     return item.view(PortableArray) if isinstance(item, np.ndarray) else item
 
 
-def is_message(kwargs: dict[str, Any]) -> bool:
+def is_message(kwargs: Mapping[str, Any]) -> bool:
     """True if these arguments are those of a checked request."""
     return "request" in kwargs
 
@@ -57,9 +58,9 @@ def check_message(kwargs: dict[str, Any], args: Any) -> dict[str, Any]:
     return dict(kwargs)
 
 
-def read_request(wire: dict[str, Any], inputs: Any) -> Request:
+def read_request(wire: Mapping[str, Any], inputs: Any) -> Request:
     """The request whose fields are `wire`, with `inputs` in the place of its own. Raises BadInput."""
-    return Request.from_wire(wire | {"inputs": inputs})
+    return Request.from_wire({**wire, "inputs": inputs})
 
 
 def unpack_inputs(inputs: Any) -> Any:

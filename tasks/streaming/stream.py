@@ -75,7 +75,7 @@ class Stream:
         return False
 
     def _new_text(self, entry: PieceEntry) -> Iterator[str]:
-        """What of the entry is not known yet. What follows a piece that was lost waits for the reply."""
+        """Yield the text of the entry that is new. Text behind a lost piece waits for the reply."""
         known = self._n_characters - entry.n_characters
         if 0 <= known < len(entry.piece.text):
             text = entry.piece.text[known:]

@@ -221,7 +221,7 @@ def _pack(source: DecoderSource, wish: Wish, name: str, output: Path | None) -> 
 def _read_wish(
     bits: str | None, budget_mb: float | None, plan: Path | None, calibration: Path | None
 ) -> Wish:
-    """What the options ask for. Raises BadInput if they name several ways to choose bits, or none."""
+    """Read the options. Raises BadInput if they name several ways to choose bits, or none."""
     from browser_runtime.low_bits.quantising.bit_plan import ENDS_BITS, BitPlan
     from browser_runtime.low_bits.quantising.packing_up import Wish
 

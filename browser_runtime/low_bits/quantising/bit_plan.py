@@ -1,4 +1,4 @@
-"""How many bits each matrix gets: the same for all, by patterns in a TOML file, or as a budget allows."""
+"""The bits of each matrix: the same for all, by patterns in a TOML file, or as a budget allows."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class BitPlan:
         return next(reversed(list(fitting)), self.default)
 
     def size_bytes(self, shape: DecoderShape) -> int:
-        """What the model will take, vectors and all."""
+        """Bytes that the model will take, vectors and all."""
         return sum(
             tensor_bytes(32 if len(sizes) == 1 else self.bits_of(name), sizes)
             for name, sizes in tensor_shapes(shape).items()

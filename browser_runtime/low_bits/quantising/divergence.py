@@ -1,4 +1,4 @@
-"""How far the packed model's next-token probabilities are from the original's."""
+"""The distance of the packed model's next-token probabilities from the original's."""
 
 from __future__ import annotations
 
@@ -62,6 +62,6 @@ class DivergenceMeter:
         self._n_tokens += len(following)
 
     def result(self) -> Divergence:
-        """What was measured."""
+        """The measured figures."""
         kl, top1, packed, original = (self._sums / max(self._n_tokens, 1)).tolist()
         return Divergence(kl, top1, float(np.exp(packed)), float(np.exp(original)), self._n_tokens)

@@ -28,7 +28,7 @@ class QuantisedMatrix:
 
 @dataclass(frozen=True, slots=True)
 class InputStatistics:
-    """What a matrix's inputs were like on the calibration text."""
+    """Statistics of a matrix's inputs on the calibration text."""
 
     hessian: FloatArray
     """The sum of x x^T [K, K]."""

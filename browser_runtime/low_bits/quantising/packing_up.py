@@ -20,7 +20,7 @@ from browser_runtime.models.files.paths import COPY_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked for: one plan, or the best one within so many bytes."""
+    """A wish of the user: one plan, or the best one within so many bytes."""
 
     plan: BitPlan | None = None
     budget_bytes: int | None = None
@@ -54,7 +54,7 @@ def _plan_within(source: DecoderSource, calibration: Calibration, wish: Wish, te
 
 
 def _describe(source: DecoderSource) -> dict[str, Any]:
-    """Where the weights come from."""
+    """The source of the weights."""
     return {"source": {"name": source.name, "files": hash_parts(source)}, "license": source.license}
 
 

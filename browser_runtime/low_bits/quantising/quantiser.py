@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,7 @@ MAX_THREADS = 8
 
 @dataclass(frozen=True, slots=True)
 class Quantised:
-    """What came of it."""
+    """The result of quantising."""
 
     files: list[str]
     divergence: Divergence
@@ -53,7 +53,7 @@ class Quantiser:
         self.weights, self.shape, self.calibration = weights, weights.shape, calibration
         self._writer, self._tell = ModelWriter(folder), tell
 
-    def run(self, plan: BitPlan, about: dict[str, Any]) -> Quantised:
+    def run(self, plan: BitPlan, about: Mapping[str, Any]) -> Quantised:
         """Writes the packed model. Raises BadRequest for a tensor that cannot be read."""
         plan.check(self.shape)
         total = self.shape.layers + 2
@@ -77,8 +77,12 @@ class Quantiser:
                 rough.advance(index, layer | {name: each.numbers for name, each in matrices.items()}, bits)
         self._tell("head", total - 1, total)
         divergence = self._finish_ends(plan, embedding, packed, exact, rough)
-        about = about | {"plan": plan.to_plain(), "calibration": self.calibration.to_plain()}
-        about |= {"measured": divergence.to_plain()}
+        about = {
+            **about,
+            "plan": plan.to_plain(),
+            "calibration": self.calibration.to_plain(),
+            "measured": divergence.to_plain(),
+        }
         rotated = can_rotate(self.shape) or self.weights.values_rotated
         files = self._writer.finish(self.shape, rotated, about)
         self._tell("done", total, total)

@@ -26,7 +26,7 @@ def rotation(width: int) -> FloatArray:
 
 
 def can_rotate(shape: DecoderShape) -> bool:
-    """Whether there is a Hadamard matrix of a head's width here."""
+    """True if there is a Hadamard matrix of a head's width here."""
     return shape.head_width & (shape.head_width - 1) == 0
 
 

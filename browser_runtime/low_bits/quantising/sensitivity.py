@@ -1,4 +1,4 @@
-"""What each matrix costs in each number of bits, measured: for plans under a budget.
+"""Measure the cost of each matrix in each number of bits, for plans under a budget.
 
 A layer's matrix is rounded alone, and the layer's output tells how far the residual stream moves. A stream
 that starts behind the layer, all its matrices rounded, tells at the model's end what such a movement costs

@@ -75,7 +75,7 @@ class GgufFile:
         self.shapes = {name: span.shape for name, span in self._spans.items()}
 
     def kind(self, name: str) -> str:
-        """How the tensor is written: F16, Q4_1, ..."""
+        """The type of the tensor: F16, Q4_1, ..."""
         return TYPES[int(self._spans[name].kind)].name
 
     def read(self, name: str) -> FloatArray:
@@ -124,7 +124,7 @@ class _Cursor:
 
 
 def _read_head(cursor: _Cursor) -> int:
-    """How many tensors follow the metadata."""
+    """The number of tensors that follow the metadata."""
     if cursor.take(4) != MAGIC:
         raise ValueError("it does not begin with GGUF")
     version = cursor.number(4)
@@ -188,7 +188,7 @@ def _align(position: int, alignment: Any, path: str) -> int:
 
 
 def _place(entry: Entry, start: int, path: str) -> TensorSpan:
-    """Where the tensor lies. Raises BadRequest for a type not read here, or a row cut within a block."""
+    """The place of the tensor. Raises BadRequest for a type not read here, or a row cut within a block."""
     name, shape, kind, offset = entry
     if kind not in TYPES:
         known = ", ".join(each.name for each in TYPES.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -81,8 +82,8 @@ def read_config(file: GgufFile) -> dict[str, Any]:
     return config
 
 
-def _head_width(own: dict[str, Any]) -> int | None:
-    """What a head takes where the file does not say; None where that cannot be told."""
+def _head_width(own: Mapping[str, Any]) -> int | None:
+    """The width of a head where the file does not say it; None if that cannot be told."""
     width, heads = own.get("embedding_length"), own.get("attention.head_count")
     return width // heads if type(width) is int and type(heads) is int and heads > 0 else None
 
@@ -92,7 +93,7 @@ def _plain(value: Any) -> Any:
     return float(str(np.float32(value))) if isinstance(value, float) else value
 
 
-def _refuse_unknown(file: GgufFile, architecture: str, own: dict[str, Any]) -> None:
+def _refuse_unknown(file: GgufFile, architecture: str, own: Mapping[str, Any]) -> None:
     known = {*SAME, *SCALING, *CHECKED, *ZERO, *WITHOUT_EFFECT, SCALING_TYPE}
     for key, value in own.items():
         name, shown = f"{architecture}.{key} of {file.path}", shorten(value)

@@ -26,7 +26,7 @@ THREE_DIGITS, ONE_DIGIT = SPLIT.replace("DIGITS", "{1,3}"), SPLIT.replace("DIGIT
 
 @dataclass(frozen=True, slots=True)
 class Splitting:
-    """How texts are cut before merges: llama.cpp's name stands for all of it."""
+    """The rule that cuts texts before merges; llama.cpp's name stands for all of it."""
 
     pattern: str | None = None
     """None: GPT-2's own, which is ByteLevel's."""

@@ -96,7 +96,7 @@ def _check_part(path: Any) -> str:
 
 
 def _read_header(home: ForeignFolder, path: str) -> dict[str, TensorSpan]:
-    """Where each tensor of one file lies. Raises BadRequest."""
+    """The place of each tensor of one file. Raises BadRequest."""
     try:
         with home.open(path) as stream:
             file_bytes = os.fstat(stream.fileno()).st_size

@@ -106,6 +106,6 @@ def _open_gguf(home: ForeignFolder, path: Path) -> DecoderSource:
         TOKENIZER: tokenizer.encode(),
         TOKENIZER_CONFIG: json.dumps(tokenizer_config, indent=2, ensure_ascii=False).encode() + b"\n",
     }
-    told = file.fields.get("general.license")
-    license_ = told if isinstance(told, str) and len(told) < 100 else "unknown"
+    named = file.fields.get("general.license")
+    license_ = named if isinstance(named, str) and len(named) < 100 else "unknown"
     return DecoderSource(path.stem, home, weights, config, companions, (path.name,), license_)

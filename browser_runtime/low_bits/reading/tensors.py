@@ -20,7 +20,7 @@ MAX_NAME_CHARACTERS = 256
 
 
 class TensorFile(Protocol):
-    """Where tensors can be read by name: nothing of it is in memory before."""
+    """A file whose tensors are read by name: nothing of it is in memory before."""
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -32,7 +32,7 @@ class TensorFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TensorSpan:
-    """Where a tensor lies in its file, and how its numbers are written."""
+    """The place of a tensor in its file, and the type of its numbers."""
 
     path: str
     first: int
@@ -96,5 +96,5 @@ def require_finite(numbers: FloatArray, name: str, path: str) -> FloatArray:
 
 
 def count(shape: tuple[int, ...]) -> int:
-    """How many numbers a tensor of that shape holds."""
+    """The count of numbers in a tensor of that shape."""
     return math.prod(shape)

@@ -62,11 +62,11 @@ class DecoderWeights(Protocol):
 
     @property
     def values_rotated(self) -> bool:
-        """Whether the values' Hadamard is in them already."""
+        """True if the values' Hadamard is in them already."""
 
     @property
     def shape(self) -> DecoderShape:
-        """What they are of."""
+        """The sizes of the decoder."""
 
     def read(self, name: str) -> FloatArray:
         """The tensor, 32-bit floats [out, in] or [n]. Raises BadRequest."""
@@ -150,8 +150,8 @@ def match_tensors(shape: DecoderShape, file: TensorFile, table: dict[str, str], 
         own = _name_in(table, name)
         found = file.shapes.get(own)
         if found != sizes:
-            told = "is missing" if found is None else f"is {list(found)}"
-            raise BadRequest(f"tensor {own} of {where} {told}; its configuration asks for {list(sizes)}")
+            flaw = "is missing" if found is None else f"is {list(found)}"
+            raise BadRequest(f"tensor {own} of {where} {flaw}; its configuration asks for {list(sizes)}")
         names[name] = own
     spare = set(file.shapes) - set(names.values()) - {FREQUENCY_FACTORS}
     if shape.tied_head:  # saved twice, and not used by transformers

@@ -54,7 +54,7 @@ def name_precision(wish: Wish) -> str:
 
 
 def is_language_model(path: Path) -> bool:
-    """Whether the path is a GGUF file, or a folder whose config.json names a decoder that is read here."""
+    """True for a GGUF file, and for a folder whose config.json names a decoder that is read here."""
     if path.suffix == ENDING:
         return path.is_file()
     config = path / CONFIG
