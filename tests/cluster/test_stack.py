@@ -198,7 +198,7 @@ def test_up_runs_everything_survives_kills_and_ctrl_c_takes_everything_down() ->
         monitor = next(line.split()[-1] for line in told if line.startswith("monitor:"))
         with urllib.request.urlopen(f"{monitor}/healthcheck", timeout=20) as answer:
             assert answer.status == 200
-        for name, words in {"beat": "scheduler beat", "redis": "redis-server"}.items():
+        for name, words in {"beat": "webinfer beat", "redis": "redis-server"}.items():
             child_of(up.pid, words).kill()
             assert any(line.startswith(name) for line in read_until(up.stdout, "started again"))
         children = psutil.Process(up.pid).children(recursive=True)
@@ -262,4 +262,4 @@ def test_a_taken_port_is_one_sentence() -> None:
             check=False,
         )
     assert done.returncode == 1
-    assert len(done.stderr.strip().splitlines()) == 1 and f"port {port}" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and f"Port {port}" in done.stderr
