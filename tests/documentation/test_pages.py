@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ def test_every_block_says_what_it_is(page: Path) -> None:
             assert block.text.startswith("$ "), f"{block}: a command begins with $"
         if block.language == "json":
             json.loads(block.text)
+        if block.language == "toml":
+            tomllib.loads(block.text)
         if block.language == "yaml":
             list(yaml.safe_load_all(block.text))
         if block.language == "python" and ">>>" not in block.text:

@@ -17,6 +17,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
             "anyio",
             "httpx2",
             "huggingface_hub",
+            "jinja2",
             "onnx",
             "onnxruntime",
             "prometheus_client",
