@@ -290,8 +290,9 @@ def served_families() -> tuple[Family, ...]:
 
 
 def usual_precision(family: Family) -> Precision:
-    """The precision of a request that names none."""
-    return rows_of(family)[0].precision
+    """The precision of a request that names none; fp32 for a model type without an engine yet."""
+    rows = rows_of(family)
+    return rows[0].precision if rows else Precision.FP32
 
 
 def inputs_of(family: Family) -> InputSpec:

@@ -25,7 +25,7 @@ from browser_runtime.contract.pieces import Piece, PieceMemory, PieceSink
 from browser_runtime.contract.status import PoolStatus, SessionStatus
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.pool.health.model_breakers import ModelBreakers
-from tests.cluster.steering import STEERING
+from tests.cluster.steering import STEERING, word
 from workers.steps import BrowserPool
 
 COMMON_OPTIONS.update(STEERING)
@@ -118,11 +118,6 @@ class MemoryRunner:
         browser = Browser(self.browser)
         sessions = (SessionStatus(f"memory-{n}", browser) for n in range(1, self.n_sessions + 1))
         return PoolStatus(browser, sessions=tuple(sessions), failing_models=self.models.failing())
-
-
-def word(number: int) -> str:
-    """The text of a token: characters of several bytes among them."""
-    return f"wörd-{number} "
 
 
 def _die_once(mark: Path) -> None:

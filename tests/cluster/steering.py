@@ -17,3 +17,8 @@ class Steering(Option):
 
 NAMES = ("sleep_s", "fail", "fail_on", "exit", "large", "long", "speak")
 STEERING = {name: Steering(name, Kind.WORD, "for tests") for name in NAMES}
+
+
+def word(number: int) -> str:
+    """The text of a token: characters of several bytes among them."""
+    return f"wörd-{number} "

@@ -12,7 +12,7 @@ from browser_runtime.contract.errors import BackendFault, BadInput
 from tasks import app, infer
 from tasks.keys import RedisKeys
 from tests.cluster.conftest import StartWorker, Worker, until
-from tests.cluster.memory_runner import word
+from tests.cluster.steering import word
 
 ASK: dict[str, Any] = {
     "model_type": "text_generation",

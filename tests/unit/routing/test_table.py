@@ -156,5 +156,5 @@ def test_idle_browsers_try_what_was_hardly_measured_there() -> None:
     assert all(trial.reason.startswith("calibration: ") for trial in trials)
     assert [trial.browser for trial in plan_trials(evidence, known, frozenset({EDGE}), 9)] == [EDGE]
     assert len(plan_trials(evidence, known, frozenset(Browser), most=1)) == 1
-    unknown = [Known(CHROME, Family.TEXT_GENERATION, "llama")]
+    unknown = [Known(CHROME, Family.MULTIMODAL, "llava")]
     assert plan_trials([], unknown, frozenset(Browser), 9) == []
