@@ -136,9 +136,9 @@ def _yarn_attention_factor(fields: Fields, factor: float) -> float:
     def correction(scale: float) -> float:
         return 1.0 if factor <= 1 else 0.1 * scale * math.log(factor) + 1.0
 
-    factor = fields.get("attention_factor")
-    if factor is not None:
-        return float(factor)
+    own = fields.get("attention_factor")
+    if own is not None:
+        return float(own)
     above, below = fields.get("mscale"), fields.get("mscale_all_dim")
     return correction(above) / correction(below) if above and below else correction(1.0)
 
