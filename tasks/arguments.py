@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.contract.families import inputs_of, parse_family, rows_of
+from browser_runtime.contract.families import inputs_of, parse_family, rows_of, usual_precision
 from browser_runtime.contract.fields import check_backends, check_deadline, check_flag, check_name
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.options import check_options
@@ -109,10 +109,13 @@ def _settings_of(named: Mapping[str, Any], family: Family | None) -> dict[str, A
 
 def _usual_precision(family: Family | None, preferences: Mapping[str, Any]) -> Precision:
     """The precision of a request that names none: its family's, or mixed where that is wanted."""
-    rows = () if family is None else rows_of(family)
-    if preferences.get("mixed_precision") and any(Precision.MIXED in row.precisions for row in rows):
+    if family is None:
+        return Precision.FP32
+    if preferences.get("mixed_precision") and any(
+        Precision.MIXED in row.precisions for row in rows_of(family)
+    ):
         return Precision.MIXED
-    return rows[0].precision if rows else Precision.FP32
+    return usual_precision(family)
 
 
 def _checked_preferences(preferences: Any) -> dict[str, Any]:

@@ -75,7 +75,7 @@ class Infer(BrowserTask):
         message = self._checked((), named)
         check_streamable(read_request(message["request"], {}))
         result = self.apply_async((), message | {"stream": True}, **options)
-        key = RedisKeys(self.app.settings.redis_prefix).pieces(str(result.id))
+        key = self._pieces_key(result.id)
         return Stream(result, key, lambda: self.app.redis)
 
     def apply(  # type: ignore[override]  # the stubs list every option by name
@@ -213,16 +213,19 @@ class Infer(BrowserTask):
         check_plain(pending, limits)
         return pending
 
+    def _pieces_key(self, task_id: object) -> str:
+        return RedisKeys(self.app.settings.redis_prefix).pieces(str(task_id))
+
     async def _open_stream(self, message: Mapping[str, Any]) -> PieceSink | None:
         """The sink of the reply's pieces; None if nobody reads them."""
         if not message.get("stream") or self.is_here:
             return None
-        key = RedisKeys(self.app.settings.redis_prefix).pieces(str(self.request.id))
+        key = self._pieces_key(self.request.id)
         return await asyncio.to_thread(self.app.stream_writer.open, key)
 
     def _end_stream(self, task_id: str, kwargs: Mapping[str, Any]) -> None:
         if is_message(kwargs) and kwargs.get("stream"):
-            self.app.stream_writer.end(RedisKeys(self.app.settings.redis_prefix).pieces(task_id))
+            self.app.stream_writer.end(self._pieces_key(task_id))
 
     def on_success(self, retval: Any, task_id: str, args: Any, kwargs: dict[str, Any]) -> None:
         """The result is stored: the large inputs are not needed for another delivery any more."""

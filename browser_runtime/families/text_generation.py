@@ -176,7 +176,7 @@ class GenerationProcessor(Processor):
         return float(len(item))
 
     def estimate_work(self, item: Prompt) -> float:
-        """Tokens of a prompt; those that are generated are counted by `generated_work`."""
+        """Tokens of a prompt, and as many to generate as a request without a wish gets."""
         return float(len(item) + DEFAULT_NEW_TOKENS)
 
     def open_emitter(self, options: Options) -> TextEmitter:

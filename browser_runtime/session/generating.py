@@ -29,8 +29,9 @@ class GeneratingRun:
         """`pieces` takes the text of the one prompt of a streamed request as it grows."""
         self._processor, self._options, self._pieces = processor, options, pieces
         self._earlier = tuple(pieces.begin()) if pieces is not None else ()
-        self._n_room = int(processor.choose({**options, "seed": 0})["max_new_tokens"])
-        self.choices = resume_choices(processor.choose(options), len(self._earlier))
+        choices = processor.choose(options)
+        self._n_room = int(choices["max_new_tokens"])
+        self.choices = resume_choices(choices, len(self._earlier))
         self.items = [resume(item, self._earlier) if isinstance(item, Prompt) else item for item in items]
         # Items that failed while they were prepared never go to a page, which numbers the others.
         sound = [index for index, item in enumerate(items) if not isinstance(item, InferenceError)]

@@ -83,6 +83,10 @@ class ModelCache:
             self.loaded.move_to_end(key)
         return self.loaded.get(key)
 
+    def holds(self, key: ModelKey) -> bool:
+        """True if the model of `key` is loaded, on whatever backend."""
+        return any(loaded.anywhere() == key for loaded in self.loaded)
+
     def put(self, model: LoadedModel) -> None:
         """Keep a model that has just been loaded."""
         self.loaded[model.key] = model

@@ -166,7 +166,7 @@ class Dispatch:
         generates = head.model.family.generates
         if generates:
             lane.generating[head.model_key] += 1
-        if not generates or all(key.anywhere() != head.model_key for key in lane.models.loaded):
+        if not generates or not lane.models.holds(head.model_key):
             lane.holder = head
 
     def _share(self, lane: SessionLane, head: PendingRequest) -> None:

@@ -61,7 +61,7 @@ class Matching:
         for found in candidates:
             _, lane = self._slot(found.session, found.lane)
             if lane.can_generate(pending.model_key, pending.model.family.limits.max_batch):
-                is_cold = not any(key.anywhere() == pending.model_key for key in lane.models.loaded)
+                is_cold = not lane.models.holds(pending.model_key)
                 shares.append((is_cold, lane.generating.total(), found))
         least = min((share[:2] for share in shares), default=None)
         return [found for *share, found in shares if tuple(share) == least]
