@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from browser_runtime.models.configuration import decoding, features
+from browser_runtime.models.configuration import decoding_rules, features
 from webinfer.compatibility.markdown import paragraph, section
 from webinfer.compatibility.rules import describe_rules
 
@@ -25,9 +25,9 @@ def describe_audio() -> str:
             as in transformers' pipeline. There is one difference: if a file has neither `max_length` nor
             `max_new_tokens`, a transcript may be as long as the model allows, instead of 20 tokens."""
         ),
-        describe_rules("generation_config.json", decoding.DONE),
+        describe_rules("generation_config.json", decoding_rules.DONE),
         paragraph(
             """Other ways of decoding are not supported, so these keys must have their neutral values:"""
         ),
-        describe_rules("generation_config.json", decoding.NEUTRAL | decoding.INERT),
+        describe_rules("generation_config.json", decoding_rules.NEUTRAL | decoding_rules.INERT),
     )
