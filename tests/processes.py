@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -41,6 +42,28 @@ def is_alive(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
+
+
+def suspend(processes: Iterable[psutil.Process]) -> None:
+    """Stop each, and return when all stand still: until its first thread has its turn, a process goes on."""
+    suspended = list(processes)
+    for process in suspended:
+        process.suspend()
+    while any(is_alive(process) and process.status() != psutil.STATUS_STOPPED for process in suspended):
+        os.sched_yield()
+
+
+@contextmanager
+def suspended(processes: Iterable[psutil.Process]) -> Iterator[None]:
+    """The processes standing still, sockets open; those that are still there afterwards go on."""
+    held = list(processes)
+    suspend(held)
+    try:
+        yield
+    finally:
+        for process in held:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
 
 def kill_all(processes: Iterable[psutil.Process]) -> None:

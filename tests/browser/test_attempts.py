@@ -20,7 +20,7 @@ from browser_runtime.settings import RuntimeSettings
 from browser_runtime.simulation.session import SimulatedSession
 from tests.conftest import require_browser
 from tests.observing import computing
-from tests.processes import kill_all
+from tests.processes import kill_all, suspend
 from tests.stand_ins import faulty_models as faulty
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -174,8 +174,7 @@ async def test_a_killed_browsers_request_runs_in_another_session(pools: Pool) ->
 def stop_browser(session: Session) -> None:
     """All its processes stand still, their sockets open."""
     assert session._launched is not None
-    for process in psutil.Process(session._launched.leader).children(recursive=True):
-        process.suspend()
+    suspend(psutil.Process(session._launched.leader).children(recursive=True))
 
 
 async def test_a_browser_that_stands_still_is_noticed_and_its_request_runs_elsewhere(pools: Pool) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 
 import numpy as np
 import psutil
@@ -25,6 +23,7 @@ from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 from tests.conftest import require_browser
 from tests.observing import computing
+from tests.processes import suspend, suspended
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -58,11 +57,10 @@ def see(**more: object) -> Request:
     return Request(Family.VISION, "digits-vit", {"images": images}, backends=(Backend.WASM,), **more)
 
 
-def renderers(session: Session) -> list[psutil.Process]:
-    """The processes that run the session's pages."""
+def children(session: Session) -> list[psutil.Process]:
+    """The processes of the session's browser."""
     assert session._launched is not None
-    children = psutil.Process(session._launched.leader).children(recursive=True)
-    return [child for child in children if "--type=renderer" in child.cmdline()]
+    return psutil.Process(session._launched.leader).children(recursive=True)
 
 
 async def exceeded(pool: Pool, request: Request) -> str:
@@ -77,30 +75,17 @@ async def exceeded(pool: Pool, request: Request) -> str:
     return sentence[2]
 
 
-@contextmanager
-def held(pool: Pool) -> Iterator[None]:
-    """Hold the page still, for whatever should not end before a deadline does."""
-    pages = renderers(pool.sessions[0])
-    for process in pages:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in pages:
-            process.send_signal(signal.SIGCONT)
-
-
 async def test_while_it_waits_for_a_lane_while_its_model_is_loaded_and_while_it_is_computed(
     pools: Pool,
 ) -> None:
     model = await pools.store.provide("tones-whisper", Precision.FP32)
     await asyncio.to_thread(PROCESSORS.take, model)  # else a busy machine may still open its tokenizer then
-    with held(pools):
+    with suspended(children(pools.sessions[0])):
         assert await exceeded(pools, listen(deadline_s=1.0)) == "its model was loaded on wasm in edge-1"
     await pools.run(embed())
     (lane,) = pools.sessions[0].lanes
     await pools.notifier.until(lambda: not lane.busy)
-    with held(pools):
+    with suspended(children(pools.sessions[0])):
         assert await exceeded(pools, embed(deadline_s=1.0)) == "it was computed on wasm in edge-1"
         assert await exceeded(pools, embed(deadline_s=1.0)) == "it waited for a free browser session"
     assert (await pools.run(embed())).session == "edge-1"
@@ -163,8 +148,7 @@ async def test_a_page_that_hangs_is_given_up_by_what_its_work_usually_takes(
     try:
         for _ in range(4):
             await pool.run(embed())
-        for process in renderers(pool.sessions[0]):
-            process.send_signal(signal.SIGSTOP)
+        suspend(child for child in children(pool.sessions[0]) if "--type=renderer" in child.cmdline())
         started = time.monotonic()
         reply = await pool.run(embed())
         assert (reply.session, reply.success) == ("edge-2", True)

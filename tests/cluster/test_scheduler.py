@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from scheduler.app import app as scheduler_app
@@ -32,7 +33,7 @@ from tasks.routing import serving
 from tasks.routing.router import QUEUE_OF
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import StartWorker, until, workers
-from tests.processes import kill
+from tests.processes import kill, suspended
 
 QUEUE = "chrome-vision"
 
@@ -138,16 +139,15 @@ def test_a_queue_that_takes_jobs_and_answers_none_is_silent(start_worker: StartW
     stuck = start_worker().ready()
     rounds = CanaryRounds(app, deadline_s=0.0)
     rounds.run()
-    stuck.process.send_signal(19)  # SIGSTOP: alive, connected, and dead to the world
     try:
-        rounds.run()
-        found = rounds.store.read(QUEUE)
-        assert found is not None and (found.ok, found.state) == (False, "silent")
-        rounds.run()
-        found = rounds.store.read(QUEUE)
-        assert found is not None and found.state == "unserved"
+        with suspended([psutil.Process(stuck.process.pid)]):  # alive, connected, and dead to the world
+            rounds.run()
+            found = rounds.store.read(QUEUE)
+            assert found is not None and (found.ok, found.state) == (False, "silent")
+            rounds.run()
+            found = rounds.store.read(QUEUE)
+            assert found is not None and found.state == "unserved"
     finally:
-        stuck.process.send_signal(18)
         rounds.close()
 
 
