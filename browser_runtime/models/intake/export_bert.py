@@ -21,6 +21,7 @@ import numpy as np
 
 from browser_runtime.contract.errors import BadRequest
 from browser_runtime.models.files.json_files import parse_object
+from browser_runtime.models.intake.graph_builder import GraphBuilder
 
 Weights = dict[str, np.ndarray[Any, np.dtype[Any]]]
 
@@ -131,7 +132,7 @@ def bert_model(shape: BertShape, weights: Weights) -> Any:
     """The `onnx.ModelProto` of the encoder with these weights."""
     from onnx import TensorProto, helper
 
-    graph = _Graph(weights)
+    graph = _Graph(weights=weights)
     hidden = _embeddings(graph, shape)
     mask = _hidden_scores(graph)
     for layer in range(shape.layers):
@@ -218,39 +219,14 @@ def _activate(graph: _Graph, activation: str, hidden: str) -> str:
 
 
 @dataclass
-class _Graph:
-    """The nodes and constants of a graph in the making; names are given out in order."""
+class _Graph(GraphBuilder):
+    """A graph with the weights that its nodes take by name."""
 
-    weights: Weights
-    nodes: list[Any] = field(default_factory=list)
-    constants: list[Any] = field(default_factory=list)
-    known: dict[Any, str] = field(default_factory=dict)
-
-    def add(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
-        """Appends a node; its output's name."""
-        from onnx import helper
-
-        output = name or f"{operator}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [output], name=output, **attributes))
-        return output
+    weights: Weights = field(default_factory=dict)
 
     def weight(self, name: str, transposed: bool = False) -> str:
         """The constant that holds the weight `name`. Raises BadRequest if there is none."""
         if name not in self.weights:
             raise BadRequest(f"the weights have no tensor {name!r}; this is no complete BERT encoder")
         array = self.weights[name]
-        return self._keep(name, name, array.T if transposed else array)
-
-    def constant(self, value: float | list[int], dtype: type[np.generic] = np.float32) -> str:
-        """The constant of that value, made once."""
-        return self._keep((repr(value), dtype), f"constant_{len(self.constants)}", np.asarray(value, dtype))
-
-    def _keep(self, key: Any, name: str, array: np.ndarray[Any, Any]) -> str:
-        from onnx import numpy_helper
-
-        if key not in self.known:
-            self.known[key] = name
-            self.constants.append(
-                numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
-            )
-        return self.known[key]
+        return self.hold(name, name, array.T if transposed else array)
