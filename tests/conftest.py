@@ -20,6 +20,7 @@ from browser_runtime.contract.setup.proxies import exempt_loopback
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
+from tests import surroundings
 from tests.processes import is_alive
 
 # What ends, ends soon; on a busy machine "soon" is not five seconds.
@@ -100,7 +101,16 @@ def own_surroundings() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def logs_as_before() -> Iterator[None]:
+def changes_nothing(own_surroundings: None, own_temporary_folder: None) -> Iterator[None]:
+    """A test that leaves this process other than it found it fails; set up first, so checked last."""
+    before = surroundings.observe()
+    yield
+    left = surroundings.changes(before, surroundings.observe())
+    assert not left, "left changed: " + "; ".join(left)
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before(changes_nothing: None) -> Iterator[None]:
     """A command that a test calls in this process leaves its stream, closed by then, to no later test."""
     before = structlog.get_config() if structlog.is_configured() else None
     yield
@@ -137,7 +147,7 @@ def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 
 @pytest.fixture(autouse=True)
-def leaves_nothing(request: pytest.FixtureRequest, own_temporary_folder: None) -> Iterator[None]:
+def leaves_nothing(request: pytest.FixtureRequest, changes_nothing: None) -> Iterator[None]:
     """A test that leaves a process or a session folder behind fails; module fixtures are not the test's."""
     before, folders = _ours(), _folders()
     yield

@@ -9,6 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from webinfer.endings import drop_output, end_with, open_missing_streams
+from webinfer.signals import take_signals
 
 COMMANDS = {
     "doctor": ("webinfer.commands.doctor", "Check which backends work in each browser on this machine."),
@@ -76,10 +77,8 @@ def cli() -> None:
     if not {"-h", "--help"} & set(sys.argv):  # help is what a wrong setting asks for
         from browser_runtime.contract.setup.environment import check_environment
         from browser_runtime.contract.setup.proxies import exempt_loopback
-        from webinfer.signals import take_signals
         from webinfer.stack.logs import configure_logs
 
-        take_signals()
         exempt_loopback()
         check_environment()
         configure_logs()
@@ -90,6 +89,7 @@ def main() -> None:
     open_missing_streams()
     stdout = sys.stdout
     try:
+        take_signals()  # of the process: who calls `cli` in a program of theirs keeps their own
         # Always this name, however it was called: shell completion asks for it.
         cli(prog_name="webinfer", standalone_mode=False)
     except click.exceptions.Exit as stop:

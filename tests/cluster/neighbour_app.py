@@ -9,7 +9,8 @@ from tasks import infer
 
 QUEUE = "neighbours"
 
-app = Celery("neighbour", broker=os.environ.get("WEBINFER_BROKER_URL"))
+# In its worker it is the current app; in a program that merely imports it, whichever was before.
+app = Celery("neighbour", broker=os.environ.get("WEBINFER_BROKER_URL"), set_as_current=False)
 app.conf.update(
     result_backend=os.environ.get("WEBINFER_BROKER_URL"),
     task_default_queue=QUEUE,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from celery import Celery, chain, chord, group
+from celery import Celery, _state, chain, chord, group
 from PIL import Image
 
 from browser_runtime.contract.errors import BadInput, InferenceError
@@ -24,6 +24,19 @@ from tests.cluster.conftest import Worker, workers
 from tests.cluster.memory_app import say
 
 QUEUE = "chrome-vision"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def neighbours_program() -> Iterator[None]:
+    """This process is the neighbour's: its own app is the current one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_state._tls, "current_app", neighbour_app.app)
+        yield
+
+
+def plain_app(settings: TaskSettings) -> Celery:
+    """The app of one more program, which knows of us no more than the broker."""
+    return Celery("plain", broker=settings.broker_url, backend=settings.broker_url, set_as_current=False)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +84,7 @@ def test_what_another_task_gives_is_no_path(worker: Worker, picture: str) -> Non
 
 def test_a_request_sent_by_name_from_a_plain_app_is_answered(worker: Worker) -> None:
     """As another program would: JSON, Celery's default queue, no code of ours."""
-    plain = Celery("plain", broker=app.settings.broker_url, backend=app.settings.broker_url)
+    plain = plain_app(app.settings)
     text = {"model_type": "text", "model_name": "bert", "inputs": "hello"}
     reply = plain.send_task("infer", kwargs=text).get(timeout=20)
     assert reply["output"] == {"embedding": [5.0, 5.0, 5.0], "text": "HELLO"}
@@ -88,7 +101,7 @@ def test_a_request_sent_by_name_from_a_plain_app_is_answered(worker: Worker) -> 
 
 
 def test_a_plain_app_is_told_what_is_wrong(worker: Worker) -> None:
-    plain = Celery("plain", broker=app.settings.broker_url, backend=app.settings.broker_url)
+    plain = plain_app(app.settings)
     for wrong, sentence in (
         ({"modle_type": "text"}, "unknown argument 'modle_type'"),
         ({"model_type": "text", "model_name": "bert"}, "inputs is missing"),
@@ -103,7 +116,7 @@ def test_a_plain_app_is_told_what_is_wrong(worker: Worker) -> None:
 
 
 def test_what_a_neighbour_keeps_in_the_default_queue_stays_there(worker: Worker) -> None:
-    plain = Celery("plain", broker=app.settings.broker_url, backend=app.settings.broker_url)
+    plain = plain_app(app.settings)
     for number in range(1200):
         plain.send_task("neighbour.later", [number, "infer"])
     results = [

@@ -151,7 +151,7 @@ def test_a_wrong_command_line_is_one_sentence(words: tuple[str, ...], capsys: An
     from webinfer import cli as module
 
     monkeypatch.setattr(sys, "argv", ["webinfer", *words])
-    monkeypatch.setattr("webinfer.signals.take_signals", lambda: None)
+    monkeypatch.setattr("webinfer.cli.take_signals", lambda: None)
     with pytest.raises(SystemExit) as stop:
         module.main()
     told = capsys.readouterr().err

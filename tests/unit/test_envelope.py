@@ -51,7 +51,7 @@ def test_any_item_is_a_message_or_refused(item: Any) -> None:
 
 def test_what_celery_sends_is_a_task() -> None:
     """Every header and part that Celery's own producer writes, for a task with all there is."""
-    app = Celery("plain", broker="memory://")
+    app = Celery("plain", broker="memory://", set_as_current=False)
     step = app.signature("next", args=(1,), kwargs={"a": 2}, queue="celery")
     sent = app.amqp.as_task_v2(
         "an-id",
