@@ -67,6 +67,7 @@ const CACHES = /** @type {[number, number][]} */ ([
 export const CASES = [
   ...BITS.map((bits) => matmul(bits, 7, 33, 1)),
   ...BITS.map((bits) => matmul(bits, 7, 33, 5)),
+  ...BITS.map((bits) => matmul(bits, 9, 100, 1)),
   ...BITS.map((bits) => matmul(bits, 5, 4099, 1)),
   ...BITS.map((bits) => matmul(bits, 13, 4099, 6)),
   ...BITS.map((bits) => matmul(bits, 192, 576, 1)),

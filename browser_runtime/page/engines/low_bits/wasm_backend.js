@@ -13,12 +13,14 @@ import { bindKernels, fetchKernel } from './wasm_kernels.js';
 /** @typedef {import('./backend.js').StepRow} StepRow */
 /** @typedef {import('./backend.js').CacheShape} CacheShape */
 /** @typedef {import('./backend.js').CacheSide} CacheSide */
-/** @typedef {{codes: number, wide: number, scales: number}} Quantized */
+/** @typedef {{codes: number, halves: number, scales: number}} Quantized */
 
 const PAGE_BYTES = 65536;
 const MAX_PAGES = 65536;
 // Reads of 16 bytes may begin on the last bytes of what is theirs.
 const SLACK_BYTES = 64;
+// How far products read ahead of a matrix, so that its next page is on its way.
+const AHEAD_BYTES = 32768;
 
 /** @implements {Backend} */
 export class WasmBackend {
@@ -59,7 +61,7 @@ export class WasmBackend {
   alloc(sizeBytes) {
     const place = this.#next;
     const end = place + roundUp(sizeBytes, 64) + SLACK_BYTES;
-    const missing = Math.ceil(end / PAGE_BYTES) - this.#memory.buffer.byteLength / PAGE_BYTES;
+    const missing = Math.ceil((end + AHEAD_BYTES) / PAGE_BYTES) - this.#memory.buffer.byteLength / PAGE_BYTES;
     if (missing > 0) grow(this.#memory, missing);
     this.#next = end;
     return place;
@@ -75,7 +77,7 @@ export class WasmBackend {
   rows(maxRows, columns) {
     const stride = roundUp(columns, 64);
     const n = maxRows * stride;
-    const quantized = { codes: this.alloc(n), wide: this.alloc(2 * n), scales: this.alloc(n / 4) };
+    const quantized = { codes: this.alloc(n), halves: this.alloc(2 * n + n / 8), scales: this.alloc(n / 4) };
     return { stride, columns, floats: this.alloc(4 * n), quantized };
   }
 
@@ -143,19 +145,19 @@ export class WasmBackend {
 
   /** @param {Rows} x @param {number} n */
   quantize(x, n) {
-    const { codes, wide, scales } = quantizedOf(x);
-    this.#kernels.quantize?.(at(x.floats), codes, wide, scales, (n * x.stride) / 32);
+    const { codes, halves, scales } = quantizedOf(x);
+    this.#kernels.quantize?.(at(x.floats), codes, halves, scales, (n * x.stride) / 32);
   }
 
   /** @param {Matrix} matrix @param {Rows} x @param {Rows} out @param {number} n */
   matmul({ layout, place }, x, out, n) {
     const w = at(place);
     const [y, ld, k] = [at(out.floats), 4 * out.stride, this.#kernels];
-    const { codes, wide, scales } = quantizedOf(x);
+    const { codes, halves, scales } = quantizedOf(x);
     const { bits, blocks, tiles } = layout;
     const sections = [w, w + layout.high, w + layout.groups, w + layout.rowScales];
     if (bits >= 16) k.matfloat?.(bits, w, at(x.floats), y, ld, n, layout.rows, tiles, this.#scratch);
-    else if (bits === 8) k.matmat8?.(w, w + layout.groups, wide, scales, y, ld, n, blocks, tiles);
+    else if (bits === 8) k.matmat8?.(w, w + layout.groups, halves, scales, y, ld, n, blocks, tiles);
     else if (n > 1) k.matmat?.(bits, ...sections, codes, scales, y, ld, n, blocks, tiles, this.#scratch);
     else if (bits === 2)
       k.matvec2?.(w, w + layout.groups, w + layout.rowScales, codes, scales, y, blocks, tiles);

@@ -4,15 +4,17 @@
 ;;
 ;; x        float32 [32 count], padding included
 ;; codes    int8 [32 count]
-;; wide     int16 [32 count], the same numbers: what 8-bit weights are multiplied with
+;; halves   uint8 [8 count][4 |qx|][4: 255 where qx is below 0, else 0], then of each group int32, the sum of |qx| where qx
+;;          is below 0: what 8-bit weights are multiplied with
 ;; scales   float32 [count][scale, sum]
 ;;
 ;; A call does `count` groups: those of all tokens, whose rows follow each other without a gap.
 (module
   (import "e" "memory" (memory 1))
-  (func (export "quantize") (param $x i32) (param $codes i32) (param $wide i32) (param $scales i32) (param $count i32)
+  (func (export "quantize") (param $x i32) (param $codes i32) (param $halves i32) (param $scales i32) (param $count i32)
     (local $v0 v128) (local $v1 v128) (local $v2 v128) (local $v3 v128) (local $v4 v128) (local $v5 v128) (local $v6 v128) (local $v7 v128)
-    (local $a v128) (local $t v128) (local $max f32) (local $inv f32) (local $scale f32)
+    (local $a v128) (local $t v128) (local $m v128) (local $below i32) (local $max f32) (local $inv f32) (local $scale f32)
+    (local.set $below (i32.add (local.get $halves) (i32.shl (local.get $count) (i32.const 6))))
     (loop $group
       (local.set $v0 (v128.load offset=0 (local.get $x)))
       (local.set $v1 (v128.load offset=16 (local.get $x)))
@@ -43,15 +45,31 @@
       (local.set $v6 (i32x4.trunc_sat_f32x4_s (f32x4.nearest (f32x4.mul (local.get $v6) (f32x4.splat (local.get $inv))))))
       (local.set $v7 (i32x4.trunc_sat_f32x4_s (f32x4.nearest (f32x4.mul (local.get $v7) (f32x4.splat (local.get $inv))))))
       (local.set $v0 (i16x8.narrow_i32x4_s (local.get $v0) (local.get $v1)))
-      (v128.store offset=0 (local.get $wide) (local.get $v0))
       (local.set $v1 (i16x8.narrow_i32x4_s (local.get $v2) (local.get $v3)))
-      (v128.store offset=16 (local.get $wide) (local.get $v1))
       (local.set $v2 (i16x8.narrow_i32x4_s (local.get $v4) (local.get $v5)))
-      (v128.store offset=32 (local.get $wide) (local.get $v2))
       (local.set $v3 (i16x8.narrow_i32x4_s (local.get $v6) (local.get $v7)))
-      (v128.store offset=48 (local.get $wide) (local.get $v3))
-      (v128.store (local.get $codes) (i8x16.narrow_i16x8_s (local.get $v0) (local.get $v1)))
-      (v128.store offset=16 (local.get $codes) (i8x16.narrow_i16x8_s (local.get $v2) (local.get $v3)))
+      (local.set $v4 (i8x16.narrow_i16x8_s (local.get $v0) (local.get $v1)))
+      (v128.store offset=0 (local.get $codes) (local.get $v4))
+      (local.set $v5 (i8x16.narrow_i16x8_s (local.get $v2) (local.get $v3)))
+      (v128.store offset=16 (local.get $codes) (local.get $v5))
+      (local.set $m (i8x16.lt_s (local.get $v4) (v128.const i32x4 0 0 0 0)))
+      (local.set $v4 (i8x16.abs (local.get $v4)))
+      (v128.store offset=0 (local.get $halves)
+        (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $v4) (local.get $m)))
+      (v128.store offset=16 (local.get $halves)
+        (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $v4) (local.get $m)))
+      (local.set $v6 (i16x8.extadd_pairwise_i8x16_u (v128.and (local.get $v4) (local.get $m))))
+      (local.set $m (i8x16.lt_s (local.get $v5) (v128.const i32x4 0 0 0 0)))
+      (local.set $v5 (i8x16.abs (local.get $v5)))
+      (v128.store offset=32 (local.get $halves)
+        (i8x16.shuffle 0 1 2 3 16 17 18 19 4 5 6 7 20 21 22 23 (local.get $v5) (local.get $m)))
+      (v128.store offset=48 (local.get $halves)
+        (i8x16.shuffle 8 9 10 11 24 25 26 27 12 13 14 15 28 29 30 31 (local.get $v5) (local.get $m)))
+      (local.set $v7 (i16x8.extadd_pairwise_i8x16_u (v128.and (local.get $v5) (local.get $m))))
+      (local.set $m (i32x4.extadd_pairwise_i16x8_s (i16x8.add (local.get $v6) (local.get $v7))))
+      (i32.store (local.get $below) (i32.add
+        (i32.add (i32x4.extract_lane 0 (local.get $m)) (i32x4.extract_lane 1 (local.get $m)))
+        (i32.add (i32x4.extract_lane 2 (local.get $m)) (i32x4.extract_lane 3 (local.get $m)))))
       (local.set $t (i32x4.extadd_pairwise_i16x8_s (i16x8.add
         (i16x8.add (local.get $v0) (local.get $v1)) (i16x8.add (local.get $v2) (local.get $v3)))))
       (f32.store (local.get $scales) (local.get $scale))
@@ -60,6 +78,7 @@
         (i32.add (i32x4.extract_lane 2 (local.get $t)) (i32x4.extract_lane 3 (local.get $t)))))))
       (local.set $x (i32.add (local.get $x) (i32.const 128)))
       (local.set $codes (i32.add (local.get $codes) (i32.const 32)))
-      (local.set $wide (i32.add (local.get $wide) (i32.const 64)))
+      (local.set $halves (i32.add (local.get $halves) (i32.const 64)))
+      (local.set $below (i32.add (local.get $below) (i32.const 4)))
       (local.set $scales (i32.add (local.get $scales) (i32.const 8)))
       (br_if $group (local.tee $count (i32.sub (local.get $count) (i32.const 1)))))))
