@@ -179,6 +179,13 @@ LOW_BITS = {
     )
 }
 
+# transformers.js' own names; the older one's graph branches on whether it has a cache.
+CACHED_TEXT = ("input_ids", "attention_mask", "position_ids", "num_logits_to_keep", "past_key_values.*")
+LANGUAGE_GRAPHS = (
+    GraphSpec("model", CACHED_TEXT, ("logits",)),
+    GraphSpec("decoder_model_merged", (*CACHED_TEXT, "use_cache_branch"), ("logits",)),
+)
+
 CACHE_BITS = (16, 8, 4, 3, 2)
 CACHES = (*map(str, CACHE_BITS), *(f"k{k}v{v}" for k in CACHE_BITS for v in CACHE_BITS))
 
@@ -188,10 +195,15 @@ TEXT_GENERATION = FamilySpec(
     InputSpec("prompts", "prompt", is_text=True, may_be_chats=True),
     graphs=(GraphSpec("low_bits", (), (), LOW_BITS, "{suffix}/{stem}.json"),),
     files=FileSpec(
-        required=("tokenizer.json",),
-        optional=("tokenizer_config.json", "generation_config.json", "chat_template.jinja", "config.json"),
+        required=("config.json", "tokenizer.json"),
+        optional=(
+            "tokenizer_config.json",
+            "special_tokens_map.json",
+            "generation_config.json",
+            "chat_template.jinja",
+        ),
     ),
-    recognition=Recognition(architectures=("ForCausalLM",)),
+    recognition=Recognition(architectures=("ForCausalLM", "LMHeadModel")),
     # Prompts join a running batch of their own; no graph is kept.
     limits=RunLimits(max_batch=8, max_static_graphs=1, warm_up_runs=8, warm_up_ms=1000),
     answer=AnswerSpec(("text",)),
@@ -245,12 +257,15 @@ TEXT_GENERATION = FamilySpec(
         Option(
             "kv_cache",
             Kind.WORD,
-            "bits of the cache of keys and values, or of both apart, as k3v2; default 16",
+            "bits of the cache of keys and values, or of both apart, as k3v2; default 16. Not for a model "
+            "that runs as an ONNX graph",
             words=CACHES,
             opens=True,
+            graphs=("low_bits",),
         ),
     ),
     precision=Precision.BITS_4,
+    other_layouts=tuple((graph,) for graph in LANGUAGE_GRAPHS),
     backends=(Backend.WASM, Backend.WEBGPU),
     generates=True,
 )

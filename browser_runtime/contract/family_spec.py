@@ -49,6 +49,11 @@ class GraphSpec:
     layout: str = ONNX_LAYOUT
     """Its path in a model's folder, of its stem and a suffix."""
 
+    @property
+    def is_onnx(self) -> bool:
+        """True for an ONNX file, which onnxruntime runs; False for what an engine of webinfer's own does."""
+        return self.layout == ONNX_LAYOUT
+
     def paths(self, precision: Precision) -> tuple[str, ...]:
         """Paths in a model's folder that hold the graph in `precision`, the preferred one first."""
         suffixes = self.suffixes.get(precision, ())
@@ -131,6 +136,7 @@ class FamilySpec:
     """Values of a request's `model_type` that these models answer, the usual one first."""
     inputs: InputSpec
     graphs: tuple[GraphSpec, ...]
+    """The graphs that run a model, all of them needed."""
     files: FileSpec
     recognition: Recognition
     limits: RunLimits
@@ -145,13 +151,22 @@ class FamilySpec:
     """The precision of a request that names none."""
     backends: tuple[Backend, ...] = PAGE_BACKENDS
     """Backends that pages have an engine for."""
+    other_layouts: tuple[tuple[GraphSpec, ...], ...] = ()
+    """Other sets of graphs that run a model as well; in a precision the first that is whole counts."""
     generates: bool = False
     """True if its replies grow token by token: they can be streamed, and several run on a lane at once."""
 
     @property
     def precisions(self) -> tuple[Precision, ...]:
         """The precisions that its models may come in."""
-        return tuple(p for p in Precision if all(graph.paths(p) for graph in self.graphs))
+        return tuple(
+            p for p in Precision if any(all(graph.paths(p) for graph in graphs) for graphs in self.layouts)
+        )
+
+    @property
+    def layouts(self) -> tuple[tuple[GraphSpec, ...], ...]:
+        """Every set of graphs that runs a model, the preferred one first."""
+        return (self.graphs, *self.other_layouts)
 
     def __str__(self) -> str:
         return self.name

@@ -42,6 +42,9 @@ class Option:
     opens: bool = False
     """True if it changes how a model is opened: a model opened with it is another model."""
 
+    graphs: tuple[str, ...] = ()
+    """The graphs that can obey it, by stem; empty if all of the family can."""
+
     @property
     def allowed(self) -> str:
         """The allowed values in words, for errors and tables."""

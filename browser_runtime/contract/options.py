@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.families import FAMILIES, rows_of, served_families
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.option import SHOWN_CHARACTERS, Kind, Option
-from browser_runtime.contract.vocabulary import Family
+from browser_runtime.contract.vocabulary import Family, shown
 
 COMMON_OPTIONS = {
     option.name: option
@@ -68,15 +68,22 @@ def check_options(options: object, family: Family | None = None) -> dict[str, ob
     return {name: _check(name, value, tables) for name, value in options.items() if value is not None}
 
 
-def require_options_of(row: FamilySpec, options: Iterable[str]) -> None:
+def require_options_of(row: FamilySpec, options: Mapping[str, object], graphs: Iterable[str]) -> None:
     """Returns if a model of `row` has all those options: another row of its model type may have more.
 
-    Raises BadInput naming the option.
+    `graphs`: the stems of those that run it. Raises BadInput naming the option.
     """
     known = {option.name: option for option in row.options} | COMMON_OPTIONS
-    for name in options:
+    stems = set(graphs)
+    for name, value in options.items():
         if name not in known:
             raise _unknown(name, known, row.name)
+        wanted = known[name].graphs
+        if wanted and value is not None and stems.isdisjoint(wanted):
+            allowed = (
+                f"left out: the model runs as {' and '.join(sorted(stems))}.onnx, which cannot change it"
+            )
+            raise BadInput(f"options.{name}", shown(value), allowed)
 
 
 def _check(name: str, value: object, tables: list[dict[str, Option]]) -> object:

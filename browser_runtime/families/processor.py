@@ -94,6 +94,11 @@ class Processor:
         """The warning that a finished output needs; empty if it is as usual."""
         return ""
 
+    @property
+    def trial_options(self) -> Options:
+        """Options of a run that only shows whether the model runs at all."""
+        return {}
+
     def sample_items(self) -> list[Any]:
         """Items of usual sizes, made up: what a model is tried on."""
         raise NotImplementedError

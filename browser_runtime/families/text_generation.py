@@ -12,6 +12,7 @@ import numpy as np
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.families.processor import Options, Output, Processor
+from browser_runtime.low_bits.shape import DecoderShape
 from browser_runtime.models.configuration.fields import ANYTHING, FLAG, Fields, Rule, is_number, is_whole
 from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
@@ -23,7 +24,8 @@ from browser_runtime.texts.tokenizer_config import SPECIAL_TOKENS, TokenizerConf
 SAMPLE = "Once upon a time"
 # Longer answers are asked for; a model that never stops ends here.
 DEFAULT_NEW_TOKENS = 256
-CONFIG = "generation_config.json"
+TRIAL_TOKENS = 4
+CONFIG, MODEL_CONFIG = "generation_config.json", "config.json"
 SAMPLING: dict[str, Rule] = {
     "do_sample": FLAG,
     "temperature": Rule("a number of at least 0", lambda value: is_number(value) and value >= 0),
@@ -81,6 +83,7 @@ class GenerationProcessor(Processor):
         self.tokenizer.no_truncation()
         special = {name: token for name in SPECIAL_TOKENS if (token := config.token(name)) is not None}
         self._template = ChatTemplate.read(folder, special)
+        self.max_positions = DecoderShape.of(read_object(folder / MODEL_CONFIG)).max_positions
         self._fields = Fields(CONFIG, read_object(folder / CONFIG))
         self._fields.hold_to(SAMPLING | dict.fromkeys(WITHOUT_EFFECT, ANYTHING))
         self.stop_tokens = self._find_stops(folder, special.get("eos_token"))
@@ -90,7 +93,7 @@ class GenerationProcessor(Processor):
         found: list[Any] = []
         for source in (
             self._fields.get("eos_token_id"),
-            read_object(folder / "config.json").get("eos_token_id"),
+            read_object(folder / MODEL_CONFIG).get("eos_token_id"),
         ):
             found += source if isinstance(source, list) else [source] if source is not None else []
         if end is not None:
@@ -113,8 +116,9 @@ class GenerationProcessor(Processor):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """A usual prompt's tokens."""
-        return {"sample": self._encode(SAMPLE, "sample").to_wire(), "example": self.choose({})}
+        """A usual prompt's tokens, its choices, and the longest text."""
+        sample = self._encode(SAMPLE, "sample").to_wire()
+        return {"sample": sample, "example": self.choose({}), "max_positions": self.max_positions}
 
     def describe(self) -> dict[str, Any]:
         """Details for readers of a reply: `chat_template` is true for a model that takes chats."""
@@ -187,6 +191,11 @@ class GenerationProcessor(Processor):
     def finish(self, output: Output) -> Output:
         """The output with the text of its tokens."""
         return output | {"text": self.tokenizer.decode(list(output["tokens"]), skip_special_tokens=True)}
+
+    @property
+    def trial_options(self) -> Options:
+        """A few tokens show whether a model runs."""
+        return {"max_new_tokens": TRIAL_TOKENS}
 
     def sample_items(self) -> list[Any]:
         """A prompt."""

@@ -16,7 +16,7 @@ from browser_runtime.contract.vocabulary import Family, Precision, check_model_n
 from browser_runtime.models.files.graphs import (
     GraphFiles,
     available_precisions,
-    graph_paths,
+    find_graphs,
     group_weights,
 )
 from browser_runtime.models.files.json_files import Json
@@ -70,12 +70,11 @@ class StoredModel:
 
     def graphs(self, precision: Precision) -> dict[str, GraphFiles]:
         """The graphs that run the model in `precision`, by stem. Raises BadInput if it has none."""
-        paths = graph_paths(self.family, precision, self.files)
-        if paths is None:
+        found = find_graphs(self.family, precision, self.files)
+        if found is None:
             there = ", ".join(self.precisions) or "nothing that can run"
             raise BadInput("precision", repr(str(precision)), f"what model {self.name!r} comes in: {there}")
-        graphs = (GraphFiles(path, self.weights.get(path, ())) for path in paths)
-        return {spec.stem: graph for spec, graph in zip(self.family.graphs, graphs, strict=True)}
+        return {spec.stem: GraphFiles(path, self.weights.get(path, ())) for spec, path in found.items()}
 
     def loaded_bytes(self, precision: Precision) -> int:
         """The size of what a page loads for `precision`, graphs and weights. Raises like `graphs`."""

@@ -19,7 +19,7 @@ class SpeechDecoder:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._empty = {
-            name: np.zeros(_empty_shape(entry.sizes), np.float32)
+            name: np.zeros(empty_shape(entry.sizes), np.float32)
             for name, entry in graph.inputs.items()
             if name.startswith("past_key_values.")
         }
@@ -64,7 +64,7 @@ class SpeechDecoder:
         return require_finite(outputs["logits"][0, -1], "logit"), kept
 
 
-def _empty_shape(sizes: tuple[int | None, ...]) -> list[int]:
+def empty_shape(sizes: tuple[int | None, ...]) -> list[int]:
     """Batch 1 and no past: the dimensions that a graph leaves open are [batch, past]."""
     return [int(axis == 0) if size is None else size for axis, size in enumerate(sizes)]
 

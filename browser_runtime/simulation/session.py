@@ -32,7 +32,7 @@ class SimulatedSession:
     async def run(self, request: Request, model: StoredModel, pieces: PieceSink | None = None) -> Reply:
         """The reply, marked as a simulation; `pieces` takes its text, all at once. Raises InferenceError."""
         model.require_family(request.family)
-        require_options_of(model.family, request.options)
+        require_options_of(model.family, request.options, model.graphs(request.precision))
         log.warning("request simulated", model=model.name, browser=str(self.browser), reason=self.why)
         start = time.perf_counter()
         answers, load_ms = await asyncio.to_thread(self._work, request, model)

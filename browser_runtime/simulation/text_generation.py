@@ -1,50 +1,136 @@
-"""Prompts to text in NumPy: the packed files that a page loads, and the same sampling."""
+"""Prompts to text: packed files in NumPy, graphs in Python's onnxruntime, and the sampling of pages."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.errors import BadInput, ModelFault
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.families.text_generation import SEED_STEP, SEEDS, GenerationProcessor, Prompt
-from browser_runtime.low_bits.arrays import FloatArray
+from browser_runtime.low_bits.arrays import FloatArray, IntArray
 from browser_runtime.low_bits.cache import CacheFormat, PackedCache
 from browser_runtime.low_bits.forward import Decoder
 from browser_runtime.low_bits.model_file import PackedModel
 from browser_runtime.low_bits.packed_tensors import PackedTensors
 from browser_runtime.models.manifest import StoredModel
+from browser_runtime.simulation.decoding import empty_shape
+from browser_runtime.simulation.graphs import Graph, require_finite
+
+
+class Text(Protocol):
+    """One text, token by token."""
+
+    def feed(self, tokens: IntArray) -> FloatArray:
+        """The logits [vocabulary] after these tokens, which follow those before."""
+
+
+class LanguageModel(Protocol):
+    """An engine for texts of at most so many tokens."""
+
+    max_positions: int
+
+    def begin(self, options: Mapping[str, Any]) -> Text:
+        """A new text. Raises BadInput for a cache that there is not."""
+
+
+class PackedLanguageModel:
+    """Weights of few bits, in NumPy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.decoder = Decoder(PackedTensors.open(PackedModel.open(folder)))
+        self.max_positions = self.decoder.shape.max_positions
+
+    def begin(self, options: Mapping[str, Any]) -> Text:
+        """A text with a cache of the bits asked for."""
+        return PackedText(self.decoder, CacheFormat.parse(str(options.get("kv_cache", "16"))))
+
+
+class PackedText:
+    """A text of weights of few bits."""
+
+    def __init__(self, decoder: Decoder, cache: CacheFormat) -> None:
+        self._decoder, self._cache = decoder, PackedCache(decoder.shape, cache)
+
+    def feed(self, tokens: IntArray) -> FloatArray:
+        """The logits after them."""
+        return self._decoder.logits(self._decoder.hidden(tokens, self._cache)[-1:])[0]
+
+
+class GraphLanguageModel:
+    """A decoder graph that takes a cache: `page/families/texts/language_graph.js` is its twin."""
+
+    def __init__(self, graph: Graph, max_positions: int) -> None:
+        self.graph, self.max_positions = graph, max_positions
+        self.empty = {
+            name: np.zeros(empty_shape(entry.sizes), np.float32)
+            for name, entry in graph.inputs.items()
+            if name.startswith("past_key_values.")
+        }
+        if not self.empty:
+            raise ModelFault(graph.model, "its graph takes no past_key_values: it computes each text anew")
+
+    def begin(self, options: Mapping[str, Any]) -> Text:
+        """A text of its own."""
+        return GraphText(self)
+
+
+class GraphText:
+    """A text of a decoder graph, with what the graph keeps of it."""
+
+    def __init__(self, model: GraphLanguageModel) -> None:
+        self._graph, self._cache, self._n_tokens = model.graph, model.empty, 0
+
+    def feed(self, tokens: IntArray) -> FloatArray:
+        """The logits after them. Raises BadOutput, ModelFault."""
+        first, self._n_tokens = self._n_tokens, self._n_tokens + len(tokens)
+        feeds = {
+            "input_ids": np.array([tokens], np.int64),
+            "attention_mask": np.ones((1, self._n_tokens), np.int64),
+            "position_ids": np.arange(first, self._n_tokens)[None],
+            "use_cache_branch": np.array([first > 0]),
+        }
+        if (last := self._graph.inputs.get("num_logits_to_keep")) is not None:
+            feeds["num_logits_to_keep"] = np.ones([1] * len(last.sizes), np.int64)
+        outputs = self._graph.run(feeds | self._cache)
+        self._cache = {name: outputs[name.replace("past_key_values", "present")] for name in self._cache}
+        logits: FloatArray = require_finite(outputs["logits"][0, -1], "logit")
+        return logits
 
 
 class Generator:
-    """A packed model with the processor of its prompts."""
+    """A language model with the processor of its prompts."""
 
     def __init__(self, model: StoredModel, processor: GenerationProcessor, precision: Precision) -> None:
-        index = model.folder / model.graphs(precision)["low_bits"].path
-        tensors = PackedTensors.open(PackedModel.open(index.parent))
-        self._decoder, self._stop_tokens = Decoder(tensors), set(processor.stop_tokens)
+        self._stop_tokens = set(processor.stop_tokens)
+        ((stem, files),) = model.graphs(precision).items()
+        path = model.folder / files.path
+        self._model: LanguageModel = (
+            PackedLanguageModel(path.parent)
+            if stem == "low_bits"
+            else GraphLanguageModel(Graph(path, model.name), processor.max_positions)
+        )
 
     def prepare(self, item: Prompt, field: str, options: Mapping[str, Any]) -> Prompt:
         """The prompt itself. Raises BadInput for one that fills the model."""
-        room = self._decoder.shape.max_positions
+        room = self._model.max_positions
         if len(item) >= room:
             raise BadInput(field, f"{len(item)} tokens", f"at most {room - 1} tokens")
         return item
 
     def compute(self, prompt: Prompt, options: Mapping[str, Any]) -> dict[str, Any]:
         """The tokens behind the prompt, and how they ended."""
-        shape = self._decoder.shape
-        cache = PackedCache(shape, CacheFormat.parse(str(options.get("kv_cache", "16"))))
+        text = self._model.begin(options)
         sampler = Sampler(options["sampling"], prompt.ids)
-        room = min(options["max_new_tokens"], shape.max_positions - len(prompt) + 1)
+        room = min(options["max_new_tokens"], self._model.max_positions - len(prompt) + 1)
         tokens: list[int] = []
         fed = prompt.ids
         while len(tokens) < room:
-            hidden = self._decoder.hidden(fed, cache)[-1:]
-            token = sampler.sample(self._decoder.logits(hidden)[0])
+            token = sampler.sample(text.feed(fed))
             tokens.append(token)
             if token in self._stop_tokens:
                 return {"tokens": tokens, "finish": "stop"}

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { nameCache } from '../../browser_runtime/page/families/graphs/kv_cache.js';
 import { Stopwatch } from '../../browser_runtime/page/families/graphs/results.js';
 import { chooseToken, Decoder } from '../../browser_runtime/page/families/sounds/decoding.js';
-import { nameCache } from '../../browser_runtime/page/families/sounds/kv_cache.js';
 import { readSamples } from '../../browser_runtime/page/families/sounds/samples.js';
 import { joinTokens, splitWindows } from '../../browser_runtime/page/families/sounds/windows.js';
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import starmap
+
 from browser_runtime.contract.families import FAMILIES
-from browser_runtime.contract.family_spec import ONNX_LAYOUT, ONNX_SUFFIXES, FamilySpec
+from browser_runtime.contract.family_spec import ONNX_SUFFIXES, FamilySpec, GraphSpec
 from browser_runtime.models.intake.export_bert import ACTIVATIONS
 from browser_runtime.models.intake.graph_check import MAX_IR_VERSION, MAX_OPSET
 from browser_runtime.models.intake.importing import PICKLES
 from browser_runtime.simulation.feeds import DTYPES, TEXT_INPUTS
 from webinfer.compatibility.markdown import code, paragraph, section, table
 
-# The others run packed weights on kernels of webinfer's own.
-ONNX_FAMILIES = [row for row in FAMILIES.values() if row.graphs[0].layout == ONNX_LAYOUT]
+# The others hold packed weights, which run on kernels of webinfer's own.
+ONNX_LAYOUTS = [
+    (row, graphs)
+    for row in FAMILIES.values()
+    for graphs in row.layouts
+    if all(graph.is_onnx for graph in graphs)
+]
 
 
 def describe_graphs() -> str:
@@ -32,7 +39,7 @@ def describe_graphs() -> str:
         ),
         table(
             ("family", "graphs in `onnx/`", "their outputs", "other files needed"),
-            map(_row, ONNX_FAMILIES),
+            starmap(_row, ONNX_LAYOUTS),
         ),
         table(
             ("precision", "file name of a graph"),
@@ -47,7 +54,7 @@ def describe_graphs() -> str:
         ),
         table(
             ("family", "supported inputs of a graph", "sizes"),
-            map(_inputs_row, ONNX_FAMILIES),
+            starmap(_inputs_row, ONNX_LAYOUTS),
         ),
         paragraph(
             f"""Inputs may have the types {code(types)}. An input of another name or type is refused, and so
@@ -60,13 +67,11 @@ def describe_graphs() -> str:
     )
 
 
-def _row(family: FamilySpec) -> tuple[str, str, str, str]:
-    outputs = [
-        f"`{graph.stem}`: {' or '.join(f'`{name}`' for name in graph.outputs)}" for graph in family.graphs
-    ]
-    stems = code(graph.stem for graph in family.graphs)
+def _row(family: FamilySpec, graphs: tuple[GraphSpec, ...]) -> tuple[str, str, str, str]:
+    outputs = [f"`{graph.stem}`: {' or '.join(f'`{name}`' for name in graph.outputs)}" for graph in graphs]
+    stems = code(graph.stem for graph in graphs)
     return f"`{family}`", stems, "; ".join(outputs), code(family.files.required)
 
 
-def _inputs_row(family: FamilySpec) -> tuple[str, str, str]:
-    return f"`{family}`", "; ".join(code(graph.inputs) for graph in family.graphs), family.sizes
+def _inputs_row(family: FamilySpec, graphs: tuple[GraphSpec, ...]) -> tuple[str, str, str]:
+    return f"`{family}`", "; ".join(code(graph.inputs) for graph in graphs), family.sizes

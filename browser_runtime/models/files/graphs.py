@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from browser_runtime.contract.family_spec import FamilySpec
+from browser_runtime.contract.family_spec import FamilySpec, GraphSpec
 from browser_runtime.contract.vocabulary import Precision
 
 
@@ -29,13 +29,26 @@ class GraphFiles:
         return {PurePosixPath(path).relative_to(folder).as_posix(): path for path in self.weights}
 
 
+def find_graphs(
+    family: FamilySpec, precision: Precision, paths: Collection[str]
+) -> dict[GraphSpec, str] | None:
+    """The graph files that run `family` in `precision`, in the row's order; None if `paths` lacks one.
+
+    Where a model comes in several layouts, those of the first that is whole.
+    """
+    for graphs in family.layouts:
+        found = {
+            graph: next((path for path in graph.paths(precision) if path in paths), "") for graph in graphs
+        }
+        if all(found.values()):
+            return found
+    return None
+
+
 def graph_paths(family: FamilySpec, precision: Precision, paths: Collection[str]) -> tuple[str, ...] | None:
-    """The graph files that run `family` in `precision`, in the row's order; None if `paths` lacks one."""
-    found = [
-        next((path for path in graph.paths(precision) if path in paths), None) for graph in family.graphs
-    ]
-    held = tuple(path for path in found if path is not None)
-    return held if len(held) == len(found) else None
+    """The paths of `find_graphs`."""
+    found = find_graphs(family, precision, paths)
+    return None if found is None else tuple(found.values())
 
 
 def guess_weights(graph: str, paths: Collection[str]) -> tuple[str, ...]:

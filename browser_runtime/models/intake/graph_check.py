@@ -10,7 +10,7 @@ from typing import Any
 from browser_runtime.contract.errors import BadRequest
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Precision
-from browser_runtime.models.files.graphs import graph_paths
+from browser_runtime.models.files.graphs import find_graphs
 from browser_runtime.models.files.json_files import Json
 from browser_runtime.models.files.paths import ForeignFolder, check_path
 
@@ -53,7 +53,8 @@ def inspect_graphs(
     """
     held, found = set(paths), Inspection()
     for precision in precisions:
-        for spec, path in zip(family.graphs, graph_paths(family, precision, held) or (), strict=False):
+        graphs = find_graphs(family, precision, held) or {}
+        for spec, path in ((spec, path) for spec, path in graphs.items() if spec.is_onnx):
             graph = read_graph(folder, path)
             _require_readable(name, path, graph)
             _require_outputs(name, path, graph, spec.outputs)

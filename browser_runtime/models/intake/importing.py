@@ -140,8 +140,9 @@ def open_folder(root: Path) -> ForeignFolder:
 
 def _graph_name(path: Path) -> str:
     """The file's own name where transformers.js knows it, else model.onnx."""
-    graphs = (graph for family in FAMILIES.values() for graph in family.graphs)
-    known = {path for graph in graphs for precision in Precision for path in graph.paths(precision)}
+    layouts = (graphs for family in FAMILIES.values() for graphs in family.layouts)
+    specs = [graph for graphs in layouts for graph in graphs]
+    known = {path for graph in specs for precision in Precision for path in graph.paths(precision)}
     return path.name if f"onnx/{path.name}" in known else "model.onnx"
 
 
@@ -161,7 +162,8 @@ def _assemble(
     intake.paths += complete_files(folder, chosen, intake.paths)
     precisions = available_precisions(chosen, intake.paths)
     if not precisions:
-        stems = " and ".join(graph.stem for graph in chosen.graphs)
+        sets = ([graph.stem for graph in graphs if graph.is_onnx] for graphs in chosen.layouts)
+        stems = " or ".join(" and ".join(stems) for stems in sets if stems)
         raise BadRequest(f"{parts.home.root} has no {stems}.onnx, which {chosen} needs")
     found = inspect_graphs(name, folder, chosen, precisions, intake.paths)
     files = {path: describe_file(folder / path) for path in intake.paths}
@@ -195,9 +197,13 @@ def _read_family(home: ForeignFolder, name: str) -> FamilySpec:
 def _copy_small_files(intake: Intake, family: FamilySpec, name: str) -> None:
     home = intake.home
     require_files(name, family, [path for path in family.files.required if home.find(path) is not None])
-    _copy_json(intake, wanted_files(family), family.files.listing)
+    named = wanted_files(family)
+    _copy_json(intake, [path for path in named if path.endswith(".json")], family.files.listing)
     listing = read_json(intake.folder / family.files.listing) if family.files.listing else None
     beside = set(wanted_files(family, listing)) - {*intake.paths}
+    for path in (path for path in named if not path.endswith(".json") and home.find(path) is not None):
+        intake.copy(path, path, MAX_JSON_BYTES)
+        beside.discard(path)
     weights = {path for path in beside if not path.endswith(".json")}
     _copy_json(intake, sorted(beside - weights), family.files.listing)
     for path in sorted(weights):

@@ -65,11 +65,16 @@ def infer_family(name: str, config: Mapping[str, object], pipeline: str | None =
     for row in FAMILIES.values():
         if model_type in row.recognition.model_types:
             return row
-    for row in FAMILIES.values():
-        signs = row.recognition
-        fits = any(entry.endswith(signs.architectures) for entry in architectures)
-        if fits and all(key in config for key in signs.keys):
-            return row
+    # The longest ending: GPT2LMHeadModel is no encoder, though its name ends as one's does.
+    signs = [
+        (len(ending), row)
+        for row in FAMILIES.values()
+        for ending in row.recognition.architectures
+        if any(entry.endswith(ending) for entry in architectures)
+        and all(key in config for key in row.recognition.keys)
+    ]
+    if signs:
+        return max(signs, key=lambda sign: sign[0])[1]
     for row in FAMILIES.values():
         if pipeline in row.recognition.pipelines:
             return row

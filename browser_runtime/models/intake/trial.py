@@ -142,7 +142,9 @@ def run_once(model: StoredModel, precision: Precision) -> TrialRun:
 
     runner = open_runner(model, precision)
     started = time.perf_counter()
-    answers = run_items(runner, model.family.model_types[0], PROCESSORS.take(model).sample_items(), {})
+    processor = PROCESSORS.take(model)
+    items, options = processor.sample_items(), processor.trial_options
+    answers = run_items(runner, model.family.model_types[0], items, options)
     for output in answers.outputs:
         if isinstance(output, InferenceError):
             raise output

@@ -7,11 +7,11 @@
  */
 
 import { makeFeeds } from './graphs/feeds.js';
+import { nameCache } from './graphs/kv_cache.js';
 import { GraphSource } from './graphs/model_graphs.js';
 import { makeReady } from './graphs/ready.js';
 import { Stopwatch, settle, stopIfCancelled } from './graphs/results.js';
 import { Decoder } from './sounds/decoding.js';
-import { nameCache } from './sounds/kv_cache.js';
 import { extractLogMel } from './sounds/log_mel.js';
 import { makeTone, readSamples, SAMPLE_RATE_HZ } from './sounds/samples.js';
 import { joinTokens, splitWindows } from './sounds/windows.js';

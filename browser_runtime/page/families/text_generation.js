@@ -1,15 +1,13 @@
 /**
- * Prompts -> text, token by token, by a LLaMA of few bits on kernels of our own. Calls run side by side: their prompts
- * join one running batch, and leave it when they are done.
+ * Prompts -> text, token by token. Calls run side by side: the prompts of all of them are stepped together, and leave when
+ * they are done.
  */
-import { parseCacheBits } from '../engines/low_bits/cache.js';
-import { createModel } from '../engines/low_bits/model.js';
-import { openBackend } from '../engines/low_bits/variants.js';
 import { Fault, toWire } from '../faults.js';
+import { openLanguageModel } from './texts/language_models.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
 /** @typedef {import('./contract.js').TokenStream} TokenStream */
-/** @typedef {import('../engines/low_bits/model.js').LowBitsModel} LowBitsModel */
+/** @typedef {import('./texts/language_models.js').Opened['model']} LanguageModel */
 /** @typedef {import('../engines/low_bits/generation.js').Generation} Generation */
 /** @typedef {{ids: {data: Int32Array}, n_prompt: number}} Item the prompt's tokens, and behind them those of an earlier run */
 /** @typedef {{max_new_tokens: number, sampling: import('../engines/low_bits/sampler.js').Sampling, stop_tokens: number[]}} Choices */
@@ -32,57 +30,34 @@ const SILENT = { emit() {}, isStopped: () => false };
  * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
  */
 export async function open(opening) {
-  const { backend, model, options } = opening;
-  const started = performance.now();
-  const files = /** @type {import('./contract.js').GraphFiles} */ (model.graphs.low_bits);
-  const manifest = await (await fetchFile(model.url, files.path)).json();
-  const { backend: kernels, measured } = await openBackend(backend);
-  const compiled = performance.now();
-  const fetchShard = async function* (/** @type {string} */ name) {
-    const response = await fetchFile(model.url, files.weights[name] ?? name);
-    yield* readPieces(response);
-  };
-  const opened = await createModel(manifest, fetchShard, kernels, {
-    model: model.name,
-    kv: parseCacheBits(options.kv_cache ?? '16'),
-    slots: model.limits.max_batch,
-  });
-  const loaded = performance.now();
-  const engine = new Engine(opened);
-  const warm = await engine.warmUp(model);
-  const { facts } = opened;
-  return {
-    ready: {
-      backend,
-      kernel: facts.kernels,
-      load_ms: loaded - compiled,
-      compile_ms: compiled - started,
-      warmup_ms: warm.ms,
-      warmup_runs: warm.runs,
-      warmup_steady: true,
-      weight_bytes: facts.weight_bytes,
-      placement: null,
-      compute_shaders: false,
-      precompiled: true,
-      details: { ...facts, measured },
-    },
-    generates: true,
-    run: (items, chosen, isCancelled, stream = SILENT) => engine.run(items, chosen, isCancelled, stream),
-    release: async () => engine.release(),
-  };
-}
-
-/** @param {string} url @param {string} path */
-async function fetchFile(url, path) {
-  const response = await fetch(url + path);
-  if (!response.ok) throw new Fault('ModelFault', path, `the worker answers ${response.status} for it`);
-  return response;
-}
-
-/** The body in pieces, as they come. @param {Response} response */
-async function* readPieces(response) {
-  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
-  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value;
+  const { model, kernel, loadMs, compileMs, weightBytes, placement, details } =
+    await openLanguageModel(opening);
+  const engine = new Engine(model);
+  try {
+    const warm = await engine.warmUp(opening.model);
+    return {
+      ready: {
+        backend: opening.backend,
+        kernel,
+        load_ms: loadMs,
+        compile_ms: compileMs,
+        warmup_ms: warm.ms,
+        warmup_runs: warm.runs,
+        warmup_steady: true,
+        weight_bytes: weightBytes,
+        placement,
+        compute_shaders: false,
+        precompiled: true,
+        details,
+      },
+      generates: true,
+      run: (items, chosen, isCancelled, stream = SILENT) => engine.run(items, chosen, isCancelled, stream),
+      release: () => engine.release(),
+    };
+  } catch (error) {
+    await engine.release();
+    throw error;
+  }
 }
 
 class Engine {
@@ -90,7 +65,7 @@ class Engine {
   #running = new Map();
   #isStepping = false;
 
-  /** @param {LowBitsModel} model */
+  /** @param {LanguageModel} model */
   constructor(model) {
     this.model = model;
   }
@@ -205,8 +180,8 @@ class Engine {
     return { runs: result.output.tokens.length, ms: performance.now() - started };
   }
 
-  release() {
-    this.model.release();
+  async release() {
+    await this.model.release();
   }
 }
 

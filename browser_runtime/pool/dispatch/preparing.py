@@ -33,7 +33,7 @@ async def prepare(request: Request, model: StoredModel) -> Prepared:
     A request without items stays as it is. Raises BadRequest or BadInput for a model whose files cannot be
     used, and BadInput for an option that the model does not have.
     """
-    require_options_of(model.family, request.options)
+    require_options_of(model.family, request.options, model.graphs(request.precision))
     items = items_of(request)
     if not items:
         return Prepared(request)

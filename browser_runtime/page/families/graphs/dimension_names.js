@@ -4,6 +4,7 @@
  * Layout: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
  */
 import { Fault } from '../../faults.js';
+import { children, fields } from './protobuf.js';
 
 /** @typedef {(string | number)[]} Shape a name, or a fixed size; '' where the file says neither */
 
@@ -93,62 +94,4 @@ function readDimension(dimension) {
     if (field === DIMENSION_NAME && typeof value !== 'number') return TEXT.decode(value);
   }
   return '';
-}
-
-/**
- * The embedded messages under field number `wanted`.
- * @param {Uint8Array | undefined} message
- * @param {number} wanted
- */
-function* children(message, wanted) {
-  for (const { field, value } of fields(message ?? new Uint8Array())) {
-    if (field === wanted && typeof value !== 'number') yield value;
-  }
-}
-
-/**
- * The fields of one protobuf message: numbers for varints, views for everything that has a length.
- * @param {Uint8Array} message
- * @returns {Generator<{field: number, value: number | Uint8Array}>}
- */
-function* fields(message) {
-  let at = 0;
-  while (at < message.length) {
-    const [tag, start] = readVarint(message, at);
-    const [value, end] = readValue(message, start, tag % 8);
-    yield { field: Math.floor(tag / 8), value };
-    at = end;
-  }
-}
-
-/**
- * @param {Uint8Array} message
- * @param {number} at
- * @param {number} wire protobuf's wire type: 0 varint, 1 eight bytes, 2 length first, 5 four bytes
- * @returns {[number | Uint8Array, number]} the value and where it ends
- */
-function readValue(message, at, wire) {
-  if (wire === 0) return readVarint(message, at);
-  const [size, start] = wire === 2 ? readVarint(message, at) : [wire === 1 ? 8 : 4, at];
-  if (start + size > message.length || (wire !== 1 && wire !== 2 && wire !== 5)) {
-    throw new Fault('BadInput', 'the model file', 'not readable as ONNX', 'a whole ONNX file');
-  }
-  return [message.subarray(start, start + size), start + size];
-}
-
-/**
- * @param {Uint8Array} message
- * @param {number} start
- * @returns {[number, number]} the number and where it ends
- */
-function readVarint(message, start) {
-  let value = 0;
-  let at = start;
-  // Multiplied, not shifted: sizes beyond 2 GiB would overflow 32 bits.
-  for (let scale = 1; at < message.length; scale *= 128) {
-    const byte = message[at++] ?? 0;
-    value += (byte & 127) * scale;
-    if (byte < 128) break;
-  }
-  return [value, at];
 }

@@ -41,7 +41,7 @@ async function fetchBytes(model, path) {
  * @param {string} path in the model's folder
  * @returns {Promise<Response>}
  */
-async function fetchFile(model, path) {
+export async function fetchFile(model, path) {
   const response = await fetch(model.url + path.split('/').map(encodeURIComponent).join('/'));
   if (response.ok) return response;
   throw new Fault('BadRequest', `model ${model.name} lacks ${path}: its server answers ${response.status}`);

@@ -4,6 +4,7 @@
 import { bindDimensions, readInputShapes } from './dimension_names.js';
 import { GraphCache } from './graph_cache.js';
 import { fetchGraph } from './model_files.js';
+import { readWeightBits } from './weight_bits.js';
 
 /** @typedef {import('../contract.js').Graph} Graph */
 /** @typedef {import('../contract.js').Opening} Opening */
@@ -36,6 +37,12 @@ export class GraphSource {
   async readShapes() {
     this.#fetched ??= fetchGraph(this.#opening.model, this.#stem);
     return readInputShapes((await this.#fetched).bytes);
+  }
+
+  /** The numbers of bits that its matrices have. */
+  async readWeightBits() {
+    this.#fetched ??= fetchGraph(this.#opening.model, this.#stem);
+    return readWeightBits((await this.#fetched).bytes);
   }
 
   /**

@@ -4,8 +4,8 @@
 import { Fault } from '../../faults.js';
 import { makeFeeds } from '../graphs/feeds.js';
 import { readFloats } from '../graphs/floats.js';
+import { KvCache } from '../graphs/kv_cache.js';
 import { stopIfCancelled } from '../graphs/results.js';
-import { KvCache } from './kv_cache.js';
 
 /** @typedef {import('../contract.js').Graph} Graph */
 /** @typedef {import('../contract.js').Tensors} Tensors */

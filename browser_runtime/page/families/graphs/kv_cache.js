@@ -51,6 +51,14 @@ export class KvCache {
     this.isEmpty = false;
   }
 
+  /** The bytes of all keys and values. */
+  get sizeBytes() {
+    const sizes = Object.values(this.feeds).map(({ type, dims }) => {
+      return (type === 'float16' ? 2 : 4) * dims.reduce((product, size) => product * size, 1);
+    });
+    return sizes.reduce((sum, size) => sum + size, 0);
+  }
+
   /** Frees everything. */
   release() {
     for (const tensor of Object.values(this.feeds)) tensor.dispose();

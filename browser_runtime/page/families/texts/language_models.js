@@ -1,0 +1,108 @@
+/**
+ * Opens a language model on the engine that its files are for: weights of few bits on kernels of our own, ONNX graphs on
+ * onnxruntime.
+ */
+import { parseCacheBits } from '../../engines/low_bits/cache.js';
+import { createModel } from '../../engines/low_bits/model.js';
+import { openBackend } from '../../engines/low_bits/variants.js';
+import { Fault } from '../../faults.js';
+import { nameCache } from '../graphs/kv_cache.js';
+import { fetchFile } from '../graphs/model_files.js';
+import { GraphSource } from '../graphs/model_graphs.js';
+import { LanguageGraph } from './language_graph.js';
+
+/** @typedef {import('../contract.js').Opening} Opening */
+/**
+ * @typedef {object} Opened
+ * @property {import('../../engines/low_bits/model.js').LowBitsModel | LanguageGraph} model
+ * @property {string} kernel
+ * @property {number} loadMs
+ * @property {number} compileMs
+ * @property {number} weightBytes
+ * @property {import('../contract.js').Ready['placement']} placement
+ * @property {Record<string, unknown>} details
+ */
+
+// What the low-bit engine gives a text at most; a cache of a graph may take as much.
+const MAX_CONTEXT = 2048;
+const GRAPHS = ['model', 'decoder_model_merged'];
+
+/**
+ * The model, its weights loaded. Raises what its engine raises.
+ * @param {Opening} opening
+ * @returns {Promise<Opened>}
+ */
+export async function openLanguageModel(opening) {
+  const stem = GRAPHS.find((name) => name in opening.model.graphs);
+  return stem === undefined ? openPacked(opening) : openGraph(opening, stem);
+}
+
+/** @param {Opening} opening @returns {Promise<Opened>} */
+async function openPacked({ backend, model, options }) {
+  const started = performance.now();
+  const files = /** @type {import('../contract.js').GraphFiles} */ (model.graphs.low_bits);
+  const manifest = await (await fetchFile(model, files.path)).json();
+  const { backend: kernels, measured } = await openBackend(backend);
+  const compiled = performance.now();
+  const fetchShard = async function* (/** @type {string} */ name) {
+    yield* readPieces(await fetchFile(model, files.weights[name] ?? name));
+  };
+  const opened = await createModel(manifest, fetchShard, kernels, {
+    model: model.name,
+    kv: parseCacheBits(options.kv_cache ?? '16'),
+    slots: model.limits.max_batch,
+  });
+  const { facts } = opened;
+  return {
+    model: opened,
+    kernel: facts.kernels,
+    loadMs: performance.now() - compiled,
+    compileMs: compiled - started,
+    weightBytes: facts.weight_bytes,
+    placement: null,
+    details: { ...facts, measured },
+  };
+}
+
+/** The body in pieces, as they come. @param {Response} response */
+async function* readPieces(response) {
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value;
+}
+
+/** @param {Opening} opening @param {string} stem @returns {Promise<Opened>} */
+async function openGraph(opening, stem) {
+  const { backend, model, options, realm } = opening;
+  if (options.kv_cache !== undefined) {
+    const allowed = `left out: the model runs as ${stem}.onnx, which cannot change it`;
+    throw new Fault('BadInput', 'options.kv_cache', options.kv_cache, allowed);
+  }
+  if (backend === 'webnn') {
+    const why = 'its graphs grow by a token a step, and WebNN takes static shapes only';
+    throw new Fault('Unsupported', 'text generation on webnn', why);
+  }
+  const source = new GraphSource(opening, stem);
+  const keepOnDevice = backend === 'webgpu' ? nameCache(Object.keys(await source.readShapes())) : false;
+  const weightBits = await source.readWeightBits();
+  const graph = await source.open({ keepOnDevice });
+  const sizes = {
+    context: Math.min(Number(model.settings.max_positions), MAX_CONTEXT),
+    slots: model.limits.max_batch,
+    weightBits,
+  };
+  try {
+    const opened = new LanguageGraph(graph, realm.ort, sizes);
+    return {
+      model: opened,
+      kernel: graph.kernel,
+      loadMs: graph.loadMs,
+      compileMs: graph.compileMs,
+      weightBytes: graph.weightBytes,
+      placement: graph.placement,
+      details: opened.facts,
+    };
+  } catch (error) {
+    await graph.release();
+    throw error;
+  }
+}
