@@ -58,7 +58,8 @@ class PackedText:
 
     def feed(self, tokens: IntArray) -> FloatArray:
         """The logits after them."""
-        return self._decoder.logits(self._decoder.hidden(tokens, self._cache)[-1:])[0]
+        logits: FloatArray = self._decoder.logits(self._decoder.hidden(tokens, self._cache)[-1:])[0]
+        return logits
 
 
 class GraphLanguageModel:
