@@ -48,6 +48,8 @@ class Lane {
     switch (call.kind) {
       case 'run':
         return this.models.run(call, isCancelled, stream);
+      case 'score':
+        return this.models.score(call);
       case 'load':
         return this.models.load(call);
       case 'unload':

@@ -56,6 +56,18 @@ export class Models {
     );
   }
 
+  /**
+   * The logits behind each token of a text, for measuring how well a language model predicts it.
+   * @param {Values} call `key, tokens, start`: the text's first `start` tokens were scored before
+   * @returns {Promise<Values>}
+   */
+  async score({ key, tokens, start }) {
+    const { opened } = this.#take(String(key));
+    if (!opened.score) throw new Fault('Unsupported', `scoring by ${key}`, 'it is no language model');
+    const { data } = /** @type {{data: Int32Array}} */ (tokens);
+    return { logits: await opened.score(data, Number(start ?? 0)) };
+  }
+
   /** True for a model whose runs go on side by side. @param {unknown} key */
   generates(key) {
     return this.#loaded.get(String(key))?.opened.generates === true;

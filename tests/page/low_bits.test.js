@@ -63,6 +63,26 @@ for (const [name, wanted] of Object.entries(fixture.wanted)) {
   });
 }
 
+test('a text is scored in pieces of any length: the logits that its tokens were chosen by', async () => {
+  const model = await open({ kv: [3, 2] });
+  const generation = model.open({ tokens: fixture.prompt, maxNewTokens: 24 });
+  /** @type {Float32Array[]} */
+  const wanted = [];
+  const take = generation.take.bind(generation);
+  generation.take = (logits) => {
+    wanted.push(logits.slice());
+    return take(logits);
+  };
+  await assert.rejects(model.score([1], 0), /BadRequest: a text is scored while prompts run/);
+  await finish(model);
+  const text = generation.tokens.slice(0, -1);
+  const scored = [...(await model.score(text.slice(0, 7), 0)), ...(await model.score(text.slice(7), 7))];
+  assert.equal(scored.length, text.length);
+  assert.deepEqual(scored.slice(generation.prompt.length - 1), wanted);
+  await assert.rejects(model.score([1], 3), /BadInput: start; 3; 0, or the \d+ tokens so far/);
+  await assert.rejects(model.score([1e6], text.length), /BadInput: a token/);
+});
+
 test('prompts that join and leave at any step answer as each does alone', async () => {
   const model = await open({ kv: [3, 2], slots: 2, chunk: 16 });
   const prompts = [fixture.prompt, fixture.prompt.slice(40), fixture.prompt.slice(0, 90), [5, 6, 7]];

@@ -154,6 +154,8 @@ export interface OpenedFamily<Output> {
   ready: Ready;
   /** True: its calls run side by side, and others go on between their steps. */
   generates?: boolean;
+  /** Language models: the logits [tokens, vocabulary] behind each token, the text's first `start` being there. */
+  score?(tokens: Int32Array, start: number): Promise<import('../frames.js').NdArray>;
   run(
     items: unknown[],
     options: Record<string, unknown>,

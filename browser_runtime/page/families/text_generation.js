@@ -3,6 +3,7 @@
  * they are done.
  */
 import { Fault, toWire } from '../faults.js';
+import { NdArray } from '../frames.js';
 import { openLanguageModel } from './texts/language_models.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
@@ -52,6 +53,7 @@ export async function open(opening) {
       },
       generates: true,
       run: (items, chosen, isCancelled, stream = SILENT) => engine.run(items, chosen, isCancelled, stream),
+      score: (tokens, start) => engine.score(tokens, start),
       release: () => engine.release(),
     };
   } catch (error) {
@@ -178,6 +180,18 @@ class Engine {
     if (result?.ok !== true)
       throw new Fault('ModelFault', name, `a usual prompt fails: ${result?.error.args.join(' ')}`);
     return { runs: result.output.tokens.length, ms: performance.now() - started };
+  }
+
+  /** Logits [tokens, vocabulary]. Raises Unsupported. @param {Int32Array} tokens @param {number} start */
+  async score(tokens, start) {
+    if (!('score' in this.model)) {
+      throw new Fault('Unsupported', 'scoring a text', 'only weights of the low-bit engine do it');
+    }
+    const rows = await this.model.score([...tokens], start);
+    const columns = rows[0]?.length ?? 0;
+    const all = new Float32Array(rows.length * columns);
+    for (const [index, row] of rows.entries()) all.set(row, index * columns);
+    return new NdArray('float32', [rows.length, columns], all);
   }
 
   async release() {

@@ -116,18 +116,21 @@ export class LowBitsModel {
    * @returns {Generation}
    */
   open(request) {
+    this.#check(request.tokens, 0);
+    const generation = new Generation(request, this.#network.cache.context);
+    this.#waiting.push(generation);
+    return generation;
+  }
+
+  /** @param {number[]} tokens @param {number} start */
+  #check(tokens, start) {
     const { vocab } = this.#network.manifest.architecture;
     const { context } = this.#network.cache;
-    const { tokens } = request;
     if (tokens.length === 0) throw new Fault('BadInput', 'inputs', 'an empty prompt', 'at least one token');
     const unknown = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocab));
     if (unknown !== undefined) throw new Fault('BadInput', 'a token', unknown, `0 to ${vocab - 1}`);
-    if (tokens.length >= context) {
-      throw new Fault('BadInput', 'inputs', `${tokens.length} tokens`, `at most ${context - 1} tokens`);
-    }
-    const generation = new Generation(request, context);
-    this.#waiting.push(generation);
-    return generation;
+    const n = start + tokens.length;
+    if (n >= context) throw new Fault('BadInput', 'inputs', `${n} tokens`, `at most ${context - 1} tokens`);
   }
 
   /**
@@ -150,6 +153,35 @@ export class LowBitsModel {
       events.push(this.#emit(slot, /** @type {Float32Array} */ (logits[index])));
     }
     return events;
+  }
+
+  /**
+   * The logits behind each of `tokens`, which follow the `start` tokens of a text that were scored before: how well the
+   * model predicts a text. Nothing else may be running. Raises BadInput, BadRequest.
+   * @param {number[]} tokens
+   * @param {number} start 0 begins a new text
+   * @returns {Promise<Float32Array[]>}
+   */
+  async score(tokens, start) {
+    if (this.busy) throw new Fault('BadRequest', 'a text is scored while prompts run');
+    this.#check(tokens, start);
+    const slot = /** @type {Slot} */ (this.#slots[0]);
+    if (start === 0) slot.tokens = [];
+    if (slot.tokens.length !== start) {
+      throw new Fault('BadInput', 'start', start, `0, or the ${slot.tokens.length} tokens so far`);
+    }
+    const found = [];
+    // Logits are laid out for a row a slot.
+    const most = this.#slots.length;
+    for (let at = 0; at < tokens.length; ) {
+      const position = start + at;
+      const piece = tokens.slice(at, at + Math.min(most, BLOCK_TOKENS - (position % BLOCK_TOKENS)));
+      const rows = piece.map((token, offset) => ({ slot: 0, position: position + offset, token }));
+      found.push(...(await this.#network.step(rows, [...rows.keys()])));
+      slot.tokens = slot.tokens.concat(piece);
+      at += piece.length;
+    }
+    return found;
   }
 
   /** Frees all memory. Generations that run never end. */
