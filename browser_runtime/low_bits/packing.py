@@ -44,6 +44,12 @@ class CodedMatrix:
         low = np.repeat(self.row_minima[:, None] * self.minima, GROUP, axis=1)[:, : self.codes.shape[1]]
         return (scale * self.codes + low).astype(np.float32)
 
+    def rows(self, start: int, stop: int) -> CodedMatrix:
+        """The matrix of some of the rows."""
+        part = slice(start, stop)
+        factors = (self.scales[part], self.minima[part], self.row_scales[part], self.row_minima[part])
+        return CodedMatrix(self.bits, self.codes[part], *factors)
+
     def pack(self) -> bytes:
         """The tensor's bytes."""
         k = self.codes.shape[1]

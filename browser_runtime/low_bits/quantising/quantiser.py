@@ -17,8 +17,11 @@ from browser_runtime.low_bits.packing import pack_floats
 from browser_runtime.low_bits.quantising.bit_plan import BitPlan
 from browser_runtime.low_bits.quantising.calibration import Calibration
 from browser_runtime.low_bits.quantising.divergence import TOKENS_AT_ONCE, Divergence, DivergenceMeter
-from browser_runtime.low_bits.quantising.gptq import inverse_root
-from browser_runtime.low_bits.quantising.matrices import GPTQ_BITS, QuantisedMatrix, quantise_matrix
+from browser_runtime.low_bits.quantising.matrices import (
+    QuantisedMatrix,
+    quantise_matrix,
+    quantise_together,
+)
 from browser_runtime.low_bits.quantising.rotation import can_rotate, rotate_values
 from browser_runtime.low_bits.quantising.streams import INPUT_OF, ResidualStream, Statistics
 from browser_runtime.low_bits.reading.weights import LINEARS, DecoderWeights, layer_shapes
@@ -132,15 +135,15 @@ class Quantiser:
 def quantise_layer(
     layer: dict[str, FloatArray], bits: dict[str, int], statistics: Statistics, threads: ThreadPoolExecutor
 ) -> dict[str, QuantisedMatrix]:
-    """The layer's matrices, several at once: NumPy lets other threads run meanwhile."""
-    wanted = {INPUT_OF[name] for name, each in bits.items() if each in GPTQ_BITS}
-    readers = {what: next(name for name in LINEARS if INPUT_OF[name] == what) for what in wanted}
-    hessians = {what: statistics.of(name).hessian for what, name in readers.items()}
-    roots = dict(zip(hessians, threads.map(inverse_root, hessians.values()), strict=True))
+    """The layer's matrices, those that read the same inputs in the same bits together."""
+    groups: dict[tuple[str, int], list[str]] = {}
+    for name in LINEARS:
+        groups.setdefault((INPUT_OF[name], bits[name]), []).append(name)
 
-    def quantise(name: str) -> QuantisedMatrix:
-        return quantise_matrix(layer[name], bits[name], statistics.of(name), roots.get(INPUT_OF[name]))
+    def quantise(names: list[str]) -> dict[str, QuantisedMatrix]:
+        some = {name: layer[name] for name in names}
+        return quantise_together(some, bits[names[0]], statistics.of(names[0]))
 
     # The largest first, so that none is left for the end.
-    order = sorted(LINEARS, key=lambda name: -layer[name].size)
-    return dict(zip(order, threads.map(quantise, order), strict=True))
+    order = sorted(groups.values(), key=lambda names: -sum(layer[name].size for name in names))
+    return {name: matrix for part in threads.map(quantise, order) for name, matrix in part.items()}

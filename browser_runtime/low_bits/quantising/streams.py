@@ -68,13 +68,17 @@ class Statistics:
     def __init__(self) -> None:
         self._sums: dict[str, FloatArray] = {}
         self._counts: dict[str, int] = {}
+        self._found: dict[str, InputStatistics] = {}
 
     def __call__(self, _: int, what: str, x: FloatArray) -> None:
         """Adds the inputs [tokens, K] of one kind."""
         self._sums[what] = self._sums.get(what, np.float32(0)) + x.T @ x
         self._counts[what] = self._counts.get(what, 0) + len(x)
+        self._found.pop(what, None)
 
     def of(self, name: str) -> InputStatistics:
         """Those of what the matrix of that name reads."""
         what = INPUT_OF[name]
-        return InputStatistics(self._sums[what], self._counts[what])
+        if what not in self._found:
+            self._found[what] = InputStatistics(self._sums[what], self._counts[what])
+        return self._found[what]

@@ -15,8 +15,14 @@ from browser_runtime.low_bits.forward import Decoder, ExactCache, ExactTensors
 from browser_runtime.low_bits.model_file import PackedModel
 from browser_runtime.low_bits.packed_tensors import PackedTensors
 from browser_runtime.low_bits.quantising.bit_plan import BitChoice, BitPlan, fit_budget
-from browser_runtime.low_bits.quantising.gptq import choose_codes, inverse_root
+from browser_runtime.low_bits.quantising.descent import descend
+from browser_runtime.low_bits.quantising.gptq import Elimination, choose_codes
 from browser_runtime.low_bits.quantising.least_squares import fit_matrix
+from browser_runtime.low_bits.quantising.matrices import (
+    InputStatistics,
+    quantise_matrix,
+    quantise_together,
+)
 from browser_runtime.low_bits.quantising.packing_up import Wish, quantise
 from browser_runtime.low_bits.quantising.quantiser import read_layer
 from browser_runtime.low_bits.quantising.rotation import rotation
@@ -47,14 +53,40 @@ def test_least_squares_are_better_than_rounding(bits: int) -> None:
     assert output_error(weights, fitted, inputs) < 0.9 * output_error(weights, plain, inputs)
 
 
-def test_gptq_is_better_than_least_squares() -> None:
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_each_step_of_the_quantiser_is_better_than_the_one_before(bits: int) -> None:
     weights, inputs = weights_and_inputs()
-    fitted = fit_matrix(weights, 2, np.square(inputs).mean(0))
-    chosen = choose_codes(weights, fitted, inverse_root(inputs.T @ inputs))
-    assert np.array_equal(chosen.scales, fitted.scales)
-    assert output_error(weights, chosen.expand(), inputs) < 0.8 * output_error(
-        weights, fitted.expand(), inputs
-    )
+    statistics = InputStatistics(inputs.T @ inputs, len(inputs))
+    fitted = fit_matrix(weights, bits, statistics.importance)
+    chosen = choose_codes(weights, fitted, statistics.elimination)
+    assert np.array_equal(chosen.scales, fitted.scales), "GPTQ chooses codes alone"
+    descended = descend(weights, chosen, statistics.damped)
+    errors = [output_error(weights, each.expand(), inputs) for each in (fitted, chosen, descended)]
+    assert errors[1] < 0.75 * errors[0]
+    assert errors[2] < 0.97 * errors[1]
+    whole = quantise_matrix(weights, bits, statistics)
+    assert output_error(weights, whole.numbers, inputs) <= errors[2]
+
+
+def test_an_elimination_inverts_the_hessian_in_its_order() -> None:
+    _, inputs = weights_and_inputs()
+    hessian = InputStatistics(inputs.T @ inputs, len(inputs)).damped
+    found = Elimination.of(hessian)
+    ordered = hessian[np.ix_(found.order, found.order)].astype(np.float64)
+    assert np.all(np.diff(np.diag(ordered)) <= 0)
+    np.testing.assert_allclose(found.root.T @ found.root @ ordered, np.eye(96), atol=1e-3)
+
+
+def test_matrices_of_the_same_inputs_come_out_as_each_alone() -> None:
+    weights, inputs = weights_and_inputs()
+    statistics = InputStatistics(inputs.T @ inputs, len(inputs))
+    parts = {"q": weights[:20], "k": weights[20:]}
+    together = quantise_together(parts, 3, statistics)
+    for name, part in parts.items():
+        alone = quantise_matrix(part, 3, statistics)
+        assert together[name].shape == part.shape
+        np.testing.assert_allclose(together[name].numbers, alone.numbers, atol=2e-2)
+        assert np.mean(together[name].numbers != alone.numbers) < 0.01
 
 
 @pytest.mark.parametrize(
