@@ -5,15 +5,18 @@ Two beats do no harm: for each entry and period, only the first to take the key 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import redis
 from redis.exceptions import LockNotOwnedError
 
 from tasks.app import app
+from tasks.broker.kept_values import read_fields, read_value
 from tasks.keys import RedisKeys
+
+DAY_S = 86_400.0
 
 
 def period_number(now: float, interval_s: float) -> int:
@@ -37,8 +40,7 @@ class PeriodKeys:
 
     def sent(self) -> dict[str, float]:
         """The time each entry was last sent, in Unix seconds."""
-        found: dict[Any, Any] = self._client.hgetall(self._keys.beat_sent)
-        return {name.decode(): float(at) for name, at in found.items()}
+        return read_fields(self._client, self._keys.beat_sent, _unix_seconds)
 
     def beat(self, now: float) -> None:
         """Record a sign of life of beat."""
@@ -46,8 +48,15 @@ class PeriodKeys:
 
     def last_beat(self) -> float | None:
         """The last sign of life of a beat, in Unix seconds; None if there was none."""
-        found: Any = self._client.get(self._keys.last_beat)
-        return None if found is None else float(found)
+        return read_value(self._client, self._keys.last_beat, _unix_seconds)
+
+
+def _unix_seconds(wire: bytes) -> float:
+    """The time in `wire`. Raises ValueError also for one that no clock of ours could have shown."""
+    at_s = float(wire)
+    if not 0 <= at_s <= time.time() + DAY_S:
+        raise ValueError(f"{at_s} is no time")
+    return at_s
 
 
 def period_keys() -> PeriodKeys:

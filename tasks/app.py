@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar
 
-import redis
 from celery import Celery, Task
 from celery._state import connect_on_app_finalize
 from celery.result import AsyncResult
@@ -14,17 +14,20 @@ from click import ClickException
 from kombu import Exchange, Queue
 from kombu.serialization import register
 from kombu.utils.imports import symbol_by_name
+from redis import Redis
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.setup.environment import check_environment
 from browser_runtime.contract.setup.extras import MissingExtra
 from browser_runtime.contract.setup.proxies import exempt_loopback
+from tasks.broker.essential_writes import EssentialRedis
 from tasks.broker.redis_clients import connect
 from tasks.browser_task import BrowserTask
 from tasks.payloads.claims import Claims
 from tasks.payloads.codec import loads
 from tasks.routing.router import DEFAULT_QUEUE, INBOX, QUEUE_OF
 from tasks.routing.routing_table import RoutingCopy, fetch_from
+from tasks.sending.admission import Admission
 from tasks.sending.amqp import PlainControl, WebinferAmqp, is_ours
 from tasks.sending.execution_options import check_execution_options
 from tasks.sending.headers import JSON, READS
@@ -80,6 +83,7 @@ class WebinferApp(Celery):
 
         Raises ClickException.
         """
+        self.serve()
         if not self.conf.beat_schedule:
             usual = self.conf.beat_scheduler
             _load_scheduler()
@@ -92,10 +96,32 @@ class WebinferApp(Celery):
         """The environment's settings, read once."""
         return TaskSettings()
 
+    serves = False
+    """True in a process whose writes empty Redis: it insists on them (tasks/broker/essential_writes.py)."""
+
+    def serve(self) -> None:
+        """Be such a process from now on."""
+        self.serves = True
+        self.conf.broker_transport_options = {**self.conf.broker_transport_options, "essential": True}
+        self.__dict__.pop("redis", None)
+        self._backend_cache = None  # a client of the other kind
+        with suppress(AttributeError):
+            del self._local.backend  # type: ignore[attr-defined]  # the stubs stop short of it
+
     @cached_property
-    def redis(self) -> redis.Redis:
+    def redis(self) -> Redis:
         """A client of the Redis that holds results and claims."""
+        return connect(self.settings.results, EssentialRedis if self.serves else Redis)
+
+    @cached_property
+    def optional_redis(self) -> Redis:
+        """Likewise, for what may be dropped: refused while Redis is at its memory limit."""
         return connect(self.settings.results)
+
+    @cached_property
+    def admission(self) -> Admission:
+        """Whether there is room for one request more."""
+        return Admission((self.settings.broker_url, self.settings.results), self.settings.redis_memory_share)
 
     @cached_property
     def routing(self) -> RoutingCopy:
@@ -189,6 +215,9 @@ def _nothing_lost(settings: TaskSettings) -> dict[str, Any]:
         "result_backend_always_retry": True,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # A Redis that refuses a command for want of memory or disk is as good as away.
+        "broker_channel_error_retry": True,
+        "result_backend_max_sleep_between_retries_ms": 1000,
         "broker_transport_options": {
             # A worker renews what it holds (workers/delivery/leases.py), so this need not outlast a task.
             "visibility_timeout": settings.redelivery_s,
@@ -197,6 +226,7 @@ def _nothing_lost(settings: TaskSettings) -> dict[str, Any]:
             "socket_keepalive": True,
             "health_check_interval": 25,
             "ledger_prefix": settings.ledger_prefix,
+            "max_queue_length": settings.max_queue_length,
         },
         # A producer gets an error after about three seconds without Redis.
         "task_publish_retry_policy": {

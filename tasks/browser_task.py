@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 from celery.result import AsyncResult
-from kombu.exceptions import EncodeError, OperationalError
+from kombu.exceptions import ChannelError, EncodeError, OperationalError
 
-from browser_runtime.contract.errors import BadInput, InferenceError
+from browser_runtime.contract.errors import BadInput, InferenceError, QueueFull
 from browser_runtime.contract.vocabulary import shown
+from tasks.broker.essential_writes import find_refusal
 from tasks.coroutines import CoroutineTask
+from tasks.routing.addressing import find_named_queue
+from tasks.routing.router import INBOX
+from tasks.sending.continuation import follows_taken_task
 from tasks.sending.execution_options import check_execution_options
 from tasks.sending.neighbours import introduce_followers
 
@@ -37,17 +41,23 @@ class BrowserTask(CoroutineTask):
     def apply_async(  # type: ignore[override]  # the stubs list every option by name
         self, args: Any = None, kwargs: Any = None, **options: Any
     ) -> AsyncResult[Any]:
-        """Check, route and send. Raises BadInput, TooLarge, NoWorker; OperationalError when Redis is away."""
+        """Check, route and send.
+
+        Raises BadInput, TooLarge, NoWorker, QueueFull; OperationalError when Redis is away.
+        """
         check_execution_options(options)
         args, kwargs = _check_arguments(args, kwargs)
         if self.app.conf.task_always_eager:
             return self.apply(args, kwargs, **options)  # type: ignore[no-any-return]
         args, kwargs = self.prepare(args, kwargs, options)
         introduce_followers(self.app, options)
+        queue = find_named_queue(options) or INBOX
+        if not follows_taken_task(options.get("task_id")):
+            self.app.admission.check(queue, kwargs)
         try:
             return super().apply_async(args, kwargs, **options)
-        except EncodeError as error:
-            raise _translated(error) from error
+        except (EncodeError, ChannelError, OperationalError, redis.RedisError) as error:
+            raise _translated(error, queue) from error
 
 
 def _check_arguments(args: object, kwargs: object) -> Arguments:
@@ -58,9 +68,11 @@ def _check_arguments(args: object, kwargs: object) -> Arguments:
     return tuple(args or ()), dict(kwargs or {})
 
 
-def _translated(error: EncodeError) -> Exception:
-    """The serializer's own error: too large a message, or no Redis to deposit an array in."""
-    cause = error.args[0] if error.args else None
+def _translated(error: Exception, queue: str) -> Exception:
+    """Of what sending raises: too large a message, a Redis that refuses writes, or none to be reached."""
+    cause = error.args[0] if isinstance(error, EncodeError) and error.args else None
     if isinstance(cause, InferenceError):
         return cause
+    if reason := find_refusal(cause if isinstance(cause, Exception) else error):
+        return QueueFull(queue, reason)
     return OperationalError(str(cause)) if isinstance(cause, redis.RedisError) else error

@@ -5,6 +5,7 @@ No other module builds one (tests/unit/test_keys.py).
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from celery.backends.base import KeyValueStoreBackend
@@ -14,6 +15,10 @@ RESULTS = f"{KeyValueStoreBackend.task_keyprefix}*"
 """Pattern of Celery's results by task id."""
 UNACKED = Channel.unacked_key
 """kombu's hash of what is delivered and not acknowledged: tag -> JSON [message, exchange, queue]."""
+UNACKED_INDEX = Channel.unacked_index_key
+"""kombu's sorted set: delivery tags of the same by when their lease was last renewed, in Unix seconds."""
+NOTHING = "webinfer:nothing"
+"""Never exists: deleting it is the write that Redis allows whatever its memory."""
 
 
 def queue_lists(queue: str) -> list[str]:
@@ -22,11 +27,44 @@ def queue_lists(queue: str) -> list[str]:
     return [queue if step == 0 else f"{queue}{Channel.sep}{step}" for step in steps]
 
 
+def queue_kinds(queues: Iterable[str]) -> dict[str, str]:
+    """Redis's type of each of kombu's keys of our queues, and of what is held of them."""
+    kinds = {UNACKED: "hash", UNACKED_INDEX: "zset"}
+    for queue in queues:
+        kinds |= dict.fromkeys(queue_lists(queue), "list")
+        kinds |= {Channel.keyprefix_queue % queue: "set", f"_kombu.binding_permanent.{queue}": "set"}
+    return kinds
+
+
 @dataclass(frozen=True, slots=True)
 class RedisKeys:
     """Keys of the product's own; all begin with `prefix`, the setting `WEBINFER_REDIS_PREFIX`."""
 
     prefix: str
+
+    def kinds(self, queues: Collection[str]) -> dict[str, str]:
+        """Redis's type of each key that has one name, and of those of `queues`, ours to tidy."""
+        ours = {
+            self.dead_letters: "stream",
+            self.ledger: "hash",
+            self.ledger_seen: "zset",
+            self.ledger_suspects: "set",
+            self.ledger_lock: "string",
+            self.routing: "string",
+            self.clocks: "hash",
+            self.telemetry: "stream",
+            self.regression: "hash",
+            self.desired_workers: "hash",
+            self.scaling_events: "list",
+            self.pending_canaries: "hash",
+            self.open_alerts: "hash",
+            self.notifications: "hash",
+            self.beat_sent: "hash",
+            self.last_beat: "string",
+        }
+        for queue in queues:
+            ours |= dict.fromkeys((self.serving(queue), self.expected(queue), self.canary(queue)), "string")
+        return ours | queue_kinds(queues)
 
     # --- messages
 
@@ -49,7 +87,7 @@ class RedisKeys:
 
     @property
     def ledger(self) -> str:
-        """Hash: delivery tag -> message as it was pushed, of what was sent and not acknowledged."""
+        """Hash: delivery tag -> message as it was pushed, of what was sent and not taken."""
         return f"{self.prefix}ledger"
 
     @property
@@ -81,6 +119,11 @@ class RedisKeys:
     def expected(self, queue: str) -> str:
         """There while a worker of the queue is starting, or was there minutes ago."""
         return f"{self.prefix}expected:{queue}"
+
+    @property
+    def clocks(self) -> str:
+        """Hash: worker -> JSON of how far its clock is ahead of Redis's."""
+        return f"{self.prefix}clocks"
 
     # --- measurements and decisions
 

@@ -47,7 +47,20 @@ class TaskSettings(Settings):
         600.0, description="seconds: hard time limit of a task without its own"
     )
     redelivery_s: int = Field(
-        30, ge=5, le=86400, description="seconds after which a dead worker's tasks go to another worker"
+        6, ge=2, le=86400, description="seconds after which a dead worker's tasks go to another worker"
+    )
+    max_queue_length: int = Field(
+        50_000,
+        ge=0,
+        le=1_000_000_000,
+        description="the most requests that may wait in one queue; a further one is refused; 0: no limit",
+    )
+    redis_memory_share: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="share of Redis's memory (its maxmemory, else the machine's) up to which requests are"
+        " accepted; the rest is kept for results and workers",
     )
     telemetry_max_entries: int = Field(
         5000,

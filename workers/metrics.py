@@ -24,6 +24,7 @@ from browser_runtime.contract.status import (
     SessionStatus,
 )
 from browser_runtime.pool.reporting.tally import Tally
+from tasks.periodic import failed_turns
 from tasks.telemetry.observer import RunObserver
 from tasks.telemetry.rows import RequestOrigin
 
@@ -146,6 +147,12 @@ class StatusCollector(Collector):
         guardians = CounterMetricFamily("webinfer_guardian_restarts", "Guardians started anew")
         guardians.add_metric([], status.n_guardian_restarts)
         yield guardians
+        failed = CounterMetricFamily(
+            "webinfer_failed_turns", "Turns of a thread or timer that ended by an error", labels=("part",)
+        )
+        for part, n in failed_turns.items():
+            failed.add_metric([part], n)
+        yield failed
 
 
 def _by_state(

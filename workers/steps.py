@@ -14,7 +14,9 @@ from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.setup.extras import MissingExtra, require
 from browser_runtime.contract.status import FailingModels
 from browser_runtime.contract.vocabulary import Browser
-from tasks.routing.router import BROWSER_OF, INBOX
+from tasks.keys import RedisKeys
+from tasks.periodic import Turn
+from tasks.routing.router import BROWSER_OF, INBOX, QUEUE_OF
 from tasks.routing.serving import expect
 from tasks.runner import Runner, bind_runner, bound_runner
 from workers.delivery.collecting import Collector
@@ -35,6 +37,8 @@ HEALTH_INTERVAL_S = 5.0
 # Closing browsers politely; whatever is left then is killed by the launcher's guardian.
 CLOSE_TIMEOUT_S = 15.0
 EXIT_FAILURE = 1
+# Whose keys are ours to tidy.
+QUEUES = (INBOX, *QUEUE_OF.values())
 
 
 class SafeKeeping(bootsteps.StartStopStep):
@@ -44,9 +48,12 @@ class SafeKeeping(bootsteps.StartStopStep):
 
     def create(self, w: Any) -> LeaseRenewer:  # type: ignore[override]
         """Prepare both, before the consumer connects."""
+        w.app.serve()
         w.app.amqp.Connection = safe_connection(DeadLetters(w.app, w.hostname).bury_item)
         settings = w.app.settings
-        w.leases = LeaseRenewer(w.app.conf.broker_url, settings.redelivery_s, settings.ledger_prefix)
+        kinds = RedisKeys(settings.redis_prefix).kinds(QUEUES)
+        prefix = settings.ledger_prefix
+        w.leases = LeaseRenewer(w.app.conf.broker_url, settings.redelivery_s, prefix, kinds)
         return w.leases  # type: ignore[no-any-return]
 
     def terminate(self, w: Any) -> None:
@@ -185,7 +192,8 @@ class BrowserEvents(bootsteps.StartStopStep):
     def start(self, c: Any) -> None:
         """After every (re)connection."""
         c.controller.leases.hold(c.task_consumer.channel)
-        self._timer = c.timer.call_repeatedly(HEALTH_INTERVAL_S, publish_health, (c,))
+        turn = Turn("health events", lambda: publish_health(c))
+        self._timer = c.timer.call_repeatedly(HEALTH_INTERVAL_S, turn)
 
     def stop(self, c: Any) -> None:
         """Publish no more."""

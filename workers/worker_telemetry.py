@@ -15,6 +15,8 @@ from browser_runtime.contract.status import PoolStatus
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.loops import LoopThread
 from tasks.app import WebinferApp
+from tasks.broker.redis_health import tell_clock
+from tasks.periodic import failed_turns
 from tasks.routing.router import BROWSER_OF
 from tasks.routing.serving import INTERVAL_S as ANNOUNCE_INTERVAL_S
 from tasks.routing.serving import announce, withdraw
@@ -37,7 +39,7 @@ class WorkerTelemetry:
     """Kept from before the browsers open until after they have closed."""
 
     def __init__(self, app: WebinferApp, worker: str, browser: Browser, loop: LoopThread) -> None:
-        self._app, self._browser, self._loop = app, browser, loop
+        self._app, self._worker, self._browser, self._loop = app, worker, browser, loop
         # A worker that is started again under its name counts its rows anew.
         self._source = f"{worker}/{os.getpid()}/{time.time_ns():x}"
         self.recorder = Recorder(self._deliver)
@@ -50,7 +52,7 @@ class WorkerTelemetry:
 
     def _deliver(self, rows: list[Row], before: int) -> None:
         app = self._app
-        emit(app.redis, rows, app.settings, source=self._source, before=before)
+        emit(app.optional_redis, rows, app.settings, source=self._source, before=before)
 
     def watch(self, runner: Any) -> ObservedRunner:
         """`runner`, whose runs are put down from now on."""
@@ -79,6 +81,7 @@ class WorkerTelemetry:
 
     def _announce(self) -> None:
         announce(self._app.redis, self._app.settings.redis_prefix, self._served)
+        tell_clock(self._app.redis, self._app.settings.redis_prefix, self._worker)
 
     def _status(self) -> PoolStatus:
         """The runner's state, read on its loop, from any other thread."""
@@ -97,6 +100,7 @@ class WorkerTelemetry:
             found = self._on_loop(lambda: pool_metrics(self._runner, performance))
         else:
             found = self._status().to_wire() | {"performance": performance}
+        found |= {"failed_turns": dict(failed_turns)}
         return found | {"metrics_address": self._exposition.address if self._exposition else None}
 
     def _on_loop(self, read: Callable[[], T]) -> T:

@@ -9,6 +9,7 @@ InferenceError
 ├── BackendFault          a backend crashed on the model or cannot open it; another backend might
 ├── ModelFault            the model cannot be opened or run; carries onnxruntime's sentence
 ├── Busy                  no session was free for too long; retry
+│   └── QueueFull         the queue or its Redis is full; refused where it is sent
 ├── DeadlineExceeded      the request's own deadline_s passed; says what happened to it then
 ├── NoWorker              no worker serves any queue it could go to; retry once one does
 ├── SessionLost           retry on a fresh session
@@ -146,6 +147,12 @@ class Busy(InferenceError):
 
     def __str__(self) -> str:
         return " ".join((super().__str__(), *map(str, self.args[1:])))  # why there is none, where it is known
+
+
+class QueueFull(Busy):
+    """The queue {0} takes no more requests: {1}; try again later or add workers."""
+
+    __str__ = InferenceError.__str__
 
 
 class NoWorker(InferenceError):

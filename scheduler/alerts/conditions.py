@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from tasks.broker.redis_health import MAX_SKEW_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,19 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class RedisState:
+    """The Redis that holds the queues, and the clocks of those who share it."""
+
+    used_bytes: int
+    limit_bytes: int
+    accepted_share: float
+    """The share of the limit up to which requests are accepted."""
+    saves_fail: bool
+    clocks: Mapping[str, float]
+    """Seconds that each worker's clock is ahead of Redis's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """One observation of everything."""
 
@@ -80,6 +95,7 @@ class Conditions:
     queues: Sequence[QueueHealth] | None = None
     beat: BeatHealth | None = None
     letters: Sequence[DeadLetter] | None = None
+    redis: RedisState | None = None
     history_away_s: float = 0.0
     """Seconds since the analytics worker last answered; 0 if it answers."""
 
@@ -92,5 +108,6 @@ class AlertThresholds:
     """Long enough for a restart, like the limit of the history."""
     history_away_s: float = 60.0
     canary_age_s: float = 300.0
+    clock_skew_s: float = MAX_SKEW_S
     error_rate: float = 0.1
     """Share of a model's runs in a browser that may fail."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from scheduler.alerts.conditions import (
     ErrorCount,
     OpenBreaker,
     QueueHealth,
+    RedisState,
     Regression,
 )
 from scheduler.health.beats import read_beat
@@ -25,6 +27,8 @@ from scheduler.health.canaries import CanaryStore
 from scheduler.history.history import QueryRow
 from scheduler.naming import name_series
 from scheduler.periods import PeriodKeys
+from tasks.broker.kept_values import read_value
+from tasks.broker.redis_health import read_clocks, read_memory, saves_fail
 from tasks.keys import RedisKeys
 from tasks.routing.router import QUEUE_OF
 
@@ -47,9 +51,17 @@ class AlertObserver:
     """Observes queues, beat, history and dead letters. `prefix` is that of the Redis keys."""
 
     def __init__(
-        self, client: redis.Redis, prefix: str, ask: Ask, regression_days: float, error_window_s: float
+        self,
+        client: redis.Redis,
+        prefix: str,
+        ask: Ask,
+        regression_days: float,
+        error_window_s: float,
+        broker: redis.Redis | None = None,
+        memory_share: float = 1.0,
     ) -> None:
         self._redis, self._prefix, self._ask = client, prefix, ask
+        self._broker, self._memory_share = broker or client, memory_share
         self._regression_days, self._error_window_s = regression_days, error_window_s
 
     def observe(self, now_s: float) -> Conditions:
@@ -64,6 +76,7 @@ class AlertObserver:
             queues=self._queues(now_s),
             beat=self._beat(now_s),
             letters=self._letters(now_s),
+            redis=self._redis_state(),
             history_away_s=self._lasting("history", breakers is None, now_s),
         )
 
@@ -111,6 +124,11 @@ class AlertObserver:
         found: Any = self._redis.xrevrange(RedisKeys(self._prefix).dead_letters, "+", since, MAX_LETTERS)
         return [DeadLetter(_text(fields, b"why"), _text(fields, b"queue")) for _, fields in reversed(found)]
 
+    def _redis_state(self) -> RedisState:
+        memory = read_memory(self._broker)
+        clocks = read_clocks(self._redis, self._prefix)
+        return RedisState(memory.used, memory.limit, self._memory_share, saves_fail(self._broker), clocks)
+
     def _lasting(self, name: str, is_bad: bool, now_s: float) -> float:
         """The number of seconds that it has been bad without a break; 0 if it is not bad."""
         key = RedisKeys(self._prefix).bad_since(name)
@@ -118,8 +136,8 @@ class AlertObserver:
             self._redis.delete(key)
             return 0.0
         self._redis.set(key, now_s, nx=True, ex=int(DAY_S))
-        since: Any = self._redis.get(key)
-        return max(now_s - float(since), 0.0)
+        since = read_value(self._redis, key, float)
+        return 0.0 if since is None or not math.isfinite(since) else max(now_s - since, 0.0)
 
 
 def _read_regression(row: QueryRow) -> Regression:

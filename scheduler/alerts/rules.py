@@ -177,6 +177,41 @@ def find_lost_history(seen: Conditions, limits: AlertThresholds) -> list[Alert] 
     return [Alert("history:away", Severity.HIGH, "the history does not answer", text)]
 
 
+def find_redis_troubles(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
+    """Alerts if Redis takes no more requests, or no writes at all."""
+    if seen.redis is None:
+        return None
+    state, found = seen.redis, []
+    if state.limit_bytes and state.used_bytes > state.accepted_share * state.limit_bytes:
+        text = (
+            f"It uses {state.used_bytes / 1e6:.0f} of {state.limit_bytes / 1e6:.0f} MB, and requests are "
+            f"refused from {state.accepted_share:.0%} on (WEBINFER_REDIS_MEMORY_SHARE). Start more workers, "
+            f"let results go sooner (WEBINFER_RESULT_TTL_S), or give Redis more memory."
+        )
+        found.append(Alert("redis:memory", Severity.HIGH, "Redis is nearly full", text))
+    if state.saves_fail:
+        text = "Its last save failed, so it may refuse all writes. Its log says why: often its disk is full."
+        found.append(Alert("redis:saving", Severity.HIGH, "Redis cannot save", text))
+    return found
+
+
+def find_wrong_clocks(seen: Conditions, limits: AlertThresholds) -> list[Alert] | None:
+    """One alert per worker whose clock differs from Redis's."""
+    if seen.redis is None:
+        return None
+    return [
+        Alert(
+            f"clock:{worker}",
+            Severity.MEDIUM,
+            f"the clock of {worker} is wrong",
+            f"It is {abs(ahead_s):.1f} s {'ahead of' if ahead_s > 0 else 'behind'} that of Redis. No request "
+            f"is lost or run twice for that, but waiting times are wrong. Synchronise both machines (NTP).",
+        )
+        for worker, ahead_s in sorted(seen.redis.clocks.items())
+        if abs(ahead_s) > limits.clock_skew_s
+    ]
+
+
 RULES: dict[str, Rule] = {
     "regression": find_regressions,
     "breaker": find_open_breakers,
@@ -185,4 +220,6 @@ RULES: dict[str, Rule] = {
     "beat": find_silent_beat,
     "letters": find_dead_letters,
     "history": find_lost_history,
+    "redis": find_redis_troubles,
+    "clock": find_wrong_clocks,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 from uuid import uuid4
 
@@ -12,6 +12,7 @@ import redis
 from scheduler.alerts.alert import OpenAlert
 from scheduler.alerts.following import AlertUpdate
 from scheduler.alerts.notifications import Notification
+from tasks.broker.kept_values import read_fields
 from tasks.keys import RedisKeys
 
 
@@ -23,14 +24,15 @@ class AlertStore:
 
     def open_alerts(self) -> dict[str, OpenAlert]:
         """The open alerts by key."""
-        found = self._read(self._keys.open_alerts).values()
-        alerts = (OpenAlert.from_plain(json.loads(text)) for text in found)
+        parse: Callable[[bytes], OpenAlert] = lambda wire: OpenAlert.from_plain(json.loads(wire))  # noqa: E731
+        alerts = read_fields(self._redis, self._keys.open_alerts, parse).values()
         return {each.alert.key: each for each in alerts}
 
     def notifications(self) -> dict[str, Notification]:
         """The pending notifications by id."""
-        found = self._read(self._keys.notifications).items()
-        return {name.decode(): Notification.from_plain(json.loads(text)) for name, text in found}
+        return read_fields(
+            self._redis, self._keys.notifications, lambda wire: Notification.from_plain(json.loads(wire))
+        )
 
     def save(self, update: AlertUpdate, notifications: Iterable[Notification]) -> None:
         """Store the open alerts and the new notifications in one transaction."""
@@ -51,6 +53,3 @@ class AlertStore:
             self._redis.hdel(key, name)
         else:
             self._redis.hset(key, name, json.dumps(notification.to_plain()))
-
-    def _read(self, key: str) -> dict[bytes, bytes]:
-        return cast("dict[bytes, bytes]", self._redis.hgetall(key))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from typing import Any
 
+import redis
 from celery.result import allow_join_result
 from celery.utils.log import get_logger
 
@@ -24,6 +25,7 @@ from scheduler.history.history import QueryRow
 from scheduler.periods import only_one
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
+from tasks.broker.redis_clients import connect
 from tasks.telemetry import Row, emit
 
 log = get_logger(__name__)
@@ -47,7 +49,8 @@ def check_now() -> list[Notice]:
     """The notices of one check. Raises redis.RedisError."""
     settings, prefix = SchedulerSettings(), app.settings.redis_prefix
     days, window_s = settings.alert_regression_days, settings.alert_error_window_s
-    observer = AlertObserver(app.redis, prefix, ask_history, days, window_s)
+    share = app.settings.redis_memory_share
+    observer = AlertObserver(app.redis, prefix, ask_history, days, window_s, broker(), share)
     receivers = targets(settings.alert_urls.get_secret_value())
     observe = partial(observer.observe, time.time())
     limits = AlertThresholds(error_rate=settings.alert_error_rate)
@@ -58,6 +61,12 @@ def ask_history(name: str, **params: Any) -> list[QueryRow]:
     """The rows of a query. Another worker answers it, so waiting here cannot block the answer."""
     with allow_join_result():
         return ask(name, timeout_s=ASK_TIMEOUT_S, **params)
+
+
+@cache
+def broker() -> redis.Redis:
+    """The Redis that holds the queues."""
+    return connect(app.settings.broker_url)
 
 
 @cache

@@ -7,13 +7,17 @@ latest changes, newest first; `<prefix>scaling:changed`: channel that wakes scal
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import redis
 
+from tasks.broker.kept_values import BROKEN, read_fields
 from tasks.keys import RedisKeys
+
+log = logging.getLogger(__name__)
 
 MAX_EVENTS = 500
 # A subscriber reads again after this time: a message may be lost with its connection.
@@ -78,13 +82,18 @@ class DesiredStore:
 
     def read(self) -> dict[str, DesiredWorkers]:
         """The latest decision by queue."""
-        found: dict[Any, Any] = self._client.hgetall(self._keys.desired_workers)
-        return {queue.decode(): DesiredWorkers.from_wire(wire) for queue, wire in found.items()}
+        return read_fields(self._client, self._keys.desired_workers, DesiredWorkers.from_wire)
 
     def events(self, n: int = MAX_EVENTS) -> list[DesiredWorkers]:
         """The latest changes, newest first."""
         found: list[Any] = self._client.lrange(self._keys.scaling_events, 0, n - 1)
-        return [DesiredWorkers.from_wire(wire) for wire in found]
+        read = []
+        for wire in found:
+            try:
+                read.append(DesiredWorkers.from_wire(wire))
+            except BROKEN:  # it leaves the list by itself, behind newer ones
+                log.error("junk passed over: key=%s value=%.80r", self._keys.scaling_events, wire)
+        return read
 
     def forget(self, queue: str) -> None:
         """Remove the decision of this queue."""

@@ -13,6 +13,7 @@ from celery.utils.log import get_logger
 from scheduler.periods import PeriodKeys, period_keys
 from scheduler.timetable import TIMETABLE, TimetableEntry
 from tasks.app import WATCH_QUEUE, app
+from tasks.periodic import Turn
 
 log = get_logger(__name__)
 
@@ -72,7 +73,7 @@ class BeatWatch(bootsteps.StartStopStep):
 
     def start(self, c: Any) -> None:
         """Start the timer, after every (re)connection."""
-        self._timer = c.timer.call_repeatedly(ASK_S, stand_in_for_beat)
+        self._timer = c.timer.call_repeatedly(ASK_S, Turn("watch over beat", stand_in_for_beat))
 
     def stop(self, c: Any) -> None:
         """Stop the timer."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import redis
 
+from tasks.broker.kept_values import read_fields, read_value
 from tasks.keys import RedisKeys
 
 # A queue without a worker is reported for this long after it was last served.
@@ -100,8 +101,7 @@ class CanaryStore:
 
     def read(self, queue: str) -> Canary | None:
         """The latest verdict on a queue."""
-        wire: Any = self._client.get(self._keys.canary(queue))
-        return None if wire is None else Canary.from_wire(wire)
+        return read_value(self._client, self._keys.canary(queue), Canary.from_wire)
 
     def write(self, queue: str, canary: Canary, *, served: bool) -> None:
         """Store a verdict. That of an unserved queue expires an hour after it was last served."""
@@ -111,8 +111,10 @@ class CanaryStore:
 
     def pending(self, queue: str) -> Pending | None:
         """The canary without an answer so far, if any."""
-        wire: Any = self._client.hget(self._keys.pending_canaries, queue)
-        return None if wire is None else Pending(**json.loads(wire))
+        found = read_fields(
+            self._client, self._keys.pending_canaries, lambda wire: Pending(**json.loads(wire))
+        )
+        return found.get(queue)
 
     def send(self, queue: str, pending: Pending) -> None:
         """Record a canary that is being sent."""

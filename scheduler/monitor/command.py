@@ -30,6 +30,7 @@ def monitor(ctx: click.Context, tornado_argv: tuple[str, ...]) -> None:
 
     from scheduler.monitor.monitor import Monitor
 
+    ctx.obj.app.serve()  # it must be able to subscribe to events while Redis is full
     flower.command.options.address = LOOPBACK
     flower.command.Flower = Monitor
     ctx.invoke(flower.command.flower, tornado_argv=tornado_argv)

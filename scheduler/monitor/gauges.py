@@ -119,6 +119,16 @@ def _queue_gauges(board: Board) -> Iterator[Metric]:
     ):
         if value is not None:
             yield GaugeMetricFamily(f"webinfer_{name}", text, value=value)
+    if board.memory is not None:
+        used, limit = board.memory.used, board.memory.limit
+        yield GaugeMetricFamily("webinfer_redis_memory_bytes", "Memory that Redis uses", value=used)
+        text = "Redis's maxmemory, else the machine's"
+        yield GaugeMetricFamily("webinfer_redis_memory_limit_bytes", text, value=limit)
+    text = "Seconds that a worker's clock is ahead of Redis's"
+    ahead = GaugeMetricFamily("webinfer_worker_clock_ahead_seconds", text, labels=("worker",))
+    for worker, ahead_s in board.clocks.items():
+        ahead.add_metric([worker], ahead_s)
+    yield ahead
 
 
 def _performance_gauges(measurements: Measurements | None) -> Iterator[Metric]:

@@ -11,8 +11,10 @@ from typing import TypeVar, cast
 from scheduler.alerts.alert import OpenAlert
 from scheduler.autoscaling.desired import DesiredWorkers
 from scheduler.health.canaries import Canary
+from tasks.broker.kept_values import BROKEN
 from tasks.broker.queue_depths import read_depths
 from tasks.broker.redis_clients import connect
+from tasks.broker.redis_health import RedisMemory, read_clocks, read_memory
 from tasks.keys import RedisKeys
 from tasks.settings import TaskSettings
 
@@ -47,6 +49,10 @@ class Board:
     dead_letters: int | None = None
     telemetry_entries: int | None = None
     """Batches of rows that wait for the history."""
+    memory: RedisMemory | None = None
+    """Of the Redis that holds the queues."""
+    clocks: dict[str, float] = field(default_factory=dict)
+    """Seconds that each worker's clock is ahead of Redis's."""
     decisions: list[DesiredWorkers] = field(default_factory=list)
     """The latest changes that autoscaling decided, newest first."""
     alerts: list[OpenAlert] = field(default_factory=list)
@@ -82,7 +88,13 @@ class QueueReader:
             )
             for name in names
         ]
-        return replace(board, queues=queues, unacked=depths.n_unacked)
+        return replace(
+            board,
+            queues=queues,
+            unacked=depths.n_unacked,
+            memory=read_memory(self._broker),
+            clocks=read_clocks(self._results, self._keys.prefix),
+        )
 
     def _read_kept(self) -> tuple[Board, dict[str, DesiredWorkers]]:
         """The board without its queues, and the latest decision by queue."""
@@ -127,7 +139,7 @@ def _read(parse: Callable[[bytes], T], wire: bytes, key: str, unreadable: list[s
     """The value in `wire`; None for one that makes no sense, which is added to `unreadable`."""
     try:
         return parse(wire)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except BROKEN:
         unreadable.append(f"{key}: {wire[:MAX_SHOWN].decode(errors='replace')}")
         return None
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # The queue's name ends each entry, so that a message of megabytes is neither parsed nor sent.
 COUNT_UNACKED = """
 local found = {}
+if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then return {} end
 for _, entry in ipairs(redis.call('HVALS', KEYS[1])) do
   local queue = string.match(string.sub(entry, -300), '"([^"]*)"%s*%]$')
   if queue then found[queue] = (found[queue] or 0) + 1 end
@@ -42,7 +43,8 @@ def read_depths(client: redis.Redis, queues: Iterable[str]) -> QueueDepths:
         for key in keys:
             pipeline.llen(key)
     pipeline.hlen(UNACKED)
-    *lengths, n_unacked = pipeline.execute()
+    # What is no list has no length.
+    *lengths, n_unacked = (n if isinstance(n, int) else 0 for n in pipeline.execute(raise_on_error=False))
     each = iter(lengths)
     waiting = {queue: sum(int(next(each)) for _ in keys) for queue, keys in lists.items()}
     return QueueDepths(waiting, int(n_unacked))

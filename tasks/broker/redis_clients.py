@@ -17,9 +17,9 @@ TIMEOUT_S = 10.0
 OUTAGES = (OSError, OperationalError, redis.ConnectionError, redis.TimeoutError)
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str, kind: type[redis.Redis] = redis.Redis) -> redis.Redis:
     """A client (connecting on first use) for redis://, rediss:// or redis+socket:///path[?virtual_host=db]."""
-    return redis.Redis.from_url(
+    return kind.from_url(
         redis_py_url(url),
         socket_timeout=TIMEOUT_S,
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), RETRIES),
@@ -27,9 +27,9 @@ def connect(url: str) -> redis.Redis:
     )
 
 
-def connect_once(url: str, timeout_s: float) -> redis.Redis:
-    """A client that gives up at once: for what can do without Redis."""
-    return redis.Redis.from_url(
+def connect_once(url: str, timeout_s: float, kind: type[redis.Redis] = redis.Redis) -> redis.Redis:
+    """A client that gives up at once: for what can do without Redis, or tries again by itself."""
+    return kind.from_url(
         redis_py_url(url),
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,

@@ -15,6 +15,7 @@ from kombu.utils.json import dumps as dumps_json
 from kombu.utils.json import loads as loads_json
 
 from browser_runtime.contract.errors import InferenceError, TooLarge
+from tasks.broker.essential_writes import EssentialRedis
 from tasks.broker.redis_clients import OUTAGES
 from tasks.payloads.claims import Claims, find_claims
 from tasks.payloads.codec import CodecError
@@ -112,6 +113,9 @@ class TensorBackend(RedisBackend):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._local = _Local()
         super().__init__(*args, **kwargs)
+
+    def _get_client(self) -> Any:
+        return EssentialRedis if self.app.serves else super()._get_client()  # type: ignore[misc]
 
     def _encode(self, data: Any) -> tuple[str, str, bytes]:
         """The stored form of `data`; its large arrays live as long as the result. Raises EncodeError."""

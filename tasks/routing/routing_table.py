@@ -15,9 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import redis
-
 from browser_runtime.contract.vocabulary import Browser
+from tasks.broker.kept_values import BROKEN
 from tasks.broker.redis_clients import connect_once
 from tasks.keys import RedisKeys
 from tasks.routing.router import QUEUE_OF, Choice, Table
@@ -71,7 +70,7 @@ class RoutingCopy:
         """The copy, fetched now; where that fails the old table stays, and who serves is not known."""
         try:
             self._routing = self._fetch()
-        except (redis.RedisError, OSError, ValueError) as error:
+        except Exception as error:  # whatever lies in the key: this is a thread's whole work
             self._routing = replace(self._routing, presence=None)
             log.debug("routing table not refreshed: %s", error)
         return self._routing
@@ -88,9 +87,18 @@ def fetch_from(settings: Callable[[], TaskSettings]) -> Callable[[], Routing]:
             published, *values = client.mget(keys)
         finally:
             client.close()
-        return Routing(decode(published) if published else {}, read_presence(QUEUES, values))
+        return Routing(_table_or_none(published), read_presence(QUEUES, values))
 
     return fetch
+
+
+def _table_or_none(published: bytes | None) -> Table:
+    """The published table; none where what is published is no table, which the next one replaces."""
+    try:
+        return decode(published) if published else {}
+    except BROKEN as error:
+        log.debug("routing table not read: %r", error)
+        return {}
 
 
 def decode(published: bytes | str) -> Table:

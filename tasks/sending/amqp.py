@@ -12,7 +12,7 @@ from kombu.pidbox import Mailbox
 
 from tasks.payloads.claims import waiting
 from tasks.payloads.summaries import describe_arrays
-from tasks.sending.continuation import continuing, finished_request
+from tasks.sending.continuation import continuing, finished_request, following, follows_taken_task
 from tasks.sending.headers import READS, TENSOR, reads_tensors, seconds_to_wait
 from tasks.sending.ledger import LedgerAmqp, Recording
 
@@ -34,7 +34,8 @@ class WebinferAmqp(LedgerAmqp):
         send = super()._create_task_sender()  # type: ignore[misc]
 
         def send_task_message(producer: Any, name: str, message: Any, **options: Any) -> Any:
-            with waiting(seconds_to_wait(message.headers, time.time())):
+            follows = follows_taken_task(message.headers.get("id"))
+            with waiting(seconds_to_wait(message.headers, time.time())), following(follows):
                 return send(producer, name, message, **options)
 
         return send_task_message

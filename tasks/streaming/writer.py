@@ -12,6 +12,7 @@ from celery.utils.log import get_logger
 
 from browser_runtime.contract.pieces import Piece, PieceMemory
 from tasks.broker.redis_clients import OUTAGES
+from tasks.periodic import failed_turns
 from tasks.streaming.entries import END, PieceEntry, join_tokens, read_entries
 
 log = get_logger(__name__)
@@ -79,6 +80,7 @@ class StreamWriter:
             try:
                 self._send(entries)
             except Exception as error:  # the thread serves every later reply too
+                failed_turns["stream-writer"] += 1
                 self._drop(len(entries), error)
 
     def _send(self, entries: Sequence[tuple[str, PieceEntry]]) -> None:

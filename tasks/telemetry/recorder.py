@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from tasks.periodic import failed_turns
 from tasks.telemetry.stream import MAX_ROWS, Row
 
 log = structlog.get_logger(__name__)
@@ -124,6 +125,7 @@ class Recorder:
         try:
             work()
         except Exception as error:
+            failed_turns["recorder"] += 1
             if not self._failing:
                 log.warning("telemetry not delivered", reason=str(error), n_waiting=self.n_waiting)
             self._failing = True

@@ -31,7 +31,7 @@ REDELIVERY_S = 5
 
 def point_app(settings: TaskSettings) -> None:
     """Let the producer in this process use `settings`, whatever it used before."""
-    for name in ("settings", "redis", "claims", "routing", "stream_writer"):
+    for name in ("settings", "redis", "optional_redis", "admission", "claims", "routing", "stream_writer"):
         app.__dict__.pop(name, None)
     app.__dict__["settings"] = settings
     app.conf.update(configuration(settings))

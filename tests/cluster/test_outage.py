@@ -3,58 +3,26 @@
 from __future__ import annotations
 
 import gc
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-import redis
 from kombu.exceptions import OperationalError
 
 from tasks import infer
 from tasks.settings import TaskSettings
-from tests.cluster.conftest import disconnect_app, point_app, until, workers
-from tests.processes import kill
+from tests.cluster.conftest import until, workers
+from tests.cluster.redis_server import Server, own_server
 
 ASK: dict[str, Any] = {"model_type": "text", "model_name": "bert", "inputs": "hello", "browser": "chrome"}
 
 
-class Server:
-    """A Redis that can be ended and started again at the same address."""
-
-    def __init__(self, folder: Path) -> None:
-        self.socket = folder / "r.sock"
-        self._command = ["redis-server", "--unixsocket", str(self.socket), "--port", "0", "--save", ""]
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, cwd=self.socket.parent)
-        until(self._answers)
-
-    def _answers(self) -> bool:
-        with suppress(redis.ConnectionError), redis.Redis(unix_socket_path=str(self.socket)) as client:
-            return bool(client.ping())
-        return False
-
-    def end(self) -> None:
-        if self._process is not None:
-            kill(self._process)
-
-
 @pytest.fixture
 def server(settings: TaskSettings) -> Iterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="wi-", dir="/tmp") as folder:
-        server = Server(Path(folder))
-        server.start()
-        point_app(settings.model_copy(update={"broker_url": f"redis+socket://{server.socket}"}))
+    with own_server(settings) as server:
         yield server
-        disconnect_app()
-        server.end()
-        point_app(settings)
 
 
 def test_producers_are_told_and_workers_go_on(server: Server, tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from rich.table import Table
 from browser_runtime.contract.capabilities import BackendCapability
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.settings import RuntimeSettings
+from tasks.settings import TaskSettings
 from webinfer.commands.parameters import BROWSERS
 from webinfer.examination import BrowserExam, Tool, examine_browsers, examine_tools
+from webinfer.redis_examination import RedisExam, examine_redis
 from webinfer.tables import output_console
 from webinfer.words import adapter_kind
 
@@ -34,29 +36,33 @@ def command(as_json: bool, browsers: tuple[str, ...]) -> None:
     """Start each browser and test WebGPU, WebNN and WebAssembly in it.
 
     A backend counts as working only if it runs a small graph and computes the right numbers. Prints the
-    command that installs what is missing. Exit code 0 if at least one browser can run models, else 1.
+    command that installs what is missing, and what is wrong with the queue's Redis: its memory, its saving,
+    clocks that differ. Exit code 0 if at least one browser can run models, else 1.
     """
     chosen = [Browser(name) for name in browsers] or list(Browser)
     progress = Console(stderr=True)
     with progress.status("looking") as status:
-        tools = examine_tools()
+        tools, queue = examine_tools(), examine_redis(TaskSettings())
         exams = asyncio.run(examine_browsers(RuntimeSettings(), chosen, status.update))
     if as_json:
-        click.echo(json.dumps(_plain(exams, tools), indent=2))
+        click.echo(json.dumps(_plain(exams, tools, queue), indent=2))
     else:
         _show(output_console(), exams, tools)
+        for problem in queue.problems:
+            output_console().print(f"[red]Redis[/]: {escape(problem)}", highlight=False, soft_wrap=True)
     if not any(capability.proved for exam in exams for capability in exam.backends.values()):
         sys.exit(1)
 
 
-def _plain(exams: list[BrowserExam], tools: list[Tool]) -> dict[str, object]:
+def _plain(exams: list[BrowserExam], tools: list[Tool], queue: RedisExam) -> dict[str, object]:
     browsers = {}
     for exam in exams:
         plain = asdict(exam)
         for backend, capability in exam.backends.items():
             plain["backends"][backend]["adapter"]["kind"] = adapter_kind(capability.adapter)
         browsers[str(exam.browser)] = plain
-    return {"browsers": browsers, "tools": {tool.name: asdict(tool) for tool in tools}}
+    found = {tool.name: asdict(tool) for tool in tools}
+    return {"browsers": browsers, "tools": found, "redis": asdict(queue)}
 
 
 def _show(console: Console, exams: list[BrowserExam], tools: list[Tool]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from tasks.routing.router import QUEUE_OF
 from webinfer.stack.commands import node_name
 from webinfer.stack.processes import ManagedProcess
 from webinfer.stack.supervision import Supervisor, Tell
+
+log = logging.getLogger(__name__)
 
 # Wait before reconnecting to Redis.
 RETRY_S = 1.0
@@ -92,4 +95,7 @@ class DesiredWorkersSubscriber:
                         return
                     self._supervisor.submit(lambda desired=desired: self._workforce.follow(desired))  # type: ignore[misc]
             except (redis.RedisError, OSError, ValueError):  # Redis is down, or the client was closed
+                self._stopped.wait(RETRY_S)
+            except Exception:
+                log.exception("desired workers not read")
                 self._stopped.wait(RETRY_S)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import redis
 from celery.utils.log import get_logger
 
 from tasks.app import WebinferApp
+from tasks.broker.essential_writes import EssentialRedis
 from tasks.broker.redis_clients import connect
 from tasks.keys import RedisKeys, queue_lists
+from tasks.periodic import PeriodicThread
 from tasks.routing.router import DEFAULT_QUEUE, INBOX, QUEUE_OF
 from tasks.routing.serving import presence_keys, read_presence
 from tasks.sending.headers import FIXED
@@ -40,7 +40,7 @@ if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 0 then return 0 end
 redis.call('LPUSH', KEYS[2], ARGV[2])
 if KEYS[3] then
   redis.call('HSET', KEYS[3], ARGV[3], ARGV[2])
-  redis.call('ZADD', KEYS[4], ARGV[4], ARGV[3])
+  redis.call('ZADD', KEYS[4], redis.call('TIME')[1], ARGV[3])
 end
 return 1
 """
@@ -53,11 +53,10 @@ class Collector:
 
     def __init__(self, app: WebinferApp) -> None:
         self._app = app
-        self._broker, self._results = connect(app.settings.broker_url), app.redis
+        self._broker, self._results = connect(app.settings.broker_url, EssentialRedis), app.redis
         self._move = self._broker.register_script(MOVE)
         self._stranded_due = self._whole_due = 0.0
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="collector", daemon=True)
+        self._thread = PeriodicThread("collector", self.look, LOOK_S)
 
     def start(self) -> None:
         """Start looking."""
@@ -65,18 +64,8 @@ class Collector:
 
     def stop(self) -> None:
         """Look no more."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(5.0)
+        self._thread.stop()
         self._broker.close()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(LOOK_S):
-            try:
-                self.look()
-            except redis.RedisError as error:
-                log.warning("collection failed: %s", error)
-                self._stopped.wait(STRANDED_S)
 
     def look(self) -> None:
         """Move what is to be moved now. Raises redis.RedisError."""
@@ -98,7 +87,9 @@ class Collector:
         pipeline = self._broker.pipeline(transaction=False)
         for key in queue_lists(queue):
             pipeline.llen(key)
-        lengths, n_moved = pipeline.execute(), 0
+        # What is no list, another program's key perhaps, has no length.
+        lengths = [n if isinstance(n, int) else 0 for n in pipeline.execute(raise_on_error=False)]
+        n_moved = 0
         for key, target, length in zip(queue_lists(queue), queue_lists(INBOX), lengths, strict=True):
             # The oldest first, so that they keep their order.
             for item in self._items(key, length):
@@ -128,7 +119,7 @@ class Collector:
         if prefix := self._app.settings.ledger_prefix:
             ledger = RedisKeys(prefix)
             keys += [ledger.ledger, ledger.ledger_seen]
-            values += [message["properties"]["delivery_tag"], str(time.time())]
+            values.append(message["properties"]["delivery_tag"])
         n_moved = int(self._move(keys=keys, args=values))
         if n_moved:
             log.info("request moved: task=%s from=%s to=%s", message["headers"].get("id"), source, target)

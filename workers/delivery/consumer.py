@@ -21,6 +21,9 @@ from workers.execution.clock import tracer_clock
 
 log = get_logger(__name__)
 
+# Seconds between tries to reach Redis. A try costs nothing; a second is what recovery may take.
+RECONNECT = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
+
 
 class SafeConsumer(Consumer):
     """Celery finds this class by name: see `tasks.app`."""
@@ -47,6 +50,12 @@ class SafeConsumer(Consumer):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CPendingDeprecationWarning)
             super().on_connection_error_after_connected(exc)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """The connection, once Redis is back: Celery's own pauses grow to half a minute."""
+        connect = conn.ensure_connection
+        conn.ensure_connection = lambda *args, **kwargs: connect(*args, **(RECONNECT | kwargs))
+        return super().ensure_connected(conn)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Celery's handler behind a check of the message."""

@@ -42,7 +42,7 @@ class DeadLetters:
         letter: dict[Any, Any] = {"why": why[:MAX_EVIDENCE], "worker": self._worker}
         letter |= {name: _text(value) for name, value in evidence.items()}
         try:
-            self._app.redis.xadd(self.key, letter, maxlen=MAX_LETTERS)
+            self._app.optional_redis.xadd(self.key, letter, maxlen=MAX_LETTERS)
         except redis.RedisError:
             log.exception("dead letter not kept")
 

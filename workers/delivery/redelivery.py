@@ -5,11 +5,14 @@ from __future__ import annotations
 import redis
 from celery import states
 from celery.result import AsyncResult
+from celery.utils.log import get_logger
 
 from browser_runtime.contract.errors import GivenUp
 from tasks.app import WebinferApp
 from tasks.coroutines import Outcome
 from tasks.keys import RedisKeys
+
+log = get_logger(__name__)
 
 # Long past every redelivery of one message; then the count of a message that was handed back is forgotten.
 COUNT_TTL_S = 24 * 3600
@@ -36,14 +39,25 @@ class Redeliveries:
     def forgive(self, task_id: str) -> None:
         """This delivery did not end its worker: it was handed back."""
         client = self._app.redis
-        if client.decr(self._key(task_id)) <= 0:
+        try:
+            is_over = client.decr(self._key(task_id)) <= 0
+        except redis.ResponseError:  # junk in the place of the count
+            is_over = True
+        if is_over:
             client.delete(self._key(task_id))
 
     def _count(self, task_id: str) -> int:
-        pipeline: redis.client.Pipeline = self._app.redis.pipeline()
-        pipeline.incr(self._key(task_id))
-        pipeline.expire(self._key(task_id), COUNT_TTL_S)
-        return int(pipeline.execute()[0])
+        key = self._key(task_id)
+        try:
+            n = int(self._app.redis.incr(key))
+        except redis.ResponseError:  # junk in the place of the count
+            log.exception("junk removed from Redis: key=%s", key)
+            self._app.redis.set(key, 1)
+            n = 1
+        self._app.redis.expire(key, COUNT_TTL_S)
+        if n < 1:  # a strange hand may have made it negative
+            self._app.redis.set(key, 1, keepttl=True)
+        return max(n, 1)
 
     def _key(self, task_id: str) -> str:
         return RedisKeys(self._app.settings.redis_prefix).deliveries(task_id)

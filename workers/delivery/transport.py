@@ -6,17 +6,26 @@ worker would inherit the item. Here it is buried with the evidence.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
 from queue import Empty
 from typing import Any
 
 import kombu
 import redis
 from celery.utils.log import get_logger
+from kombu.transport import redis as kombu_redis
+from kombu.utils.json import dumps
 
 from browser_runtime.contract.errors import BadRequest
+from tasks.broker.essential_writes import WritesRefused, find_refusal
+from tasks.broker.kept_values import is_wrong_type, remove_wrong_types
+from tasks.keys import RedisKeys, queue_kinds
 from tasks.sending.ledger import LedgerChannel, LedgerConnection, LedgerQoS, LedgerTransport
 from workers.delivery.envelope import check_item
+from workers.delivery.holding import Holdings
 
 log = get_logger(__name__)
 
@@ -41,17 +50,28 @@ class SafeQoS(LedgerQoS):
         """
         if self.channel.connection is None:
             log.warning("message not acknowledged, connection closed: tag=%s", delivery_tag)
-        else:
+            return
+        try:
             super().ack(delivery_tag)
+        except redis.ResponseError as error:
+            self.channel.tidy(error)
+            super().ack(delivery_tag)
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """A message was taken: note it before anything else, in one step that needs no memory."""
+        delivery = message.delivery_info
+        entry = dumps([message._raw, delivery["exchange"], delivery["routing_key"]])
+        with self.channel.conn_or_acquire() as client:
+            self.channel.holdings.take(delivery_tag, entry, client)
+        super(kombu_redis.QoS, self).append(message, delivery_tag)
+
+    def restore_visible(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: what a dead worker held is taken over by `workers.delivery.leases`."""
 
     def restore_by_tag(self, tag: Any, client: Any = None, leftmost: bool = False) -> None:
         """Put a message back into its queue, or drop and bury an entry that is none."""
-        try:
-            super().restore_by_tag(tag, client, leftmost)
-        except BROKEN as error:
-            entry = self.channel.client.hget(self.channel.unacked_key, tag)
-            self.channel.connection.bury(f"broken unacknowledged entry: {error!r}"[:500], entry, tag=tag)
-            self._remove_from_indices(tag).execute()
+        with self.channel.conn_or_acquire(client) as found:
+            self.channel.give_back(tag, found, first=not leftmost)
 
     def restore_unacked_once(self, stderr: Any = None) -> None:
         """Put back what is held when the channel closes; where Redis is gone, it does so itself later.
@@ -72,20 +92,65 @@ class SafeChannel(LedgerChannel):
     """A channel that buries queue items which are not JSON."""
 
     QoS = SafeQoS
+    # kombu's stubs stop short of these.
     connection: Any
+    _get_message_priority: Any
+    _lookup: Any
+    _q_for_pri: Any
+    _active_queues: list[str]
 
-    def _do_restore_message(self, payload: Any, *args: Any, **kwargs: Any) -> None:
-        """Put a message back, or bury an entry that is none: stock kombu drops it with a line in its log."""
+    @cached_property
+    def holdings(self) -> Holdings:
+        """What this worker and others hold."""
+        return Holdings(self._create_client(), self.ledger_prefix)
+
+    def give_back(self, tag: Any, client: Any, *, first: bool = True, lease_s: float = 0.0) -> str | None:
+        """Put a message back, marked as redelivered; its task's id. An entry that is none is buried.
+
+        None where it was not there, or where its lease was renewed meanwhile.
+        """
+        entry = self.holdings.entry(tag, client)
         try:
-            check_item(payload)
-        except BadRequest as error:
-            self.connection.bury(f"broken unacknowledged entry: {error}"[:500], payload)
-        else:
-            super()._do_restore_message(payload, *args, **kwargs)  # type: ignore[misc]
+            message: Any
+            message, exchange, routing_key = json.loads(entry) if entry else (None, "", "")
+            check_item(message)
+            message["headers"]["redelivered"] = True
+            message["properties"]["delivery_info"]["redelivered"] = True
+            priority = self._get_message_priority(message, reverse=False)
+            queues = self._lookup(exchange, routing_key)
+            lists = {str(queue): self._q_for_pri(queue, priority) for queue in queues}
+        except (BadRequest, *BROKEN) as error:
+            if entry is not None:
+                why = str(error) if isinstance(error, BadRequest) else repr(error)
+                self.connection.bury(f"broken unacknowledged entry: {why}"[:500], entry, tag=tag)
+            self.holdings.drop(tag)
+            return None
+        back = self.holdings.give_back(tag, message, lists, first=first, lease_s=lease_s, client=client)
+        return str(message["headers"].get("id")) if back else None
+
+    def tidy(self, error: redis.ResponseError) -> None:
+        """Remove what lies in the place of our keys, if that is what Redis says; else raise its error."""
+        if not is_wrong_type(error):
+            raise error
+        queues, prefix = self._active_queues, self.ledger_prefix
+        kinds = RedisKeys(prefix).kinds(queues) if prefix else queue_kinds(queues)
+        remove_wrong_types(self._create_client(), kinds)
+
+    def _restore(self, message: Any, leftmost: bool = False) -> None:
+        with self.conn_or_acquire() as client:
+            self.give_back(message.delivery_tag, client, first=not leftmost)
+
+    def _receive(self) -> Any:
+        with _refusals_as_outages():
+            return super()._receive()  # type: ignore[misc]
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
-            return super()._brpop_read(**options)  # type: ignore[misc]
+            with _refusals_as_outages():
+                return super()._brpop_read(**options)  # type: ignore[misc]
+        except redis.ResponseError as error:
+            self.tidy(error)
+            raise Empty from error
         except BROKEN as error:
             raw = getattr(error, "doc", None) or getattr(error, "object", "")
             self.connection.bury(f"queue item is not JSON: {error!r}"[:500], raw)
@@ -109,6 +174,17 @@ class SafeTransport(LedgerTransport):
         except (BadRequest, *BROKEN) as error:
             why = str(error) if isinstance(error, BadRequest) else repr(error)
             self.bury(f"queue item is not a message: {why}"[:500], message, queue=queue)
+
+
+@contextmanager
+def _refusals_as_outages() -> Iterator[None]:
+    """Redis's word that it takes no writes is raised as a lost connection, which Celery waits to end."""
+    try:
+        yield
+    except redis.ResponseError as error:
+        if reason := find_refusal(error):
+            raise WritesRefused(reason) from error
+        raise
 
 
 def safe_connection(bury: Bury) -> type[kombu.Connection]:

@@ -21,6 +21,7 @@ from scheduler.alerts.conditions import (
     ErrorCount,
     OpenBreaker,
     QueueHealth,
+    RedisState,
     Regression,
 )
 from scheduler.alerts.observing import EXCUSED
@@ -35,6 +36,7 @@ FINE = Conditions(
     queues=[QueueHealth("edge", True, "", 10)],
     beat=BeatHealth(0),
     letters=[],
+    redis=RedisState(1, 10, 0.8, saves_fail=False, clocks={"w@h": 0.01}),
 )
 SLOWER = Regression("bert on firefox", "latency", 10.0, 13.0, "medium", "2026-11-02 10:00")
 MUCH_SLOWER = replace(SLOWER, severity="high")
@@ -172,3 +174,11 @@ def test_errors_are_counted_by_model_and_browser_and_a_bad_request_is_nobodys_fa
         ErrorCount("bert", "edge", 27, 7, "PageFault 5, Busy 2"),
         ErrorCount("vit", "chrome", 1, 1, "unknown 1"),
     ]
+
+
+def test_a_redis_that_is_full_or_cannot_save_and_wrong_clocks_are_alerts() -> None:
+    state = RedisState(9, 10, 0.8, saves_fail=True, clocks={"a@h": -120.0, "b@h": 1.0, "c@h": 3.0})
+    found, unseen = judge(replace(FINE, redis=state), AlertThresholds())
+    assert not unseen
+    assert [alert.key for alert in found] == ["redis:memory", "redis:saving", "clock:a@h", "clock:c@h"]
+    assert "120.0 s behind" in found[2].text
