@@ -7,7 +7,8 @@ fn reduce(value: vec4<f32>, lane: u32) -> vec4<f32> {
   shares[lane] = vec4<f32>(0.0);
   workgroupBarrier();
   let own = subgroupAdd(value);
-  if (subgroupElect()) {
+  // The first of a subgroup; not every compiler knows subgroupElect.
+  if (subgroupBroadcastFirst(lane) == lane) {
     shares[lane] = own;
   }
   workgroupBarrier();
