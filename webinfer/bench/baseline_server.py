@@ -22,7 +22,7 @@ async def baseline_server(*, isolated: bool = False) -> AsyncIterator[str]:
     app.router.add_static("/models/", BUILTIN_FOLDER)
     app.router.add_static("/", FOLDER)
     if isolated:
-        app.on_response_prepare.append(_isolate)
+        app.on_response_prepare.append(isolate)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -32,7 +32,7 @@ async def baseline_server(*, isolated: bool = False) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def _isolate(request: web.Request, response: web.StreamResponse) -> None:
+async def isolate(request: web.Request, response: web.StreamResponse) -> None:
     response.headers["Cross-Origin-Opener-Policy"] = "same-origin"
     response.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
     response.headers["Cross-Origin-Resource-Policy"] = "same-origin"

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from browser_runtime.contract.vocabulary import Browser
 from webinfer.bench.overhead import Overhead, TensorTrip, measure_overhead, measure_tensors
+from webinfer.commands.bench_generation import command as generation
 from webinfer.commands.parameters import BROWSERS, DAYS, NEW_FILE, Number
 from webinfer.producing import use_broker
 from webinfer.stack.stack import Stack
@@ -28,10 +29,10 @@ BROWSER = click.option(
 
 @click.group("bench")
 def command() -> None:
-    """Measure the performance of this machine.
+    """Measure the performance of this machine; compare ratios rather than times, machines differ."""
 
-    Each benchmark starts what it needs and stops it again. Compare ratios rather than times: machines differ.
-    """
+
+command.add_command(generation)
 
 
 @command.command("overhead")
@@ -261,8 +262,7 @@ def report(n: int, as_json: bool) -> None:
     table = Table("step", "wall s", "CPU s", title=f"a report over {found.n_runs} runs")
     for name, span in (("gather", found.gather), ("write", found.write)):
         table.add_row(name, f"{span.wall_s:.2f}", f"{span.cpu_s:.2f}")
-    output_console().print(table)
-    output_console().print(f"page: {found.html_bytes / 1000:.0f} KB")
+    output_console().print(table, f"page: {found.html_bytes / 1000:.0f} KB", sep="\n")
 
 
 def _show_backends(title: str, native: Native, cells: list[Cell]) -> None:

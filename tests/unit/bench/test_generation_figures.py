@@ -1,0 +1,60 @@
+"""Figures of `webinfer bench generation`: medians, ratios between arms of one run, and what is absent."""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from webinfer.bench.generation.figures import (
+    NATIVE,
+    OURS,
+    TRANSFORMERS,
+    WLLAMA,
+    Arm,
+    Figures,
+    Group,
+    Run,
+    summarise,
+)
+from webinfer.bench.generation.picture import draw_bars
+
+
+def runs(*decode_ms: float) -> list[Run]:
+    return [Run(10 * ms, ms, 100) for ms in decode_ms]
+
+
+def figures(engine: str, *decode_ms: float, threads: int = 1) -> Figures:
+    return summarise(Arm(engine, "4 bits", threads), runs(*decode_ms), [], "Paris", True)
+
+
+def test_a_summary_holds_medians_and_what_a_busy_neighbour_cost() -> None:
+    found = summarise(Arm(OURS, "4 bits", 1), runs(9, 10, 30), runs(12, 12, 12), "Paris", True)
+    assert found.decode and (found.decode.p50_ms, found.decode.least_ms, found.decode.most_ms) == (10, 9, 30)
+    assert found.decode_tokens_per_s == 100 and found.prefill_tokens_per_s == 1000
+    assert (found.busy_decode, found.busy_prefill) == (1.2, 1.2)
+
+
+def test_ratios_are_those_to_the_peer_with_as_many_threads() -> None:
+    ours, two = figures(OURS, 10), figures(OURS, 5, threads=2)
+    peers = [
+        figures(WLLAMA, 80),
+        figures(WLLAMA, 20, threads=2),
+        Figures(Arm(NATIVE, "Q4_1", 1), absent="gone"),
+    ]
+    group = Group("Chromium", [ours, two, *peers])
+    assert group.compare(ours, WLLAMA) == {"decode": 8, "prefill": 8}
+    assert group.compare(two, WLLAMA) == {"decode": 4, "prefill": 4}
+    assert group.compare(ours, NATIVE) is None and group.compare(peers[2], WLLAMA) is None
+    plain = group.to_plain()["arms"]
+    assert plain[0]["times_as_quick_as"] == {
+        WLLAMA: {"decode": 8, "prefill": 8},
+        TRANSFORMERS: None,
+        NATIVE: None,
+    }
+    assert plain[4]["absent"] == "gone"
+
+
+def test_the_picture_shows_what_ran() -> None:
+    group = Group("Chromium <156>", [figures(OURS, 10), Figures(Arm(WLLAMA, "Q4_1", 1), absent="gone")])
+    text = draw_bars([group])
+    ElementTree.fromstring(text)
+    assert "webinfer 4 bits, 1 thread" in text and "wllama" not in text

@@ -1,0 +1,1 @@
+"""Compares our text generation with its peers: same machine, browser, weights and prompts, in turn."""

@@ -1,0 +1,80 @@
+"""The peers: wllama from npm, and llama.cpp natively; each runs, or says why it cannot."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from browser_runtime.contract.errors import SetupError
+from webinfer.bench.generation.figures import Run
+from webinfer.bench.generation.subjects import Subject, Tell
+
+WLLAMA_PACKAGE, WLLAMA_VERSION = "@wllama/wllama", "3.13.0"
+NPM_TIMEOUT_S = 300
+CONTEXT = 1024
+
+
+def fetch_wllama(cache: Path, tell: Tell) -> Path:
+    """The folder of wllama's package, fetched by npm once. Raises SetupError."""
+    home = cache / f"wllama-{WLLAMA_VERSION}"
+    package = home / "node_modules" / WLLAMA_PACKAGE
+    if (package / "package.json").is_file():
+        return package
+    npm = shutil.which("npm")
+    if npm is None:
+        raise SetupError("npm, which fetches wllama,", "install Node.js")
+    tell(f"fetching {WLLAMA_PACKAGE} {WLLAMA_VERSION}")
+    home.mkdir(parents=True, exist_ok=True)
+    wanted = f"{WLLAMA_PACKAGE}@{WLLAMA_VERSION}"
+    words = [npm, "install", "--no-save", "--ignore-scripts", "--no-audit", "--prefix", str(home), wanted]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=NPM_TIMEOUT_S, check=False)
+    if done.returncode != 0:
+        why = done.stderr.strip().splitlines()
+        raise SetupError(wanted, f"npm could not fetch it: {why[-1] if why else 'no reason given'}")
+    return package
+
+
+class NativeRunner:
+    """llama.cpp through llama-cpp-python, in this process."""
+
+    def __init__(self, subject: Subject, threads: int) -> None:
+        """Opens the GGUF file. Raises SetupError where the package is not installed."""
+        try:
+            llama_cpp = importlib.import_module("llama_cpp")
+        except ImportError as error:
+            raise SetupError("llama-cpp-python", "pip install llama-cpp-python") from error
+        self._subject = subject
+        path = str(subject.gguf)
+        self._llama: Any = llama_cpp.Llama(
+            path, n_ctx=CONTEXT, n_threads=threads, n_threads_batch=threads, verbose=False
+        )
+
+    async def answer(self, question: str, n_tokens: int) -> str:
+        """The text that follows, by the likeliest tokens."""
+        tokens, _ = self._generate(self._subject.encode(question), n_tokens)
+        return self._subject.decode(tokens)
+
+    async def run(self, prompt: Sequence[int], n_tokens: int) -> Run:
+        """One prompt, measured."""
+        start = time.perf_counter()
+        _, times = self._generate(prompt, n_tokens)
+        return Run((times[0] - start) * 1000, (times[-1] - times[0]) * 1000 / (len(times) - 1), len(prompt))
+
+    def _generate(self, prompt: Sequence[int], n_tokens: int) -> tuple[list[int], list[float]]:
+        tokens, times = [], []
+        self._llama.reset()
+        for token in self._llama.generate(list(prompt), top_k=1, temp=0.0, repeat_penalty=1.0, reset=True):
+            tokens.append(int(token))
+            times.append(time.perf_counter())
+            if len(tokens) == n_tokens:
+                break
+        return tokens, times
+
+    async def close(self) -> None:
+        """Free the model."""
+        self._llama.close()
