@@ -21,6 +21,8 @@ const MAX_PAGES = 65536;
 const SLACK_BYTES = 64;
 // How far products read ahead of a matrix, so that its next page is on its way.
 const AHEAD_BYTES = 32768;
+// Tokens of a prompt that read keys and values together: their scores stay in the first-level cache.
+const ROWS_AT_ONCE = 8;
 
 /** @implements {Backend} */
 export class WasmBackend {
@@ -84,9 +86,9 @@ export class WasmBackend {
   /** @param {CacheShape} shape */
   cache(shape) {
     const group = shape.heads / shape.kvHeads;
-    const scores = this.alloc(4 * group * roundUp(shape.context, 64));
+    const scores = this.alloc(ROWS_AT_ONCE * group * scoreBytes(shape));
     const columns = Math.max(BLOCK_TOKENS, shape.headDim);
-    this.#needScratch(8 * columns + group * (4 * columns + 8));
+    this.#needScratch(Math.max(8 * columns + group * (4 * columns + 8), 16 * shape.headDim));
     this.#cache = { shape, place: this.alloc(shape.slots * shape.slotBytes), scores };
   }
 
@@ -207,9 +209,11 @@ export class WasmBackend {
   /** @param {number} layer @param {Rows} queries @param {Rows} out */
   attend(layer, queries, out) {
     const { shape } = this.#held();
-    for (const [index, row] of this.#step.entries()) {
-      for (let head = 0; head < shape.kvHeads; head++)
-        this.#attendHead(layer, row, head, index, queries, out);
+    for (const { first, rows } of neighbours(this.#step)) {
+      this.#kernels.clear?.(rowAt(out, first), 4 * out.stride * rows.length);
+      for (let head = 0; head < shape.kvHeads; head++) {
+        this.#attendHead(layer, rows, head, first, queries, out);
+      }
     }
     for (const row of this.#step) {
       if ((row.position + 1) % BLOCK_TOKENS === 0) this.#pack(layer, row);
@@ -217,73 +221,94 @@ export class WasmBackend {
   }
 
   /**
-   * The query heads that share one head of keys and values.
-   * @param {number} layer @param {StepRow} row @param {number} head @param {number} index @param {Rows} queries
-   * @param {Rows} out
+   * The query heads that share one head of keys and values, of tokens that follow each other in a block.
+   * @param {number} layer @param {StepRow[]} rows @param {number} head @param {number} first of the rows
+   * @param {Rows} queries @param {Rows} out
    */
-  #attendHead(layer, { slot, position }, head, index, queries, out) {
+  #attendHead(layer, rows, head, first, queries, out) {
     const { shape, scores } = this.#held();
     const n = shape.heads / shape.kvHeads;
-    const ld = 4 * roundUp(shape.context, 64);
-    const q = rowAt(queries, index) + 4 * shape.headDim * n * head;
-    const y = rowAt(out, index) + 4 * shape.headDim * n * head;
+    const ld = scoreBytes(shape);
+    const { slot, position: last } = /** @type {StepRow} */ (rows.at(-1));
+    const offset = 4 * shape.headDim * n * head;
+    const [q, y] = [rowAt(queries, first) + offset, rowAt(out, first) + offset];
     const [keys, values] = [
       this.#headAt(slot, layer, head, 'keys'),
       this.#headAt(slot, layer, head, 'values'),
     ];
-    this.#scoreKeys(keys, q, n, ld, position);
-    this.#kernels.softmax?.(scores, ld, position + 1, n, 1 / Math.sqrt(shape.headDim));
-    this.#floats(y, n * shape.headDim).fill(0);
-    this.#sumValues(values, y, n, ld, position);
+    this.#scoreKeys(keys, q, 4 * queries.stride, rows.length, last);
+    const [factor, padded] = [1 / Math.sqrt(shape.headDim), roundUp(last + 1, 4)];
+    for (const [index, { position }] of rows.entries())
+      this.#kernels.softmax?.(scores + index * n * ld, ld, position + 1, n, factor, padded);
+    this.#sumValues(values, y, 4 * out.stride, rows.length, last);
   }
 
-  /** @param {number} place @param {number} q @param {number} n @param {number} ld @param {number} position */
-  #scoreKeys(place, q, n, ld, position) {
+  /** @param {number} place @param {number} q @param {number} ldq @param {number} rows @param {number} position */
+  #scoreKeys(place, q, ldq, rows, position) {
     const { shape, scores } = this.#held();
     const scratch = this.#scratch;
     const { keys, headDim } = shape;
+    const [n, ld] = [shape.heads / shape.kvHeads, scoreBytes(shape)];
     const packed = packedAt(shape, keys, position);
     if (packed > 0) {
-      for (let h = 0; h < n; h++) this.#floats(scores + h * ld, packed).fill(0);
-      const { bits, rows, columns, group, high, scales, minima, sizeBytes } = keys.block;
-      const blocks = [place + keys.ringBytes, packed / BLOCK_TOKENS, sizeBytes, rows, columns, group];
-      this.#kernels.packed?.(
-        bits,
-        ...blocks,
-        high,
-        scales,
-        minima,
-        n,
-        q,
-        4 * headDim,
-        0,
-        scores,
-        ld,
-        256,
-        scratch,
-      );
+      for (let h = 0; h < rows * n; h++) this.#kernels.clear?.(scores + h * ld, 4 * packed);
+      const { bits, rows: tokens, columns, group, high, scales, minima, sizeBytes } = keys.block;
+      const blocks = [place + keys.ringBytes, packed / BLOCK_TOKENS, sizeBytes, tokens, columns, group];
+      const sizes = [high, scales, minima];
+      for (let row = 0; row < rows; row++) {
+        const to = scores + row * n * ld;
+        this.#kernels.packed?.(
+          bits,
+          ...blocks,
+          ...sizes,
+          n,
+          q + row * ldq,
+          4 * headDim,
+          0,
+          to,
+          ld,
+          256,
+          scratch,
+        );
+      }
     }
     for (const { first, count, token } of runs(keys.places, packed, position)) {
       const k = place + 2 * headDim * first;
-      this.#kernels.ring_scores?.(k, count, q, n, headDim, scores + 4 * token, ld, scratch);
+      this.#kernels.ring_scores?.(k, count, q, ldq, rows, n, headDim, scores + 4 * token, ld, scratch);
     }
   }
 
-  /** @param {number} place @param {number} y @param {number} n @param {number} ld @param {number} position */
-  #sumValues(place, y, n, ld, position) {
+  /** @param {number} place @param {number} y @param {number} ldy @param {number} rows @param {number} position */
+  #sumValues(place, y, ldy, rows, position) {
     const { shape, scores } = this.#held();
     const scratch = this.#scratch;
     const { values, headDim } = shape;
+    const [n, ld] = [shape.heads / shape.kvHeads, scoreBytes(shape)];
     const packed = packedAt(shape, values, position);
     if (packed > 0) {
-      const { bits, rows, columns, group, high, scales, minima, sizeBytes } = values.block;
-      const blocks = [place + values.ringBytes, packed / BLOCK_TOKENS, sizeBytes, rows, columns, group];
+      const { bits, rows: channels, columns, group, high, scales, minima, sizeBytes } = values.block;
+      const blocks = [place + values.ringBytes, packed / BLOCK_TOKENS, sizeBytes, channels, columns, group];
       const sizes = [high, scales, minima];
-      this.#kernels.packed?.(bits, ...blocks, ...sizes, n, scores, ld, 256, y, 4 * headDim, 0, scratch);
+      for (let row = 0; row < rows; row++) {
+        const from = scores + row * n * ld;
+        this.#kernels.packed?.(
+          bits,
+          ...blocks,
+          ...sizes,
+          n,
+          from,
+          ld,
+          256,
+          y + row * ldy,
+          4 * headDim,
+          0,
+          scratch,
+        );
+      }
     }
     for (const { first, count, token } of runs(values.places, packed, position)) {
       const v = place + 2 * headDim * first;
-      this.#kernels.ring_values?.(v, count, scores + 4 * token, ld, n, headDim, y, scratch);
+      this.#kernels.ring_values?.(v, count, scores + 4 * token, ld, y, ldy, rows, n, headDim, scratch);
     }
   }
 
@@ -370,6 +395,28 @@ function grow(memory, pages) {
     const asked = (pages * PAGE_BYTES + memory.buffer.byteLength) / 2 ** 20;
     throw new Fault('OutOfMemory', `WebAssembly gives no memory of ${asked.toFixed(0)} MB`);
   }
+}
+
+/** Bytes from head to head of scores; no power of two, whose places would push each other out of the cache. */
+const scoreBytes = (/** @type {CacheShape} */ { context }) => 4 * roundUp(context, 64) + 64;
+
+/**
+ * The rows of a step in pieces that one reading of keys and values serves: tokens of one slot and one block, which share
+ * what is packed.
+ * @param {StepRow[]} step
+ */
+function neighbours(step) {
+  /** @type {{first: number, rows: StepRow[]}[]} */
+  const pieces = [];
+  for (const [index, row] of step.entries()) {
+    const piece = pieces.at(-1);
+    const before = piece?.rows.at(-1);
+    const isNext = before?.slot === row.slot && before.position + 1 === row.position;
+    const isFull = piece?.rows.length === ROWS_AT_ONCE || row.position % BLOCK_TOKENS === 0;
+    if (piece && isNext && !isFull) piece.rows.push(row);
+    else pieces.push({ first: index, rows: [row] });
+  }
+  return pieces;
 }
 
 /** The tokens that are packed when `position` is computed: none of a side of 16 bits. */

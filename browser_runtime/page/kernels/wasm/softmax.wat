@@ -2,8 +2,7 @@
 ;;
 ;; s       float32 [rows], `ld` bytes from row to row, `count` columns that count
 ;; factor  1 / sqrt(head_dim)
-;;
-;; Rows are read in fours: what lies behind `count` up to a multiple of 4 is overwritten, and ends as 0.
+;; padded  columns that end as 0 behind those that count, at least up to the next multiple of 4: rows are read in fours
 (module
   (import "e" "memory" (memory 1))
 
@@ -27,6 +26,7 @@
       (i32x4.add (i32x4.trunc_sat_f32x4_s (local.get $n)) (v128.const i32x4 127 127 127 127)) (i32.const 23))))
 
   (func (export "softmax") (param $s i32) (param $ld i32) (param $count i32) (param $rows i32) (param $factor f32)
+    (param $padded i32)
     (local $i i32) (local $end i32) (local $v v128) (local $m v128)
     (local.set $end (i32.and (i32.add (i32.shl (local.get $count) (i32.const 2)) (i32.const 15)) (i32.const -16)))
     (loop $row
@@ -50,12 +50,8 @@
           (f32x4.sub (v128.load (i32.add (local.get $s) (local.get $i))) (local.get $m)))))
         (br_if $powers (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 16))) (local.get $end))))
       (local.set $i (i32.shl (local.get $count) (i32.const 2)))
-      (block $zeroed
-        (loop $zero
-          (br_if $zeroed (i32.ge_u (local.get $i) (local.get $end)))
-          (f32.store (i32.add (local.get $s) (local.get $i)) (f32.const 0))
-          (local.set $i (i32.add (local.get $i) (i32.const 4)))
-          (br $zero)))
+      (memory.fill (i32.add (local.get $s) (local.get $i)) (i32.const 0)
+        (i32.sub (i32.shl (local.get $padded) (i32.const 2)) (local.get $i)))
       (local.set $i (i32.const 0))
       (loop $sum
         (local.set $v (f32x4.add (local.get $v) (v128.load (i32.add (local.get $s) (local.get $i)))))
