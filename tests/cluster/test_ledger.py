@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from typing import Any
 
 import numpy as np
@@ -46,3 +47,16 @@ def test_a_purge_empties_the_ledger_too(pointed_app: None) -> None:
     result.forget()
     assert recorded() == 0
     assert not app.redis.exists(RedisKeys(app.settings.redis_prefix).ledger_seen)
+
+
+def test_workers_that_are_killed_young_sweep_all_the_same(start_worker: StartWorker) -> None:
+    result = infer.delay(**ARGUMENTS)
+    tag = json.loads(app.redis.rpop(QUEUE))["properties"]["delivery_tag"]
+    keys = RedisKeys(app.settings.redis_prefix)
+    app.redis.zadd(keys.ledger_seen, {tag: 1.0})  # lost long ago
+    young = start_worker().ready()
+    until(lambda: bool(app.redis.sismember(keys.ledger_suspects, tag)), timeout_s=3)
+    young.stop(signal.SIGKILL)
+    app.redis.delete(keys.ledger_lock)  # which would hold for two seconds more
+    start_worker().ready()
+    assert result.get(timeout=30)["success"]

@@ -21,6 +21,9 @@ MOST = 200
 # A lease that begins so much later than now was not written by Redis's clock.
 AHEAD_S = 5
 
+SUSPECT = "after a death"
+"""In the place of Celery's `redelivered`: the worker that held the message died, perhaps by it."""
+
 NOW = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) + tonumber(time[2]) / 1000000

@@ -19,25 +19,27 @@ COUNT_TTL_S = 24 * 3600
 
 
 class Redeliveries:
-    """Counts, in Redis, how often a message was started; asked only about messages marked as redelivered."""
+    """Counts, in Redis, how often a suspect was started and its worker died. Suspects run one at a time."""
 
     def __init__(self, app: WebinferApp) -> None:
         self._app = app
 
-    def verdict(self, task_id: str) -> Outcome | None:
-        """None to run it; an outcome where there is nothing to run. Blocks on Redis.
+    def verdict(self, task_id: str, is_suspect: bool) -> Outcome | None:
+        """None to run a redelivered message; an outcome where there is nothing to run. Blocks on Redis.
 
         A stored success stays the result: Celery's tracer sees it too and only acknowledges the message.
         """
         if AsyncResult(task_id, app=self._app).state == states.SUCCESS:
             return Outcome()
+        if not is_suspect:
+            return None
         n_deliveries = 1 + self._count(task_id)
         if n_deliveries > self._app.settings.max_deliveries:
             return Outcome(error=GivenUp(n_deliveries - 1))
         return None
 
     def forgive(self, task_id: str) -> None:
-        """This delivery did not end its worker: it was handed back."""
+        """This delivery did not end its worker."""
         client = self._app.redis
         try:
             is_over = client.decr(self._key(task_id)) <= 0

@@ -25,7 +25,7 @@ from tasks.broker.kept_values import is_wrong_type, remove_wrong_types
 from tasks.keys import RedisKeys, queue_kinds
 from tasks.sending.ledger import LedgerChannel, LedgerConnection, LedgerQoS, LedgerTransport
 from workers.delivery.envelope import check_item
-from workers.delivery.holding import Holdings
+from workers.delivery.holding import SUSPECT, Holdings
 
 log = get_logger(__name__)
 
@@ -107,15 +107,17 @@ class SafeChannel(LedgerChannel):
     def give_back(self, tag: Any, client: Any, *, first: bool = True, lease_s: float = 0.0) -> str | None:
         """Put a message back, marked as redelivered; its task's id. An entry that is none is buried.
 
-        None where it was not there, or where its lease was renewed meanwhile.
+        One whose lease is over is a suspect: its worker died. None where it was not there, or where its lease
+        was renewed meanwhile.
         """
         entry = self.holdings.entry(tag, client)
         try:
             message: Any
             message, exchange, routing_key = json.loads(entry) if entry else (None, "", "")
             check_item(message)
+            info = message["properties"]["delivery_info"]
             message["headers"]["redelivered"] = True
-            message["properties"]["delivery_info"]["redelivered"] = True
+            info["redelivered"] = SUSPECT if lease_s or info.get("redelivered") == SUSPECT else True
             priority = self._get_message_priority(message, reverse=False)
             queues = self._lookup(exchange, routing_key)
             lists = {str(queue): self._q_for_pri(queue, priority) for queue in queues}

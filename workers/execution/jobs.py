@@ -12,6 +12,7 @@ from celery.app.task import Context
 from celery.exceptions import SoftTimeLimitExceeded, Terminated, TimeLimitExceeded
 
 from tasks.coroutines import CoroutineTask, Outcome, serving
+from workers.delivery.holding import SUSPECT
 from workers.execution.interruption import Interruptible
 
 
@@ -58,6 +59,11 @@ class Job:
     def redelivered(self) -> bool:
         """True if the message has been with a worker before."""
         return bool((self.request.get("delivery_info") or {}).get("redelivered"))
+
+    @property
+    def is_suspect(self) -> bool:
+        """True if the worker that had the message before died with it in flight."""
+        return (self.request.get("delivery_info") or {}).get("redelivered") == SUSPECT
 
     def terminate(self, signum: int | None = None) -> None:
         """End the job as revoked. Called by Celery from its own thread."""

@@ -32,7 +32,7 @@ class Reports:
         """The job starts. An outcome where a message that came again needs no run."""
         if job.accept_callback:
             job.accept_callback(os.getpid(), time.monotonic())
-        return self._redeliveries.verdict(job.id) if job.redelivered else None
+        return self._redeliveries.verdict(job.id, job.is_suspect) if job.redelivered else None
 
     def soft_limit(self, job: Job, limit_s: float) -> None:
         """Report that the body was asked to end."""
@@ -40,7 +40,9 @@ class Reports:
             job.timeout_callback(True, limit_s)
 
     def finish(self, job: Job, outcome: Outcome | BaseException) -> None:
-        """The job ended: with an outcome, or for a reason from outside."""
+        """The job ended: with an outcome, or for a reason from outside. Its worker lives: it is cleared."""
+        if job.is_suspect and job.started:
+            self._redeliveries.forgive(job.id)
         if isinstance(outcome, Outcome):
             self._trace(job, outcome)
         elif isinstance(outcome, TimeLimitExceeded):
@@ -48,8 +50,6 @@ class Reports:
                 job.timeout_callback(False, job.hard_s)
         elif not isinstance(outcome, HandedBack):
             _tell(job, outcome)
-        elif job.redelivered and job.started:
-            self._redeliveries.forgive(job.id)
 
     def drop(self, args: tuple[Any, ...], callback: Callable[..., Any], error: Exception) -> None:
         """Fail a task whose outcome could not be reported, keep the evidence, and free its slot.

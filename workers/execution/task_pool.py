@@ -51,6 +51,8 @@ class TaskPool(BasePool):
         self._jobs: set[Job] = set()
         self._running = TaskSet()
         self._waiting: deque[Job] = deque()
+        self._suspects: deque[Job] = deque()
+        self._suspect: Job | None = None
         self._n_running = 0
         self._n_in_flight = 0
         self._landed = threading.Condition()
@@ -162,14 +164,25 @@ class TaskPool(BasePool):
 
     def _enter(self, job: Job) -> None:
         self._jobs.add(job)
-        self._waiting.append(job)
+        (self._suspects if job.is_suspect else self._waiting).append(job)
         self._admit()
 
     def _admit(self) -> None:
         """Start waiting jobs while there is room; one that was ended meanwhile needs none."""
         while self._waiting and (self._n_running < self.limit or self._waiting[0].ended.done()):
-            self._n_running += 1
-            self._running.spawn(self._drive(self._waiting.popleft()))
+            self._start(self._waiting.popleft())
+        # Suspects one at a time: so a worker's death tells which of them is guilty.
+        while self._suspects and self._may_start(self._suspects[0]):
+            job = self._suspects.popleft()
+            self._suspect = job if not job.ended.done() else self._suspect
+            self._start(job)
+
+    def _may_start(self, suspect: Job) -> bool:
+        return suspect.ended.done() or (self._suspect is None and self._n_running < self.limit)
+
+    def _start(self, job: Job) -> None:
+        self._n_running += 1
+        self._running.spawn(self._drive(job))
 
     async def _drive(self, job: Job) -> None:
         """One job from its start to Celery's callbacks."""
@@ -180,6 +193,7 @@ class TaskPool(BasePool):
             await self._in_finisher(self._drop, job.args, job.callback, error)
         finally:
             self._jobs.discard(job)
+            self._suspect = None if self._suspect is job else self._suspect
             self._n_running -= 1
             self._admit()
             self._land()
@@ -234,4 +248,5 @@ class TaskPool(BasePool):
         if self.sizing is not None:
             info["sessions"] = self.sizing.n_sessions
         info |= {"processes": [os.getpid()], "running": self._n_running, "waiting": len(self._waiting)}
+        info["suspects"] = len(self._suspects)
         return info
