@@ -169,6 +169,8 @@ async function createContext(api) {
 // Firefox completes mapAsync and onSubmittedWorkDone on a ~100 ms tick, or at the next submit after the GPU is
 // done. A gap under ~5 ms starves its software rendering.
 const PUMP_GAP_MS = 5;
+// Short work is waited for without a gap: what it starves is over by then.
+const SPIN_MS = 10;
 const NEEDS_PUMP = typeof navigator !== 'undefined' && /Firefox\//.test(navigator.userAgent);
 
 /**
@@ -180,6 +182,24 @@ const NEEDS_PUMP = typeof navigator !== 'undefined' && /Firefox\//.test(navigato
  */
 export async function awaitGpu(gpu, promise) {
   if (!NEEDS_PUMP) return promise;
-  const pump = setInterval(() => gpu.queue.submit([]), PUMP_GAP_MS);
-  return promise.finally(() => clearInterval(pump));
+  return promise.finally(pump(gpu));
+}
+
+/** Submits nothing, again and again, until what it returns is called. @param {GPUDevice} gpu */
+function pump(gpu) {
+  const until = performance.now() + SPIN_MS;
+  const { port1, port2 } = new MessageChannel();
+  /** @type {ReturnType<typeof setInterval> | undefined} */
+  let timer;
+  const submit = () => gpu.queue.submit([]);
+  port1.onmessage = () => {
+    submit();
+    if (performance.now() < until) port2.postMessage(0);
+    else timer = setInterval(submit, PUMP_GAP_MS);
+  };
+  port2.postMessage(0);
+  return () => {
+    clearInterval(timer);
+    port1.close();
+  };
 }

@@ -21,9 +21,11 @@ import { norm, rope, ropeTable, silu } from './twins/operations.js';
 /** @typedef {{name: string, kernel: 'rope', heads: number, headDim: number, pairs: number, tokens: number}} RopeCase */
 /** @typedef {{name: string, kernel: 'attention', kv: [number, number], tokens: number, heads: number, kvHeads: number, headDim: number, window?: number}} AttentionCase */
 /** @typedef {MatmulCase | RowsCase | RopeCase | AttentionCase} Case */
-/** @typedef {{got: ArrayLike<number>, wanted: ArrayLike<number>, tolerances: ArrayLike<number>, ms: number, bytes: number}} Outcome */
+/** @typedef {{got: ArrayLike<number>, wanted: ArrayLike<number>, tolerances: ArrayLike<number>, ms: number, samples: number[], bytes: number}} Outcome */
 
 const U = 2 ** -24;
+// Operations of a run: parameters of that many dispatches are kept.
+const MAX_OPERATIONS = 4096;
 
 /** @param {number} bits @param {number} rows @param {number} columns @param {number} tokens @returns {MatmulCase} */
 const matmul = (bits, rows, columns, tokens) => ({
@@ -86,25 +88,32 @@ export const CASES = [
 /** What kernels are chosen by, and too large for every run: a token, and a piece of a prompt. */
 export const LARGE = matmul(2, 4096, 2048, 1);
 export const PREFILL = matmul(2, 1024, 1024, 32);
+/** What is only timed: a token, a piece of a prompt, and that piece's tokens one by one at every number of bits. */
+export const TIMED = [
+  ...BITS.map((bits) => matmul(bits, 4096, 2048, 1)),
+  ...BITS.flatMap((bits) => [matmul(bits, 1024, 1024, 32), matmul(bits, 1024, 1024, 1)]),
+];
 
 /**
  * A case on a backend beside its twin.
  * @param {Backend} backend a fresh one: nothing it holds is freed
  * @param {Case} row
  * @param {number} [repeats] timed runs, of which the quickest counts
+ * @param {number} [sampleMs] how long a run is, at least: the operation again and again
  * @param {boolean} [withTwin] false: a product is only timed
  * @returns {Promise<Outcome>}
  */
-export async function checkCase(backend, row, repeats = 1, withTwin = true) {
+export async function checkCase(backend, row, repeats = 1, withTwin = true, sampleMs = 0) {
+  const timer = { repeats, sampleMs };
   switch (row.kernel) {
     case 'matmul':
-      return checkMatmul(backend, row, repeats, withTwin);
+      return checkMatmul(backend, row, timer, withTwin);
     case 'attention':
-      return checkAttention(backend, row, repeats);
+      return checkAttention(backend, row, timer);
     case 'rope':
-      return checkRope(backend, row, repeats);
+      return checkRope(backend, row, timer);
     default:
-      return checkRows(backend, row, repeats);
+      return checkRows(backend, row, timer);
   }
 }
 
@@ -115,19 +124,28 @@ export const worst = ({ got, wanted, tolerances }) =>
     return Math.max(share, most);
   }, 0);
 
+/** @typedef {{repeats: number, sampleMs: number}} Timer */
+
 /**
- * The quickest of some runs, each waited for.
- * @param {number} repeats @param {() => void} compute @param {() => Promise<unknown>} finish
+ * How long an operation takes: some runs, each waited for, and the quickest. A run is as many operations as fill
+ * `sampleMs`, waited for once.
+ * @param {Timer} timer @param {() => void} compute @param {() => Promise<unknown>} finish
  */
-async function time(repeats, compute, finish) {
-  let ms = Infinity;
-  for (let run = 0; run < repeats; run++) {
+async function time({ repeats, sampleMs }, compute, finish) {
+  const run = async (/** @type {number} */ n) => {
     const started = performance.now();
-    compute();
+    for (let i = 0; i < n; i++) compute();
     await finish();
-    ms = Math.min(ms, performance.now() - started);
+    return (performance.now() - started) / n;
+  };
+  let n = 1;
+  for (let ms = 0; sampleMs > 0 && n < MAX_OPERATIONS; n *= 4) {
+    ms = n * (await run(n));
+    if (ms * 2 > sampleMs) break;
   }
-  return ms;
+  const samples = [];
+  for (let k = 0; k < repeats; k++) samples.push(await run(n));
+  return { ms: Math.min(...samples), samples };
 }
 
 /** Rows of chance on the backend: written as a float32 matrix of its own and embedded. */
@@ -156,10 +174,10 @@ const chance = (/** @type {number} */ n, /** @type {() => number} */ next, size 
 const flat = (/** @type {Float32Array[]} */ rows) => rows.flatMap((row) => Array.from(row));
 
 /**
- * @param {Backend} backend @param {MatmulCase} row @param {number} repeats @param {boolean} withTwin
+ * @param {Backend} backend @param {MatmulCase} row @param {Timer} timer @param {boolean} withTwin
  * @returns {Promise<Outcome>}
  */
-async function checkMatmul(backend, { bits, rows, columns, tokens }, repeats, withTwin) {
+async function checkMatmul(backend, { bits, rows, columns, tokens }, timer, withTwin) {
   const layout = layoutMatrix([rows, columns], bits);
   const bytes = chanceMatrix(layout, uniform(bits + rows));
   const matrix = backend.matrix(layout);
@@ -169,8 +187,8 @@ async function checkMatmul(backend, { bits, rows, columns, tokens }, repeats, wi
   backend.begin(step(tokens));
   const padded = fillRows(backend, x, chance(tokens * columns, uniform(columns)), tokens);
   await backend.read(x, 1);
-  const ms = await time(
-    repeats,
+  const took = await time(
+    timer,
     () => {
       backend.begin(step(tokens));
       if (bits < 16) backend.quantize(x, tokens);
@@ -178,12 +196,12 @@ async function checkMatmul(backend, { bits, rows, columns, tokens }, repeats, wi
     },
     () => backend.read(out, 1),
   );
-  if (!withTwin) return { got: [], wanted: [], tolerances: [], ms, bytes: bytes.length };
+  if (!withTwin) return { got: [], wanted: [], tolerances: [], ...took, bytes: bytes.length };
   const { y, sizes } = multiply(bytes, layout, padded, tokens);
   // Each group's product is rounded four times; 16 and 32 bits sum single columns.
   const terms = bits < 16 ? columns / 32 + 8 : columns + 2;
   const tolerances = sizes.map((size) => terms * U * size + 1e-30);
-  return { got: flat(await backend.read(out, tokens)), wanted: y, tolerances, ms, bytes: bytes.length };
+  return { got: flat(await backend.read(out, tokens)), wanted: y, tolerances, ...took, bytes: bytes.length };
 }
 
 /** @param {MatrixLayout} layout @param {() => number} next */
@@ -225,8 +243,8 @@ function padRows({ rows, columns, paddedColumns, sizeBytes, bits }, values) {
   return padded;
 }
 
-/** @param {Backend} backend @param {RowsCase} row @param {number} repeats @returns {Promise<Outcome>} */
-async function checkRows(backend, { kernel, columns, tokens }, repeats) {
+/** @param {Backend} backend @param {RowsCase} row @param {Timer} timer @returns {Promise<Outcome>} */
+async function checkRows(backend, { kernel, columns, tokens }, timer) {
   const next = uniform(columns);
   const [a, b] = [chance(tokens * columns, next, 3), chance(columns * tokens, next)];
   const [x, y] = [backend.rows(tokens, columns), backend.rows(tokens, columns)];
@@ -241,7 +259,7 @@ async function checkRows(backend, { kernel, columns, tokens }, repeats) {
     else backend.silu(x, y);
   };
   const out = kernel === 'norm' ? y : x;
-  const ms = await time(repeats, compute, () => backend.read(out, 1));
+  const took = await time(timer, compute, () => backend.read(out, 1));
   const wanted = kernel === 'norm' ? norm(a, b.slice(0, columns), 1e-5) : silu(a, b);
   // norm: half the sum's error, by its root, and four roundings; silu: the exponential's 2 and four, and the loss of
   // an argument of at most 20 in n ln 2.
@@ -250,13 +268,13 @@ async function checkRows(backend, { kernel, columns, tokens }, repeats) {
     got: flat(await backend.read(out, tokens)),
     wanted,
     tolerances: wanted.map((w) => units * U * Math.abs(w) + 1e-30),
-    ms,
+    ...took,
     bytes: 8 * tokens * columns,
   };
 }
 
-/** @param {Backend} backend @param {RopeCase} row @param {number} repeats @returns {Promise<Outcome>} */
-async function checkRope(backend, { heads, headDim, pairs, tokens }, repeats) {
+/** @param {Backend} backend @param {RopeCase} row @param {Timer} timer @returns {Promise<Outcome>} */
+async function checkRope(backend, { heads, headDim, pairs, tokens }, timer) {
   const columns = heads * headDim;
   const values = chance(tokens * columns, uniform(columns));
   const frequencies = Array.from({ length: pairs }, (_, i) => 10000 ** (-i / pairs));
@@ -268,7 +286,7 @@ async function checkRope(backend, { heads, headDim, pairs, tokens }, repeats) {
     fillRows(backend, x, values, tokens);
     backend.rope(x, heads, headDim);
   };
-  const ms = await time(repeats, compute, () => backend.read(x, 1));
+  const took = await time(timer, compute, () => backend.read(x, 1));
   const wanted = Array.from({ length: tokens }, (_, token) => {
     const own = values.subarray(token * columns, (token + 1) * columns);
     return Array.from(rope(own, headDim, table.subarray((token + 3) * 2 * pairs, (token + 4) * 2 * pairs)));
@@ -278,13 +296,13 @@ async function checkRope(backend, { heads, headDim, pairs, tokens }, repeats) {
     got: flat(await backend.read(x, tokens)),
     wanted,
     tolerances: wanted.map(() => 3 * U * 8),
-    ms,
+    ...took,
     bytes: 8 * tokens * columns,
   };
 }
 
-/** @param {Backend} backend @param {AttentionCase} row @param {number} repeats @returns {Promise<Outcome>} */
-async function checkAttention(backend, { kv, tokens, heads, kvHeads, headDim, window }, repeats) {
+/** @param {Backend} backend @param {AttentionCase} row @param {Timer} timer @returns {Promise<Outcome>} */
+async function checkAttention(backend, { kv, tokens, heads, kvHeads, headDim, window }, timer) {
   const shape = layoutCache(
     { heads, kv_heads: kvHeads, head_dim: headDim, layers: 1 },
     { bits: kv, window, context: 320, slots: 2 },
@@ -318,8 +336,8 @@ async function checkAttention(backend, { kv, tokens, heads, kvHeads, headDim, wi
     feed(first, Math.min(BLOCK_TOKENS, tokens - 1 - first));
     await backend.read(out, 1);
   }
-  const ms = await time(
-    repeats,
+  const took = await time(
+    timer,
     () => feed(tokens - 1, 1),
     () => backend.read(out, 1),
   );
@@ -356,7 +374,7 @@ async function checkAttention(backend, { kv, tokens, heads, kvHeads, headDim, wi
     got: flat(await backend.read(out, 1)),
     wanted,
     tolerances: wanted.map(() => tolerance),
-    ms,
+    ...took,
     bytes: (shape.slotBytes * tokens) / 320,
   };
 }

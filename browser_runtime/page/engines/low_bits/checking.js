@@ -5,13 +5,14 @@ import { listVariants, openBackend } from './variants.js';
 /**
  * Answers a lane's call `kernels`: for each variant of a backend, every case; or which variant is the quickest.
  * @param {Record<string, unknown>} call `backend`; `repeats`: timed runs of a case; `large`: only the large one;
- *   `sizes`: only cases whose names this regular expression finds; `choose`: only choose
+ *   `sizes`: only cases whose names this regular expression finds; `choose`: only choose; `bench`: see benching.js
  * @param {() => boolean} isCancelled
  */
 export async function checkKernels(
-  { backend, repeats = 1, large = false, sizes = '', choose = false },
+  { backend, repeats = 1, large = false, sizes = '', choose = false, bench = '', ...more },
   isCancelled,
 ) {
+  if (bench) return (await import('./benching.js')).bench({ backend, bench, ...more });
   const found = new RegExp(String(sizes));
   if (choose) {
     const { backend: opened, measured } = await openBackend(String(backend));
