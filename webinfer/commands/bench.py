@@ -14,17 +14,14 @@ from rich.table import Table
 from browser_runtime.contract.vocabulary import Browser
 from webinfer.bench.overhead import Overhead, TensorTrip, measure_overhead, measure_tensors
 from webinfer.commands.bench_generation import command as generation
-from webinfer.commands.parameters import BROWSERS, DAYS, NEW_FILE, Number
+from webinfer.commands.bench_kernels import kernels
+from webinfer.commands.parameters import BROWSER, BROWSERS, DAYS, NEW_FILE, Number
 from webinfer.producing import use_broker
 from webinfer.stack.stack import Stack
 from webinfer.tables import output_console
 
 if TYPE_CHECKING:
     from webinfer.bench.backends import Cell, Native
-
-BROWSER = click.option(
-    "--browser", default="chrome", show_default=True, type=BROWSERS, help="Browser to measure."
-)
 
 
 @click.group("bench")
@@ -33,6 +30,7 @@ def command() -> None:
 
 
 command.add_command(generation)
+command.add_command(kernels)
 
 
 @command.command("overhead")

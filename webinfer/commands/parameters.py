@@ -20,6 +20,9 @@ MODEL_TYPES = click.Choice([*map(str, served_families()), *FAMILY_ALIASES])
 FAMILY_NAMES = click.Choice([*FAMILIES, *FAMILY_ALIASES])
 BACKENDS = click.Choice([*map(str, PAGE_BACKENDS), *BACKEND_ALIASES])
 BROWSERS = click.Choice([str(browser) for browser in Browser])
+BROWSER = click.option(
+    "--browser", default="chrome", show_default=True, type=BROWSERS, help="Browser to measure."
+)
 PRECISIONS = click.Choice([str(precision) for precision in Precision])
 # A mistyped time must not overflow a timer.
 LONGEST_S = 30 * 86400.0
