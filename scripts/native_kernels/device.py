@@ -32,13 +32,15 @@ class Variant:
 
     def source(self, file: str) -> str:
         """The shader of a file. `enable subgroups;`, which browsers want first, is not known to wgpu 0.32."""
-        enabled = ["enable f16;"] if self.halves == "f16" else []
-        parts = [f"halves_{self.halves}"]
+        parts = []
         if file in ("matvec", "matmul"):
-            parts = [f"dot_{self.dot}", f"reduce_{self.reduce}", *parts]
-        elif file != "attend":
-            return _read(file)
-        return "\n".join([*enabled, *map(_read, parts), _read(file)])
+            parts = [f"dot_{self.dot}", f"reduce_{self.reduce}", "product"]
+        if file in ("matvec", "matmul", "attend"):
+            parts.append(f"halves_{self.halves}")
+        if file in ("append", "pack"):
+            parts.append("to_half")
+        enabled = ["enable f16;"] if "halves_f16" in parts else []
+        return "\n".join([*enabled, *map(_read, [*parts, file])])
 
 
 def _read(file: str) -> str:

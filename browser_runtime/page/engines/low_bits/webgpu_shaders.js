@@ -196,15 +196,18 @@ function layoutEntries(access) {
   return [params, ...buffers];
 }
 
-/** @param {string} file @param {Variant} variant @param {LoadShader} load */
+/**
+ * A shader with what stands before it: files of its own, chosen by the variant.
+ * @param {string} file @param {Variant} variant @param {LoadShader} load
+ */
 async function sourceOf(file, { dot, reduce, halves }, load) {
   const isProduct = PRODUCTS.includes(file);
-  const files = isProduct
-    ? [`dot_${dot}`, `reduce_${reduce}`, `halves_${halves}`, file]
-    : [`halves_${halves}`, file];
-  if (!isProduct && file !== 'attend') return load(file);
+  const files = [];
+  if (isProduct) files.push(`dot_${dot}`, `reduce_${reduce}`, 'product');
+  if (isProduct || file === 'attend') files.push(`halves_${halves}`);
+  if (file === 'append' || file === 'pack') files.push('to_half');
   const enabled = [];
-  if (halves === 'f16') enabled.push('enable f16;');
-  if (isProduct && reduce === 'subgroups') enabled.push('enable subgroups;');
-  return [...enabled, ...(await Promise.all(files.map(load)))].join('\n');
+  if (files.includes('halves_f16')) enabled.push('enable f16;');
+  if (files.includes('reduce_subgroups')) enabled.push('enable subgroups;');
+  return [...enabled, ...(await Promise.all([...files, file].map(load)))].join('\n');
 }

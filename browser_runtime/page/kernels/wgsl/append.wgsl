@@ -5,7 +5,7 @@
 // cache   a layer's cache in u32: ../README.md; p.slot_words, p.head_words: from slot to slot, from head to head;
 //         p.first: where this side begins in a head
 //
-// An invocation has two neighbours of one head: dispatch (kv_heads head_dim / 2 / 64, tokens).
+// to_half comes from to_half.wgsl. An invocation has two neighbours of one head: dispatch (kv_heads head_dim / 2 / 64, tokens).
 struct Params {
   count: u32,
   stride: u32,
@@ -19,20 +19,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> step: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> x: array<f32>;
 @group(0) @binding(3) var<storage, read_write> cache: array<u32>;
-
-// pack2x16float may round either way; this rounds as every other twin of the format does.
-fn to_half(value: f32) -> u32 {
-  let word = bitcast<u32>(value);
-  let sign = (word >> 16u) & 0x8000u;
-  let magnitude = word & 0x7fffffffu;
-  if (magnitude >= 0x477ff000u) {
-    return sign | 0x7bffu;
-  }
-  if (magnitude >= 0x38800000u) {
-    return sign | ((magnitude + 0xc8000fffu + ((magnitude >> 13u) & 1u)) >> 13u);
-  }
-  return sign | u32(round(bitcast<f32>(magnitude) * 16777216.0));
-}
 
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -8,6 +8,7 @@
 //
 // cache   a layer's cache in u32. Head `z` begins at p.first + z p.head_words; the block's 64 tokens at p.source in it,
 //         the packed block at p.target, its high plane, s and m at p.high, p.scales, p.minima from there
+// to_half comes from to_half.wgsl.
 //
 // scales: an invocation has two columns of a group of rows: dispatch (rows / group columns / 2 / 64, 1, kv_heads)
 // codes:  then, an invocation has one row of 32 columns: dispatch (rows columns / 32 / 64, 1, kv_heads)
@@ -28,19 +29,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> cache: array<u32>;
 
 override BITS: u32 = 3u;
-
-fn to_half(value: f32) -> u32 {
-  let word = bitcast<u32>(value);
-  let sign = (word >> 16u) & 0x8000u;
-  let magnitude = word & 0x7fffffffu;
-  if (magnitude >= 0x477ff000u) {
-    return sign | 0x7bffu;
-  }
-  if (magnitude >= 0x38800000u) {
-    return sign | ((magnitude + 0xc8000fffu + ((magnitude >> 13u) & 1u)) >> 13u);
-  }
-  return sign | u32(round(bitcast<f32>(magnitude) * 16777216.0));
-}
 
 fn half_at(word: u32, index: u32) -> f32 {
   return unpack2x16float(cache[word + index / 2u])[index % 2u];
