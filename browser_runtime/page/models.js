@@ -28,13 +28,19 @@ export class Models {
 
   /**
    * Opens a model; one that is open already answers as it did then.
-   * @param {Values} call `key, family, model, backend, precision, options`
+   * @param {Values} call `key, family, model, backend, precision, options, kept`
    * @returns {Promise<Values>}
    */
-  async load({ key, family, model, backend, precision, options }) {
+  async load({ key, family, model, backend, precision, options, kept }) {
     const name = String(key);
     const found = this.#loaded.get(name) ?? {
-      opened: await openFamily(String(family), { model, backend: checkBackend(backend), precision, options }),
+      opened: await openFamily(String(family), {
+        model,
+        backend: checkBackend(backend),
+        precision,
+        options,
+        kept,
+      }),
       backend: checkBackend(backend),
     };
     this.#loaded.set(name, found);
@@ -108,7 +114,7 @@ export class Models {
 
 /**
  * @param {string} family
- * @param {{model: unknown, backend: Backend, precision: unknown, options: unknown}} wanted
+ * @param {{model: unknown, backend: Backend, precision: unknown, options: unknown, kept: unknown}} wanted
  * @returns {Promise<Opened>}
  */
 async function openFamily(family, wanted) {

@@ -27,6 +27,7 @@ from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.policies.recovery import RecoveryStep
 from browser_runtime.session.golden import read_golden
 from browser_runtime.session.golden_check import GoldenCheck
+from browser_runtime.session.kernel_choices import KernelChoices
 from browser_runtime.session.lanes import LaneJob, SessionLane
 from browser_runtime.session.loading import LoadedModel, key_of, load_values
 from browser_runtime.session.timed_calls import Operation
@@ -59,10 +60,34 @@ class ModelLoader:
     """The loads of one session."""
 
     def __init__(
-        self, session: str, settings: RuntimeSettings, golden: GoldenCheck, on_load: LoadListener
+        self,
+        session: str,
+        settings: RuntimeSettings,
+        golden: GoldenCheck,
+        choices: KernelChoices,
+        on_load: LoadListener,
     ) -> None:
         self._session, self._settings, self._golden = session, settings, golden
-        self._on_load = on_load
+        self._choices, self._on_load = choices, on_load
+
+    async def time_kernels(self, lane: SessionLane, job: LaneJob) -> dict[Backend, float]:
+        """What kernels of our own take on each backend that the model may run on; none for other engines.
+
+        Measured now where the choice is open and nothing was kept. What fails is left to the load.
+        """
+        if job.request.backends or "low_bits" not in job.model.graphs(job.request.precision):
+            return {}
+        for backend in await asyncio.to_thread(self._choices.unmeasured):
+            call = lane.connection.call(
+                "kernels", self._settings.load_timeout_s, backend=str(backend), choose=True
+            )
+            try:
+                await asyncio.to_thread(self._choices.keep_choice, backend, await call)
+            except FALLS_BACK as error:
+                log.warning(
+                    "kernels not measured", session=self._session, backend=str(backend), error=str(error)
+                )
+        return await asyncio.to_thread(self._choices.times_ms)
 
     async def get_ready(self, lane: SessionLane, job: LaneJob, backends: tuple[Backend, ...]) -> ReadyModel:
         """The model on the first of `backends` that takes it. Raises what no other backend mends."""
@@ -127,6 +152,7 @@ class ModelLoader:
             await lane.connection.call("unload", self._settings.run_timeout_s, key=str(overdue))
             lane.models.drop(overdue)
         values = await asyncio.to_thread(load_values, job.model, processor, job.request)
+        values["kept"] = await asyncio.to_thread(self._choices.find, backend)
         limit = job.limit(Operation.LOAD, key, self._settings.load_timeout_s)
         place = f"on {backend} in {self._session}"
 
@@ -135,6 +161,7 @@ class ModelLoader:
             return cast(LoadAnswer, await call)
 
         answer = await lane.activity.timed(Operation.LOAD, place, limit, job.deadline, load)
+        await asyncio.to_thread(self._choices.keep, backend, answer)
         golden = await asyncio.to_thread(read_golden, job.model, processor)
         loaded = LoadedModel(key, answer, processor, golden)
         lane.models.put(loaded)

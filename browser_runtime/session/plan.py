@@ -41,10 +41,12 @@ def plan_backends(
     family: Family,
     capabilities: Capabilities,
     barred: Mapping[Backend, str] | None = None,
+    measured_ms: Mapping[Backend, float] | None = None,
 ) -> Plan:
     """The plan for a request. What the caller asked for is obeyed to the letter, never extended.
 
-    `barred`: backends that failed on this very request before, and how.
+    `barred`: backends that failed on this very request before, and how. `measured_ms`: what the engine of the
+    model was measured to take on each; without a wish the quickest comes first.
 
     Without a wish, a GPU that is not proved to be hardware goes behind the CPU: software WebGPU was measured
     20 to 100 times slower than WebAssembly (docs/performance.md).
@@ -55,6 +57,9 @@ def plan_backends(
         order, reason = _default_order(browser, family, capabilities)
         engines = {backend for row in rows_of(family) for backend in row.backends}
         order = tuple(backend for backend in order if backend in engines)
+        if measured_ms and set(order) <= set(measured_ms):
+            order = tuple(sorted(order, key=measured_ms.__getitem__))
+            reason = "quickest kernels: " + ", ".join(f"{b} {measured_ms[b]:.2f} ms" for b in order)
     barred = barred or {}
     failed = tuple({"backend": str(b), "reason": barred[b]} for b in order if b in barred)
     passed = tuple(

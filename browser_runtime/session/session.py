@@ -44,6 +44,7 @@ from browser_runtime.link.protocol import PAGE_LINE, PageEvent
 from browser_runtime.once import Once
 from browser_runtime.session.generating import GeneratingRun
 from browser_runtime.session.golden_check import GoldenCheck
+from browser_runtime.session.kernel_choices import KernelChoices
 from browser_runtime.session.lanes import LaneJob, SessionLane
 from browser_runtime.session.liveness import Lines, Liveness
 from browser_runtime.session.loading import LoadedModel, ModelCache, items_of
@@ -82,7 +83,8 @@ class Session:
         self.lanes = [self._expect_lane(loopback, number) for number in range(n_lanes)]
         self._loopback, self._settings = loopback, loopback.settings
         self.golden = GoldenCheck(name, self.build, loopback.settings)
-        self._loader = ModelLoader(name, loopback.settings, self.golden, self._tell_load)
+        self._kernels = KernelChoices(loopback.settings.cache_dir, self.build)
+        self._loader = ModelLoader(name, loopback.settings, self.golden, self._kernels, self._tell_load)
         self.host = BrowserHost(name, loopback.settings, loopback.guardian)
         self.observer = PoolObserver()
         self._events = events
@@ -139,6 +141,7 @@ class Session:
             probe = cast(ProbeAnswer, await self.lanes[0].connection.call("probe", PROBE_TIMEOUT_S))
             can = Capabilities.from_probe(probe)
             self.capabilities = can.permit(gpu=self._settings.use_gpu, cpu=self._settings.use_cpu)
+            self._kernels.capabilities = self.capabilities
         except BaseException:
             await self.close()
             raise
@@ -170,18 +173,25 @@ class Session:
             status = await self.host.page_status()
             raise PageSilent(self.name, f"its lanes did not join in time; it says {status!r}") from error
 
-    def plan(self, request: Request, barred: Mapping[Backend, str]) -> Plan:
+    def plan(
+        self,
+        request: Request,
+        barred: Mapping[Backend, str],
+        measured_ms: Mapping[Backend, float] | None = None,
+    ) -> Plan:
         """Return the backends that the request is tried on here."""
         browser = self.installation.browser
-        return plan_backends(request.backends, browser, request.family, self.capabilities, barred)
+        asked, can = request.backends, self.capabilities
+        return plan_backends(asked, browser, request.family, can, barred, measured_ms)
 
     async def run(self, lane: SessionLane, job: LaneJob) -> RunResult:
         """Run a job on `lane`, the model loaded first if it is new. Raises InferenceError."""
         start, lane.activity = time.monotonic(), LaneActivity()
         request = job.request
-        plan = self.plan(request, job.barred)
         backend = ""
         try:
+            times_ms = await self._loader.time_kernels(lane, job)
+            plan = self.plan(request, job.barred, times_ms)
             ready = await self._loader.get_ready(lane, job, plan.backends)
             if ready.loaded is None:
                 raise nothing_left(request, self.capabilities, self.build, ready.failures)

@@ -103,6 +103,8 @@ export interface Opening {
   backend: Backend;
   precision: string;
   options: Record<string, unknown>;
+  /** the quickest kernels of this adapter and build, where they were measured before */
+  kept?: { kernels: string; measured: { kernels: string; decode_ms: number; prefill_ms: number }[] } | null;
   realm: Realm;
 }
 

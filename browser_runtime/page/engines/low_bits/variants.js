@@ -45,27 +45,21 @@ export async function listVariants(backend) {
 }
 
 /**
- * A fresh backend of the quickest kernels, or of those that are named; and what was measured, nothing where they were
- * known. Raises Unsupported.
+ * A fresh backend of the quickest kernels, and what was measured: now, or `before` by a lane of this adapter and build.
+ * What was kept of kernels that are not here is measured anew. Raises Unsupported.
  * @param {string} backend
- * @param {string} [kernels] as `listVariants` and a reply name them
+ * @param {{kernels: string, measured: Measured[]} | null} [kept]
  */
-export async function openBackend(backend, kernels) {
+export async function openBackend(backend, kept) {
   const choices = await listVariants(backend);
-  const known = choices.find((choice) => choice.kernels === kernels);
-  if (kernels && !known) {
-    throw new Fault(
-      'Unsupported',
-      kernels,
-      `this browser has ${choices.map((choice) => choice.kernels).join(', ')}`,
-    );
-  }
-  if (known) return { backend: await known.open(), measured: [] };
+  const find = (/** @type {string | undefined} */ name) => choices.find(({ kernels }) => kernels === name);
+  const known = find(kept?.kernels);
+  if (kept && known) return { backend: await known.open(), measured: kept.measured, before: true };
   const best = chosen.get(backend) ?? choose(choices);
   chosen.set(backend, best);
   const { kernels: name, measured } = await best;
-  const choice = /** @type {Choice} */ (choices.find((one) => one.kernels === name));
-  return { backend: await choice.open(), measured };
+  const choice = /** @type {Choice} */ (find(name));
+  return { backend: await choice.open(), measured, before: false };
 }
 
 /** @param {Choice[]} choices */

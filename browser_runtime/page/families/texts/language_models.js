@@ -38,11 +38,11 @@ export async function openLanguageModel(opening) {
 }
 
 /** @param {Opening} opening @returns {Promise<Opened>} */
-async function openPacked({ backend, model, options }) {
+async function openPacked({ backend, model, options, kept }) {
   const started = performance.now();
   const files = /** @type {import('../contract.js').GraphFiles} */ (model.graphs.low_bits);
   const manifest = await (await fetchFile(model, files.path)).json();
-  const { backend: kernels, measured } = await openBackend(backend);
+  const { backend: kernels, measured, before } = await openBackend(backend, kept);
   const compiled = performance.now();
   const fetchShard = async function* (/** @type {string} */ name) {
     yield* readPieces(await fetchFile(model, files.weights[name] ?? name));
@@ -60,7 +60,7 @@ async function openPacked({ backend, model, options }) {
     compileMs: compiled - started,
     weightBytes: facts.weight_bytes,
     placement: null,
-    details: { ...facts, measured },
+    details: { ...facts, measured, measured_before: before },
   };
 }
 

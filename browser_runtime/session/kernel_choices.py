@@ -1,0 +1,118 @@
+"""The quickest kernels of each adapter and browser build: measured once, kept for sessions and workers."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from browser_runtime.contract.answers import LoadAnswer
+from browser_runtime.contract.capabilities import Capabilities
+from browser_runtime.contract.vocabulary import Backend
+
+log = structlog.get_logger(__name__)
+
+BACKENDS = (Backend.WEBGPU, Backend.WASM)
+KERNELS = Path(__file__).parents[1] / "page" / "kernels"
+
+
+class KernelChoices:
+    """What was measured on the adapters of one browser build; the file in `cache_dir` holds all builds."""
+
+    def __init__(self, cache_dir: Path, build: str) -> None:
+        self._path, self._build = cache_dir / "kernels.json", build
+        self.capabilities = Capabilities({})
+        """Of the open session: they name its adapters."""
+
+    def find(self, backend: Backend) -> dict[str, Any] | None:
+        """The `kernels` and the times `measured` that were kept; None where nothing is known."""
+        found = self._read().get(self._key(backend))
+        return found if _is_choice(found) else None
+
+    def keep(self, backend: Backend, answer: LoadAnswer) -> None:
+        """Keeps what a page measured before it opened a model, if it did."""
+        details = answer.get("details", {})
+        if details.get("measured_before") is False:
+            self.keep_choice(backend, {**details, "kernels": answer.get("kernel")})
+
+    def keep_choice(self, backend: Backend, answer: Mapping[str, Any]) -> None:
+        """Keeps what a call `kernels` chose."""
+        choice = {"kernels": answer.get("kernels"), "measured": answer.get("measured")}
+        if _is_choice(choice):
+            with contextlib.suppress(OSError):
+                self._write({**self._read(), self._key(backend): choice})
+
+    def unmeasured(self) -> tuple[Backend, ...]:
+        """The backends that have to be measured before one is the quickest.
+
+        None where there is no choice, or where the GPU is not proved to be hardware: such a one never was.
+        """
+        able = [backend for backend in BACKENDS if self.capabilities.can(backend)]
+        is_open = len(able) > 1 and self.capabilities.adapter(Backend.WEBGPU).software is False
+        return tuple(backend for backend in able if is_open and self.find(backend) is None)
+
+    def times_ms(self) -> dict[Backend, float]:
+        """What the quickest kernels of each backend take for a token and an eighth of a piece of a prompt."""
+        found = {backend: self.find(backend) for backend in BACKENDS if self.capabilities.can(backend)}
+        return {backend: _score(choice) for backend, choice in found.items() if choice}
+
+    def _key(self, backend: Backend) -> str:
+        return f"{self._build} | {backend} | {self.capabilities.adapter(backend).name} | {_stamp()}"
+
+    def _read(self) -> dict[str, Any]:
+        """What the file holds; nothing where it is missing or no JSON object."""
+        try:
+            found = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _write(self, choices: Mapping[str, Any]) -> None:
+        """Replaces the file at once: another worker reads the old one or the new one."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        number, name = tempfile.mkstemp(dir=self._path.parent, prefix=".kernels-")
+        try:
+            with os.fdopen(number, "w") as file:
+                json.dump(choices, file, indent=1)
+            Path(name).replace(self._path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        log.info("kernels chosen", build=self._build, file=str(self._path))
+
+
+def _score(choice: Mapping[str, Any]) -> float:
+    """As the page weighs it (page/engines/low_bits/variants.js)."""
+    rows = choice["measured"]
+    return min(float(row["decode_ms"]) + float(row["prefill_ms"]) / 8 for row in rows)
+
+
+def _is_choice(found: object) -> bool:
+    if not isinstance(found, dict) or not isinstance(found.get("kernels"), str):
+        return False
+    rows = found.get("measured")
+    times = ("decode_ms", "prefill_ms")
+    return (
+        isinstance(rows, list)
+        and len(rows) > 0
+        and all(
+            isinstance(row, dict) and all(isinstance(row.get(t), int | float) for t in times) for row in rows
+        )
+    )
+
+
+@cache
+def _stamp() -> str:
+    """A hash of every kernel: what others were measured at says nothing of these."""
+    digest = hashlib.sha256()
+    for path in sorted(p for folder in ("wasm", "wgsl") for p in (KERNELS / folder).iterdir()):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
