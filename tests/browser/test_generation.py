@@ -14,9 +14,14 @@ from browser_runtime.contract.families import TEXT_GENERATION
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.pieces import Piece, PieceMemory
 from browser_runtime.contract.vocabulary import Backend, Family, Precision
+from browser_runtime.low_bits.model_file import PackedModel
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.simulation import reference
+from webinfer.bench.quality.backends import count_same
+from webinfer.bench.quality.original import Original
+from webinfer.bench.quality.page import PageModel
+from webinfer.bench.quality.texts import read_questions
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -149,6 +154,35 @@ async def test_webgpu_gives_the_same_tokens(shared_pool: Pool) -> None:
     assert [output["text"] for output in reply.output] == list(ANSWERS.values())
     assert reply.backend == Backend.WEBGPU and reply.kernel.startswith("low_bits webgpu")
     assert reply.details["measured"], "the quickest of the variants was found by measuring"
+
+
+async def test_webgpu_and_webassembly_choose_the_same_hundred_tokens(shared_pool: Pool) -> None:
+    """`webinfer bench quality --backends` counts 2,000 of them likewise."""
+    if not shared_pool.sessions[0].capabilities.can(Backend.WEBGPU):
+        return
+    prompts = [chat(question.text) for question in read_questions(3)]
+    found: dict[Backend, list[list[int]]] = {}
+    for backend in (Backend.WASM, Backend.WEBGPU):
+        request = replace(ask(*prompts, precision=Precision.BITS_4), backends=(backend,))
+        found[backend] = [output["tokens"] for output in (await shared_pool.run(request)).output]
+    pairs = list(zip(found[Backend.WASM], found[Backend.WEBGPU], strict=True))
+    n_tokens = sum(len(right) for right, _ in pairs)
+    assert n_tokens >= 100
+    assert sum(count_same(*pair) for pair in pairs) >= 0.99 * n_tokens
+
+
+async def test_a_text_is_scored_as_numpy_scores_it(shared_pool: Pool) -> None:
+    """Behind each token the probabilities of the packed weights: what remains are activations of 8 bits."""
+    model = shared_pool.store.find(MODEL)
+    assert model is not None
+    windows = [np.arange(5, 150, dtype=np.int32)]
+    original = Original.compute(PackedModel.open(model.folder / "2bit"), windows, lambda *_: None)
+    paged = PageModel(shared_pool, model, Precision.BITS_2, Backend.WASM)
+    await paged.open()
+    found = await paged.score(original, "numbers-llama", lambda *_: None)
+    assert found.n_tokens == 144
+    assert found.kl < 0.02
+    assert found.top1 > 0.95
 
 
 async def test_a_backend_without_kernels_is_refused_by_name(shared_pool: Pool) -> None:

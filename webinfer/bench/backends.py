@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from rich.table import Table
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Request
@@ -188,3 +189,21 @@ async def _run_for(pool: Pool, request: Request) -> tuple[list[float], list[Any]
         reply = await pool.run(request)
         samples.append(reply.inference_time_ms)
     return samples, reply.output, reply.details.get("placement") or {}
+
+
+def tabulate(title: str, native: Native, cells: list[Cell]) -> Table:
+    """A row for native onnxruntime at each shape, and one for each cell."""
+    table = Table(
+        "where", "backend", "adapter", "shape", "p50 ms", "to native", "cosine", "runs", title=title
+    )
+    for shape, run in native.runs.items():
+        figures = (f"{run.p50_ms:.1f}", "1.0", "", str(run.n))
+        table.add_row("native onnxruntime", "cpu", "CPU", str(list(shape)), *figures)
+    for cell in cells:
+        place = (cell.place, cell.backend, cell.adapter, str(list(cell.shape)))
+        if cell.run is None:
+            table.add_row(*place, "-", "-", "-", "-", cell.note)
+            continue
+        figures = (f"{cell.run.p50_ms:.1f}", f"{cell.ratio:.1f}", f"{cell.cosine:.6f}", str(cell.run.n))
+        table.add_row(*place, *figures, cell.note)
+    return table

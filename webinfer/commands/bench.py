@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from rich.console import Console
@@ -15,13 +15,11 @@ from browser_runtime.contract.vocabulary import Browser
 from webinfer.bench.overhead import Overhead, TensorTrip, measure_overhead, measure_tensors
 from webinfer.commands.bench_generation import command as generation
 from webinfer.commands.bench_kernels import kernels
+from webinfer.commands.bench_quality import quality
 from webinfer.commands.parameters import BROWSER, BROWSERS, DAYS, NEW_FILE, Number
 from webinfer.producing import use_broker
 from webinfer.stack.stack import Stack
 from webinfer.tables import output_console
-
-if TYPE_CHECKING:
-    from webinfer.bench.backends import Cell, Native
 
 
 @click.group("bench")
@@ -30,6 +28,7 @@ def command() -> None:
 
 
 command.add_command(generation)
+command.add_command(quality)
 command.add_command(kernels)
 
 
@@ -136,13 +135,14 @@ def history(as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def backends(model_name: str, names: tuple[str, ...], threads: int, as_json: bool) -> None:
     """Compare a text model in every browser and backend with native onnxruntime."""
-    from webinfer.bench.backends import measure_browsers
+    from webinfer.bench.backends import measure_browsers, tabulate
 
     chosen = [Browser(name) for name in names] or list(Browser)
     with Console(stderr=True).status("starting") as status:
         native, cells = measure_browsers(model_name, chosen, threads, status.update)
     if not as_json:
-        _show_backends(f"{model_name}, {threads} threads, p50 of a batch", native, cells)
+        title = f"{model_name}, {threads} threads, p50 of a batch"
+        output_console().print(tabulate(title, native, cells))
         return
     plain = {
         "model": model_name,
@@ -261,23 +261,6 @@ def report(n: int, as_json: bool) -> None:
     for name, span in (("gather", found.gather), ("write", found.write)):
         table.add_row(name, f"{span.wall_s:.2f}", f"{span.cpu_s:.2f}")
     output_console().print(table, f"page: {found.html_bytes / 1000:.0f} KB", sep="\n")
-
-
-def _show_backends(title: str, native: Native, cells: list[Cell]) -> None:
-    table = Table(
-        "where", "backend", "adapter", "shape", "p50 ms", "to native", "cosine", "runs", title=title
-    )
-    for shape, run in native.runs.items():
-        figures = (f"{run.p50_ms:.1f}", "1.0", "", str(run.n))
-        table.add_row("native onnxruntime", "cpu", "CPU", str(list(shape)), *figures)
-    for cell in cells:
-        place = (cell.place, cell.backend, cell.adapter, str(list(cell.shape)))
-        if cell.run is None:
-            table.add_row(*place, "-", "-", "-", "-", cell.note)
-            continue
-        figures = (f"{cell.run.p50_ms:.1f}", f"{cell.ratio:.1f}", f"{cell.cosine:.6f}", str(cell.run.n))
-        table.add_row(*place, *figures, cell.note)
-    output_console().print(table)
 
 
 def _show_overhead(browser: Browser, found: Overhead, trips: list[TensorTrip]) -> None:

