@@ -13,7 +13,7 @@ import psutil
 
 # A process that was asked to end has work to put away, on a machine that may be busy elsewhere.
 STOP_TIMEOUT_S = 60.0
-KILL_TIMEOUT_S = 20.0
+KILL_TIMEOUT_S = 60.0
 
 
 @contextmanager

@@ -129,6 +129,21 @@ class Worker:
         await_ready(self.log, self.process, "ready.")
         return self
 
+    @property
+    def runs(self) -> Path:
+        """What its runner in memory wrote, a line for each run, where it was told to."""
+        return self.log.with_suffix(".runs")
+
+    @contextmanager
+    def paused(self, queue: str) -> Iterator[None]:
+        """It takes nothing from `queue` meanwhile."""
+        asked = {"destination": [self.name], "reply": True, "timeout": 60, "limit": 1}
+        assert app.control.cancel_consumer(queue, **asked)
+        try:
+            yield
+        finally:
+            assert app.control.add_consumer(queue, **asked)
+
     def stop(self, sig: signal.Signals = signal.SIGTERM, timeout_s: float = STOP_TIMEOUT_S) -> int:
         """Its exit status after `sig`."""
         try:
@@ -158,9 +173,10 @@ def workers(folder: Path, application: str = "tests.cluster.memory_app") -> Iter
         log = folder / f"{name}.log"
         command = [sys.executable, "-m", "celery", "-A", application, "worker", "-l", "INFO", "-n", name]
         command += ["-Q", queue] if queue else []
+        told = {"MEMORY_RUNNER_LOG": str(log.with_suffix(".runs"))} | environment
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*command, *options], stdout=output, stderr=subprocess.STDOUT, env=os.environ | environment
+                [*command, *options], stdout=output, stderr=subprocess.STDOUT, env=os.environ | told
             )
         started.append(Worker(process, name, log))
         return started[-1]

@@ -2,8 +2,8 @@
 
 A request's options steer it: `sleep_s`, `fail` (an error's name), `fail_on` (a browser: only there), `exit`
 (the process ends, as if killed), `large` and `long` (how many numbers or letters an output holds), `speak`
-(words that are generated one by one; behind the third the process ends where the file `MEMORY_RUNNER_DIES` is
-not there yet).
+(words that are generated one by one), `until` (the path of a file that it waits for before it answers, or
+behind the fourth word; there the process ends where the file `MEMORY_RUNNER_DIES` is not there yet).
 """
 
 from __future__ import annotations
@@ -25,13 +25,10 @@ from browser_runtime.contract.pieces import Piece, PieceMemory, PieceSink
 from browser_runtime.contract.status import PoolStatus, SessionStatus
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.pool.health.model_breakers import ModelBreakers
-from tests.cluster.steering import STEERING, word
+from tests.cluster.steering import STEERING, WAITS_BEHIND, word
 from workers.steps import BrowserPool
 
 COMMON_OPTIONS.update(STEERING)
-
-# The token after which a worker that is to die dies.
-DIES_BEHIND = 3
 
 
 class MemoryRunner:
@@ -73,8 +70,9 @@ class MemoryRunner:
                 continue
             await asyncio.sleep(float(request.options.get("sleep_s", 0)))
             write(f"said {number}")
-            if number == DIES_BEHIND and (mark := os.environ.get("MEMORY_RUNNER_DIES")):
-                _die_once(Path(mark))
+            if number == WAITS_BEHIND:
+                await _wait_for(request.options.get("until"))
+                _die_once(os.environ.get("MEMORY_RUNNER_DIES"))
         reply = await self._answer(replace(request, options={}))
         return replace(reply, output={"text": "".join(map(word, range(n_words)))})
 
@@ -82,6 +80,7 @@ class MemoryRunner:
         self.seen.append(request.model_name)
         write(f"run {request.model_name}")
         await asyncio.sleep(float(request.options.get("sleep_s", 0)))
+        await _wait_for(request.options.get("until"))
         if request.options.get("exit"):
             os._exit(9)
         on = request.options.get("fail_on", self.browser)
@@ -120,9 +119,18 @@ class MemoryRunner:
         return PoolStatus(browser, sessions=tuple(sessions), failing_models=self.models.failing())
 
 
-def _die_once(mark: Path) -> None:
-    if not mark.exists():
-        mark.touch()
+async def _wait_for(path: Any) -> None:
+    while path and not _is_there(path):  # noqa: ASYNC110  # another process makes it: nobody tells
+        await asyncio.sleep(0.02)
+
+
+def _is_there(path: str) -> bool:
+    return Path(path).exists()
+
+
+def _die_once(mark: str | None) -> None:
+    if mark and not _is_there(mark):
+        Path(mark).touch()
         os._exit(9)
 
 

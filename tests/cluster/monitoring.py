@@ -54,7 +54,7 @@ def get(address: str, pair: str = PAIR) -> tuple[int, bytes]:
     """Status and body."""
     headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"} if pair else {}
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=30) as answer:
+        with urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=60) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:

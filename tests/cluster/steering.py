@@ -15,7 +15,9 @@ class Steering(Option):
         return value
 
 
-NAMES = ("sleep_s", "fail", "fail_on", "exit", "large", "long", "speak")
+NAMES = ("sleep_s", "fail", "fail_on", "exit", "large", "long", "speak", "until")
+# The token after which a runner that generates waits, and one that is to die dies.
+WAITS_BEHIND = 3
 STEERING = {name: Steering(name, Kind.WORD, "for tests") for name in NAMES}
 
 

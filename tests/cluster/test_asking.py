@@ -52,20 +52,18 @@ def test_standard_input_is_read(worker: Worker) -> None:
 def test_who_has_waited_long_enough_is_told_and_the_rest_revoked(worker: Worker) -> None:
     done = ask("--timeout", "3", "-o", "sleep_s=120", "hello")
     assert done.exit_code == 1 and "No worker answered within 3 s" in done.stderr
-    until(lambda: not app.control.inspect(destination=[worker.name]).active()[worker.name])
+    asked = app.control.inspect(destination=[worker.name], timeout=60, limit=1)
+    until(lambda: asked.active() == {worker.name: []})
 
 
 def test_the_priority_is_celerys(worker: Worker) -> None:
-    app.control.cancel_consumer("chrome-vision", destination=[worker.name], reply=True)
-    try:
+    with worker.paused("chrome-vision"):
         pending = [
             send(priority=priority, model_type="text", model_name="bert", inputs="x", browser="chrome")
             for priority in (None, 0, 9)
         ]
         keys = ("chrome-vision", "chrome-vision\x06\x169")
         until(lambda: [app.redis.llen(key) for key in keys] == [2, 1])
-    finally:
-        app.control.add_consumer("chrome-vision", destination=[worker.name], reply=True)
     assert all(result.get(timeout=60)["success"] for result in pending)
 
 

@@ -44,7 +44,7 @@ def flower(worker: Worker, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def fetch(address: str, data: bytes | None = None) -> Any:
     """The JSON at `address`; empty while nothing listens there."""
-    with suppress(OSError), urllib.request.urlopen(address, data, timeout=20) as answer:
+    with suppress(OSError), urllib.request.urlopen(address, data, timeout=60) as answer:
         return json.loads(answer.read())
     return {}
 

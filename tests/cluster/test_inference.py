@@ -38,17 +38,18 @@ def test_a_reply_comes_back_under_the_guides_names(worker: Worker) -> None:
 
 
 def test_waiting_in_redis_is_told_apart_from_waiting_in_the_worker(worker: Worker) -> None:
-    app.control.cancel_consumer(QUEUE, destination=[worker.name], reply=True)
-    start = time.monotonic()
-    result = infer.delay(**VISION, inputs=PICTURE)
-    until(lambda: app.redis.llen(QUEUE) == 1)
-    waited_ms = (time.monotonic() - start) * 1000
-    app.control.add_consumer(QUEUE, destination=[worker.name], reply=True)
+    with worker.paused(QUEUE):
+        start = time.monotonic()
+        result = infer.delay(**VISION, inputs=PICTURE)
+        until(lambda: app.redis.llen(QUEUE) == 1)
+        waited_ms = (time.monotonic() - start) * 1000
     times = result.get(timeout=60)["timings"]
     assert times["broker_ms"] >= waited_ms * 0.99
     assert times["broker_ms"] + times["total_ms"] <= (time.monotonic() - start) * 1000
-    delayed = infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, countdown=2.0)
-    assert delayed.get(timeout=60)["timings"]["broker_ms"] < 2000  # the countdown is no wait
+    start = time.monotonic()
+    times = infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, countdown=2.0).get(timeout=60)["timings"]
+    beside_ms = (time.monotonic() - start - 2.0) * 1000
+    assert times["broker_ms"] + times["total_ms"] <= beside_ms + 20, "the countdown is no wait"
 
 
 def test_a_list_gives_a_list_and_a_shape_is_called_synthetic(worker: Worker) -> None:
@@ -86,8 +87,9 @@ def claim_keys() -> list[bytes]:
 
 def test_an_expired_claim_is_a_clear_error(worker: Worker) -> None:
     large = np.zeros((512, 512, 3), np.uint8)
-    result = infer.apply_async(kwargs={**VISION, "inputs": large}, countdown=1)
-    app.redis.delete(*claim_keys())
+    with worker.paused(QUEUE):
+        result = infer.delay(**VISION, inputs=large)
+        app.redis.delete(*claim_keys())
     with pytest.raises(ClaimExpired, match="An array of 786432 bytes has passed its time to live"):
         result.get(timeout=60)
 
@@ -102,11 +104,11 @@ def test_large_inputs_wait_as_long_as_their_message(worker: Worker) -> None:
         (key,) = claim_keys()
         return int(app.redis.ttl(key))
 
-    assert lives() == pytest.approx(base, abs=5)
-    assert lives(countdown=2 * day_s) == pytest.approx(2 * day_s + base, abs=5)
+    assert lives() == pytest.approx(base, abs=60)
+    assert lives(countdown=2 * day_s) == pytest.approx(2 * day_s + base, abs=60)
     later = datetime.now(UTC) + timedelta(days=3)
-    assert lives(eta=later) == pytest.approx(3 * day_s + base, abs=5)
-    assert lives(expires=day_s, countdown=5) == pytest.approx(day_s + base, abs=5)
+    assert lives(eta=later) == pytest.approx(3 * day_s + base, abs=60)
+    assert lives(expires=day_s, countdown=5) == pytest.approx(day_s + base, abs=60)
     app.control.purge()
     app.redis.delete(*claim_keys())
 
@@ -126,10 +128,9 @@ def test_our_errors_come_back_as_themselves(worker: Worker, name: str) -> None:
     assert type(caught.value) is BY_CODE[name] and caught.value.args == ("the session", "as asked")
 
 
-def test_busy_is_tried_again(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_is_tried_again(worker: Worker) -> None:
     result = infer.apply_async(kwargs={**VISION, "inputs": PICTURE, "options": {"fail": "Busy"}})
-    while result.state != "RETRY":
-        pass
+    until(lambda: result.state == "RETRY")
     result.revoke()
 
 
@@ -165,10 +166,10 @@ def test_many_requests_in_one_message(worker: Worker) -> None:
     def means(replies: Any) -> list[float]:
         return [reply["output"]["mean"] for reply in replies]
 
-    assert means(infer.starmap(items).delay().get(timeout=20)) == [9, 18, 27]
-    assert means(infer.map([{**VISION, "inputs": PICTURE}]).apply_async().get(timeout=20)) == [9]
-    assert [means(part) for part in infer.chunks(items, 2)().get(timeout=20)] == [[9, 18], [27]]
-    assert isinstance(infer.starmap(items).delay().get(timeout=20)[0]["routing"], dict)
+    assert means(infer.starmap(items).delay().get(timeout=60)) == [9, 18, 27]
+    assert means(infer.map([{**VISION, "inputs": PICTURE}]).apply_async().get(timeout=60)) == [9]
+    assert [means(part) for part in infer.chunks(items, 2)().get(timeout=60)] == [[9, 18], [27]]
+    assert isinstance(infer.starmap(items).delay().get(timeout=60)[0]["routing"], dict)
     with pytest.raises(BadInput, match="inputs is"):
         infer.starmap([("vision", "vit-base", "/no/such.png")])
 

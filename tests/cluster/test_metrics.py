@@ -21,7 +21,7 @@ Samples = dict[tuple[str, ...], float]
 
 def scrape(address: str) -> Samples:
     """The value of each sample by its name and its labels in alphabetical order."""
-    with urllib.request.urlopen(address, timeout=20) as answer:
+    with urllib.request.urlopen(address, timeout=60) as answer:
         text = answer.read().decode()
     return {
         (sample.name, *dict(sorted(sample.labels.items())).values()): sample.value

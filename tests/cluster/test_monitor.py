@@ -165,7 +165,7 @@ def test_pages_travel_compressed(monitor: str) -> None:
     basic = base64.b64encode(PAIR.encode()).decode()
     headers = {"Authorization": f"Basic {basic}", "Accept-Encoding": "gzip"}
     request = urllib.request.Request(f"{monitor}/browsers", headers=headers)
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.headers["Content-Encoding"] == "gzip"
         assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
 
@@ -177,7 +177,7 @@ def test_every_page_has_a_policy_and_stays_out_of_frames(monitor: str, path: str
     headers = {"Authorization": f"Basic {base64.b64encode(PAIR.encode()).decode()}"}
     request = urllib.request.Request(f"{monitor}/{path}", headers=headers)
     try:
-        answer = urllib.request.urlopen(request, timeout=30)
+        answer = urllib.request.urlopen(request, timeout=60)
     except urllib.error.HTTPError as error:
         answer = error
     with answer:
@@ -348,7 +348,7 @@ def test_without_credentials_it_serves_this_machine_alone(settings: TaskSettings
         for foreign in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}):
             request = urllib.request.Request(f"{address}/watch/it/workers", headers=foreign)
             with pytest.raises(urllib.error.HTTPError, match="403") as refusal:
-                urllib.request.urlopen(request, timeout=30)
+                urllib.request.urlopen(request, timeout=60)
             with refusal.value:
                 assert "refusing" in refusal.value.read().decode()
         page = get(f"{address}/watch/it/browsers", "")[1].decode()

@@ -68,36 +68,36 @@ def test_a_program_keeps_its_own_app() -> None:
 
 
 def test_a_task_of_ones_own_may_give_a_path(worker: Worker, neighbour: Worker, picture: str) -> None:
-    name = neighbour_app.ask.delay(model_type="vision", model_name="vit", inputs=picture).get(timeout=20)
-    assert app.AsyncResult(name).get(timeout=20)["output"]["mean"] == 9
-    assert neighbour_app.shared.delay().get(timeout=20) == "ours"
+    name = neighbour_app.ask.delay(model_type="vision", model_name="vit", inputs=picture).get(timeout=60)
+    assert app.AsyncResult(name).get(timeout=60)["output"]["mean"] == 9
+    assert neighbour_app.shared.delay().get(timeout=60) == "ours"
 
 
 def test_what_another_task_gives_is_no_path(worker: Worker, picture: str) -> None:
     partial = infer.s(model_type="vision", model_name="vit")
     with pytest.raises(BadInput, match="a path that comes from another task"):
-        chain(say.s(picture).set(queue=QUEUE), partial)().get(timeout=20)
+        chain(say.s(picture).set(queue=QUEUE), partial)().get(timeout=60)
     with pytest.raises(BadInput, match="a path that comes from another task"):
         say.apply_async((picture,), queue=QUEUE, link=partial.clone())  # a callback's failure is its task's
-        chain(say.s(picture).set(queue=QUEUE), say.s().set(queue=QUEUE), partial)().get(timeout=20)
+        chain(say.s(picture).set(queue=QUEUE), say.s().set(queue=QUEUE), partial)().get(timeout=60)
 
 
 def test_a_request_sent_by_name_from_a_plain_app_is_answered(worker: Worker) -> None:
     """As another program would: JSON, Celery's default queue, no code of ours."""
     plain = plain_app(app.settings)
     text = {"model_type": "text", "model_name": "bert", "inputs": "hello"}
-    reply = plain.send_task("infer", kwargs=text).get(timeout=20)
+    reply = plain.send_task("infer", kwargs=text).get(timeout=60)
     assert reply["output"] == {"embedding": [5.0, 5.0, 5.0], "text": "HELLO"}
     assert reply["routing"]["queue"] == QUEUE and reply["routing"]["preferred"] == "edge-text"
     positional = plain.send_task("infer", ["text", "bert", ["a", "bc"]], queue="webinfer", priority=6)
-    assert [item["embedding"][0] for item in positional.get(timeout=20)["output"]] == [1.0, 2.0]
-    assert plain.send_task("infer", kwargs=text, queue=QUEUE).get(timeout=20)["routing"]["fixed"] is True
+    assert [item["embedding"][0] for item in positional.get(timeout=60)["output"]] == [1.0, 2.0]
+    assert plain.send_task("infer", kwargs=text, queue=QUEUE).get(timeout=60)["routing"]["fixed"] is True
     encoded = io.BytesIO()
     Image.fromarray(np.full((4, 6, 3), 9, np.uint8)).save(encoded, "PNG")
     seen = plain.send_task(
         "infer", kwargs={"model_type": "vision", "model_name": "vit", "inputs": encoded.getvalue()}
     )
-    assert seen.get(timeout=20)["output"]["mean"] == 9
+    assert seen.get(timeout=60)["output"]["mean"] == 9
 
 
 def test_a_plain_app_is_told_what_is_wrong(worker: Worker) -> None:
@@ -112,7 +112,7 @@ def test_a_plain_app_is_told_what_is_wrong(worker: Worker) -> None:
         ),
     ):
         with pytest.raises(InferenceError, match=sentence):
-            plain.send_task("infer", kwargs=wrong).get(timeout=20)
+            plain.send_task("infer", kwargs=wrong).get(timeout=60)
 
 
 def test_what_a_neighbour_keeps_in_the_default_queue_stays_there(worker: Worker) -> None:
@@ -148,34 +148,34 @@ def test_celery_call_is_answered(worker: Worker, picture: str) -> None:
         json.dumps(request),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert app.AsyncResult(done.stdout.strip()).get(timeout=20)["output"]["mean"] == 9
+    assert app.AsyncResult(done.stdout.strip()).get(timeout=60)["output"]["mean"] == 9
 
 
 def test_json_carries_arrays_of_any_size(worker: Worker) -> None:
     for side in (4, 400):  # in the message, and beside it
         picture = np.full((side, side, 3), 7, np.uint8)
         kwargs = {"model_type": "vision", "model_name": "vit", "inputs": picture}
-        reply = infer.apply_async(kwargs=kwargs, serializer="json").get(timeout=20)
+        reply = infer.apply_async(kwargs=kwargs, serializer="json").get(timeout=60)
         assert reply["output"]["shape"] == [side, side, 3]
-        assert isinstance(infer.delay(**kwargs, options={"large": 9}).get(timeout=20)["output"], np.ndarray)
+        assert isinstance(infer.delay(**kwargs, options={"large": 9}).get(timeout=60)["output"], np.ndarray)
 
 
 def test_canvases_of_two_apps(worker: Worker, neighbour: Worker, picture: str) -> None:
     text = infer.s(model_type="text", model_name="bert", inputs="hello")
     see = infer.s(model_type="vision", model_name="vit", inputs=picture)
-    assert (text | neighbour_app.outline.s())().get(timeout=20) == {"types": ["dict"], "n": 1}
+    assert (text | neighbour_app.outline.s())().get(timeout=60) == {"types": ["dict"], "n": 1}
     embed = infer.s(model_type="text", model_name="bert")
-    embedded = (neighbour_app.say.s("four") | embed)().get(timeout=20)
+    embedded = (neighbour_app.say.s("four") | embed)().get(timeout=60)
     assert embedded["output"]["embedding"] == [4.0, 4.0, 4.0]
     both = chain(neighbour_app.say.s("x"), infer.si(model_type="vision", model_name="v", inputs=picture))
-    assert both().get(timeout=20)["output"]["mean"] == 9
-    assert chord([text, see])(neighbour_app.outline.s()).get(timeout=20) == {"types": ["dict"], "n": 2}
-    mixed = group([neighbour_app.say.s(1), text])().join(timeout=20)  # get() waits for one app's results only
+    assert both().get(timeout=60)["output"]["mean"] == 9
+    assert chord([text, see])(neighbour_app.outline.s()).get(timeout=60) == {"types": ["dict"], "n": 2}
+    mixed = group([neighbour_app.say.s(1), text])().join(timeout=60)  # get() waits for one app's results only
     assert mixed[0] == 1 and mixed[1]["output"]["text"] == "HELLO"
     ends = chord([neighbour_app.say.s("ab"), neighbour_app.say.s("cd")])(embed)
-    assert [item["text"] for item in ends.get(timeout=20)["output"]] == ["AB", "CD"]
-    assert neighbour_app.replaced.delay("hi").get(timeout=20)["output"]["text"] == "HI"
-    assert neighbour_app.chained.delay("hi").get(timeout=20) == {"types": ["dict"], "n": 1}
+    assert [item["text"] for item in ends.get(timeout=60)["output"]] == ["AB", "CD"]
+    assert neighbour_app.replaced.delay("hi").get(timeout=60)["output"]["text"] == "HI"
+    assert neighbour_app.chained.delay("hi").get(timeout=60) == {"types": ["dict"], "n": 1}
 
 
 def test_requests_left_by_the_last_worker_of_their_queue_go_to_another(
@@ -188,7 +188,7 @@ def test_requests_left_by_the_last_worker_of_their_queue_go_to_another(
     bound = infer.delay(model_type="text", model_name="bert", inputs="hello", browser="edge")
     assert app.redis.llen("edge-text") == 2
     app.redis.delete(*(key for key in serving.presence_keys(settings.redis_prefix, queues) if "edge" in key))
-    reply = free.get(timeout=20)
+    reply = free.get(timeout=60)
     assert reply["routing"]["queue"] == QUEUE and reply["routing"]["preferred"] == "edge-text"
     assert app.redis.llen("edge-text") == 1 and bound.state == "PENDING"
     assert app.redis.hlen("webinfer:ledger") == 1

@@ -90,7 +90,7 @@ def test_a_real_beat_lives_and_when_killed_the_alerts_are_checked_without_it(tmp
     with log.open("wb") as output:
         beat = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ)
     try:
-        until(lambda: "drain" in period_keys().sent(), 30)
+        until(lambda: "drain" in period_keys().sent())
         assert not read_beat().is_dead
         assert not stand_in_for_beat()
     finally:

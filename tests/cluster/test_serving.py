@@ -32,12 +32,12 @@ def test_a_model_that_never_ran_goes_where_a_worker_is(start_worker: StartWorker
     with pytest.raises(NoWorker, match=r"No worker serves edge-text, .* start one with `webinfer up`"):
         infer.delay(**TEXT)
     start_worker().ready()
-    reply = infer.delay(**TEXT).get(timeout=20)  # at once, though the refusal is a moment ago
+    reply = infer.delay(**TEXT).get(timeout=60)  # at once, though the refusal is a moment ago
     assert reply["browser"] == "chrome"
     assert reply["routing"]["queue"] == "chrome-vision" and reply["routing"]["preferred"] == "edge-text"
     assert reply["routing"]["reason"].startswith("no worker serves edge-text (edge is the prior choice")
     assert (
-        infer.delay(**PICTURE).get(timeout=20)["routing"]["reason"] == "chrome is the prior choice for vision"
+        infer.delay(**PICTURE).get(timeout=60)["routing"]["reason"] == "chrome is the prior choice for vision"
     )
 
 
@@ -45,8 +45,8 @@ def test_who_names_a_browser_waits_for_it(start_worker: StartWorker) -> None:
     waiting = infer.delay(**TEXT, browser="firefox")
     named = infer.apply_async(kwargs=TEXT, queue="firefox-audio")
     start_worker(queue="firefox-audio").ready()
-    assert waiting.get(timeout=20)["browser"] == named.get(timeout=20)["browser"] == "firefox"
-    assert echo.delay("back").get(timeout=20) == "back"  # Chrome's by default, which has no worker
+    assert waiting.get(timeout=60)["browser"] == named.get(timeout=60)["browser"] == "firefox"
+    assert echo.delay("back").get(timeout=60) == "back"  # Chrome's by default, which has no worker
 
 
 def test_a_restart_refuses_nothing(start_worker: StartWorker) -> None:

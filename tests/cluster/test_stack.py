@@ -196,7 +196,7 @@ def test_up_runs_everything_survives_kills_and_ctrl_c_takes_everything_down() ->
         assert any("WEBINFER_BROKER_URL=redis+socket:///tmp/w%20i" in line for line in told), told
         assert any(line.startswith("logs:") and str(folder) in line for line in told), told
         monitor = next(line.split()[-1] for line in told if line.startswith("monitor:"))
-        with urllib.request.urlopen(f"{monitor}/healthcheck", timeout=20) as answer:
+        with urllib.request.urlopen(f"{monitor}/healthcheck", timeout=60) as answer:
             assert answer.status == 200
         for name, words in {"beat": "webinfer beat", "redis": "redis-server"}.items():
             child_of(up.pid, words).kill()

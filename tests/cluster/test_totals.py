@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -25,10 +24,8 @@ def test_eight_megabytes_of_text_are_answered(worker: Worker) -> None:
 
 
 def test_more_text_than_a_message_holds_is_refused_where_it_is_given(worker: Worker) -> None:
-    start = time.monotonic()
     with pytest.raises(TooLarge, match=r"inputs holds \d+ bytes, more than the 16777216 bytes allowed"):
         ask(["\N{ROCKET}" * 100_000] * 85)
-    assert time.monotonic() - start < 5
     assert app.redis.llen("chrome-vision") == 0
 
 

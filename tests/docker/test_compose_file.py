@@ -119,13 +119,13 @@ def test_made_passwords_are_fresh_and_kept(tmp_path: Path) -> None:
     for name in ("env.example", "make-env"):
         shutil.copy(ROOT / "deploy" / name, tmp_path / "deploy" / name)
     make = [str(tmp_path / "deploy/make-env")]
-    subprocess.run(make, check=True, capture_output=True, timeout=10)
+    subprocess.run(make, check=True, capture_output=True, timeout=60)
     made = (tmp_path / ".env").read_text()
     found = dict(line.split("=", 1) for line in made.splitlines() if "=" in line and line[0] != "#")
     assert found.keys() == PASSWORDS.keys()
     assert len(set(found.values())) == 2
     assert all(len(value) == 48 for value in found.values())
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
-    again = subprocess.run(make, check=False, capture_output=True, timeout=10)
+    again = subprocess.run(make, check=False, capture_output=True, timeout=60)
     assert again.returncode != 0
     assert (tmp_path / ".env").read_text() == made

@@ -44,8 +44,6 @@ class Fault:
     """Answer with this status instead."""
     ignore_range: bool = False
     """Send the whole file whatever range was asked for."""
-    hold: threading.Event | None = None
-    """Send the first chunk, then wait for this event."""
 
 
 @dataclass
@@ -247,8 +245,6 @@ class HubHandler(BaseHTTPRequestHandler):
             for start in range(0, len(sent), CHUNK_BYTES):
                 self.wfile.write(sent[start : start + CHUNK_BYTES])
                 self.wfile.flush()
-                if fault.hold is not None:
-                    fault.hold.wait(30)
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
         if fault.cut_after_bytes is not None:

@@ -37,11 +37,11 @@ def test_whatever_the_folder_is_called_its_processes_end_and_it_goes(tmp_path: P
         guardian.watch(other)
         guardian.release(other)
         guardian.close()
-        assert process.wait(10) < 0
+        assert process.wait(60) < 0
         assert spared.poll() is None
         assert find_processes(other, None) == [spared.pid]
         end_session(other, None)
-        assert spared.wait(10) < 0
+        assert spared.wait(60) < 0
     assert not list(tmp_path.iterdir())
 
 
@@ -65,6 +65,6 @@ def test_a_descendant_without_the_mark_ends_with_its_session(tmp_path: Path) -> 
         guardian = Guardian()
         guardian.watch(folder)
         guardian.close()
-        assert marked.wait(10) < 0
+        assert marked.wait(60) < 0
     assert not psutil.pid_exists(descendant) or psutil.Process(descendant).status() == psutil.STATUS_ZOMBIE
     assert not folder.exists()

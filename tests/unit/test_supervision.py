@@ -23,7 +23,7 @@ from webinfer.stack.workforce import Workforce
 SLEEPER = (
     "import signal, sys; signal.signal(15, lambda *_: sys.exit()); print('up', flush=True); signal.pause()"
 )
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 
 
 class Done(Exception):

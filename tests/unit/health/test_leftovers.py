@@ -56,7 +56,7 @@ def test_an_ended_session_leaves_nothing_and_nothing_else_is_touched(tmp_path: P
         subprocess.Popen(wait, stdin=subprocess.PIPE, env=os.environ | {MARK: f"{folder}2"}) as other,
     ):
         end_session(folder)
-        assert orphan.wait(10) < 0
+        assert orphan.wait(60) < 0
         assert other.poll() is None
         other.communicate(b"\n")
     assert not folder.exists()
