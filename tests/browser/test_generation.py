@@ -153,6 +153,7 @@ async def test_webgpu_gives_the_same_tokens(shared_pool: Pool) -> None:
     reply = await shared_pool.run(replace(request, backends=(Backend.WEBGPU,)))
     assert [output["text"] for output in reply.output] == list(ANSWERS.values())
     assert reply.backend == Backend.WEBGPU and reply.kernel.startswith("low_bits webgpu")
+    assert reply.details["tokens_per_readback"] >= 8
     assert reply.details["measured"], "the quickest of the variants was found by measuring"
 
 
@@ -169,6 +170,15 @@ async def test_webgpu_and_webassembly_choose_the_same_hundred_tokens(shared_pool
     n_tokens = sum(len(right) for right, _ in pairs)
     assert n_tokens >= 100
     assert sum(count_same(*pair) for pair in pairs) >= 0.99 * n_tokens
+
+
+async def test_kernels_are_measured_once_for_an_adapter_and_a_build(shared_pool: Pool) -> None:
+    precisions = [p for p in TEXT_GENERATION.precisions if p.endswith("bit")][:2]
+    replies = [await shared_pool.run(ask("Write 5", precision=p)) for p in precisions]
+    last = replies[-1]
+    assert last.details["measured_before"] is True
+    quickest = min(last.details["measured"], key=lambda row: row["decode_ms"] + row["prefill_ms"] / 8)
+    assert last.kernel == quickest["kernels"]
 
 
 async def test_a_text_is_scored_as_numpy_scores_it(shared_pool: Pool) -> None:

@@ -78,6 +78,13 @@ export interface Backend {
   silu(gate: Rows, up: Rows): void;
   /** The first `n` rows, columns only. Ends the step. */
   read(x: Rows, n: number): Promise<Float32Array[]>;
+  /**
+   * The likeliest token of each of the step's rows becomes its next input, one position on: pass `pass` of several that
+   * are read back together. Where a backend has it, it has `chosen` too.
+   */
+  choose?(logits: Rows, pass: number): void;
+  /** The tokens of `passes` passes, row by row in each; NO_TOKEN where the logits hold no largest. Ends the step. */
+  chosen?(passes: number): Promise<Uint32Array>;
   /** Copies what one slot holds of the cache to another. */
   copySlot(from: number, to: number): void;
   /** Ends once what was laid out is there. Raises OutOfMemory. */

@@ -11,6 +11,9 @@ import { Sampler } from './sampler.js';
  * @property {import('./sampler.js').Sampling} [sampling]
  */
 
+/** Stands for a token where the logits hold no largest number. */
+export const NO_TOKEN = 0xffffffff;
+
 let opened = 0;
 
 export class Generation {
@@ -58,7 +61,17 @@ export class Generation {
    */
   take(logits) {
     const token = this.sampler.sample(logits);
-    if (!Number.isFinite(logits[token])) {
+    return this.accept(Number.isFinite(logits[token]) ? token : NO_TOKEN);
+  }
+
+  /** Tokens that may still come. */
+  get room() {
+    return this.#room - (this.tokens.length - this.prompt.length);
+  }
+
+  /** A token that was chosen; null, and the generation has failed, for NO_TOKEN. @param {number} token */
+  accept(token) {
+    if (token === NO_TOKEN) {
       this.finish = 'failed';
       this.error = new Fault('BadOutput', 'the logits of a token hold no finite largest number');
       return null;

@@ -26,12 +26,15 @@ import { findPrefix } from './prefixes.js';
  * @property {(loadedBytes: number, totalBytes: number) => void} [onProgress]
  */
 /** @typedef {{generation: Generation, token: number | null, finish: Finish | null}} StepEvent */
+/** @typedef {{slot: Slot, generation: Generation, token: number, ms: number}} Chosen a token that nobody was told yet */
 /** @typedef {{tokens: number[], generation: Generation | null, used: number}} Slot */
 
 const DEFAULT_CONTEXT = 2048;
 const DEFAULT_SLOTS = 4;
 // A multiple of four, which products take at once; short enough that a running prompt waits little for a new one.
 const DEFAULT_CHUNK = 32;
+// Tokens that are read back together where a backend chooses them by itself: a stop waits for no more.
+const AHEAD = 8;
 // A prefix shorter than a block is computed as quickly as it is copied.
 const MIN_PREFIX = BLOCK_TOKENS;
 
@@ -73,6 +76,8 @@ export class LowBitsModel {
   /** @type {Generation[]} */
   #waiting = [];
   #steps = 0;
+  /** @type {Chosen[][]} what was computed ahead, a step each */
+  #ahead = [];
 
   /** @param {Network} network @param {number} slots @param {number} chunk */
   constructor(network, slots, chunk) {
@@ -100,6 +105,7 @@ export class LowBitsModel {
       window: cache.window,
       context: cache.context,
       slots: this.#slots.length,
+      tokens_per_readback: this.#network.canChoose ? AHEAD : 1,
       cache_bytes: cache.slots * cache.slotBytes,
       memory_bytes: backend.sizeBytes,
     };
@@ -141,9 +147,15 @@ export class LowBitsModel {
   async step() {
     this.#steps += 1;
     const events = this.#drop();
+    if (this.#ahead.length > 0) return [...events, ...this.#tellAhead()];
     this.#admit();
     const { rows, owners, picks } = this.#gather();
     if (rows.length === 0) return events;
+    const passes = rows.length === picks.length ? this.#passes(rows) : 1;
+    if (passes > 1) {
+      await this.#computeAhead(rows, passes);
+      return [...events, ...this.#tellAhead()];
+    }
     const started = performance.now();
     const logits = await this.#network.step(rows, picks);
     const ms = performance.now() - started;
@@ -184,10 +196,45 @@ export class LowBitsModel {
     return found;
   }
 
+  /** How many tokens of each row may be computed with one reading back. @param {StepRow[]} rows */
+  #passes(rows) {
+    const generations = rows.map(({ slot }) => /** @type {Generation} */ (this.#slots[slot]?.generation));
+    if (!this.#network.canChoose || !generations.every(({ sampler }) => sampler.isGreedy)) return 1;
+    // Within a block nothing is packed or overwritten that an earlier end would miss.
+    const left = rows.map(({ position }) => BLOCK_TOKENS - (position % BLOCK_TOKENS));
+    return Math.min(AHEAD, ...left, ...generations.map(({ room }) => room));
+  }
+
+  /** @param {StepRow[]} rows @param {number} passes */
+  async #computeAhead(rows, passes) {
+    const started = performance.now();
+    const tokens = await this.#network.choose(rows, passes);
+    const ms = (performance.now() - started) / tokens.length;
+    this.#ahead = Array.from({ length: passes }, (_, pass) =>
+      rows.map(({ slot: index }, row) => {
+        const slot = /** @type {Slot} */ (this.#slots[index]);
+        const generation = /** @type {Generation} */ (slot.generation);
+        return { slot, generation, token: /** @type {number} */ (tokens[pass * rows.length + row]), ms };
+      }),
+    );
+  }
+
+  /** The next of what was computed ahead; what ended meanwhile is dropped. @returns {StepEvent[]} */
+  #tellAhead() {
+    const isWanted = (/** @type {Chosen} */ { slot, generation }) => slot.generation === generation;
+    const events = (this.#ahead.shift() ?? []).filter(isWanted).map(({ slot, generation, token, ms }) => {
+      this.#advance(slot, 1, ms);
+      return this.#conclude(slot, generation.accept(token));
+    });
+    if (!this.#ahead.flat().some(isWanted)) this.#ahead = [];
+    return events;
+  }
+
   /** Frees all memory. Generations that run never end. */
   release() {
     this.#network.backend.release();
     this.#waiting = [];
+    this.#ahead = [];
     for (const slot of this.#slots) slot.generation = null;
   }
 
@@ -279,7 +326,12 @@ export class LowBitsModel {
   /** @param {Slot} slot @param {Float32Array} logits @returns {StepEvent} */
   #emit(slot, logits) {
     const generation = /** @type {Generation} */ (slot.generation);
-    const token = generation.take(logits);
+    return this.#conclude(slot, generation.take(logits));
+  }
+
+  /** @param {Slot} slot @param {number | null} token @returns {StepEvent} */
+  #conclude(slot, token) {
+    const generation = /** @type {Generation} */ (slot.generation);
     if (generation.finish) slot.generation = null;
     if (generation.finish === 'failed') slot.tokens = [];
     return { generation, token, finish: generation.finish };

@@ -87,12 +87,38 @@ export class Network {
    */
   async step(rows, picks) {
     this.backend.begin(rows);
+    this.#walk(rows.length, picks);
+    return this.backend.read(this.#rows.logits, picks.length);
+  }
+
+  /** True where the backend can choose tokens by itself. */
+  get canChoose() {
+    return this.backend.choose !== undefined;
+  }
+
+  /**
+   * Computes the likeliest next tokens of all rows, `passes` of each, with one reading back: row by row in each pass.
+   * @param {StepRow[]} rows one of a slot, none of which crosses a multiple of 64 on the way
+   * @param {number} passes
+   * @returns {Promise<Uint32Array>}
+   */
+  async choose(rows, passes) {
+    const picks = Array.from(rows.keys());
+    this.backend.begin(rows);
+    for (let pass = 0; pass < passes; pass++) {
+      this.#walk(rows.length, picks);
+      this.backend.choose?.(this.#rows.logits, pass);
+    }
+    return (await this.backend.chosen?.(passes)) ?? new Uint32Array();
+  }
+
+  /** @param {number} n rows @param {number[]} picks */
+  #walk(n, picks) {
     for (const step of this.#plan) {
       // Nobody wants the logits in the midst of a prompt.
       if (step.op === 'pick' && picks.length === 0) break;
-      this.#compute(step, rows.length, picks);
+      this.#compute(step, n, picks);
     }
-    return this.backend.read(this.#rows.logits, picks.length);
   }
 
   /** @param {import('./plan.js').PlanStep} step @param {number} n @param {number[]} picks */

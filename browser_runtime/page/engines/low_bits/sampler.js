@@ -30,6 +30,11 @@ export class Sampler {
     this.#next = uniform(seed);
   }
 
+  /** True where the likeliest token is taken, whatever came before. */
+  get isGreedy() {
+    return !(this.temperature > 0) && this.penalty === 1;
+  }
+
   /** The token; `logits` are changed. @param {Float32Array} logits @returns {number} */
   sample(logits) {
     if (this.penalty !== 1) this.#penalize(logits);

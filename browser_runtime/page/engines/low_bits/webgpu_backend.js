@@ -19,6 +19,7 @@ import { Shaders } from './webgpu_shaders.js';
 
 const MAX_STEP_ROWS = 256;
 const WORKGROUP = 64;
+const MAX_PASSES = 8;
 
 /** @implements {Backend} */
 export class WebGpuBackend {
@@ -33,6 +34,7 @@ export class WebGpuBackend {
   #stepRows;
   #identity;
   #picks;
+  #tokens;
   /** @type {GPUBuffer | null} */
   #staging = null;
   /** @type {{buffer: GPUBuffer, pairs: number} | null} */
@@ -53,6 +55,7 @@ export class WebGpuBackend {
     gpu.pushErrorScope('validation');
     this.#stepRows = this.#buffer(16 * MAX_STEP_ROWS);
     this.#picks = this.#buffer(4 * MAX_STEP_ROWS);
+    this.#tokens = this.#buffer(4 * MAX_STEP_ROWS * MAX_PASSES);
     this.#identity = this.#buffer(4 * MAX_STEP_ROWS);
     gpu.queue.writeBuffer(
       this.#identity,
@@ -292,9 +295,28 @@ export class WebGpuBackend {
     }
   }
 
+  /** @param {Rows} logits @param {number} pass */
+  choose(logits, pass) {
+    const n = this.#step.length;
+    const buffers = [floatsOf(logits), this.#stepRows, this.#tokens];
+    this.#run('choose', {}, [logits.columns, logits.stride, pass * n], buffers, [n]);
+    this.#step = this.#step.map((row) => ({ ...row, position: row.position + 1 }));
+  }
+
+  /** @param {number} passes */
+  async chosen(passes) {
+    const all = await this.#readBack(this.#tokens, 4 * passes * this.#step.length);
+    return new Uint32Array(all);
+  }
+
   /** @param {Rows} x @param {number} n @returns {Promise<Float32Array[]>} */
   async read(x, n) {
-    const sizeBytes = 4 * Math.max(1, n) * x.stride;
+    const all = new Float32Array(await this.#readBack(floatsOf(x), 4 * Math.max(1, n) * x.stride));
+    return Array.from({ length: n }, (_, row) => all.subarray(row * x.stride, row * x.stride + x.columns));
+  }
+
+  /** The first bytes of a buffer, once everything before is done. @param {GPUBuffer} buffer @param {number} sizeBytes */
+  async #readBack(buffer, sizeBytes) {
     if (!this.#staging || this.#staging.size < sizeBytes) {
       this.#staging?.destroy();
       this.#staging = this.#gpu.createBuffer({
@@ -303,12 +325,11 @@ export class WebGpuBackend {
       });
     }
     const staging = this.#staging;
-    this.#shaders.submit((encoder) => encoder.copyBufferToBuffer(floatsOf(x), 0, staging, 0, sizeBytes));
+    this.#shaders.submit((encoder) => encoder.copyBufferToBuffer(buffer, 0, staging, 0, sizeBytes));
     await awaitGpu(this.#gpu, staging.mapAsync(GPUMapMode.READ, 0, sizeBytes));
-    const all = new Float32Array(staging.getMappedRange(0, sizeBytes));
-    const rows = Array.from({ length: n }, (_, row) => all.slice(row * x.stride, row * x.stride + x.columns));
+    const bytes = staging.getMappedRange(0, sizeBytes).slice(0);
     staging.unmap();
-    return rows;
+    return bytes;
   }
 
   /** @param {number} from @param {number} to */
