@@ -86,10 +86,12 @@ class Product:
     def multiply(self) -> None:
         """The product itself."""
         if self.bits >= 16:
-            params = [self.tiles, self.rows, self.stride]
-            groups = [-(-self.rows // 64), self.tokens]
+            params = [self.tiles, self.rows, self.stride, self.tokens]
+            at_once = 4 if self.tokens > 1 else 1
+            groups = [-(-self.rows // 64), -(-self.tokens // at_once)]
             buffers = [self.words, self.x, self.out]
-            self.native.record("matfloat", "main", {"BITS": self.bits}, params, buffers, groups)
+            constants = {"BITS": self.bits, "TOKENS": at_once}
+            self.native.record("matfloat", "main", constants, params, buffers, groups)
             return
         high, groups_at, rows_at = self._sections()
         params = [self.tiles, self.blocks, self.tokens, self.stride // 4, high, groups_at, rows_at]

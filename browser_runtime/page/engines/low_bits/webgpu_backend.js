@@ -171,15 +171,16 @@ export class WebGpuBackend {
   /** @param {Matrix} matrix @param {Rows} x @param {Rows} out @param {number} n */
   matmul({ layout, place }, x, out, n) {
     const { bits, tiles, blocks } = layout;
+    const tokens = n > 1 ? 4 : 1;
     const w = bufferOf(place);
     if (bits >= 16) {
-      const params = [tiles, layout.rows, out.stride];
-      const groups = [groupsOf(layout.rows), n];
-      this.#run('matfloat', { BITS: bits }, params, [w, floatsOf(x), floatsOf(out)], groups);
+      const params = [tiles, layout.rows, out.stride, n];
+      const constants = { BITS: bits, TOKENS: tokens };
+      const groups = [groupsOf(layout.rows), Math.ceil(n / tokens)];
+      this.#run('matfloat', constants, params, [w, floatsOf(x), floatsOf(out)], groups);
       return;
     }
     const { codes, scales } = quantizedOf(x);
-    const tokens = n > 1 ? 4 : 1;
     const { high, groups, rowScales } = layout;
     const params = [tiles, blocks, n, out.stride / 4, high / 16, groups / 4, rowScales / 4];
     const isSplit = this.#shaders.variant.matmul === 'split';
