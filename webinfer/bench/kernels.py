@@ -52,6 +52,8 @@ class KernelPlace:
     """Bytes read and written by a plain copy in this page."""
     readback: Summary | None = None
     """WebGPU: from submitting next to nothing to its numbers in the page."""
+    tokens_per_readback: int = 1
+    """The most that one reading back serves, where every prompt takes its likeliest token."""
     rows: list[KernelRow] = field(default_factory=list)
 
     @property
@@ -86,6 +88,7 @@ async def _measure_place(pool: Pool, backend: Backend, wanted: re.Pattern[str], 
     if backend is Backend.WEBGPU:
         readback = await ask("readback", kernels=listed["kernels"][0])
         place.readback = summarise(readback["samples"])
+        place.tokens_per_readback = readback["tokens"]
     cases = [case for case in listed["cases"] if wanted.search(case["name"])]
     for kernels in listed["kernels"]:
         # WebGPU's variants differ in their products alone.

@@ -25,6 +25,5 @@ def show_places(console: Console, places: list[KernelPlace]) -> None:
         console.print(table)
         if place.readback:
             read = place.readback
-            console.print(
-                f"reading back: least {read.min_ms:.1f} ms, p50 {read.p50_ms:.1f}, p95 {read.p95_ms:.1f}"
-            )
+            spread = f"least {read.min_ms:.1f} ms, p50 {read.p50_ms:.1f}, p95 {read.p95_ms:.1f}"
+            console.print(f"reading back: {spread}; serves up to {place.tokens_per_readback} tokens")

@@ -3,6 +3,7 @@ import { CASES, checkCase, TIMED, worst } from '../../kernels/cases.js';
 import { awaitGpu, openDevice } from '../devices.js';
 import { openGraph } from '../graphs.js';
 import { openRuntime } from '../runtimes.js';
+import { AHEAD } from './model.js';
 import { listVariants } from './variants.js';
 
 const SAMPLES = 7;
@@ -27,7 +28,7 @@ export async function bench(call) {
     case 'copy':
       return { bytes_per_s: backend === 'webgpu' ? await copyOnGpu() : copyInMemory() };
     case 'readback':
-      return { samples: await timeReadback(String(call.kernels)) };
+      return { samples: await timeReadback(String(call.kernels)), tokens: AHEAD };
     default:
       return timeGraph(backend, call);
   }

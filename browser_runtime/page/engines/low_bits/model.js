@@ -34,7 +34,7 @@ const DEFAULT_SLOTS = 4;
 // A multiple of four, which products take at once; short enough that a running prompt waits little for a new one.
 const DEFAULT_CHUNK = 32;
 // Tokens that are read back together where a backend chooses them by itself: a stop waits for no more.
-const AHEAD = 8;
+export const AHEAD = 8;
 // A prefix shorter than a block is computed as quickly as it is copied.
 const MIN_PREFIX = BLOCK_TOKENS;
 
