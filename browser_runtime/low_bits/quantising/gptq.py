@@ -15,6 +15,8 @@ from browser_runtime.low_bits.packing import GROUP, CodedMatrix
 
 # Columns whose errors are passed on together, by one matrix product.
 BLOCK = 32
+# A triangle that is inverted at once.
+SMALL = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,20 @@ class Elimination:
         order = np.argsort(-np.diag(hessian), kind="stable").astype(np.int32)
         # Cholesky from the last column back: H = R R^T, and U = R^-1.
         backwards = np.linalg.cholesky(hessian[np.ix_(order[::-1], order[::-1])].astype(np.float64))
-        inverse = np.linalg.inv(backwards[::-1, ::-1].astype(np.float32))
-        return cls(order, np.triu(inverse).astype(np.float32, copy=False))
+        return cls(order, _invert_upper(backwards[::-1, ::-1].astype(np.float32)))
+
+
+def _invert_upper(upper: FloatArray) -> FloatArray:
+    """The inverse of an upper triangle, by its quarters: a tenth of the work that `inv` makes of it."""
+    n = len(upper)
+    if n <= SMALL:
+        return np.triu(np.linalg.inv(upper)).astype(np.float32, copy=False)
+    half = n // 2
+    inverse = np.zeros_like(upper)
+    first, last = _invert_upper(upper[:half, :half]), _invert_upper(upper[half:, half:])
+    inverse[:half, :half], inverse[half:, half:] = first, last
+    inverse[:half, half:] = -(first @ upper[:half, half:]) @ last
+    return inverse
 
 
 def choose_codes(weights: FloatArray, fitted: CodedMatrix, elimination: Elimination) -> CodedMatrix:
