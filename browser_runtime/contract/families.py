@@ -5,6 +5,7 @@ A producer imports this: rows name the code of a family, they do not import it.
 
 from __future__ import annotations
 
+from browser_runtime.contract.contrastive_families import CLIP, IMAGES
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.family_spec import (
     AnswerSpec,
@@ -21,7 +22,6 @@ from browser_runtime.contract.option import Kind, Option
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision, shown
 
 TEXTS = InputSpec("texts", "text", is_text=True)
-IMAGES = InputSpec("images", "image", batch_axes=4)
 # Whisper's front end takes 16 kHz.
 SOUNDS = InputSpec("sounds", "audio", rate_hz=16_000)
 
@@ -270,7 +270,9 @@ TEXT_GENERATION = FamilySpec(
     generates=True,
 )
 
-FAMILIES: dict[str, FamilySpec] = {row.name: row for row in (TEXT_EMBEDDING, VISION, AUDIO, TEXT_GENERATION)}
+FAMILIES: dict[str, FamilySpec] = {
+    row.name: row for row in (TEXT_EMBEDDING, VISION, AUDIO, TEXT_GENERATION, CLIP)
+}
 """Every family that can run, by name. Where a model fits several rows, the first is taken."""
 
 # The guide says `text`.

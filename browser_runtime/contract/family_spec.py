@@ -32,6 +32,8 @@ class InputSpec:
     """Axes of an array that holds a whole batch; None if no array does."""
     rate_hz: int | None = None
     """Samples a second of a sound."""
+    may_hold_texts: bool = False
+    """True if an item may be texts, or an array with texts beside it: `{"image": ..., "texts": [...]}`."""
     may_be_chats: bool = False
     """True if an item may be a list of messages as well as a text."""
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from browser_runtime.contract.errors import BadInput
 from browser_runtime.families.processor import Options, Output, Plain, Processor, locate_example
 from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.configuration.scores import ScorePlan
@@ -41,6 +43,17 @@ class ImageProcessor(Processor):
         """The pixel plan, the labels by their index, and the choices of an example."""
         labels = {str(index): name for index, name in self.scores.names.items()}
         return {"pixels": self.pixels.to_page(), "labels": labels, "example": self.choose({})}
+
+    def encode(
+        self, items: Sequence[Any], fields: Sequence[str], options: Options
+    ) -> list[Pixels | BadInput]:
+        """The images; a BadInput in the place of texts, which a classifier does not read."""
+        return [
+            BadInput(field, "holding texts", "an image: a classifier has labels of its own; CLIP takes both")
+            if isinstance(item, dict)
+            else item
+            for item, field in zip(items, fields, strict=True)
+        ]
 
     def choose(self, options: Options) -> Plain:
         """The number of labels, and the function that makes their scores."""

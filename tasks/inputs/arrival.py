@@ -22,6 +22,8 @@ def check_batch(request: Request, limits: InputLimits) -> None:
     """
     spec = inputs_of(request.family)
     batch, kinds = spec.batch, ARRAYS
+    if spec.may_hold_texts:
+        kinds = (*ARRAYS, dict)
     if spec.is_text:
         kinds = (str, list) if spec.may_be_chats else (str,)
     items = request.inputs.get(batch)

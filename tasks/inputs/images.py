@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput
+from tasks.inputs.beside_texts import with_texts
 from tasks.inputs.encoded.files import encoded_bytes, plain_array
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.notes import Note, ignore
@@ -26,6 +27,9 @@ def read_image(
 ) -> Samples:
     """uint8 [height, width, 3], C-contiguous, from any accepted form. Raises BadInput, TooLarge."""
     if isinstance(value, dict) and "image" in value:
+        for name in value:
+            if name != "image":
+                raise BadInput(field, f"holding {str(name)[:100]!r}", "made of image and text")
         value = value["image"]
     if isinstance(value, np.ndarray):
         return _from_array(plain_array(value, field), limits, field)
@@ -105,4 +109,4 @@ def _whole(value: object, field: str) -> int:
     return value
 
 
-READER = ItemReader(read_image, check_image, synthesize=synthesize_image)
+READER = with_texts(ItemReader(read_image, check_image, synthesize=synthesize_image), "image")

@@ -64,13 +64,20 @@ class Total:
         self._array_bytes = self._text_bytes = 0
 
     def add(self, item: Any) -> None:
-        """Count `item`, a text, a chat or an array. Raises TooLarge once there is too much."""
+        """Count `item`: a text, a chat, an array, or texts with an array beside them.
+
+        Raises TooLarge once there is too much.
+        """
+        if isinstance(item, dict):
+            for part in item.values():
+                self.add(part)
+            return
         texts = [item] if isinstance(item, str) else item if isinstance(item, list) else None
         if texts is not None:
             self._text_bytes += sum(map(_text_bytes, texts))
             self._limits.check_texts(self._text_bytes, self._field)
         else:
-            self._array_bytes += item.nbytes
+            self._array_bytes += getattr(item, "nbytes", 0)
             self._limits.check_arrays(self._array_bytes, self._field)
 
 

@@ -79,6 +79,9 @@ def _unwrap(inputs: Any, spec: InputSpec, depth: int = 0) -> Any:
         wrapped = inputs.get(spec.item)
         if isinstance(wrapped, (list, tuple)) and len(inputs) == 1:
             return wrapped
+        texts = inputs.get("text") if spec.may_hold_texts else None
+        if isinstance(texts, (list, tuple)) and len(inputs) == 1:
+            return [{"text": text} for text in texts]
     return inputs
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from tasks.inputs.notes import Note
 
 Chat = list[dict[str, str]]
 """Messages, each with its role and its content."""
-Item = str | Chat | np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
+BesideTexts = dict[str, Any]
+"""`{"image": an array, "texts": [str, ...]}`, the array left out where only texts were given."""
+Item = str | Chat | Array | BesideTexts
 Read = Callable[[object, InputLimits, str, bool, Note], Item]
 Check = Callable[[object, InputLimits, str], object]
 Synthesize = Callable[[object, InputLimits, str], Item | None]

@@ -37,12 +37,20 @@ def describe_inputs(inputs: Any) -> str:
 
 def _describe_item(item: Any) -> str:
     """Of an array or of a claim on one: both have a shape."""
+    if isinstance(item, dict) and isinstance(item.get("texts"), list):
+        words = [_describe_item(part) for name, part in item.items() if name != "texts"]
+        return " with ".join([*words, describe_texts(item["texts"])])
     if isinstance(item, str):
         return repr(item if len(item) <= MAX_WORDS else item[: MAX_WORDS - 3] + "...")
     shape: tuple[int, ...] = getattr(item, "shape", ())
     if len(shape) == 3:
         return f"{shape[1]}x{shape[0]}"
     return f"{shape[0] / 16_000:.2f} s" if len(shape) == 1 else describe_value(item)
+
+
+def describe_texts(texts: list[Any]) -> str:
+    """`'a cat'`, or `3 texts`."""
+    return _describe_item(texts[0]) if len(texts) == 1 else f"{len(texts)} texts"
 
 
 def describe_value(value: Any) -> str:

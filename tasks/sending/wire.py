@@ -37,6 +37,8 @@ def to_message(request: Request) -> dict[str, Any]:
 
 
 def _portable(item: Any) -> Any:
+    if isinstance(item, dict):
+        return {name: _portable(part) for name, part in item.items()}
     return item.view(PortableArray) if isinstance(item, np.ndarray) else item
 
 
@@ -74,6 +76,12 @@ def _unpack(items: Any) -> Any:
     if not isinstance(items, list):
         return items
     try:
-        return [loads(item) if isinstance(item, bytes) else item for item in items]
+        return [_unpack_item(item) for item in items]
     except CodecError as error:
         raise BadInput("inputs", f"bytes that hold no array ({error})", "built by tasks.infer") from error
+
+
+def _unpack_item(item: Any) -> Any:
+    if isinstance(item, dict):
+        return {name: _unpack_item(part) for name, part in item.items()}
+    return loads(item) if isinstance(item, bytes) else item

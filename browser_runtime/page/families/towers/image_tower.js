@@ -1,0 +1,78 @@
+/**
+ * Images -> one vector each, through the graph that embeds them.
+ */
+import { runBatches } from '../graphs/batches.js';
+import { BATCH_SIZES, pickBucket, splitBatches } from '../graphs/buckets.js';
+import { checkSizes, fixedSize, makeFeeds } from '../graphs/feeds.js';
+import { cacheGraphs, usesStaticShapes } from '../graphs/model_graphs.js';
+import { preparePixels, readPixels } from '../images/pixels.js';
+import { readVector, readVectors } from './vectors.js';
+
+/** @typedef {import('../contract.js').Opening} Opening */
+/** @typedef {import('./vectors.js').Vectors} Vectors */
+
+const BATCHES_AT_ONCE = 4;
+const OUTPUTS = ['image_embeds', 'pooler_output'];
+
+export class ImageTower {
+  /**
+   * @param {Opening} opening
+   * @param {import('../graphs/model_graphs.js').GraphSource} source
+   * @param {Record<string, import('../graphs/dimension_names.js').Shape>} shapes
+   * @param {import('../images/pixels.js').Plan} plan
+   */
+  constructor(opening, source, shapes, plan) {
+    const { channels, height, width } = plan;
+    checkSizes(opening.model.name, 'pixel_values', shapes.pixel_values, [-1, channels, height, width]);
+    this.plan = plan;
+    this.rows = fixedSize(shapes, 'pixel_values', 0);
+    this.ort = opening.realm.ort;
+    this.isStatic = usesStaticShapes(opening);
+    this.maxBatch = this.rows ?? opening.model.limits.max_batch;
+    this.graphs = cacheGraphs(opening, source);
+  }
+
+  /** @param {number} rows */
+  takeGraph(rows = this.rows ?? 1) {
+    return this.graphs.take({ pixel_values: [rows, this.plan.channels, this.plan.height, this.plan.width] });
+  }
+
+  /**
+   * A vector for each image, or its error.
+   * @param {{image: unknown, field: string}[]} items
+   * @param {() => boolean} isCancelled
+   */
+  embed(items, isCancelled) {
+    /** @type {import('../graphs/batches.js').Steps<Float32Array, Vectors, Float32Array>} */
+    const steps = {
+      prepare: (item) => {
+        const { image, field } = /** @type {{image: unknown, field: string}} */ (item);
+        return preparePixels(readPixels(image, field), this.plan);
+      },
+      split: (prepared) => splitBatches(prepared, this.maxBatch),
+      atOnce: this.maxBatch * BATCHES_AT_ONCE,
+      compute: (batch, watch) => this.#compute(batch, watch),
+      finish: readVector,
+    };
+    return runBatches(items, steps, isCancelled);
+  }
+
+  release() {
+    return this.graphs.release();
+  }
+
+  /**
+   * @param {Float32Array[]} batch
+   * @param {import('../graphs/results.js').Stopwatch} watch
+   */
+  async #compute(batch, watch) {
+    const rows = this.rows ?? (this.isStatic ? pickBucket(batch.length, BATCH_SIZES) : batch.length);
+    const graph = await this.takeGraph(rows);
+    const { channels, height, width } = this.plan;
+    const data = new Float32Array(rows * channels * height * width);
+    for (const [row, planes] of batch.entries()) data.set(planes, row * planes.length);
+    const dims = [rows, channels, height, width];
+    const outputs = await watch.run(graph, makeFeeds(this.ort, graph, { pixel_values: { data, dims } }));
+    return readVectors(graph, outputs, OUTPUTS, rows);
+  }
+}
