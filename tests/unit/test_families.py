@@ -15,6 +15,7 @@ import pytest
 from browser_runtime.contract.errors import BadInput, BadOutput, Unsupported
 from browser_runtime.contract.families import (
     AUDIO,
+    CLIP,
     FAMILIES,
     PRIORS,
     TEXT_EMBEDDING,
@@ -98,13 +99,13 @@ def test_the_parts_that_a_new_row_lacks_are_named() -> None:
 
 
 def test_one_model_type_may_have_several_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = replace(VISION, name="clip", model_types=(Family.VISION, Family.MULTIMODAL))
-    monkeypatch.setitem(FAMILIES, "clip", row)
-    assert rows_of(Family.VISION) == (VISION, row)
-    assert rows_of(Family.MULTIMODAL) == (row,)
+    row = replace(VISION, name="depth", model_types=(Family.VISION,))
+    monkeypatch.setitem(FAMILIES, "depth", row)
+    assert rows_of(Family.VISION) == (VISION, CLIP, row)
+    assert rows_of(Family.MULTIMODAL) == (CLIP,)
     assert parse_family("multimodal") is Family.MULTIMODAL in served_families()
     assert inputs_of(Family.MULTIMODAL).batch == "images"
-    assert find_row("clip") is row
+    assert find_row("depth") is row
 
 
 async def test_an_option_of_another_row_of_the_model_type_is_refused() -> None:
@@ -116,8 +117,9 @@ async def test_an_option_of_another_row_of_the_model_type_is_refused() -> None:
         await prepare(asked, bare)
 
 
-def test_model_types_without_a_row_are_known_and_not_served() -> None:
+def test_model_types_without_a_row_are_known_and_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(PRIORS) == set(Family)
+    monkeypatch.delitem(FAMILIES, "clip")
     with pytest.raises(BadInput, match="model_type is 'multimodal', but must be one of text_embedding, "):
         parse_family("multimodal")
     with pytest.raises(BadInput, match="family is 'resnet', but must be one of text_embedding, vision"):

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from browser_runtime.contract.families import FAMILIES, FAMILY_ALIASES, inputs_of, served_families
+from browser_runtime.contract.families import FAMILIES, FAMILY_ALIASES, inputs_of, rows_of, served_families
 from browser_runtime.contract.option import Kind, Option
 from browser_runtime.contract.options import list_options, options_of
 from browser_runtime.contract.vocabulary import BACKEND_ALIASES, PAGE_BACKENDS, Browser, Family, Precision
@@ -79,10 +79,11 @@ class ModelName(click.ParamType[str]):
         from browser_runtime.models.store import ModelStore
 
         family = _family(ctx)
+        rows = set(FAMILIES) if family is None else {row.name for row in rows_of(family)}
         return [
             CompletionItem(entry.name, help=entry.family)
             for entry in ModelStore().listing()
-            if entry.name.startswith(incomplete) and (family is None or entry.family == family)
+            if entry.name.startswith(incomplete) and entry.family in rows
         ]
 
 

@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from browser_runtime.contract.errors import NoWorker
+from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.routing.calibration import Known, plan_trials
 from scheduler.routing.publishing import judge
@@ -144,7 +145,7 @@ def test_a_browser_is_judged_by_its_queue_and_its_sessions() -> None:
     }
 
 
-def test_idle_browsers_try_what_was_hardly_measured_there() -> None:
+def test_idle_browsers_try_what_was_hardly_measured_there(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [Known(browser, Family.VISION, name) for name in ("vit", "new") for browser in Browser]
     evidence = [noisy(CHROME, 20, 20), runs(EDGE, [20.0] * 2), runs(FIREFOX, [1.0], failed=2.0)]
     trials = plan_trials(evidence, known, frozenset(Browser), most=9)
@@ -156,5 +157,6 @@ def test_idle_browsers_try_what_was_hardly_measured_there() -> None:
     assert all(trial.reason.startswith("calibration: ") for trial in trials)
     assert [trial.browser for trial in plan_trials(evidence, known, frozenset({EDGE}), 9)] == [EDGE]
     assert len(plan_trials(evidence, known, frozenset(Browser), most=1)) == 1
+    monkeypatch.delitem(FAMILIES, "clip")
     unknown = [Known(CHROME, Family.MULTIMODAL, "llava")]
     assert plan_trials([], unknown, frozenset(Browser), 9) == []
