@@ -15,7 +15,8 @@ from rich.live import Live
 
 from browser_runtime.contract.errors import BadInput, InferenceError
 from browser_runtime.contract.families import inputs_of, parse_family
-from browser_runtime.contract.options import check_options
+from browser_runtime.contract.option import Kind
+from browser_runtime.contract.options import check_options, options_of
 from browser_runtime.contract.vocabulary import Family
 from webinfer.commands.parameters import (
     BACKENDS,
@@ -145,11 +146,18 @@ def print_stream(request: dict[str, Any], priority: int | None) -> None:
 
 
 def read_options(pairs: tuple[tuple[str, Any], ...], family: Family) -> Mapping[str, Any]:
-    """The options by name. Raises BadInput for one unknown to the family, or given twice."""
+    """The options by name; one that takes several texts may be given several times.
+
+    Raises BadInput for one unknown to the family, or another given twice.
+    """
+    known, found = options_of(family), dict(pairs)
     for name, n in Counter(name for name, _ in pairs).items():
-        if n > 1:
+        takes_several = name in known and known[name].kind is Kind.TEXTS
+        if n > 1 and not takes_several:
             raise BadInput("--option", f"{name} {n} times", "given once a name")
-    return check_options(dict(pairs), family)
+        if n > 1:
+            found[name] = [value for given, value in pairs if given == name]
+    return check_options(found, family)
 
 
 def read_inputs(inputs: tuple[str, ...], family: Family) -> list[str | bytes]:
