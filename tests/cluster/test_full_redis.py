@@ -161,8 +161,10 @@ def let_save(server: Server) -> None:
 def test_workers_wait_for_a_redis_that_takes_no_writes(settings: TaskSettings, tmp_path: Path) -> None:
     with own_server(settings) as server, workers(tmp_path) as start:
         first = start(WEBINFER_BROKER_URL=server.url).ready()
-        running = infer.delay(**ASK, options={"sleep_s": 3.0})
+        running = infer.delay(**ASK, options={"until": str(tmp_path / "refusing")})
+        until(first.runs.exists)
         refuse_writes(server)
+        (tmp_path / "refusing").touch()
         second = start(WEBINFER_BROKER_URL=server.url)
         with pytest.raises(QueueFull, match="MISCONF"):
             infer.delay(**ASK)

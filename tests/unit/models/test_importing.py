@@ -349,6 +349,7 @@ def test_what_a_graph_says_of_itself_cannot_steer_a_terminal(
     rewrite(folder / "onnx" / "model.onnx", rename)
     monkeypatch.setenv("WEBINFER_MODELS_DIR", str(store.root))
     monkeypatch.setattr(sys, "argv", ["webinfer", "models", "import", str(folder), "--name", "tiny"])
+    monkeypatch.setattr("webinfer.cli.take_signals", lambda: None)
     with pytest.raises(SystemExit) as caught:
         main()
     assert caught.value.code == 1
