@@ -348,6 +348,7 @@ def test_what_a_graph_says_of_itself_cannot_steer_a_terminal(
     folder = write_classifier(tmp_path / "source")
     rewrite(folder / "onnx" / "model.onnx", rename)
     monkeypatch.setenv("WEBINFER_MODELS_DIR", str(store.root))
+    monkeypatch.setattr("webinfer.cli.take_signals", lambda: None)  # a command's handlers stay its own
     monkeypatch.setattr(sys, "argv", ["webinfer", "models", "import", str(folder), "--name", "tiny"])
     monkeypatch.setattr("webinfer.cli.take_signals", lambda: None)
     with pytest.raises(SystemExit) as caught:
