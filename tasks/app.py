@@ -23,6 +23,7 @@ from browser_runtime.contract.setup.proxies import exempt_loopback
 from tasks.broker.essential_writes import EssentialRedis
 from tasks.broker.redis_clients import connect
 from tasks.browser_task import BrowserTask
+from tasks.keys import UNACKED, UNACKED_INDEX
 from tasks.payloads.claims import Claims
 from tasks.payloads.codec import loads
 from tasks.routing.router import DEFAULT_QUEUE, INBOX, QUEUE_OF
@@ -221,8 +222,8 @@ def _nothing_lost(settings: TaskSettings) -> dict[str, Any]:
         "broker_transport_options": {
             # A worker renews what it holds (workers/delivery/leases.py), so this need not outlast a task.
             "visibility_timeout": settings.redelivery_s,
-            "unacked_restore_interval": 5,
-            "unacked_restore_throttle": 1,
+            "unacked_key": UNACKED,
+            "unacked_index_key": UNACKED_INDEX,
             "socket_keepalive": True,
             "health_check_interval": 25,
             "ledger_prefix": settings.ledger_prefix,

@@ -13,10 +13,13 @@ from kombu.transport.redis import Channel
 
 RESULTS = f"{KeyValueStoreBackend.task_keyprefix}*"
 """Pattern of Celery's results by task id."""
-UNACKED = Channel.unacked_key
-"""kombu's hash of what is delivered and not acknowledged: tag -> JSON [message, exchange, queue]."""
-UNACKED_INDEX = Channel.unacked_index_key
-"""kombu's sorted set: delivery tags of the same by when their lease was last renewed, in Unix seconds."""
+UNACKED = "webinfer:unacked"
+"""Hash of what is delivered and not acknowledged: tag -> JSON [message, exchange, queue].
+
+Not kombu's usual one: in that, workers of other programs hold messages that nobody may take from them.
+"""
+UNACKED_INDEX = "webinfer:unacked:at"
+"""Sorted set: delivery tags of the same by when their lease was last renewed, in Unix seconds."""
 NOTHING = "webinfer:nothing"
 """Never exists: deleting it is the write that Redis allows whatever its memory."""
 

@@ -16,7 +16,7 @@ from celery import chain
 
 from browser_runtime.contract.errors import Busy, QueueFull
 from tasks import app, infer
-from tasks.keys import RedisKeys
+from tasks.keys import UNACKED, RedisKeys
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import until, workers
 from tests.cluster.redis_server import Server, own_server
@@ -64,7 +64,7 @@ def test_workers_start_and_drain_a_redis_that_is_full(full: Server, tmp_path: Pa
         assert all(result.get(timeout=60)["success"] for result in sent)
         chained = chain(infer.s(**ASK), app.signature("say", queue="chrome-vision"))
         with full.client() as client:
-            until(lambda: client.hlen("unacked") == 0)
+            until(lambda: client.hlen(UNACKED) == 0)
             assert client.hlen(RedisKeys(app.settings.redis_prefix).ledger) == 0
             fill(client)  # still full, of junk alone: what frees nothing does not end a worker either
         with pytest.raises(Busy, match="Redis uses"):

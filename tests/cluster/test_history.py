@@ -21,7 +21,7 @@ from scheduler.history.history import History, HistoryUnavailable
 from scheduler.routing.calibration import N_RUNS
 from scheduler.settings import SchedulerSettings
 from tasks import app, infer
-from tasks.keys import RedisKeys
+from tasks.keys import UNACKED, UNACKED_INDEX, RedisKeys
 from tasks.settings import TaskSettings
 from tasks.telemetry import Row, StreamEntry, batch_up, emit, encode
 from tests.cluster.conftest import StartWorker, Worker, until, workers
@@ -158,7 +158,7 @@ def test_a_killed_analytics_worker_loses_nothing_and_doubles_nothing(path: Path,
             until(lambda before=before: app.redis.xlen(KEY) < before)
             kill(worker.process)
         n_in_the_midst += app.redis.xlen(KEY) > 0  # where this process had to wait, the other was done
-        app.redis.delete("unacked", "unacked_index")  # its task would come again, to whoever is next
+        app.redis.delete(UNACKED, UNACKED_INDEX)  # its task would come again, to whoever is next
     drain(path)
     assert ids(path) == list(range(n * size)) and app.redis.xlen(KEY) == 0
 

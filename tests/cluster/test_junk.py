@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from tasks import app, infer
-from tasks.keys import RedisKeys
+from tasks.keys import UNACKED, UNACKED_INDEX, RedisKeys
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import until, workers
 from tests.cluster.redis_server import own_server
@@ -117,7 +117,7 @@ def test_junk_in_every_key_stops_nothing(settings: TaskSettings, tmp_path: Path)
 
 def junk_left(client: redis.Redis, keys: RedisKeys) -> set[bytes]:
     """What is ours to clean and was not cleaned; the values of hashes go when they are read."""
-    found = client.hkeys("unacked") + client.hkeys(keys.ledger) + client.zrange("unacked_index", 0, -1)
+    found = client.hkeys(UNACKED) + client.hkeys(keys.ledger) + client.zrange(UNACKED_INDEX, 0, -1)
     return {name for name in found + client.zrange(keys.ledger_seen, 0, -1) if _is_junk(name)}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from kombu import Queue
 
 from tasks import app
+from tasks.keys import UNACKED, UNACKED_INDEX
 from tests.cluster.conftest import until
 from workers.delivery.transport import safe_connection
 
@@ -28,6 +29,6 @@ def test_acknowledging_on_a_lost_channel_ends_no_worker_and_loses_no_message(poi
     finally:
         connection.release()
     assert buried == []
-    until(lambda: app.redis.hlen("unacked") + app.redis.llen(QUEUE) == 1)
+    until(lambda: app.redis.hlen(UNACKED) + app.redis.llen(QUEUE) == 1)
     app.control.purge()
-    app.redis.delete("unacked", "unacked_index")
+    app.redis.delete(UNACKED, UNACKED_INDEX)

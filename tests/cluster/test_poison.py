@@ -18,6 +18,7 @@ from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Family
 from tasks import app, infer, noop
+from tasks.keys import UNACKED, UNACKED_INDEX
 from tasks.payloads import codec
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import Worker, until, workers
@@ -119,7 +120,7 @@ def test_a_broken_message_is_buried_its_producer_told_and_the_worker_goes_on(
         with pytest.raises(BadRequest):
             AsyncResult(broken["headers"]["id"], app=app).get(timeout=60)
     assert worker.process.poll() is None
-    until(lambda: client.hlen("unacked") == 0)  # a result is stored before its message is acknowledged
+    until(lambda: client.hlen(UNACKED) == 0)  # a result is stored before its message is acknowledged
     assert "Trying to reconnect" not in worker.log.read_text()
 
 
@@ -127,11 +128,11 @@ def test_a_broken_entry_among_the_unacknowledged_is_buried_and_its_producer_told
     client = app.redis
     client.delete("webinfer:dead-letters")
     entry = [{"headers": {"id": "id-unacked", "task": "infer"}, "properties": 7}, QUEUE, QUEUE]
-    client.hset("unacked", "broken-tag", json.dumps(entry))
-    client.zadd("unacked_index", {"broken-tag": 1.0})
+    client.hset(UNACKED, "broken-tag", json.dumps(entry))
+    client.zadd(UNACKED_INDEX, {"broken-tag": 1.0})
     with pytest.raises(BadRequest, match="broken unacknowledged entry"):
         AsyncResult("id-unacked", app=app).get(timeout=60)
-    until(lambda: client.hlen("unacked") == 0 and client.xlen("webinfer:dead-letters") == 1)
+    until(lambda: client.hlen(UNACKED) == 0 and client.xlen("webinfer:dead-letters") == 1)
 
 
 def test_a_producer_that_waits_for_an_unknown_task_is_told(worker: Worker) -> None:
@@ -178,7 +179,7 @@ def test_a_mistake_in_a_request_costs_no_slot(narrow: Worker, name: str) -> None
         with pytest.raises(Exception, match=told):
             infer.apply_async(kwargs=ask, queue=NARROW, **options).get(timeout=60)
     assert infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, queue=NARROW).get(timeout=60)["success"]
-    until(lambda: app.redis.hlen("unacked") == 0)
+    until(lambda: app.redis.hlen(UNACKED) == 0)
 
 
 def test_a_chord_that_cannot_be_counted_costs_no_slot(narrow: Worker) -> None:
@@ -191,7 +192,7 @@ def test_a_chord_that_cannot_be_counted_costs_no_slot(narrow: Worker) -> None:
     with pytest.raises(BadRequest):
         AsyncResult("id-uncountable", app=app).get(timeout=60)
     assert infer.apply_async(kwargs={**VISION, "inputs": PICTURE}, queue=NARROW).get(timeout=60)["success"]
-    until(lambda: app.redis.hlen("unacked") == 0)
+    until(lambda: app.redis.hlen(UNACKED) == 0)
 
 
 # --- requests made by hand, in messages that are sound

@@ -29,6 +29,7 @@ from scheduler.timetable import TIMETABLE
 from tasks import app, infer
 from tasks.app import WATCH_QUEUE
 from tasks.broker.queue_depths import count_unacked, read_depths
+from tasks.keys import UNACKED, UNACKED_INDEX
 from tasks.routing import serving
 from tasks.routing.router import QUEUE_OF
 from tasks.settings import TaskSettings
@@ -176,7 +177,7 @@ def test_depth_and_what_is_in_flight_are_seen_and_decided_about(start_worker: St
     app.control.purge()
     for result in results:
         result.forget()
-    app.redis.delete("unacked", "unacked_index")
+    app.redis.delete(UNACKED, UNACKED_INDEX)
 
 
 def test_a_queue_that_is_scaled_from_none_takes_requests(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from browser_runtime.contract.errors import GivenUp
 from tasks import app, infer
+from tasks.keys import UNACKED
 from tests.cluster.conftest import REDELIVERY_S, StartWorker
 
 
@@ -43,7 +44,7 @@ def test_sigterm_answers_what_is_in_flight_then_closes(start_worker: StartWorker
     assert worker.process.wait(60) == 0
     assert result.get(timeout=60)["success"]
     assert log.read_text().split("\n")[:2] == ["run slow", "closed"]
-    assert app.redis.hlen("unacked") == 0, "acknowledged before the worker ended"
+    assert app.redis.hlen(UNACKED) == 0, "acknowledged before the worker ended"
 
 
 def test_what_outlasts_the_grace_time_goes_to_another_worker(

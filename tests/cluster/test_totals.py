@@ -8,6 +8,7 @@ import pytest
 
 from browser_runtime.contract.errors import TooLarge
 from tasks import app, infer
+from tasks.keys import UNACKED
 from tests.cluster.conftest import Worker, until
 
 TEXT = {"model_type": "text", "model_name": "bert", "browser": "chrome"}
@@ -33,4 +34,4 @@ def test_a_reply_that_no_message_holds_is_told(worker: Worker) -> None:
     with pytest.raises(TooLarge, match="a message without its arrays holds"):
         ask(["a"], options={"long": 33 << 20}).get(timeout=60)
     assert ask(["a"], options={"long": 8 << 20}).get(timeout=60)["output"][0]["text"] == "x" * (8 << 20)
-    until(lambda: app.redis.hlen("unacked") == 0)
+    until(lambda: app.redis.hlen(UNACKED) == 0)

@@ -13,7 +13,7 @@ import pytest
 from kombu.transport.redis import Channel
 
 from tasks.app import app
-from tasks.keys import RESULTS, UNACKED, RedisKeys, queue_lists
+from tasks.keys import RESULTS, RedisKeys, queue_lists
 
 HOME = Path(__file__).parents[2]
 ROOMS = ("browser_runtime", "tasks", "workers", "scheduler", "webinfer")
@@ -76,11 +76,7 @@ def is_written_out(text: str) -> bool:
     # An alert about the beat has a name that begins like a key of the beat.
     names = [name for name in own_names() if re.search("[:-]", name) and name != "beat:"]
     known = any(text == name or (name.endswith(":") and text.startswith(name)) for name in names)
-    return (
-        known
-        or bool(re.match(r"webinfer:\w", text))
-        or text in (f"{UNACKED}_index", RESULTS[:-1], Channel.sep)
-    )
+    return known or bool(re.match(r"webinfer:\w", text)) or text in (RESULTS[:-1], Channel.sep)
 
 
 def is_prefix(node: ast.expr) -> bool:
@@ -127,9 +123,7 @@ def test_queue_lists_are_those_of_kombu() -> None:
     theirs = [channel._q_for_pri("chrome-vision", step) for step in channel.priority_steps]
     assert queue_lists("chrome-vision") == theirs
     # The app sets none of the options that would give them other names.
-    assert not {"sep", "priority_steps", "global_keyprefix", "unacked_key"} & set(
-        app.conf.broker_transport_options
-    )
+    assert not {"sep", "priority_steps", "global_keyprefix"} & set(app.conf.broker_transport_options)
 
 
 def test_results_are_found_by_their_pattern() -> None:
