@@ -87,6 +87,13 @@ class RuntimeSettings(Settings):
         le=1 << 30,
         description="the most megabytes of weights in a lane; the least recently used model is unloaded",
     )
+    kv_cache_mb: int = Field(
+        default=512,
+        ge=1,
+        le=1 << 30,
+        description="the most megabytes of keys and values of a language model in a lane; it takes as many "
+        "prompts at once as fit, one at least",
+    )
     beat_interval_s: float = Field(
         default=1.0, ge=0.05, le=60, description="seconds between two signs of life of a lane"
     )

@@ -68,7 +68,8 @@ def build_request(named: Mapping[str, Any], limits: InputLimits, *, allow_paths:
     if any(row.generates for row in rows_of(family)):
         # Set here, so that a request that is run again gives the same text.
         settings["options"].setdefault("seed", secrets.randbelow(1 << 32))
-    limits.check_results(len(plain.inputs[inputs_of(family).batch]), settings["options"].get("top_k", 0))
+    else:  # where text is generated, top_k is no number of results
+        limits.check_results(len(plain.inputs[inputs_of(family).batch]), settings["options"].get("top_k", 0))
     return Request(
         family=family,
         model_name=check_name(named["model_name"]),

@@ -74,6 +74,10 @@ class Infer(BrowserTask):
         """Send like `stream`, with options of `apply_async` (`priority`, `countdown`, ...)."""
         message = self._checked((), named)
         check_streamable(read_request(message["request"], {}))
+        if options.get("ignore_result"):
+            raise BadInput("ignore_result", "True for a stream", "left out: a stream ends with the reply")
+        if (given := options.get("task_id")) is not None and self.app.redis.exists(self._pieces_key(given)):
+            raise BadInput("task_id", f"{given!r}, which names a stream already", "new for each stream")
         result = self.apply_async((), message | {"stream": True}, **options)
         key = self._pieces_key(result.id)
         return Stream(result, key, lambda: self.app.redis)
@@ -142,14 +146,13 @@ class Infer(BrowserTask):
     async def body(self, *args: Any, **kwargs: Any) -> Readable:
         """Run the request on this worker's runner. Raises InferenceError."""
         message = await self._arrived(args, kwargs)
-        wire = message["request"]
         route = await self._find_place(message)
-        pending = await self._opened(wire)
+        pending = await self._opened(message["request"])
         try:
-            pieces = await self._open_stream(message)
+            pieces = await self._open_stream(message, pending)
             reply = await need_runner(here=self.is_here).run(pending, pieces)
         except InferenceError as error:
-            await self._reroute(pending, wire, route, error)
+            await self._reroute(pending, message, route, error)
             raise
         routing = join_routing(route, reply.routing)
         plain = replace(reply, routing=routing, synthetic_input=pending.synthetic).to_dict()
@@ -177,11 +180,11 @@ class Infer(BrowserTask):
         found = await asyncio.to_thread(find_route, self.app, request, None)
         route = found.to_wire()
         if bound_runner() is None or found.queue not in self.app.amqp.queues.consume_from:
-            raise ForwardWanted({"request": message["request"], "route": route}, found.queue)
+            raise ForwardWanted(dict(message) | {"route": route}, found.queue)
         return route
 
     async def _reroute(
-        self, pending: Request, wire: Mapping[str, Any], route: Mapping[str, Any], error: InferenceError
+        self, pending: Request, message: Mapping[str, Any], route: Mapping[str, Any], error: InferenceError
     ) -> None:
         """Send the request once more, to the next best queue that is served, where another browser may do it.
 
@@ -191,10 +194,9 @@ class Infer(BrowserTask):
             return
         other = await asyncio.to_thread(find_other_queue, self.app, pending, route, error)
         if other is not None:
-            again = {"request": wire, "route": other}
             self.retry(
                 args=(),
-                kwargs=again,
+                kwargs={**message, "route": other},
                 exc=error,
                 countdown=0,
                 queue=other["queue"],
@@ -216,10 +218,11 @@ class Infer(BrowserTask):
     def _pieces_key(self, task_id: object) -> str:
         return RedisKeys(self.app.settings.redis_prefix).pieces(str(task_id))
 
-    async def _open_stream(self, message: Mapping[str, Any]) -> PieceSink | None:
-        """The sink of the reply's pieces; None if nobody reads them."""
+    async def _open_stream(self, message: Mapping[str, Any], pending: Request) -> PieceSink | None:
+        """The sink of the reply's pieces; None if nobody reads them. Raises BadInput."""
         if not message.get("stream") or self.is_here:
             return None
+        check_streamable(pending)
         key = self._pieces_key(self.request.id)
         return await asyncio.to_thread(self.app.stream_writer.open, key)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from browser_runtime.contract.families import PREFERRED_BROWSER
 from browser_runtime.contract.vocabulary import Browser, Family
 from browser_runtime.models.store import BUILTIN_FOLDER
-from webinfer.producing import ReplyDict, collect, send
+from webinfer.producing import ReplyDict, collect, open_stream, send
 from webinfer.words import answer_text
 
 SENTENCES = (
@@ -20,6 +21,7 @@ SENTENCES = (
     "The train to the coast leaves at noon.",
 )
 QUESTION = "Write 347 in words."
+STREAMED = ("Write 8437 in words.", "Write 29516 in words.")
 RESULT_TIMEOUT_S = 180.0
 
 
@@ -50,6 +52,29 @@ def demo_requests(browsers: list[Browser]) -> list[DemoRequest]:
         if browser in browsers:
             lines.append(_request(Family.VISION, "digits-vit", image.name, str(image), [browser], [backend]))
     return lines
+
+
+@dataclass(frozen=True, slots=True)
+class StreamedText:
+    """A text as it came, and the lane that generated it."""
+
+    prompt: str
+    pieces: tuple[str, ...]
+    session: str
+
+
+def stream_together(browsers: list[Browser]) -> list[StreamedText]:
+    """Texts that are generated at once, each read by a producer of its own. Raises InferenceError."""
+    with ThreadPoolExecutor(len(STREAMED)) as producers:
+        return list(producers.map(lambda prompt: _stream(prompt, browsers), STREAMED))
+
+
+def _stream(prompt: str, browsers: list[Browser]) -> StreamedText:
+    request = _request(Family.TEXT_GENERATION, "numbers-llama", prompt, _ask(prompt), browsers)
+    with open_stream(request.arguments, RESULT_TIMEOUT_S) as stream:
+        pieces = tuple(stream)
+    assert stream.reply is not None
+    return StreamedText(prompt, pieces, stream.reply["session"])
 
 
 def _request(

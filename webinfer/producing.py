@@ -17,6 +17,7 @@ from browser_runtime.contract.setup.environment import redact
 from browser_runtime.contract.setup.remedies import STACK
 from tasks.app import app, configuration
 from tasks.infer import infer
+from tasks.streaming.stream import Stream
 
 ReplyDict = dict[str, Any]
 """A reply as `get()` returns it."""
@@ -45,25 +46,49 @@ def send(*, priority: int | None = None, **request: object) -> AsyncResult[Any]:
 
 
 @contextmanager
-def open_stream(request: Mapping[str, object], *, priority: int | None = None) -> Iterator[Iterator[str]]:
+def open_stream(
+    request: Mapping[str, object], timeout_s: float, *, priority: int | None = None
+) -> Iterator[PieceReader]:
     """The pieces of one generated reply; the request is stopped if the block ends before it.
 
-    Raises InferenceError, NotReady without a broker.
+    Raises InferenceError, NotReady without a broker, or if the reply has not ended after `timeout_s`.
     """
     options = {} if priority is None else {"priority": priority}
     try:
         with infer.open_stream(dict(request), **options) as stream:
-            yield iter(stream)
-    except InferenceError:
-        raise
+            yield PieceReader(stream, timeout_s)
     except (redis.RedisError, OperationalError) as error:
         raise no_broker() from error
 
 
+class PieceReader:
+    """Iterates over the pieces of a stream. Raises InferenceError, NotReady."""
+
+    def __init__(self, stream: Stream, timeout_s: float) -> None:
+        self._stream, self._timeout_s = stream, timeout_s
+
+    @property
+    def reply(self) -> ReplyDict | None:
+        """The whole reply; None until the pieces have ended."""
+        return self._stream.reply
+
+    def __iter__(self) -> Iterator[str]:
+        with translating(self._timeout_s):
+            yield from self._stream.pieces(self._timeout_s)
+
+
 def collect(result: AsyncResult[Any], timeout_s: float) -> ReplyDict:
     """The reply. Raises the error that the worker raised, NotReady if none answers in time."""
-    try:
+    with translating(timeout_s):
         reply: ReplyDict = result.get(timeout=timeout_s)
+    return reply
+
+
+@contextmanager
+def translating(timeout_s: float) -> Iterator[None]:
+    """Within it, whatever waiting for a reply raises becomes an InferenceError."""
+    try:
+        yield
     except InferenceError:
         raise
     except ResultTimeout as error:
@@ -72,7 +97,6 @@ def collect(result: AsyncResult[Any], timeout_s: float) -> ReplyDict:
         raise no_broker() from error
     except Exception as error:  # revoked, timed out or lost: Celery has a class for each
         raise InferenceError(f"The task failed: {type(error).__name__}: {error}") from error
-    return reply
 
 
 def ask_all(

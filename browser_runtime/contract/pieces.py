@@ -14,6 +14,8 @@ class Piece:
     tokens: tuple[int, ...]
     text: str
     """Whole characters only; empty where the tokens complete none."""
+    made_ms: float = 0.0
+    """Unix time in milliseconds at which the page had the first of its tokens; 0 where it was made before."""
 
 
 class PieceSink(Protocol):
@@ -48,5 +50,6 @@ class PieceMemory:
         self.n_characters += len(piece.text)
 
 
-TokenListener = Callable[[int, Sequence[int]], bool]
-"""Called with an item's place in its call and the tokens that were generated for it; True ends the item."""
+TokenListener = Callable[[int, Sequence[int], float], bool]
+"""Called with an item's place in its call, the tokens that were generated for it and the page's time of them
+(Unix, milliseconds); True ends the item."""

@@ -61,7 +61,7 @@ class SpeechProcessor(Processor):
         """Windows of the model that the sound fills: each is encoded and decoded by itself."""
         return float(max(math.ceil(len(item) / self.mels.n_samples), 1))
 
-    def estimate_work(self, item: Samples) -> float:
+    def estimate_work(self, item: Samples, options: Options) -> float:
         """Seconds of sound."""
         return len(item) / self.mels.rate_hz
 

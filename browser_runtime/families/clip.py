@@ -131,7 +131,7 @@ class ComparingProcessor(Processor):
         texts = (item["texts"] for item in items if isinstance(item, dict) and item.get("texts"))
         return sum(len(text) for each in texts for text in each)
 
-    def estimate_work(self, item: Comparison) -> float:
+    def estimate_work(self, item: Comparison, options: Options) -> float:
         """Images, and texts as parts of one."""
         return (item.image is not None) + WORK_OF_A_TEXT * len(item.texts or {})
 

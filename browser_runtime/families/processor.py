@@ -82,8 +82,8 @@ class Processor:
         """The length that batches are padded to, of an encoded item; 1 if all are made one size."""
         return 1.0
 
-    def estimate_work(self, item: Any) -> float:
-        """The work of an encoded item in units that a run's time grows with."""
+    def estimate_work(self, item: Any, options: Options) -> float:
+        """The work of an encoded item, under a request's options, in units that a run's time grows with."""
         return 1.0
 
     def finish(self, output: Output) -> Output:

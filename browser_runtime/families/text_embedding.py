@@ -85,7 +85,7 @@ class TextProcessor(Processor):
         """Tokens of a text."""
         return float(len(item))
 
-    def estimate_work(self, item: Tokens) -> float:
+    def estimate_work(self, item: Tokens, options: Options) -> float:
         """Tokens of a text."""
         return float(len(item))
 

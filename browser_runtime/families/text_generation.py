@@ -25,6 +25,8 @@ SAMPLE = "Once upon a time"
 # Longer answers are asked for; a model that never stops ends here.
 DEFAULT_NEW_TOKENS = 256
 TRIAL_TOKENS = 4
+# Prompt and answer together, of any model (page/engines/low_bits/model.js).
+MOST_TOKENS = 2048
 CONFIG, MODEL_CONFIG = "generation_config.json", "config.json"
 SAMPLING: dict[str, Rule] = {
     "do_sample": FLAG,
@@ -179,9 +181,10 @@ class GenerationProcessor(Processor):
         """Tokens of a prompt."""
         return float(len(item))
 
-    def estimate_work(self, item: Prompt) -> float:
-        """Tokens of a prompt, and as many to generate as a request without a wish gets."""
-        return float(len(item) + DEFAULT_NEW_TOKENS)
+    def estimate_work(self, item: Prompt, options: Options) -> float:
+        """Tokens of a prompt, and the most that may be generated: how many will be, nobody knows."""
+        n_new = int(options.get("max_new_tokens", DEFAULT_NEW_TOKENS))
+        return float(max(min(len(item) + n_new, self.max_positions, MOST_TOKENS), len(item)))
 
     def open_emitter(self, options: Options) -> TextEmitter:
         """A decoder of one item's tokens, which ends at the request's stop texts."""

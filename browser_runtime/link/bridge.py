@@ -10,7 +10,7 @@ import asyncio
 import hmac
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -45,6 +45,16 @@ HELLO_TIMEOUT_S = 10.0
 PING_INTERVAL_S, PING_TIMEOUT_S = 5.0, 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """How long a call that tells what it generates may say nothing."""
+
+    first_s: float
+    """Before the first tokens."""
+    between_s: float
+    """From then on."""
+
+
 @dataclass(eq=False)
 class LaneConnection:
     """The worker's end of one lane: calls go out, their answers come back."""
@@ -71,26 +81,34 @@ class LaneConnection:
         return bool(self._waiting)
 
     async def call(
-        self, kind: str, deadline_s: float, on_tokens: TokenListener | None = None, /, **values: object
+        self,
+        kind: str,
+        deadline_s: float | None,
+        on_tokens: TokenListener | None = None,
+        silence: Silence | None = None,
+        /,
+        **values: object,
     ) -> frames.Fields:
         """The answer's value; `on_tokens` is called with what the call generates before.
 
-        Raises the page's error, PageSilent past the deadline, BridgeClosed.
+        Raises the page's error, PageSilent past the deadline or after too long a silence, BridgeClosed.
         """
         if self._socket is None:
             raise BridgeClosed(self.session, f"lane {self.number} is not connected")
         number, frame = self.protocol.call(kind, values, deadline_s)
         answer: asyncio.Future[frames.Fields] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
+        quiet = asyncio.timeout(None if silence is None else silence.first_s)
         if on_tokens is not None:
-            self._listeners[number] = on_tokens
+            self._listeners[number] = on_tokens if silence is None else _resetting(quiet, silence, on_tokens)
         try:
             await self._socket.send(frame)
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(deadline_s), quiet:
                 return await answer
         except TimeoutError as error:
             await self._give_up(number)
-            raise PageSilent(self.session, f"no answer to {kind} within {deadline_s:.1f} s") from error
+            what = "no token" if quiet.expired() else f"no answer to {kind} within {deadline_s or 0:.1f} s"
+            raise PageSilent(self.session, what) from error
         except ConnectionClosed as error:
             raise BridgeClosed(self.session, f"while sending {kind}: {error}") from error
         except asyncio.CancelledError:
@@ -131,9 +149,9 @@ class LaneConnection:
                 self._settle(number, value, error)
             case Beat():  # noted by the protocol, as every frame is
                 pass
-            case Generated(number, item, tokens):
+            case Generated(number, item, tokens, made_ms):
                 listener = self._listeners.get(number)
-                if listener is not None and listener(item, tokens):
+                if listener is not None and listener(item, tokens, made_ms):
                     self._tasks.spawn(self._stop_item(number, item))
             case PageEvent() as event:
                 self.on_event(event)
@@ -164,6 +182,18 @@ class LaneConnection:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(error)
+
+
+def _resetting(quiet: asyncio.Timeout, silence: Silence, on_tokens: TokenListener) -> TokenListener:
+    """The listener, each of whose calls gives the page its time anew."""
+    loop = asyncio.get_running_loop()
+
+    def listen(item: int, tokens: Sequence[int], made_ms: float) -> bool:
+        if not quiet.expired():
+            quiet.reschedule(loop.time() + silence.between_s)
+        return on_tokens(item, tokens, made_ms)
+
+    return listen
 
 
 class Bridge:

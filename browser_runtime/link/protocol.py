@@ -64,6 +64,8 @@ class Generated:
     id: int
     item: int
     tokens: tuple[int, ...]
+    made_ms: float
+    """The page's clock when it had them: Unix time in milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +169,14 @@ class LaneProtocol:
         return self.clock() - self.heard_at_s
 
     def _generated(self, header: frames.Fields) -> Generated | Stray:
-        number, item, tokens = (header.get(name) for name in ("id", "item", "tokens"))
+        number, item, tokens, made_ms = (header.get(name) for name in ("id", "item", "tokens", "made_ms"))
         if type(number) is not int or number not in self.pending:
             return Stray(f"tokens of call {number!r}, which nobody waits for")
         if type(item) is not int or not isinstance(tokens, list) or not all(type(t) is int for t in tokens):
             return Stray("tokens that are no list of numbers")
-        return Generated(number, item, tuple(tokens))
+        if type(made_ms) not in (int, float):
+            return Stray("tokens without their time")
+        return Generated(number, item, tuple(tokens), float(made_ms))  # type: ignore[arg-type]  # checked above
 
     def _answer(self, header: frames.Fields) -> Answer | Stray:
         number = header.get("id")

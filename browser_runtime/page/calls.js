@@ -18,7 +18,7 @@ export class CallQueue {
   #cancelled = new Set();
   /** @type {Map<number, Set<number>>} items of open calls that the worker wants no more of */
   #stopped = new Map();
-  /** @type {(tokens: {id: number, item: number, tokens: number[]}) => void} sends what a call generates before its answer */
+  /** @type {(tokens: {id: number, item: number, tokens: number[], made_ms: number}) => void} sends what a call generates before its answer */
   emit = () => {};
   /** @type {(call: Call) => boolean} true for a call that runs beside those behind it */
   isShared = () => false;
@@ -67,7 +67,7 @@ export class CallQueue {
     const { id } = call;
     /** @type {TokenStream} */
     const stream = {
-      emit: (item, tokens) => this.emit({ id, item, tokens }),
+      emit: (item, tokens) => this.emit({ id, item, tokens, made_ms: Date.now() }),
       isStopped: (item) => this.#stopped.get(id)?.has(item) === true,
     };
     try {

@@ -18,6 +18,8 @@ SHORTEST_RUN_S, SHORTEST_LOAD_S = 5.0, 30.0
 LOADS_IN_A_RUN = 2.0
 # A warm-up says less than runs do: it takes so much more to give up what is known by it alone.
 FIRST_RUN_FACTOR = 2.0
+# A step of text generation: a token of each of eight texts, and a piece of a prompt that has just come.
+UNITS_OF_A_STEP = 40
 # Fewer runs are chance: the first one compiles, the second may meet another shape.
 MIN_RUNS = 3
 
@@ -62,6 +64,20 @@ def limit_run(
     usual_s = max(known.p95_ms, known.cost.predict_ms(n_units)) / 1000
     spare_s = 0.0 if load is None else LOADS_IN_A_RUN * load.p95_ms / 1000
     return _limit(usual_s, spare_s, SHORTEST_RUN_S, longest_s)
+
+
+def limit_silence(
+    known: LatencySummary | None,
+    n_units: int,
+    load: LatencySummary | None,
+    longest_s: float,
+    warm_up: WarmUp | None = None,
+) -> TimeLimit:
+    """The limit of the time in which a run does `n_units` of its work, however much that is in all."""
+    if known is None or known.n_runs < MIN_RUNS:
+        return _limit_first_run(warm_up, n_units, longest_s)
+    spare_s = 0.0 if load is None else LOADS_IN_A_RUN * load.p95_ms / 1000
+    return _limit(known.cost.predict_ms(n_units) / 1000, spare_s, SHORTEST_RUN_S, longest_s)
 
 
 def _limit_first_run(warm_up: WarmUp | None, n_units: int, longest_s: float) -> TimeLimit:

@@ -7,6 +7,7 @@ from typing import Any
 
 from browser_runtime.contract.answers import ItemResult, RunAnswer
 from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.pieces import Piece, PieceSink
 from browser_runtime.families.text_generation import (
     GenerationProcessor,
@@ -14,6 +15,10 @@ from browser_runtime.families.text_generation import (
     resume,
     resume_choices,
 )
+from browser_runtime.link.bridge import Silence
+from browser_runtime.policies.time_limits import TimeLimit
+from browser_runtime.session.lanes import SessionLane
+from browser_runtime.session.timed_calls import Deadline
 
 
 class GeneratingRun:
@@ -40,6 +45,31 @@ class GeneratingRun:
         self._texts: dict[int, list[str]] = {place: [] for place in self._emitters}
         self.is_complete = self._replay()
 
+    async def compute(
+        self,
+        lane: SessionLane,
+        key: ModelKey,
+        place: str,
+        limits: tuple[TimeLimit, TimeLimit],
+        deadline: Deadline | None,
+    ) -> RunAnswer:
+        """The answer of the lane, whose pieces are passed on as they come; it may take as long as it goes on.
+
+        `limits` are those up to its first token, and from one to the next. Raises InferenceError.
+        """
+        if self.is_complete:
+            return self._complete()
+        activity = lane.activity
+
+        def take(item: int, tokens: Sequence[int], made_ms: float) -> bool:
+            activity.progressed(place)
+            return self.take(item, tokens, made_ms)
+
+        async def call(limit_s: float | None, silence: Silence) -> RunAnswer:
+            return await lane.run(key, self.items, self.choices, limit_s, on_tokens=take, silence=silence)
+
+        return self.finish(await activity.watched(place, *limits, deadline, call))
+
     def _replay(self) -> bool:
         """Emit what an earlier run has generated; True if nothing is left to generate."""
         if not self._earlier:
@@ -47,17 +77,17 @@ class GeneratingRun:
         has_ended = self.take(0, self._earlier)
         return has_ended or self._finish_reason_of(self._earlier) is not None
 
-    def take(self, place: int, tokens: Sequence[int]) -> bool:
+    def take(self, place: int, tokens: Sequence[int], made_ms: float = 0.0) -> bool:
         """Take in tokens of an item, by its place among those sent; True if it is to end here."""
         emitter = self._emitters[place]
         text = emitter.push(tokens)
-        self._emit(place, tokens, text)
+        self._emit(place, tokens, text, made_ms)
         return emitter.stopped_by is not None
 
-    def _emit(self, place: int, tokens: Sequence[int], text: str) -> None:
+    def _emit(self, place: int, tokens: Sequence[int], text: str, made_ms: float = 0.0) -> None:
         self._texts[place].append(text)
         if self._pieces is not None:
-            self._pieces.put(Piece(tuple(tokens), text))
+            self._pieces.put(Piece(tuple(tokens), text, made_ms))
 
     def finish(self, answer: RunAnswer) -> RunAnswer:
         """The answer with each item's text and how it ended."""
@@ -71,7 +101,7 @@ class GeneratingRun:
         details = {**answer.get("details", {}), "seed": self._options.get("seed")}
         return {**answer, "results": results, "details": details}
 
-    def complete(self) -> RunAnswer:
+    def _complete(self) -> RunAnswer:
         """The answer where an earlier run had generated everything."""
         output = {"tokens": [], "finish": "stop", "prompt_tokens": len(self.items[0]), "reused_tokens": 0}
         return self.finish({"results": [{"ok": True, "output": output}], "timings": {}, "details": {}})

@@ -13,7 +13,7 @@ from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.pieces import PieceSink, TokenListener
 from browser_runtime.contract.vocabulary import Backend
-from browser_runtime.link.bridge import LaneConnection
+from browser_runtime.link.bridge import LaneConnection, Silence
 from browser_runtime.models.store import StoredModel
 from browser_runtime.policies.time_limits import TimeLimit, WarmUp
 from browser_runtime.session.loading import ModelCache
@@ -29,7 +29,7 @@ class SessionLane:
     holder: object | None = None
     """Whoever has it whole: a request whose call shares the lane with no other of its kind."""
     generating: Counter[ModelKey] = field(default_factory=Counter)
-    """Runs that generate text side by side, by model; other calls go on between their tokens."""
+    """Prompts that are gone on with side by side, by model; other calls go on between their tokens."""
     boot: str = ""
     activity: LaneActivity = field(default_factory=LaneActivity)
 
@@ -46,11 +46,11 @@ class SessionLane:
     @property
     def busy_models(self) -> set[ModelKey]:
         """Models, on any backend, that generate text here now."""
-        return {key for key, n_runs in self.generating.items() if n_runs > 0}
+        return {key for key, n_prompts in self.generating.items() if n_prompts > 0}
 
-    def can_generate(self, key: ModelKey, most: int) -> bool:
-        """True if one more run of that model may generate here, of `most` at once."""
-        if self.busy or self.generating.total() >= most:
+    def can_generate(self, key: ModelKey, usual: int) -> bool:
+        """True if one more prompt of that model may start here; it has `usual` places until it is loaded."""
+        if self.busy or self.generating.total() >= self.models.count_slots(key, usual):
             return False
         return not self.generating.total() or self.generating[key] > 0
 
@@ -65,9 +65,10 @@ class SessionLane:
         key: ModelKey,
         items: Sequence[Any],
         options: Mapping[str, object],
-        limit_s: float,
+        limit_s: float | None,
         max_items: int | None = None,
         on_tokens: TokenListener | None = None,
+        silence: Silence | None = None,
     ) -> RunAnswer:
         """The page's answer to `run`: a result an item. Raises InferenceError where the whole call failed.
 
@@ -81,7 +82,7 @@ class SessionLane:
         answer: RunAnswer = {"results": []}
         if sound:
             values = {"key": str(key), "items": sound, "options": options}
-            answer = cast(RunAnswer, await self.connection.call("run", limit_s, on_tokens, **values))
+            answer = cast(RunAnswer, await self.connection.call("run", limit_s, on_tokens, silence, **values))
         if len(answer["results"]) != len(sound):
             raise PageFault(f"{len(answer['results'])} results for {len(sound)} items", "")
         results = iter(answer["results"])

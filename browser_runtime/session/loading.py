@@ -87,6 +87,11 @@ class ModelCache:
         """True if the model of `key` is loaded, on whatever backend."""
         return any(loaded.anywhere() == key for loaded in self.loaded)
 
+    def count_slots(self, key: ModelKey, usual: int) -> int:
+        """Prompts that the model of `key` takes at once, as it was opened here; `usual` where it is not."""
+        opened = (model.answer for loaded, model in self.loaded.items() if loaded.anywhere() == key)
+        return min((int(answer.get("details", {}).get("slots", usual)) for answer in opened), default=usual)
+
     def put(self, model: LoadedModel) -> None:
         """Keep a model that has just been loaded."""
         self.loaded[model.key] = model
@@ -140,8 +145,13 @@ def load_options(request: Request) -> dict[str, bool]:
     return {name: request.options[name] for name in LOAD_FLAGS if request.options.get(name)}
 
 
-def load_values(model: StoredModel, processor: Processor, request: Request) -> dict[str, object]:
-    """The values of a `load` call (see page/README.md), besides the key and the backend."""
+def load_values(
+    model: StoredModel, processor: Processor, request: Request, cache_bytes: int
+) -> dict[str, object]:
+    """The values of a `load` call (see page/README.md), besides the key and the backend.
+
+    `cache_bytes`: the most that keys and values of all prompts may take.
+    """
     return {
         "family": model.family.name,
         "model": {
@@ -153,7 +163,7 @@ def load_values(model: StoredModel, processor: Processor, request: Request) -> d
                 for stem, graph in model.graphs(request.precision).items()
             },
             "settings": processor.settings,
-            "limits": model.family.limits.to_wire(),
+            "limits": model.family.limits.to_wire() | {"cache_bytes": cache_bytes},
         },
         "precision": str(request.precision),
         "options": load_options(request),

@@ -151,7 +151,8 @@ class ModelLoader:
         while (overdue := lane.models.overdue(needed_bytes, lane.busy_models)) is not None:
             await lane.connection.call("unload", self._settings.run_timeout_s, key=str(overdue))
             lane.models.drop(overdue)
-        values = await asyncio.to_thread(load_values, job.model, processor, job.request)
+        cache_bytes = self._settings.kv_cache_mb * 1_000_000
+        values = await asyncio.to_thread(load_values, job.model, processor, job.request, cache_bytes)
         values["kept"] = await asyncio.to_thread(self._choices.find, backend)
         limit = job.limit(Operation.LOAD, key, self._settings.load_timeout_s)
         place = f"on {backend} in {self._session}"

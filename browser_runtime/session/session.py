@@ -42,6 +42,7 @@ from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.link.protocol import PAGE_LINE, PageEvent
 from browser_runtime.once import Once
+from browser_runtime.policies.time_limits import TimeLimit
 from browser_runtime.session.generating import GeneratingRun
 from browser_runtime.session.golden_check import GoldenCheck
 from browser_runtime.session.kernel_choices import KernelChoices
@@ -225,17 +226,24 @@ class Session:
         items = items_of(job.request)
         if not items:
             return {"results": []}
-        limit = job.limit(Operation.RUN, loaded.key, self._settings.run_timeout_s, loaded.warm_up)
-        place = f"on {loaded.backend} in {self.name}"
+        place, processor = f"on {loaded.backend} in {self.name}", loaded.processor
+
+        def limit(operation: Operation) -> TimeLimit:
+            return job.limit(operation, loaded.key, self._settings.run_timeout_s, loaded.warm_up)
 
         async def call(limit_s: float) -> RunAnswer:
-            if isinstance(loaded.processor, GenerationProcessor):
-                return await self._generate(lane, job, loaded, limit_s)
-            options = loaded.processor.choose(job.request.options)
+            options = processor.choose(job.request.options)
             return loaded.finish(await lane.run(loaded.key, items, options, limit_s, job.max_items))
 
         try:
-            answer = await lane.activity.timed(Operation.RUN, place, limit, job.deadline, call)
+            if isinstance(processor, GenerationProcessor):
+                run = GeneratingRun(processor, items, job.request.options, job.pieces)
+                limits = (limit(Operation.PROMPT), limit(Operation.STEP))
+                answer = await run.compute(lane, loaded.key, place, limits, job.deadline)
+            else:
+                answer = await lane.activity.timed(
+                    Operation.RUN, place, limit(Operation.RUN), job.deadline, call
+                )
         except (BackendFault, Unsupported, BadOutput) as error:
             if not may_work_later(loaded.backend, error):
                 lane.models.refuse(loaded.key, error)
@@ -244,16 +252,6 @@ class Session:
         loaded.n_runs += 1
         await self.golden.judge(lane, loaded, answer)
         return answer
-
-    async def _generate(
-        self, lane: SessionLane, job: LaneJob, loaded: LoadedModel, limit_s: float
-    ) -> RunAnswer:
-        """The answer to `run` of a model that generates text, its pieces passed on as they come."""
-        assert isinstance(loaded.processor, GenerationProcessor)
-        run = GeneratingRun(loaded.processor, items_of(job.request), job.request.options, job.pieces)
-        if run.is_complete:
-            return run.complete()
-        return run.finish(await lane.run(loaded.key, run.items, run.choices, limit_s, on_tokens=run.take))
 
     @property
     def place(self) -> RunLocation:

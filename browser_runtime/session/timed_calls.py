@@ -13,9 +13,12 @@ from typing import TypeVar
 
 from browser_runtime.contract.errors import DeadlineExceeded, PageSilent
 from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.link.bridge import Silence
 from browser_runtime.policies.time_limits import TimeLimit, WarmUp
 
 T = TypeVar("T")
+# A timer may fire so much before the clock shows its time.
+CLOCK_SLACK_S = 0.01
 
 
 class Operation(StrEnum):
@@ -23,9 +26,18 @@ class Operation(StrEnum):
 
     LOAD = "load"
     RUN = "run"
+    PROMPT = "prompt"
+    """Of a text that is generated: up to its first token."""
+    STEP = "step"
+    """From one token to the next."""
 
 
-DOING = {Operation.LOAD: "its model was loaded", Operation.RUN: "it was computed"}
+DOING = {
+    Operation.LOAD: "its model was loaded",
+    Operation.RUN: "it was computed",
+    Operation.PROMPT: "its prompt was read",
+    Operation.STEP: "it was generated",
+}
 # The time limit of an operation on a model, on its backend, by what its warm-up showed.
 LimitSource = Callable[[Operation, ModelKey, WarmUp | None], TimeLimit]
 
@@ -77,6 +89,8 @@ class LaneActivity:
     limit: TimeLimit | None = None
     ends_at: float = 0.0
     """Monotonic time by which the limit is reached."""
+    _between: TimeLimit | None = None
+    """The limit from one sign of progress to the next."""
 
     @property
     def left_s(self) -> float:
@@ -92,8 +106,7 @@ class LaneActivity:
         call: Callable[[float], Awaitable[T]],
     ) -> T:
         """Return `call(seconds)`. Raises PageSilent past the limit, or DeadlineExceeded before it."""
-        self.doing, self.limit = f"{DOING[operation]} {place}", limit
-        self.ends_at = time.monotonic() + limit.seconds
+        self._enter(operation, place, limit)
         left_s = math.inf if deadline is None else deadline.left_s
         if deadline is not None and left_s <= 0:
             raise deadline.exceeded(self.doing)
@@ -102,5 +115,43 @@ class LaneActivity:
         except PageSilent as error:
             if deadline is not None and left_s < limit.seconds:
                 raise deadline.exceeded(self.doing) from error
-            session, what = error.args
-            raise PageSilent(session, f"{what} ({limit.reason})") from error
+            raise _explained(error, limit) from error
+
+    async def watched(
+        self,
+        place: str,
+        first: TimeLimit,
+        between: TimeLimit,
+        deadline: Deadline | None,
+        call: Callable[[float | None, Silence], Awaitable[T]],
+    ) -> T:
+        """Return `call(seconds, silence)`, of something that calls `progressed` as it goes on.
+
+        Raises PageSilent where it stands still for longer than a limit, and DeadlineExceeded.
+        """
+        self._between = between
+        self._enter(Operation.PROMPT, place, first)
+        if deadline is not None and deadline.left_s <= 0:
+            raise deadline.exceeded(self.doing)
+        try:
+            silence = Silence(first.seconds, between.seconds)
+            return await call(None if deadline is None else deadline.left_s, silence)
+        except PageSilent as error:
+            if deadline is not None and deadline.left_s <= CLOCK_SLACK_S:
+                raise deadline.exceeded(self.doing) from error
+            assert self.limit is not None
+            raise _explained(error, self.limit) from error
+
+    def progressed(self, place: str) -> None:
+        """Note that the operation goes on."""
+        if self._between is not None:
+            self._enter(Operation.STEP, place, self._between)
+
+    def _enter(self, operation: Operation, place: str, limit: TimeLimit) -> None:
+        self.doing, self.limit = f"{DOING[operation]} {place}", limit
+        self.ends_at = time.monotonic() + limit.seconds
+
+
+def _explained(error: PageSilent, limit: TimeLimit) -> PageSilent:
+    session, what = error.args
+    return PageSilent(session, f"{what} ({limit.seconds:g} s: {limit.reason})")

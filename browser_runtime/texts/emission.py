@@ -54,8 +54,16 @@ class TextEmitter:
         """The number of characters at the end that may begin a stop string."""
         if self.stopped_by is not None:
             return 0
-        lengths = (n for stop in self._stops for n in range(1, len(stop)) if self._held.endswith(stop[:n]))
-        return max(lengths, default=0)
+        return max((self._overlap(stop) for stop in self._stops), default=0)
+
+    def _overlap(self, stop: str) -> int:
+        """The length of the longest end of what is held that begins `stop`."""
+        at = max(len(self._held) - len(stop) + 1, 0)
+        while (at := self._held.find(stop[0], at)) >= 0:
+            if stop.startswith(self._held[at:]):
+                return len(self._held) - at
+            at += 1
+        return 0
 
     def _release(self, n_kept: int) -> str:
         cut = len(self._held) - n_kept

@@ -57,7 +57,7 @@ def _read_message(message: object, limits: InputLimits, field: str) -> dict[str,
         raise BadInput(f"{field}.role", repr(message.get("role"))[:100], "one of " + ", ".join(ROLES))
     return {
         "role": str(message["role"]),
-        "content": read_text(message.get("content"), limits, f"{field}.content"),
+        "content": read_text(message.get("content"), limits, f"{field}.content", allowed="a text"),
     }
 
 

@@ -11,7 +11,12 @@ ALLOWED = "a text or a list of texts"
 
 
 def read_text(
-    value: object, limits: InputLimits, field: str, allow_paths: bool = True, note: Note = ignore
+    value: object,
+    limits: InputLimits,
+    field: str,
+    allow_paths: bool = True,
+    note: Note = ignore,
+    allowed: str = ALLOWED,
 ) -> str:
     """The text in `value`: a str, or `{"text": str}`. Raises BadInput.
 
@@ -21,7 +26,7 @@ def read_text(
     if isinstance(value, dict) and "text" in value:
         value = value["text"]
     if not isinstance(value, str):
-        raise BadInput(field, f"of type {type(value).__name__}", ALLOWED)
+        raise BadInput(field, f"of type {type(value).__name__}", allowed)
     if len(value) > limits.max_text_characters:
         raise BadInput(
             field, f"a text of {len(value)} characters", f"at most {limits.max_text_characters} long"

@@ -32,8 +32,20 @@ class PieceEntry:
         return {
             b"tokens": array("i", self.piece.tokens).tobytes(),
             b"text": self.piece.text.encode(),
+            b"made": repr(self.piece.made_ms),
             b"at": f"{self.n_tokens} {self.n_characters}",
         }
+
+    def is_followed_by(self, other: PieceEntry) -> bool:
+        """True if `other` begins where this one ends."""
+        n_tokens = self.n_tokens + len(self.piece.tokens)
+        n_characters = self.n_characters + len(self.piece.text)
+        return (n_tokens, n_characters) == (other.n_tokens, other.n_characters)
+
+    def join(self, other: PieceEntry) -> PieceEntry:
+        """This one and the one behind it as one."""
+        tokens, text = self.piece.tokens + other.piece.tokens, self.piece.text + other.piece.text
+        return PieceEntry(Piece(tokens, text, self.piece.made_ms), self.n_tokens, self.n_characters)
 
     @classmethod
     def from_redis(cls, fields: dict[bytes, bytes]) -> PieceEntry:
@@ -42,7 +54,8 @@ class PieceEntry:
             n_tokens, n_characters = map(int, fields[b"at"].split())
             tokens = array("i")
             tokens.frombytes(fields[b"tokens"])
-            return cls(Piece(tuple(tokens), fields[b"text"].decode()), n_tokens, n_characters)
+            piece = Piece(tuple(tokens), fields[b"text"].decode(), float(fields[b"made"]))
+            return cls(piece, n_tokens, n_characters)
         except KeyError as error:
             raise ValueError(f"the entry lacks {error}") from error
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import redis
@@ -17,8 +17,13 @@ from tasks.streaming.entries import END, PieceEntry, join_tokens, read_entries
 
 log = get_logger(__name__)
 
-# Pieces of all replies that wait for Redis: more come with the reply only.
-MAX_WAITING = 10_000
+# Between two tries to reach a Redis that is away; its client has tried several times by then.
+RETRY_S = 0.5
+# The end of a stream waits so long for its pieces to be written; a reader finds the reply without it.
+LONGEST_END_S = 2.0
+
+Waiting = dict[str, list[PieceEntry | None]]
+"""By the key of their stream; None is its end."""
 
 
 class PieceWriter(PieceMemory):
@@ -35,62 +40,78 @@ class PieceWriter(PieceMemory):
 
 
 class StreamWriter:
-    """Sends the pieces of all replies of a process, in one thread that sleeps while there are none."""
+    """Sends the pieces of all replies of a process, in one thread that sleeps while there are none.
+
+    While Redis is away they wait, joined to one entry a reply, and go on where they stopped.
+    """
 
     def __init__(self, client: Callable[[], redis.Redis], ttl_s: int) -> None:
         """`client` is called in the threads that use it; a stream is forgotten `ttl_s` after its end."""
         self._client, self._ttl_s = client, ttl_s
-        self._waiting: queue.Queue[tuple[str, PieceEntry]] = queue.Queue(MAX_WAITING)
-        self._starting = threading.Lock()
+        self._waiting: Waiting = {}
+        self._changed = threading.Condition()
+        self._is_writing = False
         self._thread: threading.Thread | None = None
-        self.n_dropped = 0
-        """Pieces that Redis could not take: their text came with the reply."""
 
     def open(self, key: str) -> PieceWriter:
         """A sink for the reply whose stream is `key`. Asks Redis what an earlier run has written."""
         found: Any = self._client().xrange(key)
-        entries = read_entries(found)
-        with self._starting:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._write, name="stream-writer", daemon=True)
-                self._thread.start()
-        return PieceWriter(key, join_tokens(entries), self._put)
+        return PieceWriter(key, join_tokens(read_entries(found)), self._put)
 
     def end(self, key: str) -> None:
         """Tell the reader that the reply, or its error, is stored. Called in a thread that may wait."""
-        try:
-            with self._client().pipeline(transaction=False) as pipeline:
-                pipeline.xadd(key, {END: b"1"})
-                pipeline.expire(key, self._ttl_s)
-                pipeline.execute()
-        except OUTAGES as error:  # the reader looks for the reply by itself, only later
-            log.warning("end of stream not written: %s", error)
+        self._put(key, None)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting and not self._is_writing, LONGEST_END_S)
 
-    def _put(self, key: str, entry: PieceEntry) -> None:
-        try:
-            self._waiting.put_nowait((key, entry))
-        except queue.Full:
-            self._drop(1, "Redis is slower than the model")
+    def _put(self, key: str, entry: PieceEntry | None) -> None:
+        with self._changed:
+            entries = self._waiting.setdefault(key, [])
+            last = entries[-1] if entries else None
+            if entry is not None and last is not None and last.is_followed_by(entry):
+                entries[-1] = last.join(entry)
+            else:
+                entries.append(entry)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write, name="stream-writer", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
 
     def _write(self) -> None:
         while True:
-            entries = [self._waiting.get()]
-            while not self._waiting.empty():
-                entries.append(self._waiting.get())
-            try:
-                self._send(entries)
-            except Exception as error:  # the thread serves every later reply too
-                failed_turns["stream-writer"] += 1
-                self._drop(len(entries), error)
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting)
+                taken, self._waiting, self._is_writing = self._waiting, {}, True
+            self._deliver(taken)
+            with self._changed:
+                self._is_writing = False
+                self._changed.notify_all()
 
-    def _send(self, entries: Sequence[tuple[str, PieceEntry]]) -> None:
-        with self._client().pipeline(transaction=False) as pipeline:
-            for key, entry in entries:
-                pipeline.xadd(key, entry.to_redis())
-            for key in {key for key, _ in entries}:
+    def _deliver(self, taken: Waiting) -> None:
+        """Send until Redis has them. What it refuses is dropped: its text comes with the reply."""
+        is_told = False
+        while not self._try(taken, is_told):
+            is_told = True
+            time.sleep(RETRY_S)
+
+    def _try(self, taken: Waiting, is_told: bool) -> bool:
+        """Send once; return False where Redis is away."""
+        try:
+            self._send(taken)
+        except OUTAGES as error:
+            if not is_told:
+                log.warning("pieces of streams wait for Redis: n=%s why=%s", len(taken), error)
+            return False
+        except Exception as error:  # the thread serves every later reply too
+            failed_turns["stream-writer"] += 1
+            log.warning("pieces of streams dropped: n=%s why=%s", len(taken), error)
+        return True
+
+    def _send(self, taken: Mapping[str, Sequence[PieceEntry | None]]) -> None:
+        """Write all entries; no stream is ever there without the time at which it goes."""
+        with self._client().pipeline(transaction=True) as pipeline:
+            for key, entries in taken.items():
+                for entry in entries:
+                    pipeline.xadd(key, {END: b"1"} if entry is None else entry.to_redis())
                 pipeline.expire(key, self._ttl_s)
             pipeline.execute()
-
-    def _drop(self, n_pieces: int, why: object) -> None:
-        self.n_dropped += n_pieces
-        log.warning("pieces of a stream dropped: n=%s why=%s", n_pieces, why)

@@ -82,6 +82,15 @@ def test_bad_arguments_name_the_field(changes: dict[str, Any], sentence: str) ->
         build(**changes)
 
 
+def test_where_text_is_generated_top_k_is_no_number_of_results() -> None:
+    few = InputLimits(max_results=100)
+    asked = {"model_name": "m", "inputs": ["a"] * 20, "options": {"top_k": 50}}
+    assert len(build_request(asked | {"model_type": "text_generation"}, few).inputs["prompts"]) == 20
+    pixels = [np.zeros((8, 8, 3), np.uint8)] * 20
+    with pytest.raises(BadInput, match="top_k is 50, but must be at most 5 for 20 items"):
+        build_request(asked | {"model_type": "vision", "inputs": pixels}, few)
+
+
 def test_missing_and_surplus_arguments() -> None:
     with pytest.raises(BadInput, match="model_name is missing"):
         build_request({"model_type": "text", "inputs": "x"}, InputLimits())

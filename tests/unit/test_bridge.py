@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from browser_runtime.contract.errors import BridgeClosed, PageSilent, SessionLost, Unsupported
 from browser_runtime.link import frames
-from browser_runtime.link.bridge import Bridge, LaneConnection
+from browser_runtime.link.bridge import Bridge, LaneConnection, Silence
 
 ORIGIN = "http://127.0.0.1:4242"
 
@@ -135,3 +135,30 @@ async def test_noise_ends_only_its_own_lane(bridge: Bridge) -> None:
         with pytest.raises(ConnectionClosed):
             await socket.recv()
     assert len(lost) == 1
+
+
+async def test_a_call_that_goes_on_is_waited_for_and_one_that_stands_still_is_not(bridge: Bridge) -> None:
+    """However long all of it takes: a limit holds before the first tokens, another one between two."""
+    lane, heard = expected(bridge), []
+
+    def listen(item: int, tokens: Sequence[int], made_ms: float) -> bool:
+        heard.append((item, *tokens, made_ms))
+        return False
+
+    async with await join(bridge, lane) as socket:
+        call = asyncio.create_task(lane.call("run", None, listen, Silence(5.0, 0.4)))
+        number = frames.decode(await socket.recv(decode=False))["id"]
+        for n in range(6):
+            told = {"type": "tokens", "id": number, "item": 0, "tokens": [n], "made_ms": 1.5}
+            await socket.send(frames.encode(told))
+            await asyncio.sleep(0.1)
+        with pytest.raises(PageSilent, match="no token"):
+            await call
+        assert frames.decode(await socket.recv(decode=False)) == {"type": "cancel", "id": number}
+        late = asyncio.create_task(lane.call("run", None, listen, Silence(0.1, 5.0)))
+        with pytest.raises(PageSilent, match="no token"):
+            await late
+        ended = asyncio.create_task(lane.call("run", 0.1, listen, Silence(5.0, 5.0)))
+        with pytest.raises(PageSilent, match=r"no answer to run within 0\.1 s"):
+            await ended
+    assert heard == [(0, n, 1.5) for n in range(6)]

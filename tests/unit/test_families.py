@@ -19,6 +19,7 @@ from browser_runtime.contract.families import (
     FAMILIES,
     PRIORS,
     TEXT_EMBEDDING,
+    TEXT_GENERATION,
     VISION,
     find_row,
     inputs_of,
@@ -154,6 +155,21 @@ async def test_a_sound_s_length_is_counted_in_the_windows_of_its_model() -> None
     prepared = await prepare(Request(Family.AUDIO, model.name, {"sounds": sounds}, single=False), model)
     assert prepared.lengths == (1.0, 1.0, 3.0, 3.0)
     assert prepared.work == 70.0
+
+
+@pytest.mark.parametrize(
+    ("options", "work"),
+    [({"max_new_tokens": 7}, 2 * 7), ({}, 2 * 256), ({"max_new_tokens": 32_768}, 2 * 256)],
+)
+async def test_the_work_of_a_prompt_is_its_tokens_and_those_that_the_model_has_room_for(
+    options: dict[str, int], work: int
+) -> None:
+    (model,) = (model for model in builtin_models() if model.family is TEXT_GENERATION)
+    prompts, usual = {"prompts": ["Write", "Write 5"]}, TEXT_GENERATION.precision
+    request = Request(Family.TEXT_GENERATION, model.name, prompts, precision=usual, options=options)
+    prepared = await prepare(request, model)
+    (one, other) = prepared.lengths
+    assert prepared.work == (one + other + work if options.get("max_new_tokens") == 7 else work)
 
 
 def test_what_a_family_does_not_need_stays_as_it_is() -> None:

@@ -18,7 +18,7 @@ class Doubling:
         self.sizes: list[int] = []
 
     async def call(
-        self, kind: str, limit_s: float, on_tokens: None, *, items: list[int], **values: Any
+        self, kind: str, limit_s: float, on_tokens: None, silence: None, *, items: list[int], **values: Any
     ) -> dict[str, Any]:
         self.sizes.append(len(items))
         results = [{"ok": True, "output": 2 * item} for item in items]

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from browser_runtime.contract.vocabulary import Browser
 from webinfer.bench.overhead import Overhead, TensorTrip, measure_overhead, measure_tensors
+from webinfer.bench.streaming import measure_streaming
 from webinfer.commands.bench_generation import command as generation
 from webinfer.commands.bench_kernels import kernels
 from webinfer.commands.bench_quality import quality
@@ -58,6 +59,40 @@ def overhead(browser: str, rounds: int, as_json: bool) -> None:
         click.echo(json.dumps({"browser": browser, **asdict(found), "tensors": tensors}, indent=2))
     else:
         _show_overhead(chosen, found, trips)
+
+
+@command.command("streaming")
+@BROWSER
+@click.option(
+    "--stories",
+    "n",
+    default=20,
+    show_default=True,
+    type=click.IntRange(4, 10_000),
+    help="Number of texts to stream, of 200 tokens each.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def streaming(browser: str, n: int, as_json: bool) -> None:
+    """Measure how late a producer has the pieces of a text that a page generates.
+
+    From the moment at which the page has a token to that at which the producer's loop has its text: of one
+    stream, and of four at once from one lane.
+    """
+    chosen = Browser(browser)
+    with Console(stderr=True).status("starting a private stack") as status, Stack([chosen]) as stack:
+        use_broker(stack.broker_url)
+        found = measure_streaming(chosen, n, status.update)
+    if as_json:
+        click.echo(json.dumps({"browser": browser, "delays": [asdict(delays) for delays in found]}, indent=2))
+        return
+    table = Table(
+        "streams at once", "p50", "p95", "pieces", "a token takes", title=f"page to producer, {browser}"
+    )
+    for delays in found:
+        late = delays.page_to_producer
+        times = (f"{ms:.1f} ms" for ms in (late.p50_ms, late.p95_ms))
+        table.add_row(str(delays.n_streams), *times, str(late.n), f"{delays.ms_per_token:.1f} ms")
+    output_console().print(table)
 
 
 @command.command("concurrent")

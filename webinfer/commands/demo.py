@@ -12,7 +12,14 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 
 from browser_runtime.contract.vocabulary import Browser
 from webinfer.commands.up import found_browsers
-from webinfer.demonstration import SENTENCES, DemoRequest, demo_requests, describe_answer, run_requests
+from webinfer.demonstration import (
+    SENTENCES,
+    DemoRequest,
+    demo_requests,
+    describe_answer,
+    run_requests,
+    stream_together,
+)
 from webinfer.producing import ReplyDict, use_broker
 from webinfer.stack.stack import Stack
 from webinfer.tables import Row, output_console, print_replies
@@ -22,7 +29,8 @@ from webinfer.tables import Row, output_console, print_replies
 def command() -> None:
     """Send a text, an image, a sound and a question through the installed browsers with `infer.delay`.
 
-    Starts its own Redis and workers, prints the answers, and stops everything again.
+    Two more answers are streamed at once from one browser, each by a producer of its own. Starts its own
+    Redis and workers, prints the answers, and stops everything again.
     """
     console = output_console()
     started = time.monotonic()
@@ -30,9 +38,13 @@ def command() -> None:
     with _progress(console) as progress, Stack(browsers, tell=_teller(progress)) as stack:
         use_broker(stack.broker_url)
         replies = _answers(progress, browsers)
+        texts = stream_together(browsers)
     rows: list[Row] = [(request.name, describe_answer(reply), reply) for request, reply in replies]
     print_replies(console, rows, title="webinfer demo")
     _explain(console, rows)
+    for text in texts:
+        pieces = escape(" | ".join(piece for piece in text.pieces if piece))
+        console.print(f"  streamed by {text.session}: {escape(text.prompt)} {pieces}", highlight=False)
     console.print(f"[green]done in {time.monotonic() - started:.1f} s[/]; nothing was left running")
 
 

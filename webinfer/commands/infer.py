@@ -124,7 +124,7 @@ def command(
         asked | {"inputs": one} for one in (as_questions(found) if is_chat and not no_chat else found)
     ]
     if is_chat and len(requests) == 1 and not as_json:
-        print_stream(requests[0], priority)
+        print_stream(requests[0], timeout_s, priority)
         return
     answers = ask_all(requests, timeout_s, priority=priority)
     names = [name_input(one, family) for one in inputs]
@@ -137,9 +137,9 @@ def as_questions(texts: list[Any]) -> list[Any]:
     return [[{"role": "user", "content": text}] for text in texts]
 
 
-def print_stream(request: dict[str, Any], priority: int | None) -> None:
+def print_stream(request: dict[str, Any], timeout_s: float, priority: int | None) -> None:
     """Print the text as it is generated. Raises InferenceError."""
-    with open_stream(request, priority=priority) as pieces:
+    with open_stream(request, timeout_s, priority=priority) as pieces:
         for piece in pieces:
             click.echo(piece, nl=False)
     click.echo()

@@ -25,6 +25,8 @@ export interface Model {
 export interface Limits {
   /** Items computed at once on graphs of free shapes. */
   max_batch: number;
+  /** the most that keys and values of all prompts may take */
+  cache_bytes: number;
   /** Graphs of static shapes kept open at once. */
   max_static_graphs: number;
   warm_up_runs: number;

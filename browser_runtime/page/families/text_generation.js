@@ -2,6 +2,7 @@
  * Prompts -> text, token by token. Calls run side by side: the prompts of all of them are stepped together, and leave when
  * they are done.
  */
+import { findLoss } from '../engines/devices.js';
 import { Fault, toWire } from '../faults.js';
 import { NdArray } from '../frames.js';
 import { openLanguageModel } from './texts/language_models.js';
@@ -21,6 +22,7 @@ import { openLanguageModel } from './texts/language_models.js';
  * @property {() => boolean} isCancelled
  * @property {TokenStream} stream
  * @property {(result: Result) => void} resolve
+ * @property {(error: unknown) => void} reject of its whole call
  */
 
 /** @type {TokenStream} */
@@ -33,7 +35,8 @@ const SILENT = { emit() {}, isStopped: () => false };
 export async function open(opening) {
   const { model, kernel, loadMs, compileMs, weightBytes, placement, details } =
     await openLanguageModel(opening);
-  const engine = new Engine(model);
+  const device = await opening.realm.openDevice(opening.backend);
+  const engine = new Engine(model, device);
   try {
     const warm = await engine.warmUp(opening.model);
     return {
@@ -66,10 +69,12 @@ class Engine {
   /** @type {Map<Generation, Running>} */
   #running = new Map();
   #isStepping = false;
+  #isReleased = false;
 
-  /** @param {LanguageModel} model */
-  constructor(model) {
+  /** @param {LanguageModel} model @param {import('../engines/devices.js').Device} device that it computes on */
+  constructor(model, device) {
     this.model = model;
+    this.device = device;
   }
 
   /**
@@ -111,17 +116,18 @@ class Engine {
    * @returns {Promise<Result>}
    */
   #start({ ids, n_prompt: nPrompt }, place, choices, isCancelled, stream, generations) {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       try {
         const generation = this.model.open({
           tokens: [...ids.data],
+          earlier: ids.data.length - nPrompt,
           maxNewTokens: choices.max_new_tokens,
           stopTokens: choices.stop_tokens,
           sampling: choices.sampling,
         });
         generations.push(generation);
         generation.promptTokens = nPrompt;
-        this.#running.set(generation, { item: place, generation, isCancelled, stream, resolve });
+        this.#running.set(generation, { item: place, generation, isCancelled, stream, resolve, reject });
       } catch (error) {
         resolve({ ok: false, error: toWire(error, '') });
       }
@@ -134,17 +140,25 @@ class Engine {
     this.#isStepping = true;
     try {
       while (this.#running.size > 0) {
+        if (this.#isReleased) throw new Fault('PageFault', 'the model was released while it ran');
         this.#cancelUnwanted();
         for (const event of await this.model.step()) this.#tell(event);
         await turn();
       }
     } catch (error) {
-      for (const { resolve } of this.#running.values()) resolve({ ok: false, error: toWire(error, '') });
+      const failure = await this.#explain(error);
+      for (const { reject } of this.#running.values()) reject(failure);
       for (const generation of this.#running.keys()) generation.cancel();
       this.#running.clear();
     } finally {
       this.#isStepping = false;
     }
+  }
+
+  /** What failed of a step, and with it every call: its device may be gone. @param {unknown} error */
+  async #explain(error) {
+    const loss = await findLoss(this.device, true);
+    return loss === null ? error : new Fault('DeviceLost', '', `while text was generated: ${loss}`);
   }
 
   #cancelUnwanted() {
@@ -195,6 +209,7 @@ class Engine {
   }
 
   async release() {
+    this.#isReleased = true;
     await this.model.release();
   }
 }

@@ -21,6 +21,7 @@ from browser_runtime.pool.dispatch.recovering import as_ours, count_loss
 from browser_runtime.pool.dispatch.requests import (
     PendingRequest,
     RequestQueue,
+    count_done,
     latest_deadline,
     merge,
 )
@@ -151,11 +152,10 @@ class Dispatch:
         self._health.models.started(head.model_key)
         for pending in requests:
             pending.lane, pending.reasons = lane, choice.reasons
-        n_items = sum(len(pending.items) for pending in requests)
         if lane.busy:
-            self.matching.running[lane] = Running(
-                time.monotonic(), self.matching.expected_ms(place, head, choice, n_items)
-            )
+            size = sum(pending.size for pending in requests)
+            expected_ms = self.matching.expected_ms(place, head, choice, size)
+            self.matching.running[lane] = Running(time.monotonic(), expected_ms)
         self._tell_busy()
         task = self._tasks.spawn(self._run(place, requests, choice))
         self._runs[task] = requests
@@ -165,7 +165,7 @@ class Dispatch:
         """Take the lane: whole, or beside other generations of a model that is loaded."""
         generates = head.model.family.generates
         if generates:
-            lane.generating[head.model_key] += 1
+            lane.generating[head.model_key] += head.n_prompts
         if not generates or not lane.models.holds(head.model_key):
             lane.holder = head
 
@@ -181,7 +181,7 @@ class Dispatch:
     async def _run(self, place: LaneSlot, requests: list[PendingRequest], choice: SessionChoice) -> None:
         session, lane = place
         started = time.monotonic()
-        n_units = sum(pending.work for pending in requests)
+        n_units = self._work_before_lane(lane, requests)
         least_s = requests[0].least_s
         limits = self._health.times.limits(session.installation.browser, n_units, self._settings, least_s)
         deadline = latest_deadline(requests)
@@ -209,6 +209,13 @@ class Dispatch:
         self._detach()
         await self._finish(place, requests, choice, result, started)
 
+    def _work_before_lane(self, lane: SessionLane, requests: list[PendingRequest]) -> int:
+        """The work of a run; of generated text up to its first token, behind the prompts that came before."""
+        if not requests[0].model.family.generates:
+            return sum(pending.work for pending in requests)
+        here = (pending for running in self._runs.values() for pending in running if pending.lane is lane)
+        return round(sum(sum(pending.lengths) for pending in here))
+
     def _detach(self) -> None:
         """Detach this task from its callers: the lane must be checked and freed even if all of them leave."""
         task = asyncio.current_task()
@@ -227,10 +234,9 @@ class Dispatch:
         try:
             bad = self.outcomes.settle(requests, result, choice, started, session)
             await asyncio.sleep(0)  # the callers go on first; what follows is bookkeeping
-            n_items = sum(len(pending.items) for pending in requests)
-            n_units = sum(pending.work for pending in requests)
             if bad is None:
-                self._health.ran(session, requests[0].model_key, result, n_items, n_units)
+                done = count_done(requests, result.answer["results"])
+                self._health.ran(session, requests[0].model_key, result, *done)
             else:
                 self._health.failed(session, requests[0].model_key, bad)
             await session.golden.check_if_due(lane, result.loaded)
@@ -251,7 +257,7 @@ class Dispatch:
     def _free(self, lane: SessionLane, head: PendingRequest) -> None:
         """Give back what `_occupy` took for `head`."""
         if head.model.family.generates:
-            lane.generating[head.model_key] -= 1
+            lane.generating[head.model_key] -= head.n_prompts
         self._release(lane, head)
 
     def _release(self, lane: SessionLane, holder: object) -> None:

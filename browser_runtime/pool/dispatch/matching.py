@@ -145,7 +145,7 @@ class Matching:
         """Return the work that a request adds before that lane: its part of a batch."""
         known = self._measured(place, pending, choice)
         if known is not None:
-            return known.cost.per_item_ms * len(pending.items)
+            return known.cost.per_item_ms * pending.size
         return self._weighed(choice).run_ms
 
     @staticmethod

@@ -52,5 +52,5 @@ def _encode(request: Request, processor: Processor) -> Prepared:
     return Prepared(
         replace(request, inputs={name: encoded}),
         tuple(1.0 if isinstance(item, InferenceError) else processor.measure(item) for item in encoded),
-        sum(map(processor.estimate_work, usable)),
+        sum(processor.estimate_work(item, request.options) for item in usable),
     )

@@ -86,6 +86,16 @@ class PendingRequest:
         self.size_bytes = sum(map(_size_bytes, self.items))
 
     @property
+    def size(self) -> int:
+        """What the time of its runs is expected by: its items, or the tokens of a text that is generated."""
+        return self.work if self.model.family.generates else len(self.items)
+
+    @property
+    def n_prompts(self) -> int:
+        """Places that it takes where text is generated; one that only loads its model takes one as well."""
+        return max(len(self.items), 1)
+
+    @property
     def turn(self) -> tuple[bool, float]:
         """The key by which waiting requests are sorted."""
         return self.hung, self.arrived
@@ -130,6 +140,15 @@ def share_results(requests: list[PendingRequest], results: list[ItemResult]) -> 
         shares.append(results[start : start + len(pending.items)])
         start += len(pending.items)
     return shares
+
+
+def count_done(requests: list[PendingRequest], results: list[ItemResult]) -> tuple[int, int]:
+    """The size and the work of what a run has done: of generated text as many tokens as there turned out."""
+    if not requests[0].model.family.generates:
+        return sum(pending.size for pending in requests), sum(pending.work for pending in requests)
+    outputs = [result["output"] for result in results if result["ok"]]
+    n_tokens = sum(o["prompt_tokens"] - o["reused_tokens"] + o["generated_tokens"] for o in outputs)
+    return n_tokens, n_tokens
 
 
 def latest_deadline(requests: Iterable[PendingRequest]) -> Deadline | None:

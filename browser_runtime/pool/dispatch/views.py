@@ -72,7 +72,7 @@ def candidate_of(
         queue_ahead_ms=_left_ms(backlog, now),
         is_warm=platform is not None and pending.model_key.on(platform) in lane.models.loaded,
         load_ms=health.load_ms(pending.model_key, browser),
-        latency_ms=None if known is None else known.expected_ms(len(pending.items)),
+        latency_ms=None if known is None else known.expected_ms(pending.size),
         evidence=0.0 if known is None else known.weight,
         free_memory_bytes=health.free_memory_bytes(),
         model_bytes=pending.model.loaded_bytes(pending.request.precision),

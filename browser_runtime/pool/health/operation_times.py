@@ -8,7 +8,14 @@ import time
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.policies.latencies import MAX_KEYS, Latencies, LatencyKey, LatencySummary
-from browser_runtime.policies.time_limits import TimeLimit, WarmUp, limit_load, limit_run
+from browser_runtime.policies.time_limits import (
+    UNITS_OF_A_STEP,
+    TimeLimit,
+    WarmUp,
+    limit_load,
+    limit_run,
+    limit_silence,
+)
 from browser_runtime.session.replies import RunResult
 from browser_runtime.session.timed_calls import LimitSource, Operation
 from browser_runtime.settings import RuntimeSettings
@@ -59,15 +66,16 @@ class OperationTimes:
     def limits(
         self, browser: Browser, n_units: int, settings: RuntimeSettings, least_s: float | None = None
     ) -> LimitSource:
-        """Return the source of time limits for a run of that much work."""
+        """Return the source of time limits for a run of that much work; of text, of prompts that long."""
 
         def limit(operation: Operation, key: ModelKey, warm_up: WarmUp | None) -> TimeLimit:
             known = _latency_key(key, browser)
             loads = self._loads.take(known)
             if operation is Operation.LOAD:
                 return limit_load(loads, settings.load_timeout_s).at_least(least_s)
-            limit = limit_run(self._work.take(known), n_units, loads, settings.run_timeout_s, warm_up)
-            return limit.at_least(least_s)
+            rule = limit_run if operation is Operation.RUN else limit_silence
+            n = UNITS_OF_A_STEP if operation is Operation.STEP else n_units
+            return rule(self._work.take(known), n, loads, settings.run_timeout_s, warm_up).at_least(least_s)
 
         return limit
 

@@ -41,7 +41,7 @@ def test_every_form_of_a_prompt(inputs: Any, prompts: list[Any], single: bool) -
     [
         (7, "inputs is of type int, but must be a text, or a list of messages"),
         ([{"role": "robot", "content": "x"}], r"inputs\[0\]\.role is 'robot', but must be one of system"),
-        ([{"role": "user", "content": 7}], r"inputs\[0\]\.content is of type int"),
+        ([{"role": "user", "content": 7}], r"inputs\[0\]\.content is of type int, but must be a text\."),
         (
             [{"role": "user", "text": "x"}],
             r"inputs\[0\] is holding 'text', but must be made of role and content",

@@ -18,6 +18,7 @@ from browser_runtime.policies.time_limits import (
     WarmUp,
     limit_load,
     limit_run,
+    limit_silence,
 )
 
 times_ms = st.floats(0, 1e6)
@@ -85,3 +86,12 @@ def test_until_runs_are_measured_the_warm_up_stands_for_them() -> None:
     assert limit_run(known(1.0, MIN_RUNS), 1, None, 120.0, warm_up) == limit_run(
         known(1.0, MIN_RUNS), 1, None, 120.0
     )
+
+
+def test_what_may_pass_between_two_tokens_is_no_matter_of_how_long_stories_take() -> None:
+    story = LatencySummary(10, 10.0, 60_000.0, 90_000.0, BatchCost(0.0, 200.0))
+    assert limit_silence(story, 40, None, LONGEST_S).seconds == FACTOR * 40 * 0.2
+    assert limit_run(story, 300, None, LONGEST_S).seconds == LONGEST_S
+    assert limit_silence(None, 40, None, LONGEST_S).seconds == LONGEST_S
+    warm = WarmUp(run_s=0.002, open_s=1.0)
+    assert limit_silence(None, 40, None, LONGEST_S, warm) == limit_run(None, 40, None, LONGEST_S, warm)

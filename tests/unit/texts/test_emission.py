@@ -74,3 +74,26 @@ def test_half_a_character_waits_for_its_other_half(text: str) -> None:
     tokens = TOKENIZER.encode(text).ids
     pieces, _ = emit(tokens[:-1])
     assert "\N{REPLACEMENT CHARACTER}" in pieces[-1] and not any(pieces[-2:-1])
+
+
+@given(st.text("ab", max_size=30), st.lists(st.text("ab", min_size=1, max_size=12), max_size=3))
+def test_no_more_is_held_back_than_may_begin_a_stop_string(text: str, stops: list[str]) -> None:
+    emitter = TextEmitter(TOKENIZER, stops)
+    given = ""
+    for at, token in enumerate(TOKENIZER.encode(text).ids):
+        given += emitter.push([token])
+        if emitter.stopped_by is not None:
+            break
+        held = text[len(given) : at + 1]
+        assert not held or any(len(held) < len(stop) and stop.startswith(held) for stop in stops)
+        assert not any(
+            text[: at + 1].endswith(stop[:n]) for stop in stops for n in range(len(held) + 1, len(stop))
+        )
+
+
+def test_stop_strings_of_the_longest_kind_cost_no_time() -> None:
+    """Sixteen of ten thousand letters, each nearly there: some milliseconds a token, not seconds."""
+    stops = ["a" * 9_900 + "b" * n for n in range(1, 17)]
+    emitter = TextEmitter(TOKENIZER, stops)
+    emitter.push(TOKENIZER.encode("a" * 9_800).ids)
+    assert emitter.push(TOKENIZER.encode("ac").ids) == "a" * 9_801 + "c"

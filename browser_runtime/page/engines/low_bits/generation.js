@@ -6,6 +6,7 @@ import { Sampler } from './sampler.js';
 /**
  * @typedef {object} Request
  * @property {number[]} tokens the prompt
+ * @property {number} [earlier] tokens at its end that an earlier run has generated
  * @property {number} maxNewTokens
  * @property {number[]} [stopTokens] tokens that end it; the one that did is the last of `generated`
  * @property {import('./sampler.js').Sampling} [sampling]
@@ -42,6 +43,8 @@ export class Generation {
     this.tokens = tokens.slice();
     // The last token is told, but needs no place in the cache.
     this.#room = Math.min(maxNewTokens, context - tokens.length + 1);
+    // An earlier run may have filled the context: nothing is left to compute.
+    if (this.#room <= 0) this.finish = 'length';
   }
 
   /** The tokens so far, without the prompt. */

@@ -21,7 +21,8 @@ import { findPrefix } from './prefixes.js';
  * @property {[number, number]} kv bits of keys, of values
  * @property {number} [window] newest tokens that stay exact
  * @property {number} [context] tokens of a slot, prompt included; the model's maximum, at most 2048, by default
- * @property {number} [slots] prompts at once
+ * @property {number} [slots] the most prompts at once
+ * @property {number} [cacheBytes] the most that the cache of all of them may take; one prompt there is always
  * @property {number} [chunk] tokens of a prompt that a step computes
  * @property {(loadedBytes: number, totalBytes: number) => void} [onProgress]
  */
@@ -51,10 +52,12 @@ export async function createModel(manifestJson, fetchShard, backend, options) {
     const { max_positions: most } = manifest.architecture;
     const context = options.context ?? Math.min(most, DEFAULT_CONTEXT);
     if (!(context >= 1 && context <= most)) throw new Fault('BadInput', 'context', context, `1 to ${most}`);
-    const slots = options.slots ?? DEFAULT_SLOTS;
+    const wanted = { bits: options.kv, window: options.window, context, slots: 1 };
+    const { slotBytes } = layoutCache(manifest.architecture, wanted);
     // One place more: it keeps a prefix that prompts share.
-    const wanted = { bits: options.kv, window: options.window, context, slots: slots + 1 };
-    const shape = layoutCache(manifest.architecture, wanted);
+    const places = Math.floor((options.cacheBytes ?? Number.POSITIVE_INFINITY) / slotBytes);
+    const slots = Math.max(1, Math.min(options.slots ?? DEFAULT_SLOTS, places - 1));
+    const shape = layoutCache(manifest.architecture, { ...wanted, slots: slots + 1 });
     const chunk = options.chunk ?? DEFAULT_CHUNK;
     const network = new Network(backend, manifest, shape, slots + chunk);
     await backend.settle();
@@ -122,20 +125,20 @@ export class LowBitsModel {
    * @returns {Generation}
    */
   open(request) {
-    this.#check(request.tokens, 0);
+    // What an earlier run has generated may fill the context.
+    this.#check(request.tokens, request.tokens.length - (request.earlier ?? 0));
     const generation = new Generation(request, this.#network.cache.context);
     this.#waiting.push(generation);
     return generation;
   }
 
-  /** @param {number[]} tokens @param {number} start */
-  #check(tokens, start) {
+  /** @param {number[]} tokens @param {number} n those for which there must be room, and one more */
+  #check(tokens, n) {
     const { vocab } = this.#network.manifest.architecture;
     const { context } = this.#network.cache;
     if (tokens.length === 0) throw new Fault('BadInput', 'inputs', 'an empty prompt', 'at least one token');
     const unknown = tokens.find((token) => !(Number.isInteger(token) && token >= 0 && token < vocab));
     if (unknown !== undefined) throw new Fault('BadInput', 'a token', unknown, `0 to ${vocab - 1}`);
-    const n = start + tokens.length;
     if (n >= context) throw new Fault('BadInput', 'inputs', `${n} tokens`, `at most ${context - 1} tokens`);
   }
 
@@ -176,7 +179,7 @@ export class LowBitsModel {
    */
   async score(tokens, start) {
     if (this.busy) throw new Fault('BadRequest', 'a text is scored while prompts run');
-    this.#check(tokens, start);
+    this.#check(tokens, start + tokens.length);
     const slot = /** @type {Slot} */ (this.#slots[0]);
     if (start === 0) slot.tokens = [];
     if (slot.tokens.length !== start) {
@@ -238,16 +241,15 @@ export class LowBitsModel {
     for (const slot of this.#slots) slot.generation = null;
   }
 
-  /** Ends what was cancelled. @returns {StepEvent[]} */
+  /** Ends what was cancelled, or was at its end when it came. @returns {StepEvent[]} */
   #drop() {
-    const ended = [...this.#waiting, ...this.#slots.flatMap(({ generation }) => generation ?? [])].filter(
-      (generation) => generation.isCancelled,
-    );
-    this.#waiting = this.#waiting.filter((generation) => !generation.isCancelled);
-    for (const slot of this.#slots) if (slot.generation?.isCancelled) slot.generation = null;
-    return ended.map((generation) => {
-      generation.finish = 'cancelled';
-      return { generation, token: null, finish: 'cancelled' };
+    const isOver = (/** @type {Generation} */ { isCancelled, finish }) => isCancelled || finish !== null;
+    const open = [...this.#waiting, ...this.#slots.flatMap(({ generation }) => generation ?? [])];
+    this.#waiting = this.#waiting.filter((generation) => !isOver(generation));
+    for (const slot of this.#slots) if (slot.generation && isOver(slot.generation)) slot.generation = null;
+    return open.filter(isOver).map((generation) => {
+      generation.finish ??= 'cancelled';
+      return { generation, token: null, finish: generation.finish };
     });
   }
 
@@ -265,14 +267,16 @@ export class LowBitsModel {
     const held = this.#slots.map(({ tokens }, slot) => ({ slot, tokens }));
     const candidates = [...held, { slot: this.#slots.length, tokens: this.#kept }];
     const reuse = findPrefix(generation.prompt, candidates, this.#network.cache);
-    const own = reuse.length > 0 ? this.#slots[reuse.slot] : undefined;
-    const slot =
-      own && !own.generation ? own : /** @type {Slot} */ (free.reduce((a, b) => (b.used < a.used ? b : a)));
-    if (reuse.length > 0 && slot !== own)
-      this.#network.backend.copySlot(reuse.slot, this.#slots.indexOf(slot));
+    const holder = this.#slots[reuse.slot];
+    // What goes on from all that a place holds stays there; what only begins alike leaves it to others.
+    const staysThere = holder && !holder.generation && reuse.length === holder.tokens.length;
+    const oldest = /** @type {Slot} */ (free.reduce((a, b) => (b.used < a.used ? b : a)));
+    const slot = staysThere ? holder : oldest;
+    const reused = slot === holder || reuse.length >= MIN_PREFIX ? reuse.length : 0;
+    if (reused > 0 && slot !== holder) this.#network.backend.copySlot(reuse.slot, this.#slots.indexOf(slot));
     slot.generation = generation;
-    slot.tokens = generation.prompt.slice(0, reuse.length);
-    generation.reused = reuse.length;
+    slot.tokens = generation.prompt.slice(0, reused);
+    generation.reused = reused;
     // Shared, but only in a state from which it cannot go on: this prompt leaves a copy on its way.
     generation.keepAt = reuse.common >= MIN_PREFIX && reuse.common > reuse.length ? reuse.common : 0;
   }

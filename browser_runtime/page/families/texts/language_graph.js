@@ -78,7 +78,7 @@ export class LanguageGraph {
    */
   open(request) {
     const { context } = this.sizes;
-    const { length } = request.tokens;
+    const length = request.tokens.length - (request.earlier ?? 0);
     if (length === 0) throw new Fault('BadInput', 'inputs', 'an empty prompt', 'at least one token');
     if (length >= context)
       throw new Fault('BadInput', 'inputs', `${length} tokens`, `at most ${context - 1} tokens`);
@@ -116,17 +116,17 @@ export class LanguageGraph {
     await this.graph.release();
   }
 
-  /** Ends what was cancelled. @returns {StepEvent[]} */
+  /** Ends what was cancelled, or was at its end when it came. @returns {StepEvent[]} */
   #drop() {
-    const isCancelled = (/** @type {{generation: Generation}} */ { generation }) => generation.isCancelled;
-    const ended = this.#running.filter(isCancelled);
+    const isOver = (/** @type {Generation} */ { isCancelled, finish }) => isCancelled || finish !== null;
+    const ended = this.#running.filter(({ generation }) => isOver(generation));
     for (const { cache } of ended) cache.release();
-    this.#running = this.#running.filter((text) => !isCancelled(text));
-    const never = this.#waiting.filter((generation) => generation.isCancelled);
-    this.#waiting = this.#waiting.filter((generation) => !generation.isCancelled);
+    this.#running = this.#running.filter(({ generation }) => !isOver(generation));
+    const never = this.#waiting.filter(isOver);
+    this.#waiting = this.#waiting.filter((generation) => !isOver(generation));
     return [...ended.map(({ generation }) => generation), ...never].map((generation) => {
-      generation.finish = 'cancelled';
-      return { generation, token: null, finish: 'cancelled' };
+      generation.finish ??= 'cancelled';
+      return { generation, token: null, finish: generation.finish };
     });
   }
 

@@ -51,6 +51,7 @@ async function openPacked({ backend, model, options, kept }) {
     model: model.name,
     kv: parseCacheBits(options.kv_cache ?? '16'),
     slots: model.limits.max_batch,
+    cacheBytes: model.limits.cache_bytes,
   });
   const { facts } = opened;
   return {
