@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 from rich.console import Console
 
 from browser_runtime.contract.vocabulary import Backend, Browser
-from webinfer.commands.parameters import BROWSERS
+from webinfer.commands.parameters import BROWSERS, NEW_FILE
 from webinfer.tables import output_console
 
 BACKENDS = (Backend.WASM, Backend.WEBGPU)
@@ -32,14 +33,18 @@ BACKENDS = (Backend.WASM, Backend.WEBGPU)
     help="Measure only this backend; repeatable. Default: both.",
 )
 @click.option("--cases", default="", help="Measure only cases whose names this regular expression finds.")
+@click.option("--picture", type=NEW_FILE, help="Also draw the results into this SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def kernels(names: tuple[str, ...], backends: tuple[str, ...], cases: str, as_json: bool) -> None:
+def kernels(
+    names: tuple[str, ...], backends: tuple[str, ...], cases: str, picture: Path | None, as_json: bool
+) -> None:
     """Time every kernel of language models of few bits, checked against plain JavaScript.
 
     Beside them onnxruntime-web's products of 2, 4 and 32 bits, a plain copy of memory in the same page and,
     for WebGPU, what it costs to read a number back.
     """
     from webinfer.bench.kernels import collect_kernels
+    from webinfer.bench.kernels_picture import draw_products
     from webinfer.bench.kernels_table import show_places
 
     try:
@@ -51,6 +56,8 @@ def kernels(names: tuple[str, ...], backends: tuple[str, ...], cases: str, as_js
     chosen = [Backend(name) for name in backends] or list(BACKENDS)
     with Console(stderr=True).status("starting") as status:
         places = collect_kernels(browsers, chosen, cases, status.update)
+    if picture:
+        picture.write_text(draw_products(places))
     if as_json:
         click.echo(json.dumps([asdict(place) for place in places], indent=2))
     else:
