@@ -71,7 +71,7 @@ export class WasmBackend {
 
   /** @param {import('../../kernels/layout.js').MatrixLayout} layout @returns {Matrix} */
   matrix(layout) {
-    this.#needScratch(320 * layout.tiles + 32);
+    this.#needScratch(640 * layout.tiles + 64);
     return { layout, place: this.alloc(layout.sizeBytes) };
   }
 
