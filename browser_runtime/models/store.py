@@ -23,7 +23,8 @@ from browser_runtime.models.files.integrity import (
 from browser_runtime.models.files.locking import hold_lock, lock_path
 from browser_runtime.models.files.paths import ForeignFolder, shorten
 from browser_runtime.models.hub.catalogue import HubModel, find_hub_model, read_catalogue
-from browser_runtime.models.hub.pulling import Prove, Pull, ReportProgress, pull, pull_precision
+from browser_runtime.models.hub.fetching import Prove, Pull, ReportProgress
+from browser_runtime.models.hub.pulling import pull, pull_precision
 from browser_runtime.models.hub.repository import offline_refusal
 from browser_runtime.models.hub.settings import HubSettings
 from browser_runtime.models.in_use import ModelsInUse, hold_unchanged
@@ -168,14 +169,14 @@ class ModelStore:
     def pull(
         self,
         name: str,
-        precision: Precision = Precision.FP32,
+        precision: Precision | None = None,
         *,
         family: FamilySpec | None = None,
         revision: str | None = None,
         progress: ReportProgress | None = None,
         prove: Prove | None = None,
     ) -> StoredModel:
-        """The model from the Hub in that precision; returns at once where it is here already.
+        """The model from the Hub in that precision, or its family's usual one; at once if it is here already.
 
         One process fetches, the others wait for it. `prove` is called with a fetched model before it enters
         the store; it raises to keep it out. Raises like `ensure`.
@@ -198,11 +199,12 @@ class ModelStore:
                 return pull(job)
             return pull_precision(replace(job, model=replace(hub_model, revision=model.revision)), model)
 
-    def _held(self, name: str, precision: Precision, revision: str | None) -> StoredModel | None:
+    def _held(self, name: str, precision: Precision | None, revision: str | None) -> StoredModel | None:
         """The model where it is here in that precision, and of that revision if one is asked for."""
         model = self.find(name)
-        fits = model is not None and precision in model.precisions and revision in (None, model.revision)
-        return model if fits else None
+        if model is None or revision not in (None, model.revision):
+            return None
+        return model if (precision or model.family.precision) in model.precisions else None
 
     def _hub_model(self, name: str, family: FamilySpec | None, revision: str | None) -> HubModel:
         hub_model = find_hub_model(check_model_name(name))

@@ -72,7 +72,9 @@ def list_models(as_json: bool) -> None:
 @command.command("pull")
 @click.argument("name", type=ModelName())
 @click.option(
-    "--precision", default="fp32", show_default=True, type=PRECISIONS, help="Precision of the weights."
+    "--precision",
+    type=PRECISIONS,
+    help="Precision of the weights. Default: fp32; for a language model 4bit.",
 )
 @click.option("--family", type=FAMILY_NAMES, help="The kind of model, if its config.json does not show it.")
 @click.option(
@@ -80,14 +82,17 @@ def list_models(as_json: bool) -> None:
     help="Commit of the repository. Default: the one pinned in webinfer's catalogue, else the newest.",
 )
 @PROVE
-def pull_model(name: str, precision: str, family: str | None, revision: str | None, prove: bool) -> None:
+def pull_model(
+    name: str, precision: str | None, family: str | None, revision: str | None, prove: bool
+) -> None:
     """Download the model NAME from the Hugging Face Hub.
 
     NAME is a short name of `webinfer models list` or an org/name of the Hub. An interrupted download is
-    resumed. The model is run once in Python's onnxruntime, and stored only if that works.
+    resumed. An ONNX model is run once in Python's onnxruntime, and stored only if that works. In 2 to 16 bits
+    a language model is quantised here, from its safetensors or a GGUF file.
     """
     chosen = find_row(family, "--family") if family else None
-    wanted = parse_precision(precision, "--precision")
+    wanted = parse_precision(precision, "--precision") if precision else None
     proving = Proving()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
@@ -111,7 +116,7 @@ def pull_model(name: str, precision: str, family: str | None, revision: str | No
             prove=prove_fetched if prove else None,
         )
     if prove and not proving.proofs:  # it was here already
-        proving(model, try_model(model, (wanted,)))
+        proving(model, try_model(model, (wanted or model.family.precision,)))
     click.echo(f"{model.name} at {model.revision} in {model.folder}")
     _tell_doubts(model)
     proving.show()
@@ -186,7 +191,8 @@ def quantize_model(
     MODEL is a GGUF file, a folder with a LLaMA, SmolLM2, Qwen2, Qwen3 or Mistral in safetensors, or a stored
     model of 16 bits. Give one of --bits, --budget-mb and --plan.
     """
-    from browser_runtime.models.intake.quantising import find_source, name_precision
+    from browser_runtime.models.intake.packed_folders import name_precision
+    from browser_runtime.models.intake.quantising import find_source
 
     wish = _read_wish(bits, budget_mb, plan, calibration)
     source = find_source(model, ModelStore())
@@ -195,7 +201,8 @@ def quantize_model(
 
 def _pack(source: DecoderSource, wish: Wish, name: str, output: Path | None) -> None:
     """Packs a language model into the store, or into a folder, and says what came of it."""
-    from browser_runtime.models.intake.quantising import quantise_to_folder, quantise_to_store
+    from browser_runtime.models.intake.packed_folders import quantise_to_folder
+    from browser_runtime.models.intake.quantising import quantise_to_store
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:

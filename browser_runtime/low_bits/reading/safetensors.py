@@ -15,6 +15,7 @@ import numpy as np
 
 from browser_runtime.contract.errors import BadRequest
 from browser_runtime.low_bits.arrays import FloatArray
+from browser_runtime.low_bits.reading.file_names import INDEX, SINGLE
 from browser_runtime.low_bits.reading.tensors import (
     TensorSpan,
     check_names,
@@ -28,8 +29,6 @@ from browser_runtime.low_bits.reading.tensors import (
 from browser_runtime.models.files.json_files import MAX_JSON_BYTES, parse_object
 from browser_runtime.models.files.paths import ForeignFolder, check_path, shorten
 
-INDEX = "model.safetensors.index.json"
-SINGLE = "model.safetensors"
 TYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),

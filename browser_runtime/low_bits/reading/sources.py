@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput, BadRequest
+from browser_runtime.low_bits.reading.file_names import GGUF_ENDING
 from browser_runtime.low_bits.reading.gguf import GgufFile
 from browser_runtime.low_bits.reading.gguf_config import read_config
 from browser_runtime.low_bits.reading.gguf_tokenizer import read_tokenizer
@@ -27,7 +28,6 @@ COMPANIONS = (
     "chat_template.jinja",
 )
 MAX_TEMPLATE_BYTES = 1 << 20
-ENDING = ".gguf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class DecoderSource:
 
 def open_source(path: Path) -> DecoderSource:
     """The model at `path`. Raises BadInput or BadRequest for what is not read here, or broken."""
-    if path.is_file() and path.suffix == ENDING:
+    if path.is_file() and path.suffix == GGUF_ENDING:
         return _open_gguf(ForeignFolder.at(path.parent), path)
     if path.is_dir():
         return open_folder(ForeignFolder.at(path))

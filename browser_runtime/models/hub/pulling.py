@@ -3,55 +3,34 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from browser_runtime.contract.errors import BadRequest, SetupError, TooLarge
+from browser_runtime.contract.errors import BadInput, BadRequest
+from browser_runtime.contract.families import TEXT_GENERATION
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.families.processor import check_files, find_processor
+from browser_runtime.low_bits.reading.file_names import GGUF_ENDING
 from browser_runtime.models.files.graphs import (
     available_precisions,
+    find_graphs,
     graph_paths,
     group_weights,
     guess_weights,
 )
 from browser_runtime.models.files.integrity import describe_file
-from browser_runtime.models.files.json_files import Json, read_json
+from browser_runtime.models.files.json_files import Json
 from browser_runtime.models.files.paths import check_together
 from browser_runtime.models.files.scratch import PARTIAL_FOLDER
-from browser_runtime.models.hub.catalogue import HubModel
-from browser_runtime.models.hub.downloading import HubFile, Progress, download
-from browser_runtime.models.hub.repository import Repository, look_up, repository_address
-from browser_runtime.models.hub.settings import HubSettings
+from browser_runtime.models.hub.fetching import Fetched, Pull, download_all, peek, require_room
+from browser_runtime.models.hub.original_weights import CHOSEN_BITS, find_original
+from browser_runtime.models.hub.repository import Repository, look_up
 from browser_runtime.models.intake.graph_check import inspect_graphs, limit_tokens, list_weights, read_graph
 from browser_runtime.models.intake.traits import choose_files, complete_files, infer_family
-from browser_runtime.models.intake.trial import TrialRun, try_model
+from browser_runtime.models.intake.trial import try_model
 from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
-
-ReportProgress = Callable[[Progress], None]
-Prove = Callable[[StoredModel, tuple[TrialRun, ...]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """One pull: what, where to, under which rules and until when (monotonic)."""
-
-    model: HubModel
-    precision: Precision
-    root: Path
-    settings: HubSettings
-    deadline: float
-    report: ReportProgress | None
-    prove: Prove | None = None
-    """Called before the model enters the store; raises to keep it out."""
-
-    @property
-    def source(self) -> str:
-        """The repository's address."""
-        return repository_address(self.model, self.settings)
 
 
 def pull(job: Pull) -> StoredModel:
@@ -63,8 +42,9 @@ def pull(job: Pull) -> StoredModel:
     repository = look_up(job.model, job.settings, job.deadline)
     folder = _partial_folder(job, repository.commit)
     family = _family(job, repository, folder)
-    paths = _fetch(job, repository, folder, family)
-    files = {path: describe_file(folder / path) for path in paths}
+    precision = job.precision or family.precision
+    fetched = _gather(job, repository, folder, family, precision)
+    files = {path: describe_file(folder / path) for path in fetched.paths}
     model = StoredModel(
         name=job.model.name,
         family=family,
@@ -76,8 +56,9 @@ def pull(job: Pull) -> StoredModel:
         source=job.source,
         license=repository.license,
         extra={"hub": {"repository": job.model.repository, "revision": job.model.revision}},
+        weights=fetched.weights,
     )
-    model = _admit(job, model)
+    model = _admit(job, model, precision)
     for path in set(list_paths(folder)) - set(model.files):
         (folder / path).unlink()  # what a pull of another precision left when it was given up
     target = job.root / model.name
@@ -91,19 +72,42 @@ def _join_settings(own: Json, catalogued: Json) -> Json:
     return limit_tokens(own | catalogued, own.get("max_tokens"))
 
 
-def _admit(job: Pull, model: StoredModel) -> StoredModel:
-    """The model once its graphs fit and have run, with its manifest. Raises BadRequest, its files gone."""
+def _gather(
+    job: Pull,
+    repository: Repository,
+    folder: Path,
+    family: FamilySpec,
+    precision: Precision,
+    held: Collection[str] = (),
+) -> Fetched:
+    """The files that the model needs in `precision`, beside those `held`: as they are, or packed here."""
+    original = find_original(job.model.name, family, precision, repository.files)
+    if original is None:
+        return Fetched(_fetch(job, repository, folder, family, precision, held))
+    if job.prove is not None:
+        raise BadInput("--prove", "given", "left out: a language model is held to its original instead")
+    from browser_runtime.models.hub.packing import pack_original  # it loads NumPy, which most pulls need not
+
+    return pack_original(job, repository, folder, family, precision, original, held)
+
+
+def _admit(job: Pull, model: StoredModel, precision: Precision) -> StoredModel:
+    """The model once its graphs fit and have run, with its manifest. Raises BadRequest, its files gone.
+
+    Packed weights were held to their original while they were packed.
+    """
     try:
-        found = inspect_graphs(model.name, model.folder, model.family, (job.precision,), model.files)
+        found = inspect_graphs(model.name, model.folder, model.family, (precision,), model.files)
         fitting = replace(
             model,
             settings=found.fit_settings(model.settings),
             weights=group_weights(model.files, model.weights | found.weights),
         )
         write_manifest(fitting)
-        runs = try_model(fitting, (job.precision,))
-        if job.prove is not None:
-            job.prove(fitting, runs)
+        if any(spec.is_onnx for spec in find_graphs(model.family, precision, model.files) or ()):
+            runs = try_model(fitting, (precision,))
+            if job.prove is not None:
+                job.prove(fitting, runs)
     except BadRequest:
         shutil.rmtree(model.folder)  # whole as it is, nothing of it will ever be wanted
         raise
@@ -128,11 +132,14 @@ def pull_precision(job: Pull, held: StoredModel) -> StoredModel:
     folder = _partial_folder(job, repository.commit)
     for path in held.files:
         _link(held.folder / path, folder / path)
-    paths = _fetch(job, repository, folder, held.family, held.files)
-    fresh = [path for path in paths if path not in held.files]
+    precision = job.precision or held.family.precision
+    fetched = _gather(job, repository, folder, held.family, precision, held.files)
+    fresh = [path for path in fetched.paths if path not in held.files]
     files = held.files | {path: describe_file(folder / path) for path in fresh}
     precisions = available_precisions(held.family, files)
-    model = _admit(job, replace(held, folder=folder, files=files, precisions=precisions))
+    weights = held.weights | fetched.weights
+    grown = replace(held, folder=folder, files=files, precisions=precisions, weights=weights)
+    model = _admit(job, grown, precision)
     for path in fresh:
         (held.folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).replace(held.folder / path)
@@ -157,33 +164,36 @@ def _family(job: Pull, repository: Repository, folder: Path) -> FamilySpec:
     if job.model.family is not None:
         return job.model.family
     if "config.json" not in repository.files:
+        if any(path.lower().endswith(GGUF_ENDING) for path in repository.files):
+            return TEXT_GENERATION  # a GGUF file holds its configuration itself
         raise BadRequest(f"{job.model.repository} has no config.json, so it is no model that can run here")
-    config = _peek(job, repository, folder, "config.json")
+    config = peek(job, repository, folder, "config.json")
     return infer_family(job.model.name, config, repository.pipeline)
 
 
-def _peek(job: Pull, repository: Repository, folder: Path, path: str, held: Collection[str] = ()) -> Any:
-    """The contents of a JSON file that the pull depends on; {} if the repository has none."""
-    file = repository.files.get(path)
-    if file is not None and path not in held:  # a file that is held is linked: nothing may write to it
-        _require_room(job, [file])
-        download(file, folder / path, job.settings, job.deadline, lambda _: None)
-    return read_json(folder / path)
-
-
 def _fetch(
-    job: Pull, repository: Repository, folder: Path, family: FamilySpec, held: Collection[str] = ()
+    job: Pull,
+    repository: Repository,
+    folder: Path,
+    family: FamilySpec,
+    precision: Precision,
+    held: Collection[str] = (),
 ) -> list[str]:
     """The files that the model needs, all now in `folder`; those `held` were there before."""
-    name, listed = job.model.name, list(repository.files)
-    listing = _peek(job, repository, folder, family.files.listing, held) if family.files.listing else None
-    paths = choose_files(name, family, job.precision, listed, listing)
-    graphs = graph_paths(family, job.precision, paths) or ()
+    name = job.model.name
+    packed = {
+        path for spec in family.graphs if not spec.is_onnx for one in Precision for path in spec.paths(one)
+    }
+    listed = [path for path in repository.files if path not in packed]
+    listing = peek(job, repository, folder, family.files.listing, held) if family.files.listing else None
+    has_original = packed and find_original(name, family, family.precision, listed) is not None
+    paths = choose_files(name, family, precision, listed, listing, CHOSEN_BITS if has_original else ())
+    graphs = graph_paths(family, precision, paths) or ()
     likely = [path for graph in graphs for path in guess_weights(graph, listed)]
     first = [repository.files[path] for path in paths if path not in held]
-    _require_room(job, [*first, *(repository.files[path] for path in likely if path not in held)])
+    require_room(job, [*first, *(repository.files[path] for path in likely if path not in held)])
     expected = sum(repository.files[path].size_bytes for path in likely if path not in held)
-    _download_all(job, first, folder, rest_bytes=expected)
+    download_all(job, first, folder, rest_bytes=expected)
     check_files(folder, family)
     # Only the graph itself names the files of its weights.
     named = {graph: list_weights(name, graph, read_graph(folder, graph)) for graph in graphs}
@@ -193,8 +203,8 @@ def _fetch(
             raise BadRequest(f"{job.model.repository} lacks {path}, the weights of model {name!r}")
     _require_together(name, [*paths, *beside])
     second = [repository.files[path] for path in beside]
-    _require_room(job, second)
-    _download_all(job, second, folder, done=first)
+    require_room(job, second)
+    download_all(job, second, folder, done=first)
     shared = (path for weights in named.values() for path in weights if path in held)
     return [*dict.fromkeys([*paths, *beside, *shared, *complete_files(folder, family, {*paths, *held})])]
 
@@ -204,39 +214,6 @@ def _require_together(name: str, paths: list[str]) -> None:
         check_together(paths)
     except ValueError as error:
         raise BadRequest(f"model {name!r} cannot be stored: {error}") from error
-
-
-def _require_room(job: Pull, files: list[HubFile]) -> None:
-    """Raises TooLarge or SetupError before a byte is fetched that could not be kept."""
-    total = sum(file.size_bytes for file in files)
-    if total > job.settings.max_model_bytes:
-        raise TooLarge(f"model {job.model.name!r}", total, job.settings.max_model_bytes)
-    job.root.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(job.root).free
-    if total > free:
-        remedy = f"{total} bytes are needed and {free} are free in {job.root}"
-        raise SetupError(f"room for model {job.model.name!r}", remedy)
-
-
-def _download_all(
-    job: Pull,
-    files: Sequence[HubFile],
-    folder: Path,
-    *,
-    done: Sequence[HubFile] = (),
-    rest_bytes: int = 0,
-) -> None:
-    """Downloads `files`; progress counts from those that are `done` to the `rest_bytes` that will follow."""
-    before = sum(file.size_bytes for file in done)
-    total = before + sum(file.size_bytes for file in files) + rest_bytes
-    for file in files:
-
-        def report(done_bytes: int, file: HubFile = file, before: int = before) -> None:
-            if job.report is not None:
-                job.report(Progress(job.model.name, file.path, before + done_bytes, total))
-
-        download(file, folder / file.path, job.settings, job.deadline, report)
-        before += file.size_bytes
 
 
 def _replace_folder(fresh: Path, target: Path) -> None:

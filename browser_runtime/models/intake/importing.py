@@ -19,7 +19,7 @@ from browser_runtime.models.files.json_files import MAX_JSON_BYTES, Json, parse_
 from browser_runtime.models.files.locking import hold_lock, lock_path
 from browser_runtime.models.files.paths import ForeignFolder, check_together
 from browser_runtime.models.files.scratch import hold_scratch
-from browser_runtime.models.hub.pulling import Prove
+from browser_runtime.models.hub.fetching import Prove
 from browser_runtime.models.intake.export_bert import export_bert
 from browser_runtime.models.intake.graph_check import inspect_graphs, list_weights, read_graph
 from browser_runtime.models.intake.traits import complete_files, infer_family, require_files, wanted_files

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
-from browser_runtime.contract.errors import BadInput, BadOutput, SetupError
+from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.families import find_row
 from browser_runtime.contract.vocabulary import check_model_name
 from browser_runtime.families.processor import check_files, find_processor
 from browser_runtime.low_bits.model_file import FILE, PackedModel
 from browser_runtime.low_bits.quantising.bit_plan import BitPlan
-from browser_runtime.low_bits.quantising.packing_up import Wish, quantise
-from browser_runtime.low_bits.quantising.quantiser import Quantised, Tell
-from browser_runtime.low_bits.reading.sources import COMPANIONS, CONFIG, ENDING, DecoderSource, open_source
+from browser_runtime.low_bits.quantising.packing_up import Wish
+from browser_runtime.low_bits.quantising.quantiser import Tell
+from browser_runtime.low_bits.reading.file_names import GGUF_ENDING
+from browser_runtime.low_bits.reading.sources import COMPANIONS, CONFIG, DecoderSource, open_source
 from browser_runtime.low_bits.shape import CLASSES
 from browser_runtime.models.files.graphs import available_precisions, group_weights
 from browser_runtime.models.files.integrity import describe_file
@@ -23,39 +23,18 @@ from browser_runtime.models.files.locking import hold_lock, lock_path
 from browser_runtime.models.files.paths import ForeignFolder
 from browser_runtime.models.files.scratch import hold_scratch
 from browser_runtime.models.intake.importing import LOCK_TIMEOUT_S, hash_contents, require_free_home, settle
+from browser_runtime.models.intake.packed_folders import EXACT, QuantisedModel, quantise_to_folder
 from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
 from browser_runtime.models.store import ModelStore
 
 FAMILY = "text_generation"
-# What a stored model is quantised from: the folder of its exact weights.
-EXACT = "fp16"
 AS_IT_IS = BitPlan(16, embedding=16, head=16)
 """An import without quantising."""
 
 
-@dataclass(frozen=True, slots=True)
-class QuantisedModel:
-    """A model that was quantised, and where it is now."""
-
-    folder: Path
-    name: str
-    precision: str
-    plan: BitPlan
-    quantised: Quantised
-
-
-def name_precision(wish: Wish) -> str:
-    """The word for what a wish gives: 2bit, 3bit, 4bit, 8bit, fp16 or mixed."""
-    plan = wish.plan
-    if plan is None or plan.tensors:
-        return "mixed"
-    words = {16: EXACT, 32: "fp32"}
-    return words.get(plan.default, f"{plan.default}bit")
-
-
 def is_language_model(path: Path) -> bool:
     """True for a GGUF file, and for a folder whose config.json names a decoder that is read here."""
-    if path.suffix == ENDING:
+    if path.suffix == GGUF_ENDING:
         return path.is_file()
     config = path / CONFIG
     if not config.is_file() or any(path.glob("*.onnx")) or any(path.glob("onnx/*.onnx")):
@@ -89,25 +68,6 @@ def _open_stored(stored: StoredModel) -> DecoderSource:
     config = parse_object(home.read(CONFIG, MAX_JSON_BYTES), CONFIG) if CONFIG in stored.files else {}
     parts = tuple(f"{EXACT}/{shard.path}" for shard in packed.shards)
     return DecoderSource(stored.name, home, packed, config, companions, parts, stored.license)
-
-
-def quantise_to_folder(source: DecoderSource, wish: Wish, folder: Path, tell: Tell) -> QuantisedModel:
-    """Writes tokenizer and packed weights into a new folder.
-
-    Raises BadInput for a folder that holds something, and like `quantise`.
-    """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise BadInput("--output", repr(str(folder)), "a new or empty folder")
-    precision = name_precision(wish)
-    try:
-        (folder / precision).mkdir(parents=True, exist_ok=True)
-        source.write_companions(folder)
-        done, plan = quantise(source, wish, folder / precision, tell)
-    except OSError as error:
-        raise SetupError(f"room or access for {folder}", f"writing it failed: {error}") from error
-    if not done.divergence.kl < float("inf"):
-        raise BadOutput("the packed model's logits are not finite on the calibration text")
-    return QuantisedModel(folder, folder.name, precision, plan, done)
 
 
 def quantise_to_store(

@@ -17,17 +17,23 @@ TOKENIZER_ADVICE = "transformers writes it: AutoTokenizer.from_pretrained(...).s
 
 
 def choose_files(
-    name: str, family: FamilySpec, precision: Precision, paths: list[str], listing: object = None
+    name: str,
+    family: FamilySpec,
+    precision: Precision,
+    paths: list[str],
+    listing: object = None,
+    others: Collection[Precision] = (),
 ) -> list[str]:
     """The files among `paths` that `family` needs in `precision`, without the weights of its graphs.
 
-    `listing`: the contents of the row's `files.listing`, if the model has it. Raises BadRequest naming what
+    `listing`: the contents of the row's `files.listing`, if the model has it. `others`: precisions that it
+    can be had in otherwise. Raises BadRequest naming what
     is missing, BadInput for a precision that the model does not come in.
     """
     require_files(name, family, paths)
     graphs = graph_paths(family, precision, paths)
     if graphs is None:
-        there = [str(other) for other in Precision if graph_paths(family, other, paths)]
+        there = [str(other) for other in Precision if other in others or graph_paths(family, other, paths)]
         allowed = (
             f"one of {', '.join(there)}" if there else "another model: it holds no ONNX graphs for its family"
         )

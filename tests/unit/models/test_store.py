@@ -207,9 +207,7 @@ def test_the_listing_tells_what_is_here_and_what_could_be(store: ModelStore) -> 
 
 def test_the_catalogue_has_one_model_a_served_family_and_true_pins() -> None:
     catalogue = read_catalogue()
-    # Packed weights are made on the user's machine: `webinfer models quantize`.
-    pulled = {row for row in FAMILIES.values() if not row.generates}
-    assert {entry.family for entry in catalogue.values()} == pulled
+    assert {entry.family for entry in catalogue.values()} == set(FAMILIES.values())
     for name in ("bert-base-uncased", "vit-base", "whisper-tiny", "all-minilm-l6-v2"):
         assert "/" in catalogue[name].repository
     for entry in catalogue.values():
