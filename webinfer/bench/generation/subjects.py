@@ -15,7 +15,7 @@ from browser_runtime.low_bits.quantising.bit_plan import ENDS_BITS, BitPlan
 from browser_runtime.low_bits.quantising.packing_up import Wish
 from browser_runtime.low_bits.reading.sources import open_source
 from browser_runtime.models.files.integrity import describe_file
-from browser_runtime.models.intake.quantising import quantise_to_folder
+from browser_runtime.models.intake.packed_folders import quantise_to_folder
 from browser_runtime.models.store import BUILTIN_FOLDER
 
 Tell = Callable[[str], None]
