@@ -27,7 +27,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KNOWN = "a man eats"
 # Five seconds and a look; up to four times as much on a busy machine.
-NOTICE_S = 30.0
+NOTICE_S = 60.0
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

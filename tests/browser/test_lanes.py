@@ -60,15 +60,15 @@ async def test_a_dropped_line_is_taken_up_again_with_the_models_still_loaded(sha
 async def test_calls_that_make_no_sense_are_refused_and_the_lane_goes_on(shared_pool: Pool) -> None:
     _, lane = first_lane(shared_pool)
     with pytest.raises(Unsupported, match="divine"):
-        await lane.connection.call("divine", 10)
+        await lane.connection.call("divine", 60)
     with pytest.raises(BadRequest, match="not loaded"):
-        await lane.connection.call("run", 10, key="nothing", items=[], options={})
+        await lane.connection.call("run", 60, key="nothing", items=[], options={})
     for family in ("toString", "../models", "olfaction", "windows"):
         with pytest.raises(Unsupported, match=f"the family {family}"):
             await lane.connection.call(
-                "load", 10, key="k", family=family, model={}, backend="wasm", precision="fp32", options={}
+                "load", 60, key="k", family=family, model={}, backend="wasm", precision="fp32", options={}
             )
-    assert (await lane.connection.call("echo", 10, value=[1, None, "x"]))["value"] == [1, None, "x"]
+    assert (await lane.connection.call("echo", 60, value=[1, None, "x"]))["value"] == [1, None, "x"]
 
 
 async def test_a_page_fetches_the_files_that_the_worker_names_and_no_others(
@@ -98,7 +98,7 @@ async def test_a_page_fetches_the_files_that_the_worker_names_and_no_others(
 async def test_a_call_that_was_given_up_while_queued_does_not_run(shared_pool: Pool) -> None:
     _, lane = first_lane(shared_pool)
     big = np.zeros(2_000_000, np.float32)
-    calls = [asyncio.create_task(lane.connection.call("echo", 10, value=big)) for _ in range(3)]
+    calls = [asyncio.create_task(lane.connection.call("echo", 60, value=big)) for _ in range(3)]
     await asyncio.sleep(0)
     calls[1].cancel()
     results = await asyncio.gather(*calls, return_exceptions=True)
@@ -146,7 +146,7 @@ async def test_a_lost_gpu_is_told_and_the_next_request_gets_a_new_device(setting
             await told.wait()
         assert not lane.models.loaded
         with pytest.raises(DeviceLost, match=session.name):
-            await lane.connection.call("run", 20, key=str(key), items=[DIGIT], options={})
+            await lane.connection.call("run", 60, key=str(key), items=[DIGIT], options={})
         reply = await pool.run(request(Backend.WEBGPU))
         assert reply.backend == "webgpu"
         assert pool.sessions == [session]

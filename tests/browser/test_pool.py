@@ -60,7 +60,7 @@ async def test_an_idle_session_gets_a_request_at_once(pools: Pool) -> None:
     await pools.run(embed("warm"))
     reply = await pools.run(embed("alone"))
     assert reply.details["batch_items"] == 1
-    assert reply.timings.queue_ms < 1000  # nothing gathers: a turn of a busy machine, not a wait
+    assert reply.timings.queue_ms < 10_000  # nothing gathers: a turn of a busy machine, not a wait
 
 
 async def test_what_gathers_while_it_is_busy_goes_together_and_stays_in_order(pools: Pool) -> None:
@@ -133,7 +133,7 @@ async def test_the_golden_check_comes_again_and_the_lane_goes_on(pools: Pool) ->
     )
     loaded.n_runs = EVERY_RUNS - 1
     await pools.run(embed("the one after which it is due"))
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(120):
         assert (await pools.run(embed("after it"))).success
     assert loaded.n_runs < EVERY_RUNS
 
