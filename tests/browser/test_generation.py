@@ -161,7 +161,7 @@ async def test_webgpu_and_webassembly_choose_the_same_hundred_tokens(shared_pool
     """`webinfer bench quality --backends` counts 2,000 of them likewise."""
     if not shared_pool.sessions[0].capabilities.can(Backend.WEBGPU):
         return
-    prompts = [chat(question.text) for question in read_questions(3)]
+    prompts = [chat(question.text) for question in read_questions(5)]
     found: dict[Backend, list[list[int]]] = {}
     for backend in (Backend.WASM, Backend.WEBGPU):
         request = replace(ask(*prompts, precision=Precision.BITS_4), backends=(backend,))

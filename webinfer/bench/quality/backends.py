@@ -115,7 +115,7 @@ async def _ask_browser(
 ) -> list[Answers]:
     """The answers of a browser, on each of its backends that has kernels of ours."""
     async with open_pool(browser, ModelStore()) as pool:
-        model = await asyncio.to_thread(pool.store.ensure, wanted.model)
+        model = await asyncio.to_thread(pool.store.ensure, wanted.model, wanted.precision)
         can = pool.sessions[0].capabilities
         found: list[Answers] = []
         for backend in filter(can.can, (Backend.WASM, Backend.WEBGPU)):
