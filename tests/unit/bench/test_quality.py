@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from tokenizers import Tokenizer
 
 from browser_runtime.contract.errors import BadInput
@@ -19,6 +20,7 @@ from webinfer.bench.quality.original import Original
 from webinfer.bench.quality.picture import draw
 from webinfer.bench.quality.results import CacheSize, Row, cache_sizes
 from webinfer.bench.quality.texts import read_paragraphs, read_questions, read_windows
+from webinfer.commands.bench_quality import quality
 
 GGUF = Path(__file__).parents[2] / "data" / "gguf" / "llama.gguf"
 
@@ -126,11 +128,8 @@ def test_peers_formats_have_their_bits(name: str, bits: float) -> None:
     assert error < {2: 0.4, 3: 0.2, 4: 0.1}[int(bits)]
 
 
-def test_a_cache_of_16_bits_is_measured_with_the_weights() -> None:
-    from click.testing import CliRunner
-
-    from webinfer.commands.bench_quality import quality
-
-    result = CliRunner().invoke(quality, ["--models", "x", "--kv-cache", "16"])
+def test_a_cache_that_cannot_be_packed_is_refused_before_anything_is_measured() -> None:
+    words = ["--models", str(GGUF), "--kv-cache", "k3v2", "--no-peers"]
+    result = CliRunner().invoke(quality, words)
     assert isinstance(result.exception, BadInput)
-    assert "fewer than 16 bits" in str(result.exception)
+    assert "heads of 16 numbers" in str(result.exception)

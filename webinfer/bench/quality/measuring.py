@@ -73,6 +73,8 @@ def _measure_source(name: str, source: DecoderSource, plan: Plan, quality: Quali
     tokenizer = source.companions.get(TOKENIZER)
     if tokenizer is None:
         raise BadRequest(f"{source.name} has no {TOKENIZER}, which the text needs")
+    for cache in plan.caches:
+        CacheFormat.parse(cache).check(source.shape)
     opened = Tokenizer.from_str(tokenizer.decode("utf-8"))
     windows = read_windows(opened, plan.n_tokens, source.shape.max_positions)
     original = Original.compute(source.weights, windows, tell)
