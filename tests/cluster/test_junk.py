@@ -1,29 +1,40 @@
-"""Junk in every key of ours, under a running worker, watch worker and beat: everything goes on, junk goes."""
+"""Junk in every key of ours: what reads them goes on, names it in the log and removes it."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import redis
+from kombu import Consumer, Exchange, Queue
+from kombu.transport.redis import Channel
 
+from scheduler.alerts.store import AlertStore
+from scheduler.autoscaling.desired import DesiredStore
+from scheduler.health.beats import read_beat
+from scheduler.health.canaries import CanaryStore
+from scheduler.monitor.queues import QueueReader
+from scheduler.periods import PeriodKeys
 from tasks import app, infer
+from tasks.broker.queue_depths import count_unacked, read_depths
+from tasks.broker.redis_health import read_clocks, tell_clock
 from tasks.keys import UNACKED, UNACKED_INDEX, RedisKeys
 from tasks.settings import TaskSettings
-from tests.cluster.conftest import until, workers
-from tests.cluster.redis_server import own_server
-from tests.processes import stop
+from tests.cluster.conftest import until
+from tests.cluster.redis_server import Server, own_server
+from workers.delivery.leases import LeaseRenewer
+from workers.delivery.redelivery import Redeliveries
+from workers.delivery.transport import safe_connection
 
 ASK: dict[str, Any] = {"model_type": "text", "model_name": "bert", "inputs": "hello", "browser": "chrome"}
-QUEUES = ("chrome-vision", "edge-text", "firefox-audio", "webinfer")
+QUEUE = "chrome-vision"
+QUEUES = (QUEUE, "edge-text", "firefox-audio", "webinfer")
+LEASE_S = 2
 VALUES: list[bytes] = [
     b"",
     os.urandom(64),
@@ -41,12 +52,58 @@ VALUES: list[bytes] = [
 SCORES = (float("-inf"), -1.0, 0.0, 4e9, float("inf"))
 
 
+@pytest.fixture
+def server(settings: TaskSettings) -> Iterator[Server]:
+    with own_server(settings, redelivery_s=LEASE_S) as server:
+        yield server
+
+
+class Holder:
+    """The part of a worker that takes and holds messages, in this process."""
+
+    def __init__(self, url: str) -> None:
+        self.buried: list[str] = []
+        connect = safe_connection(lambda why, item, **evidence: self.buried.append(why))
+        self.connection = connect(url, transport_options=app.conf.broker_transport_options)
+        self.channel = self.connection.channel()
+        prefix = app.settings.redis_prefix
+        self.leases = LeaseRenewer(url, LEASE_S, prefix, RedisKeys(prefix).kinds(QUEUES))
+        self.leases.hold(self.channel)
+        self.taken: list[Any] = []
+
+    def take(self) -> Any:
+        """The next message of the queue."""
+        queue = Queue(QUEUE, Exchange(QUEUE), QUEUE)
+        with Consumer(self.channel, [queue], on_message=self.taken.append, accept=["tensor", "json"]):
+            n = len(self.taken)
+            while len(self.taken) == n:
+                self.connection.drain_events(timeout=30)
+        return self.taken[-1]
+
+    def turn(self) -> None:
+        """One turn of the leases' thread, which logs what it raises and goes on."""
+        with suppress(redis.ResponseError):
+            self.leases.turn()
+
+    def close(self) -> None:
+        self.channel.qos._delivered.clear()  # as if it had died
+        self.connection.release()
+        self.leases.stop()
+
+
+@pytest.fixture
+def holder(server: Server) -> Iterator[Holder]:
+    found = Holder(server.url)
+    yield found
+    found.close()
+
+
 def wrong_types(client: redis.Redis, kinds: dict[str, str]) -> None:
     """Replace every key by one of another type."""
     for number, (key, kind) in enumerate(kinds.items()):
         client.delete(key)
-        if kind == "string" or number % 2:
-            client.rpush(key, b"junk") if kind != "list" else client.set(key, b"junk")
+        if kind == "string" or (number % 2 and kind != "list"):
+            client.rpush(key, b"junk")
         else:
             client.set(key, VALUES[number % len(VALUES)])
 
@@ -55,8 +112,7 @@ def wrong_values(client: redis.Redis, kinds: dict[str, str]) -> None:
     """Add to every key what is of its type and nothing of ours."""
     for key, kind in kinds.items():
         for number, value in enumerate(VALUES):
-            with suppress(redis.ResponseError):  # still of a wrong type from before
-                push_value(client, key, kind, number, value)
+            push_value(client, key, kind, number, value)
 
 
 def push_value(client: redis.Redis, key: str, kind: str, number: int, value: bytes) -> None:
@@ -76,49 +132,34 @@ def push_value(client: redis.Redis, key: str, kind: str, number: int, value: byt
             client.xadd(key, {name: value})
 
 
-@contextmanager
-def beat(folder: Path, environment: dict[str, str]) -> Iterator[Path]:
-    log = folder / "beat.log"
-    command = [sys.executable, "-m", "celery", "-A", "webinfer", "beat", "-l", "INFO"]
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env=os.environ | environment)
-    try:
-        yield log
-        assert process.poll() is None, log.read_text()[-3000:]
-    finally:
-        stop(process)
-
-
-def test_junk_in_every_key_stops_nothing(settings: TaskSettings, tmp_path: Path) -> None:
-    keys = RedisKeys(settings.redis_prefix)
+@pytest.mark.parametrize("pushes", [(wrong_values,), (wrong_types,), (wrong_types, wrong_values)])
+def test_junk_in_every_key_is_named_and_removed(
+    server: Server, holder: Holder, pushes: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = RedisKeys(app.settings.redis_prefix)
     kinds = keys.kinds(QUEUES)
-    runs = tmp_path / "runs"
-    with own_server(settings) as server, workers(tmp_path) as start, server.client() as client:
-        environment = {"WEBINFER_BROKER_URL": server.url}
-        wrong_types(client, kinds)  # already there when all of it starts
-        worker = start(**environment, MEMORY_RUNNER_LOG=str(runs)).ready()
-        with workers(tmp_path, "webinfer") as start_other, beat(tmp_path, environment) as beat_log:
-            watch = start_other("-P", "threads", "-c", "2", "-n", "watch@junk", queue="watch", **environment)
-            until(lambda: infer.delay(**ASK).get(timeout=60)["success"])
-            long = infer.delay(**ASK, options={"sleep_s": 14.0})
-            until(lambda: runs.read_text().count("run bert") == 2)
-            for push in (wrong_values, wrong_types, wrong_values):
-                push(client, kinds)
-                assert infer.delay(**ASK).get(timeout=60)["success"]
-            n_sent = beat_log.read_text().count("Sending due task")
-            assert long.get(timeout=60)["success"]
-            assert runs.read_text().count("run bert") == 5, "the long one ran once"
-            until(lambda: beat_log.read_text().count("Sending due task") > n_sent)
-            watch.ready()
-            until(lambda: not junk_left(client, keys))
-            assert worker.process.poll() is None and watch.process.poll() is None
-            assert "junk removed from Redis: key=webinfer:ledger " in worker.log.read_text()
+    with server.client() as client:
+        for push in pushes:
+            push(client, kinds)
+            until(lambda: is_tidy(client, keys, kinds, holder))
+            assert every_reader_reads(client, keys)
+        removed = {word for text in caplog.messages for word in text.split() if word.startswith("key=")}
+        assert removed and all(word.removeprefix("key=") in kinds for word in removed)
+        result = infer.delay(**ASK)
+        while (message := holder.take()).headers["id"] != result.id:
+            message.ack()  # what of the junk is a message has been buried, not taken
+        message.ack()
+        assert not client.exists(UNACKED)
 
 
-def junk_left(client: redis.Redis, keys: RedisKeys) -> set[bytes]:
-    """What is ours to clean and was not cleaned; the values of hashes go when they are read."""
-    found = client.hkeys(UNACKED) + client.hkeys(keys.ledger) + client.zrange(UNACKED_INDEX, 0, -1)
-    return {name for name in found + client.zrange(keys.ledger_seen, 0, -1) if _is_junk(name)}
+def is_tidy(client: redis.Redis, keys: RedisKeys, kinds: dict[str, str], holder: Holder) -> bool:
+    """Take a turn of the leases; True once no key is of a wrong type and no junk is held or recorded."""
+    client.delete(keys.ledger_lock)  # no other worker sweeps
+    holder.turn()
+    if any(client.type(key).decode() not in (kind, "none") for key, kind in kinds.items()):
+        return False
+    held = client.hkeys(UNACKED) + client.zrange(UNACKED_INDEX, 0, -1)
+    return not any(map(_is_junk, held + client.hkeys(keys.ledger) + client.zrange(keys.ledger_seen, 0, -1)))
 
 
 def _is_junk(tag: bytes) -> bool:
@@ -128,14 +169,76 @@ def _is_junk(tag: bytes) -> bool:
         return True
 
 
-@pytest.mark.parametrize("value", [b"many", b"-5", b"1" * 400, b"\xff\x00"])
-def test_junk_in_the_count_of_deliveries_is_no_delivery(
-    settings: TaskSettings, tmp_path: Path, value: bytes
-) -> None:
-    from workers.delivery.redelivery import Redeliveries
+def every_reader_reads(client: redis.Redis, keys: RedisKeys) -> bool:
+    """Everything that watches and decides finds nothing of its own, and can write anew."""
+    prefix = keys.prefix
+    assert not read_beat(PeriodKeys(client, prefix)).late
+    desired, alerts, canaries = (kind(client, prefix) for kind in (DesiredStore, AlertStore, CanaryStore))
+    assert (desired.read(), desired.events()) == ({}, [])
+    assert (alerts.open_alerts(), alerts.notifications()) == ({}, {})
+    assert [canaries.read(queue) or canaries.pending(queue) for queue in QUEUES] == [None] * len(QUEUES)
+    tell_clock(client, prefix, "w@h")
+    assert list(read_clocks(client, prefix)) == ["w@h"]
+    assert app.routing.refresh().presence is not None
+    assert set(read_depths(client, QUEUES).waiting) == set(QUEUES) and not count_unacked(client)
+    reader = QueueReader(app.settings)
+    assert len(reader.read(QUEUES, {}).queues) == len(QUEUES)
+    reader.close()
+    return True
 
-    with own_server(settings) as server, server.client() as client:
-        key = RedisKeys(settings.redis_prefix).deliveries("a-task")
+
+@pytest.mark.parametrize("value", [b"many", b"-5", b"1" * 400, b"\xff\x00"])
+def test_junk_in_the_count_of_deaths_is_no_death(server: Server, value: bytes) -> None:
+    with server.client() as client:
+        key = RedisKeys(app.settings.redis_prefix).deliveries("a-task")
         client.set(key, value)
         assert Redeliveries(app).verdict("a-task", is_suspect=True) is None
         assert client.get(key) == b"1"
+
+
+# --- whose leases are looked after
+
+
+def test_a_worker_that_lives_for_a_moment_sweeps_all_the_same(server: Server, holder: Holder) -> None:
+    keys = RedisKeys(app.settings.redis_prefix)
+    infer.delay(**ASK)
+    with server.client() as client:
+        tag = json.loads(client.rpop(QUEUE))["properties"]["delivery_tag"]  # taken, and never noted
+        client.zadd(keys.ledger_seen, {tag: 1.0})
+        holder.leases.turn()  # its first turn, and its last
+        assert client.smembers(keys.ledger_suspects) == {tag.encode()}
+        client.delete(keys.ledger_lock)
+        younger = Holder(server.url)
+        younger.leases.turn()
+        younger.close()
+        assert client.llen(QUEUE) == 1
+
+
+def test_what_other_programs_hold_is_left_alone(server: Server, holder: Holder) -> None:
+    """Celery's usual workers hold messages for an hour and renew nothing."""
+    theirs = json.dumps([{"headers": {}, "properties": {"delivery_tag": "t"}}, "celery", "celery"])
+    with server.client() as client:
+        client.hset(Channel.unacked_key, "t", theirs)
+        client.zadd(Channel.unacked_index_key, {"t": 1.0})
+        for _ in range(3):
+            holder.leases.turn()
+        assert client.hget(Channel.unacked_key, "t") == theirs.encode()
+
+
+def test_a_lease_that_is_over_is_seen_twice_before_it_is_taken_over(server: Server, holder: Holder) -> None:
+    infer.delay(**ASK)
+    tag = holder.take().delivery_tag
+    other = Holder(server.url)
+    with server.client() as client:
+        until(lambda: client.info("server")["uptime_in_seconds"] > LEASE_S)
+        client.zadd(UNACKED_INDEX, {tag: 1.0})  # as after a pause of Redis
+        other.leases.turn()
+        assert client.hexists(UNACKED, tag)
+        holder.leases.turn()  # it lives
+        other.leases.turn()
+        assert client.hexists(UNACKED, tag)
+        client.zadd(UNACKED_INDEX, {tag: 1.0})
+        other.leases.turn()
+        other.leases.turn()
+        assert not client.hexists(UNACKED, tag) and client.llen(QUEUE) == 1
+    other.close()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import signal
 from typing import Any
 
 import numpy as np
-from kombu.transport.redis import Channel
 
 from tasks import app, infer
 from tasks.keys import RedisKeys
@@ -48,29 +46,3 @@ def test_a_purge_empties_the_ledger_too(pointed_app: None) -> None:
     result.forget()
     assert recorded() == 0
     assert not app.redis.exists(RedisKeys(app.settings.redis_prefix).ledger_seen)
-
-
-def test_workers_that_are_killed_young_sweep_all_the_same(start_worker: StartWorker) -> None:
-    result = infer.delay(**ARGUMENTS)
-    tag = json.loads(app.redis.rpop(QUEUE))["properties"]["delivery_tag"]
-    keys = RedisKeys(app.settings.redis_prefix)
-    app.redis.zadd(keys.ledger_seen, {tag: 1.0})  # lost long ago
-    young = start_worker().ready()
-    until(lambda: bool(app.redis.sismember(keys.ledger_suspects, tag)), timeout_s=3)
-    young.stop(signal.SIGKILL)
-    app.redis.delete(keys.ledger_lock)  # which would hold for two seconds more
-    start_worker().ready()
-    assert result.get(timeout=30)["success"]
-
-
-def test_what_other_programs_hold_is_left_alone(start_worker: StartWorker) -> None:
-    """Celery's usual workers hold messages for an hour and renew nothing."""
-    theirs = json.dumps([{"headers": {}, "properties": {"delivery_tag": "t"}}, "celery", "celery"])
-    app.redis.hset(Channel.unacked_key, "t", theirs)
-    app.redis.zadd(Channel.unacked_index_key, {"t": 1.0})
-    start_worker().ready()
-    result = infer.delay(**ARGUMENTS)
-    app.redis.rpop(QUEUE)  # lost perhaps: then it comes again by two sweeps, and leases were looked at too
-    assert result.get(timeout=60)["success"]
-    assert app.redis.hget(Channel.unacked_key, "t") == theirs.encode()
-    app.redis.delete(Channel.unacked_key, Channel.unacked_index_key)
