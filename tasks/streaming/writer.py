@@ -50,7 +50,7 @@ class StreamWriter:
         self._client, self._ttl_s = client, ttl_s
         self._waiting: Waiting = {}
         self._changed = threading.Condition()
-        self._is_writing = False
+        self._writing: Waiting = {}
         self._thread: threading.Thread | None = None
 
     def open(self, key: str) -> PieceWriter:
@@ -62,7 +62,7 @@ class StreamWriter:
         """Tell the reader that the reply, or its error, is stored. Called in a thread that may wait."""
         self._put(key, None)
         with self._changed:
-            self._changed.wait_for(lambda: not self._waiting and not self._is_writing, LONGEST_END_S)
+            self._changed.wait_for(lambda: key not in self._waiting | self._writing, LONGEST_END_S)
 
     def _put(self, key: str, entry: PieceEntry | None) -> None:
         with self._changed:
@@ -81,10 +81,10 @@ class StreamWriter:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting)
-                taken, self._waiting, self._is_writing = self._waiting, {}, True
-            self._deliver(taken)
+                self._writing, self._waiting = self._waiting, {}
+            self._deliver(self._writing)
             with self._changed:
-                self._is_writing = False
+                self._writing = {}
                 self._changed.notify_all()
 
     def _deliver(self, taken: Waiting) -> None:
