@@ -32,11 +32,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Median, least and most of several runs, in milliseconds."""
+    """Median, least and most of `n` runs, in milliseconds."""
 
     p50_ms: float
     least_ms: float
     most_ms: float
+    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Figures:
 
 def spread(samples_ms: Sequence[float]) -> Spread:
     """Summary of at least one sample."""
-    return Spread(statistics.median(samples_ms), min(samples_ms), max(samples_ms))
+    return Spread(statistics.median(samples_ms), min(samples_ms), max(samples_ms), len(samples_ms))
 
 
 def summarise(

@@ -1,8 +1,9 @@
-"""The peers: wllama from npm, and llama.cpp natively; each runs, or says why it cannot."""
+"""The peers: wllama from npm, transformers.js' layout of the weights, and llama.cpp natively."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import shutil
 import subprocess
 import time
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import SetupError
+from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.low_bits.reading.sources import open_source
 from webinfer.bench.generation.figures import Run
 from webinfer.bench.generation.subjects import Subject, Tell
 
@@ -37,6 +40,27 @@ def fetch_wllama(cache: Path, tell: Tell) -> Path:
         why = done.stderr.strip().splitlines()
         raise SetupError(wanted, f"npm could not fetch it: {why[-1] if why else 'no reason given'}")
     return package
+
+
+def export_layout(subject: Subject, cache: Path, tell: Tell) -> Path:
+    """The folder of the model as transformers.js reads it, in q4, written once. Raises SetupError."""
+    assert subject.gguf is not None
+    folder = cache / f"{subject.name}-onnx"
+    if folder.is_dir():
+        return folder
+    if importlib.util.find_spec("onnx") is None:
+        raise SetupError("onnx, which writes transformers.js' layout,", "pip install onnx")
+    from browser_runtime.models.intake.export_decoder import export_decoder
+
+    tell(f"writing {subject.name} for transformers.js")
+    fresh = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir()
+    source = open_source(subject.gguf)
+    source.write_companions(fresh)
+    export_decoder(source.weights, fresh / "onnx" / "model_q4.onnx", Precision.Q4)
+    fresh.rename(folder)
+    return folder
 
 
 class NativeRunner:

@@ -1,5 +1,6 @@
 // Engines side by side in one page: each is opened once, and run when the command says so.
 import { openOurs } from './ours.js';
+import { openTransformers } from './transformers.js';
 import { openWllama } from './wllama.js';
 
 /**
@@ -8,7 +9,7 @@ import { openWllama } from './wllama.js';
  * @typedef {{run: (tokens: number[], text: string, count: number) => Promise<Told>}} Engine
  */
 
-const OPENERS = { webinfer: openOurs, wllama: openWllama };
+const OPENERS = { webinfer: openOurs, wllama: openWllama, 'transformers.js': openTransformers };
 /** @type {Record<string, Engine>} */
 const opened = {};
 

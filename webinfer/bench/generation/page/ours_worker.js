@@ -1,4 +1,5 @@
 import { open } from '/page/families/text_generation.js';
+import { answer } from './workers.js';
 
 const GREEDY = { temperature: 0, top_k: 0, top_p: 1, repetition_penalty: 1, seed: 0 };
 const item = (/** @type {number[]} */ tokens) => ({
@@ -14,13 +15,12 @@ const choices = (/** @type {number} */ count) => ({
 /** @type {any} */
 let family;
 
-async function load(/** @type {string} */ url) {
+async function load(/** @type {{url: string}} */ { url }) {
   const settings = { sample: item([5, 6, 7]), example: choices(8) };
   const limits = { max_batch: 1, max_static_graphs: 1, warm_up_runs: 8, warm_up_ms: 1000 };
   const graphs = { low_bits: { path: 'low_bits.json', weights: {} } };
   const model = { name: 'bench', revision: '', url, graphs, settings, limits };
   family = await open(/** @type {any} */ ({ backend: 'wasm', model, options: {} }));
-  return family.ready;
 }
 
 async function run(/** @type {number[]} */ tokens, /** @type {number} */ count) {
@@ -35,10 +35,4 @@ async function run(/** @type {number[]} */ tokens, /** @type {number} */ count) 
   return { times_ms, prompt_tokens: output.prompt_tokens, tokens: output.tokens, text: '' };
 }
 
-onmessage = async ({ data }) => {
-  try {
-    postMessage(data.open ? await load(data.open) : await run(data.tokens, data.count));
-  } catch (error) {
-    postMessage({ error: error.message ?? String(error) });
-  }
-};
+answer(load, run);
