@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -15,6 +16,15 @@ from browser_runtime.contract.setup.environment import (
     Settings,
     xdg_folder,
 )
+
+# Its home is closed to the user as whom its browsers run.
+ROOT_CACHE = Path("/var/cache/webinfer")
+
+
+def _cache_folder() -> Path:
+    if os.geteuid() == 0 and not Path(os.environ.get("XDG_CACHE_HOME", "")).is_absolute():
+        return ROOT_CACHE
+    return xdg_folder("XDG_CACHE_HOME", ".cache")
 
 
 class RuntimeSettings(Settings):
@@ -43,12 +53,22 @@ class RuntimeSettings(Settings):
         default="fallback",
         description="use Python's onnxruntime instead of a browser: never, only if none is available, always",
     )
+    private_network: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="whether a pool's browsers and drivers get a network that no other user reaches: if the "
+        "machine allows it, always, or never",
+    )
+    browser_user: str | None = Field(
+        default=None,
+        min_length=1,
+        description="user as whom browsers run if the worker is root; default: webinfer, else nobody",
+    )
     models_dir: FolderPath = Field(
         default_factory=lambda: xdg_folder("XDG_DATA_HOME", ".local/share") / "models",
         description="folder of pulled and imported models",
     )
     cache_dir: FolderPath = Field(
-        default_factory=lambda: xdg_folder("XDG_CACHE_HOME", ".cache"),
+        default_factory=_cache_folder,
         description="folder of unpacked browsers and other files that can be created again",
     )
     # One is left for everything else: with a thread a processor Redis, the worker and the browser's own

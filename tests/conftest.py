@@ -86,7 +86,7 @@ def own_surroundings() -> Iterator[None]:
     """The same for everyone: no setting of the caller's but where browsers are, Ctrl-C that works."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("WEBINFER_")]:
-            if not name.endswith(("_BINARY", "_DRIVER", "_CACHE_DIR", "_NETWORK")):
+            if not name.endswith(("_BINARY", "_DRIVER", "_CACHE_DIR", "BUILD_NETWORK")):
                 patch.delenv(name)
         for name in (name for name in ("HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN") if name in os.environ):
             patch.delenv(name)
@@ -136,14 +136,20 @@ def _folders() -> set[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Everything temporary lands in a folder of this run, so that leftovers can be told from others'."""
-    folder = tmp_path_factory.mktemp("tmp")
+    """Everything temporary lands in a folder of this run, so that leftovers can be told from others'.
+
+    It is none of pytest's, which only this user may enter: browsers of root are somebody else's.
+    """
+    tmp_path_factory.getbasetemp()  # where it would be made by the first test
+    folder = Path(tempfile.mkdtemp(prefix="wt-", dir="/tmp"))
+    folder.chmod(0o711)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TMPDIR", str(folder))
         patch.setattr(tempfile, "tempdir", str(folder))
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))  # no test finds the broker of a running `up`
         patch.setenv("XDG_DATA_HOME", str(folder / "data"))  # nor the caller's models, history and reports
         yield
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import sys
 import click
 from click.shell_completion import CompletionItem
 
+from browser_runtime.contract.setup.command_line import hide_passwords
 from webinfer.endings import drop_output, end_with, open_missing_streams
 from webinfer.signals import take_signals
 
@@ -86,6 +87,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; a user's mistake is one sentence and an exit code above 0, never a traceback."""
+    hide_passwords()
     open_missing_streams()
     stdout = sys.stdout
     try:

@@ -36,6 +36,10 @@ class BrowserExam:
     binary: str = ""
     driver: str = ""
     driver_version: str = ""
+    held_by: str = ""
+    """Whose it runs as, in which network, whether in a sandbox."""
+    weaknesses: tuple[str, ...] = ()
+    """What does not hold it, each as a sentence."""
     start_ms: float = 0.0
     """From the start until every backend was tried."""
     backends: dict[Backend, BackendCapability] = field(default_factory=dict)
@@ -100,6 +104,8 @@ async def _prove(settings: RuntimeSettings, browser: Browser, found: BrowserExam
         return replace(
             found,
             driver_version=session.info.driver,
+            held_by=str(session.host.confinement),
+            weaknesses=session.host.confinement.weaknesses if session.host.confinement else (),
             start_ms=session.started_ms,
             backends=session.capabilities.backends,
             versions=session.capabilities.versions,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from browser_runtime.contract.messages import LOAD_STEPS, Adapter
-from webinfer.words import adapter_kind
+from webinfer.words import CONTROLS, adapter_kind
 
 # Width of a table with all columns; narrower ones have a single column for browser, backend and adapter.
 WIDE = 124
@@ -21,9 +22,18 @@ Row = tuple[str, str, Mapping[str, Any]]
 """The input, the answer in a line, and the reply."""
 
 
-def output_console() -> Console:
+class SafeConsole(Console):
+    """A console that no name on it can steer: control characters are shown as spaces."""
+
+    def render(self, renderable: Any, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """See `rich.console.Console`."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=CONTROLS.sub(" ", segment.text))
+
+
+def output_console() -> SafeConsole:
     """Standard output, as wide as the terminal; wide enough for every column if it is none."""
-    return Console(width=None if sys.stdout.isatty() else WIDE + 16, highlight=False)
+    return SafeConsole(width=None if sys.stdout.isatty() else WIDE + 16, highlight=False)
 
 
 class ReplyTable:

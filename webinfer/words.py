@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+import click
+
 from browser_runtime.contract.messages import Adapter
+
+# What a terminal obeys; lines and tabs stay.
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def say(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print what holds others' words: on a terminal, and among errors, none of them steers it."""
+    shown = CONTROLS.sub("\ufffd", text) if err or sys.stdout.isatty() else text
+    click.echo(shown, err=err, nl=nl)
 
 
 def adapter_kind(adapter: Adapter) -> str:

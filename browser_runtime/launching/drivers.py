@@ -1,11 +1,12 @@
-"""Controls a browser through Selenium: starts it and opens its page. Only this file knows Selenium."""
+"""Controls a browser through Selenium, known here and in driver_line only: starts it, opens its page."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import structlog
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
-from selenium.webdriver.common.options import ArgOptions, BaseOptions
+from selenium.webdriver.common.options import ArgOptions
 from selenium.webdriver.common.selenium_manager import SeleniumManager
 from selenium.webdriver.common.service import Service
 from urllib3.exceptions import HTTPError
@@ -22,7 +23,9 @@ from browser_runtime.contract.errors import BrowserDied, SetupError
 from browser_runtime.contract.setup.remedies import install_extra
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import Installation
+from browser_runtime.launching.confinement import Confinement
 from browser_runtime.launching.driver_files import driver_name
+from browser_runtime.launching.driver_line import DriverConnection, confined, connect_to, popen_options
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +52,8 @@ CHROMIUM_ARGUMENTS = (
     "--disable-background-timer-throttling",
     "--disable-renderer-backgrounding",
     "--no-proxy-server",
+    # Its driver speaks to it through a pipe, not through a port that others find.
+    "--remote-debugging-pipe",
 )
 FIREFOX_PREFERENCES: dict[str, bool | int | str] = {
     "dom.webgpu.enabled": True,
@@ -76,6 +81,7 @@ class Launched:
     def __init__(self, driver: webdriver.Remote, service: Service) -> None:
         self._driver = driver
         self._service = service
+        self._is_held = False
         self.version = str(driver.capabilities.get("browserVersion", ""))
         self.driver_version = _driver_version(driver.capabilities)
         self.leader: int = service.process.pid
@@ -84,22 +90,45 @@ class Launched:
     def open_page(self, url: str, timeout_s: float) -> None:
         """Navigate to `url`. Raises BrowserDied."""
         try:
-            self._driver.set_page_load_timeout(timeout_s)
-            self._driver.get(url)
+            with self._awake():
+                self._driver.set_page_load_timeout(timeout_s)
+                self._driver.get(url)
         except Exception as error:
             raise BrowserDied("", f"its page did not open: {_first_line(error)}") from error
 
     def call_script(self, script: str, timeout_s: float, *arguments: Any) -> Any:
         """Return what an asynchronous script in the page calls back with. Slow: only for comparison."""
-        self._driver.set_script_timeout(timeout_s)
-        return self._driver.execute_async_script(script, *arguments)
+        with self._awake():
+            self._driver.set_script_timeout(timeout_s)
+            return self._driver.execute_async_script(script, *arguments)
 
     def page_status(self) -> str:
         """Return the page's own status text; empty when it cannot be asked."""
         try:
-            return str(self._driver.find_element("id", "status").text)
+            with self._awake():
+                return str(self._driver.find_element("id", "status").text)
         except WebDriverException as error:
             return _first_line(error)
+
+    def hold(self) -> None:
+        """Let the driver stand still but for the calls above, so that it obeys nobody else meanwhile."""
+        self._is_held = True
+        self._signal(signal.SIGSTOP)
+
+    @contextlib.contextmanager
+    def _awake(self) -> Iterator[None]:
+        if not self._is_held:
+            yield
+            return
+        self._signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGSTOP)
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.leader, number)
 
     def release(self) -> None:
         """Drop the client side after the processes have been ended; nothing is asked of the browser."""
@@ -145,39 +174,52 @@ def _managed_driver(installation: Installation) -> Path | None:
 
 
 def launch(
-    installation: Installation, environment: dict[str, str], folder: Path, *, headless: bool = True
+    installation: Installation,
+    environment: dict[str, str],
+    folder: Path,
+    confinement: Confinement,
+    *,
+    headless: bool = True,
 ) -> Launched:
     """A started browser in a process session of its own. Blocks. Raises BrowserDied, SetupError."""
-    service, options, kind = _recipe(installation, environment, folder, headless)
-    # The base class's: the options' own warns of its end, and its successor is for remote browsers only.
-    BaseOptions.ignore_local_proxy_environment_variables(options)
+    service, options = _recipe(installation, environment, folder, confinement, headless)
+    if confinement.user is not None:
+        confinement.user.give(folder)
     try:
-        driver = kind(options=options, service=service)
+        service.start()
+        connection = DriverConnection(service.service_url, connect_to(confinement))
+        driver = webdriver.Remote(connection, options=options)
     except (WebDriverException, HTTPError, OSError, ValueError) as error:  # HTTPError: its driver was killed
+        service.stop()
         raise BrowserDied(folder.name, f"it did not start: {_first_line(error)}") from error
     return Launched(driver, service)
 
 
 def _recipe(
-    installation: Installation, environment: dict[str, str], folder: Path, headless: bool
-) -> tuple[Service, ArgOptions, Any]:
+    installation: Installation,
+    environment: dict[str, str],
+    folder: Path,
+    confinement: Confinement,
+    headless: bool,
+) -> tuple[Service, ArgOptions]:
     common: dict[str, Any] = {
         "executable_path": str(locate_driver(installation)),
         "env": environment,
         "log_output": str(folder / "driver.log"),
-        "popen_kw": {"start_new_session": True},
+        "popen_kw": popen_options(confinement.entry),
     }
     if installation.browser is Browser.FIREFOX:
-        return webdriver.FirefoxService(**common), _firefox_options(installation, headless), webdriver.Firefox
+        service = confined(webdriver.FirefoxService, confinement)
+        return service(**common), _firefox_options(installation, headless)
     if installation.browser is Browser.EDGE and not installation.stands_in:
         edge = webdriver.EdgeOptions()
-        _fill_chromium(edge, installation, headless)
-        return webdriver.EdgeService(**common), edge, webdriver.Edge
+        _fill_chromium(edge, installation, confinement, headless)
+        return confined(webdriver.EdgeService, confinement)(**common), edge
     chrome = webdriver.ChromeOptions()
-    _fill_chromium(chrome, installation, headless)
+    _fill_chromium(chrome, installation, confinement, headless)
     # A driver need not be of the very build of the binary.
     common["service_args"] = ["--disable-build-check"]
-    return webdriver.ChromeService(**common), chrome, webdriver.Chrome
+    return confined(webdriver.ChromeService, confinement)(**common), chrome
 
 
 def _firefox_options(installation: Installation, headless: bool) -> webdriver.FirefoxOptions:
@@ -190,16 +232,15 @@ def _firefox_options(installation: Installation, headless: bool) -> webdriver.Fi
     return options
 
 
-def _fill_chromium(options: Any, installation: Installation, headless: bool) -> None:
+def _fill_chromium(
+    options: Any, installation: Installation, confinement: Confinement, headless: bool
+) -> None:
     options.binary_location = str(installation.binary)
     if headless:
         options.add_argument("--headless" if installation.headless_shell else "--headless=new")
     for argument in CHROMIUM_ARGUMENTS:
         options.add_argument(argument)
-    if os.geteuid() == 0:
-        log.warning(
-            "browser sandbox disabled", browser=str(installation.browser), reason="webinfer runs as root"
-        )
+    if not confinement.has_sandbox:
         options.add_argument("--no-sandbox")
 
 

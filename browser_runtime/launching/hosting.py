@@ -8,16 +8,22 @@ import sys
 from pathlib import Path
 
 import psutil
+import structlog
 
 from browser_runtime.contract import session_processes
 from browser_runtime.contract.errors import BadSetting, BrowserDied, SetupError
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching import processes
 from browser_runtime.launching.binaries import Installation
-from browser_runtime.launching.drivers import Launched, launch
+from browser_runtime.launching.browser_user import find_browser_user
+from browser_runtime.launching.confinement import Confinement, confine
+from browser_runtime.launching.drivers import Launched, launch, locate_driver
 from browser_runtime.launching.guardian import Guardian
+from browser_runtime.launching.private_network import PrivateNetwork
 from browser_runtime.once import call_in_thread
 from browser_runtime.settings import RuntimeSettings
+
+log = structlog.get_logger(__name__)
 
 # A start that is called off makes new processes for as long as it has not noticed.
 KILL_AGAIN_S = 1.0
@@ -29,8 +35,12 @@ LONGEST_FOLDER = 62
 class BrowserHost:
     """One browser's processes and folder."""
 
-    def __init__(self, name: str, settings: RuntimeSettings, guardian: Guardian) -> None:
-        self._name, self._settings, self._guardian = name, settings, guardian
+    def __init__(
+        self, name: str, settings: RuntimeSettings, guardian: Guardian, network: PrivateNetwork | None = None
+    ) -> None:
+        self._name, self._settings, self._guardian, self._network = name, settings, guardian, network
+        self.confinement: Confinement | None = None
+        """What holds the browser, once it was started."""
         self._folder: Path | None = None
         self._launched: Launched | None = None
         self._starting: asyncio.Task[Launched] | None = None
@@ -41,10 +51,7 @@ class BrowserHost:
         self._folder = processes.make_session_folder(self._name)
         self._guardian.watch(self._folder)
         _check_folder(self._folder, installation)
-        environment = processes.session_environment(self._folder)
-        starting = asyncio.to_thread(
-            launch, installation, environment, self._folder, headless=self._settings.headless
-        )
+        starting = asyncio.to_thread(self._start, installation, self._folder)
         self._starting = asyncio.get_running_loop().create_task(starting)
         try:
             async with asyncio.timeout(self._settings.launch_timeout_s):
@@ -55,6 +62,21 @@ class BrowserHost:
             ) from error
         self._guardian.watch(self._folder, self._launched.leader)
         return self._launched
+
+    def _start(self, installation: Installation, folder: Path) -> Launched:
+        """The browser, started in its confinement. Blocks."""
+        user = find_browser_user(self._settings)
+        confinement = confine(installation, locate_driver(installation), user, self._network)
+        for weakness in confinement.weaknesses:
+            log.warning("browser confined less", session=self._name, reason=weakness)
+        self.confinement = confinement
+        environment = processes.session_environment(folder, is_own=confinement.user is None)
+        return launch(installation, environment, folder, confinement, headless=self._settings.headless)
+
+    async def hold_driver(self) -> None:
+        """Let the driver obey nobody from now on, where others could reach it."""
+        if self._launched is not None and self._network is None:
+            await asyncio.to_thread(self._launched.hold)
 
     async def open_page(self, url: str) -> None:
         """Navigate to `url`. Raises BrowserDied."""

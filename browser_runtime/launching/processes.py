@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tempfile
 from pathlib import Path
 
 from browser_runtime.contract.session_processes import FOLDER_PREFIX, MARK, find_processes, open_handle
-from browser_runtime.contract.setup.proxies import without_proxies
+
+# What browsers and the drivers of graphics cards read: the language, the screen, which card, how it is used.
+INHERITED = re.compile(
+    r"PATH|LANG|LANGUAGE|LC_[A-Z]+|TZ|DISPLAY|WAYLAND_DISPLAY|LD_LIBRARY_PATH|FONTCONFIG_\w+|DRI_PRIME"
+    r"|(LIBGL|EGL|MESA|GALLIUM|LP|VK|GL|AMD|RADV|ANV|INTEL|NVIDIA|CUDA|HIP|ROCR|ZINK)_\w+|__(GLX?|NV|EGL|VK)_\w+"
+)
+# Of no use to another user.
+OWN = ("USER", "LOGNAME", "XAUTHORITY", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS")
 
 
 def make_session_folder(session: str) -> Path:
@@ -18,9 +26,16 @@ def make_session_folder(session: str) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{FOLDER_PREFIX}{session}-"))
 
 
-def session_environment(folder: Path) -> dict[str, str]:
-    """The environment of a session's driver and browser: all that they write stays in `folder`, no proxy."""
-    return without_proxies(os.environ) | {
+def session_environment(folder: Path, *, is_own: bool = True) -> dict[str, str]:
+    """The environment of a session's driver and browser, of this user or (`is_own` false) of another.
+
+    All that they write stays in `folder`. They inherit nothing but what is named here: no proxy, and no
+    password or token, whatever it is called.
+    """
+    inherited = {name: value for name, value in os.environ.items() if INHERITED.fullmatch(name)}
+    if is_own:
+        inherited |= {name: os.environ[name] for name in OWN if name in os.environ}
+    return inherited | {
         MARK: str(folder),
         "TMPDIR": str(folder),
         "HOME": str(folder),

@@ -67,9 +67,19 @@ def _make_once(binary: Path, fill: Callable[[Path], None]) -> None:
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
             fill(staging)
+            _open_to_all(staging)
             staging.rename(folder)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _open_to_all(folder: Path) -> None:
+    """Let others, such as the user of root's browsers, read and run all of it; let nobody else own a part."""
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)
 
 
 def _fetch(staging: Path) -> None:

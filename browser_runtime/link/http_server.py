@@ -6,6 +6,7 @@ policy lets them run only what is served here and speak only to this machine.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
@@ -48,14 +49,14 @@ class PageServer:
         self.origin = ""
         """`http://127.0.0.1:<port>` once open."""
 
-    async def open(self) -> None:
-        """Listen on loopback, on a port the system picks."""
+    async def open(self, listening: socket.socket | None = None) -> None:
+        """Listen with `listening`; without it on loopback, on a port the system picks."""
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/page/{path:.+}", self._page)
         app.router.add_get("/models/{path:.+}", self._model)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.SockSite(self._runner, listening or socket.create_server(("127.0.0.1", 0)))
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.origin = f"http://{host}:{port}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 from browser_runtime.background import TaskSet
+from browser_runtime.launching.browser_user import find_browser_user
 from browser_runtime.launching.guardian import Guardian
+from browser_runtime.launching.private_network import PrivateNetwork, open_network
 from browser_runtime.link.bridge import Bridge
 from browser_runtime.link.http_server import Files, PageServer
 from browser_runtime.once import Once, call_in_thread
@@ -20,6 +23,8 @@ class Loopback:
         self._server = PageServer(files)
         self._bridge: Bridge | None = None
         self._guardian: Guardian | None = None
+        self.network: PrivateNetwork | None = None
+        """Where both listen; None: on the machine's own loopback."""
         self._tasks = TaskSet()
         self._opening, self._closing = Once(self._open), Once(self._close)
 
@@ -50,9 +55,11 @@ class Loopback:
         await self._opening.done()
 
     async def _open(self) -> None:
-        await self._server.open()
+        user = await asyncio.to_thread(find_browser_user, self.settings)
+        self.network = network = await open_network(self.settings, user)
+        await self._server.open(network.page_socket if network else None)
         self._bridge = Bridge(self._server.origin, self.settings.beat_interval_s)
-        await self._bridge.open()
+        await self._bridge.open(network.bridge_socket if network else None)
         self._guardian = Guardian()
         self._tasks.spawn(self._guardian.supervise())
 
@@ -77,3 +84,5 @@ class Loopback:
         if self._guardian is not None:
             guardian, self._guardian = self._guardian, None
             await call_in_thread(guardian.close)
+        if self.network is not None:
+            self.network.close()

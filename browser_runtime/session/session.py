@@ -86,7 +86,7 @@ class Session:
         self.golden = GoldenCheck(name, self.build, loopback.settings)
         self._kernels = KernelChoices(loopback.settings.cache_dir, self.build)
         self._loader = ModelLoader(name, loopback.settings, self.golden, self._kernels, self._tell_load)
-        self.host = BrowserHost(name, loopback.settings, loopback.guardian)
+        self.host = BrowserHost(name, loopback.settings, loopback.guardian, loopback.network)
         self.observer = PoolObserver()
         self._events = events
         self._launched: Launched | None = None
@@ -139,6 +139,7 @@ class Session:
             self._launched = await self.host.launch(self.installation)
             await self.host.open_page(self._page_address())
             await self._wait_for_lanes()
+            await self.host.hold_driver()
             probe = cast(ProbeAnswer, await self.lanes[0].connection.call("probe", PROBE_TIMEOUT_S))
             can = Capabilities.from_probe(probe)
             self.capabilities = can.permit(gpu=self._settings.use_gpu, cpu=self._settings.use_cpu)

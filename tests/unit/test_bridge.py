@@ -12,7 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from browser_runtime.contract.errors import BridgeClosed, PageSilent, SessionLost, Unsupported
 from browser_runtime.link import frames
-from browser_runtime.link.bridge import Bridge, LaneConnection, Silence
+from browser_runtime.link.bridge import MAX_HELLO_BYTES, MAX_UNPROVED, Bridge, LaneConnection, Silence
 
 ORIGIN = "http://127.0.0.1:4242"
 
@@ -162,3 +162,28 @@ async def test_a_call_that_goes_on_is_waited_for_and_one_that_stands_still_is_no
         with pytest.raises(PageSilent, match=r"no answer to run within 0\.1 s"):
             await ended
     assert heard == [(0, n, 1.5) for n in range(6)]
+
+
+async def test_before_the_token_no_more_is_read_than_a_hello_needs(bridge: Bridge) -> None:
+    async with connect(bridge.address, origin=ORIGIN, max_size=None) as socket:  # type: ignore[arg-type]
+        with pytest.raises(ConnectionClosed, match=r"1009|message too big"):
+            await socket.send(bytes(MAX_HELLO_BYTES + 1))
+            await socket.recv()
+    lane = expected(bridge)
+    async with await join(bridge, lane) as socket:  # who proved himself may send all that a frame holds
+        call = asyncio.create_task(lane.call("echo", 30))
+        await answer(socket, ok=True, value={"text": "a" * (2 << 20)})
+        assert len(str((await call)["text"])) == 2 << 20
+
+
+async def test_a_crowd_of_strangers_neither_grows_without_bound_nor_keeps_a_lane_out(bridge: Bridge) -> None:
+    port = int(bridge.address.rpartition(":")[2])
+    crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3 * MAX_UNPROVED)]
+    async with await join(bridge, expected(bridge)):
+        assert len(bridge._unproved) <= MAX_UNPROVED
+        first, _ = crowd[0]
+        with pytest.raises(ConnectionResetError):
+            assert await first.read() == b""
+            raise ConnectionResetError
+    for _, writer in crowd:
+        writer.transport.abort()

@@ -206,11 +206,14 @@ def test_a_home_is_meant_by_its_sign_and_asked_for_where_there_is_none(
     monkeypatch.setenv("WEBINFER_MODELS_DIR", "~/models")
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # its specification: to be ignored
     assert RuntimeSettings().models_dir == tmp_path / "models"
-    assert RuntimeSettings().cache_dir == tmp_path / ".cache/webinfer"
+    own = tmp_path / ".cache/webinfer"
+    assert RuntimeSettings().cache_dir == (own if os.geteuid() else Path("/var/cache/webinfer"))
 
     def nobody() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
+    monkeypatch.delenv("WEBINFER_MODELS_DIR")
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")
     monkeypatch.setattr(environment.Path, "home", nobody)
     with pytest.raises(BadSetting, match="HOME is not set"):
         RuntimeSettings()

@@ -19,6 +19,7 @@ from scheduler.settings import SchedulerSettings
 from tasks.app import app
 from webinfer.producing import no_broker
 from webinfer.tables import output_console, plain_text
+from webinfer.words import say
 
 
 @click.group("alerts")
@@ -78,6 +79,6 @@ def test() -> None:
     for target in targets:
         receipt = target.send("[webinfer] test", f"A test of alerts, sent {at} UTC.", "test")
         n_refused += not receipt.taken
-        click.echo(f"{target.name}: {'delivered' if receipt.taken else f'refused: {receipt.why}'}")
+        say(f"{target.name}: {'delivered' if receipt.taken else f'refused: {receipt.why}'}")
     if n_refused:
         raise click.ClickException(f"{n_refused} of {len(targets)} receivers did not take it")

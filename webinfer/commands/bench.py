@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from browser_runtime.contract.vocabulary import Browser
@@ -20,7 +19,7 @@ from webinfer.commands.bench_quality import quality
 from webinfer.commands.parameters import BROWSER, BROWSERS, DAYS, NEW_FILE, Number
 from webinfer.producing import use_broker
 from webinfer.stack.stack import Stack
-from webinfer.tables import output_console
+from webinfer.tables import SafeConsole, output_console
 
 
 @click.group("bench")
@@ -50,7 +49,7 @@ def overhead(browser: str, rounds: int, as_json: bool) -> None:
     their way to the page and back.
     """
     chosen = Browser(browser)
-    with Console(stderr=True).status("starting a private stack") as status, Stack([chosen]) as stack:
+    with SafeConsole(stderr=True).status("starting a private stack") as status, Stack([chosen]) as stack:
         use_broker(stack.broker_url)
         found = measure_overhead(chosen, rounds, status.update)
         trips = measure_tensors(chosen, status.update)
@@ -110,7 +109,7 @@ def concurrent(browser: str, n: int, as_json: bool) -> None:
     """Compare the pool with one browser driven by hand, on requests to three models at once."""
     from webinfer.bench.concurrent import measure_concurrent
 
-    with Console(stderr=True).status("starting") as status:
+    with SafeConsole(stderr=True).status("starting") as status:
         ways = measure_concurrent(Browser(browser), n, status.update)
     if as_json:
         click.echo(json.dumps({"browser": browser, "ways": [asdict(way) for way in ways]}, indent=2))
@@ -129,7 +128,7 @@ def history(as_json: bool) -> None:
     """Measure the history: writing rows, a query over a million runs, and the router that uses it."""
     from webinfer.bench.history import measure_history
 
-    with Console(stderr=True).status("starting") as status:
+    with SafeConsole(stderr=True).status("starting") as status:
         found = measure_history(status.update)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2))
@@ -173,7 +172,7 @@ def backends(model_name: str, names: tuple[str, ...], threads: int, as_json: boo
     from webinfer.bench.backends import measure_browsers, tabulate
 
     chosen = [Browser(name) for name in names] or list(Browser)
-    with Console(stderr=True).status("starting") as status:
+    with SafeConsole(stderr=True).status("starting") as status:
         native, cells = measure_browsers(model_name, chosen, threads, status.update)
     if not as_json:
         title = f"{model_name}, {threads} threads, p50 of a batch"
@@ -214,7 +213,7 @@ def regression(months: int, steps: int, seed: int, picture: Path | None, as_json
     from webinfer.bench.regression import measure_quality
     from webinfer.bench.regression_picture import draw_curves, tabulate
 
-    with Console(stderr=True).status("starting") as status:
+    with SafeConsole(stderr=True).status("starting") as status:
         quality = measure_quality(months, steps, seed, status.update)
     if picture:
         picture.write_text(draw_curves(quality))
@@ -287,7 +286,7 @@ def report(n: int, as_json: bool) -> None:
     """Measure how long a report over many runs takes."""
     from webinfer.bench.reports import measure_report
 
-    with Console(stderr=True).status("starting") as status:
+    with SafeConsole(stderr=True).status("starting") as status:
         found = measure_report(n, status.update)
     if as_json:
         click.echo(json.dumps(asdict(found), indent=2))

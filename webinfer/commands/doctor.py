@@ -19,7 +19,7 @@ from tasks.settings import TaskSettings
 from webinfer.commands.parameters import BROWSERS
 from webinfer.examination import BrowserExam, Tool, examine_browsers, examine_tools
 from webinfer.redis_examination import RedisExam, examine_redis
-from webinfer.tables import output_console
+from webinfer.tables import SafeConsole, output_console
 from webinfer.words import adapter_kind
 
 
@@ -40,7 +40,7 @@ def command(as_json: bool, browsers: tuple[str, ...]) -> None:
     clocks that differ. Exit code 0 if at least one browser can run models, else 1.
     """
     chosen = [Browser(name) for name in browsers] or list(Browser)
-    progress = Console(stderr=True)
+    progress = SafeConsole(stderr=True)
     with progress.status("looking") as status:
         tools, queue = examine_tools(), examine_redis(TaskSettings())
         exams = asyncio.run(examine_browsers(RuntimeSettings(), chosen, status.update))
@@ -75,10 +75,21 @@ def _show(console: Console, exams: list[BrowserExam], tools: list[Tool]) -> None
     for exam in exams:
         if exam.problem:
             console.print(f"[red]{exam.browser}[/]: {escape(exam.problem)}", highlight=False, soft_wrap=True)
+    for exam in exams:
+        _show_hold(console, exam)
     for tool in tools:
         if tool.remedy:
             line = f"[red]{tool.name}[/]: missing on this machine; install it with: {escape(tool.remedy)}"
             console.print(line, highlight=False, soft_wrap=True)
+
+
+def _show_hold(console: Console, exam: BrowserExam) -> None:
+    """Print what confines a browser, and what does not (docs/security.md)."""
+    if not exam.held_by:
+        return
+    console.print(f"[bold]{exam.browser}[/] runs as {escape(exam.held_by)}", highlight=False, soft_wrap=True)
+    for weakness in exam.weaknesses:
+        console.print(f"  [yellow]weak[/]: {escape(weakness)}", highlight=False, soft_wrap=True)
 
 
 def _head(exam: BrowserExam) -> tuple[str, str, str]:

@@ -30,7 +30,7 @@ from webinfer.commands.parameters import (
 )
 from webinfer.producing import Answer, ask_all, open_stream
 from webinfer.tables import ReplyTable, output_console
-from webinfer.words import answer_text
+from webinfer.words import answer_text, say
 
 STDIN = "-"
 LONGEST_NAME = 40
@@ -141,7 +141,7 @@ def print_stream(request: dict[str, Any], timeout_s: float, priority: int | None
     """Print the text as it is generated. Raises InferenceError."""
     with open_stream(request, timeout_s, priority=priority) as pieces:
         for piece in pieces:
-            click.echo(piece, nl=False)
+            say(piece, nl=False)
     click.echo()
 
 
@@ -201,7 +201,7 @@ def print_table(answers: Any, names: list[str]) -> int:
             live.update(table.table, refresh=True)
     for number, error in sorted(failures.items()):
         where = f"{names[number]}: " if len(names) > 1 else ""
-        click.echo(f"webinfer: {where}{error}", err=True)
+        say(f"webinfer: {where}{error}", err=True)
     return len(failures)
 
 
@@ -212,7 +212,7 @@ def print_json(answers: Any, names: list[str]) -> int:
     click.echo(json.dumps(plain, indent=2, default=_plain))
     failed = [answer for answer in found.values() if isinstance(answer, InferenceError)]
     for error in failed if len(names) == 1 else ():
-        click.echo(f"webinfer: {error}", err=True)
+        say(f"webinfer: {error}", err=True)
     return len(failed)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -30,7 +29,8 @@ from browser_runtime.models.intake.trial import TrialRun, try_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
 from webinfer.commands.parameters import FAMILY_NAMES, PRECISIONS, ModelName, Number
-from webinfer.tables import output_console
+from webinfer.tables import SafeConsole, output_console
+from webinfer.words import say
 
 if TYPE_CHECKING:
     from browser_runtime.low_bits.quantising.packing_up import Wish
@@ -95,7 +95,7 @@ def pull_model(
     wanted = parse_precision(precision, "--precision") if precision else None
     proving = Proving()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=SafeConsole(stderr=True)) as bars:
         bar = bars.add_task(name, total=None)
 
         def tell(progress: FetchProgress) -> None:
@@ -117,7 +117,7 @@ def pull_model(
         )
     if prove and not proving.proofs:  # it was here already
         proving(model, try_model(model, (wanted or model.family.precision,)))
-    click.echo(f"{model.name} at {model.revision} in {model.folder}")
+    say(f"{model.name} at {model.revision} in {model.folder}")
     _tell_doubts(model)
     proving.show()
 
@@ -154,7 +154,7 @@ def import_model(path: Path, name: str | None, family: str | None, prove: bool) 
         store=ModelStore(),
         prove=proving if prove else None,
     )
-    click.echo(f"{model.name} ({model.family}) in {model.folder}")
+    say(f"{model.name} ({model.family}) in {model.folder}")
     _tell_doubts(model)
     proving.show()
 
@@ -205,7 +205,7 @@ def _pack(source: DecoderSource, wish: Wish, name: str, output: Path | None) -> 
     from browser_runtime.models.intake.quantising import quantise_to_store
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with Progress(*columns, console=SafeConsole(stderr=True)) as bars:
         bar = bars.add_task("reading", total=None)
 
         def tell(step: str, done: int, total: int) -> None:
@@ -216,7 +216,7 @@ def _pack(source: DecoderSource, wish: Wish, name: str, output: Path | None) -> 
         else:
             made = quantise_to_folder(source, wish, output, tell)
     found = made.quantised.divergence
-    click.echo(f"{made.name} in {made.precision}, in {made.folder}")
+    say(f"{made.name} in {made.precision}, in {made.folder}")
     click.echo(
         f"{made.quantised.size_bytes / 1e6:.1f} MB, {made.quantised.bits_a_weight:.2f} bits a weight; "
         f"KL {found.kl:.4f}, the same likeliest token {found.top1:.1%}, "
@@ -255,7 +255,7 @@ class Proving:
         """Run the model. Raises BadRequest if no browser gives the right answer."""
         from webinfer.proving import prove_model
 
-        with Console(stderr=True).status("proving the model") as status:
+        with SafeConsole(stderr=True).status("proving the model") as status:
             self.proofs = prove_model(model, runs, status.update)
 
     def show(self) -> None:
@@ -282,7 +282,7 @@ def _tell_doubts(model: StoredModel) -> None:
     from browser_runtime.families.processor import PROCESSORS
 
     for warning in PROCESSORS.take(model).warnings():
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
 
 
 @command.command("remove")
@@ -295,7 +295,7 @@ def remove_models(names: tuple[str, ...]) -> None:
     store = ModelStore()
     for name in names:
         gone = store.remove(name)
-        click.echo(f"{gone.name} removed: {gone.n_files} files, {gone.freed_bytes / 1e6:.1f} MB freed")
+        say(f"{gone.name} removed: {gone.n_files} files, {gone.freed_bytes / 1e6:.1f} MB freed")
 
 
 @command.command("verify")

@@ -24,7 +24,7 @@ from scheduler.autoscaling.scalers import (
 from tasks.app import app
 from tasks.routing.router import BROWSER_OF, QUEUE_OF
 from webinfer.producing import no_broker
-from webinfer.tables import output_console
+from webinfer.tables import SafeConsole, output_console
 
 
 @click.command("scale")
@@ -112,7 +112,7 @@ def parse_names(names: tuple[str, ...]) -> dict[str, str]:
 
 def follow(desired: DesiredStore, follower: Follower, *, dry_run: bool, once: bool) -> None:
     """Carry out decisions as they come. A failing command is printed; with `once` it is raised."""
-    console = Console()
+    console = SafeConsole()
     for decisions in desired.changes():
         for wanted, commands in follower.plan(decisions):
             console.print(

@@ -24,6 +24,7 @@ from webinfer.commands.parameters import BROWSERS
 from webinfer.stack.commands import monitor_command
 from webinfer.stack.history_lock import hold_history
 from webinfer.stack.stack import Stack, StackOptions
+from webinfer.tables import SafeConsole
 
 # Of the one question whether the given Redis is there.
 BROKER_TIMEOUT_S = 5.0
@@ -89,7 +90,7 @@ def command(
     """
     if autoscale and without_scheduler:
         raise click.UsageError("--autoscale needs the scheduler: leave out --without-scheduler")
-    console = Console()
+    console = SafeConsole()
     if not without_monitor:
         monitor_command()
         check_port(monitor_port)
