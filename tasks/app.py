@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from celery import Celery, Task
 from celery._state import connect_on_app_finalize
 from celery.result import AsyncResult
+from celery.signals import after_setup_logger, after_setup_task_logger
 from click import ClickException
 from kombu import Exchange, Queue
 from kombu.serialization import register
@@ -17,8 +19,10 @@ from kombu.utils.imports import symbol_by_name
 from redis import Redis
 
 from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.setup.command_line import hide_passwords
 from browser_runtime.contract.setup.environment import check_environment
 from browser_runtime.contract.setup.extras import MissingExtra
+from browser_runtime.contract.setup.log_lines import guard_lines
 from browser_runtime.contract.setup.proxies import exempt_loopback
 from tasks.broker.essential_writes import EssentialRedis
 from tasks.broker.redis_clients import connect
@@ -42,6 +46,13 @@ T = TypeVar("T", bound=Task[Any, Any])
 ANALYTICS_QUEUE = "analytics"
 WATCH_QUEUE = "watch"
 QUEUES = (DEFAULT_QUEUE, ANALYTICS_QUEUE, WATCH_QUEUE, INBOX, *QUEUE_OF.values())
+
+
+@after_setup_logger.connect(weak=False)
+@after_setup_task_logger.connect(weak=False)
+def _guard_lines(logger: logging.Logger, **_: object) -> None:
+    """The names in Celery's lines are the producers': an id, a task, an argument."""
+    guard_lines(logger)
 
 
 class WebinferApp(Celery):
@@ -155,6 +166,7 @@ class CommandStart(set[Any]):
 
     def __iter__(self) -> Iterator[Any]:
         """Raises what click prints in one line where a setting is wrong."""
+        hide_passwords()
         exempt_loopback()
         try:
             check_environment()

@@ -11,6 +11,7 @@ from typing import Any
 from celery.utils.log import get_logger
 
 from browser_runtime.contract.errors import BadSetting
+from browser_runtime.contract.setup.log_lines import one_line
 
 log = get_logger(__name__)
 
@@ -34,6 +35,8 @@ class Target:
     def __init__(self, url: str, position: int) -> None:
         self._url = url
         self._service: Any = _load_apprise().Apprise.instantiate(url)
+        self._sender: Any = _load_apprise().Apprise()
+        """Turns our plain text into what the service wants: in a mail's HTML, a name is no markup."""
         scheme = url.partition("://")[0]
         self.name = f"{scheme} #{position}"
         self.id = hashlib.sha256(url.encode()).hexdigest()[:12]
@@ -41,6 +44,7 @@ class Target:
             given = f"{scheme}://... in place {position}"
             allowed = "made of URLs that Apprise can use: see https://appriseit.com/services"
             raise BadSetting("WEBINFER_ALERT_URLS", given, allowed)
+        self._sender.add(self._service)
 
     def __repr__(self) -> str:
         return f"Target({self.name})"
@@ -50,7 +54,14 @@ class Target:
         apprise = _load_apprise()
         with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as captured:
             try:
-                taken = bool(self._service.notify(body=body, title=title, notify_type=NEWS_TYPES[news]))
+                taken = bool(
+                    self._sender.notify(
+                        body=body,
+                        title=one_line(title),
+                        notify_type=NEWS_TYPES[news],
+                        body_format=apprise.NotifyFormat.TEXT,
+                    )
+                )
             except Exception as error:  # plugins raise whatever their libraries raise
                 return Receipt(False, redact(f"{type(error).__name__}: {error}", self._url))
             return Receipt(

@@ -41,18 +41,23 @@ def write_json(report: Report) -> str:
 
 def write_markdown(report: Report) -> str:
     """The tables, for a terminal or a pull request."""
-    parts = [f"# {title(report)}", "", *(escape_markdown(line) + "  " for line in summary(report)), ""]
+    parts = [
+        f"# {escape_markdown(title(report))}",
+        "",
+        *(escape_markdown(line) + "  " for line in summary(report)),
+        "",
+    ]
     for section in (*build_glance(report), *build_sections(report)):
-        parts += [f"## {section.title}", "", *_markdown_section(section), ""]
+        parts += [f"## {escape_markdown(section.title)}", "", *_markdown_section(section), ""]
     return "\n".join(parts)
 
 
 def _markdown_section(section: Section) -> list[str]:
     if not section.rows:
-        return [section.empty]
-    rows = [[escape_markdown(cell) for cell in row] for row in section.rows]
-    lines = [_markdown_row(section.columns), _markdown_row(["---"] * len(section.columns))]
-    return [*lines, *map(_markdown_row, rows), *(["", section.note] if section.note else [])]
+        return [escape_markdown(section.empty)]
+    head, *rows = [[escape_markdown(cell) for cell in row] for row in (section.columns, *section.rows)]
+    lines = [_markdown_row(head), _markdown_row(["---"] * len(section.columns))]
+    return [*lines, *map(_markdown_row, rows), *(["", escape_markdown(section.note)] if section.note else [])]
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import sys
 
 import structlog
 
+from browser_runtime.logs import escape_fields
 from webinfer.settings import CommandSettings
 
 
@@ -18,6 +19,7 @@ def configure_logs() -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S"),
+            escape_fields,
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

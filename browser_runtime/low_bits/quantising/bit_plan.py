@@ -36,9 +36,14 @@ class BitPlan:
         """The plan in a TOML file. Raises BadInput naming the key, BadRequest where it is no TOML."""
         try:
             with path.open("rb") as stream:
-                plain = tomllib.loads(stream.read(MAX_PLAN_BYTES).decode("utf-8"))
+                content = stream.read(MAX_PLAN_BYTES + 1)
+            if len(content) > MAX_PLAN_BYTES:
+                raise BadRequest(f"{path.name} holds more than the {MAX_PLAN_BYTES} bytes allowed")
+            plain = tomllib.loads(content.decode("utf-8"))
         except OSError as error:
             raise BadInput("--plan", repr(str(path)), f"a TOML file ({error.strerror})") from error
+        except RecursionError as error:
+            raise BadRequest(f"{path.name} is nested too deeply") from error
         except ValueError as error:
             raise BadRequest(f"{path.name} is no TOML: {error}") from error
         for key in plain:

@@ -74,7 +74,10 @@ def _fold_case(path: str) -> str:
 
 def shorten(path: object) -> str:
     """`path` as an error shows it: quoted, at most 120 characters of it."""
-    shown = repr(path)
+    try:
+        shown = repr(path)
+    except RecursionError:  # a value that is nested without end
+        shown = f"a {type(path).__name__} that is nested too deeply"
     return shown if len(shown) <= 120 else f"{shown[:117]}..."
 
 

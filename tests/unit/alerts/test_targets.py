@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import logging
+import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -78,3 +82,61 @@ def test_one_bad_url_does_not_silence_the_others(root_log: list[str]) -> None:
     (told,) = root_log
     assert "in place 1" in told
     assert "s3cret" not in told
+
+
+class MailServer(threading.Thread):
+    """Takes one mail by SMTP, and keeps its lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+
+    def run(self) -> None:
+        line, _ = self._listening.accept()
+        with self._listening, line, line.makefile("rwb", buffering=0) as stream:
+            stream.write(b"220 here\r\n")
+            in_mail = False
+            for raw in stream:
+                text = raw.decode().rstrip("\r\n")
+                if in_mail:
+                    self.lines.append(text)
+                    in_mail = text != "."
+                    answer = b"" if in_mail else b"250 taken\r\n"
+                else:
+                    in_mail = text.upper() == "DATA"
+                    answer = (
+                        b"354 go on\r\n"
+                        if in_mail
+                        else b"221 bye\r\n"
+                        if text.upper() == "QUIT"
+                        else b"250 yes\r\n"
+                    )
+                stream.write(answer)
+                if text.upper() == "QUIT":
+                    return
+
+
+@pytest.mark.parametrize(
+    ("form", "body"),
+    [
+        ("", "<img src=http://evil.example/x> & more"),
+        ("&format=html", "&lt;img src=http://evil.example/x&gt; &amp; more"),
+    ],
+)
+def test_in_a_mail_a_name_is_no_markup_and_no_header(form: str, body: str) -> None:
+    server = MailServer()
+    server.start()
+    url = f"mailto://127.0.0.1:{server.port}?from=a@example.org&to=b@example.org&mode=insecure{form}"
+    (target,) = parse_targets(url)
+    receipt = target.send(
+        "model <b>x</b>\nBcc: c@example.org", "<img src=http://evil.example/x> & more", "opened"
+    )
+    assert receipt.taken, receipt.why
+    server.join()
+    mail = email.message_from_string("\n".join(server.lines), policy=email.policy.default)
+    parts = {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
+    assert body in parts["text/html" if form else "text/plain"].replace("&nbsp;", " ")
+    assert "<img" not in parts.get("text/html", "")
+    assert mail["Bcc"] is None

@@ -13,7 +13,14 @@ from scheduler.reports.daily import LATEST, keep_report
 from scheduler.reports.facts import Report
 from scheduler.reports.gathering import DAY_S
 from scheduler.reports.glance import MAX_ROWS, build_glance
-from scheduler.reports.writing import escape_markdown, write_html, write_json, write_markdown
+from scheduler.reports.tables import Section
+from scheduler.reports.writing import (
+    _markdown_section,
+    escape_markdown,
+    write_html,
+    write_json,
+    write_markdown,
+)
 from tests.unit.reports.histories import HOSTILE
 
 
@@ -114,3 +121,14 @@ def test_daily_files_are_whole_and_the_oldest_go(report: Report, tmp_path: Path)
     assert {path.name for path in tmp_path.iterdir()} == {files[1].name, files[2].name, LATEST, "notes.html"}
     assert files[0].name == "webinfer-2026-11-20.html"
     assert (tmp_path / LATEST).read_text() == files[2].read_text()
+
+
+def test_headings_and_heads_of_columns_are_escaped_like_cells(report: Report) -> None:
+    name = "x | <b>y</b>\n# forged"
+    section = Section("key", name, (name, "two"), (("1", "2"),), "", name)
+    lines = _markdown_section(section)
+    assert len({len(re.split(r"(?<!\\)\|", line)) for line in lines[:3]}) == 1
+    told = "\n".join([*lines, *_markdown_section(replace(section, rows=(), empty=name))])
+    told += write_markdown(replace(report, model=name))
+    assert "<b>" not in re.sub(r"\\.", "", told)
+    assert "\n# forged" not in told
