@@ -101,3 +101,20 @@ def is_there(page: Path, word: str) -> bool:
 @pytest.mark.parametrize("page", [*PAGES, *readmes()], ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_page_names_is_there(page: Path) -> None:
     assert [word for word in words(page) if not is_there(page, word)] == []
+
+
+def named_tests() -> list[str]:
+    """Every test that a page names, as `FILE::FUNCTION`."""
+    texts = (page.read_text(encoding="utf-8") for page in PAGES)
+    return sorted({name for text in texts for name in re.findall(r"`(tests/[\w/]+\.py::\w+)`", text)})
+
+
+@pytest.mark.parametrize("name", named_tests())
+def test_a_test_that_is_said_to_hold_something_is_there(name: str) -> None:
+    file, _, function = name.partition("::")
+    assert re.search(rf"^(async )?def {function}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_page_on_security_names_tests() -> None:
+    rows = re.findall(r"^\|.*\|$", (ROOT / "docs/security.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sum("::test_" in row for row in rows) >= 35
