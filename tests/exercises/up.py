@@ -51,6 +51,11 @@ class Up:
                 self._ready.set()
 
     @property
+    def pid(self) -> int:
+        """The process of `up`, whose children the parts are."""
+        return self._process.pid
+
+    @property
     def broker_url(self) -> str:
         """The broker, as `up` tells it."""
         return self.find(r"WEBINFER_BROKER_URL=(\S+)")

@@ -1,0 +1,1 @@
+"""Faults of every kind under load through `webinfer up`: nothing lost, nothing wrong, all recovered."""
