@@ -43,9 +43,13 @@ class BrowserUser:
 def find_browser_user(settings: RuntimeSettings) -> BrowserUser | None:
     """The user for browsers; None where the worker is not root, or its browsers shall be root's.
 
-    Raises BadSetting for a user that is not there.
+    Raises BadSetting for a user that is not there, or that the worker cannot become.
     """
     if os.geteuid() != 0:
+        if settings.browser_user is not None:
+            raise BadSetting(
+                "WEBINFER_BROWSER_USER", repr(settings.browser_user), "left out where the worker is not root"
+            )
         return None
     names = (settings.browser_user,) if settings.browser_user else USUAL_USERS
     found = next(filter(None, map(_find, names)), None)

@@ -36,7 +36,12 @@ class Confinement:
     @property
     def user_name(self) -> str:
         """Whose the browser is."""
-        return self.user.name if self.user else pwd.getpwuid(os.geteuid()).pw_name
+        if self.user is not None:
+            return self.user.name
+        try:
+            return pwd.getpwuid(os.geteuid()).pw_name
+        except KeyError:  # in a container, a number may be all there is
+            return str(os.geteuid())
 
     def __str__(self) -> str:
         network = "a network of its own" if self.network else "the machine's network"

@@ -190,7 +190,8 @@ def launch(
         connection = DriverConnection(service.service_url, connect_to(confinement))
         driver = webdriver.Remote(connection, options=options)
     except (WebDriverException, HTTPError, OSError, ValueError) as error:  # HTTPError: its driver was killed
-        service.stop()
+        with contextlib.suppress(Exception):  # it may not even have a process
+            service.stop()
         raise BrowserDied(folder.name, f"it did not start: {_first_line(error)}") from error
     return Launched(driver, service)
 

@@ -108,4 +108,6 @@ def _receive(entry: Entry, *command: str) -> list[int]:
         name, *arguments = command
         run_entry(entry, name, str(theirs.fileno()), *arguments, pass_fds=(theirs.fileno(),))
         _, descriptors, _, _ = socket.recv_fds(ours, 1, 8)
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
         return descriptors

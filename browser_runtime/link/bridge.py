@@ -39,14 +39,13 @@ from browser_runtime.link.protocol import (
     refusal,
     welcome,
 )
+from browser_runtime.link.visitor import Visitor
 
 log = structlog.get_logger(__name__)
 
 HELLO_TIMEOUT_S = 10.0
 # A hello has some 250; what is longer is refused before it is read.
 MAX_HELLO_BYTES = 4096
-# Connections that have not proved themselves: a pool's lanes and pages are fewer. The oldest makes room.
-MAX_UNPROVED = 64
 # Two missed pings close a half-open one; the browser's network process answers even while a lane computes.
 PING_INTERVAL_S, PING_TIMEOUT_S = 5.0, 10.0
 
@@ -202,28 +201,6 @@ def _resetting(quiet: asyncio.Timeout, silence: Silence, on_tokens: TokenListene
     return listen
 
 
-class _Visitor(ServerConnection):
-    """A connection that has to prove itself; among too many of them the oldest is dropped."""
-
-    def __init__(self, unproved: dict[_Visitor, None], *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._unproved = unproved
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
-        super().connection_made(transport)
-        self._unproved[self] = None
-        while len(self._unproved) > MAX_UNPROVED:
-            oldest = next(iter(self._unproved))
-            del self._unproved[oldest]
-            oldest.transport.abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See `asyncio.Protocol`."""
-        self._unproved.pop(self, None)
-        super().connection_lost(exc)
-
-
 class Bridge:
     """The WebSocket server of one pool."""
 
@@ -234,10 +211,10 @@ class Bridge:
         self._server: Server | None = None
         self.address = ""
         """`ws://127.0.0.1:<port>` once open."""
-        self._unproved: dict[_Visitor, None] = {}
+        self._unproved: dict[Visitor, None] = {}
 
     def _meet(self, *args: Any, **kwargs: Any) -> ServerConnection:
-        return _Visitor(self._unproved, *args, **kwargs)
+        return Visitor(self._unproved, *args, **kwargs)
 
     async def open(self, listening: sockets.socket | None = None) -> None:
         """Listen with `listening`; without it on loopback, on a port the system picks."""
@@ -313,7 +290,7 @@ class Bridge:
             log.warning("connection refused", error=str(error))
             await socket.send(refusal(str(error)))
             return None
-        self._unproved.pop(cast(_Visitor, socket), None)
+        self._unproved.pop(cast(Visitor, socket), None)
         socket.protocol.max_message_size = frames.MAX_FRAME_BYTES
         await socket.send(welcome(lane.number, self._beat_ms, self._reissue(lane)))
         lane.attach(socket, hello)

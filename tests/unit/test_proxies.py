@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import urllib.request
+from pathlib import Path
 
 import httpx2
 import pytest
 from requests.utils import should_bypass_proxies
 
-from browser_runtime.contract.setup.proxies import LOOPBACK, exempt_loopback, without_proxies
-from tests.conftest import DEAD_PROXY, PROXIED, without_exceptions
+from browser_runtime.contract.setup.proxies import LOOPBACK, exempt_loopback
+from browser_runtime.launching.processes import session_environment
+from tests.conftest import DEAD_PROXY, PROXIED
 
 
 @pytest.fixture
@@ -47,5 +49,5 @@ def test_exceptions_that_were_there_stay_and_nothing_is_set_without_a_proxy() ->
     assert nothing == {"http_proxy": "", "PATH": "/bin"}
 
 
-def test_a_browser_gets_no_proxy_at_all() -> None:
-    assert without_proxies(without_exceptions({"PATH": "/bin", "NO_PROXY": "x"})) == {"PATH": "/bin"}
+def test_a_browser_gets_no_proxy_at_all(proxied: None, tmp_path: Path) -> None:
+    assert not {name for name in session_environment(tmp_path) if name.lower().endswith("_proxy")}

@@ -7,16 +7,11 @@ that webinfer talks to itself.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "ws_proxy", "wss_proxy")
 EXCEPTIONS = "no_proxy"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-
-
-def without_proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """A copy for a process that talks to nobody but this machine."""
-    return {name: value for name, value in environ.items() if name.lower() not in (*PROXIES, EXCEPTIONS)}
 
 
 def exempt_loopback(environ: MutableMapping[str, str] | None = None) -> None:
