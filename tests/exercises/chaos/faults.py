@@ -23,7 +23,7 @@ from browser_runtime.launching.driver_line import DriverConnection
 from browser_runtime.launching.network_namespace import Entry
 from browser_runtime.launching.private_network import PrivateNetwork
 from tasks.broker.redis_clients import connect
-from tasks.keys import RedisKeys, queue_lists
+from tasks.keys import UNACKED, UNACKED_INDEX, RedisKeys, queue_lists
 from tests.exercises.up import Up
 
 # How long a fault that is taken back lasts.
@@ -203,8 +203,8 @@ def push_junk(target: Target, _: str, chance: random.Random) -> None:
             client.lpush(chance.choice(queue_lists(queue)), chance.choice(JUNK))
         for name, kind in kinds.items():
             _push(client, name, kind, chance.choice(JUNK))
-        _push(client, "unacked", "hash", chance.choice(JUNK))
-        client.zadd("unacked_index", {"junk": time.time() - 1000})
+        _push(client, UNACKED, "hash", chance.choice(JUNK))
+        client.zadd(UNACKED_INDEX, {"junk": time.time() - 1000})
 
 
 def _push(client: redis.Redis, name: str, kind: str, junk: str) -> None:
