@@ -11,7 +11,7 @@ import hmac
 import secrets
 import socket as sockets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -39,6 +39,7 @@ from browser_runtime.link.protocol import (
     refusal,
     welcome,
 )
+from browser_runtime.link.silence import Silence, resetting
 from browser_runtime.link.visitor import Visitor
 
 log = structlog.get_logger(__name__)
@@ -48,16 +49,6 @@ HELLO_TIMEOUT_S = 10.0
 MAX_HELLO_BYTES = 4096
 # Two missed pings close a half-open one; the browser's network process answers even while a lane computes.
 PING_INTERVAL_S, PING_TIMEOUT_S = 5.0, 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """How long a call that tells what it generates may say nothing."""
-
-    first_s: float
-    """Before the first tokens."""
-    between_s: float
-    """From then on."""
 
 
 @dataclass(eq=False)
@@ -105,7 +96,7 @@ class LaneConnection:
         self._waiting[number] = answer
         quiet = asyncio.timeout(None if silence is None else silence.first_s)
         if on_tokens is not None:
-            self._listeners[number] = on_tokens if silence is None else _resetting(quiet, silence, on_tokens)
+            self._listeners[number] = on_tokens if silence is None else resetting(quiet, silence, on_tokens)
         try:
             await self._socket.send(frame)
             async with asyncio.timeout(deadline_s), quiet:
@@ -187,18 +178,6 @@ class LaneConnection:
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(error)
-
-
-def _resetting(quiet: asyncio.Timeout, silence: Silence, on_tokens: TokenListener) -> TokenListener:
-    """The listener, each of whose calls gives the page its time anew."""
-    loop = asyncio.get_running_loop()
-
-    def listen(item: int, tokens: Sequence[int], made_ms: float) -> bool:
-        if not quiet.expired():
-            quiet.reschedule(loop.time() + silence.between_s)
-        return on_tokens(item, tokens, made_ms)
-
-    return listen
 
 
 class Bridge:

@@ -15,7 +15,7 @@ from browser_runtime.families.text_generation import (
     resume,
     resume_choices,
 )
-from browser_runtime.link.bridge import Silence
+from browser_runtime.link.silence import Silence
 from browser_runtime.policies.time_limits import TimeLimit
 from browser_runtime.session.lanes import SessionLane
 from browser_runtime.session.timed_calls import Deadline

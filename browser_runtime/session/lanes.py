@@ -13,7 +13,8 @@ from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.pieces import PieceSink, TokenListener
 from browser_runtime.contract.vocabulary import Backend
-from browser_runtime.link.bridge import LaneConnection, Silence
+from browser_runtime.link.bridge import LaneConnection
+from browser_runtime.link.silence import Silence
 from browser_runtime.models.store import StoredModel
 from browser_runtime.policies.time_limits import TimeLimit, WarmUp
 from browser_runtime.session.loading import ModelCache

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from browser_runtime.contract.errors import DeadlineExceeded, PageSilent
 from browser_runtime.contract.model_key import ModelKey
-from browser_runtime.link.bridge import Silence
+from browser_runtime.link.silence import Silence
 from browser_runtime.policies.time_limits import TimeLimit, WarmUp
 
 T = TypeVar("T")

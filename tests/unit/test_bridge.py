@@ -12,7 +12,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from browser_runtime.contract.errors import BridgeClosed, PageSilent, SessionLost, Unsupported
 from browser_runtime.link import frames
-from browser_runtime.link.bridge import MAX_HELLO_BYTES, Bridge, LaneConnection, Silence
+from browser_runtime.link.bridge import MAX_HELLO_BYTES, Bridge, LaneConnection
+from browser_runtime.link.silence import Silence
 from browser_runtime.link.visitor import MAX_UNPROVED
 
 ORIGIN = "http://127.0.0.1:4242"

@@ -78,7 +78,7 @@ def streaming(browser: str, n: int, as_json: bool) -> None:
     stream, and of four at once from one lane.
     """
     chosen = Browser(browser)
-    with Console(stderr=True).status("starting a private stack") as status, Stack([chosen]) as stack:
+    with SafeConsole(stderr=True).status("starting a private stack") as status, Stack([chosen]) as stack:
         use_broker(stack.broker_url)
         found = measure_streaming(chosen, n, status.update)
     if as_json:
