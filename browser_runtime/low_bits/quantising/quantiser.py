@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,16 +68,18 @@ class Quantiser:
         exact = ResidualStream.start(self.shape, self.calibration.check, embedding)
         rough = ResidualStream.start(self.shape, self.calibration.check, packed.numbers)
         with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as threads:
+            started: StartedLayer | None = None
             for index in range(self.shape.layers):
                 self._tell(f"layer {index}", index + 1, total)
-                layer = read_layer(self.weights, index)
-                statistics = Statistics()
+                layer, statistics = read_layer(self.weights, index), Statistics()
+                # Needs exact weights alone: meanwhile the layer before is quantised.
                 fitted.advance(index, layer, watch=statistics)
                 bits = {name: plan.bits_of(f"layers.{index}.{name}") for name in LINEARS}
-                matrices = quantise_layer(layer, bits, statistics, threads)
-                self._add_layer(index, layer, matrices)
-                exact.advance(index, layer)
-                rough.advance(index, layer | {name: each.numbers for name, each in matrices.items()}, bits)
+                before, started = started, StartedLayer.start(index, layer, bits, statistics, threads)
+                if before is not None:
+                    self._finish_layer(before, exact, rough)
+            if started is not None:
+                self._finish_layer(started, exact, rough)
         self._tell("head", total - 1, total)
         divergence = self._finish_ends(plan, embedding, packed, exact, rough)
         about = {
@@ -98,14 +100,17 @@ class Quantiser:
     def _add_vector(self, name: str, vector: FloatArray) -> None:
         self._writer.add(name, vector.shape, 32, pack_floats(vector, 32))
 
-    def _add_layer(
-        self, index: int, layer: dict[str, FloatArray], matrices: dict[str, QuantisedMatrix]
-    ) -> None:
+    def _finish_layer(self, started: StartedLayer, exact: ResidualStream, rough: ResidualStream) -> None:
+        """Writes a layer's tensors, and takes the text that is kept for measuring through it."""
+        matrices, index, layer = started.matrices(), started.index, started.layer
         for name, numbers in layer.items():
             if name in matrices:
                 self._add(f"layers.{index}.{name}", matrices[name])
             else:
                 self._add_vector(f"layers.{index}.{name}", numbers)
+        exact.advance(index, layer)
+        numbers_of = {name: each.numbers for name, each in matrices.items()}
+        rough.advance(index, layer | numbers_of, started.bits)
 
     def _finish_ends(
         self,
@@ -132,18 +137,41 @@ class Quantiser:
         return meter.result()
 
 
-def quantise_layer(
-    layer: dict[str, FloatArray], bits: dict[str, int], statistics: Statistics, threads: ThreadPoolExecutor
-) -> dict[str, QuantisedMatrix]:
-    """The layer's matrices, those that read the same inputs in the same bits together."""
-    groups: dict[tuple[str, int], list[str]] = {}
-    for name in LINEARS:
-        groups.setdefault((INPUT_OF[name], bits[name]), []).append(name)
+@dataclass(frozen=True, slots=True)
+class StartedLayer:
+    """A layer whose matrices are being quantised in other threads."""
 
-    def quantise(names: list[str]) -> dict[str, QuantisedMatrix]:
-        some = {name: layer[name] for name in names}
-        return quantise_together(some, bits[names[0]], statistics.of(names[0]))
+    index: int
+    layer: dict[str, FloatArray]
+    bits: dict[str, int]
+    _parts: list[Future[dict[str, QuantisedMatrix]]]
 
-    # The largest first, so that none is left for the end.
-    order = sorted(groups.values(), key=lambda names: -sum(layer[name].size for name in names))
-    return {name: matrix for part in threads.map(quantise, order) for name, matrix in part.items()}
+    @classmethod
+    def start(
+        cls,
+        index: int,
+        layer: dict[str, FloatArray],
+        bits: dict[str, int],
+        statistics: Statistics,
+        threads: ThreadPoolExecutor,
+    ) -> StartedLayer:
+        """Quantises those together that read the same inputs in the same bits."""
+        groups: dict[tuple[str, int], list[str]] = {}
+        for name in LINEARS:
+            groups.setdefault((INPUT_OF[name], bits[name]), []).append(name)
+        # The largest first, so that none is left for the end.
+        order = sorted(groups.values(), key=lambda names: -sum(layer[name].size for name in names))
+        parts = [
+            threads.submit(
+                quantise_together,
+                {name: layer[name] for name in names},
+                bits[names[0]],
+                statistics.of(names[0]),
+            )
+            for names in order
+        ]
+        return cls(index, layer, bits, parts)
+
+    def matrices(self) -> dict[str, QuantisedMatrix]:
+        """The matrices, once all are there."""
+        return {name: matrix for part in self._parts for name, matrix in part.result().items()}
