@@ -31,11 +31,11 @@ def find_smollm2() -> Path:
     return path
 
 
-def import_smollm2(store: ModelStore, scratch: Path, bits: int = 8) -> StoredModel:
-    """The wheel's model in the store; a short calibration text, since nothing is fitted to it at 8 bits."""
+def import_smollm2(store: ModelStore, scratch: Path, bits: int = 16) -> StoredModel:
+    """The wheel's model in the store; a short text, since nothing is fitted to it at 16 bits."""
     text = scratch / "calibration.txt"
     text.write_text(" ".join(f"{answer['question']} {answer['text']}" for answer in ANSWERS) * 4)
-    wish = Wish(BitPlan(bits, 8, 8), calibration=text)
+    wish = Wish(BitPlan(bits, max(bits, 8), max(bits, 8)), calibration=text)
     made = quantise_to_store(open_source(find_smollm2()), wish, "smollm2", store, lambda *_: None)
     found = store.find(made.name)
     assert found is not None
