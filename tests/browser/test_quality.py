@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from webinfer.commands.bench_quality import quality
+
+def run(*words: str) -> Any:
+    """The command's JSON; the runtime's log goes to stderr, as it does for a user."""
+    command = [sys.executable, "-m", "webinfer", "bench", "quality", "--models", "numbers-llama", "--json"]
+    done = subprocess.run([*command, *words], check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.browser("chrome")
 def test_the_built_in_model_is_asked_in_every_precision() -> None:
-    command = ["--models", "numbers-llama", "--questions", "3", "--no-peers", "--json"]
-    result = CliRunner().invoke(quality, command, catch_exceptions=False)
-    found = {each["precision"]: each for each in json.loads(result.stdout)["accuracies"]}
+    found = {each["precision"]: each for each in run("--questions", "3", "--no-peers")["accuracies"]}
     assert {"2bit", "3bit", "4bit", "8bit"} <= set(found)
     kinds = ["to words", "to digits", "sum", "sum in words", "next"]
     for precision in ("2bit", "3bit", "4bit", "8bit"):
@@ -26,13 +32,11 @@ def test_the_built_in_model_is_asked_in_every_precision() -> None:
 @pytest.mark.browser("chrome", "firefox")
 def test_backends_are_compared_and_taken_up_again(tmp_path: Path) -> None:
     kept = tmp_path / "answers.jsonl"
-    command = ["--models", "numbers-llama", "--backends", "--tokens", "40", "--json"]
-    command += ["--resume", str(kept)]
-    first = CliRunner().invoke(quality, command, catch_exceptions=False)
-    (rows,) = json.loads(first.stdout).values()
+    words = ("--backends", "--tokens", "40", "--resume", str(kept))
+    first = run(*words)
+    (rows,) = first.values()
     assert rows, "Chromium has WebGPU and WebAssembly, Firefox as well"
     assert all(row["n_tokens"] >= 40 and row["share"] >= 0.99 for row in rows)
     lines = kept.read_text().splitlines()
-    again = CliRunner().invoke(quality, command, catch_exceptions=False)
-    assert json.loads(again.stdout) == json.loads(first.stdout)
+    assert run(*words) == first
     assert kept.read_text().splitlines() == lines, "nothing was computed twice"
