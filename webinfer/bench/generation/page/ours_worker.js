@@ -1,3 +1,4 @@
+import { openDevice } from '/page/engines/devices.js';
 import { open } from '/page/families/text_generation.js';
 import { answer } from './workers.js';
 
@@ -20,7 +21,8 @@ async function load(/** @type {{url: string}} */ { url }) {
   const limits = { max_batch: 1, max_static_graphs: 1, warm_up_runs: 8, warm_up_ms: 1000 };
   const graphs = { low_bits: { path: 'low_bits.json', weights: {} } };
   const model = { name: 'bench', revision: '', url, graphs, settings, limits };
-  family = await open(/** @type {any} */ ({ backend: 'wasm', model, options: {} }));
+  const realm = { openDevice };
+  family = await open(/** @type {any} */ ({ backend: 'wasm', model, options: {}, realm }));
 }
 
 async function run(/** @type {number[]} */ tokens, /** @type {number} */ count) {
