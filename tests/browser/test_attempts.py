@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import numpy as np
 import psutil
@@ -128,28 +129,33 @@ async def test_what_one_browser_cannot_another_does(pools: Pool) -> None:
     assert (again.session, again.routing["attempts"]) == ("firefox-1", []), "it tried in vain once more"
 
 
-async def break_under(pool: Pool, request: Request, harm: Callable[[Session], None]) -> tuple[str, Reply]:
+async def break_under(
+    pool: Pool, request: Request, prepare: Callable[[Session], Callable[[], None]]
+) -> tuple[str, Reply]:
     """The session that was harmed while it computed the request, and the reply."""
     await free(pool)
+    # What is harmed is looked up before: it takes a while on a busy machine, and a request need not.
+    harms = {session.name: prepare(session) for session in pool.sessions}
     with computing(pool) as busy:
         running = asyncio.create_task(run_right(pool, request))
         await busy.wait()
     (session,) = (each for each in pool.sessions if not each.idle)
-    harm(session)
+    harms[session.name]()
     return session.name, await running
 
 
-def kill_browser(session: Session) -> None:
+def processes(session: Session) -> list[psutil.Process]:
     assert session._launched is not None
-    kill_all(psutil.Process(session._launched.leader).children(recursive=True))
+    return psutil.Process(session._launched.leader).children(recursive=True)
 
 
-def kill_gpu_process(session: Session) -> None:
+def kill_browser(session: Session) -> Callable[[], None]:
+    return partial(kill_all, processes(session))
+
+
+def kill_gpu_process(session: Session) -> Callable[[], None]:
     """What a crashing driver does: every GPUDevice of the browser is lost."""
-    assert session._launched is not None
-    processes = psutil.Process(session._launched.leader).children(recursive=True)
-    (process,) = [process for process in processes if "--type=gpu-process" in process.cmdline()]
-    process.kill()
+    return partial(kill_all, [each for each in processes(session) if "--type=gpu-process" in each.cmdline()])
 
 
 async def test_a_request_whose_device_is_lost_runs_on_a_new_one(pools: Pool) -> None:
@@ -171,10 +177,9 @@ async def test_a_killed_browsers_request_runs_in_another_session(pools: Pool) ->
     await whole(pools)
 
 
-def stop_browser(session: Session) -> None:
+def stop_browser(session: Session) -> Callable[[], None]:
     """All its processes stand still, their sockets open."""
-    assert session._launched is not None
-    suspend(psutil.Process(session._launched.leader).children(recursive=True))
+    return partial(suspend, processes(session))
 
 
 async def test_a_browser_that_stands_still_is_noticed_and_its_request_runs_elsewhere(pools: Pool) -> None:

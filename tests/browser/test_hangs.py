@@ -26,7 +26,7 @@ def embed(model: str, text: str) -> Request:
 async def test_what_computes_for_ever_is_tried_twice_and_behind_the_others(
     settings: RuntimeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(time_limits, "SHORTEST_RUN_S", 1.5)
+    monkeypatch.setattr(time_limits, "SHORTEST_RUN_S", 4.0)
     store = ModelStore(settings.models_dir)
     for make in (faulty.loops, faulty.lookup):
         faulty.plant(store, make.__name__, {Precision.FP32: make()})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 
 import numpy as np
@@ -19,6 +18,7 @@ from browser_runtime.pool import Pool
 from browser_runtime.pool.reporting.metrics import pool_metrics
 from browser_runtime.settings import RuntimeSettings
 from tests.conftest import require_browser
+from tests.observing import computing
 from tests.stand_ins import faulty_models as faulty
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -59,12 +59,14 @@ async def test_a_model_that_cannot_run_costs_itself_and_nobody_else(pools: Pool,
     for _ in range(5):
         with pytest.raises(ModelFault, match=rf"{model} cannot be used: .*ERROR_CODE"):
             await embed(pools, model, KNOWN)
-    started = time.monotonic()
-    with pytest.raises(ModelFault, match=r"5 times in a row .* not tried before .* UTC .*ERROR_CODE"):
+    with (
+        computing(pools) as busy,
+        pytest.raises(ModelFault, match=r"5 times in a row .* not tried before .* UTC .*ERROR_CODE"),
+    ):
         await embed(pools, model, KNOWN)
-    assert time.monotonic() - started < 0.1
+    assert not busy.is_set(), "no lane was asked"
     reply = await embed(pools, "sound", KNOWN)
-    assert reply.timings.queue_ms < 100
+    assert reply.timings.queue_ms < 10_000, "a turn of a busy machine, not a breaker's half minute"
     assert reply.timings.load_ms == 0, "it was still loaded"
     status = pools.status()
     breaker = status.sessions[0].breaker
