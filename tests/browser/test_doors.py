@@ -142,7 +142,7 @@ async def test_browsers_inherit_no_secret_and_are_not_root(
 async def test_a_machine_that_allows_no_namespace_is_refused_where_one_must_be(
     settings: RuntimeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def forbidden(*_: object) -> None:
+    def forbidden(*_: object, **__: object) -> None:
         raise PermissionError(1, "unshare: Operation not permitted")
 
     monkeypatch.setattr("browser_runtime.launching.private_network.run_entry", forbidden)

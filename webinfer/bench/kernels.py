@@ -141,7 +141,7 @@ async def _time_graph(
     except InferenceError as error:
         return KernelRow(name, kernels, None, note=str(error))
     wanted = x.astype(np.float64) @ product.weights.T
-    off = float(np.abs(np.asarray(found["y"]) - wanted).max() / np.abs(wanted).max())
+    off = float(np.abs(np.asarray(found["y"]).reshape(wanted.shape) - wanted).max() / np.abs(wanted).max())
     return _row(name, kernels, found["samples"], product.size_bytes, copy_gb_per_s, off)
 
 

@@ -144,7 +144,7 @@ async function timeGraph(backend, { graph, x, shape }) {
       samples.push(performance.now() - started);
     }
     const data = await outputs.y?.getData();
-    return { samples, y: { dtype: 'float32', shape: outputs.y?.dims, data }, placement: opened.placement };
+    return { samples, y: data, placement: opened.placement };
   } finally {
     await opened.release();
   }
