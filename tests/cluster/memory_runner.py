@@ -54,6 +54,7 @@ class MemoryRunner:
         self.most_running = max(self.most_running, self.n_running)
         try:
             with self.models.counting(ModelKey.of(request.model_name, "1", None, request.precision)):
+                self._fail_as_asked(request)
                 if (words := request.options.get("speak")) is not None:
                     return await self._speak(request, int(words), pieces or PieceMemory())
                 return await self._answer(request)
@@ -76,6 +77,11 @@ class MemoryRunner:
         reply = await self._answer(replace(request, options={}))
         return replace(reply, output={"text": "".join(map(word, range(n_words)))})
 
+    def _fail_as_asked(self, request: Request) -> None:
+        on = request.options.get("fail_on", self.browser)
+        if (name := request.options.get("fail")) and on == self.browser:
+            raise BY_CODE[str(name)]("the session", "as asked")
+
     async def _answer(self, request: Request) -> Reply:
         self.seen.append(request.model_name)
         write(f"run {request.model_name}")
@@ -83,9 +89,6 @@ class MemoryRunner:
         await _wait_for(request.options.get("until"))
         if request.options.get("exit"):
             os._exit(9)
-        on = request.options.get("fail_on", self.browser)
-        if (name := request.options.get("fail")) and on == self.browser:
-            raise BY_CODE[str(name)]("the session", "as asked")
         outputs = [_output(item) for item in next(iter(request.inputs.values()))]
         if request.options.get("large"):
             outputs = [np.arange(int(request.options["large"]), dtype=np.float32) for _ in outputs]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.simulation.session import SimulatedSession
 from tasks import app, echo, infer
 from tasks.arguments import bind, build_request
+from tasks.keys import RedisKeys
 from tasks.routing.router import QUEUE_OF
 from tests.cluster.conftest import Worker, until, workers
 from tests.conftest import require_browser
@@ -118,6 +121,74 @@ def test_what_chrome_lacks_another_browsers_worker_does(chrome: Worker, tmp_path
     request = build_request(bind((), asked), app.settings.limits())
     right = asyncio.run(python.run(request, model)).output["logits"]
     np.testing.assert_allclose(reply["output"]["logits"], right, rtol=1e-3, atol=1e-3)
+
+
+# At such chances the model goes on for a hundred tokens and more.
+STORY: dict[str, Any] = {"model_type": "text_generation", "model_name": "numbers-llama", "browser": "chrome"}
+WILD = {"temperature": 5.0, "repetition_penalty": 0.5, "max_new_tokens": 200}
+LONG, LONGER, OTHER = 6, 18, 21  # seeds
+
+
+def story(seed: int, **more: Any) -> dict[str, Any]:
+    return STORY | {"inputs": "Write", "options": WILD | {"seed": seed} | more}
+
+
+def test_two_producers_stream_at_once_from_one_lane_each_alone_in_its_text(chrome: Worker) -> None:
+    alone = [infer.delay(**story(seed)).get(timeout=120)["output"]["text"] for seed in (LONG, LONGER)]
+    streams = [infer.stream(**story(seed)) for seed in (LONG, LONGER)]
+    with ThreadPoolExecutor() as producers:
+        pieces = list(producers.map(list, streams))
+    assert ["".join(each) for each in pieces] == alone
+    replies = [stream.reply for stream in streams]
+    assert len({reply["session"] for reply in replies if reply is not None}) == 1
+    assert all(len(each) > 5 and all(each) for each in pieces)
+
+
+def test_a_stream_from_a_page_goes_on_through_cut_connections(chrome: Worker) -> None:
+    pieces = []
+    for n, piece in enumerate(stream := infer.stream(**story(OTHER))):
+        pieces.append(piece)
+        if n in (1, 20):
+            app.redis.client_kill_filter(_type="normal", skipme=True)
+    assert stream.reply is not None and "".join(pieces) == stream.reply["output"]["text"]
+
+
+def test_stopped_streams_leave_neither_memory_nor_keys(chrome: Worker) -> None:
+    """A short form of `python -m tests.exercises.stops`."""
+    memory, ends = set(), set()
+    for how in range(12):
+        stream = infer.stream(**story(LONGER))
+        assert next(iter(stream))
+        if how % 2:
+            stream.close()
+        else:
+            stream.result.revoke(terminate=True)
+        reply = infer.delay(**story(how, max_new_tokens=4)).get(timeout=60)
+        memory.add(reply["details"]["memory_bytes"])
+        until(lambda stream=stream: stream.result.ready())
+        ends.add(stream.result.state)
+    assert len(memory) == 1 and "REVOKED" in ends <= {"REVOKED", "SUCCESS"}, "a quick text may end before"
+    pieces = RedisKeys(app.settings.redis_prefix).pieces("*")
+    assert all(app.redis.ttl(key) > 0 for key in app.redis.scan_iter(pieces))
+
+
+def test_a_worker_killed_amid_a_stream_the_producer_gets_the_whole_text_once(
+    chrome: Worker, settings: Any, tmp_path: Any
+) -> None:
+    """From another worker's browser, which goes on behind the tokens that are there."""
+    whole = infer.delay(**story(LONGER)).get(timeout=120)["output"]
+    queue = QUEUE_OF[Browser.EDGE]
+    require_browser(Browser.EDGE)
+    with workers(tmp_path, "tasks") as start:
+        first = start(queue=queue).ready()
+        infer.delay(**story(LONGER) | {"browser": "edge"}).get(timeout=120)
+        stream = infer.stream(**story(LONGER) | {"browser": "edge"})
+        pieces = [next(iter(stream))]
+        os.kill(first.process.pid, signal.SIGKILL)
+        start(queue=queue)
+        pieces += stream
+    assert "".join(pieces) == whole["text"]
+    assert stream.reply is not None and stream.reply["output"]["tokens"] == whole["tokens"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])

@@ -15,6 +15,7 @@ from tasks import infer
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import until, workers
 from tests.cluster.redis_server import Server, own_server
+from tests.cluster.steering import word
 
 ASK: dict[str, Any] = {"model_type": "text", "model_name": "bert", "inputs": "hello", "browser": "chrome"}
 
@@ -69,3 +70,20 @@ def test_a_result_is_forgotten_quietly_while_redis_is_away(
         assert "Connection to Redis lost: Retry" not in caplog.text, "Celery tries twenty times, for 20 s"
         server.start()
         assert infer.delay(**ASK).get(timeout=60)["success"]
+
+
+def test_a_stream_outlives_a_restart_of_redis(settings: TaskSettings, tmp_path: Path) -> None:
+    """Longer than any client tries by itself: the pieces wait in the worker, and the reader goes on."""
+    log, pieces = tmp_path / "said", list[str]()
+    speech = {"model_type": "text_generation", "options": {"speak": 100, "sleep_s": 0.1}}
+    keeps = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+    with own_server(settings, *keeps) as server, workers(tmp_path) as start:
+        start(WEBINFER_BROKER_URL=server.url, MEMORY_RUNNER_LOG=str(log)).ready()
+        for piece in infer.stream(**ASK | speech):
+            pieces.append(piece)
+            if len(pieces) == 3:
+                server.end()
+                until(lambda: "said 60" in log.read_text())
+                server.start()
+    assert "".join(pieces) == "".join(map(word, range(100)))
+    assert len(pieces) > 10, "it went on before the reply"

@@ -1,0 +1,158 @@
+"""Long texts of a real page: calls of others between their tokens, and what harms the page amid one."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import pytest_asyncio
+
+from browser_runtime.contract.errors import DeadlineExceeded
+from browser_runtime.contract.families import TEXT_GENERATION
+from browser_runtime.contract.messages import Reply, Request
+from browser_runtime.contract.pieces import Piece, PieceMemory
+from browser_runtime.contract.vocabulary import Backend, Browser, Family
+from browser_runtime.pool import Pool
+from browser_runtime.session.session import Session
+from browser_runtime.settings import RuntimeSettings
+from tests.conftest import require_browser
+from tests.processes import kill_all
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+# At such chances the model goes on for a hundred tokens and more.
+WILD = {"temperature": 5.0, "repetition_penalty": 0.5, "max_new_tokens": 200}
+LONG, LONGER, OTHER = 6, 18, 21  # seeds
+PICTURE = Request(
+    Family.VISION, "digits-vit", {"images": [np.zeros((28, 28, 3), np.uint8)]}, backends=(Backend.WASM,)
+)
+
+
+def story(
+    seed: int, backend: Backend = Backend.WASM, deadline_s: float | None = None, **more: Any
+) -> Request:
+    return Request(
+        Family.TEXT_GENERATION,
+        "numbers-llama",
+        {"prompts": ["Write"]},
+        backends=(backend,),
+        precision=TEXT_GENERATION.precision,
+        options=WILD | {"seed": seed} | more,
+        deadline_s=deadline_s,
+    )
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pools(settings: RuntimeSettings) -> AsyncIterator[Pool]:
+    require_browser(Browser.CHROME)
+    pools = Pool(settings, Browser.CHROME)
+    await pools.open()
+    yield pools
+    await pools.close()
+
+
+class Reading(PieceMemory):
+    """Reads along: what has come, and when there was enough to do something."""
+
+    def __init__(self, enough: int = 1) -> None:
+        super().__init__()
+        self.read, self.events, self._enough = asyncio.Event(), [""], enough
+
+    def put(self, piece: Piece) -> None:
+        super().put(piece)
+        self.events.append(piece.text)
+        if self.n_tokens >= self._enough:
+            self.read.set()
+
+
+@pytest.mark.browser("chrome")
+async def test_calls_of_another_family_wait_for_a_step_and_not_for_a_story(pools: Pool) -> None:
+    await pools.run(PICTURE)
+    reading = Reading()
+    telling = asyncio.create_task(pools.run(story(LONGER), reading))
+    await reading.read.wait()
+    for n in range(3):
+        await pools.run(PICTURE)
+        reading.events.append(f"picture {n}")
+    reply = await telling
+    assert reply.output["generated_tokens"] > 100
+    at = [reading.events.index(f"picture {n}") for n in range(3)]
+    assert at[-1] < len(reading.events) - 1, "the pictures came before the story's end"
+    assert at[0] < at[1] - 1 < at[2] - 2, "the story went on between them"
+
+
+def stop(session: Session) -> None:
+    """All its processes stand still, their sockets open."""
+    for process in _processes(session):
+        process.send_signal(signal.SIGSTOP)
+
+
+def kill(session: Session) -> None:
+    kill_all(_processes(session))
+
+
+def lose_device(session: Session) -> None:
+    """What a crashing driver does."""
+    (process,) = [process for process in _processes(session) if "--type=gpu-process" in process.cmdline()]
+    process.kill()
+
+
+def _processes(session: Session) -> list[psutil.Process]:
+    assert session._launched is not None
+    return psutil.Process(session._launched.leader).children(recursive=True)
+
+
+@pytest.mark.browser("chrome")
+@pytest.mark.parametrize(
+    ("harm", "backend", "error"),
+    [
+        (lose_device, Backend.WEBGPU, {"DeviceLost"}),
+        (kill, Backend.WASM, {"BrowserDied"}),
+        (stop, Backend.WASM, {"PageSilent"}),
+    ],
+)
+async def test_a_story_goes_on_behind_what_harmed_its_page(
+    pools: Pool, harm: Callable[[Session], None], backend: Backend, error: set[str]
+) -> None:
+    whole: Reply = await pools.run(story(LONGER, backend))
+    reading = Reading(3)
+    telling = asyncio.create_task(pools.run(story(LONGER, backend), reading))
+    await reading.read.wait()
+    harm(pools.sessions[0])
+    n_read = reading.n_tokens
+    reply = await telling
+    assert {attempt["error"] for attempt in reply.routing["attempts"]} == error
+    assert (reply.output["tokens"], reply.output["text"]) == (whole.output["tokens"], whole.output["text"])
+    assert reply.backend == backend and n_read < len(whole.output["tokens"])
+
+
+@pytest.mark.browser("chrome")
+async def test_a_deadline_ends_a_story_and_not_its_neighbour(pools: Pool) -> None:
+    whole = await pools.run(story(LONG))
+    late, other = await asyncio.gather(
+        pools.run(story(OTHER, deadline_s=0.01)), pools.run(story(LONG)), return_exceptions=True
+    )
+    assert isinstance(late, DeadlineExceeded)
+    assert isinstance(other, Reply) and other.output["tokens"] == whole.output["tokens"]
+
+
+@pytest.mark.browser("chrome")
+async def test_where_the_cache_holds_few_prompts_the_others_wait_for_their_turn(
+    settings: RuntimeSettings,
+) -> None:
+    require_browser(Browser.CHROME)
+    small = Pool(settings.model_copy(update={"kv_cache_mb": 1}), Browser.CHROME)
+    await small.open()
+    try:
+        replies = await asyncio.gather(*(small.run(story(LONG, max_new_tokens=20)) for _ in range(6)))
+    finally:
+        await small.close()
+    assert len({tuple(reply.output["tokens"]) for reply in replies}) == 1
+    slots, cache_bytes = replies[0].details["slots"], replies[0].details["cache_bytes"]
+    assert slots < 6 and (cache_bytes <= 1_000_000 or slots == 1)
+    assert any(reply.timings.queue_ms > 1 for reply in replies)
