@@ -6,6 +6,7 @@ they are: the format's bits and its quality stay the same, though no GGUF file c
 
 from __future__ import annotations
 
+import importlib
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -37,11 +38,9 @@ class Peer:
 def open_libgguf() -> tuple[Any, Any]:
     """The library and its dequantiser. Raises SetupError."""
     try:
-        import libgguf
-        from libgguf import libgguf_numpy
+        return importlib.import_module("libgguf"), importlib.import_module("libgguf.libgguf_numpy")
     except ImportError as error:
         raise SetupError("libgguf", "llama.cpp's formats need it: pip install libgguf==0.2.2") from error
-    return libgguf, libgguf_numpy
 
 
 def round_as(weights: FloatArray, name: str, statistics: InputStatistics) -> tuple[FloatArray, int]:
