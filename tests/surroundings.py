@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +31,8 @@ ROOMS = frozenset(("browser_runtime", "tasks", "workers", "scheduler", "webinfer
 LOGGERS = ROOMS | {"celery", "kombu", "asyncio"}
 SIGNALS = [each for each in signal.Signals if each is not signal.SIGALRM]  # pytest's timeout sets the alarm
 LIMITS = {name: getattr(resource, name) for name in dir(resource) if name.startswith("RLIMIT_")}
+# Of an app that has not asked for any yet.
+USUAL = TaskSettings()
 # What may be there afterwards without having been there before: used for the first time.
 GROWING = ("module", "logger", "configuration of the app", "global of")
 
@@ -53,7 +56,7 @@ def observe() -> Surroundings:
             "NumPy errors": np.geterr(),
             "current app": _state._tls.current_app,
         },
-        "settings of": {"app": app.__dict__.get("settings") or TaskSettings()},
+        "settings of": {"app": app.__dict__.get("settings") or USUAL},
         "configuration of the app": dict(app.conf.items()) if app.configured else {},
         **dict(_globals()),
     }
@@ -93,11 +96,16 @@ def _globals() -> Iterator[tuple[str, dict[str, Any]]]:
             yield (
                 f"global of {name}",
                 {
-                    key: _contents(value) if isinstance(value, (dict, list, set)) else id(value)
+                    key: _contents(value) if _is_container(value) else id(value)
                     for key, value in vars(module).items()
                     if not key.startswith("__")
                 },
             )
+
+
+def _is_container(value: object) -> bool:
+    """True unless it counts for the whole process, as metrics do."""
+    return isinstance(value, (dict, list, set)) and not isinstance(value, Counter)
 
 
 def _contents(value: dict[Any, Any] | list[Any] | set[Any]) -> Any:

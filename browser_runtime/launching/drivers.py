@@ -6,11 +6,14 @@ import contextlib
 import logging
 import os
 import signal
+import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import psutil
 import structlog
 from selenium import webdriver
 from selenium.common.exceptions import WebDriverException
@@ -33,6 +36,8 @@ log = structlog.get_logger(__name__)
 # that is here already serves as well.
 MANAGER_TIMEOUT_S = 30
 SPARE_TIMEOUT_S = 5
+# Of a browser that starts: its driver tells nobody when it ends.
+WATCH_INTERVAL_S = 0.1
 # Its outcome is logged here.
 logging.getLogger("selenium.webdriver.common.selenium_manager").setLevel(logging.CRITICAL)
 
@@ -188,12 +193,39 @@ def launch(
     try:
         service.start()
         connection = DriverConnection(service.service_url, connect_to(confinement))
-        driver = webdriver.Remote(connection, options=options)
+        with watched_start(service.process):
+            driver = webdriver.Remote(connection, options=options)
     except (WebDriverException, HTTPError, OSError, ValueError) as error:  # HTTPError: its driver was killed
         with contextlib.suppress(Exception):  # it may not even have a process
             service.stop()
         raise BrowserDied(folder.name, f"it did not start: {_first_line(error)}") from error
     return Launched(driver, service)
+
+
+@contextlib.contextmanager
+def watched_start(driver: subprocess.Popen[Any]) -> Iterator[None]:
+    """Ends the driver when the browser that it starts ends: it would wait for its pipe for a minute."""
+    done = threading.Event()
+    watch = threading.Thread(target=_watch_start, args=(driver, done), name="browser-start", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watch.join()
+
+
+def _watch_start(driver: subprocess.Popen[Any], done: threading.Event) -> None:
+    was_there = False
+    while not done.wait(WATCH_INTERVAL_S):
+        with contextlib.suppress(psutil.Error):
+            children = psutil.Process(driver.pid).children()
+            alive = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+            if was_there and not alive:
+                log.info("browser ended while it started", driver=driver.pid)
+                driver.kill()
+                return
+            was_there = was_there or bool(children)
 
 
 def _recipe(

@@ -131,6 +131,8 @@ default_worker_container = container(
 @pytest.fixture
 def celery_setup_app(guarded_redis: GuardedRedis) -> Iterator[Celery]:
     """The project's own app, as a producer outside of the containers has it."""
+    before = app.__dict__.get("settings") or TaskSettings()
     point_app(TaskSettings(broker_url=guarded_redis.host_url))
     yield app
     disconnect_app()
+    point_app(before)

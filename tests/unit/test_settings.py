@@ -338,7 +338,7 @@ def test_a_producer_and_an_integration_are_told_too(monkeypatch: pytest.MonkeyPa
     from tasks import app
 
     monkeypatch.setenv("WEBINFER_MAX_ITEMS", "0")
-    app.__dict__.pop("settings", None)
+    monkeypatch.delitem(app.__dict__, "settings", raising=False)
     with pytest.raises(BadSetting, match="WEBINFER_MAX_ITEMS is '0'"):
         _ = app.settings
     with pytest.raises(BadSetting, match="WEBINFER_MAX_ITEMS is '0'"):
