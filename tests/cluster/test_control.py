@@ -34,6 +34,7 @@ def pool_of(worker: Worker) -> dict[str, Any]:
 
 
 def test_slots_follow_sessions_and_lanes(sized: Worker) -> None:
+    until(lambda: ask(sized, "stats")["prefetch_count"] == 32)  # of both sessions
     stats = ask(sized, "stats")
     assert stats["pool"]["max-concurrency"] == 2 * 2 * 8
     assert stats["pool"]["sessions"] == 2
