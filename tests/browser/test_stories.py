@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ from browser_runtime.pool import Pool
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 from tests.conftest import require_browser
-from tests.processes import kill_all
+from tests.processes import kill_all, suspend
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -59,15 +58,17 @@ async def pools(settings: RuntimeSettings) -> AsyncIterator[Pool]:
 class Reading(PieceMemory):
     """Reads along: what has come, and when there was enough to do something."""
 
-    def __init__(self, enough: int = 1) -> None:
+    def __init__(self, enough: int = 1, then: Callable[[], None] = lambda: None) -> None:
+        """`then` is called at once: a text of two hundred tokens takes a tenth of a second."""
         super().__init__()
-        self.read, self.events, self._enough = asyncio.Event(), [""], enough
+        self.read, self.events, self._enough, self._then = asyncio.Event(), [""], enough, then
 
     def put(self, piece: Piece) -> None:
         super().put(piece)
         self.events.append(piece.text)
-        if self.n_tokens >= self._enough:
+        if self.n_tokens >= self._enough and not self.read.is_set():
             self.read.set()
+            self._then()
 
 
 @pytest.mark.browser("chrome")
@@ -88,8 +89,7 @@ async def test_calls_of_another_family_wait_for_a_step_and_not_for_a_story(pools
 
 def stop(session: Session) -> None:
     """All its processes stand still, their sockets open."""
-    for process in _processes(session):
-        process.send_signal(signal.SIGSTOP)
+    suspend(_processes(session))
 
 
 def kill(session: Session) -> None:
@@ -120,15 +120,11 @@ async def test_a_story_goes_on_behind_what_harmed_its_page(
     pools: Pool, harm: Callable[[Session], None], backend: Backend, error: set[str]
 ) -> None:
     whole: Reply = await pools.run(story(LONGER, backend))
-    reading = Reading(3)
-    telling = asyncio.create_task(pools.run(story(LONGER, backend), reading))
-    await reading.read.wait()
-    harm(pools.sessions[0])
-    n_read = reading.n_tokens
-    reply = await telling
+    session = pools.sessions[0]
+    reply = await pools.run(story(LONGER, backend), Reading(3, lambda: harm(session)))
     assert {attempt["error"] for attempt in reply.routing["attempts"]} == error
     assert (reply.output["tokens"], reply.output["text"]) == (whole.output["tokens"], whole.output["text"])
-    assert reply.backend == backend and n_read < len(whole.output["tokens"])
+    assert reply.backend == backend
 
 
 @pytest.mark.browser("chrome")
