@@ -126,7 +126,7 @@ def test_what_chrome_lacks_another_browsers_worker_does(chrome: Worker, tmp_path
 # At such chances the model goes on for a hundred tokens and more.
 STORY: dict[str, Any] = {"model_type": "text_generation", "model_name": "numbers-llama", "browser": "chrome"}
 WILD = {"temperature": 5.0, "repetition_penalty": 0.5, "max_new_tokens": 200}
-LONG, LONGER, OTHER = 6, 18, 21  # seeds
+LONG, LONGER = 6, 18  # seeds
 
 
 def story(seed: int, **more: Any) -> dict[str, Any]:
@@ -142,15 +142,6 @@ def test_two_producers_stream_at_once_from_one_lane_each_alone_in_its_text(chrom
     replies = [stream.reply for stream in streams]
     assert len({reply["session"] for reply in replies if reply is not None}) == 1
     assert all(map(all, pieces)), "no piece is empty"
-
-
-def test_a_stream_from_a_page_goes_on_through_cut_connections(chrome: Worker) -> None:
-    pieces = []
-    for n, piece in enumerate(stream := infer.stream(**story(OTHER))):
-        pieces.append(piece)
-        if n in (1, 20):
-            app.redis.client_kill_filter(_type="normal", skipme=True)
-    assert stream.reply is not None and "".join(pieces) == stream.reply["output"]["text"]
 
 
 def test_stopped_streams_leave_neither_memory_nor_keys(chrome: Worker) -> None:
