@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput, BadOutput
-from browser_runtime.families.processor import Options, Output, Plain, Processor, locate_example
+from browser_runtime.families.processor import Options, Output, Plain, Processor
+from browser_runtime.families.vision import Pixels, draw_sample, read_picture
 from browser_runtime.models.configuration.comparison import ComparisonPlan
 from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.files.json_files import Json, read_object
@@ -18,7 +19,6 @@ from browser_runtime.models.manifest import StoredModel
 from browser_runtime.texts.tokenizer import TextTokenizer
 from browser_runtime.texts.tokens import Tokens
 
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 # transformers' ZeroShotImageClassificationPipeline.
 TEMPLATE = "This is a photo of {}."
 # A text of 16 tokens through CLIP's text encoder, in images of 224 pixels through ViT-base.
@@ -75,8 +75,7 @@ class ComparingProcessor(Processor):
     @property
     def settings(self) -> Json:
         """The pixel plan, the comparison, padding, and what a usual item is run with."""
-        image, *_ = self.sample_items()
-        (sample,) = self.encode([image], ["sample"], {"candidate_labels": ["a cat", "a dog"]})
+        (sample,) = self.encode([draw_sample()], ["sample"], {"candidate_labels": ["a cat", "a dog"]})
         assert isinstance(sample, Comparison)
         return {
             "pixels": self.pixels.to_page(),
@@ -152,17 +151,13 @@ class ComparingProcessor(Processor):
         return output
 
     def sample_items(self) -> list[Any]:
-        """An image with every grey level in it, a text, and both."""
-        image = (np.arange(64 * 48 * 3) % 256).astype(np.uint8).reshape(64, 48, 3)
-        return [image, {"texts": ["a photo of a cat"]}]
+        """An image with every grey level in it, and a text."""
+        return [draw_sample(), {"texts": ["a photo of a cat"]}]
 
     def read_example(self, path_or_text: str) -> Pixels:
         """The pixels of an image file: uint8 [height, width, 3]."""
-        from PIL import Image
-
         assert self._model is not None, "examples belong to a stored model"
-        with Image.open(locate_example(self._model, path_or_text)) as image:
-            return np.asarray(image.convert("RGB"))
+        return read_picture(self._model, path_or_text)
 
 
 def _fill_template(options: Options) -> dict[str, str] | None:

@@ -68,15 +68,25 @@ class ImageProcessor(Processor):
 
     def sample_items(self) -> list[Pixels]:
         """An image with every grey level in it."""
-        return [(np.arange(64 * 48 * 3) % 256).astype(np.uint8).reshape(64, 48, 3)]
+        return [draw_sample()]
 
     def read_example(self, path_or_text: str) -> Pixels:
         """The pixels of an image file: uint8 [height, width, 3]."""
-        from PIL import Image
-
         assert self._model is not None, "examples belong to a stored model"
-        with Image.open(locate_example(self._model, path_or_text)) as image:
-            return np.asarray(image.convert("RGB"))
+        return read_picture(self._model, path_or_text)
+
+
+def draw_sample() -> Pixels:
+    """An image with every grey level in it: uint8 [64, 48, 3]."""
+    return (np.arange(64 * 48 * 3) % 256).astype(np.uint8).reshape(64, 48, 3)
+
+
+def read_picture(model: StoredModel, path: str) -> Pixels:
+    """The pixels of an image file in the model's folder: uint8 [height, width, 3]."""
+    from PIL import Image
+
+    with Image.open(locate_example(model, path)) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 PROCESSOR = ImageProcessor

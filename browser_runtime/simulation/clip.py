@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from browser_runtime.contract.errors import BadInput, BadOutput
+from browser_runtime.contract.errors import BadOutput
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.families.clip import ComparingProcessor, Comparison
 from browser_runtime.families.processor import Options, Output
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.feeds import Array, pad_rows
 from browser_runtime.simulation.graphs import Graph, open_graphs, require_finite
-from browser_runtime.simulation.vision import prepare_pixels, score_logits
+from browser_runtime.simulation.vision import prepare_pixels, require_image, score_logits
 from browser_runtime.texts.tokens import Tokens
 
 OUTPUTS = {"vision_model": ("image_embeds", "pooler_output"), "text_model": ("text_embeds", "pooler_output")}
@@ -45,13 +45,9 @@ class Comparer:
 
     def prepare(self, item: Comparison, field: str, options: Options) -> Prepared:
         """The pixels and tokens. Raises BadInput for what is no image."""
-        image = item.image
-        if image is None:
+        if item.image is None:
             return Prepared(None, item.texts or {})
-        whole = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3
-        if not whole or image.shape[2] != 3 or 0 in image.shape:
-            shape = getattr(image, "shape", type(image).__name__)
-            raise BadInput(field, f"of shape {shape}", "an array of bytes [height, width, 3]")
+        image = require_image(item.image, field)
         return Prepared(prepare_pixels(image, self._processor.pixels), item.texts or {})
 
     def compute(self, prepared: Prepared, options: Options) -> Vectors:

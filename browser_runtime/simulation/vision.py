@@ -30,11 +30,7 @@ class Classifier:
 
     def prepare(self, image: Any, field: str, options: Options) -> Array:
         """The pixels as the model takes them: [channels, height, width]. Raises BadInput."""
-        whole = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3
-        if not whole or image.shape[2] != 3 or 0 in image.shape:
-            shape = getattr(image, "shape", type(image).__name__)
-            raise BadInput(field, f"of shape {shape}", "an array of bytes [height, width, 3]")
-        return prepare_pixels(image, self._processor.pixels)
+        return prepare_pixels(require_image(image, field), self._processor.pixels)
 
     def compute(self, planes: Array, options: Options) -> Array:
         """The logits: [classes]."""
@@ -68,6 +64,16 @@ def score_logits(logits: Array, function: str) -> Array:
     powers = np.exp(logits - logits.max())
     softmax: Array = powers / powers.sum()
     return softmax
+
+
+def require_image(image: Any, field: str) -> Array:
+    """`image`, if it is uint8 [height, width, 3]. Raises BadInput."""
+    whole = isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3
+    if not whole or image.shape[2] != 3 or 0 in image.shape:
+        shape = getattr(image, "shape", type(image).__name__)
+        raise BadInput(field, f"of shape {shape}", "an array of bytes [height, width, 3]")
+    pixels: Array = image
+    return pixels
 
 
 def prepare_pixels(image: Array, plan: PixelPlan) -> Array:

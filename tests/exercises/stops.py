@@ -11,22 +11,15 @@ import argparse
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import psutil
 
 from browser_runtime.contract.errors import DeadlineExceeded
 from browser_runtime.contract.vocabulary import Browser
+from webinfer.bench.streaming import STORY
 from webinfer.producing import use_broker
 from webinfer.stack.stack import Stack
 
-# At such chances the built-in model goes on until it has generated as many tokens as are asked for.
-STORY: dict[str, Any] = {
-    "model_type": "text_generation",
-    "model_name": "numbers-llama",
-    "inputs": "Write",
-    "options": {"temperature": 5.0, "repetition_penalty": 10.0, "max_new_tokens": 200},
-}
 TIMEOUT_S = 120.0
 
 

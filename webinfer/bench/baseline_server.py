@@ -23,6 +23,13 @@ async def baseline_server(*, isolated: bool = False) -> AsyncIterator[str]:
     app.router.add_static("/", FOLDER)
     if isolated:
         app.on_response_prepare.append(isolate)
+    async with serve(app) as address:
+        yield address
+
+
+@asynccontextmanager
+async def serve(app: web.Application) -> AsyncIterator[str]:
+    """Serve `app` on loopback; yields the address of its page."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

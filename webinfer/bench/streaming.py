@@ -16,7 +16,7 @@ from tasks.streaming.entries import PieceEntry
 from tasks.streaming.stream import Stream
 from webinfer.bench.samples import Summary, summarise
 
-# At such chances the built-in model goes on until it has generated as many tokens as are asked for.
+# At such chances the built-in model goes on for some dozens of tokens.
 STORY: dict[str, Any] = {
     "model_type": "text_generation",
     "model_name": "numbers-llama",

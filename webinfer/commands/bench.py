@@ -68,7 +68,7 @@ def overhead(browser: str, rounds: int, as_json: bool) -> None:
     default=20,
     show_default=True,
     type=click.IntRange(4, 10_000),
-    help="Number of texts to stream, of 200 tokens each.",
+    help="Number of texts to stream, of up to 200 tokens each.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def streaming(browser: str, n: int, as_json: bool) -> None:

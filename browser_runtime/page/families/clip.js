@@ -7,6 +7,7 @@ import { Fault } from '../faults.js';
 import { GraphSource } from './graphs/model_graphs.js';
 import { makeReady } from './graphs/ready.js';
 import { settle } from './graphs/results.js';
+import { drawSample } from './images/pixels.js';
 import { rankLabels, sigmoid, softmax } from './images/scores.js';
 import { readTokens } from './texts/tokens.js';
 import { ImageTower } from './towers/image_tower.js';
@@ -70,15 +71,6 @@ async function openTexts(opening, { comparison, pad_id: padId }) {
   const source = new GraphSource(opening, 'text_model');
   const padding = { padId, maxTokens: comparison.max_tokens, padsFully: comparison.pads_fully };
   return new TextTower(opening, source, await source.readShapes(), padding);
-}
-
-/**
- * An image of the model's own size with every grey level in it.
- * @param {import('./images/pixels.js').Plan} plan
- */
-function drawSample({ height, width }) {
-  const data = Uint8Array.from({ length: height * width * 3 }, (_, at) => at % 256);
-  return { dtype: 'uint8', shape: [height, width, 3], data };
 }
 
 class Comparer {

@@ -9,7 +9,7 @@ import { checkSizes, fixedSize, makeFeeds } from './graphs/feeds.js';
 import { checkFinite, readFloats } from './graphs/floats.js';
 import { cacheGraphs, GraphSource, usesStaticShapes } from './graphs/model_graphs.js';
 import { makeReady } from './graphs/ready.js';
-import { preparePixels, readPixels } from './images/pixels.js';
+import { drawSample, preparePixels, readPixels } from './images/pixels.js';
 import { rankLabels, scoreLogits } from './images/scores.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
@@ -47,15 +47,6 @@ export async function open(opening) {
 function readRows(model, shapes, { channels, height, width }) {
   checkSizes(model, 'pixel_values', shapes.pixel_values, [-1, channels, height, width]);
   return fixedSize(shapes, 'pixel_values', 0);
-}
-
-/**
- * An image of the model's own size with every grey level in it.
- * @param {import('./images/pixels.js').Plan} plan
- */
-function drawSample({ height, width }) {
-  const data = Uint8Array.from({ length: height * width * 3 }, (_, at) => at % 256);
-  return { dtype: 'uint8', shape: [height, width, 3], data };
 }
 
 class Classifier {

@@ -17,7 +17,7 @@ from browser_runtime.launching.guardian import Guardian
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.http_server import PAGE_FOLDER
 from browser_runtime.settings import RuntimeSettings
-from webinfer.bench.baseline_server import isolate
+from webinfer.bench.baseline_server import isolate, serve
 from webinfer.bench.generation.figures import Run
 from webinfer.bench.generation.subjects import Subject
 
@@ -73,13 +73,8 @@ async def _serve(folders: dict[str, Path]) -> AsyncIterator[str]:
         app.router.add_static(f"/{name}/", folder)
     app.router.add_static("/", FOLDER)
     app.on_response_prepare.append(isolate)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/index.html"
-    finally:
-        await runner.cleanup()
+    async with serve(app) as address:
+        yield address
 
 
 class PageRunner:

@@ -19,6 +19,15 @@ import { resize } from './resampling.js';
  */
 
 /**
+ * An image of the model's own size with every grey level in it.
+ * @param {Plan} plan
+ */
+export function drawSample({ height, width }) {
+  const data = Uint8Array.from({ length: height * width * 3 }, (_, at) => at % 256);
+  return { dtype: 'uint8', shape: [height, width, 3], data };
+}
+
+/**
  * The item as pixels. Raises BadInput naming `field` when it is no uint8 array of height, width and 3.
  * @param {any} item
  * @param {string} field
