@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -113,6 +114,12 @@ class TensorBackend(RedisBackend):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._local = _Local()
         super().__init__(*args, **kwargs)
+
+    def _get_pool(self, **params: Any) -> Any:
+        """The connections of this backend, closed when it goes: Celery drops a thread's with the thread."""
+        pool = super()._get_pool(**params)  # type: ignore[misc]
+        weakref.finalize(self, pool.disconnect).atexit = False
+        return pool
 
     def _get_client(self) -> Any:
         return EssentialRedis if self.app.serves else super()._get_client()  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -131,6 +132,21 @@ def test_a_reader_waits_as_long_as_it_says(server: Server) -> None:
     with pytest.raises(ResultTimeout):
         list(stream.pieces(timeout=0.2))
     stream.close()
+
+
+def test_a_thread_that_ends_closes_its_connections(server: Server, worker: ThreadPoolExecutor) -> None:
+    """Celery keeps a backend for each thread, and drops it with the thread."""
+
+    def connection() -> Any:
+        pool = app.backend.client.connection_pool
+        app.backend.client.ping()
+        return pool.get_connection()
+
+    kept = worker.submit(connection).result()
+    assert kept.is_connected
+    worker.shutdown()
+    gc.collect()
+    assert not kept.is_connected
 
 
 def test_no_stream_is_ever_without_the_time_at_which_it_goes(server: Server) -> None:
