@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from browser_runtime.contract.setup.environment import (
     BadCombination,
@@ -16,6 +16,7 @@ from browser_runtime.contract.setup.environment import (
     Settings,
     xdg_folder,
 )
+from browser_runtime.launching.additions import check_arguments, check_preferences
 
 # Its home is closed to the user as whom its browsers run.
 ROOT_CACHE = Path("/var/cache/webinfer")
@@ -43,6 +44,16 @@ class RuntimeSettings(Settings):
     )
     edge_driver: FilePath | None = Field(
         default=None, description="path of msedgedriver (of chromedriver for a stand-in)"
+    )
+    chromium_arguments: Annotated[str, AfterValidator(check_arguments)] = Field(
+        default="",
+        description="command-line arguments for Chrome and Edge beside webinfer's own; replies name them with "
+        "the build",
+    )
+    firefox_preferences: Annotated[str, AfterValidator(check_preferences)] = Field(
+        default="",
+        description="preferences for Firefox beside webinfer's own, as NAME=VALUE; replies name them with the "
+        "build",
     )
     headless: bool = Field(default=True, description="run browsers without a window")
     use_gpu: bool = Field(

@@ -11,6 +11,7 @@ from browser_runtime.contract.errors import BadSetting, SetupError
 from browser_runtime.contract.setup.environment import variable
 from browser_runtime.contract.setup.remedies import install_browser
 from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.launching.additions import describe_additions, parse_arguments, parse_preferences
 from browser_runtime.launching.driver_files import driver_name, find_driver
 from browser_runtime.launching.stand_in import stand_in_binary
 from browser_runtime.launching.versions import read_version
@@ -42,18 +43,23 @@ class Installation:
     spare_driver: Path | None = None
     """The driver to use where Selenium Manager has none either."""
     stands_in: bool = False
-    """True: Chromium's headless shell plays Edge."""
+    """True: a Chromium plays Edge."""
     headless_shell: bool = False
+    arguments: tuple[str, ...] = ()
+    """Command-line arguments beside webinfer's own; none for Firefox."""
+    preferences: tuple[tuple[str, bool | int | str], ...] = ()
+    """Firefox's preferences beside webinfer's own."""
 
     @property
     def build(self) -> str:
-        """Product and version, and what it stands in for."""
+        """Product and version, what it stands in for, and what was added to how it is started."""
         product = {Browser.FIREFOX: "Firefox", Browser.EDGE: "Microsoft Edge"}.get(self.browser, "Chromium")
         if self.stands_in:
             product = "Chromium"
         shell = " headless shell" if self.headless_shell else ""
         stands_in = f", stands in for {self.browser}" if self.stands_in else ""
-        return f"{product} {self.version}{shell}{stands_in}"
+        added = describe_additions(self.arguments, dict(self.preferences))
+        return f"{product} {self.version}{shell}{stands_in}" + (f", with {added}" if added else "")
 
 
 def find_installation(browser: Browser, settings: RuntimeSettings) -> Installation:
@@ -70,11 +76,14 @@ def find_installation(browser: Browser, settings: RuntimeSettings) -> Installati
         raise SetupError(f"the browser {browser}", _advise(browser))
     version = read_version(binary)
     stands_in = stands_in or (browser is Browser.EDGE and "edge" not in binary.name.lower())
-    shell = stands_in and binary.parent.parent == settings.cache_dir
+    shell = browser is not Browser.FIREFOX and binary.parent.parent == settings.cache_dir
     named, spare = _named(settings, f"{browser}_driver"), None
     if named is None:
         named, spare = find_driver(driver_name(browser, stands_in=stands_in), binary, version)
-    return Installation(browser, binary, version, named, spare, stands_in, shell)
+    is_firefox = browser is Browser.FIREFOX
+    arguments = () if is_firefox else parse_arguments(settings.chromium_arguments)
+    preferences = tuple(parse_preferences(settings.firefox_preferences).items()) if is_firefox else ()
+    return Installation(browser, binary, version, named, spare, stands_in, shell, arguments, preferences)
 
 
 def _advise(browser: Browser) -> str:

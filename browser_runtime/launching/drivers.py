@@ -25,6 +25,7 @@ from urllib3.exceptions import HTTPError
 from browser_runtime.contract.errors import BrowserDied, SetupError
 from browser_runtime.contract.setup.remedies import install_extra
 from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.launching.additions import merge_arguments
 from browser_runtime.launching.binaries import Installation
 from browser_runtime.launching.confinement import Confinement
 from browser_runtime.launching.driver_files import driver_name
@@ -260,7 +261,7 @@ def _firefox_options(installation: Installation, headless: bool) -> webdriver.Fi
     options.binary_location = str(installation.binary)
     if headless:
         options.add_argument("-headless")
-    for name, value in FIREFOX_PREFERENCES.items():
+    for name, value in {**FIREFOX_PREFERENCES, **dict(installation.preferences)}.items():
         options.set_preference(name, value)
     return options
 
@@ -271,7 +272,7 @@ def _fill_chromium(
     options.binary_location = str(installation.binary)
     if headless:
         options.add_argument("--headless" if installation.headless_shell else "--headless=new")
-    for argument in CHROMIUM_ARGUMENTS:
+    for argument in merge_arguments(CHROMIUM_ARGUMENTS, installation.arguments):
         options.add_argument(argument)
     if not confinement.has_sandbox:
         options.add_argument("--no-sandbox")

@@ -1,0 +1,1 @@
+"""The laboratory: compare, gate, matrix and load, on one set of measurements and statistics."""
