@@ -47,13 +47,13 @@ class RuntimeSettings(Settings):
     )
     chromium_arguments: Annotated[str, AfterValidator(check_arguments)] = Field(
         default="",
-        description="command-line arguments for Chrome and Edge beside webinfer's own; replies name them with "
-        "the build",
+        description="command-line arguments for Chrome and Edge beside webinfer's own; replies name them "
+        "with the build",
     )
     firefox_preferences: Annotated[str, AfterValidator(check_preferences)] = Field(
         default="",
-        description="preferences for Firefox beside webinfer's own, as NAME=VALUE; replies name them with the "
-        "build",
+        description="preferences for Firefox beside webinfer's own, as NAME=VALUE; replies name them with "
+        "the build",
     )
     headless: bool = Field(default=True, description="run browsers without a window")
     use_gpu: bool = Field(

@@ -28,6 +28,10 @@ COMMANDS = {
     "history": ("webinfer.commands.history", "Show how much was recorded; export it as Parquet files."),
     "recommend": ("webinfer.commands.recommend", "Rank the browsers for a model by measured speed."),
     "bench": ("webinfer.commands.bench", "Measure the performance of this machine."),
+    "compare": (
+        "webinfer.commands.compare",
+        "Compare two browsers, flags, backends, models or settings, until the difference is known.",
+    ),
     "report": ("webinfer.commands.report", "Write a report of what was recorded, as HTML, Markdown or JSON."),
     "alerts": ("webinfer.commands.alerts", "List the open alerts; send a test notification."),
     "demo": ("webinfer.commands.demo", "Run a text, an image and a sound through every browser, end to end."),

@@ -10,7 +10,7 @@ from scheduler.history.history import ROOM, History
 # Kept for some weeks; runs are summed up before they are deleted.
 SHORT = ("runs", "loads", "connections", "health")
 # Few rows, kept for a year.
-LONG = ("runs_hourly", "scaling", "alerts", "routing", "changes")
+LONG = ("runs_hourly", "scaling", "alerts", "routing", "changes", "experiments")
 
 
 def retain(history: History, now: datetime, days: int, long_days: int) -> dict[str, int]:

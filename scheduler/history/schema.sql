@@ -89,6 +89,14 @@ CREATE TABLE changes (              -- regressions and improvements that were fo
   n_before INTEGER, n_after INTEGER
 );
 
+CREATE TABLE experiments (          -- one run of compare, gate, matrix or load
+  "at" TIMESTAMP NOT NULL,          -- when it ended
+  kind VARCHAR, model VARCHAR, verdict VARCHAR,
+  fingerprint VARCHAR,              -- of the machine: webinfer/bench/laboratory/machine.py
+  os VARCHAR, webinfer_version VARCHAR,
+  document JSON                     -- the whole of it: docs/laboratory.md has the schema
+);
+
 CREATE TABLE drained (              -- how far a stream has been read: written together with its rows
   stream VARCHAR PRIMARY KEY, last_id VARCHAR NOT NULL
 );

@@ -9,3 +9,4 @@ UNION ALL SELECT 'scaling', count(*), min(t.at), max(t.at) FROM scaling t
 UNION ALL SELECT 'alerts', count(*), min(t.at), max(t.at) FROM alerts t
 UNION ALL SELECT 'routing', count(*), min(t.at), max(t.at) FROM routing t
 UNION ALL SELECT 'changes', count(*), min(t.at), max(t.at) FROM changes t
+UNION ALL SELECT 'experiments', count(*), min(t.at), max(t.at) FROM experiments t

@@ -18,8 +18,8 @@ LEVEL = 0.95
 """The share of intervals that hold the truth."""
 LEAST_BLOCKS = 5
 # Whoever stops as soon as an interval is narrow stops more often where it is too narrow by chance: with t
-# quantiles of 95 % such intervals hold the truth in 92 % of runs at worst. With these, from five blocks on, in
-# 95 % at any normal noise (20,000 simulated runs at eight widths; tests/unit/laboratory/test_estimates.py).
+# quantiles of 95 % such intervals hold the truth in 92 % of runs at worst. With these, from five blocks on,
+# in 95 % at any normal noise (20,000 simulated runs at eight widths; tests/unit/laboratory).
 STOPPING_LEVEL = 0.973
 
 

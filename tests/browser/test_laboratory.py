@@ -1,0 +1,35 @@
+"""The laboratory in real browsers: one small run of each command."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from webinfer.bench.laboratory import comparing, sessions, verdicts
+from webinfer.bench.laboratory.arms import parse_arm
+from webinfer.bench.laboratory.comparing import Limits, compare
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One short block: what is measured is not looked at."""
+    monkeypatch.setattr(comparing, "FEWEST_BLOCKS", 1)
+    monkeypatch.setattr(comparing, "BLOCK_RUNS_S", 0.1)
+    monkeypatch.setattr(sessions, "WARM_UP_S", 0.0)
+
+
+@pytest.mark.browser("chrome", "edge")
+def test_two_builds_are_compared_step_by_step_and_flags_are_told(quick: None) -> None:
+    a = parse_arm("browser=chrome backend=wasm flag=--js-flags=--no-wasm-tier-up", "digits-vit")
+    b = parse_arm("browser=edge backend=wasm", "digits-vit")
+    found = asyncio.run(compare(a, b, Limits(0.03, 0.1), lambda text: None))
+    one, other = found.blocks[0].a, found.blocks[0].b
+    assert one.facts["browser_build"].endswith(", with --js-flags=--no-wasm-tier-up")
+    assert "headless shell" in other.facts["browser_build"]
+    assert one.answer.word == other.answer.word == "7" and found.answers_differ == ""
+    for start in (one, other):
+        assert all(start.once_ms[name] > 0 for name in ("start_ms", "compile_ms", "warmup_ms", "first_ms"))
+        assert start.median_ms("compute_ms") > 0 and start.memory_mb and start.memory_mb > 50
+        assert len(start.runs) >= 2
+    assert len(list(verdicts.describe_arms(found))) == 2 and verdicts.tabulate(found).row_count > 5

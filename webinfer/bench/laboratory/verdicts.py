@@ -1,0 +1,131 @@
+"""A comparison in words and tables. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from webinfer.bench.laboratory.comparing import LEAST_SHOWN_MS, PHASES, Comparison
+from webinfer.bench.laboratory.estimates import Interval
+
+# A step with this share of the difference is what makes it.
+MOST = 0.9
+# An interval that reaches twice the ratio says nothing.
+UNKNOWN = 1.0
+NAMES = {
+    "start_ms": "browser start",
+    "load_ms": "load",
+    "compile_ms": "compile",
+    "warmup_ms": "warm-up",
+    "first_ms": "first answer",
+    "steady": "steady state",
+    "preprocess_ms": "  preprocess",
+    "compute_ms": "  compute",
+    "readback_ms": "  readback",
+    "postprocess_ms": "  postprocess",
+    "bridge_ms": "  way to the page and back",
+    "memory": "memory",
+}
+
+
+def sentence(comparison: Comparison) -> str:
+    """The verdict: `b is 7.1 % slower (5.8 .. 8.5 %, 95 %), all of it in compute`."""
+    interval = comparison.steady
+    if interval.half_width > UNKNOWN:
+        return (
+            f"not known: {interval.n} block{'s' if interval.n != 1 else ''} differ too much from each other"
+        )
+    if not interval.differs:
+        return f"no difference above {percent(interval.largest_change)}"
+    word = "slower" if interval.ratio > 1 else "faster"
+    ends = sorted(abs(end - 1) for end in (interval.low, interval.high))
+    spread = f"({ends[0] * 100:.1f} .. {ends[1] * 100:.1f} %, 95 %)"
+    return f"b is {percent(abs(interval.ratio - 1))} {word} {spread}, {_where(comparison)}"
+
+
+def _where(comparison: Comparison) -> str:
+    """The steps that make the difference, with their shares of it."""
+    parts = comparison.share_of_steps
+    total = sum(parts.values())
+    shares = {step: value / total for step, value in parts.items()} if total else {}
+    ranked = sorted(shares.items(), key=lambda row: -row[1])
+    if not ranked:
+        return "in no step of its own"
+    name, share = ranked[0]
+    if share >= MOST:
+        return f"all of it in {NAMES[name].strip()}"
+    named = [f"{value * 100:.0f} % of it in {NAMES[step].strip()}" for step, value in ranked if value >= 0.1]
+    return ", ".join(named)
+
+
+def ending(comparison: Comparison) -> str:
+    """The reason why it ended."""
+    limits, n = comparison.limits, len(comparison.blocks)
+    told = f"after {n} blocks, {comparison.seconds:.0f} s"
+    if comparison.is_narrow:
+        return f"stopped as the interval is within {percent(limits.within)}, {told}"
+    return (
+        f"stopped at the end of the budget of {limits.budget_s:.0f} s, {told}; the interval is "
+        f"{_reach(comparison.steady)}, not within {percent(limits.within)}"
+    )
+
+
+def answers(comparison: Comparison) -> str:
+    """Whether both arms answer the same."""
+    told = comparison.answers_differ
+    return f"the answers differ: {told}" if told else "the first answers are equal within the tolerance"
+
+
+def describe_arms(comparison: Comparison) -> Iterator[str]:
+    """What ran, a line an arm."""
+    last = comparison.blocks[-1]
+    for name, start in (("a", last.a), ("b", last.b)):
+        facts = start.facts
+        adapter = f" on {facts['adapter']}" if facts["adapter"] else ""
+        yield (
+            f"{name}: {facts['model']} {facts['precision']}, {facts['browser_build']}, "
+            f"{facts['backend']}{adapter}, {facts['threads']} thread{'s' if facts['threads'] != 1 else ''}"
+        )
+
+
+def tabulate(comparison: Comparison) -> Table:
+    """A row a part: medians of both arms and the ratio with its interval."""
+    table = Table(
+        "part", "a", "b", "b to a", "95 %", title=f"{len(comparison.blocks)} blocks of fresh sessions"
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in PHASES:
+        a, b = comparison.medians(name)
+        if max(a, b) < LEAST_SHOWN_MS:
+            continue
+        unit = "MB" if name == "memory" else "ms"
+        interval = comparison.steady if name == "steady" else comparison.phase(name)
+        table.add_row(NAMES[name], f"{a:.2f} {unit}", f"{b:.2f} {unit}", *show_interval(interval))
+    return table
+
+
+def show_interval(interval: Interval) -> tuple[str, str]:
+    """The ratio, and its ends."""
+    if interval.n < 2:
+        return "-", "-"
+    return f"{interval.ratio:.3f}", f"{interval.low:.3f} .. {interval.high:.3f}"
+
+
+def progress(comparison: Comparison) -> str:
+    """The present interval in a line."""
+    interval, n = comparison.steady, len(comparison.blocks)
+    if n < 2:
+        return f"{n} block; b to a {interval.ratio:.3f}"
+    ends = f"{interval.low:.3f} .. {interval.high:.3f}"
+    return f"{n} blocks; b to a {interval.ratio:.3f} ({ends}), {_reach(interval)}"
+
+
+def _reach(interval: Interval) -> str:
+    return "too wide to tell" if interval.half_width > UNKNOWN else f"within {percent(interval.half_width)}"
+
+
+def percent(share: float) -> str:
+    """A share in percent with one decimal."""
+    return f"{share * 100:.1f} %"
