@@ -194,7 +194,9 @@ def launch(
     try:
         service.start()
         connection = DriverConnection(service.service_url, connect_to(confinement))
-        with watched_start(service.process):
+        # geckodriver notices by itself, and has other children before: it asks the browser for its version.
+        is_watched = installation.browser is not Browser.FIREFOX
+        with watched_start(service.process) if is_watched else contextlib.nullcontext():
             driver = webdriver.Remote(connection, options=options)
     except (WebDriverException, HTTPError, OSError, ValueError) as error:  # HTTPError: its driver was killed
         with contextlib.suppress(Exception):  # it may not even have a process

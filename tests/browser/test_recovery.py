@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from browser_runtime.contract.errors import (
 )
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
+from browser_runtime.launching.binaries import find_installation
 from browser_runtime.link.protocol import PageEvent
 from browser_runtime.pool import Pool
 from browser_runtime.session.observer import SessionObserver
@@ -129,6 +131,34 @@ async def test_a_failed_start_names_the_remedy_and_leaves_nothing(tmp_path: Path
         await pool.open()
 
 
+# Its driver stands still between asking for the version and starting it, as on a busy machine.
+SLOW_FIREFOX = """#!/bin/sh
+case "$*" in *-version*) grep -q geckodriver /proc/$PPID/comm && {
+  kill -STOP $PPID; (sleep 1; kill -CONT $PPID) >/dev/null 2>&1 & } ;; esac
+exec %s "$@"
+"""
+
+
+@pytest.fixture
+def slow_firefox(settings: RuntimeSettings) -> Iterator[Path]:
+    """It is where another user may start it."""
+    with odd_folder() as folder:
+        folder.chmod(0o755)
+        slow = folder / "firefox"
+        slow.write_text(SLOW_FIREFOX % find_installation(Browser.FIREFOX, settings).binary)
+        slow.chmod(0o755)
+        yield slow
+
+
+@pytest.mark.browser("firefox")
+async def test_a_browser_that_was_asked_for_its_version_has_not_ended(
+    settings: RuntimeSettings, slow_firefox: Path
+) -> None:
+    pool = Pool(settings.model_copy(update={"firefox_binary": slow_firefox}), Browser.FIREFOX)
+    await pool.open()
+    await pool.close()
+
+
 async def test_a_missing_binary_names_its_setting() -> None:
     settings = RuntimeSettings(simulation="never", firefox_binary=Path("/nowhere/firefox"))
     with pytest.raises(BadSetting, match="WEBINFER_FIREFOX_BINARY"):
@@ -138,6 +168,7 @@ async def test_a_missing_binary_names_its_setting() -> None:
 WORKER = """
 import asyncio, sys
 from browser_runtime.pool import Pool
+from browser_runtime.launching.binaries import find_installation
 from browser_runtime.link.protocol import PageEvent
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.contract.vocabulary import Browser
