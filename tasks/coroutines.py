@@ -18,7 +18,7 @@ from typing import Any
 
 from celery import Task
 from celery.app.task import Context
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, Reject
 
 from tasks.payloads.codec import Readable
 
@@ -55,6 +55,7 @@ class ForwardWanted(Exception):
 
 class _Handover(threading.local):
     outcome: Outcome | None = None
+    is_under_way: bool = False
 
 
 _handover = _Handover()
@@ -65,11 +66,16 @@ _request: ContextVar[Context | None] = ContextVar("webinfer_request", default=No
 @contextmanager
 def handing_over(outcome: Outcome) -> Iterator[None]:
     """Within it, the next `run` of this thread settles with `outcome`."""
-    _handover.outcome = outcome
+    _handover.outcome, _handover.is_under_way = outcome, True
     try:
         yield
     finally:
-        _handover.outcome = None
+        _handover.outcome, _handover.is_under_way = None, False
+
+
+def is_handing_over() -> bool:
+    """True in a thread that reports an outcome: what is raised there sends the message back to its queue."""
+    return _handover.is_under_way
 
 
 @contextmanager
@@ -97,7 +103,7 @@ class CoroutineTask(Task):  # type: ignore[type-arg]
         try:
             return self._run_here(*args, **kwargs) if outcome is None else outcome.settle()
         except RetryWanted as wanted:
-            return super().retry(**wanted.options)
+            return self._retry(**wanted.options)
         except ForwardWanted as wanted:
             self.forward(wanted.kwargs, wanted.queue)
             raise Ignore() from None
@@ -139,9 +145,16 @@ class CoroutineTask(Task):  # type: ignore[type-arg]
     def retry(self, *args: Any, **options: Any) -> Any:
         """Celery's retry; from a body it is carried out a moment later, in the tracer's thread."""
         if _request.get() is None:
-            return super().retry(*args, **options)
+            return self._retry(*args, **options)
         names = ("args", "kwargs", "exc", "throw", "eta", "countdown", "max_retries")
         raise RetryWanted(dict(zip(names, args, strict=False)) | options)
+
+    def _retry(self, *args: Any, **options: Any) -> Any:
+        """Celery's retry, which drops what it cannot send again: its producer would wait for ever."""
+        try:
+            return super().retry(*args, **options)
+        except Reject as rejected:
+            raise rejected.args[0] from None
 
     @property
     def request(self) -> Context:

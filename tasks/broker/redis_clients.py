@@ -12,9 +12,10 @@ from tasks.broker.redis_urls import redis_py_url
 # A Redis that restarts is back within a second or two: three tries, then the error is raised.
 RETRIES = 3
 TIMEOUT_S = 10.0
+REDIS_AWAY = (OperationalError, redis.ConnectionError, redis.TimeoutError)
 # The errors that a reconnection can mend; what else a message raises is its own fault. (Celery's own list of
 # connection errors holds KeyError too.)
-OUTAGES = (OSError, OperationalError, redis.ConnectionError, redis.TimeoutError)
+OUTAGES = (OSError, *REDIS_AWAY)
 
 
 def connect(url: str, kind: type[redis.Redis] = redis.Redis) -> redis.Redis:

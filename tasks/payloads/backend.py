@@ -17,7 +17,8 @@ from kombu.utils.json import loads as loads_json
 
 from browser_runtime.contract.errors import InferenceError, TooLarge
 from tasks.broker.essential_writes import EssentialRedis
-from tasks.broker.redis_clients import OUTAGES
+from tasks.broker.redis_clients import OUTAGES, REDIS_AWAY
+from tasks.coroutines import is_handing_over
 from tasks.payloads.claims import Claims, find_claims
 from tasks.payloads.codec import CodecError
 from tasks.payloads.plain import to_plain
@@ -186,7 +187,12 @@ class TensorBackend(RedisBackend):
             self._local.in_json = before
 
     def mark_as_failure(self, task_id: str, exc: Exception, *args: Any, **options: Any) -> Any:
-        """Store the failure, ours where Celery has wrapped an error of ours; send what is to follow it."""
+        """Store the failure, ours where Celery has wrapped an error of ours; send what is to follow it.
+
+        Redis going away is nobody's failure: raised where it sends the message back to its queue.
+        """
+        if isinstance(exc, REDIS_AWAY) and is_handing_over():
+            raise exc
         inner = exc.args[0] if isinstance(exc, EncodeError) and exc.args else exc
         found = inner if isinstance(inner, InferenceError) else exc
         with continuing(options.get("request")):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gc
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import chain
 from kombu.exceptions import OperationalError
 
-from tasks import infer
+from tasks import echo, infer
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import until, workers
 from tests.cluster.redis_server import Server, own_server
@@ -72,12 +74,30 @@ def test_a_result_is_forgotten_quietly_while_redis_is_away(
         assert infer.delay(**ASK).get(timeout=60)["success"]
 
 
+# On disk at once: what was sent is there after a restart.
+KEEPS = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
+
+
+def test_a_step_of_a_chain_that_cannot_be_sent_fails_nothing(settings: TaskSettings, tmp_path: Path) -> None:
+    """Celery would store the outage as the failure of the step before, as soon as it is over."""
+    log, go_on = tmp_path / "runs", tmp_path / "go-on"
+    first = infer.s(**ASK, options={"until": str(go_on)})
+    with own_server(settings, *KEEPS) as server, workers(tmp_path) as start:
+        worker = start(WEBINFER_BROKER_URL=server.url, MEMORY_RUNNER_LOG=str(log)).ready()
+        last = chain(first, echo.s(browser="chrome")).delay()
+        until(log.exists)
+        server.end()
+        go_on.touch()
+        until(lambda: re.search("outcome not reported|Connection to Redis lost", worker.log.read_text()))
+        server.start()
+        assert last.get(timeout=60)["success"]
+
+
 def test_a_stream_outlives_a_restart_of_redis(settings: TaskSettings, tmp_path: Path) -> None:
     """Longer than any client tries by itself: the pieces wait in the worker, and the reader goes on."""
     log, pieces = tmp_path / "said", list[str]()
     speech = {"model_type": "text_generation", "options": {"speak": 100, "sleep_s": 0.1}}
-    keeps = ("--save", "", "--appendonly", "yes", "--appendfsync", "always")
-    with own_server(settings, *keeps) as server, workers(tmp_path) as start:
+    with own_server(settings, *KEEPS) as server, workers(tmp_path) as start:
         start(WEBINFER_BROKER_URL=server.url, MEMORY_RUNNER_LOG=str(log)).ready()
         for piece in infer.stream(**ASK | speech):
             pieces.append(piece)

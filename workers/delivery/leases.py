@@ -93,7 +93,7 @@ class LeaseRenewer:
     def renew(self) -> int:
         """Mark everything held as seen just now; how many messages that were."""
         channel = self._channel
-        tags = [] if channel is None else _tags(channel)
+        tags = [] if channel is None else delivery_tags(channel)
         if tags:
             self._holdings.renew(tags)
         return len(tags)
@@ -112,10 +112,13 @@ class LeaseRenewer:
                 log.warning("task of a lost worker returned to its queue: task=%s", task_id)
 
 
-def _tags(channel: Any) -> list[str]:
-    """The delivery tags the channel holds; Celery's thread may change them under our hands."""
+def delivery_tags(channel: Any) -> list[str]:
+    """The delivery tags the channel holds; Celery's thread may change them under our hands.
+
+    What is settled already is in kombu's set of the dirty for a while.
+    """
     while True:
         try:
-            return list(channel.qos._delivered)
+            return [tag for tag in list(channel.qos._delivered) if tag not in channel.qos._dirty]
         except RuntimeError:
             continue

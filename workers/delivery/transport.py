@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from queue import Empty
 from typing import Any
 
@@ -22,6 +22,7 @@ from kombu.utils.json import dumps
 from browser_runtime.contract.errors import BadRequest
 from tasks.broker.essential_writes import WritesRefused, find_refusal
 from tasks.broker.kept_values import is_wrong_type, remove_wrong_types
+from tasks.broker.redis_clients import REDIS_AWAY
 from tasks.keys import RedisKeys, queue_kinds
 from tasks.sending.ledger import LedgerChannel, LedgerConnection, LedgerQoS, LedgerTransport
 from workers.delivery.envelope import check_item
@@ -43,19 +44,31 @@ class SafeQoS(LedgerQoS):
     _delivered: Any
 
     def ack(self, delivery_tag: str) -> None:
-        """The message is done; where its connection is gone it comes again, and is known to be answered.
+        """The message is done."""
+        self._settle(delivery_tag, super().ack)
 
-        Stock kombu ends the worker here: a task that ran in a thread while the connection was lost is
-        acknowledged through a channel that has none.
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """The message goes back to its queue, or is done."""
+        self._settle(delivery_tag, partial(super().reject, requeue=requeue))
+
+    def _settle(self, tag: str, settle: Callable[[str], None]) -> None:
+        """Where Redis is away, or the connection gone, hold it no more: it comes again after its lease.
+
+        Stock kombu ends the worker where a task that ran in a thread is acknowledged through a closed
+        channel, and keeps what it could not acknowledge, with its slot, for ever. A message that was
+        answered is known to be when it comes again.
         """
-        if self.channel.connection is None:
-            log.warning("message not acknowledged, connection closed: tag=%s", delivery_tag)
-            return
         try:
-            super().ack(delivery_tag)
-        except redis.ResponseError as error:
-            self.channel.tidy(error)
-            super().ack(delivery_tag)
+            if self.channel.connection is None:
+                raise redis.ConnectionError("the connection is closed")
+            try:
+                settle(tag)
+            except redis.ResponseError as error:
+                self.channel.tidy(error)
+                settle(tag)
+        except REDIS_AWAY as error:
+            log.warning("message comes again after its lease: tag=%s error=%r", tag, error)
+            super(kombu_redis.QoS, self).ack(tag)
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """A message was taken: note it before anything else, in one step that needs no memory."""
