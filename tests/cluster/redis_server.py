@@ -12,7 +12,8 @@ import redis
 
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import disconnect_app, point_app, until
-from tests.processes import kill
+from tests.processes import kill, running
+from webinfer.stack.commands import free_port
 
 
 class Server:
@@ -55,3 +56,23 @@ def own_server(settings: TaskSettings, *options: str, **changed: object) -> Iter
             disconnect_app()
             server.end()
             point_app(settings)
+
+
+@contextmanager
+def guarded_server(folder: Path, password: str) -> Iterator[str]:
+    """The URL of a Redis that asks for `password`, which no command line of its own shows."""
+    port = free_port()
+    with running(
+        ["redis-server", "-"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=folder, text=True
+    ) as server:
+        assert server.stdin is not None
+        server.stdin.write(f'port {port}\nbind 127.0.0.1\nsave ""\nrequirepass {password}\n')
+        server.stdin.close()
+
+        def answers() -> bool:
+            with suppress(redis.ConnectionError), redis.Redis(port=port, password=password) as client:
+                return bool(client.ping())
+            return False
+
+        until(answers)
+        yield f"redis://:{password}@127.0.0.1:{port}/0"

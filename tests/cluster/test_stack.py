@@ -20,11 +20,13 @@ import pytest
 from celery import chord, group
 
 from browser_runtime.contract.errors import BadInput, UnknownModel, Unsupported
+from browser_runtime.contract.session_processes import MARK
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.models.store import BUILTIN_FOLDER
 from tasks import app, echo, infer
 from tasks.settings import TaskSettings
 from tests.cluster.conftest import disconnect_app, point_app
+from tests.cluster.redis_server import guarded_server
 from tests.conftest import END_TIMEOUT_S, odd_folder, require_browser, without_exceptions
 from tests.processes import STOP_TIMEOUT_S, kill_all, running, stop
 from webinfer.stack.commands import node_name
@@ -32,6 +34,7 @@ from webinfer.stack.stack import Stack
 
 pytestmark = pytest.mark.browser("firefox", "chrome", "edge")
 
+PASSWORD = "hunter2-of-redis"
 DIGITS = BUILTIN_FOLDER / "digits-vit/examples"
 TIMEOUT_S = 120
 
@@ -212,17 +215,29 @@ def test_up_runs_everything_survives_kills_and_ctrl_c_takes_everything_down() ->
         assert not list(folder.glob("webinfer-*"))
 
 
-def test_up_takes_everything_down_when_nobody_reads_what_it_prints() -> None:
-    with odd_folder() as folder:
-        with start_up(folder, "--without-scheduler", "--without-monitor") as up:
+def test_up_shows_no_password_and_goes_down_when_nobody_reads_what_it_prints(tmp_path: Path) -> None:
+    with odd_folder() as folder, guarded_server(tmp_path, PASSWORD) as url:
+        with start_up(folder, "--broker", url, "--monitor-port", "0") as up:
             assert up.stdout is not None
-            read_until(up.stdout, "stop:")
+            told = read_until(up.stdout, "stop:")
             children = psutil.Process(up.pid).children(recursive=True)
+            assert_no_password([psutil.Process(up.pid), *children], told)
             up.stdout.close()
             stop(up, signal.SIGTERM)
-        assert children
         assert_all_gone(children)
         assert not list(folder.glob("webinfer-*"))
+
+
+def assert_no_password(processes: list[psutil.Process], told: list[str]) -> None:
+    """Neither what `up` prints shows it, nor any command line; browsers do not even know the broker."""
+    assert not [line for line in told if PASSWORD in line]
+    lines = {process.pid: b" ".join(map(str.encode, process.cmdline())) for process in processes}
+    for part in (b"worker -Q edge-text", b"analytics@", b"watch@", b"beat", b"flower"):
+        assert any(part in line for line in lines.values()), (part, lines)
+    assert not [line for line in lines.values() if PASSWORD.encode() in line]
+    knowing = [process.environ() for process in processes if MARK in process.environ()]
+    assert len(knowing) >= 2, "driver and browser"
+    assert not [known for known in knowing if PASSWORD in str(known) or "WEBINFER_BROKER_URL" in known]
 
 
 def assert_all_gone(processes: list[psutil.Process]) -> None:

@@ -1,28 +1,39 @@
-"""The exercise: one fault after another, each followed by a look whether every browser answers again."""
+"""The exercise: one fault after another, each followed by a look whether all answers again and is whole."""
 
 from __future__ import annotations
 
 import os
 import random
+import re
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
+import redis
 
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.settings import RuntimeSettings
 from tasks import infer
-from tests.exercises.chaos.faults import FAULTS, Target
+from tests.exercises.chaos.faults import FAULTS
 from tests.exercises.chaos.load import AWAY, EXPECTED, LOST_S, PROMPTS, History, Load, ask, stream
+from tests.exercises.chaos.target import Target
 from tests.exercises.questions import read_questions
-from tests.exercises.up import Up
+from tests.exercises.up import ORDERLY, Up
 from webinfer.producing import use_broker
 
 CLOCK = Path(__file__).with_name("clock")
 # Between the end of a recovery and the next fault.
 PAUSE_S = (0.5, 3.0)
+LOOK_S = 0.2
+# The share of faults that come right after another.
+TWO_AT_ONCE = 0.25
 
 Tell = Callable[[str, float], None]
 """Called with what goes on and the seconds since the start."""
@@ -30,13 +41,15 @@ Tell = Callable[[str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """A fault, and the time until every browser answered right what was asked after it."""
+    """A fault, or several at once, and what came after: times in seconds."""
 
     fault: str
-    browser: str
+    """Names of faults and browsers."""
     at_s: float
-    recovered_s: float
-    bound_s: float
+    answers_s: float
+    """Until every browser answered right what was asked after it."""
+    whole_s: float
+    """Until every part was there again and at work."""
     problem: str = ""
 
 
@@ -47,69 +60,97 @@ class Result:
     seed: int
     outcomes: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
-    told: list[str] = field(default_factory=list)
+    n_twice: int = 0
+    """Requests that were computed more than once, each with one answer."""
+    flaws: list[str] = field(default_factory=list)
+    """What was not answered right, and what did not end in order."""
     recoveries: list[Recovery] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
 
     @property
     def is_clean(self) -> bool:
         """Whether all was answered right, and every part was back in its time."""
         only_right = bool(self.outcomes) and not set(self.outcomes) - {"right"}
-        return only_right and not any(each.problem for each in self.recoveries)
+        return only_right and not self.flaws and not any(each.problem for each in self.recoveries)
 
 
 def run_chaos(
     folder: Path,
-    chance: random.Random,
+    seed: int,
     seconds: float,
     faults: Sequence[str],
     tell: Tell,
     *,
-    seed: int,
     n_producers: int = 3,
     browsers: Sequence[Browser] = tuple(Browser),
+    keep: Path | None = None,
 ) -> Result:
-    """Faults for so many seconds, and each of them once at least where there is time."""
+    """Faults for so many seconds, and each of them once at least where there is time; logs into `keep`."""
+    result, history = Result(seed), History()
+    with _start_up(folder, browsers, result, keep) as target:
+        _calm(target)
+        load = Load(history, target.browsers, n_producers, seed)
+        try:
+            _do_faults(target, random.Random(seed), seconds, faults, tell, result)
+        finally:
+            tell("waiting for the last answers", seconds)
+            load.stop()
+    result.outcomes, result.refused = dict(history.outcomes), dict(history.refused)
+    result.flaws += history.told
+    return result
+
+
+@contextmanager
+def _start_up(
+    folder: Path, browsers: Sequence[Browser], result: Result, keep: Path | None
+) -> Iterator[Target]:
+    """A stack with its temporary files in `folder`; notes what it leaves behind."""
     for name in ("tmp", "clocks"):
         (folder / name).mkdir(mode=0o711)
     for browser in browsers:
         find_installation(browser, RuntimeSettings())
-    words = [word for browser in browsers for word in ("--browser", str(browser))]
     up = Up(
         folder,
-        *words,
+        *(word for browser in browsers for word in ("--browser", str(browser))),
         TMPDIR=str(folder / "tmp"),
         PYTHONPATH=os.pathsep.join((str(CLOCK), str(Path.cwd()))),
         CHAOS_CLOCKS=str(folder / "clocks"),
         WEBINFER_SIMULATION="never",
-        WEBINFER_REDELIVERY_S="10",
     )
-    result, history = Result(seed), History()
     try:
         use_broker(up.broker_url)
-        target = Target(up, folder, tuple(map(str, browsers)))
-        _calm(target)
-        load = Load(history, target.browsers, n_producers, seed)
-        try:
-            _do_faults(target, chance, seconds, faults, tell, result)
-        finally:
-            tell("waiting for the last answers", seconds)
-            load.stop()
+        yield Target(up, folder, tuple(map(str, browsers)))
     finally:
-        up.stop()
-    result.outcomes, result.refused = dict(history.outcomes), dict(history.refused)
-    result.told = history.told
-    return result
+        logs = list((folder / "tmp").glob("webinfer-stack-*/*.log*"))
+        result.n_twice = _count_twice(logs)
+        processes = psutil.Process(up.pid).children(recursive=True)
+        if keep is not None:
+            keep.mkdir(parents=True, exist_ok=True)
+            (keep / "up.log").write_text("\n".join(up.lines))
+            for log in logs:
+                shutil.copy(log, keep)
+        if (code := up.stop()) not in ORDERLY:
+            result.flaws.append(f"`webinfer up` ended with {code}")
+        _, alive = psutil.wait_procs(processes, timeout=10)
+        result.flaws += [f"left behind: {each}" for each in alive]
+        result.flaws += [f"left behind: {each.name}" for each in (folder / "tmp").glob("webinfer-*")]
+
+
+def _count_twice(logs: Sequence[Path]) -> int:
+    ended: Counter[str] = Counter()
+    for log in logs:
+        ended.update(re.findall(r"Task infer\w*\[(\S+)\] succeeded", log.read_text(errors="replace")))
+    return sum(n > 1 for n in ended.values())
 
 
 def _calm(target: Target) -> None:
-    """Every browser answers, and each prompt's answer is known."""
+    """Every browser answers, each prompt's answer is known, and nothing is amiss."""
     for browser in target.browsers:
         _probe(browser, LOST_S)
     for prompt in PROMPTS:
         outcome, told = stream(prompt, browser=target.browsers[0])
         assert outcome == "right", told
         EXPECTED.setdefault(prompt, _answer(prompt, target.browsers[0]))
+    assert _await_whole(target, time.monotonic() + LOST_S) == [], target.lacks()
 
 
 def _answer(prompt: str, browser: str) -> str:
@@ -120,42 +161,56 @@ def _answer(prompt: str, browser: str) -> str:
 
 
 def _do_faults(
-    target: Target,
-    chance: random.Random,
-    seconds: float,
-    faults: Sequence[str],
-    tell: Tell,
-    result: Result,
+    target: Target, chance: random.Random, seconds: float, faults: Sequence[str], tell: Tell, result: Result
 ) -> None:
     start, waiting = time.monotonic(), list(faults)
     chance.shuffle(waiting)
     while (at_s := time.monotonic() - start) < seconds:
-        name = waiting.pop() if waiting else chance.choice(list(faults))
-        browser = chance.choice(target.browsers)
-        fault, bound_s = FAULTS[name]
-        tell(f"{name} ({browser})", at_s)
-        try:
-            fault(target, browser, chance)
-        except LookupError as error:
-            result.skipped.append(f"{name} ({browser}): {error}")
-            continue
-        recovered_s, problem = _recover(target, bound_s)
-        note = f"{name} ({browser}) at {at_s:.0f} s: {problem}" if problem else ""
-        result.recoveries.append(Recovery(name, browser, at_s, recovered_s, bound_s, note))
+        names = [waiting.pop() if waiting else chance.choice(list(faults))]
+        if chance.random() < TWO_AT_ONCE:
+            names.append(chance.choice(list(faults)))
+        done = [f"{name} ({_do(name, target, chance)})" for name in names]
+        tell(" + ".join(done), at_s)
+        recovery = _recover(target, names, " + ".join(done), at_s)
+        tell(f"{recovery.answers_s:.1f} s, {recovery.whole_s:.1f} s {recovery.problem}", at_s)
+        result.recoveries.append(recovery)
         time.sleep(chance.uniform(*PAUSE_S))
 
 
-def _recover(target: Target, bound_s: float) -> tuple[float, str]:
-    """Seconds until every browser has answered right what was asked after now, and what was amiss."""
+def _do(name: str, target: Target, chance: random.Random) -> str:
+    """Do a fault to a browser that it can be done to now; which one."""
+    for browser in chance.sample(target.browsers, len(target.browsers)):
+        try:
+            FAULTS[name].do(target, browser, chance)
+        except (LookupError, psutil.Error, redis.RedisError):
+            continue
+        return browser
+    return "not possible"
+
+
+def _recover(target: Target, names: Sequence[str], fault: str, at_s: float) -> Recovery:
+    """Wait until every browser has answered right what was asked after now, and nothing is amiss."""
     began, problems = time.monotonic(), []
+    # Of two at once, the second may undo what was done after the first.
+    most_answers_s = sum(FAULTS[name].answers_s for name in names)
+    most_whole_s = sum(FAULTS[name].whole_s for name in names)
     for browser in target.browsers:
         problem = _probe(browser, LOST_S)
         if problem:
             problems.append(f"{browser}: {problem}")
-    recovered_s = time.monotonic() - began
-    if recovered_s > bound_s:
-        problems.append(f"took {recovered_s:.1f} s, more than {bound_s:.0f}")
-    return recovered_s, "; ".join(problems)
+    answers_s = time.monotonic() - began
+    problems += _await_whole(target, began + most_whole_s)
+    if answers_s > most_answers_s:
+        problems.append(f"took {answers_s:.1f} s, more than {most_answers_s:.0f}")
+    note = f"{fault} at {at_s:.0f} s: {'; '.join(problems)}" if problems else ""
+    return Recovery(fault, at_s, answers_s, time.monotonic() - began, note)
+
+
+def _await_whole(target: Target, deadline: float) -> list[str]:
+    """What is still amiss at the deadline."""
+    while (found := target.lacks()) and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+    return found
 
 
 def _probe(browser: str, timeout_s: float) -> str:
@@ -166,7 +221,7 @@ def _probe(browser: str, timeout_s: float) -> str:
             outcome, told = ask(question, browser=browser)
         except (InferenceError, *AWAY) as error:
             told = f"{type(error).__name__}: {error}"
-            time.sleep(0.2)
+            time.sleep(LOOK_S)
             continue
         if outcome == "right":
             return ""

@@ -1,4 +1,4 @@
-"""Faults: what each does to a running `webinfer up`, and the time in which all must be well again."""
+"""Faults: what each does to a running `webinfer up`, and the times in which all must be well again."""
 
 from __future__ import annotations
 
@@ -18,86 +18,41 @@ from pathlib import Path
 import psutil
 import redis
 
-from browser_runtime.contract.session_processes import MARK
 from browser_runtime.launching.driver_line import DriverConnection
 from browser_runtime.launching.network_namespace import Entry
 from browser_runtime.launching.private_network import PrivateNetwork
-from tasks.broker.redis_clients import connect
 from tasks.keys import UNACKED, UNACKED_INDEX, RedisKeys, queue_lists
-from tests.exercises.up import Up
+from tests.exercises.chaos.target import KEYS, Target
+from tests.processes import suspended
 
 # How long a fault that is taken back lasts.
 LASTS_S = 5.0
+# Longer than a lease: others take over what a worker that stands still holds, and then it goes on.
+PAUSE_S = 10.0
+# Of clock/sitecustomize.py: the length of a file of a clock that is right.
+RIGHT = 7200
 JUNK = ("", "junk", "{", "[1]", '{"headers": null}', "\x00\xff", "9" * 5000, "[" * 5000)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What faults are done to."""
-
-    up: Up
-    folder: Path
-    """Where the exercise keeps its own: sessions' folders in `tmp`, clocks in `clocks`."""
-    browsers: tuple[str, ...]
-
-    @property
-    def redis(self) -> redis.Redis:
-        """A connection to the broker."""
-        return connect(self.up.broker_url)
-
-    def session(self, browser: str) -> Path:
-        """The folder of a running session. Raises LookupError."""
-        return next(iter(sorted((self.folder / "tmp").glob(f"webinfer-{browser}-*"))))
-
-    def processes(self, browser: str) -> list[psutil.Process]:
-        """All processes of a browser's session, its driver first. Raises LookupError where none runs."""
-        found = [
-            child
-            for pid in self.up.worker_pids(browser)
-            for child in psutil.Process(pid).children(recursive=True)
-            if "driver" in child.name() or _is_marked(child)
-        ]
-        if not found:
-            raise LookupError(f"no session of {browser}")
-        return sorted(found, key=lambda process: "driver" not in process.name())
-
-    def browser_processes(self, browser: str, *words: str) -> list[psutil.Process]:
-        """Those without the driver whose command line holds one of `words`. Raises LookupError."""
-        found = [
-            process
-            for driver in self.processes(browser)[:1]
-            for process in driver.children(recursive=True)
-            if not words or any(word in " ".join(process.cmdline()) for word in words)
-        ]
-        if not found:
-            raise LookupError(f"no process of {browser} with {words}")
-        return found
-
-    def part(self, word: str) -> psutil.Process:
-        """A part of the stack by a word of its command line. Raises LookupError."""
-        for process in psutil.Process(self.up.pid).children():
-            with contextlib.suppress(psutil.Error):
-                if word in " ".join(process.cmdline()):
-                    return process
-        raise LookupError(word)
-
-
-def _is_marked(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return MARK in process.environ()
-    return False
-
 
 Fault = Callable[[Target, str, random.Random], None]
 """Do it, to the browser named; return when it is over and recovery begins. LookupError: not possible now."""
 
 
 def kill_worker(target: Target, browser: str, _: random.Random) -> None:
-    os.kill(target.up.worker_pid(browser), signal.SIGKILL)
+    target.worker(browser).kill()
 
 
 def stop_worker(target: Target, browser: str, _: random.Random) -> None:
-    os.kill(target.up.worker_pid(browser), signal.SIGTERM)
+    target.worker(browser).terminate()
+
+
+def pause_worker(target: Target, browser: str, _: random.Random) -> None:
+    """It loses its leases while it stands still, and goes on with what others have taken over."""
+    with suspended([target.worker(browser)]):
+        time.sleep(PAUSE_S)
+
+
+def kill_part(target: Target, _: str, chance: random.Random) -> None:
+    target.part(chance.choice([name for name in target.parts if name != "redis"])).kill()
 
 
 def kill_browser(target: Target, browser: str, _: random.Random) -> None:
@@ -110,6 +65,10 @@ def freeze_browser(target: Target, browser: str, _: random.Random) -> None:
 
 def freeze_page(target: Target, browser: str, _: random.Random) -> None:
     _signal(target.browser_processes(browser, "--type=renderer", "-isForBrowser"), signal.SIGSTOP)
+
+
+def crash_page(target: Target, browser: str, _: random.Random) -> None:
+    _signal(target.browser_processes(browser, "--type=renderer", "-isForBrowser"), signal.SIGKILL)
 
 
 def kill_gpu(target: Target, browser: str, _: random.Random) -> None:
@@ -151,15 +110,14 @@ def _network_of(pid: int) -> Iterator[PrivateNetwork]:
 
 
 def kill_guardian(target: Target, browser: str, _: random.Random) -> None:
-    worker = psutil.Process(target.up.worker_pid(browser))
-    guardians = [p for p in worker.children() if "session_processes" in " ".join(p.cmdline())]
+    guardians = target.guardians(browser)
     if not guardians:
         raise LookupError("no guardian")
     _signal(guardians, signal.SIGKILL)
 
 
 def kill_redis(target: Target, _: str, __: random.Random) -> None:
-    target.part("redis-server").kill()
+    target.part("redis").kill()
 
 
 def fill_redis(target: Target, _: str, __: random.Random) -> None:
@@ -170,6 +128,14 @@ def fill_redis(target: Target, _: str, __: random.Random) -> None:
         client.config_set("maxmemory", 0)
 
 
+def refuse_writes(target: Target, _: str, __: random.Random) -> None:
+    """Redis takes no write for a while, as one whose disk is full does."""
+    with contextlib.closing(target.redis) as client:
+        client.config_set("min-replicas-to-write", 1)
+        time.sleep(LASTS_S)
+        client.config_set("min-replicas-to-write", 0)
+
+
 def remove_folder(target: Target, browser: str, _: random.Random) -> None:
     """What cleaners of temporary files do after ten days."""
     shutil.rmtree(target.session(browser), ignore_errors=True)
@@ -177,7 +143,7 @@ def remove_folder(target: Target, browser: str, _: random.Random) -> None:
 
 def fill_history_disk(target: Target, _: str, __: random.Random) -> None:
     """No file of the history's worker may grow for a while."""
-    pid = target.part("analytics@").pid
+    pid = target.part("analytics").pid
     limits = resource.prlimit(pid, resource.RLIMIT_FSIZE)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, limits[1]))
     time.sleep(LASTS_S)
@@ -186,17 +152,16 @@ def fill_history_disk(target: Target, _: str, __: random.Random) -> None:
 
 
 def set_clock(target: Target, browser: str, chance: random.Random) -> None:
-    """A worker's clock is ahead of everybody's from now on, by up to an hour."""
-    clock = target.folder / "clocks" / str(target.up.worker_pid(browser))
+    """A worker's clock is ahead of everybody's, or behind, from now on: by up to an hour."""
+    clock = target.folder / "clocks" / str(target.worker(browser).pid)
     with clock.open("wb") as stream:
-        stream.truncate(chance.choice((30, 120, 3600)))
+        stream.truncate(RIGHT + chance.choice((-3600, -120, 30, 120, 3600)))
 
 
 def push_junk(target: Target, _: str, chance: random.Random) -> None:
     """A junk entry into every queue and key of ours, of the kind that is there."""
-    keys = RedisKeys("webinfer:")
     kept = [name for name, value in vars(RedisKeys).items() if isinstance(value, property)]
-    names = [str(getattr(keys, name)) for name in kept]
+    names = [str(getattr(KEYS, name)) for name in kept]
     with contextlib.closing(target.redis) as client:
         kinds = {name: client.type(name).decode() for name in names}
         for queue in ("chrome-vision", "edge-text", "firefox-audio", "analytics", "watch"):
@@ -229,21 +194,35 @@ def _signal(processes: list[psutil.Process], number: int) -> None:
             process.send_signal(number)
 
 
-FAULTS: dict[str, tuple[Fault, float]] = {
-    "kill worker": (kill_worker, 40),
-    "stop worker": (stop_worker, 40),
-    "kill browser": (kill_browser, 20),
-    "freeze browser": (freeze_browser, 30),
-    "freeze page": (freeze_page, 30),
-    "kill GPU process": (kill_gpu, 20),
-    "kill driver": (kill_driver, 20),
-    "leave page": (leave_page, 30),
-    "kill guardian": (kill_guardian, 10),
-    "kill Redis": (kill_redis, 20),
-    "fill Redis": (fill_redis, 20),
-    "remove folder": (remove_folder, 20),
-    "fill history's disk": (fill_history_disk, 10),
-    "set clock": (set_clock, 10),
-    "push junk": (push_junk, 20),
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of fault and its bounds, in seconds."""
+
+    do: Fault
+    answers_s: float
+    """Until every browser has answered what is asked of it then."""
+    whole_s: float = 30.0
+    """Until every part is there again and at work."""
+
+
+FAULTS: dict[str, Kind] = {
+    "kill worker": Kind(kill_worker, 30, 45),
+    "stop worker": Kind(stop_worker, 30, 45),
+    "pause worker": Kind(pause_worker, 10),
+    "kill browser": Kind(kill_browser, 20),
+    "freeze browser": Kind(freeze_browser, 25),
+    "freeze page": Kind(freeze_page, 25),
+    "crash page": Kind(crash_page, 20),
+    "leave page": Kind(leave_page, 25),
+    "kill GPU process": Kind(kill_gpu, 20),
+    "kill driver": Kind(kill_driver, 20),
+    "kill guardian": Kind(kill_guardian, 5),
+    "kill Redis": Kind(kill_redis, 15),
+    "fill Redis": Kind(fill_redis, 10),
+    "refuse writes": Kind(refuse_writes, 15),
+    "remove folder": Kind(remove_folder, 10),
+    "fill history's disk": Kind(fill_history_disk, 5),
+    "set clock": Kind(set_clock, 5),
+    "push junk": Kind(push_junk, 10),
+    "kill part": Kind(kill_part, 5, 60),
 }
-"""Each fault, and the seconds until every browser must answer again what is asked then."""

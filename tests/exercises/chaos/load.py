@@ -12,16 +12,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import redis
+from celery import chain
 from celery.result import AsyncResult
 from kombu.exceptions import OperationalError
 
 from browser_runtime.contract.errors import Busy, InferenceError, NotReady
-from tasks import infer
+from tasks import echo, infer
 from tests.exercises.questions import MODELS, Question, read_questions
 
 # Whoever waits longer counts as lost.
 LOST_S = 180.0
 POLL_S = 0.05
+# Requests of a burst, and of one message.
+N_AT_ONCE = 6
 # A producer that was refused, or found no Redis, tries again.
 RETRY_S = 0.5
 AWAY = (redis.RedisError, OperationalError, NotReady)
@@ -62,18 +65,43 @@ class History:
         return not set(self.outcomes) - {"right"}
 
 
+def asked(question: Question) -> dict[str, str]:
+    """The arguments of a question."""
+    return {
+        "model_type": question.model_type,
+        "model_name": question.model_name,
+        "inputs": str(question.inputs),
+    }
+
+
 def ask(question: Question, **options: Any) -> tuple[str, str]:
     """The outcome of one question, and what came in place of a right answer."""
-    result = infer.delay(
-        model_type=question.model_type,
-        model_name=question.model_name,
-        inputs=question.inputs if isinstance(question.inputs, str) else str(question.inputs),
-        **options,
-    )
-    return judge(result, question.mismatch)
+    return judge(infer.delay(**asked(question), **options), question.mismatch)
 
 
-def judge(result: AsyncResult[Any], mismatch: Callable[[dict[str, Any]], str]) -> tuple[str, str]:
+def ask_many(questions: Sequence[Question], priority: int, **options: Any) -> list[tuple[str, str]]:
+    """The outcomes of questions that are on their way at once."""
+    results = [infer.apply_async(kwargs=asked(each) | options, priority=priority) for each in questions]
+    return [judge(result, each.mismatch) for result, each in zip(results, questions, strict=True)]
+
+
+def ask_together(questions: Sequence[Question], **options: Any) -> tuple[str, str]:
+    """The outcome of questions in one message."""
+
+    def mismatch(replies: list[dict[str, Any]]) -> str:
+        flaws = [each.mismatch(reply) for reply, each in zip(replies, questions, strict=True)]
+        return "; ".join(filter(None, flaws))
+
+    return judge(infer.map([asked(question) | options for question in questions]).delay(), mismatch)
+
+
+def ask_in_chain(question: Question, **options: Any) -> tuple[str, str]:
+    """The outcome of a question whose reply is then sent through a page as it is."""
+    last = chain(infer.s(**asked(question), **options), echo.s(**options)).delay()
+    return judge(last, question.mismatch)
+
+
+def judge(result: AsyncResult[Any], mismatch: Callable[[Any], str]) -> tuple[str, str]:
     """Wait for a result, whatever becomes of Redis meanwhile."""
     deadline = time.monotonic() + LOST_S
     while time.monotonic() < deadline:
@@ -119,19 +147,30 @@ class Load:
 
     def _produce(self, chance: random.Random, questions: list[Question]) -> None:
         while not self._stopping.is_set():
-            prompt, question = chance.choice(PROMPTS), chance.choice(questions)
-            is_stream = chance.random() < 0.2
-            began, what = time.monotonic(), prompt if is_stream else question.model_name
+            began = time.monotonic()
             try:
-                where = {"browser": chance.choice(self._browsers)}
-                outcome, told = stream(prompt, **where) if is_stream else ask(question, **where)
+                what, ends = self._ask(chance, questions)
             except (Busy, *AWAY) as error:
                 self._history.refuse(error)
                 self._stopping.wait(RETRY_S)
                 continue
-            except InferenceError as error:
-                outcome, told = "given up", f"{type(error).__name__}: {error}"
-            self._history.end(outcome, f"{what}: {told}", time.monotonic() - began)
+            for outcome, flaw in ends:
+                self._history.end(outcome, f"{what}: {flaw}", time.monotonic() - began)
+
+    def _ask(self, chance: random.Random, questions: list[Question]) -> tuple[str, list[tuple[str, str]]]:
+        """One turn: one request, or several in one of the ways they are sent. What was asked, and the outcomes."""
+        where, several = {"browser": chance.choice(self._browsers)}, chance.sample(questions, N_AT_ONCE)
+        match chance.choices(("stream", "burst", "together", "chain", "one"), (20, 10, 10, 10, 50))[0]:
+            case "stream":
+                prompt = chance.choice(PROMPTS)
+                return prompt, [stream(prompt, **where)]
+            case "burst":
+                return "burst", ask_many(several, priority=chance.choice((0, 6)), **where)
+            case "together":
+                return "together", [ask_together(several, **where)]
+            case "chain":
+                return "chain", [ask_in_chain(several[0], **where)]
+        return several[0].model_name, [ask(several[0], **where)]
 
     def stop(self) -> None:
         """Ask nothing any more, and wait for every answer."""
