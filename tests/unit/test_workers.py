@@ -7,11 +7,13 @@ import time
 from typing import Any
 
 import pytest
+import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.loops import LoopThread
+from tasks import app
 from tasks.coroutines import CoroutineTask, Outcome, handing_over
 from workers.execution.clock import TracerClock
 from workers.execution.interruption import Interruptible
@@ -91,6 +93,11 @@ def test_an_outcome_is_handed_over_once() -> None:
     with handing_over(Outcome(error=KeyError("x"))), pytest.raises(KeyError):
         task.run()
     assert task.run(3) == "ran (3,)"
+
+
+def test_an_outage_of_redis_is_no_failure_of_a_task_but_raised_where_its_message_goes_back() -> None:
+    with handing_over(Outcome()), pytest.raises(redis.ConnectionError, match="away"):
+        app.backend.mark_as_failure("id", redis.ConnectionError("away"))
 
 
 def test_the_tracers_clock_counts_what_the_body_took() -> None:

@@ -158,7 +158,7 @@ class Load:
                 self._history.end(outcome, f"{what}: {flaw}", time.monotonic() - began)
 
     def _ask(self, chance: random.Random, questions: list[Question]) -> tuple[str, list[tuple[str, str]]]:
-        """One turn: one request, or several in one of the ways they are sent. What was asked, and the outcomes."""
+        """One turn: one request, or several in one of the ways to send them. What, and the outcomes."""
         where, several = {"browser": chance.choice(self._browsers)}, chance.sample(questions, N_AT_ONCE)
         match chance.choices(("stream", "burst", "together", "chain", "one"), (20, 10, 10, 10, 50))[0]:
             case "stream":
