@@ -6,7 +6,7 @@ demo: setup  ## set everything up and run text, image and sound through every br
 
 test: setup-tests  ## the whole suite
 	cd browser_runtime/page && npm test --silent
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: setup-tests  ## formats, lints, types, import directions, documentation
 	.venv/bin/ruff format --check .

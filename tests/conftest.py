@@ -123,6 +123,14 @@ def _ours() -> set[psutil.Process]:
     return {process for process in psutil.Process().children(recursive=True) if is_alive(process)}
 
 
+def _is_of(earlier: set[psutil.Process], process: psutil.Process) -> bool:
+    """Whether one of `earlier` started it, as a browser of the module's starts helpers whenever it likes."""
+    try:
+        return not earlier.isdisjoint(process.parents())
+    except psutil.NoSuchProcess:
+        return True
+
+
 def _describe(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline()) or process.name()
@@ -160,7 +168,7 @@ def leaves_nothing(request: pytest.FixtureRequest, changes_nothing: None) -> Ite
     if {"stack", "up", "pools", "shared_pool", "shared_integration"} & set(request.fixturenames):
         return
     deadline = time.monotonic() + END_TIMEOUT_S
-    while left := [process for process in _ours() - before if is_alive(process)]:
+    while left := [process for process in _ours() - before if not _is_of(before, process)]:
         assert time.monotonic() < deadline, f"left running: {[_describe(process) for process in left]}"
         time.sleep(0.02)  # some are not our own children: nobody tells us
     while left_behind := _folders() - folders:

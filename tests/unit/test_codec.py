@@ -88,7 +88,16 @@ def test_times_scalars_tuples_and_readables_travel() -> None:
         np.array(1 + 2j),
         "\ud800",
     ],
-    ids=repr,
+    ids=(
+        "object",
+        "set",
+        "array of objects",
+        "array of texts",
+        "65 bits",
+        "tuple key",
+        "complex",
+        "surrogate",
+    ),
 )
 def test_what_cannot_travel_is_refused(value: Any) -> None:
     with pytest.raises(CodecError):
