@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
-from webinfer.bench.laboratory import comparing, sessions, verdicts
+from webinfer.bench.laboratory import comparing, gate, sessions, verdicts
 from webinfer.bench.laboratory.arms import parse_arm
 from webinfer.bench.laboratory.comparing import Limits, compare
+from webinfer.bench.laboratory.documents import write_document
+from webinfer.bench.laboratory.gate_set import GateCell, GateSet
 
 
 @pytest.fixture
@@ -33,3 +36,17 @@ def test_two_builds_are_compared_step_by_step_and_flags_are_told(quick: None) ->
         assert start.median_ms("compute_ms") > 0 and start.memory_mb and start.memory_mb > 50
         assert len(start.runs) >= 2
     assert len(list(verdicts.describe_arms(found))) == 2 and verdicts.tabulate(found).row_count > 5
+
+
+@pytest.mark.browser("edge")
+def test_the_gate_stops_another_answer(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("FEWEST_BLOCKS", 1), ("LEAST_BLOCKS", 1), ("ALONE_RUNS_S", 0.1)):
+        monkeypatch.setattr(gate, name, value)
+    arm = parse_arm("browser=edge backend=wasm", "digits-vit")
+    wanted = GateSet("small", (GateCell("digits", arm, None, 9.0, Limits(9.0, 0.1)),))
+    first = asyncio.run(gate.run_gate(wanted, None, print, print))
+    assert first[0].status is gate.Status.MEASURED
+    before = json.loads(write_document(gate.gate_document(wanted, first)))
+    before["cells"][0]["starts"][0]["answer"]["word"] = "9"
+    [wrong] = asyncio.run(gate.run_gate(wanted, before, print, print))
+    assert wrong.status is gate.Status.WRONG and "'7' instead of '9'" in wrong.text

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,44 +10,29 @@ from typing import Any
 import click
 from rich.status import Status
 
+from browser_runtime.contract.errors import BadInput
+from webinfer.bench.laboratory.quantities import read_duration, read_share
 from webinfer.commands.parameters import NEW_FILE, ModelName, Number
 from webinfer.tables import SafeConsole
 
 
-class Percent(click.ParamType[float]):
-    """A share as `3%` or `0.03`."""
+class Quantity(click.ParamType[float]):
+    """A share such as `3%`, or a time such as `90s`."""
 
-    name = "percent"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """The share. Fails for what is no percentage between 0.1 % and 1000 %."""
-        if isinstance(value, float):
-            return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", str(value).strip())
-        share = float(found[1]) / (100 if found[2] else 1) if found else 0.0
-        if not 0.001 <= share <= 10:
-            self.fail(f"{value!r} is no share between 0.1% and 1000%, such as 3%.", param, ctx)
-        return share
-
-
-class Duration(click.ParamType[float]):
-    """A time as `90s`, `500ms`, `2m` or a number of seconds."""
-
-    name = "time"
-    UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}  # noqa: RUF012 - never changed
+    def __init__(self, name: str, read: Callable[[object, str], float]) -> None:
+        self.name, self._read = name, read
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds. Fails for what is no time up to a day."""
+        """The share, or seconds. Fails for what is none."""
         if isinstance(value, float):
             return value
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|)", str(value).strip())
-        seconds = float(found[1]) * self.UNITS[found[2]] if found else 0.0
-        if not 0 < seconds <= 86_400:
-            self.fail(f"{value!r} is no time up to a day, such as 90s, 500ms or 2m.", param, ctx)
-        return seconds
+        try:
+            return self._read(value, param.opts[0] if param else self.name)
+        except BadInput as error:
+            self.fail(str(error), param, ctx)
 
 
-PERCENT, DURATION = Percent(), Duration()
+PERCENT, DURATION = Quantity("percent", read_share), Quantity("time", read_duration)
 RATE = Number(0.01, 100_000, unit="requests a second")
 MODEL = click.argument("model", type=ModelName())
 WITHIN = click.option(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+import numpy as np
 
 from webinfer.bench.laboratory.arms import Arm
 from webinfer.bench.laboratory.estimates import Interval, SequentialRatio, ratio_interval
@@ -85,7 +87,7 @@ class Comparison:
     def medians(self, name: str) -> tuple[float, float]:
         """The medians of a part over the blocks, of a and of b."""
         ones = [(_value(block.a, name), _value(block.b, name)) for block in self.blocks]
-        return _middle([a for a, _ in ones]), _middle([b for _, b in ones])
+        return float(np.median([a for a, _ in ones])), float(np.median([b for _, b in ones]))
 
 
 PHASES = (*ONCE, "steady", *STEPS, "memory")
@@ -97,12 +99,6 @@ def _value(start: Start, name: str) -> float:
     if name in ONCE:
         return start.once_ms[name]
     return start.median_ms(None if name == "steady" else name)
-
-
-def _middle(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    n = len(ordered)
-    return (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
 
 
 def sequential(comparison: Comparison) -> SequentialRatio:

@@ -8,10 +8,13 @@ from typing import Any
 import click
 import redis
 
+from scheduler.history.asking import look_up
 from scheduler.history.history import History, HistoryUnavailable
 from scheduler.settings import SchedulerSettings
 from tasks.telemetry import Row, emit
-from webinfer.bench.laboratory.documents import Document
+from webinfer.bench.laboratory.documents import Document, check_document
+
+MAX_DOCUMENTS = 200
 
 
 def experiment_row(document: Document) -> Row:
@@ -47,3 +50,9 @@ def _stream() -> Any:
     from tasks.app import app
 
     return app.redis
+
+
+def find_experiments(kind: str) -> list[Document]:
+    """The documents of that kind in the history, the latest first. Raises HistoryUnavailable."""
+    rows = look_up("laboratory_documents", kind=kind, max_rows=MAX_DOCUMENTS)
+    return [check_document(json.loads(row["document"]), kind, "history") for row in rows]

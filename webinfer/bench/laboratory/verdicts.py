@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 from rich.table import Table
 
 from webinfer.bench.laboratory.comparing import LEAST_SHOWN_MS, PHASES, Comparison
@@ -124,6 +125,11 @@ def progress(comparison: Comparison) -> str:
 
 def _reach(interval: Interval) -> str:
     return "too wide to tell" if interval.half_width > UNKNOWN else f"within {percent(interval.half_width)}"
+
+
+def middle(values: Sequence[float]) -> float:
+    """The median."""
+    return float(np.median(values))
 
 
 def percent(share: float) -> str:

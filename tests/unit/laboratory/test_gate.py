@@ -1,0 +1,202 @@
+"""The gate's verdicts and exit codes on made-up sessions, its set file, and its reports."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from browser_runtime.contract.errors import BadInput
+from tests.unit.laboratory.made_up import comparison, start
+from webinfer.bench.laboratory import gate
+from webinfer.bench.laboratory.answers import Answer
+from webinfer.bench.laboratory.arms import Arm, parse_arm
+from webinfer.bench.laboratory.comparing import Limits
+from webinfer.bench.laboratory.estimates import Interval
+from webinfer.bench.laboratory.gate import CellResult, Status, exit_code, gate_document, judge, run_gate
+from webinfer.bench.laboratory.gate_reports import annotate, junit, markdown, tabulate
+from webinfer.bench.laboratory.gate_set import GateCell, GateSet, read_set
+from webinfer.bench.laboratory.sessions import ArmFailed, Start
+
+SET = """
+fail_above = "10%"
+[[cell]]
+model = "digits-vit"
+arm = "browser=edge backend=wasm"
+[[cell]]
+name = "a flag"
+model = "digits-vit"
+arm = "flag=--x"
+baseline = ""
+fail_above = "4%"
+budget = "20s"
+"""
+
+
+def cell(baseline: str | None = None, arm: str = "") -> GateCell:
+    base = None if baseline is None else parse_arm(baseline, "digits-vit")
+    return GateCell("digits", parse_arm(arm, "digits-vit"), base, 0.05, Limits(0.03, 10.0))
+
+
+def test_a_set_is_read_with_its_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "ours.toml"
+    path.write_text(SET)
+    found = read_set(path)
+    assert found.name == "ours" and [each.name for each in found.cells] == [
+        "digits-vit browser=edge backend=wasm",
+        "a flag",
+    ]
+    assert [each.fail_above for each in found.cells] == [0.10, 0.04]
+    assert found.cells[1].limits == Limits(0.03, 20.0) and found.cells[1].baseline is not None
+    assert [each.fail_above for each in read_set(path, 0.2).cells] == [0.2, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("x = [", "TOML"),
+        ("", "at least one"),
+        ("colour = 1\n[[cell]]\nmodel='m'", "unknown key 'colour'"),
+        ("[[cell]]\nmodel='m'\nhue=1", "cell 1 is holding the unknown key 'hue'"),
+        ("[[cell]]\n", "cell 1: model"),
+        ("[[cell]]\nmodel='m'\narm='brwser=edge'", "did you mean 'browser'"),
+        ("[[cell]]\nmodel='m'\nfail_above='much'", "cell 1: fail_above"),
+        ("[[cell]]\nmodel='m'\nbudget='0s'", "cell 1: budget"),
+        ("[[cell]]\nmodel='m'\n[[cell]]\nmodel='m'", "named 'm' twice"),
+    ],
+)
+def test_what_is_wrong_in_a_set_is_named(tmp_path: Path, text: str, why: str) -> None:
+    path = tmp_path / "set.toml"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=why):
+        read_set(path)
+
+
+@pytest.mark.parametrize(
+    ("interval", "status"),
+    [
+        (Interval(1.10, 1.07, 1.13, 8), Status.SLOWER),
+        (Interval(1.06, 1.01, 1.11, 8), Status.SLOWER),
+        (Interval(1.06, 0.99, 1.13, 8), Status.PASSED),
+        (Interval(1.04, 1.03, 1.05, 8), Status.PASSED),
+        (Interval(0.80, 0.78, 0.82, 8), Status.PASSED),
+        (Interval(1.00, 0.80, 1.25, 8), Status.UNCLEAR),
+    ],
+)
+def test_slower_is_more_than_allowed_and_surely_more_than_nothing(interval: Interval, status: Status) -> None:
+    assert judge(interval, 0.05) is status
+
+
+def measure_gives(monkeypatch: Any, *rounds: list[Start]) -> None:
+    left = iter(rounds)
+
+    async def measure(*rest: Any) -> list[Start]:
+        return next(left)
+
+    monkeypatch.setattr(gate, "measure", measure)
+
+
+def starts(*levels_ms: float, answer: Answer | None = None, **facts: Any) -> list[Start]:
+    return [start(level, answer, **facts) for level in levels_ms]
+
+
+STEADY = (10.0, 10.1, 9.9, 10.05, 9.95)
+SLOW = tuple(level * 1.2 for level in STEADY)
+
+
+def run(before: Any, one: GateCell) -> CellResult:
+    [result] = asyncio.run(run_gate(GateSet("s", (one,)), before, lambda text: None, lambda result: None))
+    return result
+
+
+@pytest.fixture
+def before() -> dict[str, Any]:
+    earlier = CellResult(cell(), Status.MEASURED, "", None, starts(*STEADY))
+    return gate_document(GateSet("s", (cell(),)), [earlier])
+
+
+def test_the_same_again_passes(monkeypatch: Any, before: dict[str, Any]) -> None:
+    measure_gives(monkeypatch, starts(*STEADY))
+    assert run(before, cell()).status is Status.PASSED
+
+
+def test_slower_twice_is_slower_and_the_change_is_named(monkeypatch: Any, before: dict[str, Any]) -> None:
+    slow = starts(*SLOW, browser_build="Chromium 157.0")
+    measure_gives(monkeypatch, slow, slow)
+    found = run(before, cell())
+    assert found.status is Status.SLOWER and exit_code([found]) == 1
+    assert "slower" in found.text and "build Chromium 156.0 -> Chromium 157.0" in found.text
+
+
+def test_slower_once_is_no_alarm(monkeypatch: Any, before: dict[str, Any]) -> None:
+    measure_gives(monkeypatch, starts(*SLOW), starts(*STEADY))
+    assert run(before, cell()).status is Status.PASSED
+
+
+def test_another_answer_is_wrong(monkeypatch: Any, before: dict[str, Any]) -> None:
+    measure_gives(monkeypatch, starts(*STEADY, answer=Answer("9", (), {"9": 0.9})))
+    found = run(before, cell())
+    assert found.status is Status.WRONG and exit_code([found]) == 1
+
+
+def test_another_machine_or_adapter_is_not_comparable(monkeypatch: Any, before: dict[str, Any]) -> None:
+    measure_gives(monkeypatch, starts(*SLOW, adapter="another"))
+    assert run(before, cell()).status is Status.NOT_COMPARABLE
+    before["machine"]["processor"] = "another"
+    found = run(before, cell())
+    assert found.status is Status.NOT_COMPARABLE and exit_code([found]) == 3
+    assert found.text.startswith("another processor: another before")
+
+
+def test_what_does_not_run_fails(monkeypatch: Any, before: dict[str, Any]) -> None:
+    async def measure(*rest: Any) -> list[Start]:
+        raise ArmFailed("it", "no such model")
+
+    monkeypatch.setattr(gate, "measure", measure)
+    found = run(before, cell())
+    assert found.status is Status.FAILED and exit_code([found]) == 1
+
+
+@pytest.mark.parametrize("ratios", [(1.2, 1.2), (1.2, 1.0), (1.0,)])
+def test_a_baseline_that_can_run_is_run_in_turn(monkeypatch: Any, ratios: tuple[float, ...]) -> None:
+    left = iter(ratios)
+
+    async def compare(a: Arm, b: Arm, *rest: Any) -> Any:
+        assert (a.text, b.text) == ("", "flag=--x")
+        return comparison(next(left))
+
+    monkeypatch.setattr(gate, "compare", compare)
+    found = run(None, cell("", "flag=--x"))
+    assert found.is_paired and (found.status is Status.SLOWER) == (ratios == (1.2, 1.2))
+
+
+def test_an_arm_of_the_file_that_differs_is_run_in_turn_too(before: dict[str, Any]) -> None:
+    row = before["cells"][0]
+    assert gate.runnable(row, cell()) is None
+    assert gate.runnable(row, cell(arm="flag=--x")) is not None
+    row["arm"]["text"] = "binary=/gone/chrome"
+    assert gate.runnable(row, cell()) is None
+
+
+RESULTS = [
+    CellResult(cell(), Status.PASSED, "no difference above 1.0 %", Interval(1.0, 0.99, 1.01, 6)),
+    CellResult(cell(), Status.SLOWER, "it is 20 % slower\n::x", Interval(1.2, 1.18, 1.22, 6)),
+    CellResult(cell(), Status.NOT_COMPARABLE, "another | <processor> \x00"),
+    CellResult(cell(), Status.FAILED, "no such model"),
+]
+
+
+def test_reports_cannot_be_steered_and_count_right() -> None:
+    suite = ElementTree.fromstring(junit("s", RESULTS))[0]
+    counts = {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")}
+    assert counts == {"tests": "4", "failures": "1", "errors": "1", "skipped": "1"}
+    lines = list(annotate(RESULTS))
+    assert [line.partition(" ")[0] for line in lines] == ["::error", "::warning", "::error"]
+    assert "%0A" in lines[0] and "\n" not in lines[0] and "20 %25 slower" in lines[0]
+    table = markdown("s", RESULTS).splitlines()
+    assert len(table) == 8 and r"\|" in table[6] and "<" not in table[6].replace(r"\<", "")
+    assert tabulate("s", RESULTS).row_count == 4
+    assert exit_code(RESULTS) == 1 and exit_code(RESULTS[:1]) == 0 and exit_code(RESULTS[2:3]) == 3

@@ -1,0 +1,93 @@
+"""`webinfer gate`: fails where a set of models has become slower, or answers otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from browser_runtime.contract.errors import BadInput, InferenceError
+from webinfer.commands.laboratory import JSON_FILE, NO_HISTORY, PERCENT, keep, watching
+from webinfer.commands.parameters import NEW_FILE
+from webinfer.tables import output_console
+
+if TYPE_CHECKING:
+    from webinfer.bench.laboratory.documents import Document
+    from webinfer.bench.laboratory.gate_set import GateSet
+
+HISTORY = "history"
+
+
+@click.command("gate")
+@click.argument("set_file", metavar="SET", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--against",
+    metavar="FILE|history",
+    help="The baseline: the file of an earlier run (--json), or the last run of the set in the history. "
+    "Default: only what the set names itself.",
+)
+@click.option(
+    "--fail-above", type=PERCENT, help="Fail if slower by more than this. Default: the set's, else 5%."
+)
+@click.option("--junit", "junit_file", type=NEW_FILE, help="Write JUnit's XML into this file.")
+@JSON_FILE
+@NO_HISTORY
+@click.pass_context
+def command(
+    context: click.Context,
+    set_file: Path,
+    against: str | None,
+    fail_above: float | None,
+    junit_file: Path | None,
+    json_file: Path | None,
+    no_history: bool,
+) -> None:
+    """Fail where a SET (a TOML file) of models became slower, or answers otherwise, than a baseline.
+
+    Exit code: 0 passed; 1 slower, wrong or did not run; 2 wrong usage; 3 not comparable or not clear. In a
+    GitHub workflow it also writes annotations and the step summary.
+    """
+    from webinfer.bench.laboratory import gate, gate_reports
+    from webinfer.bench.laboratory.gate_set import read_set
+
+    try:
+        wanted = read_set(set_file, fail_above)
+        before = _baseline(against, wanted)
+    except InferenceError as error:
+        raise click.UsageError(str(error)) from None
+    with watching("starting") as watch:
+        show = lambda result: watch.note(f"{result.cell.name}: {result.status}")  # noqa: E731
+        results = asyncio.run(gate.run_gate(wanted, before, watch.tell, show))
+    output_console().print(gate_reports.tabulate(wanted.name, results))
+    if junit_file:
+        junit_file.write_text(gate_reports.junit(wanted.name, results), encoding="utf-8")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in gate_reports.annotate(results):
+            click.echo(line)
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(gate_reports.markdown(wanted.name, results))
+    keep(gate.gate_document(wanted, results), json_file, no_history=no_history)
+    context.exit(gate.exit_code(results))
+
+
+def _baseline(against: str | None, wanted: GateSet) -> Document | None:
+    """The earlier run; None where none is asked for. Raises BadInput, HistoryUnavailable."""
+    from webinfer.bench.laboratory.documents import read_document
+    from webinfer.bench.laboratory.keeping import find_experiments
+
+    if against is None:
+        return None
+    if against != HISTORY:
+        path = Path(against)
+        if not path.is_file():
+            raise BadInput("--against", repr(against), "a file that is there, or history")
+        return read_document(path, "gate")
+    found = (each for each in find_experiments("gate") if each.get("set") == wanted.name)
+    document = next(found, None)
+    if document is None:
+        raise BadInput("--against", "history", f"a file: the history has no run of the set {wanted.name!r}")
+    return document
