@@ -17,6 +17,11 @@ BLOCK = 64
 """Tokens that are packed together."""
 SIDES = (2, 3, 4, 8, 16)
 EXACT_BITS = 16
+# By bits, the part of a group's range that is cut off at each end: few levels are better spent on the many
+# than on the ends. Measured on SmolLM2; at more bits it loses. Multiples of 1/32, so that products are exact
+# on every backend.
+KEY_CLIPS = {2: 1 / 32, 3: 1 / 32}
+VALUE_CLIPS = {2: 3 / 32, 3: 1 / 32}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,16 @@ class CacheFormat:
         """Channels of one token that share a scale."""
         return 32 if self.value_bits == 2 or head_width % BLOCK else BLOCK
 
+    @property
+    def key_clip(self) -> float:
+        """The part of a group's range that is cut off at each end."""
+        return KEY_CLIPS.get(self.key_bits, 0.0)
+
+    @property
+    def value_clip(self) -> float:
+        """The same of values."""
+        return VALUE_CLIPS.get(self.value_bits, 0.0)
+
     def n_packed(self, position: int) -> int:
         """The number of tokens that are packed when the one at `position` is computed: P(i)."""
         return max(0, position // BLOCK * BLOCK - self.window)
@@ -85,12 +100,13 @@ class CacheFormat:
         return total * n_heads
 
 
-def pack_groups(x: FloatArray, bits: int) -> FloatArray:
+def pack_groups(x: FloatArray, bits: int, clip: float = 0.0) -> FloatArray:
     """Pack groups along the last axis: the numbers that codes, scales and minima in fp16 stand for."""
-    low, high = x.min(-1, keepdims=True), x.max(-1, keepdims=True)
+    low = x.min(-1, keepdims=True)
+    span = x.max(-1, keepdims=True) - low
     top = np.float32((1 << bits) - 1)
-    scale = _half((high - low) / top)
-    minimum = _half(low)
+    scale = _half(span * np.float32(1 - 2 * clip) / top)
+    minimum = _half(low + span * np.float32(clip))
     codes = np.clip(np.rint((x - minimum) / np.where(scale > 0, scale, 1)), 0, top)
     return np.where(scale > 0, codes, 0) * scale + minimum
 
@@ -159,13 +175,15 @@ class PackedCache:
         """Blocks [n, 64, heads, channels], groups along the tokens."""
         group = self.format.key_group
         channels = blocks.transpose(0, 2, 3, 1)
-        packed = pack_groups(channels.reshape(*channels.shape[:3], -1, group), self.format.key_bits)
+        groups = channels.reshape(*channels.shape[:3], -1, group)
+        packed = pack_groups(groups, self.format.key_bits, self.format.key_clip)
         return packed.reshape(channels.shape).transpose(0, 3, 1, 2)
 
     def _pack_values(self, blocks: FloatArray) -> FloatArray:
         """Blocks [n, 64, heads, channels], groups along the channels."""
         group = self.format.value_group(self.shape.head_width)
-        packed = pack_groups(blocks.reshape(*blocks.shape[:3], -1, group), self.format.value_bits)
+        groups = blocks.reshape(*blocks.shape[:3], -1, group)
+        packed = pack_groups(groups, self.format.value_bits, self.format.value_clip)
         return packed.reshape(blocks.shape)
 
     def advance(self, n_tokens: int) -> None:

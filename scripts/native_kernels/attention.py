@@ -20,6 +20,8 @@ class Block:
     bits: int
     rows: int
     columns: int
+    clip: float
+    """Part of a group's range that is cut off at each end."""
 
     @property
     def group(self) -> int:
@@ -76,7 +78,8 @@ class Side:
 
     def __init__(self, bits: int, is_keys: bool, width: int, window: int) -> None:
         self.bits, self.is_keys, self.width = bits, is_keys, width
-        self.block = Block(bits, 64 if is_keys else width, width if is_keys else 64)
+        clip = {2: 1 / 32 if is_keys else 3 / 32, 3: 1 / 32}.get(bits, 0.0)
+        self.block = Block(bits, 64 if is_keys else width, width if is_keys else 64, clip)
         self.places = CONTEXT if bits == 16 else min(window + BLOCK, CONTEXT)
         n_blocks = 0 if bits == 16 else (CONTEXT - window) // BLOCK
         self.ring_bytes = 2 * width * self.places
@@ -101,7 +104,8 @@ class Side:
             numbers, scale = (numbers, scale) if self.is_keys else (numbers.T, scale.T)
             wanted = halves[n * BLOCK : (n + 1) * BLOCK]
             # Half a step; fp16 of the step moves the last of 2^bits - 1 steps, fp16 of the minimum all.
-            slack = 2.0**-11 * (np.abs(wanted) + 2 ** (self.bits + 1) * scale) + 0.501 * scale
+            cut = self.block.clip / (1 - 2 * self.block.clip) * (2**self.bits - 1)
+            slack = 2.0**-11 * (np.abs(wanted) + 2 ** (self.bits + 1) * scale) + max(0.501, cut) * scale
             worst = max(worst, float((np.abs(numbers - wanted) / slack).max()))
             found[n * BLOCK : (n + 1) * BLOCK] = numbers
         return found, worst
@@ -172,7 +176,7 @@ def _pack(
     target = (side.ring_bytes + block * layout.size_bytes) // 4
     shape = [layout.rows, layout.columns, layout.group, int(side.is_keys), words[1], words[0] + start // 4]
     params = [*shape, source, target, layout.high // 4, layout.scales // 4, layout.minima // 4]
-    constants = {"BITS": side.bits}
+    constants = {"BITS": side.bits, "CLIP": layout.clip}
     pairs = layout.rows // layout.group * layout.columns // 2
     native.record("pack", "scales", constants, params, [cache], [-(-pairs // 64), 1, kv_heads])
     rows = layout.rows * layout.columns // 32

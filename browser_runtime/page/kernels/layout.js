@@ -25,6 +25,7 @@ import { Fault } from '../faults.js';
  * @property {number} rows tokens for keys, channels for values
  * @property {number} columns channels for keys, tokens for values
  * @property {number} group rows of a group
+ * @property {number} clip part of a group's range that is cut off at each end
  * @property {number} high
  * @property {number} scales
  * @property {number} minima
@@ -34,6 +35,8 @@ import { Fault } from '../faults.js';
 export const BLOCK_TOKENS = 64;
 const MATRIX_BITS = [2, 3, 4, 8, 16, 32];
 const CACHE_BITS = [2, 3, 4, 8, 16];
+/** @type {Record<'keys' | 'values', Record<number, number>>} */
+const CLIPS = { keys: { 2: 1 / 32, 3: 1 / 32 }, values: { 2: 3 / 32, 3: 1 / 32 } };
 
 /** @param {number} value @param {number} step */
 export const roundUp = (value, step) => Math.ceil(value / step) * step;
@@ -89,7 +92,18 @@ export function layoutBlock(side, bits, headDim) {
   const scales = high + ({ 3: 16, 4: 32 }[bits] ?? 0) * units;
   const minima = scales + (rows / group) * columns * 2;
   const sizeBytes = minima + (rows / group) * columns * 2;
-  return { bits: /** @type {CacheBits} */ (bits), rows, columns, group, high, scales, minima, sizeBytes };
+  const clip = CLIPS[side][bits] ?? 0;
+  return {
+    bits: /** @type {CacheBits} */ (bits),
+    rows,
+    columns,
+    group,
+    clip,
+    high,
+    scales,
+    minima,
+    sizeBytes,
+  };
 }
 
 /**

@@ -327,13 +327,13 @@ export class WasmBackend {
   #packSide(place, side, block, isKeys) {
     if (side.bits === 16) return;
     const { shape } = this.#held();
-    const { bits, rows, columns, group, high, scales, minima, sizeBytes } = side.block;
+    const { bits, rows, columns, group, clip, high, scales, minima, sizeBytes } = side.block;
     const source = place + 2 * shape.headDim * ((block * BLOCK_TOKENS) % side.places);
     const [rowBytes, columnBytes] = isKeys ? [2 * shape.headDim, 2] : [2, 2 * shape.headDim];
     const to = place + side.ringBytes + block * sizeBytes;
     new Uint8Array(this.#memory.buffer, to, sizeBytes).fill(0);
     const sections = [to, to + high, to + scales, to + minima];
-    this.#kernels.pack?.(bits, source, rowBytes, columnBytes, rows, columns, group, ...sections);
+    this.#kernels.pack?.(bits, source, rowBytes, columnBytes, rows, columns, group, ...sections, clip);
   }
 
   /** @param {Rows} x @param {number} n @returns {Promise<Float32Array[]>} */

@@ -275,14 +275,14 @@ export class WebGpuBackend {
     for (const name of /** @type {const} */ (['keys', 'values'])) {
       const side = shape[name];
       if (side.bits === 16) continue;
-      const { rows, columns, group, high, scales, minima, sizeBytes } = side.block;
+      const { rows, columns, group, clip, high, scales, minima, sizeBytes } = side.block;
       const { slotWords, headWords, first } = words(shape, name);
       const source = (((block * BLOCK_TOKENS) % side.places) * shape.headDim) / 2;
       const target = (side.ringBytes + block * sizeBytes) / 4;
       const shared = [rows, columns, group, Number(name === 'keys'), headWords, slot * slotWords + first];
       const params = [...shared, source, target, high / 4, scales / 4, minima / 4];
       const buffers = [this.#layer(layer)];
-      const constants = { BITS: side.bits };
+      const constants = { BITS: side.bits, CLIP: clip };
       const n = ((rows / group) * columns) / 2;
       this.#run('pack_scales', {}, params, buffers, [groupsOf(n), 1, shape.kvHeads], constants);
       this.#run(

@@ -16,7 +16,7 @@ export function packBlock(layout, value) {
   for (let first = 0; first < layout.rows; first += layout.group) {
     for (let column = 0; column < layout.columns; column++) {
       const values = Array.from({ length: layout.group }, (_, index) => value(first + index, column));
-      const { s, m, codes } = packGroup(values, layout.bits);
+      const { s, m, codes } = packGroup(values, layout.bits, layout.clip);
       const at = 2 * ((first / layout.group) * layout.columns + column);
       view.setUint16(layout.scales + at, s, true);
       view.setUint16(layout.minima + at, m, true);
@@ -26,12 +26,13 @@ export function packBlock(layout, value) {
   return bytes;
 }
 
-/** @param {number[]} values @param {number} bits */
-function packGroup(values, bits) {
+/** @param {number[]} values @param {number} bits @param {number} clip */
+function packGroup(values, bits, clip) {
   const levels = 2 ** bits - 1;
   const low = Math.min(...values);
-  const s = toHalf(Math.fround(Math.fround(Math.max(...values) - low) / levels));
-  const m = toHalf(low);
+  const span = Math.fround(Math.max(...values) - low);
+  const s = toHalf(Math.fround(Math.fround(span * (1 - 2 * clip)) / levels));
+  const m = toHalf(Math.fround(low + Math.fround(span * clip)));
   const [scale, minimum] = [fromHalf(s), fromHalf(m)];
   const encode = (/** @type {number} */ x) =>
     Math.min(levels, Math.max(0, roundEven(Math.fround(Math.fround(x - minimum) / scale))));

@@ -1,11 +1,11 @@
 ;; append: the newest keys or values as fp16 into their ring. pack: a full block of 64 tokens into few bits.
 ;;
 ;;   append   ring[i] = fp16(x[i]), to nearest, ties to even; at most 65504
-;;   pack     s = fp16((max - min) / (2^bits - 1)),  m = fp16(min),
+;;   pack     s = fp16((max - min) (1 - 2 clip) / (2^bits - 1)),  m = fp16(min + (max - min) clip),
 ;;            q = clamp(round((x - m) / s), 0, 2^bits - 1), or 0 where s is 0
 ;;
 ;; A block is a matrix of `rows` by `columns` (keys: 64 tokens by channels; values: channels by 64 tokens); a group is
-;; `group` rows of one column.
+;; `group` rows of one column; `clip` of its range is cut off at each end.
 ;;
 ;; x, ring   float32 [count], fp16 [count]
 ;; source    fp16: row r, column c is at source + r row_bytes + c column_bytes
@@ -74,7 +74,7 @@
 
   (func (export "pack") (param $bits i32) (param $source i32) (param $row_bytes i32) (param $column_bytes i32)
     (param $rows i32) (param $columns i32) (param $group i32)
-    (param $low i32) (param $high i32) (param $s i32) (param $m i32)
+    (param $low i32) (param $high i32) (param $s i32) (param $m i32) (param $clip f32)
     (local $r0 i32) (local $r i32) (local $c i32) (local $end i32) (local $at i32)
     (local $x f32) (local $min f32) (local $max f32) (local $levels f32) (local $scale f32) (local $h i32)
     (local.set $levels (f32.convert_i32_u (i32.sub (i32.shl (i32.const 1) (local.get $bits)) (i32.const 1))))
@@ -91,10 +91,14 @@
           (local.set $min (f32.min (local.get $min) (local.get $x)))
           (local.set $max (f32.max (local.get $max) (local.get $x)))
           (br_if $range (i32.lt_u (local.tee $r (i32.add (local.get $r) (i32.const 1))) (local.get $end))))
-        (local.set $h (call $to_half (f32.div (f32.sub (local.get $max) (local.get $min)) (local.get $levels))))
+        (local.set $max (f32.sub (local.get $max) (local.get $min)))
+        (local.set $h (call $to_half (f32.div
+          (f32.mul (local.get $max) (f32.sub (f32.const 1) (f32.mul (f32.const 2) (local.get $clip))))
+          (local.get $levels))))
         (local.set $scale (call $from_half (local.get $h)))
         (i32.store16 (local.get $s) (local.get $h))
-        (i32.store16 (local.get $m) (call $to_half (local.get $min)))
+        (i32.store16 (local.get $m) (call $to_half
+          (f32.add (local.get $min) (f32.mul (local.get $max) (local.get $clip)))))
         (local.set $min (call $from_half (i32.load16_u (local.get $m))))
         (if (f32.gt (local.get $scale) (f32.const 0))
           (then

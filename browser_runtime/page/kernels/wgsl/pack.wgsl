@@ -1,6 +1,6 @@
 // A full block of 64 tokens out of the ring into few bits.
 //
-//   s = fp16((max - min) / (2^BITS - 1)),  m = fp16(min),
+//   s = fp16((max - min) (1 - 2 CLIP) / (2^BITS - 1)),  m = fp16(min + (max - min) CLIP),
 //   q = clamp(round((x - m) / s), 0, 2^BITS - 1), or 0 where s is 0
 //
 // A block is a matrix of `rows` by `columns` (keys: 64 tokens by channels; values: channels by 64 tokens); a group is
@@ -29,6 +29,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> cache: array<u32>;
 
 override BITS: u32 = 3u;
+// Part of a group's range that is cut off at each end.
+override CLIP: f32 = 0.0;
 
 fn half_at(word: u32, index: u32) -> f32 {
   return unpack2x16float(cache[word + index / 2u])[index % 2u];
@@ -58,10 +60,12 @@ fn scales(@builtin(global_invocation_id) id: vec3<u32>) {
     low = min(low, both);
     high = max(high, both);
   }
-  let s = (high - low) / (exp2(f32(BITS)) - 1.0);
+  let span = high - low;
+  let s = span * (1.0 - 2.0 * CLIP) / (exp2(f32(BITS)) - 1.0);
+  let m = low + span * CLIP;
   let block = head + p.target_block;
   cache[block + p.scales + id.x] = to_half(s.x) | (to_half(s.y) << 16u);
-  cache[block + p.minima + id.x] = to_half(low.x) | (to_half(low.y) << 16u);
+  cache[block + p.minima + id.x] = to_half(m.x) | (to_half(m.y) << 16u);
 }
 
 @compute @workgroup_size(64)
