@@ -143,13 +143,14 @@ def rms(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     return (x / np.sqrt((x * x).mean(-1, keepdims=True) + F(EPS)) * weight).astype(F)
 
 
-def packed(x: np.ndarray, bits: int, group: int) -> np.ndarray:
-    """fp16 values, groups along the first axis, as they come back from few bits."""
+def packed(x: np.ndarray, bits: int, group: int, clip: float) -> np.ndarray:
+    """fp16 values, groups along the first axis, as they come back from few bits; `clip` of the range is cut off."""
     n, m = x.shape
     g = x.astype(F).reshape(n // group, group, m)
     low, high = g.min(1, keepdims=True), g.max(1, keepdims=True)
-    s = ((high - low) / F(2**bits - 1)).astype(np.float16).astype(F)
-    base = low.astype(np.float16).astype(F)
+    span = high - low
+    s = (span * F(1 - 2 * clip) / F(2**bits - 1)).astype(np.float16).astype(F)
+    base = (low + span * F(clip)).astype(np.float16).astype(F)
     codes = np.where(s > 0, np.clip(np.rint((g - base) / np.where(s > 0, s, 1)), 0, 2**bits - 1), 0)
     return (codes * s + base).reshape(n, m)
 
@@ -207,9 +208,11 @@ class Run:
         for g in range(KV_HEADS):
             k, v = self.keys[layer][g], self.values[layer][g]
             if self.bits[0] < 16:
-                k[part] = packed(k[part], self.bits[0], 32 if self.bits[0] == 2 else 64)
+                clip = {2: 1 / 32, 3: 1 / 32}.get(self.bits[0], 0)
+                k[part] = packed(k[part], self.bits[0], 32 if self.bits[0] == 2 else 64, clip)
             if self.bits[1] < 16:
-                v[part] = packed(v[part].T, self.bits[1], 32).T
+                clip = {2: 3 / 32, 3: 1 / 32}.get(self.bits[1], 0)
+                v[part] = packed(v[part].T, self.bits[1], 32, clip).T
 
 
 FREQUENCIES = 10000.0 ** (-np.arange(PAIRS) / PAIRS)
