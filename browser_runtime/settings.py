@@ -125,6 +125,16 @@ class RuntimeSettings(Settings):
         description="the most megabytes of keys and values of a language model in a lane; it takes as many "
         "prompts at once as fit, one at least",
     )
+    tensor_sharing: bool = Field(
+        default=True,
+        description="let the models of a lane share graphs, weights and results of encoders",
+    )
+    shared_results_mb: int = Field(
+        default=64,
+        ge=0,
+        le=1 << 20,
+        description="the most megabytes of encoders' results that a lane keeps; 0: none",
+    )
     beat_interval_s: float = Field(
         default=1.0, ge=0.05, le=60, description="seconds between two signs of life of a lane"
     )
@@ -146,6 +156,11 @@ class RuntimeSettings(Settings):
         le=1 << 30,
         description="megabytes of memory (PSS) above which a session is replaced",
     )
+
+    @property
+    def result_bytes(self) -> int:
+        """Bytes of encoders' results that a lane may keep."""
+        return self.shared_results_mb * 1_000_000 if self.tensor_sharing else 0
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -21,8 +21,8 @@ NAMES = (
     *("options", "deadline_s", "hardware_preferences"),
 )
 REQUIRED = ("model_type", "model_name", "inputs")
-PREFERENCES = ("priority_list", "compute_shaders", "precompile_shaders", "precision", "mixed_precision")
-FLAGS = ("compute_shaders", "precompile_shaders", "mixed_precision")
+FLAGS = ("compute_shaders", "precompile_shaders", "mixed_precision", "tensor_sharing")
+PREFERENCES = ("priority_list", "precision", *FLAGS)
 
 
 def bind(args: tuple[Any, ...] | list[Any], kwargs: dict[str, Any]) -> dict[str, Any]:

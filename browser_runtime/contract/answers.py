@@ -36,6 +36,16 @@ class ProbeAnswer(TypedDict, total=False):
     versions: dict[str, str]
 
 
+class LoadedPart(TypedDict):
+    """What a model holds of graphs and weights that may be other models' too."""
+
+    name: str
+    """Backend, content hash and how it was opened, with `|` between them."""
+    size_bytes: int
+    shared: bool
+    """True where it was open already."""
+
+
 class LoadAnswer(TypedDict, total=False):
     """The answer to `load`."""
 
@@ -50,14 +60,21 @@ class LoadAnswer(TypedDict, total=False):
     placement: Mapping[str, object]
     compute_shaders: bool
     precompiled: bool
+    parts: Sequence[LoadedPart]
     warnings: Sequence[str]
     details: Mapping[str, Any]
+    sharing: Mapping[str, Any]
 
 
 def read_times_ms(answer: LoadAnswer, steps: Iterable[str]) -> dict[str, float]:
     """Return the milliseconds of a load by step; 0 for a step that the page did not take."""
     times = cast(Mapping[str, float | None], answer)
     return {step: float(times.get(step) or 0.0) for step in steps}
+
+
+def is_recalled(answer: RunAnswer) -> bool:
+    """True if results of earlier runs were used: its times say little of the model's own."""
+    return bool(answer.get("details", {}).get("shared"))
 
 
 class ItemResult(TypedDict, total=False):
@@ -79,3 +96,5 @@ class RunAnswer(TypedDict, total=False):
     """Milliseconds by step."""
     warnings: Sequence[str]
     details: Mapping[str, Any]
+    sharing: Mapping[str, Any]
+    """What the models of the lane share now: see `sharing.LaneSharing`."""

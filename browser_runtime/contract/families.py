@@ -98,6 +98,13 @@ VISION = FamilySpec(
     graphs=(GraphSpec("model", ("pixel_values",), ("logits",)),),
     files=FileSpec(required=("config.json", "preprocessor_config.json")),
     recognition=Recognition(architectures=("ForImageClassification",), pipelines=("image-classification",)),
+    # A tower that other models may hold as well, CLIP's above all, and a head of its own.
+    other_layouts=(
+        (
+            GraphSpec("vision_model", ("pixel_values",), ("image_embeds", "pooler_output")),
+            GraphSpec("classification_head", ("image_embeds",), ("logits",)),
+        ),
+    ),
     # A ViT-base batch of 8 takes ~0.5 GB of activations at most.
     limits=RunLimits(max_batch=8, max_static_graphs=4, warm_up_runs=60, warm_up_ms=3000),
     answer=AnswerSpec(("labels", 0, "label"), numbers="logits"),

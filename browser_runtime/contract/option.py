@@ -42,6 +42,8 @@ class Option:
     opens: bool = False
     """True if it changes how a model is opened: a model opened with it is another model."""
 
+    usual: object = False
+    """The value of an opening option that means the same as leaving it out."""
     graphs: tuple[str, ...] = ()
     """The graphs that can obey it, by stem; empty if all of the family can."""
 

@@ -23,6 +23,14 @@ COMMON_OPTIONS = {
             opens=True,
         ),
         Option("parallel_loading", Kind.FLAG, "load the parts of a model side by side"),
+        Option(
+            "tensor_sharing",
+            Kind.FLAG,
+            "share graphs, weights and results of encoders with other models; default on. Off, the model has "
+            "its own, and computes everything anew",
+            opens=True,
+            usual=True,
+        ),
         Option("dynamic_shapes", Kind.FLAG, "give WebNN graphs of open shapes, to measure them", opens=True),
     )
 }
@@ -41,9 +49,9 @@ def list_options() -> Iterator[tuple[Option, tuple[Family, ...]]]:
         yield option, served_families()
 
 
-# The flags, and those of them that change how a model is opened.
 FLAGS = tuple(dict.fromkeys(option.name for option, _ in list_options() if option.kind is Kind.FLAG))
-LOAD_FLAGS = tuple(dict.fromkeys(option.name for option, _ in list_options() if option.opens))
+LOAD_FLAGS = {option.name: option.usual for option, _ in list_options() if option.opens}
+"""Those options that change how a model is opened, with the value that does not."""
 
 
 def options_of(family: Family) -> dict[str, Option]:

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, PlainSerializer, TypeAdapter
 
 from browser_runtime.contract.messages import Adapter
 from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.sharing import LaneSharing
 from browser_runtime.contract.vocabulary import Browser
 
 
@@ -88,6 +89,9 @@ class LaneStatus(OnTheWire):
     busy: bool = False
     models: tuple[KeyText, ...] = ()
     """The models it holds, least recently used first."""
+    parts: tuple[str, ...] = ()
+    """Content hashes of the graphs and weights that these models hold."""
+    sharing: LaneSharing = field(default_factory=LaneSharing)
 
 
 @dataclass(frozen=True, slots=True)

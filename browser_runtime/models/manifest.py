@@ -14,10 +14,12 @@ from browser_runtime.contract.families import find_row
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Family, Precision, check_model_name
 from browser_runtime.models.files.graphs import (
+    GraphContent,
     GraphFiles,
     available_precisions,
     find_graphs,
     group_weights,
+    hash_graph,
 )
 from browser_runtime.models.files.json_files import Json
 from browser_runtime.models.files.paths import ForeignFolder, check_path, check_together
@@ -76,10 +78,19 @@ class StoredModel:
             raise BadInput("precision", repr(str(precision)), f"what model {self.name!r} comes in: {there}")
         return {spec.stem: GraphFiles(path, self.weights.get(path, ())) for spec, path in found.items()}
 
+    def contents(self, precision: Precision) -> dict[str, GraphContent]:
+        """What a page loads of each graph for `precision`, by stem. Raises like `graphs`."""
+        hashes = {path: file.sha256 for path, file in self.files.items()}
+        return {
+            stem: GraphContent(
+                hash_graph(graph, hashes), sum(self.files[path].size_bytes for path in graph.paths)
+            )
+            for stem, graph in self.graphs(precision).items()
+        }
+
     def loaded_bytes(self, precision: Precision) -> int:
         """The size of what a page loads for `precision`, graphs and weights. Raises like `graphs`."""
-        graphs = self.graphs(precision).values()
-        return sum(self.files[path].size_bytes for graph in graphs for path in graph.paths)
+        return sum(content.size_bytes for content in self.contents(precision).values())
 
     def require_family(self, family: Family) -> None:
         """Returns if the model answers requests of that model type. Raises BadInput."""

@@ -5,14 +5,15 @@
 import { CallQueue } from './calls.js';
 import { onDeviceLost } from './engines/devices.js';
 import { setThreads } from './engines/runtimes.js';
-import { describe, Fault } from './faults.js';
+import { describe, Fault, toWire } from './faults.js';
 import { Models } from './models.js';
 import { probe } from './probes.js';
 import { LaneSocket } from './socket.js';
 
 /** @typedef {import('./calls.js').Call} Call */
-/** @typedef {import('./socket.js').Told & {boot: string, threads: number}} Start the parameters of a lane, from main.js */
+/** @typedef {import('./socket.js').Told & {boot: string, threads: number, result_bytes: number}} Start the parameters of a lane, from main.js */
 
+const MODEL_CALLS = ['load', 'run', 'unload', 'shed'];
 const SILENT = { emit() {}, isStopped: () => false };
 
 class Lane {
@@ -22,7 +23,7 @@ class Lane {
   /** @param {Start} start */
   constructor(start) {
     this.boot = start.boot;
-    this.models = new Models(start.session);
+    this.models = new Models(start.session, { lane: start.lane, resultBytes: start.result_bytes });
     this.socket = new LaneSocket(start, start.boot, {
       onMessage: (message) => this.#receive(message),
       onWelcome: (beatMs) => this.#startBeats(beatMs),
@@ -38,13 +39,30 @@ class Lane {
   }
 
   /**
-   * A call's value. Whatever it throws becomes the call's error answer.
+   * A call's value, and what its models share where that may have changed. Whatever it throws becomes the call's error
+   * answer; where memory is short nothing is kept for later.
    * @param {Call} call
    * @param {() => boolean} isCancelled
    * @param {import('./calls.js').TokenStream} [stream]
    * @returns {Promise<Record<string, unknown>>}
    */
   async answer(call, isCancelled, stream = SILENT) {
+    try {
+      const value = await this.#answer(call, isCancelled, stream);
+      return MODEL_CALLS.includes(call.kind) ? { ...value, sharing: this.models.sharing } : value;
+    } catch (error) {
+      if (toWire(error).code === 'OutOfMemory') this.models.shed();
+      throw error;
+    }
+  }
+
+  /**
+   * @param {Call} call
+   * @param {() => boolean} isCancelled
+   * @param {import('./calls.js').TokenStream} stream
+   * @returns {Promise<Record<string, unknown>>}
+   */
+  async #answer(call, isCancelled, stream) {
     switch (call.kind) {
       case 'run':
         return this.models.run(call, isCancelled, stream);
@@ -54,6 +72,8 @@ class Lane {
         return this.models.load(call);
       case 'unload':
         return this.models.unload(call);
+      case 'shed':
+        return this.models.shed();
       case 'echo':
         return { value: call.value };
       case 'probe':

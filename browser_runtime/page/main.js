@@ -5,7 +5,7 @@
 import { LaneSocket } from './socket.js';
 
 /** @typedef {{lane: number, token: string}} Entry */
-/** @typedef {{socket: string, session: string, lanes: Entry[], page: Entry, threads: number}} Told */
+/** @typedef {{socket: string, session: string, lanes: Entry[], page: Entry, threads: number, result_bytes: number}} Told */
 /** @typedef {Omit<Told, 'lanes' | 'page'> & Entry} Start */
 
 /** @param {string} fragment @returns {Told} */

@@ -2,9 +2,11 @@
  * The models of this lane: opened by the module of their family, run and released by key.
  */
 import { openDevice } from './engines/devices.js';
-import { openGraph } from './engines/graphs.js';
+import { countGraphs, forgetGraphs, openGraph } from './engines/graphs.js';
 import { openRuntime, openTransformers } from './engines/runtimes.js';
+import { SharedResults } from './engines/shared_results.js';
 import { warmUp } from './engines/warmup.js';
+import { NO_RECALL, Recall } from './families/graphs/recall.js';
 import { Fault } from './faults.js';
 
 /** @typedef {import('./families/contract.js').OpenedFamily<unknown>} Opened */
@@ -16,14 +18,24 @@ const FAMILY_NAME = /^[a-z][a-z0-9_]*$/;
 const BACKENDS = ['webgpu', 'webnn', 'wasm'];
 
 export class Models {
-  /** @type {Map<string, {opened: Opened, backend: Backend}>} */
+  /** @type {Map<string, {opened: Opened, backend: Backend, shares: boolean}>} */
   #loaded = new Map();
   /** @type {Map<string, string>} keys whose device was lost, and why */
   #lost = new Map();
 
-  /** @param {string} session named in errors that say which session was lost */
-  constructor(session) {
+  /**
+   * @param {string} session named in errors that say which session was lost
+   * @param {{lane?: number, resultBytes?: number}} [bounds] `resultBytes`: what results of encoders may take
+   */
+  constructor(session, { lane = 0, resultBytes = 0 } = {}) {
     this.session = session;
+    this.lane = lane;
+    this.results = new SharedResults(resultBytes);
+  }
+
+  /** What models of this lane share now. */
+  get sharing() {
+    return { graphs: countGraphs(), results: this.results.counts };
   }
 
   /**
@@ -42,6 +54,7 @@ export class Models {
         kept,
       }),
       backend: checkBackend(backend),
+      shares: /** @type {Values | undefined} */ (options)?.tensor_sharing !== false,
     };
     this.#loaded.set(name, found);
     this.#lost.delete(name);
@@ -49,17 +62,25 @@ export class Models {
   }
 
   /**
-   * @param {Values} call `key, items, options`
+   * @param {Values} call `id, key, items, options, fresh`
    * @param {() => boolean} isCancelled
    * @param {import('./families/contract.js').TokenStream} [stream]
    * @returns {Promise<Values>}
    */
-  async run({ key, items, options }, isCancelled, stream) {
-    const model = this.#take(String(key));
+  async run({ id, key, items, options, fresh }, isCancelled, stream) {
+    const { opened, shares } = this.#take(String(key));
     if (!Array.isArray(items)) throw new Fault('BadInput', 'items', typeof items, 'a list');
-    return /** @type {any} */ (
-      await model.opened.run(items, /** @type {Values} */ (options ?? {}), isCancelled, stream)
-    );
+    const run = `${this.session}/${this.lane}/${id}`;
+    const recall = shares && fresh !== true ? new Recall(this.results, run) : NO_RECALL;
+    const choices = /** @type {Values} */ (options ?? {});
+    const answer = await opened.run(items, choices, isCancelled, stream, recall);
+    const shared = recall.notes.length > 0 ? { shared: recall.notes } : {};
+    return { ...answer, details: { ...answer.details, run, ...shared } };
+  }
+
+  /** Frees the results that are kept, for memory is short. */
+  shed() {
+    return { freed_bytes: this.results.forget() };
   }
 
   /**
@@ -93,6 +114,8 @@ export class Models {
    * @param {string} reason
    */
   forget(backend, reason) {
+    forgetGraphs(backend);
+    this.results.forget(`${backend}|`);
     for (const [key, model] of this.#loaded) {
       if (model.backend !== backend) continue;
       this.#loaded.delete(key);

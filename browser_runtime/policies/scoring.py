@@ -64,7 +64,9 @@ class Candidate:
     """Number of fresh runs behind `latency_ms` (LatencySummary.weight)."""
     free_memory_bytes: int | None = None
     model_bytes: int | None = None
-    """Memory that the model is known to need once loaded."""
+    """Memory that the model is known to need once loaded, without what models there hold of it already."""
+    held_share: float = 0.0
+    """The part of the model, 0 to 1, that other models hold there: it need not be fetched or compiled."""
     health: float = 100.0
     breaker_allows: bool = True
     has_refused: bool = False

@@ -107,11 +107,18 @@ def _weigh(candidate: Candidate, need: Need, level: _Level, excluded: str) -> We
         str(candidate.platform or ""),
         score,
         _known(candidate.queue_ahead_ms, candidate.n_ahead * level.run_ms),
-        0.0 if candidate.is_warm else _known(candidate.load_ms, UNMEASURED_LOAD_MS),
+        _load_ms(candidate),
         _blend(candidate, level.run_at(score)),
         candidate.is_measured,
         excluded,
     )
+
+
+def _load_ms(candidate: Candidate) -> float:
+    """Return the time to load what is missing of the model there."""
+    if candidate.is_warm:
+        return 0.0
+    return (1 - candidate.held_share) * _known(candidate.load_ms, UNMEASURED_LOAD_MS)
 
 
 def _blend(candidate: Candidate, prior_ms: float) -> float:

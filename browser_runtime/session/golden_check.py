@@ -36,7 +36,8 @@ class GoldenCheck:
         if loaded.golden is None:
             return
         options = loaded.processor.choose({})
-        answer = await lane.run(loaded.key, [loaded.golden.item], options, self.settings.load_timeout_s)
+        limit_s = self.settings.load_timeout_s
+        answer = await lane.run(loaded.key, [loaded.golden.item], options, limit_s, is_fresh=True)
         result = loaded.finish(answer)["results"][0]
         wrong = loaded.golden.mismatch(result["output"]) if result.get("ok") else str(result.get("error"))
         if not wrong:
@@ -62,8 +63,7 @@ class GoldenCheck:
             await self._unload(lane, loaded)
 
     async def _unload(self, lane: SessionLane, loaded: LoadedModel) -> None:
-        lane.models.drop(loaded.key)
-        await lane.connection.call("unload", self.settings.run_timeout_s, key=str(loaded.key))
+        await lane.unload(loaded.key, self.settings.run_timeout_s)
 
     async def check_if_due(self, lane: SessionLane, loaded: LoadedModel) -> None:
         """Check again after EVERY_RUNS. Raises like `check`; the lane then refuses that model there."""

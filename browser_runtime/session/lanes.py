@@ -12,6 +12,7 @@ from browser_runtime.contract.errors import InferenceError, PageFault
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.pieces import PieceSink, TokenListener
+from browser_runtime.contract.sharing import LaneSharing
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.link.bridge import LaneConnection
 from browser_runtime.link.silence import Silence
@@ -32,6 +33,8 @@ class SessionLane:
     generating: Counter[ModelKey] = field(default_factory=Counter)
     """Prompts that are gone on with side by side, by model; other calls go on between their tokens."""
     boot: str = ""
+    sharing: LaneSharing = field(default_factory=LaneSharing)
+    """As its page told it last."""
     activity: LaneActivity = field(default_factory=LaneActivity)
 
     @property
@@ -59,7 +62,24 @@ class SessionLane:
         """Forget the models of a page, or of a lane, that has started anew since."""
         if self.connection.boot != self.boot:
             self.boot = self.connection.boot
+            self.sharing = LaneSharing()
             self.models.clear()
+
+    def note(self, answer: Mapping[str, Any]) -> None:
+        """Keep what the page tells of its models in an answer to any call."""
+        if "sharing" in answer:
+            self.sharing = LaneSharing.from_page(answer["sharing"])
+
+    async def unload(self, key: ModelKey, limit_s: float) -> None:
+        """Have the page release a model, and forget it."""
+        self.models.drop(key)
+        self.note(await self.connection.call("unload", limit_s, key=str(key)))
+
+    async def shed(self, limit_s: float) -> int:
+        """Have the page free the results that it keeps; the bytes that they took."""
+        answer: Mapping[str, Any] = await self.connection.call("shed", limit_s)
+        self.note(answer)
+        return int(answer.get("freed_bytes") or 0)
 
     async def run(
         self,
@@ -70,8 +90,11 @@ class SessionLane:
         max_items: int | None = None,
         on_tokens: TokenListener | None = None,
         silence: Silence | None = None,
+        is_fresh: bool = False,
     ) -> RunAnswer:
         """The page's answer to `run`: a result an item. Raises InferenceError where the whole call failed.
+
+        `is_fresh`: everything is computed, whatever results the page has kept.
 
         An item that is an error already, for it could not be prepared, is its own result. More than
         `max_items` go in several calls, `limit_s` for each.
@@ -82,8 +105,9 @@ class SessionLane:
         sound = [_to_wire(item) for item in items if not isinstance(item, InferenceError)]
         answer: RunAnswer = {"results": []}
         if sound:
-            values = {"key": str(key), "items": sound, "options": options}
+            values = {"key": str(key), "items": sound, "options": options, "fresh": is_fresh}
             answer = cast(RunAnswer, await self.connection.call("run", limit_s, on_tokens, silence, **values))
+            self.note(answer)
         if len(answer["results"]) != len(sound):
             raise PageFault(f"{len(answer['results'])} results for {len(sound)} items", "")
         results = iter(answer["results"])

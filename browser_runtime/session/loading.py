@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Container
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +16,7 @@ from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.options import LOAD_FLAGS
 from browser_runtime.contract.vocabulary import Backend
 from browser_runtime.families.processor import Processor
+from browser_runtime.models.files.graphs import GraphContent
 from browser_runtime.models.store import StoredModel
 from browser_runtime.policies.time_limits import WarmUp
 from browser_runtime.session.golden import Golden
@@ -35,6 +36,8 @@ class LoadedModel:
     n_runs: int = 0
     """Since its last golden check."""
 
+    contents: frozenset[str] = frozenset()
+    """Hashes of the graphs that it holds, for other models to share; none where it shares nothing."""
     n_bad_runs: int = 0
     """Runs in a row none of whose results could be trusted."""
 
@@ -49,6 +52,13 @@ class LoadedModel:
         except BadOutput as error:
             return {"ok": False, "error": {**error.to_plain()}}
         return {**result, "output": output, "warning": self.processor.find_doubt(output)}
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Bytes of what it holds, by a name that is equal where it is the same as another model's."""
+        parts = {part["name"]: part["size_bytes"] for part in self.answer.get("parts", ())}
+        own = int(self.answer.get("weight_bytes") or 0) - sum(parts.values())
+        return parts | ({str(self.key): own} if own > 0 else {})
 
     @property
     def warm_up(self) -> WarmUp | None:
@@ -113,17 +123,47 @@ class ModelCache:
 
     @property
     def held_bytes(self) -> int:
-        """Weights of the loaded models, as their pages measured them."""
-        return sum(int(model.answer.get("weight_bytes") or 0) for model in self.loaded.values())
+        """Weights of the loaded models, as their pages measured them; what models share counts once."""
+        parts: dict[str, int] = {}
+        for model in self.loaded.values():
+            parts |= model.parts
+        return sum(parts.values())
 
-    def overdue(self, needed_bytes: int, in_use: Container[ModelKey] = ()) -> ModelKey | None:
-        """The key to unload before a model of that size is loaded; None where there is room, or no model.
+    @property
+    def contents(self) -> set[str]:
+        """Hashes of the graphs that the loaded models hold, on whatever backend."""
+        return set[str]().union(*(model.contents for model in self.loaded.values()))
 
-        A model whose key on any backend is `in_use` stays.
+    def missing_bytes(self, contents: Iterable[GraphContent], backend: Backend | None) -> int:
+        """The bytes of those graphs that no loaded model holds on `backend`."""
+        held = set[str]().union(
+            *(model.contents for model in self.loaded.values() if model.backend is backend)
+        )
+        return sum({each.hash: each.size_bytes for each in contents if each.hash not in held}.values())
+
+    def overdue(
+        self,
+        needed: Sequence[GraphContent],
+        in_use: Container[ModelKey] = (),
+        backend: Backend | None = None,
+    ) -> ModelKey | None:
+        """The key to unload before a model of those graphs is loaded; None where there is room, or no model.
+
+        A model whose key on any backend is `in_use` stays. Of the others the least recently used goes, those
+        last that hold a graph which is needed, and those whose end frees nothing.
         """
-        is_full = len(self.loaded) >= self.limit or self.held_bytes + needed_bytes > self.max_bytes
-        spare = (key for key in self.loaded if key.anywhere() not in in_use)
-        return next(spare, None) if is_full else None
+        missing = self.missing_bytes(needed, backend)
+        if len(self.loaded) < self.limit and self.held_bytes + missing <= self.max_bytes:
+            return None
+        spare = [key for key in self.loaded if key.anywhere() not in in_use]
+        wanted = {each.hash for each in needed}
+        return min(spare, key=lambda key: self._worth(key, wanted), default=None)
+
+    def _worth(self, key: ModelKey, wanted: Container[str]) -> tuple[bool, bool]:
+        """What speaks against unloading a model."""
+        model = self.loaded[key]
+        others = set[str]().union(*(other.parts for other in self.loaded.values() if other is not model))
+        return any(each in wanted for each in model.contents), set(model.parts) <= others
 
     def drop(self, key: ModelKey) -> None:
         """Forget a model that was unloaded."""
@@ -140,18 +180,23 @@ class ModelCache:
             del self.loaded[key]
 
 
-def load_options(request: Request) -> dict[str, bool]:
+def load_options(request: Request) -> dict[str, Any]:
     """The request's options that change how its model is opened."""
-    return {name: request.options[name] for name in LOAD_FLAGS if request.options.get(name)}
+    given = {name: request.options.get(name) for name in LOAD_FLAGS}
+    return {
+        name: value for name, value in given.items() if value is not None and value is not LOAD_FLAGS[name]
+    }
 
 
 def load_values(
-    model: StoredModel, processor: Processor, request: Request, cache_bytes: int
+    model: StoredModel, processor: Processor, request: Request, cache_bytes: int, is_sharing: bool = True
 ) -> dict[str, object]:
     """The values of a `load` call (see page/README.md), besides the key and the backend.
 
-    `cache_bytes`: the most that keys and values of all prompts may take.
+    `cache_bytes`: the most that keys and values of all prompts may take. `is_sharing`: False where this
+    machine's settings keep every model's graphs to itself.
     """
+    contents = model.contents(request.precision)
     return {
         "family": model.family.name,
         "model": {
@@ -159,14 +204,18 @@ def load_values(
             "revision": model.revision,
             "url": f"/models/{model.name}@{quote(model.version, safe='')}/",
             "graphs": {
-                stem: {"path": graph.path, "weights": graph.name_weights()}
+                stem: {
+                    "path": graph.path,
+                    "weights": graph.name_weights(),
+                    "content": contents[stem].hash,
+                }
                 for stem, graph in model.graphs(request.precision).items()
             },
             "settings": processor.settings,
             "limits": model.family.limits.to_wire() | {"cache_bytes": cache_bytes},
         },
         "precision": str(request.precision),
-        "options": load_options(request),
+        "options": load_options(request) | ({} if is_sharing else {"tensor_sharing": False}),
     }
 
 
@@ -176,6 +225,15 @@ def key_of(model: StoredModel, request: Request, backend: Backend | None = None)
         name if value is True else f"{name}={value}" for name, value in load_options(request).items()
     )
     return ModelKey.of(model.name, model.version, backend, request.precision, flags)
+
+
+def needed_contents(model: StoredModel, request: Request) -> tuple[GraphContent, ...]:
+    """What a lane has to hold for the request; under names of its own where it shares nothing."""
+    contents = tuple(model.contents(request.precision).values())
+    if request.options.get("tensor_sharing") is not False:
+        return contents
+    owner = key_of(model, request)
+    return tuple(replace(content, hash=f"{owner} {content.hash}") for content in contents)
 
 
 def items_of(request: Request) -> list[Any]:

@@ -29,7 +29,7 @@ from browser_runtime.session.golden import read_golden
 from browser_runtime.session.golden_check import GoldenCheck
 from browser_runtime.session.kernel_choices import KernelChoices
 from browser_runtime.session.lanes import LaneJob, SessionLane
-from browser_runtime.session.loading import LoadedModel, key_of, load_values
+from browser_runtime.session.loading import LoadedModel, key_of, load_values, needed_contents
 from browser_runtime.session.timed_calls import Operation
 from browser_runtime.settings import RuntimeSettings
 
@@ -147,12 +147,12 @@ class ModelLoader:
 
     async def _load(self, lane: SessionLane, key: ModelKey, job: LaneJob, backend: Backend) -> LoadedModel:
         processor = await asyncio.to_thread(PROCESSORS.take, job.model)
-        needed_bytes = job.model.loaded_bytes(job.request.precision)
-        while (overdue := lane.models.overdue(needed_bytes, lane.busy_models)) is not None:
-            await lane.connection.call("unload", self._settings.run_timeout_s, key=str(overdue))
-            lane.models.drop(overdue)
+        needed = needed_contents(job.model, job.request)
+        while (overdue := lane.models.overdue(needed, lane.busy_models, backend)) is not None:
+            await lane.unload(overdue, self._settings.run_timeout_s)
         cache_bytes = self._settings.kv_cache_mb * 1_000_000
-        values = await asyncio.to_thread(load_values, job.model, processor, job.request, cache_bytes)
+        model = (job.model, processor, job.request, cache_bytes, self._settings.tensor_sharing)
+        values = await asyncio.to_thread(load_values, *model)
         values["kept"] = await asyncio.to_thread(self._choices.find, backend)
         limit = job.limit(Operation.LOAD, key, self._settings.load_timeout_s)
         place = f"on {backend} in {self._session}"
@@ -162,9 +162,12 @@ class ModelLoader:
             return cast(LoadAnswer, await call)
 
         answer = await lane.activity.timed(Operation.LOAD, place, limit, job.deadline, load)
+        lane.note(answer)
         await asyncio.to_thread(self._choices.keep, backend, answer)
         golden = await asyncio.to_thread(read_golden, job.model, processor)
-        loaded = LoadedModel(key, answer, processor, golden)
+        is_sharing = self._settings.tensor_sharing
+        contents = frozenset(each.hash for each in needed if is_sharing)
+        loaded = LoadedModel(key, answer, processor, golden, contents=contents)
         lane.models.put(loaded)
         try:
             await self._golden.check(lane, loaded)

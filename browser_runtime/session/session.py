@@ -161,6 +161,7 @@ class Session:
             ],
             "page": {"lane": self._page.number, "token": self._page.token},
             "threads": self._settings.wasm_threads,
+            "result_bytes": self._settings.result_bytes,
         }
         return f"{self._loopback.origin}/page/index.html#{quote(json.dumps(parameters))}"
 

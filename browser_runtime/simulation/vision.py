@@ -24,7 +24,9 @@ class Classifier:
 
     def __init__(self, model: StoredModel, processor: ImageProcessor, precision: Precision) -> None:
         self._processor = processor
-        self._graph = open_graphs(model, precision)["model"]
+        graphs = open_graphs(model, precision)
+        self._graph = graphs.get("model") or graphs["vision_model"]
+        self._head = graphs.get("classification_head")
         pixels = self._graph.inputs.get("pixel_values")
         self._rows = pixels.size(0) if pixels else None
 
@@ -36,6 +38,9 @@ class Classifier:
         """The logits: [classes]."""
         feeds = {"pixel_values": pad_rows(planes[None], self._rows)}
         outputs = self._graph.run(feeds)
+        if self._head is not None:
+            name = "image_embeds" if "image_embeds" in outputs else "pooler_output"
+            outputs = self._head.run({"image_embeds": outputs[name]})
         logits: Array = outputs["logits"]
         if logits.ndim != 2 or len(logits) != len(feeds["pixel_values"]):
             raise BadOutput(f"logits have the shape {list(logits.shape)}, not a row an image")

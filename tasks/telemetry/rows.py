@@ -109,6 +109,7 @@ def _done(reply: Reply) -> dict[str, bool]:
         "compute_shaders": reply.compute_shader_optimized,
         "precompile_shaders": reply.precompile_shaders,
         "mixed_precision": reply.mixed_precision,
+        "tensor_sharing": bool(reply.details.get("shared")),
     }
 
 

@@ -26,7 +26,7 @@ Work = Sequence[tuple[PooledModel, Any]]
 class ResourcePoolBridgeIntegration:
     """A pool of models in real browsers, without a queue. See docs/integration.md."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the guide's own arguments
         self,
         max_connections: int = 4,
         min_connections: int = 1,
@@ -36,6 +36,7 @@ class ResourcePoolBridgeIntegration:
         adaptive_scaling: bool = True,
         browser_preferences: Mapping[str, str] | None = None,
         db_path: Any = None,
+        tensor_sharing: bool = True,
         **unknown: object,
     ) -> None:
         """Check the options; nothing is started yet. Raises BadInput naming the wrong option."""
@@ -49,6 +50,7 @@ class ResourcePoolBridgeIntegration:
             adaptive_scaling,
             browser_preferences,
             db_path,
+            tensor_sharing,
         )
         self._engine: Engine | None = None
         self._end: weakref.finalize[Any, Any] | None = None
@@ -111,7 +113,7 @@ class ResourcePoolBridgeIntegration:
         """Load a model in a browser and warm it up. Raises InferenceError.
 
         hardware_preferences: priority_list (of webgpu, webnn, cpu), precompile_shaders, compute_shaders,
-        precision, mixed_precision.
+        precision, mixed_precision, tensor_sharing.
         """
         engine = self._up()
         named = {

@@ -17,7 +17,7 @@ from browser_runtime.settings import RuntimeSettings
 
 NAMES = (
     *("max_connections", "min_connections", "enable_gpu", "enable_cpu", "headless"),
-    *("adaptive_scaling", "browser_preferences", "db_path"),
+    *("adaptive_scaling", "browser_preferences", "db_path", "tensor_sharing"),
 )
 
 
@@ -33,6 +33,7 @@ class Options:
     adaptive_scaling: bool = True
     browser_preferences: Mapping[str, str] | None = None
     db_path: Any = None
+    tensor_sharing: bool = True
     preferred: dict[Family, Browser] = field(init=False)
     """The user's browser by family; for others the guide's table decides."""
     history_path: Path | None = field(init=False)
@@ -44,7 +45,7 @@ class Options:
         if self.min_connections > self.max_connections:
             allowed = f"at most max_connections, {self.max_connections}"
             raise BadInput("min_connections", self.min_connections, allowed)
-        for name in ("enable_gpu", "enable_cpu", "headless", "adaptive_scaling"):
+        for name in ("enable_gpu", "enable_cpu", "headless", "adaptive_scaling", "tensor_sharing"):
             _check_flag(name, getattr(self, name))
         if not (self.enable_gpu or self.enable_cpu):
             raise BadInput("enable_cpu", "False", "True where enable_gpu is False: nothing could compute")
@@ -73,6 +74,8 @@ class Options:
             min_sessions=self.min_connections,
             max_sessions=self.max_connections,
         )
+        if not self.tensor_sharing:
+            settings = settings.model_copy(update={"tensor_sharing": False})
         return settings if self.enable_cpu else settings.model_copy(update={"simulation": "never"})
 
 

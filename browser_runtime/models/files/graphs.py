@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -27,6 +29,23 @@ class GraphFiles:
         """The weights' paths by the name that the graph itself has for each."""
         folder = PurePosixPath(self.path).parent
         return {PurePosixPath(path).relative_to(folder).as_posix(): path for path in self.weights}
+
+
+@dataclass(frozen=True, slots=True)
+class GraphContent:
+    """What a page holds of one opened graph, whatever it is called."""
+
+    hash: str
+    """Equal for graphs that are the same to the bit, with their weights."""
+    size_bytes: int
+
+
+def hash_graph(graph: GraphFiles, hashes: Mapping[str, str]) -> str:
+    """The hash of a graph with its weights: its file's own where it has no others."""
+    if not graph.weights:
+        return hashes[graph.path]
+    named = sorted((name, hashes[path]) for name, path in graph.name_weights().items())
+    return hashlib.sha256(json.dumps([hashes[graph.path], named]).encode()).hexdigest()
 
 
 def find_graphs(

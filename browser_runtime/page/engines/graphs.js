@@ -6,6 +6,7 @@ import { awaitGpu, findLoss } from './devices.js';
 import { fetchModel } from './model_bytes.js';
 import { listen, readPlacement } from './placement.js';
 import { openRuntime } from './runtimes.js';
+import { SharedParts } from './shared_parts.js';
 import { isSize, makeZeros } from './zeros.js';
 
 /** @typedef {import('onnxruntime-common').Tensor} Tensor */
@@ -17,16 +18,21 @@ import { isSize, makeZeros } from './zeros.js';
  * @typedef {object} Source
  * @property {Device} device from openDevice: its backend is the one that must compute
  * @property {{model: string, graph: string}} [names] what an error calls it; the file's address by default
+ * @property {string} [content] the hash of the graph with its weights: graphs of one content are opened once
  * @property {string} [url] where the .onnx file is
  * @property {Uint8Array} [bytes] the file itself, instead of `url`
  * @property {import('./model_bytes.js').Weights[]} [weights] what the graph keeps in other files
+ * @property {() => Promise<import('./model_bytes.js').ModelFiles>} [read] gives bytes and weights, where they are needed
  * @property {Record<string, number>} [freeDimensions] sizes for the graph's named dimensions; WebNN needs all
  * @property {boolean} [allowFree] let a WebNN graph keep free dimensions: only to measure what they cost
  * @property {boolean | string[]} [keepOnDevice] outputs that stay device tensors, for another graph or shader:
  *   all of them, or these
  * @property {boolean} [precompile] run once on zeros, so that every shader is compiled before the first request
  */
-/** @typedef {{kernel: string, loadMs: number, compileMs: number, weightBytes: number, placement: import('./placement.js').Placement | null, names: {model: string, graph: string}}} Facts */
+/** @typedef {{model: string, graph: string}} Names */
+/** @typedef {{kernel: string, loadMs: number, compileMs: number, weightBytes: number, placement: import('./placement.js').Placement | null}} Facts */
+/** @typedef {{session: Session, facts: Facts, last: Promise<unknown>}} Opened a session, and the end of its latest run */
+/** @typedef {import('./shared_parts.js').Lease<Opened>} Lease */
 
 /** True once an engine of this lane has crashed: what is open on it can be neither used nor freed. */
 let crashed = false;
@@ -58,34 +64,38 @@ function causedBy(error, loss) {
   return fault;
 }
 
-/** One opened graph; runs must not overlap. */
+/** A graph as one model uses it; its session may be that of other models too, and then takes their runs in turn. */
 export class Graph {
-  #session;
+  #lease;
   #device;
   #names;
   /** @type {string[]} */
   #readBack;
 
   /**
-   * @param {Session} session
-   * @param {Device} device
-   * @param {boolean | string[]} keepOnDevice
-   * @param {Facts} facts
+   * @param {Lease} lease
+   * @param {Source} source
+   * @param {string | null} part the name of what it may share
    */
-  constructor(session, device, keepOnDevice, facts) {
-    this.#session = session;
+  constructor(lease, { device, names, url, keepOnDevice = false }, part) {
+    const { session, facts } = lease.part;
+    this.#lease = lease;
     this.#device = device;
-    this.#names = facts.names;
+    this.#names = nameGraph({ names, url });
     this.#readBack = session.outputNames.filter((name) => !isKept(name, keepOnDevice));
     this.inputNames = session.inputNames;
     this.outputNames = session.outputNames;
     this.inputMetadata = session.inputMetadata;
-    this.model = facts.names.model;
+    this.outputMetadata = session.outputMetadata;
+    this.model = this.#names.model;
     this.backend = device.backend;
     this.kernel = facts.kernel;
-    this.loadMs = facts.loadMs;
-    this.compileMs = facts.compileMs;
+    /** Times of opening; none for a session that was open already. */
+    this.loadMs = lease.isShared ? 0 : facts.loadMs;
+    this.compileMs = lease.isShared ? 0 : facts.compileMs;
     this.weightBytes = facts.weightBytes;
+    this.part = part;
+    this.isShared = lease.isShared;
     /** Nodes by the backend that runs them; null when onnxruntime did not tell. */
     this.placement = facts.placement;
     this.precompiled = false;
@@ -102,22 +112,30 @@ export class Graph {
    * @returns {Promise<Tensors>}
    */
   async run(feeds) {
+    const opened = this.#lease.part;
+    const mine = opened.last.then(() => this.#runAlone(feeds));
+    opened.last = mine.catch(() => {});
+    return mine;
+  }
+
+  /** Frees the graph with its last user; the device stays. What a crash left is freed with the lane. */
+  async release() {
+    if (crashed) return;
+    const free = () => this.#lease.release();
+    await guard({ doing: 'releasing', ...this.#names, backend: this.backend }, this.#device, free);
+  }
+
+  /** @param {Tensors} feeds */
+  #runAlone(feeds) {
     const { gpu } = this.#device;
     const run = () => (gpu ? awaitGpu(gpu, this.#runOnGpu(gpu, feeds)) : this.#compute(feeds));
     return guard({ doing: 'running', ...this.#names, backend: this.backend }, this.#device, run);
   }
 
-  /** Frees the graph; the device stays. What a crash left is freed with the lane. */
-  async release() {
-    if (crashed) return;
-    const free = () => this.#session.release();
-    await guard({ doing: 'releasing', ...this.#names, backend: this.backend }, this.#device, free);
-  }
-
   /** @param {Tensors} feeds @returns {Promise<Tensors>} */
   async #compute(feeds) {
     const started = performance.now();
-    const outputs = /** @type {Tensors} */ (await this.#session.run(feeds));
+    const outputs = /** @type {Tensors} */ (await this.#lease.part.session.run(feeds));
     this.lastRun = { computeMs: performance.now() - started, readbackMs: 0 };
     return outputs;
   }
@@ -140,31 +158,85 @@ export class Graph {
 const isKept = (name, keepOnDevice) =>
   Array.isArray(keepOnDevice) ? keepOnDevice.includes(name) : keepOnDevice;
 
+/** Sessions by what they hold and how they were opened. */
+const shared = new SharedParts(
+  async (/** @type {Opened} */ { session }) => (crashed ? undefined : session.release()),
+  ({ facts }) => facts.weightBytes,
+);
+
+/** Graphs that models of this lane hold, and their uses. */
+export const countGraphs = () => shared.counts;
+
+/** Gives out no session of a lost device any more. @param {Device['backend']} backend */
+export const forgetGraphs = (backend) => shared.forget(`${backend}|`);
+
 /**
- * The graph from `url` or `bytes`, on `device` and nothing else. Raises Unsupported or BackendFault when it cannot
+ * The graph of `source`, on its device and nothing else. Raises Unsupported or BackendFault when it cannot
  * run there, ModelFault when it can run nowhere.
  * @param {Source} source
  * @returns {Promise<Graph>}
  */
 export async function openGraph(source) {
-  const { ort, build, version } = await openRuntime(source.device.backend);
-  const { model, loadMs, sizeBytes } = await fetchModel(source);
-  const options = { ...sessionOptions(source), externalData: source.weights ?? [] };
-  const names = source.names ?? { model: 'without a name', graph: source.url ?? 'bytes' };
+  const part = namePart(source);
+  const open = () => openSession(source);
+  const lease = part === null ? ownLease(await open()) : await shared.take(part, open);
+  const graph = new Graph(lease, source, part);
+  if (!source.precompile) return graph;
+  try {
+    await runOnZeros(graph, (await openRuntime(source.device.backend)).ort);
+    return graph;
+  } catch (error) {
+    await graph.release();
+    throw error;
+  }
+}
+
+/**
+ * A name that is equal for sources whose sessions are the same; null for one that is shared with nobody.
+ * @param {Source} source
+ */
+function namePart({ device, content, freeDimensions = {}, allowFree = false, keepOnDevice = false }) {
+  if (!content) return null;
+  const sizes = Object.entries(freeDimensions).toSorted(([one], [other]) => (one < other ? -1 : 1));
+  // Only WebNN is told when a session is made where its outputs go.
+  const places = device.backend === 'webnn' ? keepOnDevice : false;
+  return [device.backend, content, JSON.stringify([sizes, allowFree, places])].join('|');
+}
+
+/** @param {Opened} opened @returns {Lease} */
+function ownLease(opened) {
+  return { part: opened, isShared: false, release: () => opened.session.release() };
+}
+
+/** @param {{names?: Names, url?: string}} source @returns {Names} */
+const nameGraph = ({ names, url }) => names ?? { model: 'without a name', graph: url ?? 'bytes' };
+
+/** @param {Source} source @returns {Promise<Opened>} */
+async function openSession(source) {
+  const { device } = source;
+  const { ort, build, version } = await openRuntime(device.backend);
+  const { model, weights, loadMs, sizeBytes } = await fetchModel(source);
+  const options = { ...sessionOptions(source), externalData: weights };
   const create = () => ort.InferenceSession.create(model, options);
   const started = performance.now();
-  const { made: session, lines } = await listen(() =>
-    guard({ doing: 'opening', ...names, backend: source.device.backend }, source.device, create),
-  );
-  const graph = new Graph(session, source.device, source.keepOnDevice ?? false, {
-    kernel: `onnxruntime-web ${version} ${build} ${source.device.backend}`,
+  const step = /** @type {const} */ ({ doing: 'opening', ...nameGraph(source), backend: device.backend });
+  const { made: session, lines } = await listen(() => guard(step, device, create));
+  const facts = {
+    kernel: `onnxruntime-web ${version} ${build} ${device.backend}`,
     loadMs,
     compileMs: performance.now() - started,
     weightBytes: sizeBytes,
     placement: readPlacement(lines),
-    names,
-  });
-  return prepare(graph, source, ort);
+  };
+  if (source.allowFree) return { session, facts, last: Promise.resolve() };
+  try {
+    checkShapes(session, device.backend);
+    checkPlacement(facts.placement, device.backend);
+    return { session, facts, last: Promise.resolve() };
+  } catch (error) {
+    await session.release();
+    throw error;
+  }
 }
 
 /** @param {Source} source @returns {SessionOptions} */
@@ -200,39 +272,28 @@ function outputLocation({ backend }, keepOnDevice) {
   return Object.fromEntries(keepOnDevice.map((name) => [name, 'ml-tensor']));
 }
 
-/** The graph, checked and where asked for precompiled; released when it cannot be used. */
-async function prepare(
-  /** @type {Graph} */ graph,
-  /** @type {{precompile?: boolean, allowFree?: boolean}} */ { precompile = false, allowFree = false },
-  /** @type {import('./runtimes.js').Ort} */ ort,
-) {
-  try {
-    if (!allowFree) {
-      checkShapes(graph);
-      checkPlacement(graph);
-    }
-    if (precompile) await runOnZeros(graph, ort);
-    return graph;
-  } catch (error) {
-    await graph.release();
-    throw error;
-  }
-}
-
-/** Raises Unsupported when a WebNN input's size is open: short inputs were 12 times slower so. @param {Graph} graph */
-function checkShapes(graph) {
-  if (graph.backend !== 'webnn') return;
-  for (const input of graph.inputMetadata) {
+/**
+ * Raises Unsupported when a WebNN input's size is open: short inputs were 12 times slower so.
+ * @param {Session} session
+ * @param {Device['backend']} backend
+ */
+function checkShapes({ inputMetadata }, backend) {
+  if (backend !== 'webnn') return;
+  for (const input of inputMetadata) {
     const free = input.isTensor ? input.shape.filter((size) => !isSize(size)) : [];
     const told = `input ${input.name} leaves ${free.join(', ')} open`;
     if (free.length > 0) throw new Fault('Unsupported', 'a WebNN graph with free dimensions', told);
   }
 }
 
-/** Raises Unsupported when not one node runs on the backend that was asked for. @param {Graph} graph */
-function checkPlacement(graph) {
-  if (!graph.placement || graph.placement[graph.backend]) return;
-  throw new Fault('Unsupported', graph.backend, 'onnxruntime placed no node of this graph there');
+/**
+ * Raises Unsupported when not one node runs on the backend that was asked for.
+ * @param {Facts['placement']} placement
+ * @param {Device['backend']} backend
+ */
+function checkPlacement(placement, backend) {
+  if (!placement || placement[backend]) return;
+  throw new Fault('Unsupported', backend, 'onnxruntime placed no node of this graph there');
 }
 
 /** Compiles every shader by one run on zeros. Raises whatever that run raises. */

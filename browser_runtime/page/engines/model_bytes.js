@@ -4,18 +4,28 @@
 import { Fault } from '../faults.js';
 
 /** @typedef {{path: string, data: Uint8Array}} Weights a file beside the graph, under the name the graph has for it */
-/** @typedef {{model: Uint8Array, sizeBytes: number, loadMs: number}} ModelBytes */
+/** @typedef {{bytes: Uint8Array, weights: Weights[], fetchMs: number}} ModelFiles a graph's file and those of its weights */
+/** @typedef {{model: Uint8Array, weights: Weights[], sizeBytes: number, loadMs: number}} ModelBytes */
 
 /**
- * The graph's file, how large it is with its weight files, and how long the fetching took.
- * @param {{url?: string, bytes?: Uint8Array, weights?: Weights[]}} source see graphs.js
+ * The graph's file and its weight files, how large they are together, and how long the fetching took.
+ * @param {{url?: string, bytes?: Uint8Array, weights?: Weights[], read?: () => Promise<ModelFiles>}} source see graphs.js
  * @returns {Promise<ModelBytes>}
  */
-export async function fetchModel({ url = '', bytes, weights = [] }) {
+export async function fetchModel(source) {
+  const { bytes: model, weights, fetchMs: loadMs } = await (source.read ?? (() => readSource(source)))();
+  const sizeBytes = weights.reduce((sum, { data }) => sum + data.byteLength, model.byteLength);
+  return { model, weights, sizeBytes, loadMs };
+}
+
+/**
+ * @param {{url?: string, bytes?: Uint8Array, weights?: Weights[]}} source
+ * @returns {Promise<ModelFiles>}
+ */
+async function readSource({ url = '', bytes, weights = [] }) {
   const started = performance.now();
   const model = bytes ?? (await fetchBytes(new URL(url, self.location.href).href));
-  const sizeBytes = weights.reduce((sum, { data }) => sum + data.byteLength, model.byteLength);
-  return { model, sizeBytes, loadMs: performance.now() - started };
+  return { bytes: model, weights, fetchMs: performance.now() - started };
 }
 
 /**

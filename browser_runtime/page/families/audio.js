@@ -6,10 +6,12 @@
  * cache, so it runs on WASM beside a WebNN encoder, and every answer says so.
  */
 
+import { detachTensor } from '../engines/device_copies.js';
 import { makeFeeds } from './graphs/feeds.js';
 import { nameCache } from './graphs/kv_cache.js';
 import { GraphSource } from './graphs/model_graphs.js';
 import { makeReady } from './graphs/ready.js';
+import { holdTensor, NO_RECALL, nameEncoder } from './graphs/recall.js';
 import { Stopwatch, settle, stopIfCancelled } from './graphs/results.js';
 import { Decoder } from './sounds/decoding.js';
 import { extractLogMel } from './sounds/log_mel.js';
@@ -20,7 +22,7 @@ import { joinTokens, splitWindows } from './sounds/windows.js';
 /** @typedef {import('./contract.js').Graph} Graph */
 /** @typedef {import('onnxruntime-common').Tensor} Tensor */
 /** @typedef {{tokens: number[], duration_s: number}} Output the worker adds the text */
-/** @typedef {{encoder: Graph, decoder: Graph}} Graphs */
+/** @typedef {{encoder: Graph, decoder: Graph, name: import('./graphs/recall.js').Encoder}} Graphs */
 /**
  * @typedef {object} Settings the worker's plan of the model's files (browser_runtime/families/audio.py)
  * @property {import('./sounds/log_mel.js').Framing & {feature_size: number}} features under transformers.js' names
@@ -39,7 +41,8 @@ import { joinTokens, splitWindows } from './sounds/windows.js';
  * @property {import('./sounds/log_mel.js').Extractor} extractor transformers.js' log-mel front end
  * @property {import('./sounds/decoding.js').Rules} rules
  */
-/** @typedef {{watch: Stopwatch, isCancelled: () => boolean, choices: Choices}} Course of one call */
+/** @typedef {import('./graphs/recall.js').Recall} Recall */
+/** @typedef {{watch: Stopwatch, isCancelled: () => boolean, choices: Choices, recall: Recall}} Course of one call */
 
 const ENCODED = 'last_hidden_state';
 const SPLIT_WARNING =
@@ -53,7 +56,8 @@ export async function open(opening) {
   const settings = /** @type {Settings} */ (opening.model.settings);
   const parts = await openParts(opening, settings);
   const graphs = await openGraphs(opening, settings);
-  const transcriber = new Transcriber(opening.realm.ort, parts, graphs);
+  const device = await opening.realm.openDevice(graphs.encoder.backend);
+  const transcriber = new Transcriber(opening.realm.ort, device, parts, graphs);
   return makeReady(opening, transcriber, { item: makeTone(), options: settings.example });
 }
 
@@ -76,9 +80,11 @@ async function openParts({ realm }, { features, rules }) {
  * @returns {Promise<Graphs>}
  */
 async function openGraphs(opening, settings) {
-  const encoder = await openEncoder(opening, settings);
+  const source = new GraphSource(opening, 'encoder_model');
+  const encoder = await openEncoder(opening, settings, source);
   try {
-    return { encoder, decoder: await openDecoder(opening) };
+    const name = nameEncoder(opening, source, 'encoder_model');
+    return { encoder, decoder: await openDecoder(opening), name };
   } catch (error) {
     await encoder.release();
     throw error;
@@ -88,10 +94,11 @@ async function openGraphs(opening, settings) {
 /**
  * @param {Opening} opening
  * @param {Settings} settings
+ * @param {GraphSource} source
  */
-function openEncoder(opening, { features }) {
+function openEncoder(opening, { features }, source) {
   const shape = [1, features.feature_size, features.nb_max_frames];
-  return new GraphSource(opening, 'encoder_model').open({
+  return source.open({
     shapes: opening.backend === 'webnn' ? { input_features: shape } : undefined,
     keepOnDevice: opening.backend === 'webgpu' ? [ENCODED] : false,
   });
@@ -110,13 +117,16 @@ async function openDecoder(opening) {
 class Transcriber {
   /**
    * @param {typeof import('onnxruntime-common')} ort
+   * @param {import('./contract.js').Device} device the encoder's
    * @param {Parts} parts
    * @param {Graphs} graphs
    */
-  constructor(ort, parts, { encoder, decoder }) {
+  constructor(ort, device, parts, { encoder, decoder, name }) {
     this.ort = ort;
+    this.device = device;
     this.parts = parts;
     this.encoder = encoder;
+    this.name = name;
     this.decoder = new Decoder(decoder, ort);
   }
 
@@ -124,10 +134,12 @@ class Transcriber {
    * @param {unknown[]} sounds
    * @param {Record<string, unknown>} options the worker's choices
    * @param {() => boolean} isCancelled
+   * @param {unknown} [_] a stream, which only generated text has
+   * @param {Recall} [recall]
    */
-  async run(sounds, options, isCancelled) {
+  async run(sounds, options, isCancelled, _, recall = NO_RECALL) {
     const choices = /** @type {any} */ (options);
-    const course = { watch: new Stopwatch(), isCancelled, choices };
+    const course = { watch: new Stopwatch(), isCancelled, choices, recall };
     /** @type {import('./contract.js').Result<Output>[]} */
     const results = [];
     for (const [index, sound] of sounds.entries()) {
@@ -172,13 +184,13 @@ class Transcriber {
    * @returns {Promise<number[]>}
    */
   async #decodeWindow(window, course) {
-    const heard = await this.#encode(window, course);
+    const { value: heard, release } = await this.#encode(window, course);
     try {
       const prompt = await this.#planPrompt(heard, course);
       const task = { heard, prompt, rules: this.parts.rules, maxTokens: course.choices.max_new_tokens };
       return await this.decoder.generate(task, course.watch, course.isCancelled);
     } finally {
-      heard.dispose();
+      release();
     }
   }
 
@@ -186,15 +198,19 @@ class Transcriber {
    * The encoder's output, on the device where the decoder is there too.
    * @param {Float32Array} window
    * @param {Course} course
-   * @returns {Promise<Tensor>}
+   * @returns {Promise<import('./graphs/recall.js').Use<Tensor>>}
    */
-  async #encode(window, { watch }) {
+  async #encode(window, { watch, recall }) {
     const { data, dims } = await watch.time('preprocess_ms', () =>
       extractLogMel(this.parts.extractor, window),
     );
-    const feeds = makeFeeds(this.ort, this.encoder, { input_features: { data, dims } });
-    const outputs = await watch.run(this.encoder, feeds);
-    return /** @type {Tensor} */ (outputs[ENCODED]);
+    const [use] = await recall.encode(this.name, [[data]], async () => {
+      const feeds = makeFeeds(this.ort, this.encoder, { input_features: { data, dims } });
+      const outputs = await watch.run(this.encoder, feeds);
+      const value = /** @type {Tensor} */ (outputs[ENCODED]);
+      return [holdTensor(value, () => detachTensor(this.ort, this.device, value))];
+    });
+    return /** @type {import('./graphs/recall.js').Use<Tensor>} */ (use);
   }
 
   /**

@@ -6,6 +6,7 @@
 import { Fault } from '../faults.js';
 import { GraphSource } from './graphs/model_graphs.js';
 import { makeReady } from './graphs/ready.js';
+import { NO_RECALL } from './graphs/recall.js';
 import { settle } from './graphs/results.js';
 import { drawSample } from './images/pixels.js';
 import { rankLabels, sigmoid, softmax } from './images/scores.js';
@@ -106,16 +107,18 @@ class Comparer {
    * @param {unknown[]} items
    * @param {Record<string, unknown>} options the worker's choices
    * @param {() => boolean} isCancelled
+   * @param {unknown} [_] a stream, which only generated text has
+   * @param {import('./graphs/recall.js').Recall} [recall]
    */
-  async run(items, options, isCancelled) {
+  async run(items, options, isCancelled, _, recall = NO_RECALL) {
     const choices = /** @type {Choices} */ (options);
     const given = items.map((item) => /** @type {Item} */ (item));
     const opened = () => this.images.graphs.openedMs + this.texts.graphs.openedMs;
     const before = opened();
     const shown = given.flatMap(({ image }, at) => (image ? [{ image, field: `images[${at}]` }] : []));
-    const images = await this.images.embed(shown, isCancelled);
+    const images = await this.images.embed(shown, isCancelled, recall);
     const spoken = collectTexts(given);
-    const texts = await this.texts.embed([...spoken.values()], isCancelled);
+    const texts = await this.texts.embed([...spoken.values()], isCancelled, recall);
     const byText = new Map([...spoken.keys()].map((key, at) => [key, texts.results[at]]));
     const left = [...images.results];
     const results = [];

@@ -51,6 +51,8 @@ export interface GraphFiles {
   path: string;
   /** Files with its weights, by the name that the graph itself has for each. */
   weights: Record<string, string>;
+  /** The hash of all of them: equal for graphs that are the same to the bit. */
+  content?: string;
 }
 
 /** One onnxruntime-web session on exactly one backend (engines/graphs.js). */
@@ -61,12 +63,17 @@ export interface Graph {
   inputNames: readonly string[];
   outputNames: readonly string[];
   inputMetadata: readonly Ort.InferenceSession.ValueMetadata[];
+  outputMetadata: readonly Ort.InferenceSession.ValueMetadata[];
   loadMs: number;
   compileMs: number;
   weightBytes: number;
   placement: Partial<Record<Backend, number>> | null;
   kernel: string;
   precompiled: boolean;
+  /** The name of what it may share with other models; null where it shares nothing. */
+  part: string | null;
+  /** True where that was open already. */
+  isShared: boolean;
   run(feeds: Tensors): Promise<Tensors>;
   lastRun: { computeMs: number; readbackMs: number };
   release(): Promise<void>;
@@ -78,6 +85,9 @@ export interface GraphRequest {
   url?: string;
   bytes?: Uint8Array;
   weights?: { path: string; data: Uint8Array }[];
+  content?: string | undefined;
+  /** Gives bytes and weights, called only where no graph of that content is open. */
+  read?: () => Promise<import('../engines/model_bytes.js').ModelFiles>;
   freeDimensions?: Record<string, number>;
   allowFree?: boolean;
   /** True: every output stays on the device; names: these do, the others are read back. */
@@ -122,6 +132,8 @@ export interface Ready {
   placement: Partial<Record<Backend, number>> | null;
   compute_shaders: boolean;
   precompiled: boolean;
+  /** What it holds of graphs and weights, for the worker to count what models share once. */
+  parts?: { name: string; size_bytes: number; shared: boolean }[];
   details: Record<string, unknown>;
 }
 
@@ -165,6 +177,7 @@ export interface OpenedFamily<Output> {
     options: Record<string, unknown>,
     isCancelled: () => boolean,
     stream?: TokenStream,
+    recall?: import('./graphs/recall.js').Recall,
   ): Promise<Answer<Output>>;
   release(): Promise<void>;
 }

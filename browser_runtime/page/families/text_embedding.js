@@ -10,6 +10,7 @@ import { makeFeeds, readTextShape } from './graphs/feeds.js';
 import { checkFinite, readFloats } from './graphs/floats.js';
 import { cacheGraphs, GraphSource, usesStaticShapes } from './graphs/model_graphs.js';
 import { makeReady } from './graphs/ready.js';
+import { NO_RECALL, nameEncoder } from './graphs/recall.js';
 import { applyModules, cutVector } from './texts/sentence_modules.js';
 import { countPositions, padTexts, readTokens } from './texts/tokens.js';
 
@@ -60,6 +61,7 @@ class TextEmbedder {
     this.maxTokens = max_tokens;
     this.sample = readTokens(sample, 'settings.sample');
     this.lengths = sequenceBuckets(max_tokens);
+    this.encoder = nameEncoder(opening, source, 'model');
     this.graphs = cacheGraphs(opening, source);
     this.modules = modules;
     this.details = details;
@@ -69,17 +71,19 @@ class TextEmbedder {
    * @param {unknown[]} texts
    * @param {Record<string, unknown>} options `dimensions`, `normalize`
    * @param {() => boolean} isCancelled
+   * @param {unknown} [_] a stream, which only generated text has
+   * @param {import('./graphs/recall.js').Recall} [recall]
    */
-  async run(texts, options, isCancelled) {
+  async run(texts, options, isCancelled, _, recall = NO_RECALL) {
     /** @type {number[][]} */
     const buckets = [];
     const before = this.graphs.openedMs;
-    /** @type {import('./graphs/batches.js').Steps<Tokens, Hidden, Output>} */
+    /** @type {import('./graphs/batches.js').Steps<Tokens, Hidden[], Output>} */
     const steps = {
       prepare: (item, index) => readTokens(item, `texts[${index}]`),
       split: (prepared) => this.split(prepared),
-      compute: (batch, watch) => this.#compute(batch, watch, buckets),
-      finish: (hidden, row, tokens) => this.#finish(hidden, row, tokens, options),
+      compute: (batch, watch) => this.#recall(batch, watch, buckets, recall),
+      finish: (hidden, row, tokens) => this.#finish(/** @type {Hidden} */ (hidden[row]), tokens, options),
     };
     const done = await runBatches(texts, steps, isCancelled);
     const opened_ms = this.graphs.openedMs - before;
@@ -143,18 +147,48 @@ class TextEmbedder {
   }
 
   /**
+   * The tokens' vectors of each text.
    * @param {Tokens[]} batch
    * @param {import('./graphs/results.js').Stopwatch} watch
    * @param {number[][]} buckets where the batch's bucket is noted
-   * @returns {Promise<Hidden>}
+   * @param {import('./graphs/recall.js').Recall} recall
+   * @returns {Promise<Hidden[]>}
    */
-  async #compute(batch, watch, buckets) {
+  async #recall(batch, watch, buckets, recall) {
     const longest = Math.max(...batch.map(({ ids }) => ids.length));
+    const [, columns] = this.chooseBucket(batch.length, longest);
+    // Padding may cost a last bit, so texts of one padded length share results. Position ids follow from the settings.
+    const common = Int32Array.of(columns, this.firstPosition, this.padId);
+    const inputs = batch.map(({ ids, segments }) => [common, ids, segments ?? new Int32Array()]);
+    const uses = await recall.encode(this.encoder, inputs, (missing) =>
+      this.#compute(
+        missing.map((at) => /** @type {Tokens} */ (batch[at])),
+        longest,
+        watch,
+        buckets,
+      ),
+    );
+    for (const { release } of uses) release();
+    return uses.map(({ value }) => value);
+  }
+
+  /**
+   * @param {Tokens[]} batch
+   * @param {number} longest tokens of a text
+   * @param {import('./graphs/results.js').Stopwatch} watch
+   * @param {number[][]} buckets
+   */
+  async #compute(batch, longest, watch, buckets) {
     const dims = this.chooseBucket(batch.length, longest);
     buckets.push(dims);
     const graph = await this.takeGraph(dims);
     const outputs = await watch.run(graph, this.#feed(graph, batch, dims));
-    return readHidden(graph.model, outputs, dims);
+    const { data, columns, width } = readHidden(graph.model, outputs, dims);
+    const size = columns * width;
+    return batch.map((_, row) => ({
+      value: { data: data.slice(row * size, (row + 1) * size), columns, width },
+      sizeBytes: 4 * size,
+    }));
   }
 
   /**
@@ -176,13 +210,12 @@ class TextEmbedder {
 
   /**
    * @param {Hidden} hidden
-   * @param {number} row
    * @param {Tokens} tokens
    * @param {Record<string, unknown>} options
    * @returns {Output}
    */
-  #finish(hidden, row, tokens, options) {
-    const embedding = cutVector(applyModules(this.modules, hidden, row, tokens), options);
+  #finish(hidden, tokens, options) {
+    const embedding = cutVector(applyModules(this.modules, hidden, 0, tokens), options);
     checkFinite(embedding, 'embedding value');
     return { embedding, tokens: tokens.ids.length, truncated: tokens.truncated };
   }

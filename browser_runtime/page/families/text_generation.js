@@ -33,7 +33,7 @@ const SILENT = { emit() {}, isStopped: () => false };
  * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
  */
 export async function open(opening) {
-  const { model, kernel, loadMs, compileMs, weightBytes, placement, details } =
+  const { model, kernel, loadMs, compileMs, weightBytes, placement, parts, details } =
     await openLanguageModel(opening);
   const device = await opening.realm.openDevice(opening.backend);
   const engine = new Engine(model, device);
@@ -52,6 +52,7 @@ export async function open(opening) {
         placement,
         compute_shaders: false,
         precompiled: true,
+        parts: parts ?? [],
         details,
       },
       generates: true,

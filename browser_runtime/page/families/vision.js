@@ -9,8 +9,10 @@ import { checkSizes, fixedSize, makeFeeds } from './graphs/feeds.js';
 import { checkFinite, readFloats } from './graphs/floats.js';
 import { cacheGraphs, GraphSource, usesStaticShapes } from './graphs/model_graphs.js';
 import { makeReady } from './graphs/ready.js';
+import { NO_RECALL } from './graphs/recall.js';
 import { drawSample, preparePixels, readPixels } from './images/pixels.js';
 import { rankLabels, scoreLogits } from './images/scores.js';
+import { openTowerAndHead } from './towers/head.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
 /** @typedef {{labels: {label: string, score: number}[], logits: Float32Array}} Output */
@@ -26,87 +28,134 @@ import { rankLabels, scoreLogits } from './images/scores.js';
 const BATCHES_AT_ONCE = 4;
 
 /**
+ * @typedef {object} Logits makes logits of prepared pixels: one graph, or a tower and a head
+ * @property {number} maxBatch
+ * @property {boolean} isStatic
+ * @property {number} openedMs
+ * @property {() => Promise<import('./contract.js').Graph[]>} openGraphs
+ * @property {() => Promise<void>} release
+ * @property {(batch: Float32Array[], watch: import('./graphs/results.js').Stopwatch, buckets: number[], recall: import('./graphs/recall.js').Recall) => Promise<Computed>} compute
+ */
+
+/**
  * @param {Opening} opening
  * @returns {Promise<import('./contract.js').OpenedFamily<Output>>}
  */
 export async function open(opening) {
   const { pixels: plan, labels, example } = /** @type {Settings} */ (opening.model.settings);
-  const source = new GraphSource(opening, 'model');
-  const rows = readRows(opening.model.name, await source.readShapes(), plan);
-  const classifier = new Classifier(opening, { source, rows, plan }, labels);
+  const hasTower = 'vision_model' in opening.model.graphs;
+  const logits = hasTower ? await openTowerAndHead(opening, plan) : await openWhole(opening, plan);
+  const classifier = new Classifier(logits, plan, labels);
   return makeReady(opening, classifier, { item: drawSample(plan), options: example });
-}
-
-/**
- * The images that every batch must hold; null where any number will do. Raises ModelFault where the graph takes
- * images of another size than they are made.
- * @param {string} model
- * @param {Record<string, import('./graphs/dimension_names.js').Shape>} shapes
- * @param {import('./images/pixels.js').Plan} plan
- */
-function readRows(model, shapes, { channels, height, width }) {
-  checkSizes(model, 'pixel_values', shapes.pixel_values, [-1, channels, height, width]);
-  return fixedSize(shapes, 'pixel_values', 0);
 }
 
 class Classifier {
   /**
-   * @param {Opening} opening
-   * @param {{source: GraphSource, rows: number | null, plan: import('./images/pixels.js').Plan}} shape
+   * @param {Logits} logits
+   * @param {import('./images/pixels.js').Plan} plan
    * @param {Record<string, string>} names
    */
-  constructor(opening, { source, rows, plan }, names) {
-    this.rows = rows;
-    this.ort = opening.realm.ort;
-    this.model = opening.model.name;
-    this.isStatic = usesStaticShapes(opening);
+  constructor(logits, plan, names) {
+    this.logits = logits;
     this.plan = plan;
     this.names = names;
-    this.maxBatch = rows ?? opening.model.limits.max_batch;
-    this.graphs = cacheGraphs(opening, source);
   }
 
   /**
    * @param {unknown[]} images
    * @param {Record<string, unknown>} options the worker's choices
    * @param {() => boolean} isCancelled
+   * @param {unknown} [_] a stream, which only generated text has
+   * @param {import('./graphs/recall.js').Recall} [recall]
    */
-  async run(images, options, isCancelled) {
+  async run(images, options, isCancelled, _, recall = NO_RECALL) {
     const choices = /** @type {Choices} */ (options);
     /** @type {number[]} */
     const buckets = [];
-    const before = this.graphs.openedMs;
+    const { maxBatch, openedMs: before } = this.logits;
     /** @type {import('./graphs/batches.js').Steps<Float32Array, Computed, Output>} */
     const steps = {
       prepare: (image, index) => preparePixels(readPixels(image, `images[${index}]`), this.plan),
-      split: (prepared) => splitBatches(prepared, this.maxBatch),
+      split: (prepared) => splitBatches(prepared, maxBatch),
       // 256 images of a thousand pixels a side would take 3 GB before the first was looked at.
-      atOnce: this.maxBatch * BATCHES_AT_ONCE,
-      compute: (batch, watch) => this.#compute(batch, watch, buckets),
+      atOnce: maxBatch * BATCHES_AT_ONCE,
+      compute: (batch, watch) => this.logits.compute(batch, watch, buckets, recall),
       finish: (computed, row) => this.#finish(computed, row, choices),
     };
     const done = await runBatches(images, steps, isCancelled);
-    const opened_ms = this.graphs.openedMs - before;
+    const opened_ms = this.logits.openedMs - before;
     return { ...done, details: { ...this.describe(), bucket: buckets[0] ?? null, buckets, opened_ms } };
   }
 
   /** The shape of the graph's input for an image. */
   describe() {
     const { channels, height, width } = this.plan;
-    return { input: [channels, height, width], static_shapes: this.isStatic };
+    return { input: [channels, height, width], static_shapes: this.logits.isStatic };
+  }
+
+  openGraphs() {
+    return this.logits.openGraphs();
+  }
+
+  release() {
+    return this.logits.release();
+  }
+
+  /**
+   * @param {Computed} computed
+   * @param {number} row
+   * @param {Choices} choices
+   * @returns {Output}
+   */
+  #finish({ logits: all, classes }, row, choices) {
+    const logits = all.slice(row * classes, (row + 1) * classes);
+    checkFinite(logits, 'logit');
+    const scores = scoreLogits(logits, choices.function);
+    return { labels: rankLabels(scores, choices.top_k, this.names), logits };
+  }
+}
+
+/**
+ * Raises ModelFault where the graph takes images of another size than they are made.
+ * @param {Opening} opening
+ * @param {import('./images/pixels.js').Plan} plan
+ */
+async function openWhole(opening, plan) {
+  const { channels, height, width } = plan;
+  const source = new GraphSource(opening, 'model');
+  const shapes = await source.readShapes();
+  checkSizes(opening.model.name, 'pixel_values', shapes.pixel_values, [-1, channels, height, width]);
+  return new WholeClassifier(opening, source, fixedSize(shapes, 'pixel_values', 0), plan);
+}
+
+/** One graph from pixels to logits. */
+class WholeClassifier {
+  /**
+   * @param {Opening} opening
+   * @param {GraphSource} source
+   * @param {number | null} rows images that every batch must hold; null where any number will do
+   * @param {import('./images/pixels.js').Plan} plan
+   */
+  constructor(opening, source, rows, plan) {
+    this.rows = rows;
+    this.ort = opening.realm.ort;
+    this.model = opening.model.name;
+    this.isStatic = usesStaticShapes(opening);
+    this.plan = plan;
+    this.maxBatch = rows ?? opening.model.limits.max_batch;
+    this.graphs = cacheGraphs(opening, source);
+  }
+
+  get openedMs() {
+    return this.graphs.openedMs;
   }
 
   async openGraphs() {
-    return [await this.takeGraph(this.rows ?? 1)];
+    return [await this.#takeGraph(this.rows ?? 1)];
   }
 
   release() {
     return this.graphs.release();
-  }
-
-  /** @param {number} rows */
-  takeGraph(rows) {
-    return this.graphs.take({ pixel_values: [rows, this.plan.channels, this.plan.height, this.plan.width] });
   }
 
   /**
@@ -115,14 +164,19 @@ class Classifier {
    * @param {number[]} buckets where the batch's size is noted
    * @returns {Promise<Computed>}
    */
-  async #compute(batch, watch, buckets) {
+  async compute(batch, watch, buckets) {
     const rows = this.rows ?? (this.isStatic ? pickBucket(batch.length, BATCH_SIZES) : batch.length);
     buckets.push(rows);
-    const graph = await this.takeGraph(rows);
+    const graph = await this.#takeGraph(rows);
     const logits = (await watch.run(graph, this.#feed(graph, batch, rows))).logits;
     if (!logits)
       throw new Fault('ModelFault', this.model, `its graph gives ${graph.outputNames} but no logits`);
     return { logits: readFloats(logits), classes: logits.dims.at(-1) ?? 0 };
+  }
+
+  /** @param {number} rows */
+  #takeGraph(rows) {
+    return this.graphs.take({ pixel_values: [rows, this.plan.channels, this.plan.height, this.plan.width] });
   }
 
   /**
@@ -137,18 +191,5 @@ class Classifier {
     for (const [row, planes] of batch.entries()) data.set(planes, row * size);
     const dims = [rows, channels, height, width];
     return makeFeeds(this.ort, graph, { pixel_values: { data, dims } });
-  }
-
-  /**
-   * @param {Computed} computed
-   * @param {number} row
-   * @param {Choices} choices
-   * @returns {Output}
-   */
-  #finish({ logits: all, classes }, row, choices) {
-    const logits = all.slice(row * classes, (row + 1) * classes);
-    checkFinite(logits, 'logit');
-    const scores = scoreLogits(logits, choices.function);
-    return { labels: rankLabels(scores, choices.top_k, this.names), logits };
   }
 }

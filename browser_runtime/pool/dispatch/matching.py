@@ -95,7 +95,13 @@ class Matching:
         request, ready = pending.request, self.ready()
         if not ready or self.fleet.n_starting.total():
             return None
-        needed = pending.model.loaded_bytes(request.precision)
+        missing = (
+            lane.models.missing_bytes(pending.contents, backend)
+            for session in ready
+            for lane in session.lanes
+            for backend in session.capabilities.backends
+        )
+        needed = min(missing, default=pending.model.loaded_bytes(request.precision))
         free = self.health.free_memory_bytes()
         if needed > free and not self._is_loaded(pending):
             return OutOfMemory(f"{pending.model.name} needs {needed} bytes, this machine has {free} left")

@@ -15,9 +15,10 @@ from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.pieces import PieceSink
 from browser_runtime.contract.vocabulary import Backend, Browser
+from browser_runtime.models.files.graphs import GraphContent
 from browser_runtime.models.store import StoredModel
 from browser_runtime.session.lanes import SessionLane
-from browser_runtime.session.loading import items_of, key_of
+from browser_runtime.session.loading import items_of, key_of, needed_contents
 from browser_runtime.session.timed_calls import Deadline
 
 
@@ -74,6 +75,8 @@ class PendingRequest:
     batch_key: tuple[ModelKey, tuple[Backend, ...], str] = field(init=False)
     """Requests with the same one can run as one batch: same model, precision, backends and options."""
     size_bytes: int = field(init=False)
+    contents: tuple[GraphContent, ...] = field(init=False)
+    """What a lane has to hold of its model."""
 
     def __post_init__(self) -> None:
         self.items = items_of(self.request)
@@ -84,6 +87,7 @@ class PendingRequest:
         options = json.dumps(self.request.options, sort_keys=True)
         self.batch_key = (self.model_key, self.request.backends, options)
         self.size_bytes = sum(map(_size_bytes, self.items))
+        self.contents = needed_contents(self.model, self.request)
 
     @property
     def size(self) -> int:

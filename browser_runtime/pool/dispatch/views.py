@@ -75,11 +75,18 @@ def candidate_of(
         latency_ms=None if known is None else known.expected_ms(pending.size),
         evidence=0.0 if known is None else known.weight,
         free_memory_bytes=health.free_memory_bytes(),
-        model_bytes=pending.model.loaded_bytes(pending.request.precision),
+        model_bytes=lane.models.missing_bytes(pending.contents, platform),
+        held_share=_held_share(lane, pending, platform),
         health=condition.health.score(now),
         breaker_allows=condition.breaker.would_allow(now),
         has_refused=platform is not None and lane.models.refusal(pending.model_key.on(platform)) is not None,
     )
+
+
+def _held_share(lane: SessionLane, pending: PendingRequest, platform: Backend | None) -> float:
+    """Return the part of the model that models of this lane hold already, by bytes."""
+    total = sum(content.size_bytes for content in pending.contents)
+    return 1 - lane.models.missing_bytes(pending.contents, platform) / total if total else 0.0
 
 
 def _first_able(backends: tuple[Backend, ...], lane: SessionLane, pending: PendingRequest) -> Backend | None:

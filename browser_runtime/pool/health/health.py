@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import psutil
 
+from browser_runtime.contract.answers import is_recalled
 from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.vocabulary import Backend, Browser
@@ -86,7 +87,8 @@ class PoolHealth:
         condition = self.of(session)
         key = LatencyKey(model, session.installation.browser, result.loaded.backend)
         known = self.measured(key)
-        self.times.ran(key, result, n_items, n_units)
+        is_measured = not is_recalled(result.answer)
+        self.times.ran(key, result, n_items if is_measured else 0, n_units)
         if result.load_ms:
             self._load_ms[model, session.installation.browser] = result.total_ms - result.call_ms
         condition.breaker.record_success(now)
@@ -94,7 +96,11 @@ class PoolHealth:
         self.models.succeeded(model)
         if not n_items:  # it was only loaded
             return
-        slowdown = None if known is None else result.call_ms / max(known.expected_ms(n_items), 0.1)
+        slowdown = (
+            None
+            if known is None or not is_measured
+            else result.call_ms / max(known.expected_ms(n_items), 0.1)
+        )
         condition.health = condition.health.after(HealthSample(now, ok=True, slowdown=slowdown))
         if result.load_ms:
             condition.settled_at_s = now

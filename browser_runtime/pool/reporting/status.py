@@ -18,7 +18,15 @@ def session_status(session: Session, condition: SessionHealth) -> SessionStatus:
         state=session.state,
         build=session.build,
         driver=session.info.driver,
-        lanes=tuple(LaneStatus(not lane.is_idle, tuple(lane.models.loaded)) for lane in session.lanes),
+        lanes=tuple(
+            LaneStatus(
+                not lane.is_idle,
+                tuple(lane.models.loaded),
+                tuple(sorted(lane.models.contents)),
+                lane.sharing,
+            )
+            for lane in session.lanes
+        ),
         memory_bytes=session.memory_bytes,
         runs=session.n_runs,
         started_ms=session.started_ms,

@@ -10,6 +10,8 @@ WITH weighed AS (
                      - coalesce(warmup_ms, 0), 0.01)) AS y
   FROM runs r
   WHERE r.at BETWEEN $since::TIMESTAMP AND $now::TIMESTAMP AND NOT coalesce(is_simulation, false)
+    -- A result that was kept says nothing of how fast it is computed.
+    AND coalesce(CAST(flags AS VARCHAR), '') NOT LIKE '%"tensor_sharing": true%'
 ), good AS (
   SELECT * FROM weighed WHERE ok AND NOT loading
 )

@@ -31,6 +31,14 @@ export function readFloats(tensor) {
 }
 
 /**
+ * The bytes of a tensor of floats, wherever it is.
+ * @param {Tensor} tensor
+ */
+export function countBytes({ type, dims }) {
+  return (type === 'float16' ? 2 : 4) * dims.reduce((product, size) => product * size, 1);
+}
+
+/**
  * Raises BadOutput naming the first number that is NaN or infinite.
  * @param {Float32Array} numbers
  * @param {string} what

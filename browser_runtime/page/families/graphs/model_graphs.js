@@ -17,6 +17,12 @@ import { readWeightBits } from './weight_bits.js';
  * @property {boolean | string[]} [keepOnDevice]
  */
 
+/**
+ * What files say of themselves, by what is asked and their content: a file whose graph is open is not fetched again.
+ * @type {Map<string, Promise<any>>}
+ */
+const known = new Map();
+
 /** One graph of a model, whose file can be looked into before it is opened. */
 export class GraphSource {
   #opening;
@@ -33,16 +39,26 @@ export class GraphSource {
     this.#stem = stem;
   }
 
-  /** Each input's declared shape, by input name. */
-  async readShapes() {
-    this.#fetched ??= fetchGraph(this.#opening.model, this.#stem);
-    return readInputShapes((await this.#fetched).bytes);
+  /** The hash of its files where models may share them; undefined otherwise. */
+  get content() {
+    const { model, options } = this.#opening;
+    return options.tensor_sharing === false ? undefined : model.graphs[this.#stem]?.content;
   }
 
-  /** The numbers of bits that its matrices have. */
-  async readWeightBits() {
-    this.#fetched ??= fetchGraph(this.#opening.model, this.#stem);
-    return readWeightBits((await this.#fetched).bytes);
+  /**
+   * Each input's declared shape, by input name.
+   * @returns {Promise<Record<string, import('./dimension_names.js').Shape>>}
+   */
+  readShapes() {
+    return this.#look('shapes', readInputShapes);
+  }
+
+  /**
+   * The numbers of bits that its matrices have.
+   * @returns {Promise<number[]>}
+   */
+  readWeightBits() {
+    return this.#look('bits', readWeightBits);
   }
 
   /**
@@ -53,20 +69,36 @@ export class GraphSource {
    */
   async open({ backend = this.#opening.backend, shapes, keepOnDevice = false }) {
     const { model, realm, options } = this.#opening;
-    const fetched = this.#fetched ?? fetchGraph(model, this.#stem);
+    const freeDimensions = shapes ? bindKnown(await this.readShapes(), shapes) : {};
+    const fetched = this.#fetched;
     this.#fetched = null;
-    const { bytes, weights, fetchMs } = await fetched;
-    const graph = await realm.openGraph({
+    return realm.openGraph({
       device: await realm.openDevice(backend),
       names: { model: model.name, graph: `${this.#stem}.onnx` },
-      bytes,
-      weights,
-      freeDimensions: shapes ? bindKnown(bytes, shapes) : {},
+      content: this.content,
+      read: () => fetched ?? fetchGraph(model, this.#stem),
+      freeDimensions,
       allowFree: options.dynamic_shapes === true,
       keepOnDevice,
     });
-    graph.loadMs += fetchMs;
-    return graph;
+  }
+
+  /**
+   * @param {string} what
+   * @param {(bytes: Uint8Array) => any} read
+   */
+  #look(what, read) {
+    const { url, graphs } = this.#opening.model;
+    const key = `${what} ${this.content ?? `${url}${graphs[this.#stem]?.path}`}`;
+    const looked = known.get(key) ?? this.#fetch().then(({ bytes }) => read(bytes));
+    known.set(key, looked);
+    looked.catch(() => known.delete(key));
+    return looked;
+  }
+
+  #fetch() {
+    this.#fetched ??= fetchGraph(this.#opening.model, this.#stem);
+    return this.#fetched;
   }
 }
 
@@ -95,11 +127,10 @@ export function usesStaticShapes({ backend, options }) {
 
 /**
  * `shapes` by the file's own dimension names; an input that the graph does not take is left out.
- * @param {Uint8Array} bytes
+ * @param {Record<string, import('./dimension_names.js').Shape>} declared
  * @param {Shapes} shapes
  */
-function bindKnown(bytes, shapes) {
-  const declared = readInputShapes(bytes);
+function bindKnown(declared, shapes) {
   const taken = Object.entries(shapes).filter(([input]) => declared[input]);
   return bindDimensions(declared, Object.fromEntries(taken));
 }

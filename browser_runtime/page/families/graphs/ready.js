@@ -33,7 +33,8 @@ export async function makeReady(opening, engine, { item, options }) {
     const warm = await opening.realm.warmUp(runOnce, readBounds(opening.model));
     return {
       ready: describeReady(opening.backend, graphs, warm, engine.describe()),
-      run: (items, chosen, isCancelled) => engine.run(items, chosen, isCancelled),
+      run: (items, chosen, isCancelled, stream, recall) =>
+        engine.run(items, chosen, isCancelled, stream, recall),
       release: () => engine.release(),
     };
   } catch (error) {
@@ -101,8 +102,20 @@ export function describeReady(backend, graphs, warm, details) {
     placement: addPlacements(graphs),
     compute_shaders: false,
     precompiled: graphs.every((graph) => graph.precompiled),
+    parts: listParts(graphs),
     details,
   };
+}
+
+/**
+ * The parts that may be other models' too.
+ * @param {{part: string | null, weightBytes: number, isShared: boolean}[]} graphs
+ * @returns {NonNullable<import('../contract.js').Ready['parts']>}
+ */
+export function listParts(graphs) {
+  return graphs.flatMap(({ part, weightBytes, isShared }) =>
+    part === null ? [] : [{ name: part, size_bytes: weightBytes, shared: isShared }],
+  );
 }
 
 /**

@@ -9,6 +9,7 @@ import { Fault } from '../../faults.js';
 import { nameCache } from '../graphs/kv_cache.js';
 import { fetchFile } from '../graphs/model_files.js';
 import { GraphSource } from '../graphs/model_graphs.js';
+import { listParts } from '../graphs/ready.js';
 import { LanguageGraph } from './language_graph.js';
 
 /** @typedef {import('../contract.js').Opening} Opening */
@@ -20,6 +21,7 @@ import { LanguageGraph } from './language_graph.js';
  * @property {number} compileMs
  * @property {number} weightBytes
  * @property {import('../contract.js').Ready['placement']} placement
+ * @property {import('../contract.js').Ready['parts']} parts
  * @property {Record<string, unknown>} details
  */
 
@@ -61,6 +63,7 @@ async function openPacked({ backend, model, options, kept }) {
     compileMs: compiled - started,
     weightBytes: facts.weight_bytes,
     placement: null,
+    parts: [],
     details: { ...facts, measured, measured_before: before },
   };
 }
@@ -100,6 +103,7 @@ async function openGraph(opening, stem) {
       compileMs: graph.compileMs,
       weightBytes: graph.weightBytes,
       placement: graph.placement,
+      parts: listParts([graph]),
       details: opened.facts,
     };
   } catch (error) {

@@ -5,8 +5,9 @@ import { runBatches } from '../graphs/batches.js';
 import { BATCH_SIZES, pickBucket, splitBatches } from '../graphs/buckets.js';
 import { checkSizes, fixedSize, makeFeeds } from '../graphs/feeds.js';
 import { cacheGraphs, usesStaticShapes } from '../graphs/model_graphs.js';
+import { nameEncoder } from '../graphs/recall.js';
 import { preparePixels, readPixels } from '../images/pixels.js';
-import { readVector, readVectors } from './vectors.js';
+import { joinVectors, readVector, readVectors, splitVectors } from './vectors.js';
 
 /** @typedef {import('../contract.js').Opening} Opening */
 /** @typedef {import('./vectors.js').Vectors} Vectors */
@@ -29,6 +30,7 @@ export class ImageTower {
     this.ort = opening.realm.ort;
     this.isStatic = usesStaticShapes(opening);
     this.maxBatch = this.rows ?? opening.model.limits.max_batch;
+    this.encoder = nameEncoder(opening, source, 'vision_model');
     this.graphs = cacheGraphs(opening, source);
   }
 
@@ -41,8 +43,9 @@ export class ImageTower {
    * A vector for each image, or its error.
    * @param {{image: unknown, field: string}[]} items
    * @param {() => boolean} isCancelled
+   * @param {import('../graphs/recall.js').Recall} recall
    */
-  embed(items, isCancelled) {
+  embed(items, isCancelled, recall) {
     /** @type {import('../graphs/batches.js').Steps<Float32Array, Vectors, Float32Array>} */
     const steps = {
       prepare: (item) => {
@@ -51,7 +54,7 @@ export class ImageTower {
       },
       split: (prepared) => splitBatches(prepared, this.maxBatch),
       atOnce: this.maxBatch * BATCHES_AT_ONCE,
-      compute: (batch, watch) => this.#compute(batch, watch),
+      compute: (batch, watch) => this.embedPixels(batch, watch, recall),
       finish: readVector,
     };
     return runBatches(items, steps, isCancelled);
@@ -59,6 +62,23 @@ export class ImageTower {
 
   release() {
     return this.graphs.release();
+  }
+
+  /**
+   * @param {Float32Array[]} batch prepared pixels of each image
+   * @param {import('../graphs/results.js').Stopwatch} watch
+   * @param {import('../graphs/recall.js').Recall} recall
+   * @returns {Promise<Vectors>}
+   */
+  async embedPixels(batch, watch, recall) {
+    const inputs = batch.map((planes) => [planes]);
+    const uses = await recall.encode(this.encoder, inputs, (missing) =>
+      this.#compute(
+        missing.map((at) => /** @type {Float32Array} */ (batch[at])),
+        watch,
+      ),
+    );
+    return joinVectors(uses);
   }
 
   /**
@@ -73,6 +93,6 @@ export class ImageTower {
     for (const [row, planes] of batch.entries()) data.set(planes, row * planes.length);
     const dims = [rows, channels, height, width];
     const outputs = await watch.run(graph, makeFeeds(this.ort, graph, { pixel_values: { data, dims } }));
-    return readVectors(graph, outputs, OUTPUTS, rows);
+    return splitVectors(readVectors(graph, outputs, OUTPUTS, rows), batch.length);
   }
 }

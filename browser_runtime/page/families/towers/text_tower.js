@@ -5,8 +5,9 @@ import { runBatches } from '../graphs/batches.js';
 import { BATCH_SIZES, pickBucket, sequenceBuckets, splitBatches } from '../graphs/buckets.js';
 import { fixedSize, makeFeeds } from '../graphs/feeds.js';
 import { cacheGraphs, usesStaticShapes } from '../graphs/model_graphs.js';
+import { nameEncoder } from '../graphs/recall.js';
 import { countPositions, padTexts } from '../texts/tokens.js';
-import { readVector, readVectors } from './vectors.js';
+import { joinVectors, readVector, readVectors, splitVectors } from './vectors.js';
 
 /** @typedef {import('../contract.js').Opening} Opening */
 /** @typedef {import('../texts/tokens.js').Tokens} Tokens */
@@ -29,6 +30,7 @@ export class TextTower {
     this.maxBatch = this.rows ?? (this.isStatic ? Math.max(...BATCH_SIZES) : opening.model.limits.max_batch);
     this.padId = padId;
     this.lengths = sequenceBuckets(maxTokens);
+    this.encoder = nameEncoder(opening, source, 'text_model');
     this.graphs = cacheGraphs(opening, source);
   }
 
@@ -47,8 +49,9 @@ export class TextTower {
    * A vector for each text, or its error.
    * @param {Tokens[]} texts
    * @param {() => boolean} isCancelled
+   * @param {import('../graphs/recall.js').Recall} recall
    */
-  embed(texts, isCancelled) {
+  embed(texts, isCancelled, recall) {
     /** @type {import('../graphs/batches.js').Steps<Tokens, Vectors, Float32Array>} */
     const steps = {
       prepare: (item) => /** @type {Tokens} */ (item),
@@ -57,7 +60,7 @@ export class TextTower {
           prepared.toSorted((one, other) => one.value.ids.length - other.value.ids.length),
           this.maxBatch,
         ),
-      compute: (batch, watch) => this.#compute(batch, watch),
+      compute: (batch, watch) => this.#recall(batch, watch, recall),
       finish: readVector,
     };
     return runBatches(texts, steps, isCancelled);
@@ -68,12 +71,33 @@ export class TextTower {
   }
 
   /**
-   * Padding stands behind the text's last token, where a causal encoder does not see it.
    * @param {Tokens[]} batch
    * @param {import('../graphs/results.js').Stopwatch} watch
+   * @param {import('../graphs/recall.js').Recall} recall
+   * @returns {Promise<Vectors>}
    */
-  async #compute(batch, watch) {
+  async #recall(batch, watch, recall) {
     const longest = Math.max(...batch.map(({ ids }) => ids.length));
+    const [, columns] = this.chooseSizes(batch.length, longest);
+    // Padding may cost a last bit, so texts of one padded length share results.
+    const inputs = batch.map(({ ids }) => [Int32Array.of(columns), ids]);
+    const uses = await recall.encode(this.encoder, inputs, (missing) =>
+      this.#compute(
+        missing.map((at) => /** @type {Tokens} */ (batch[at])),
+        longest,
+        watch,
+      ),
+    );
+    return joinVectors(uses);
+  }
+
+  /**
+   * Padding stands behind the text's last token, where a causal encoder does not see it.
+   * @param {Tokens[]} batch
+   * @param {number} longest tokens of a text
+   * @param {import('../graphs/results.js').Stopwatch} watch
+   */
+  async #compute(batch, longest, watch) {
     const dims = this.chooseSizes(batch.length, longest);
     const graph = await this.takeGraph(dims);
     const { ids, mask } = padTexts(batch, dims[0], dims[1], this.padId);
@@ -83,6 +107,7 @@ export class TextTower {
       attention_mask: { data: mask, dims },
       position_ids: { data: positions, dims },
     });
-    return readVectors(graph, await watch.run(graph, feeds), OUTPUTS, dims[0]);
+    const outputs = await watch.run(graph, feeds);
+    return splitVectors(readVectors(graph, outputs, OUTPUTS, dims[0]), batch.length);
   }
 }

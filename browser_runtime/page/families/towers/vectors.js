@@ -27,6 +27,34 @@ export function readVectors(graph, outputs, names, rows) {
 }
 
 /**
+ * The first `count` of the vectors, each a result of its own.
+ * @param {Vectors} vectors
+ * @param {number} count
+ * @returns {import('../graphs/recall.js').Made<Float32Array>[]}
+ */
+export function splitVectors({ data, width }, count) {
+  return Array.from({ length: count }, (_, row) => {
+    const value = data.slice(row * width, (row + 1) * width);
+    return { value, sizeBytes: value.byteLength };
+  });
+}
+
+/**
+ * Vectors of several results, which are released.
+ * @param {import('../graphs/recall.js').Use<Float32Array>[]} uses
+ * @returns {Vectors}
+ */
+export function joinVectors(uses) {
+  const width = uses[0]?.value.length ?? 0;
+  const data = new Float32Array(uses.length * width);
+  for (const [row, { value, release }] of uses.entries()) {
+    data.set(value, row * width);
+    release();
+  }
+  return { data, width };
+}
+
+/**
  * One of the vectors. Raises BadOutput where it holds what is no number.
  * @param {Vectors} vectors
  * @param {number} row
