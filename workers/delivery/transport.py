@@ -17,6 +17,7 @@ import kombu
 import redis
 from celery.utils.log import get_logger
 from kombu.transport import redis as kombu_redis
+from kombu.transport import virtual
 from kombu.utils.json import dumps
 
 from browser_runtime.contract.errors import BadRequest
@@ -101,10 +102,29 @@ class SafeQoS(LedgerQoS):
             self._delivered.clear()
 
 
+class SafeMessage(virtual.Message):
+    """A message that may be settled more than once, which counts once.
+
+    A task that ends in a finisher's thread while Celery's own revokes it is acknowledged by both, and stock
+    kombu ends the worker at the second time.
+    """
+
+    def ack(self, multiple: bool = False) -> None:
+        """The message is done."""
+        if not self.acknowledged:
+            super().ack(multiple)
+
+    def reject(self, requeue: bool = False) -> None:
+        """The message is refused."""
+        if not self.acknowledged:
+            super().reject(requeue)
+
+
 class SafeChannel(LedgerChannel):
     """A channel that buries queue items which are not JSON."""
 
     QoS = SafeQoS
+    Message = SafeMessage
     # kombu's stubs stop short of these.
     connection: Any
     _get_message_priority: Any
