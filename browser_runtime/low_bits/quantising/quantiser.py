@@ -15,6 +15,7 @@ from browser_runtime.low_bits.model_file import ModelWriter
 from browser_runtime.low_bits.packed_tensors import round_activations
 from browser_runtime.low_bits.packing import pack_floats
 from browser_runtime.low_bits.quantising.bit_plan import BitPlan
+from browser_runtime.low_bits.quantising.blas_threads import one_blas_thread
 from browser_runtime.low_bits.quantising.calibration import Calibration
 from browser_runtime.low_bits.quantising.divergence import TOKENS_AT_ONCE, Divergence, DivergenceMeter
 from browser_runtime.low_bits.quantising.matrices import (
@@ -67,7 +68,7 @@ class Quantiser:
         fitted = ResidualStream.start(self.shape, self.calibration.fit, embedding)
         exact = ResidualStream.start(self.shape, self.calibration.check, embedding)
         rough = ResidualStream.start(self.shape, self.calibration.check, packed.numbers)
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as threads:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as threads, one_blas_thread():
             started: StartedLayer | None = None
             for index in range(self.shape.layers):
                 self._tell(f"layer {index}", index + 1, total)

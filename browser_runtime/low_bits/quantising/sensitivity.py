@@ -19,6 +19,7 @@ from browser_runtime.low_bits.arrays import FloatArray
 from browser_runtime.low_bits.forward import normalise
 from browser_runtime.low_bits.packing import GROUP, tensor_bytes
 from browser_runtime.low_bits.quantising.bit_plan import BitChoice
+from browser_runtime.low_bits.quantising.blas_threads import one_blas_thread
 from browser_runtime.low_bits.quantising.calibration import Calibration
 from browser_runtime.low_bits.quantising.divergence import DivergenceMeter
 from browser_runtime.low_bits.quantising.matrices import InputStatistics, quantise_matrix
@@ -64,7 +65,7 @@ class Sensitivity:
         rough = starts[END_BITS[0]]
         self._moved.append((rough, self._distance(rough, self._exact)))
         by_bits = {bits: self._distance(start, self._exact) for bits, start in starts.items()}
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as threads:
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, MAX_THREADS)) as threads, one_blas_thread():
             for index in range(self._shape.layers):
                 tell(f"measuring layer {index}", index, total)
                 self._measure_layer(index, threads)

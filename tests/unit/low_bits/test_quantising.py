@@ -15,6 +15,7 @@ from browser_runtime.low_bits.forward import Decoder, ExactCache, ExactTensors
 from browser_runtime.low_bits.model_file import PackedModel
 from browser_runtime.low_bits.packed_tensors import PackedTensors
 from browser_runtime.low_bits.quantising.bit_plan import BitChoice, BitPlan, fit_budget
+from browser_runtime.low_bits.quantising.blas_threads import one_blas_thread, openblas
 from browser_runtime.low_bits.quantising.descent import descend
 from browser_runtime.low_bits.quantising.gptq import Elimination, choose_codes
 from browser_runtime.low_bits.quantising.least_squares import fit_matrix
@@ -256,3 +257,16 @@ def test_calibration_texts_of_users_are_taken_or_refused(tmp_path: Path) -> None
             quantised(source, tmp_path / "refused", Wish(BitPlan(4), calibration=text))
     with pytest.raises(BadInput, match="--calibration"):
         quantised(source, tmp_path / "gone", Wish(BitPlan(4), calibration=tmp_path / "gone.txt"))
+
+
+def test_products_take_one_thread_beside_others_and_as_many_as_before_afterwards() -> None:
+    library, form = openblas() or pytest.skip("this NumPy has no OpenBLAS of its own")
+
+    def n_threads() -> int:
+        return int(getattr(library, form.format("get"))())
+
+    n_before = n_threads()
+    with pytest.raises(ZeroDivisionError), one_blas_thread():
+        assert n_threads() == 1
+        raise ZeroDivisionError
+    assert n_threads() == n_before
