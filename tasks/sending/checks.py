@@ -69,3 +69,18 @@ def is_signature(value: object) -> bool:
 def are_signatures(value: object) -> bool:
     """True if `value` is a list of signatures."""
     return isinstance(value, (list, tuple)) and all(map(is_signature, value))
+
+
+def is_unicode(value: object) -> bool:
+    """True if all texts in `value` can be written as UTF-8: JSON can spell halves of characters, too."""
+    if isinstance(value, dict):
+        return all(is_unicode(key) and is_unicode(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(is_unicode, value))
+    if not isinstance(value, str) or value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

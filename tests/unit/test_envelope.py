@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,6 +48,25 @@ def test_any_item_is_a_message_or_refused(item: Any) -> None:
     with pytest.raises(BadRequest):
         check_item(item)
     assert isinstance(find_headers(item), dict)
+
+
+@pytest.mark.parametrize("place", ["headers", "properties", "name"])
+def test_half_a_character_is_refused_before_anybody_has_to_write_it_again(place: str) -> None:
+    """JSON spells it, and no message, result or event can hold it."""
+    parts: dict[str, Any] = json.loads('{"x": ["\\ud800"], "name": {"\\udfff": 1}}')
+    item = {
+        "properties": {"delivery_tag": "t", "delivery_info": {"exchange": "", "routing_key": "q"}},
+        "headers": {},
+    }
+    check_item(item | {"headers": {"stamps": "\U0001f600 ü"}})
+    if place == "name":
+        item["headers"] = parts["name"]
+    else:
+        item[place]["x"] = parts["x"]  # type: ignore[assignment]
+    with pytest.raises(BadRequest, match="half a character"):
+        check_item(item)
+    with pytest.raises(BadRequest, match="half a character"):
+        check_message(message([[], {}, {"chain": [{"task": "infer", "args": parts["x"]}]}]))
 
 
 def test_what_celery_sends_is_a_task() -> None:

@@ -76,12 +76,14 @@ class SafeConsumer(Consumer):
         """Fail the task for whoever waits, keep the message as a dead letter, and let it go."""
         known = isinstance(error, (InferenceError, NotRegistered))
         reason = error if known else BadRequest(f"the message is no task: {error!r}")
-        DeadLetters(self.app, self.hostname).bury_message(reason, message)
-        task_id = message.headers.get("id") if isinstance(message.headers, dict) else None
-        if self.event_dispatcher and is_id(task_id):
-            self.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(reason))
-        if not message.acknowledged:
-            message.reject_log_error(log, self.connection_errors)
+        try:
+            DeadLetters(self.app, self.hostname).bury_message(reason, message)
+            task_id = message.headers.get("id") if isinstance(message.headers, dict) else None
+            if self.event_dispatcher and is_id(task_id):
+                self.event_dispatcher.send("task-failed", uuid=task_id, exception=repr(reason))
+        finally:  # held, it would never come to anybody's notice again
+            if not message.acknowledged:
+                message.reject_log_error(log, self.connection_errors)
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
         """A body that cannot be read."""

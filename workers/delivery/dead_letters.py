@@ -39,7 +39,7 @@ class DeadLetters:
     def keep(self, why: str, **evidence: Any) -> None:
         """Keep a letter. Never raises: losing the evidence must not hurt the worker."""
         log.error("message moved to dead letters: task=%s reason=%s", evidence.get("id"), why)
-        letter: dict[Any, Any] = {"why": why[:MAX_EVIDENCE], "worker": self._worker}
+        letter: dict[Any, Any] = {"why": _text(why), "worker": self._worker}
         letter |= {name: _text(value) for name, value in evidence.items()}
         try:
             self._app.optional_redis.xadd(self.key, letter, maxlen=MAX_LETTERS)
@@ -82,7 +82,8 @@ class DeadLetters:
 
 
 def _text(value: Any) -> str:
-    """`value` in at most MAX_EVIDENCE characters, cut before it is made text where it can be."""
+    """`value` in at most MAX_EVIDENCE characters that can be written, cut before it is made text."""
     if isinstance(value, (bytes, bytearray, memoryview, str)):
         value = value[:MAX_EVIDENCE]
-    return (value if isinstance(value, str) else repr(value))[:MAX_EVIDENCE]
+    text = value if isinstance(value, str) else repr(value)
+    return text[:MAX_EVIDENCE].encode(errors="replace").decode()

@@ -25,6 +25,7 @@ from tasks.sending.checks import (
     is_signature,
     is_text,
     is_time,
+    is_unicode,
 )
 
 MAX_SHOWN = 80
@@ -73,6 +74,8 @@ def check_item(item: Any) -> None:
     """Raises BadRequest where an item of a queue is no message that could be held and acknowledged."""
     if not isinstance(item, dict) or not isinstance(item.get("properties"), dict):
         raise BadRequest("the item of the queue is no message")
+    if not is_unicode(item):
+        raise BadRequest("the item of the queue holds half a character, which nobody could write again")
     properties = item["properties"]
     _require("delivery_tag", properties, is_id, _ID)
     info = properties.get("delivery_info")
@@ -115,6 +118,8 @@ def _check_body(body: Any) -> None:
         raise BadRequest(f"'kwargs' is {_shown(kwargs)}, but must be an object")
     if embedded is not None and not isinstance(embedded, dict):
         raise BadRequest(f"what to do next is {_shown(embedded)}, but must be an object")
+    if not is_unicode(embedded):
+        raise BadRequest("what to do next holds half a character, which nobody could write again")
     _check_given(embedded or {}, _EMBEDDED, "part")
 
 

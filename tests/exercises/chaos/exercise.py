@@ -29,7 +29,7 @@ from tests.exercises.up import ORDERLY, Up
 from webinfer.producing import use_broker
 
 CLOCK = Path(__file__).with_name("clock")
-# Between the end of a recovery and the next fault.
+# Between a recovery and the next fault.
 PAUSE_S = (0.5, 3.0)
 LOOK_S = 0.2
 # The share of faults that come right after another.
@@ -82,15 +82,21 @@ def run_chaos(
     *,
     n_producers: int = 3,
     browsers: Sequence[Browser] = tuple(Browser),
+    pause_s: tuple[float, float] = PAUSE_S,
     keep: Path | None = None,
 ) -> Result:
-    """Faults for so many seconds, and each of them once at least where there is time; logs into `keep`."""
-    result, history = Result(seed), History()
+    """Faults for so many seconds, and each of them once at least where there is time; logs into `keep`.
+
+    `pause_s`: the shortest and longest time between a recovery and the next fault.
+    """
+    result, history, pauses = Result(seed), History(), random.Random(seed)
     with _start_up(folder, browsers, result, keep) as target:
         _calm(target)
         load = Load(history, target.browsers, n_producers, seed)
         try:
-            _do_faults(target, random.Random(seed), seconds, faults, tell, result)
+            for recovery in _do_faults(target, random.Random(seed), seconds, faults, tell):
+                result.recoveries.append(recovery)
+                time.sleep(pauses.uniform(*pause_s))
         finally:
             tell("waiting for the last answers", seconds)
             load.stop()
@@ -161,8 +167,8 @@ def _answer(prompt: str, browser: str) -> str:
 
 
 def _do_faults(
-    target: Target, chance: random.Random, seconds: float, faults: Sequence[str], tell: Tell, result: Result
-) -> None:
+    target: Target, chance: random.Random, seconds: float, faults: Sequence[str], tell: Tell
+) -> Iterator[Recovery]:
     start, waiting = time.monotonic(), list(faults)
     chance.shuffle(waiting)
     while (at_s := time.monotonic() - start) < seconds:
@@ -173,8 +179,7 @@ def _do_faults(
         tell(" + ".join(done), at_s)
         recovery = _recover(target, names, " + ".join(done), at_s)
         tell(f"{recovery.answers_s:.1f} s, {recovery.whole_s:.1f} s {recovery.problem}", at_s)
-        result.recoveries.append(recovery)
-        time.sleep(chance.uniform(*PAUSE_S))
+        yield recovery
 
 
 def _do(name: str, target: Target, chance: random.Random) -> str:
