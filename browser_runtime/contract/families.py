@@ -5,7 +5,7 @@ A producer imports this: rows name the code of a family, they do not import it.
 
 from __future__ import annotations
 
-from browser_runtime.contract.contrastive_families import CLIP, IMAGES
+from browser_runtime.contract.contrastive_families import CLAP, CLIP, IMAGES, SOUNDS
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.family_spec import (
     AnswerSpec,
@@ -22,8 +22,6 @@ from browser_runtime.contract.option import Kind, Option
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision, shown
 
 TEXTS = InputSpec("texts", "text", is_text=True)
-# Whisper's front end takes 16 kHz.
-SOUNDS = InputSpec("sounds", "audio", rate_hz=16_000)
 
 TEXT_EMBEDDING = FamilySpec(
     "text_embedding",
@@ -278,7 +276,7 @@ TEXT_GENERATION = FamilySpec(
 )
 
 FAMILIES: dict[str, FamilySpec] = {
-    row.name: row for row in (TEXT_EMBEDDING, VISION, AUDIO, TEXT_GENERATION, CLIP)
+    row.name: row for row in (TEXT_EMBEDDING, VISION, AUDIO, TEXT_GENERATION, CLIP, CLAP)
 }
 """Every family that can run, by name. Where a model fits several rows, the first is taken."""
 

@@ -31,7 +31,9 @@ class InputSpec:
     batch_axes: int | None = None
     """Axes of an array that holds a whole batch; None if no array does."""
     rate_hz: int | None = None
-    """Samples a second of a sound."""
+    """Samples a second of a plain sound: an array alone."""
+    highest_rate_hz: int | None = None
+    """Samples a second up to which a sound keeps its own rate, `{"audio": array, "rate_hz": number}`."""
     may_hold_texts: bool = False
     """True if an item may be texts, or an array with texts beside it: `{"image": ..., "texts": [...]}`."""
     may_be_chats: bool = False

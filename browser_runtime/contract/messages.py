@@ -37,7 +37,9 @@ class Request:
     inputs by family, always a batch of items; without any, the model is only loaded:
       text_embedding  {"texts": [str, ...]}
       vision          {"images": [uint8 array [height, width, 3], ...]}
-      audio           {"sounds": [float32 array [samples] in -1..1, mono, 16 kHz, ...]}
+      audio           {"sounds": [float32 array [samples] in -1..1, mono, 16 kHz, ...]}, or with a higher rate
+                      {"audio": the array, "rate_hz": its samples a second, at most 48000}
+    An image or a sound may have texts beside it: {"image" or "audio": the item, "texts": [str, ...]}.
     """
 
     family: Family

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
-from browser_runtime.families.processor import Options, Output, Plain, Processor, locate_example
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.families.processor import Options, Output, Plain, Processor
+from browser_runtime.families.sounds import Samples, count_resampled, make_tone, read_recording, read_sound
 from browser_runtime.models.configuration.decoding import DecodingChoices, DecodingPlan
 from browser_runtime.models.configuration.features import MelPlan
 from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.texts.transcripts import TranscriptReader
-
-Samples = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class SpeechProcessor(Processor):
@@ -57,6 +56,25 @@ class SpeechProcessor(Processor):
         """The prompt and the most tokens."""
         return self.decoding.choose(options)
 
+    def encode(
+        self, items: Sequence[Any], fields: Sequence[str], options: Options
+    ) -> list[Samples | BadInput]:
+        """The samples at the model's rate; a BadInput in the place of texts, which no Whisper reads."""
+        return [self._encode(item, field) for item, field in zip(items, fields, strict=True)]
+
+    def _encode(self, item: Any, field: str) -> Samples | BadInput:
+        if isinstance(item, dict) and "texts" in item:
+            allowed = "a sound: Whisper writes down what it hears; CLAP takes both"
+            return BadInput(field, "holding texts", allowed)
+        try:
+            return read_sound(item, self.mels.rate_hz, field)
+        except BadInput as error:
+            return error
+
+    def count_characters(self, items: Sequence[Any]) -> int:
+        """Samples that are resampled, as so many characters."""
+        return count_resampled(items, self.mels.rate_hz)
+
     def measure(self, item: Samples) -> float:
         """Windows of the model that the sound fills: each is encoded and decoded by itself."""
         return float(max(math.ceil(len(item) / self.mels.n_samples), 1))
@@ -71,19 +89,12 @@ class SpeechProcessor(Processor):
 
     def sample_items(self) -> list[Samples]:
         """A tone of one second."""
-        rate = self.mels.rate_hz
-        return [np.sin(2 * np.pi * 440 * np.arange(rate) / rate).astype(np.float32)]
+        return [make_tone(self.mels.rate_hz)]
 
-    def read_example(self, path_or_text: str) -> Samples:
-        """The samples of a sound file: float32 [samples]."""
-        import soundfile
-
+    def read_example(self, path_or_text: str) -> Any:
+        """The sound in a file."""
         assert self._model is not None, "examples belong to a stored model"
-        path = locate_example(self._model, path_or_text)
-        samples, rate = soundfile.read(path, dtype="float32")
-        assert rate == self.mels.rate_hz, f"{path} has {rate} samples a second, not {self.mels.rate_hz}"
-        found: Samples = samples
-        return found
+        return read_recording(self._model, path_or_text)
 
 
 PROCESSOR = SpeechProcessor

@@ -65,7 +65,7 @@ class Transcriber:
 
 def _read_samples(sound: Any, field: str) -> Array:
     """The sound where it is one. Raises BadInput naming the field."""
-    allowed = "a float32 vector of at least one sample, 16 kHz mono"
+    allowed = "a float32 vector of at least one sample, mono, at the rate of the model"
     if not isinstance(sound, np.ndarray):
         raise BadInput(field, f"of type {type(sound).__name__}", allowed)
     if sound.dtype != np.float32 or sound.ndim != 1 or not sound.size:

@@ -1,4 +1,4 @@
-"""Whisper's log-mel features in numpy.
+"""Whisper's log-mel features in numpy, and the parts that CLAP's share with them.
 
 Source: Radford et al. 2022 (arXiv:2212.04356), section 2.2, as Hugging Face's WhisperFeatureExtractor
 computes them; the mel filters are Slaney's (Auditory Toolbox, 1998), which librosa made usual.
@@ -28,26 +28,31 @@ def compute_features(sound: Array, plan: MelPlan) -> Array:
     part = sound[: plan.n_samples]
     samples[: len(part)] = part
     filters = mel_filters(plan.n_mels, plan.window, plan.rate_hz)
-    energies = np.maximum(filters @ _spectrum(samples, plan), LEAST_ENERGY)
+    # Whisper leaves the last frame out.
+    power = power_spectrum(samples, plan.window, plan.hop)[:, :-1]
+    energies = np.maximum(filters @ power, LEAST_ENERGY)
     logs = np.log10(energies)
     logs = np.maximum(logs, logs.max() - SPAN)
     features: Array = ((logs + 4.0) / 4.0).astype(np.float32)
     return features
 
 
-def _spectrum(samples: Array, plan: MelPlan) -> Array:
-    """Power [window / 2 + 1, frames] under a periodic Hann window, without the last frame as in Whisper."""
-    padded = np.pad(samples, plan.window // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, plan.window)[:: plan.hop][:-1]
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(plan.window) / plan.window)
+def power_spectrum(samples: Array, window: int, hop: int) -> Array:
+    """Power [window / 2 + 1, frames] under a periodic Hann window, the first frame around the beginning."""
+    padded = np.pad(samples, window // 2, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop]
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
     power: Array = np.abs(np.fft.rfft(frames * hann, axis=1)).T ** 2
     return power
 
 
 @cache
-def mel_filters(n_mels: int, window: int, rate_hz: int) -> Array:
-    """Triangles of equal area, evenly spaced in mel from 0 to half the rate: [n_mels, window / 2 + 1]."""
-    edges = _to_hz(np.linspace(0.0, float(_to_mel(rate_hz / 2)), n_mels + 2))
+def mel_filters(
+    n_mels: int, window: int, rate_hz: int, low_hz: float = 0.0, high_hz: float | None = None
+) -> Array:
+    """Triangles of equal area, evenly spaced in mel, up to half the rate: [n_mels, window / 2 + 1]."""
+    highest = rate_hz / 2 if high_hz is None else high_hz
+    edges = _to_hz(np.linspace(float(_to_mel(low_hz)), float(_to_mel(highest)), n_mels + 2))
     bins = np.linspace(0.0, rate_hz / 2, window // 2 + 1)
     slopes = (edges[:, None] - bins) / np.diff(edges, append=np.inf)[:, None]
     rising = -slopes[:-2]

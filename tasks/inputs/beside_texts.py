@@ -41,10 +41,10 @@ def with_texts(reader: ItemReader, key: str) -> ItemReader:
         )
 
     def check(item: object, limits: InputLimits, field: str) -> None:
-        if not isinstance(item, dict):
+        if not isinstance(item, dict) or "texts" not in item:
             reader.check(item, limits, field)
             return
-        if "texts" not in item or not set(item) <= {key, "texts"}:
+        if not set(item) <= {key, "texts"}:
             raise BadInput(field, f"a dict of {', '.join(map(str, item)) or 'nothing'}", f"{key} and texts")
         read_texts(item["texts"], limits, f"{field}.texts")
         if key in item:

@@ -1,4 +1,4 @@
-"""Blocks of samples -> one sound: mixed down and resampled as they come, so that memory is the output's."""
+"""Blocks of samples -> one sound: mixed down, and resampled where needed, so that memory is the output's."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from browser_runtime.contract.contrastive_families import SOUNDS
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.contract.families import SOUNDS
 from browser_runtime.contract.vocabulary import shown
 from tasks.inputs.limits import InputLimits
 
 Sound = np.ndarray[Any, Any]
+PlainSound = Sound | dict[str, Any]
+"""float32 [samples] at 16 kHz, or `{"audio": float32 [samples], "rate_hz": more than that}`."""
 
 SAMPLING_RATE = SOUNDS.rate_hz or 0  # hertz
+HIGHEST_RATE = SOUNDS.highest_rate_hz or 0
 # Rates from telephone to studio masters; others are a sign of swapped arguments.
 RATES = (1_000, 384_000)
 MAX_CHANNELS = 8
@@ -62,12 +65,18 @@ def _finite(samples: Sound, field: str) -> Sound:
     return samples
 
 
-def mix(blocks: Iterable[Sound], rate: float, limits: InputLimits, field: str) -> Sound:
-    """float32 [samples] at 16 kHz from blocks of float32 [frames, channels] at `rate`. Raises BadInput.
+def kept_rate(rate: float) -> float:
+    """The rate at which a sound travels: its own, raised to 16 kHz or lowered to 48 kHz."""
+    return min(max(rate, SAMPLING_RATE), HIGHEST_RATE)
+
+
+def mix(blocks: Iterable[Sound], rate: float, limits: InputLimits, field: str) -> PlainSound:
+    """The plain sound in blocks of float32 [frames, channels] at `rate`. Raises BadInput.
 
     The mean of the channels. Ends as soon as there is more than the limits allow, whatever a header claimed.
     """
-    resampler = None if rate == SAMPLING_RATE else _resampler(rate)
+    kept = kept_rate(rate)
+    resampler = None if rate == kept else _resampler(rate, kept)
     parts: list[Sound] = []
     n_frames = 0
     for block in blocks:
@@ -80,10 +89,11 @@ def mix(blocks: Iterable[Sound], rate: float, limits: InputLimits, field: str) -
     sound = np.concatenate(parts) if parts else np.empty(0, np.float32)
     if not sound.size:
         raise BadInput(field, "a sound without samples", "at least one sample long at 16 kHz")
-    return np.clip(sound, -1.0, 1.0, out=sound)
+    np.clip(sound, -1.0, 1.0, out=sound)
+    return sound if kept == SAMPLING_RATE else {"audio": sound, "rate_hz": kept}
 
 
-def _resampler(rate: float) -> Any:
+def _resampler(rate: float, kept: float) -> Any:
     import soxr
 
-    return soxr.ResampleStream(rate, SAMPLING_RATE, 1, dtype="float32", quality="HQ")
+    return soxr.ResampleStream(rate, kept, 1, dtype="float32", quality="HQ")

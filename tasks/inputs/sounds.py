@@ -1,4 +1,4 @@
-"""One sound -> float32 [samples], 16 kHz, mono, within -1..1."""
+"""One sound -> float32 [samples], mono, within -1..1, at 16 kHz or with its own higher rate beside it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.vocabulary import shown
+from tasks.inputs.beside_texts import with_texts
 from tasks.inputs.encoded.files import encoded_bytes, plain_array
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.mixing import (
     BLOCK_FRAMES,
+    HIGHEST_RATE,
     MAX_CHANNELS,
     SAMPLING_RATE,
+    PlainSound,
     Sound,
     as_floats,
     check_form,
@@ -31,8 +35,8 @@ ALLOWED_SHAPE = "an array shaped [samples] or [samples, channels], of at most 8 
 
 def read_sound(
     value: object, limits: InputLimits, field: str, allow_paths: bool = True, note: Note = ignore
-) -> Sound:
-    """float32 [samples] at 16 kHz from any accepted form. Raises BadInput, TooLarge."""
+) -> PlainSound:
+    """The plain sound in any accepted form. Raises BadInput, TooLarge."""
     rate = None
     if isinstance(value, dict):
         value, rate = _opened(value, field)
@@ -57,7 +61,7 @@ def _opened(value: Mapping[str, Any], field: str, depth: int = 0) -> tuple[Any, 
     raise BadInput(field, f"a dict with the keys {sorted(map(str, value))}", ALLOWED)
 
 
-def _from_array(array: Sound, rate: Any, limits: InputLimits, field: str) -> Sound:
+def _from_array(array: Sound, rate: Any, limits: InputLimits, field: str) -> PlainSound:
     limits.check_arrays(array.nbytes, field)
     if isinstance(rate, bool) or not isinstance(rate, (int, float, np.integer, np.floating)):
         raise BadInput(field, f"an array with the sampling_rate {rate!r}", ALLOWED)
@@ -99,11 +103,25 @@ def _check_scale(samples: Sound, field: str) -> None:
 
 def check_sound(item: object, limits: InputLimits, field: str) -> None:
     """Returns if `item` is a plain sound. Raises BadInput."""
-    if not (isinstance(item, np.ndarray) and item.dtype == np.float32 and item.ndim == 1 and item.size):
+    samples, rate = _plain_parts(item, field)
+    is_plain = isinstance(samples, np.ndarray) and samples.dtype == np.float32 and samples.ndim == 1
+    if not (is_plain and samples.size):
         raise BadInput(field, "not a plain sound", "a float32 array [samples]")
-    limits.check_duration(item.size / SAMPLING_RATE, field)
-    if not (np.abs(item) <= 1).all():  # nor NaN
+    limits.check_duration(samples.size / rate, field)
+    if not (np.abs(samples) <= 1).all():  # nor NaN
         raise BadInput(field, "a sound with samples beyond -1..1, or none at all", "within -1..1")
+
+
+def _plain_parts(item: object, field: str) -> tuple[Any, Any]:
+    """What should be samples, and their rate. Raises BadInput for a rate that no plain sound has."""
+    if not isinstance(item, dict):
+        return item, SAMPLING_RATE
+    if set(item) != {"audio", "rate_hz"}:
+        raise BadInput(field, f"a dict of {', '.join(map(str, item)) or 'nothing'}", "audio and rate_hz")
+    rate = item["rate_hz"]
+    if type(rate) not in (int, float) or not SAMPLING_RATE < rate <= HIGHEST_RATE:
+        raise BadInput(f"{field}.rate_hz", shown(rate), f"above {SAMPLING_RATE}, up to {HIGHEST_RATE}")
+    return item["audio"], rate
 
 
 def synthesize_sound(value: object, limits: InputLimits, field: str) -> Sound | None:
@@ -126,4 +144,4 @@ def synthesize_sound(value: object, limits: InputLimits, field: str) -> Sound | 
     return (tone + noise).astype(np.float32)
 
 
-READER = ItemReader(read_sound, check_sound, synthesize=synthesize_sound)
+READER = with_texts(ItemReader(read_sound, check_sound, synthesize=synthesize_sound), "audio")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from browser_runtime.contract.contrastive_families import SOUNDS
+
 MAX_WORDS = 60
 
 
@@ -40,12 +42,22 @@ def _describe_item(item: Any) -> str:
     if isinstance(item, dict) and isinstance(item.get("texts"), list):
         words = [_describe_item(part) for name, part in item.items() if name != "texts"]
         return " with ".join([*words, describe_texts(item["texts"])])
+    if isinstance(item, dict) and set(item) == {"audio", "rate_hz"}:
+        return _describe_sound(item["audio"], item["rate_hz"])
     if isinstance(item, str):
         return repr(item if len(item) <= MAX_WORDS else item[: MAX_WORDS - 3] + "...")
     shape: tuple[int, ...] = getattr(item, "shape", ())
     if len(shape) == 3:
         return f"{shape[1]}x{shape[0]}"
-    return f"{shape[0] / 16_000:.2f} s" if len(shape) == 1 else describe_value(item)
+    return _describe_sound(item) if len(shape) == 1 else describe_value(item)
+
+
+def _describe_sound(samples: Any, rate_hz: Any = SOUNDS.rate_hz) -> str:
+    """Its seconds; of a message that nobody checked yet, the rate may be anything."""
+    shape: tuple[int, ...] = getattr(samples, "shape", ())
+    if len(shape) != 1 or type(rate_hz) not in (int, float) or rate_hz <= 0:
+        return describe_value(samples)
+    return f"{shape[0] / rate_hz:.2f} s"
 
 
 def describe_texts(texts: list[Any]) -> str:

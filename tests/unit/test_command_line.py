@@ -98,7 +98,7 @@ VISION = ("infer", "-t", "vision", "-m", "digits-vit")
         (("models",), "li", ["list"]),
         (("infer", "-t"), "", ["text_embedding", "vision", "audio", "text_generation", "multimodal", "text"]),
         (("infer", "-t", "vision", "-m"), "digits", ["digits-clip", "digits-vit"]),
-        (("infer", "-t", "audio", "-m"), "digits", []),
+        (("infer", "-t", "audio", "-m"), "digits", ["digits-clap"]),
         ((*VISION, "--precision"), "", [str(precision) for precision in Precision]),
         ((*VISION, "--browser"), "e", ["edge"]),
         ((*VISION, "--backend"), "web", ["webgpu", "webnn"]),
@@ -174,7 +174,7 @@ def test_options_are_read_by_the_table_and_refused_by_it() -> None:
         ("top_k=²", r"options.top_k is '²', but must be a whole number"),
         ("compute_shaders=1", "options.compute_shaders is '1', but must be True or False"),
         ("langage=en", "the option 'langage' is unknown to audio .did you mean 'language'"),
-        ("top_k=3", "the option 'top_k' is unknown to audio"),
+        ("function_to_apply=none", "the option 'function_to_apply' is unknown to audio"),
     ):
         family = Family.AUDIO if "audio" in words else Family.VISION
         with pytest.raises(BadInput, match=words):

@@ -1,4 +1,4 @@
-"""An encoded sound -> float32 [samples], 16 kHz, mono. Only the formats named here are ever opened."""
+"""An encoded sound -> a plain one (`tasks.inputs.mixing`). Only the formats named here are ever opened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasks.inputs.encoded.containers import STREAMED, find_sound_data, ogg_ends
 from tasks.inputs.encoded.mp3 import SLACK, survey, with_length
 from tasks.inputs.encoded.reasons import reason_of
 from tasks.inputs.limits import InputLimits
-from tasks.inputs.mixing import BLOCK_FRAMES, Sound, as_floats, check_form, clipped, mix
+from tasks.inputs.mixing import BLOCK_FRAMES, PlainSound, Sound, as_floats, check_form, clipped, mix
 from tasks.inputs.notes import Note
 
 # By how they begin. OGG holds Vorbis or Opus.
@@ -35,7 +35,17 @@ class _Stream(soundfile.SoundFile):  # type: ignore[misc]  # soundfile has no ty
         return False
 
 
-def read_encoded(data: bytes, limits: InputLimits, field: str, note: Note) -> Sound:
+class _Bytes(io.BytesIO):
+    """A file in memory, where a broken header may ask for a place before the beginning."""
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        try:
+            return super().seek(offset, whence)
+        except ValueError:  # which libsndfile's callback can hand to nobody; it sees that nothing moved
+            return self.tell()
+
+
+def read_encoded(data: bytes, limits: InputLimits, field: str, note: Note) -> PlainSound:
     """The sound in `data`. Raises BadInput."""
     form = sound_format(data)
     if form is None:
@@ -47,7 +57,7 @@ def read_encoded(data: bytes, limits: InputLimits, field: str, note: Note) -> So
         expected = found.n_samples - SLACK
         data = data if found.tells_length else with_length(data, found)
     try:
-        with _Stream(io.BytesIO(data)) as sound:
+        with _Stream(_Bytes(data)) as sound:
             return _read(sound, expected, limits, field)
     except InferenceError:
         raise
@@ -79,7 +89,7 @@ def _check_whole(data: bytes, form: str, field: str, note: Note) -> None:
         raise BadInput(field, problem, ALLOWED)
 
 
-def _read(sound: Any, expected: int, limits: InputLimits, field: str) -> Sound:
+def _read(sound: Any, expected: int, limits: InputLimits, field: str) -> PlainSound:
     """Mixes and resamples. Raises BadInput if fewer frames than `expected`, or than claimed, can be read."""
     check_form(sound.samplerate, sound.channels, field)
     if sound.frames < UNKNOWN_FRAMES:

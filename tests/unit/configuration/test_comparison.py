@@ -29,10 +29,19 @@ def test_a_siglip_s_scores_are_sigmoids_and_cannot_be_guessed() -> None:
     assert (told.scale, told.bias) == (117.3, -12.9)
 
 
+def test_a_clap_s_first_positions_are_not_for_tokens_and_its_scale_may_be_where_training_began() -> None:
+    plan = ComparisonPlan.of({"model_type": "clap", "logit_scale_init_value": 14.5}, {})
+    assert (plan.scale, plan.function, plan.max_tokens, plan.is_assumed) == (14.5, "softmax", 512, True)
+    assert "14.5, at which training began, was taken" in plan.doubt
+    texts = {"max_position_embeddings": 50, "pad_token_id": 1}
+    told = ComparisonPlan.of({"model_type": "clap", "text_config": texts, "logit_scale": 18.2}, {})
+    assert (told.scale, told.max_tokens, told.doubt) == (18.2, 48, "")
+
+
 @pytest.mark.parametrize(
     ("config", "words"),
     [
-        ({}, "model_type of config.json is None, but must be one of clip, siglip"),
+        ({}, "model_type of config.json is None, but must be one of clip, siglip, clap"),
         ({"model_type": "clip", "logit_scale": "big"}, "logit_scale of config.json is 'big'"),
         ({"model_type": "clip", "text_config": 7}, "text_config of config.json is 7"),
         (

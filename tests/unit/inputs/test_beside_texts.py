@@ -46,6 +46,24 @@ def test_texts_alone_or_beside_an_image(inputs: Any, texts: list[list[str]], sin
     assert ([item["texts"] for item in items], is_single) == (texts, single)
 
 
+def test_texts_beside_a_sound_travel_whole() -> None:
+    wave = np.zeros(44_100, np.float32)
+    given = [{"audio": wave, "sampling_rate": 44_100, "text": ["rain", "a dog"]}, {"text": "rain"}]
+    plain = normalise(Family.AUDIO, given, InputLimits())
+    sent = Request(Family.AUDIO, "digits-clap", plain.inputs, single=plain.single)
+    message = loads(dumps(to_message(sent)))["request"]
+    arrived = Request.from_wire(message | {"inputs": unpack_inputs(message["inputs"])})
+    check_plain(arrived, InputLimits())
+    first, second = arrived.inputs["sounds"]
+    assert (first["texts"], first["audio"]["rate_hz"], second) == (
+        ["rain", "a dog"],
+        44_100,
+        {"texts": ["rain"]},
+    )
+    assert np.array_equal(first["audio"]["audio"], wave)
+    assert describe_inputs(arrived.inputs) == "2 sounds 1.00 s with 2 texts, 'rain'"
+
+
 def test_a_bare_shape_may_have_texts_beside_it() -> None:
     ((item,), _) = read({"image": {"width": 6, "height": 4}, "text": ["a cat"]})
     assert item["image"].shape == (4, 6, 3)

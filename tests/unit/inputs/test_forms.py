@@ -20,6 +20,7 @@ from browser_runtime.contract.errors import BadInput, TooLarge
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.options import options_of
 from browser_runtime.contract.vocabulary import Family
+from browser_runtime.families.sounds import read_sound
 from tasks.arguments import build_request
 from tasks.inputs import normalise
 from tasks.inputs.arrival import check_batch, check_plain
@@ -203,10 +204,13 @@ def test_a_sound_may_come_in_many_forms(tmp_path: Path) -> None:
         np.testing.assert_allclose(one(AUDIO, form), TONE, atol=1e-4)
 
 
-def test_other_rates_are_resampled() -> None:
+def test_a_low_rate_is_raised_and_a_higher_one_kept_for_the_model_to_choose() -> None:
     time_s = np.arange(44_100) / 44_100
-    sound = one(AUDIO, {"audio": np.sin(2 * np.pi * 440 * time_s), "sampling_rate": 44_100})
+    kept = one(AUDIO, {"audio": np.sin(2 * np.pi * 440 * time_s), "sampling_rate": 44_100})
+    assert kept["rate_hz"] == 44_100 and kept["audio"].shape == (44_100,)
+    sound = read_sound(kept, 16_000, "inputs")
     assert sound.dtype == np.float32 and sound.shape == (16_000,)
+    assert one(AUDIO, {"audio": TONE[:8000], "sampling_rate": 8000}).shape == (16_000,)
     expected = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
     np.testing.assert_allclose(sound[500:-500], expected[500:-500], atol=1e-3)
 

@@ -16,11 +16,12 @@ import soxr
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Family
+from browser_runtime.families.sounds import read_sound as read_plain
 from tasks.inputs import normalise
 from tasks.inputs.encoded.sound_files import SOUND_FORMATS
 from tasks.inputs.limits import InputLimits
 from tasks.inputs.mixing import BLOCK_FRAMES
-from tasks.inputs.sounds import read_sound
+from tasks.inputs.sounds import check_sound, read_sound
 
 LIMITS = InputLimits()
 DATA = Path(__file__).parents[2] / "data"
@@ -102,25 +103,63 @@ def test_16_bit_samples_in_32_bits_are_refused() -> None:
     assert not read({"audio": np.zeros(10, np.int32), "sampling_rate": 16_000}).any()
 
 
-@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 96_000, 384_000])
-def test_blocks_are_resampled_as_the_whole_is(rate: int) -> None:
+def at_16_khz(sound: Any) -> Sound:
+    return read_plain(sound, 16_000, "inputs")
+
+
+@pytest.mark.parametrize("rate", [22_050, 44_100, 48_000])
+def test_a_rate_that_some_model_hears_is_kept_and_a_whisper_gets_its_own(rate: int) -> None:
+    stereo = np.random.default_rng(rate).uniform(-1, 1, (rate, 2)).astype(np.float32)
+    mono = stereo.mean(axis=1, dtype=np.float32)
+    for sound in (
+        read({"audio": stereo, "sampling_rate": rate}),
+        read(encoded(stereo, rate=rate, subtype="FLOAT")),
+    ):
+        assert sound["rate_hz"] == rate
+        np.testing.assert_array_equal(sound["audio"], mono)
+        check_sound(sound, LIMITS, "inputs")
+        whole = soxr.resample(mono, rate, 16_000, quality="HQ").clip(-1, 1)
+        np.testing.assert_array_equal(at_16_khz(sound), whole)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"audio": NOISE, "rate_hz": 16_000},
+        {"audio": NOISE, "rate_hz": 48_001},
+        {"audio": NOISE, "rate_hz": True},
+        {"audio": NOISE, "rate_hz": "48000"},
+        {"audio": NOISE},
+        {"audio": [0.0], "rate_hz": 48_000},
+        {"audio": NOISE * 9, "rate_hz": 48_000},
+        {"audio": {"audio": NOISE, "rate_hz": 48_000}, "rate_hz": 48_000},
+    ],
+)
+def test_a_hand_made_sound_is_checked_where_it_arrives(item: Any) -> None:
+    with pytest.raises(BadInput):
+        check_sound(item, LIMITS, "inputs")
+
+
+@pytest.mark.parametrize(("rate", "kept"), [(8_000, 16_000), (96_000, 48_000), (384_000, 48_000)])
+def test_blocks_are_resampled_as_the_whole_is(rate: int, kept: int) -> None:
     stereo = (CHANCE.uniform(-1, 1, (3 * BLOCK_FRAMES + 17, 2))).astype(np.float32)
-    whole = soxr.resample(stereo.mean(axis=1, dtype=np.float32), rate, 16_000, quality="HQ").clip(-1, 1)
-    np.testing.assert_array_equal(read({"audio": stereo, "sampling_rate": rate}), whole)
-    np.testing.assert_array_equal(read(encoded(stereo, rate=rate, subtype="FLOAT")), whole)
+    whole = soxr.resample(stereo.mean(axis=1, dtype=np.float32), rate, kept, quality="HQ").clip(-1, 1)
+    for value in ({"audio": stereo, "sampling_rate": rate}, encoded(stereo, rate=rate, subtype="FLOAT")):
+        sound = read(value)
+        np.testing.assert_array_equal(sound["audio"] if kept > 16_000 else sound, whole)
 
 
 def test_memory_is_the_outputs() -> None:
-    """Eight channels at 384 kHz: 192 times its mono sound at 16 kHz, 246 MB as floats."""
+    """Eight channels at 384 kHz: 64 times its mono sound at 48 kHz, 246 MB as floats."""
     rate, channels, seconds = 384_000, 8, 20
     data = encoded(np.zeros((rate * seconds, channels), np.int16), "FLAC", rate)
     tracemalloc.start()
     try:
-        sound = read(data)
+        sound = read(data)["audio"]
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert sound.shape == (16_000 * seconds,)
+    assert sound.shape == (48_000 * seconds,)
     assert peak < 4 * sound.nbytes + 4 * BLOCK_FRAMES * channels * 4
 
 
@@ -175,7 +214,7 @@ def test_an_mp3_that_does_not_tell_its_length_is_read_to_its_end(rate: int, chan
     data = encoded(np.repeat(sound[:, np.newaxis], channels, axis=1), "MP3", rate)
     first = next(match.start() for match in re.finditer(rb"\xff[\xf3\xfb\xf2\xfa]", data[1:])) + 1
     untold = b"ID3\4\0\0" + struct.pack(">I", 64) + bytes(64) + data[first:]
-    assert len(read(untold)) == pytest.approx(5 * 16_000, abs=3000)
+    assert len(at_16_khz(read(untold))) == pytest.approx(5 * 16_000, abs=3000)
 
 
 @pytest.mark.parametrize("form", SOUND_FORMATS)

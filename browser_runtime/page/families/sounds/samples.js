@@ -3,7 +3,7 @@
  */
 import { Fault } from '../../faults.js';
 
-// The rate of the wire contract and of every Whisper model.
+// The rate of every Whisper model.
 export const SAMPLE_RATE_HZ = 16000;
 
 /**
@@ -13,7 +13,7 @@ export const SAMPLE_RATE_HZ = 16000;
  * @returns {Float32Array}
  */
 export function readSamples(item, field) {
-  const allowed = 'a float32 vector of at least one sample, 16 kHz mono';
+  const allowed = 'a float32 vector of at least one sample, mono, at the rate of the model';
   if (!(item?.data instanceof Float32Array) || item.shape?.length !== 1 || item.data.length === 0) {
     throw new Fault('BadInput', field, `${item?.dtype ?? typeof item} of shape [${item?.shape}]`, allowed);
   }
@@ -23,9 +23,7 @@ export function readSamples(item, field) {
 }
 
 /** One second of a 440 Hz tone. */
-export function makeTone() {
-  const data = Float32Array.from({ length: SAMPLE_RATE_HZ }, (_, at) =>
-    Math.sin((at / SAMPLE_RATE_HZ) * 440 * 2 * Math.PI),
-  );
+export function makeTone(rateHz = SAMPLE_RATE_HZ) {
+  const data = Float32Array.from({ length: rateHz }, (_, at) => Math.sin((at / rateHz) * 440 * 2 * Math.PI));
   return { dtype: 'float32', shape: [data.length], data };
 }

@@ -41,7 +41,7 @@ export class ImageTower {
 
   /**
    * A vector for each image, or its error.
-   * @param {{image: unknown, field: string}[]} items
+   * @param {{array: unknown, field: string}[]} items
    * @param {() => boolean} isCancelled
    * @param {import('../graphs/recall.js').Recall} recall
    */
@@ -49,8 +49,8 @@ export class ImageTower {
     /** @type {import('../graphs/batches.js').Steps<Float32Array, Vectors, Float32Array>} */
     const steps = {
       prepare: (item) => {
-        const { image, field } = /** @type {{image: unknown, field: string}} */ (item);
-        return preparePixels(readPixels(image, field), this.plan);
+        const { array, field } = /** @type {{array: unknown, field: string}} */ (item);
+        return preparePixels(readPixels(array, field), this.plan);
       },
       split: (prepared) => splitBatches(prepared, this.maxBatch),
       atOnce: this.maxBatch * BATCHES_AT_ONCE,

@@ -1,0 +1,104 @@
+/**
+ * Sounds -> one vector each, through the graph that embeds them.
+ */
+import { runBatches } from '../graphs/batches.js';
+import { BATCH_SIZES, pickBucket, splitBatches } from '../graphs/buckets.js';
+import { checkSizes, fixedSize, makeFeeds } from '../graphs/feeds.js';
+import { cacheGraphs, usesStaticShapes } from '../graphs/model_graphs.js';
+import { nameEncoder } from '../graphs/recall.js';
+import { readSamples } from '../sounds/samples.js';
+import { joinVectors, readVector, readVectors, splitVectors } from './vectors.js';
+
+/** @typedef {import('../contract.js').Opening} Opening */
+/** @typedef {import('./vectors.js').Vectors} Vectors */
+
+const OUTPUTS = ['audio_embeds'];
+
+export class SoundTower {
+  /**
+   * @param {Opening} opening
+   * @param {import('../graphs/model_graphs.js').GraphSource} source
+   * @param {Record<string, import('../graphs/dimension_names.js').Shape>} shapes
+   * @param {import('../sounds/decibels.js').DecibelExtractor} extractor
+   */
+  constructor(opening, source, shapes, extractor) {
+    const { nb_max_frames: frames, feature_size: mels } = extractor.plan;
+    this.picture = [1, frames, mels];
+    checkSizes(opening.model.name, 'input_features', shapes.input_features, [-1, ...this.picture]);
+    this.extractor = extractor;
+    this.rows = fixedSize(shapes, 'input_features', 0);
+    this.ort = opening.realm.ort;
+    this.isStatic = usesStaticShapes(opening);
+    this.maxBatch = this.rows ?? opening.model.limits.max_batch;
+    this.encoder = nameEncoder(opening, source, 'audio_model');
+    this.graphs = cacheGraphs(opening, source);
+  }
+
+  /** @param {number} rows */
+  takeGraph(rows = this.rows ?? 1) {
+    return this.graphs.take({ input_features: [rows, ...this.picture] });
+  }
+
+  /**
+   * A vector for each sound, or its error.
+   * @param {{array: unknown, field: string}[]} items
+   * @param {() => boolean} isCancelled
+   * @param {import('../graphs/recall.js').Recall} recall
+   */
+  embed(items, isCancelled, recall) {
+    /** @type {import('../graphs/batches.js').Steps<Float32Array, Vectors, Float32Array>} */
+    const steps = {
+      prepare: (item) => {
+        const { array, field } = /** @type {{array: unknown, field: string}} */ (item);
+        return readSamples(array, field);
+      },
+      split: (prepared) => splitBatches(prepared, this.maxBatch),
+      compute: (batch, watch) => this.#recall(batch, watch, recall),
+      finish: readVector,
+    };
+    return runBatches(items, steps, isCancelled);
+  }
+
+  release() {
+    return this.graphs.release();
+  }
+
+  /**
+   * @param {Float32Array[]} batch samples of each sound
+   * @param {import('../graphs/results.js').Stopwatch} watch
+   * @param {import('../graphs/recall.js').Recall} recall
+   * @returns {Promise<Vectors>}
+   */
+  async #recall(batch, watch, recall) {
+    const features = await watch.time('preprocess_ms', () => this.#extract(batch));
+    const inputs = features.map((each) => [each]);
+    const uses = await recall.encode(this.encoder, inputs, (missing) =>
+      this.#compute(
+        missing.map((at) => /** @type {Float32Array} */ (features[at])),
+        watch,
+      ),
+    );
+    return joinVectors(uses);
+  }
+
+  /** @param {Float32Array[]} batch samples of each sound */
+  async #extract(batch) {
+    const features = [];
+    for (const samples of batch) features.push(await this.extractor.compute(samples));
+    return features;
+  }
+
+  /**
+   * @param {Float32Array[]} batch features of each sound
+   * @param {import('../graphs/results.js').Stopwatch} watch
+   */
+  async #compute(batch, watch) {
+    const rows = this.rows ?? (this.isStatic ? pickBucket(batch.length, BATCH_SIZES) : batch.length);
+    const graph = await this.takeGraph(rows);
+    const dims = [rows, ...this.picture];
+    const data = new Float32Array(dims.reduce((product, size) => product * size, 1));
+    for (const [row, features] of batch.entries()) data.set(features, row * features.length);
+    const outputs = await watch.run(graph, makeFeeds(this.ort, graph, { input_features: { data, dims } }));
+    return splitVectors(readVectors(graph, outputs, OUTPUTS, rows), batch.length);
+  }
+}
