@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ SENTENCES = (
     "Someone makes music on a string instrument.",
     "The train to the coast leaves at noon.",
 )
+LABELS = ("three", "five", "seven")
 QUESTION = "Write 347 in words."
 STREAMED = ("Write 8437 in words.", "Write 29516 in words.")
 RESULT_TIMEOUT_S = 180.0
@@ -43,6 +45,10 @@ def demo_requests(browsers: list[Browser]) -> list[DemoRequest]:
         _request(Family.VISION, "digits-vit", image.name, str(image), browsers),
         _request(Family.AUDIO, "tones-whisper", sound.name, str(sound), browsers),
         _request(Family.TEXT_GENERATION, "numbers-llama", QUESTION, _ask(QUESTION), browsers),
+        _compare(Family.VISION, "digits-clip", BUILTIN_FOLDER / "digits-clip/examples/5.png", browsers),
+        _compare(
+            Family.AUDIO, "digits-clap", BUILTIN_FOLDER / "digits-clap/examples/spoken-7.flac", browsers
+        ),
     ]
     for browser, backend in (
         (Browser.FIREFOX, "webgpu"),
@@ -89,6 +95,11 @@ def _request(
     browser = preferred if preferred in browsers else browsers[0]
     arguments = {"model_type": str(family), "model_name": model, "inputs": inputs, "browser": str(browser)}
     return DemoRequest(name, arguments | {"priority_list": backends})
+
+
+def _compare(family: Family, model: str, path: Path, browsers: list[Browser]) -> DemoRequest:
+    request = _request(family, model, f"{path.name}: {', '.join(LABELS)}?", str(path), browsers)
+    return replace(request, arguments={**request.arguments, "options": {"candidate_labels": list(LABELS)}})
 
 
 def _ask(question: str) -> list[dict[str, str]]:

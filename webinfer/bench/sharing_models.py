@@ -13,12 +13,12 @@ import numpy as np
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.vocabulary import Precision
-from browser_runtime.families.clip import ComparingProcessor
+from browser_runtime.families.clip import ImageComparingProcessor
 from browser_runtime.models.intake.graph_builder import Array, GraphBuilder
 from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
-from browser_runtime.simulation.clip import Comparer
+from browser_runtime.simulation.clip import ImageComparer
 
 ONNX_OPSET = 17
 
@@ -41,9 +41,9 @@ def make_classifier(
 
 def _embed_texts(clip: StoredModel, texts: Sequence[str]) -> tuple[float, Array]:
     """The scale of its scores, and a vector a text."""
-    processor = ComparingProcessor.open(clip)
+    processor = ImageComparingProcessor.open(clip)
     assert processor.plan.scale is not None, "a CLIP that gives scores has a scale"
-    comparer = Comparer(clip, processor, Precision.FP32)
+    comparer = ImageComparer(clip, processor, Precision.FP32)
     fields = [f"texts[{index}]" for index in range(len(texts))]
     items = processor.encode([{"texts": [text]} for text in texts], fields, {})
     whole = [item for item in items if not isinstance(item, BadInput)]
