@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import queue
+import signal
 import subprocess
 import sys
 import time
@@ -97,3 +99,18 @@ def test_a_folder_too_deep_for_a_socket_is_told(tmp_path: Path) -> None:
     over = len(str(folder / "redis.sock")) - LONGEST_SOCKET
     with pytest.raises(SetupError, match=f"set TMPDIR to one at least {over} bytes shorter"):
         redis_process(folder)
+
+
+def test_the_end_of_a_part_is_noticed_while_a_child_of_it_holds_its_output_open(tmp_path: Path) -> None:
+    """As the guardian of a killed worker does that stands still: the worker was never started again."""
+    child = tmp_path / "child"
+    script = f'sleep 600 & echo $! > "{child}"; echo ready'
+    part = ManagedProcess("part", ["sh", "-c", script], os.environ, tmp_path / "log", "ready")
+    ended: queue.Queue[ManagedProcess] = queue.Queue()
+    part.on_end = ended.put
+    part.start()
+    try:
+        assert ended.get(timeout=30) is part
+        part.stop(timeout_s=1)
+    finally:
+        os.kill(int(child.read_text()), signal.SIGKILL)

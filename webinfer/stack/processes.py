@@ -24,7 +24,7 @@ STOP_TIMEOUT_S = 30.0
 # The size of one log file; the one before is kept too. A worker writes two lines per request.
 LOG_BYTES = 20_000_000
 # The output of an ended process is read by then.
-READ_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 2.0
 POLL_S = 0.2
 
 
@@ -34,7 +34,7 @@ class ManagedProcess:
     def __init__(self, name: str, argv: list[str], env: Mapping[str, str], log: Path, ready: str) -> None:
         self.name = name
         self.on_end: Callable[[ManagedProcess], None] | None = None
-        """Called by the reading thread when the process has closed its output."""
+        """Called by a thread of its own when the process has ended."""
         self._argv, self._env, self._log_path = argv, dict(env), log
         self._ready_line = re.compile(ready)
         self._changed = threading.Condition()
@@ -46,7 +46,7 @@ class ManagedProcess:
     def start(self) -> None:
         """Start the process in its own process session; it ends with this process, even if that is killed."""
         self._ready = self._closed = self._asked = False
-        self._process = subprocess.Popen(
+        process = self._process = subprocess.Popen(
             [*_dies_with_us(), *self._argv],
             env=self._env,
             stdin=subprocess.DEVNULL,
@@ -56,19 +56,28 @@ class ManagedProcess:
             errors="replace",
             start_new_session=True,
         )
-        self._reader = threading.Thread(target=self._read, name=f"log of {self.name}", daemon=True)
-        self._reader.start()
+        self._reader = self._start_thread("log of", self._read, process)
+        self._start_thread("end of", self._await_end, process, self._reader)
 
-    def _read(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
+    def _start_thread(self, what: str, work: Callable[..., None], *args: object) -> threading.Thread:
+        thread = threading.Thread(target=work, args=args, name=f"{what} {self.name}", daemon=True)
+        thread.start()
+        return thread
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
         log = RotatingFileHandler(self._log_path, maxBytes=LOG_BYTES, backupCount=1, errors="replace")
-        with contextlib.closing(log):
-            for line in self._process.stdout:
+        with contextlib.closing(log), process.stdout:
+            for line in process.stdout:
                 log.handle(logging.makeLogRecord({"msg": line.rstrip()}))
                 self._tail.append(line.rstrip())
-                if not self._ready and self._ready_line.search(line):
+                if not self._ready and process.poll() is None and self._ready_line.search(line):
                     self._set_ready()
+
+    def _await_end(self, process: subprocess.Popen[str], reader: threading.Thread) -> None:
+        """Tell of the end of the process; its children may hold its output open as long as they live."""
+        process.wait()
+        reader.join(READ_TIMEOUT_S)
         with self._changed:
             self._ready, self._closed = False, True
             self._changed.notify_all()
@@ -146,10 +155,8 @@ class ManagedProcess:
             except subprocess.TimeoutExpired:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
-        if self._reader is not None:
+        if self._reader is not None and not self._closed:
             self._reader.join(timeout=READ_TIMEOUT_S)
-        if self._process.stdout is not None:
-            self._process.stdout.close()
 
 
 def _dies_with_us() -> list[str]:
