@@ -48,6 +48,8 @@ class Fleet(SessionObserver[Session]):
         """Models on backends that no session of a browser tries again, and why."""
         self._alive: set[Session] = set()
         """Every session whose browser may run: those that come up and go down are not in `sessions`."""
+        self._recycled: set[Session] = set()
+        """Sessions that serve until the ones that are starting in their places are up."""
         self._tasks = TaskSet()
         self._closing = False
 
@@ -143,6 +145,8 @@ class Fleet(SessionObserver[Session]):
             return
         session.state = SessionState.LOST
         self.sessions.remove(session)
+        if session in self._recycled:  # what starts in its place is the one that is wanted
+            self.wanted[session.installation.browser] -= 1
         for lane in session.lanes:
             lane.connection.lose(error)
         self.observer.ended(session, error)
@@ -154,7 +158,10 @@ class Fleet(SessionObserver[Session]):
             await self._end(session)
         except Exception:  # what it left is ended by the guardian or the next sweep; the pool goes on
             log.exception("session not ended", session=session.name)
-        browser = session.installation.browser
+        await self._fill(session.installation.browser)
+
+    async def _fill(self, browser: Browser) -> None:
+        """Start sessions until as many are there as are wanted."""
         attempt = 0
         while self.count(browser) < self.wanted[browser] and not self._closing:
             try:
@@ -194,12 +201,19 @@ class Fleet(SessionObserver[Session]):
         self._notifier.notify()
 
     async def recycle(self, session: Session, why: str) -> None:
-        """Start another in its place first, then retire it: the pool never gets smaller."""
+        """Start another in its place first, then retire it: the pool gets neither smaller nor larger."""
+        browser = session.installation.browser
+        self._recycled.add(session)
         try:
-            await self.grow(session.installation.browser)
+            await self.grow(browser)
         except InferenceError as error:
             log.error("session recycling failed", session=session.name, error=str(error))
+            if session.state is SessionState.LOST:
+                self.wanted[browser] += 1
+                await self._fill(browser)
             return
+        finally:
+            self._recycled.discard(session)
         await self.retire(session, why)
 
     def spawn_recycle(self, session: Session, why: str) -> None:
