@@ -206,16 +206,17 @@ class Kind:
 
 
 FAULTS: dict[str, Kind] = {
+    # A browser that starts and loads its models takes 5 s on two idle processors, 20 on busy ones.
     "kill worker": Kind(kill_worker, 30, 45),
     "stop worker": Kind(stop_worker, 30, 45),
     "pause worker": Kind(pause_worker, 10),
-    "kill browser": Kind(kill_browser, 20),
-    "freeze browser": Kind(freeze_browser, 25),
-    "freeze page": Kind(freeze_page, 25),
-    "crash page": Kind(crash_page, 20),
-    "leave page": Kind(leave_page, 25),
-    "kill GPU process": Kind(kill_gpu, 20),
-    "kill driver": Kind(kill_driver, 20),
+    "kill browser": Kind(kill_browser, 30),
+    "freeze browser": Kind(freeze_browser, 30),
+    "freeze page": Kind(freeze_page, 30),
+    "crash page": Kind(crash_page, 30),
+    "leave page": Kind(leave_page, 30),
+    "kill GPU process": Kind(kill_gpu, 30),
+    "kill driver": Kind(kill_driver, 30),
     "kill guardian": Kind(kill_guardian, 5),
     "kill Redis": Kind(kill_redis, 15),
     "fill Redis": Kind(fill_redis, 10),
