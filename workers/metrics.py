@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client import Counter as Count
@@ -16,6 +16,7 @@ from browser_runtime.contract.errors import FailedAttempt, InferenceError
 from browser_runtime.contract.events import ModelLoaded, PoolObserver, PoolScaled, SessionChanged
 from browser_runtime.contract.messages import LOAD_STEPS, Reply, Request
 from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.sharing import LaneSharing
 from browser_runtime.contract.status import (
     BreakerState,
     FailingModel,
@@ -139,6 +140,7 @@ class StatusCollector(Collector):
         yield _by_session("webinfer_session_health", "Health, 0 to 100", health)
         memory = [(each, each.memory_bytes) for each in sessions if each.memory_bytes is not None]
         yield _by_session("webinfer_session_memory_bytes", "Proportional memory", memory)
+        yield from _sharing(sessions)
         yield GaugeMetricFamily("webinfer_waiting_requests", "Requests waiting", status.n_waiting)
         yield GaugeMetricFamily("webinfer_running_requests", "Requests running", status.n_running)
         restarts = CounterMetricFamily("webinfer_session_restarts", "Sessions started in place of lost ones")
@@ -163,6 +165,21 @@ def _by_state(
     for state in states:
         gauge.add_metric([str(state)], counts[str(state)])
     return gauge
+
+
+def _sharing(sessions: Sequence[SessionStatus]) -> Iterator[Metric]:
+    """What the models of a session share, over its lanes."""
+    found = [(each, LaneSharing.sum(lane.sharing for lane in each.lanes)) for each in sessions]
+    columns: dict[str, tuple[str, Callable[[LaneSharing], int]]] = {
+        "graphs": ("Distinct graphs and weights that are open", lambda shared: shared.graphs.n_parts),
+        "graph_uses": ("Uses of them by models", lambda shared: shared.graphs.n_references),
+        "graph_saved_bytes": ("Bytes that each use would hold besides", lambda s: s.graphs.saved_bytes),
+        "results": ("Results of encoders that are kept", lambda shared: shared.results.n_results),
+        "result_bytes": ("Bytes of them", lambda shared: shared.results.size_bytes),
+        "result_hits": ("Results taken, not computed, since its lanes began", lambda s: s.results.hits),
+    }
+    for name, (text, count) in columns.items():
+        yield _by_session(f"webinfer_shared_{name}", text, [(each, count(shared)) for each, shared in found])
 
 
 def _failing_models(models: Mapping[ModelKey, FailingModel]) -> Iterator[Metric]:

@@ -11,6 +11,10 @@ from browser_runtime.scaling.trends import mann_kendall_z, theil_sen_slope
 RISING_Z = 2.33
 # A load or a large batch is a peak, not a level: the limit counts once this many samples in a row exceed it.
 SAMPLES_ABOVE = 3
+# The guide's bound on system memory: above it no session starts.
+SHORT_PERCENT = 80.0
+# Of the limit at which a session is replaced.
+RELIEVED_ABOVE = 0.9
 # Samples that are looked at; the slope takes n^2/2 steps.
 MAX_SAMPLES = 60
 
@@ -47,6 +51,12 @@ class SessionUse:
     """Oldest first."""
     settled_at_s: float = float("-inf")
     """Time of its last load or unload of a model: memory before that is no part of the trend."""
+
+
+def is_memory_short(size_bytes: int | None, system_percent: float, policy: RecyclePolicy) -> bool:
+    """Return whether a session should free what it only keeps for later, before it is too large."""
+    is_large = size_bytes is not None and size_bytes > RELIEVED_ABOVE * policy.max_memory_bytes
+    return is_large or system_percent > SHORT_PERCENT
 
 
 def find_recycle_reason(use: SessionUse, policy: RecyclePolicy | None = None) -> str | None:

@@ -113,6 +113,16 @@ class Session:
         return set[str]().union(*(lane.models.model_names for lane in self.lanes))
 
     @property
+    def contents(self) -> set[str]:
+        """Hashes of the graphs that any of its lanes holds."""
+        return set[str]().union(*(lane.models.contents for lane in self.lanes))
+
+    async def shed(self) -> int:
+        """Have its free lanes drop the results that they keep for later; the bytes that these took."""
+        free = [lane for lane in self.lanes if lane.is_idle and lane.sharing.results.n_results]
+        return sum([await lane.shed(self._settings.run_timeout_s) for lane in free])
+
+    @property
     def idle(self) -> bool:
         """True while none of its lanes computes."""
         return all(lane.is_idle for lane in self.lanes)

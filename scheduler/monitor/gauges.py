@@ -57,6 +57,8 @@ def _session_gauges(rows: Sequence[SessionRow]) -> Iterator[Metric]:
         "memory_bytes": ("Proportional memory (PSS) of a session's processes", lambda row: row.memory_bytes),
         "busy_lanes": ("Lanes that compute", lambda row: row.n_busy),
         "runs": ("Runs since the session started", lambda row: row.runs),
+        "shared_saved_bytes": ("Bytes that models of a session share", lambda row: row.shared_saved_bytes),
+        "shared_hits": ("Results taken, not computed anew", lambda row: row.shared_hits),
         "silent": ("1 where nothing has been heard for 15 s", lambda row: row.silent),
     }
     for name, (text, value_of) in columns.items():

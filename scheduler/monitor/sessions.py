@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from browser_runtime.contract.messages import Adapter
 from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.sharing import LaneSharing
 from browser_runtime.contract.status import BreakerState, SessionStatus
 
 # Workers publish each session every 5 s (workers/steps.py); two may be late before it is worth a word.
@@ -51,6 +52,10 @@ class SessionRow:
     n_busy: int
     models: list[str]
     memory_bytes: int | None
+    shared_saved_bytes: int
+    """What its models would hold besides if they shared no graphs."""
+    shared_hits: int
+    """Results of encoders that were taken instead of computed."""
     runs: int
     backends: list[str]
     """Those that were proved."""
@@ -112,6 +117,7 @@ def _calm(row: SessionRow) -> tuple[bool, bool, float]:
 def session_row(heard: ReceivedEvent, now: float) -> SessionRow:
     """One session as pages, JSON and gauges show it."""
     status, adapter = heard.status, _adapter(heard.status)
+    shared = LaneSharing.sum(lane.sharing for lane in status.lanes)
     return SessionRow(
         worker=heard.worker,
         session=status.session,
@@ -129,6 +135,8 @@ def session_row(heard: ReceivedEvent, now: float) -> SessionRow:
         n_busy=status.n_busy,
         models=sorted({_describe(key) for lane in status.lanes for key in lane.models}),
         memory_bytes=status.memory_bytes,
+        shared_saved_bytes=shared.graphs.saved_bytes,
+        shared_hits=shared.results.hits,
         runs=status.runs,
         backends=[name for name, can in status.backends.items() if can],
         adapter=adapter.name,

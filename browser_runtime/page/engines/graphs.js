@@ -3,11 +3,12 @@
  */
 import { describe, endsLane, Fault, guardGraph } from '../faults.js';
 import { awaitGpu, findLoss } from './devices.js';
+import { checkPlacement, checkShapes } from './graph_checks.js';
 import { fetchModel } from './model_bytes.js';
 import { listen, readPlacement } from './placement.js';
 import { openRuntime } from './runtimes.js';
 import { SharedParts } from './shared_parts.js';
-import { isSize, makeZeros } from './zeros.js';
+import { makeZeros } from './zeros.js';
 
 /** @typedef {import('onnxruntime-common').Tensor} Tensor */
 /** @typedef {import('onnxruntime-common').InferenceSession} Session */
@@ -270,30 +271,6 @@ function outputLocation({ backend }, keepOnDevice) {
   if (backend === 'wasm' || !keepOnDevice) return 'cpu';
   if (keepOnDevice === true) return 'ml-tensor';
   return Object.fromEntries(keepOnDevice.map((name) => [name, 'ml-tensor']));
-}
-
-/**
- * Raises Unsupported when a WebNN input's size is open: short inputs were 12 times slower so.
- * @param {Session} session
- * @param {Device['backend']} backend
- */
-function checkShapes({ inputMetadata }, backend) {
-  if (backend !== 'webnn') return;
-  for (const input of inputMetadata) {
-    const free = input.isTensor ? input.shape.filter((size) => !isSize(size)) : [];
-    const told = `input ${input.name} leaves ${free.join(', ')} open`;
-    if (free.length > 0) throw new Fault('Unsupported', 'a WebNN graph with free dimensions', told);
-  }
-}
-
-/**
- * Raises Unsupported when not one node runs on the backend that was asked for.
- * @param {Facts['placement']} placement
- * @param {Device['backend']} backend
- */
-function checkPlacement(placement, backend) {
-  if (!placement || placement[backend]) return;
-  throw new Fault('Unsupported', backend, 'onnxruntime placed no node of this graph there');
 }
 
 /** Compiles every shader by one run on zeros. Raises whatever that run raises. */

@@ -282,12 +282,13 @@ class Dispatch:
     # --- beside
 
     def is_needed(self, session: Session) -> bool:
-        """Return whether it alone holds a model that something waits for: it is the last to go."""
+        """Return whether it alone holds a model, or a graph, that something waits for: the last to go."""
         others = [other for other in self._fleet.sessions if other is not session]
-        held = session.model_names
-        elsewhere = set[str]().union(*(other.model_names for other in others))
-        busy = {pending.model.name for pending in self._queue} | {
-            pending.model.name for requests in self._runs.values() for pending in requests
+        held = session.model_names | session.contents
+        elsewhere = set[str]().union(*(other.model_names | other.contents for other in others))
+        wanted = [*self._queue, *itertools.chain(*self._runs.values())]
+        busy = {pending.model.name for pending in wanted} | {
+            content.hash for pending in wanted for content in pending.contents
         }
         return bool((held - elsewhere) & busy)
 

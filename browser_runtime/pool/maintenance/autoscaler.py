@@ -84,15 +84,31 @@ class PoolAutoscaler(DispatchObserver):
                 )
 
     def busiest_requests(self, n: int) -> list[PendingRequest]:
-        """Return the latest request for each of the `n` models that take most lane time now."""
+        """Return the latest requests for the `n` models that, with those that share parts, take most time."""
         now = time.monotonic()
         rates = self.arrivals.rates_per_s(now)
         loads = {
             name: rates[name] * self._health.service_s.get(name, 0.0)
             for name in self.arrivals.busy_models(now)
         }
-        busiest = sorted(loads, key=lambda name: -loads[name])[:n]
+        needs = {name: self._contents_of(name) for name in loads}
+        # What a model brings serves those that share parts with it as well.
+        worth = {
+            name: sum(load for other, load in loads.items() if other == name or needs[name] & needs[other])
+            for name in loads
+        }
+        busiest = sorted(loads, key=lambda name: (-worth[name], -loads[name]))[:n]
         return [self._latest[name] for name in busiest if name in self._latest]
+
+    def _contents_of(self, name: str) -> frozenset[str]:
+        """Hashes of the graphs that the model's latest request needs."""
+        latest = self._latest.get(name)
+        return frozenset() if latest is None else frozenset(each.hash for each in latest.contents)
+
+    def _busy(self, now: float) -> frozenset[str]:
+        """The names of models that are asked for, and the hashes of their graphs."""
+        names = self.arrivals.busy_models(now)
+        return names.union(*map(self._contents_of, names))
 
     def answered(self, pending: PendingRequest) -> None:
         """See `DispatchObserver`."""
@@ -134,7 +150,7 @@ class PoolAutoscaler(DispatchObserver):
             memory_percent=memory.percent,
             session_memory_percent=100 * sum(sizes) / len(sizes) / memory.total if sizes else None,
             throughput_per_s=recent / THROUGHPUT_WINDOW_S,
-            busy_models=self.arrivals.busy_models(now),
+            busy_models=self._busy(now),
             memory=self._memory,
         )
 
@@ -146,7 +162,8 @@ class PoolAutoscaler(DispatchObserver):
             sum(not lane.is_idle for lane in session.lanes),
             condition.health.score(now),
             condition.breaker.would_allow(now),
-            warm_models=frozenset(session.model_names),
+            # A graph counts like a model: the only holder of one that others' models need stays.
+            warm_models=frozenset(session.model_names | session.contents),
         )
 
     def _start_s(self) -> float:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 
+import psutil
 import structlog
 
 from browser_runtime.contract.errors import InferenceError, SessionLost
 from browser_runtime.contract.events import PoolObserver
 from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import HEALTHY_SCORE
-from browser_runtime.policies.recycling import RecyclePolicy, SessionUse, find_recycle_reason
+from browser_runtime.policies.recycling import RecyclePolicy, SessionUse, find_recycle_reason, is_memory_short
 from browser_runtime.pool.dispatch.dispatch import Dispatch
 from browser_runtime.pool.fleet import Fleet
 from browser_runtime.pool.health.health import PoolHealth
@@ -44,6 +45,7 @@ class SessionMonitor:
         try:
             await session.sample_memory()
             self._health.sampled(session, self.policy.max_memory_bytes)
+            await self._relieve(session)
             await self._ping(session)
         except SessionLost as error:
             self._fleet.lose(session, error)
@@ -55,6 +57,13 @@ class SessionMonitor:
             log.warning("recycling session", session=session.name, reason=reason)
             self._observer.connected(session.changed("recycled", reason))
             self._fleet.spawn_recycle(session, reason)
+
+    async def _relieve(self, session: Session) -> None:
+        """Have the session drop what it keeps for later where memory is short: that goes first of all."""
+        if is_memory_short(session.memory_bytes, psutil.virtual_memory().percent, self.policy):
+            freed_bytes = await session.shed()
+            if freed_bytes:
+                log.info("kept results dropped", session=session.name, freed_bytes=freed_bytes)
 
     async def _ping(self, session: Session) -> None:
         """An echo on each lane that is free; a busy one shows by its answers that it lives."""

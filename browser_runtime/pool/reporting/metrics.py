@@ -10,6 +10,7 @@ import psutil
 
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.families import PREFERRED_BROWSER
+from browser_runtime.contract.sharing import LaneSharing
 from browser_runtime.contract.status import PoolStatus, SessionState, SessionStatus
 from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Family
 from browser_runtime.pool.pool import Pool
@@ -50,6 +51,7 @@ def pool_metrics(pool: Pool, performance: dict[str, object]) -> dict[str, object
             {"error": error, "step": step, "n": n}
             for (error, step), n in pool.dispatch.outcomes.n_failed_attempts.items()
         ],
+        "tensor_sharing": _sharing(pool, state),
         "performance": performance,
         "models": _models(state),
         "queue": {"waiting": state.n_waiting, "running": state.n_running, "restarts": state.n_restarts},
@@ -134,6 +136,13 @@ def _connections(pool: Pool, state: PoolStatus) -> dict[str, object]:
         "platform_distribution": dict(Counter(found["platform"] for found in connections)),
         "is_simulation": state.is_simulation,
     }
+
+
+def _sharing(pool: Pool, state: PoolStatus) -> dict[str, object]:
+    """What models share, over all lanes: graphs and weights open now, results kept now and taken so far."""
+    shared = LaneSharing.sum(lane.sharing for session in state.sessions for lane in session.lanes)
+    graphs, results = asdict(shared.graphs), asdict(shared.results)
+    return {"enabled": pool.settings.tensor_sharing, "graphs": graphs, "results": results}
 
 
 def _circuit(session: SessionStatus) -> dict[str, object]:

@@ -267,3 +267,25 @@ def test_a_wait_must_be_a_fifth_shorter_to_be_worth_it(free_ms: float, ratio: fl
 def test_a_deadline_is_reason_enough_to_wait() -> None:
     assert chosen(busy_and_free(90.0, 100.0), anything).is_free
     assert not chosen(busy_and_free(90.0, 100.0), replace(anything, remaining_ms=95.0)).is_free
+
+
+def test_the_lane_that_holds_part_of_a_model_loads_it_sooner() -> None:
+    empty = replace(ABLE, session="empty", load_ms=800.0, latency_ms=10.0, evidence=5.0)
+    half = replace(empty, session="half", held_share=0.5)
+    need = Need(Family.VISION)
+    choice = choose_session([empty, half], need)
+    assert choice is not None
+    assert choice.session == "half"
+    loads = {weighed.session: weighed.load_ms for weighed in weigh_candidates([empty, half], need)}
+    assert loads == {"empty": 800.0, "half": 400.0}
+
+
+def test_where_memory_is_short_a_model_goes_where_its_parts_are() -> None:
+    # The empty lane is measured to be quicker, and has no room for the whole model.
+    empty = replace(
+        ABLE, session="empty", free_memory_bytes=50, model_bytes=80, latency_ms=1.0, evidence=50.0
+    )
+    half = replace(ABLE, session="half", free_memory_bytes=50, model_bytes=20, held_share=0.75)
+    choice = choose_session([empty, half], Need(Family.VISION))
+    assert choice is not None
+    assert choice.session == "half"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from browser_runtime.policies.recycling import (
     RecyclePolicy,
     SessionUse,
     find_recycle_reason,
+    is_memory_short,
 )
 
 POLICY = RecyclePolicy()
@@ -80,3 +82,14 @@ def test_wild_noise_is_hardly_ever_taken_for_a_leak() -> None:
         rng = random.Random(seed)
         told += reason([500 * (1 + 0.8 * rng.uniform(-1, 1)) for _ in range(20)]) is not None
     assert told <= 4
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "system_percent", "is_short"),
+    [(None, 50.0, False), (899, 50.0, False), (901, 50.0, True), (1, 81.0, True), (None, 80.0, False)],
+)
+def test_memory_is_short_before_a_session_is_replaced(
+    size_bytes: int | None, system_percent: float, is_short: bool
+) -> None:
+    policy = RecyclePolicy(max_memory_bytes=1000)
+    assert is_memory_short(size_bytes, system_percent, policy) is is_short
