@@ -36,6 +36,10 @@ COMMANDS = {
         "webinfer.commands.gate",
         "Fail where models became slower, or answer otherwise, than before; for CI.",
     ),
+    "matrix": (
+        "webinfer.commands.matrix",
+        "Measure models in every browser, backend and precision: a heat map.",
+    ),
     "report": ("webinfer.commands.report", "Write a report of what was recorded, as HTML, Markdown or JSON."),
     "alerts": ("webinfer.commands.alerts", "List the open alerts; send a test notification."),
     "demo": ("webinfer.commands.demo", "Run a text, an image and a sound through every browser, end to end."),

@@ -7,11 +7,13 @@ import json
 
 import pytest
 
+from browser_runtime.contract.vocabulary import Backend, Browser
 from webinfer.bench.laboratory import comparing, gate, sessions, verdicts
 from webinfer.bench.laboratory.arms import parse_arm
 from webinfer.bench.laboratory.comparing import Limits, compare
 from webinfer.bench.laboratory.documents import write_document
 from webinfer.bench.laboratory.gate_set import GateCell, GateSet
+from webinfer.bench.laboratory.matrix import MEASURED, NOT_RUN, Coordinates, MatrixCell, Plan, run_matrix
 
 
 @pytest.fixture
@@ -50,3 +52,20 @@ def test_the_gate_stops_another_answer(quick: None, monkeypatch: pytest.MonkeyPa
     before["cells"][0]["starts"][0]["answer"]["word"] = "9"
     [wrong] = asyncio.run(gate.run_gate(wanted, before, print, print))
     assert wrong.status is gate.Status.WRONG and "'7' instead of '9'" in wrong.text
+
+
+@pytest.mark.browser("edge")
+def test_a_matrix_has_every_cell_and_goes_on_where_it_was_cut() -> None:
+    batches = Plan(
+        ("digits-vit", "sentences-bert"), (Browser.EDGE,), (Backend.WASM,), (), (1, 2), (None, 8), 1.0
+    )
+    known = Coordinates("digits-vit", "fp32", 1, None, "edge", "wasm")
+    kept = MatrixCell(known, MEASURED, "kept", 1.0, 1.0, 1.0, 1)
+    found = asyncio.run(run_matrix(batches, {known: kept}, print, lambda matrix: None))
+    assert found.is_complete and found.n_planned == 8 and found.cells[known] is kept
+    rest = [cell for cell in found.cells.values() if cell is not kept]
+    for cell in rest:
+        if cell.at.model == "digits-vit" and cell.at.length:
+            assert cell.status == NOT_RUN and "its inputs have one size" in cell.note
+        else:
+            assert cell.status == MEASURED and cell.closeness and cell.closeness > 0.99, cell

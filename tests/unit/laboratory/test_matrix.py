@@ -1,0 +1,98 @@
+"""A matrix of cells as every form of output, and what is gone on with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+from rich.console import Console
+
+from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Browser, Precision
+from browser_runtime.models.store import ModelStore
+from scheduler.history.history import History
+from webinfer.bench.laboratory.matrix import (
+    MEASURED,
+    NOT_RUN,
+    WRONG,
+    Coordinates,
+    Matrix,
+    MatrixCell,
+    Plan,
+)
+from webinfer.bench.laboratory.matrix_output import (
+    slowness,
+    tabulate,
+    write_csv,
+    write_html,
+    write_markdown,
+    write_parquet,
+)
+
+
+def at(browser: str, backend: str, model: str = "digits-vit") -> Coordinates:
+    return Coordinates(model, "fp32", 1, None, browser, backend)
+
+
+CELLS = [
+    MatrixCell(at("chrome", "wasm"), MEASURED, "", 2.0, 1.9, 2.1, 50, 300.0, 1.0, "Chromium 156", "CPU"),
+    MatrixCell(at("chrome", "webgpu"), MEASURED, "", 20.0, 19.0, 21.0, 50, 900.0, 1.0),
+    MatrixCell(at("edge", "webnn"), WRONG, "'9' instead of '7'", 1.0, 0.9, 1.1, 50, 300.0, 0.0),
+    MatrixCell(at("firefox", "webnn"), NOT_RUN, "<no> such | interface"),
+]
+
+
+def test_a_row_is_read_back() -> None:
+    rows = json.loads(json.dumps([cell.to_row() for cell in CELLS]))
+    assert [MatrixCell.from_row(row) for row in rows] == CELLS
+
+
+def test_the_quickest_right_cell_is_what_others_are_compared_with() -> None:
+    assert [slowness(cell, CELLS) for cell in CELLS[:3]] == [0.0, 1.0, 0.0]
+
+
+def test_every_cell_is_planned_browser_by_browser() -> None:
+    models = {"digits-vit": ModelStore().ensure("digits-vit")}
+    plan = Plan(("digits-vit",), tuple(Browser), PAGE_BACKENDS, (), (1, 2), (None,), 1.0)
+    found = list(plan.coordinates(models))
+    assert len(found) == len(set(found)) == 18
+    assert [each.browser for each in found] == sorted(
+        (each.browser for each in found), key=list(Browser).index
+    )
+    assert {each.precision for each in found} == {str(Precision.FP32)}
+
+
+def test_a_document_counts_its_cells() -> None:
+    plan = Plan(("digits-vit",), tuple(Browser), PAGE_BACKENDS, (), (1,), (None,), 1.0)
+    document = Matrix(plan, {cell.at: cell for cell in CELLS}, 9).document()
+    assert document["verdict"] == "4 of 9 cells: 2 measured, 1 wrong, 1 not run"
+    assert not document["is_complete"]
+
+
+def test_a_wrong_cell_is_never_only_fast() -> None:
+    table, notes = tabulate(CELLS)
+    console = Console(width=140, record=True, file=io.StringIO())
+    console.print(table)
+    text = console.export_text()
+    page, markdown = write_html(CELLS, "v", "m"), write_markdown(CELLS)
+    assert "WRONG 1.0 (1)" in text and "not run (2)" in text
+    assert notes == ["(1) '9' instead of '7'", "(2) <no> such | interface"]
+    assert re.search(r"<td class=wrong [^>]*>WRONG 1\.0", page) and "WRONG 1.0" in markdown
+
+
+def test_the_page_loads_nothing_and_cannot_be_steered() -> None:
+    page = write_html(CELLS, "<b>", "<i>")
+    assert "<no>" not in page and "<b>" not in page and "<script" not in page and "http:" not in page
+    assert "default-src 'none'" in page and "rgb(255,255,255)" in page and "rgb(86,140,200)" in page
+    assert r"\<no\> such \| interface" in write_markdown(CELLS)
+
+
+def test_csv_and_parquet_have_a_row_a_cell(tmp_path: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(write_csv(CELLS))))
+    assert [row["status"] for row in rows] == [MEASURED, MEASURED, WRONG, NOT_RUN]
+    write_parquet(CELLS, tmp_path / "cells.parquet")
+    with History(":memory:") as database:
+        found = database.read(f"FROM read_parquet('{tmp_path}/cells.parquet')")
+    assert [MatrixCell.from_row(row) for row in found] == CELLS

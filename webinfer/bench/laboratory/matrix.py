@@ -1,0 +1,266 @@
+"""Models by browser, backend, precision, batch and length: every cell is run, or has its reason."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
+from typing import Any
+
+from browser_runtime.contract.errors import BadOutput, InferenceError
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Browser, Precision
+from browser_runtime.models.store import ModelStore, StoredModel
+from browser_runtime.pool import Pool
+from browser_runtime.settings import RuntimeSettings
+from tasks.telemetry.rows import adapter_name
+from webinfer.bench.laboratory.answers import Answer, make_request, read_answer
+from webinfer.bench.laboratory.arms import Arm
+from webinfer.bench.laboratory.comparing import Tell
+from webinfer.bench.laboratory.documents import Document, make_document
+from webinfer.bench.laboratory.estimates import spread
+from webinfer.bench.laboratory.sessions import steady_ms
+
+MEASURED, WRONG, NOT_RUN = "measured", "wrong", "not run"
+MOST_RUNS, LEAST_RUNS = 50, 3
+# Of a cell's time: to warm up beyond the model's own, and for the runs that count.
+WARM_SHARE, RUN_SHARE = 0.2, 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinates:
+    """The place of a cell."""
+
+    model: str
+    precision: str
+    batch: int
+    length: int | None
+    browser: str
+    backend: str
+
+
+@dataclass(frozen=True, slots=True)
+class MatrixCell:
+    """One cell: its times, or the reason why there are none."""
+
+    at: Coordinates
+    status: str
+    note: str = ""
+    """The reason of a cell that was not run; what is wrong with a wrong one."""
+    p50_ms: float | None = None
+    """A request of the whole batch: in the page, and the way there and back."""
+    low_ms: float | None = None
+    high_ms: float | None = None
+    """The quartiles."""
+    n_runs: int = 0
+    ready_ms: float | None = None
+    """Load, compile and warm-up."""
+    closeness: float | None = None
+    """To Python's onnxruntime in the same precision: the cosine, or 1 less a score's difference."""
+    build: str = ""
+    adapter: str = ""
+
+    def to_row(self) -> dict[str, Any]:
+        """One flat row."""
+        plain = asdict(self)
+        place: dict[str, Any] = plain.pop("at")
+        return place | plain
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> MatrixCell:
+        """The inverse of `to_row`."""
+        places = {name: row[name] for name in Coordinates.__dataclass_fields__}
+        rest = {name: value for name, value in row.items() if name not in places}
+        return cls(Coordinates(**places), **rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked for."""
+
+    models: tuple[str, ...]
+    browsers: tuple[Browser, ...]
+    backends: tuple[Backend, ...]
+    precisions: tuple[Precision, ...]
+    """None: the usual one of each model."""
+    batches: tuple[int, ...]
+    lengths: tuple[int | None, ...]
+    cell_s: float
+
+    def coordinates(self, models: Mapping[str, StoredModel]) -> Iterator[Coordinates]:
+        """Every cell, those of a session and model together."""
+        for browser, name in product(self.browsers, self.models):
+            usual = Arm("", name).precision_for(models[name].family.model_types[0])
+            places = product(self.backends, self.precisions or (usual,), self.batches, self.lengths)
+            for backend, precision, batch, length in places:
+                yield Coordinates(name, str(precision), batch, length, str(browser), str(backend))
+
+
+@dataclass(slots=True)
+class Matrix:
+    """The cells so far."""
+
+    plan: Plan
+    cells: dict[Coordinates, MatrixCell] = field(default_factory=dict)
+    n_planned: int = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """True once every cell was run or has its reason."""
+        return len(self.cells) >= self.n_planned
+
+    def document(self) -> Document:
+        """The matrix as it is now."""
+        found = list(self.cells.values())
+        counts = {name: sum(cell.status == name for cell in found) for name in (MEASURED, WRONG, NOT_RUN)}
+        verdict = f"{len(found)} of {self.n_planned} cells: " + ", ".join(
+            f"{n} {name}" for name, n in counts.items()
+        )
+        body = {
+            "models": list(self.plan.models),
+            "cell_s": self.plan.cell_s,
+            "is_complete": self.is_complete,
+            "cells": [cell.to_row() for cell in found],
+        }
+        return make_document("matrix", verdict, body)
+
+
+async def run_matrix(
+    plan: Plan, done: Mapping[Coordinates, MatrixCell], tell: Tell, show: Callable[[Matrix], None]
+) -> Matrix:
+    """Every cell that is not in `done`, in sessions that cells of one browser share.
+
+    Raises UnknownModel, SetupError for a model that cannot be had.
+    """
+    settings = RuntimeSettings(simulation="never")
+    store = ModelStore(settings.models_dir)
+    models = {name: await asyncio.to_thread(_provide, store, name) for name in plan.models}
+    wanted = list(plan.coordinates(models))
+    matrix = Matrix(plan, {at: done[at] for at in wanted if at in done}, len(wanted))
+    references = References(settings, store)
+    for browser in plan.browsers:
+        left = [at for at in wanted if at.browser == str(browser) and at not in matrix.cells]
+        if left:
+            tell(f"starting {browser}")
+            async for cell in _run_browser(settings, store, browser, left, models, references, plan, tell):
+                matrix.cells[cell.at] = cell
+                show(matrix)
+    await references.close()
+    return matrix
+
+
+def _provide(store: ModelStore, name: str) -> StoredModel:
+    """The model in whatever precision it is there. Raises like `ModelStore.ensure`."""
+    return store.find(name) or store.ensure(name)
+
+
+class References:
+    """Answers of Python's onnxruntime, one a request."""
+
+    def __init__(self, settings: RuntimeSettings, store: ModelStore) -> None:
+        self._pool = Pool(settings.replace(simulation="always"), Browser.CHROME, store=store)
+        self._is_open = False
+        self._known: dict[tuple[str, str, int, int | None], Answer | str] = {}
+
+    async def find(self, at: Coordinates, request: Request, model: StoredModel) -> Answer | str:
+        """The answer, or why there is none."""
+        key = (at.model, at.precision, at.batch, at.length)
+        if key not in self._known:
+            if not self._is_open:
+                await self._pool.open()
+                self._is_open = True
+            try:
+                reply = await self._pool.run(replace(request, backends=(), deadline_s=None))
+                self._known[key] = read_answer(reply.output, model.family.answer)
+            except InferenceError as error:
+                self._known[key] = str(error)
+        return self._known[key]
+
+    async def close(self) -> None:
+        """Frees what it holds."""
+        await self._pool.close()
+
+
+async def _run_browser(
+    settings: RuntimeSettings,
+    store: ModelStore,
+    browser: Browser,
+    places: Sequence[Coordinates],
+    models: Mapping[str, StoredModel],
+    references: References,
+    plan: Plan,
+    tell: Tell,
+) -> Any:
+    """Yields each cell of one browser."""
+    pool = Pool(settings, browser, store=store)
+    try:
+        await pool.open()
+    except InferenceError as error:
+        for at in places:
+            yield MatrixCell(at, NOT_RUN, str(error))
+        return
+    try:
+        for number, at in enumerate(places, 1):
+            where = f"{at.model} {at.precision}, {at.backend}, batch {at.batch}"
+            tell(f"{browser} {number} of {len(places)}: {where}")
+            yield await _run_cell(pool, at, models[at.model], references, plan.cell_s)
+    finally:
+        await pool.close()
+
+
+async def _run_cell(
+    pool: Pool, at: Coordinates, model: StoredModel, references: References, cell_s: float
+) -> MatrixCell:
+    arm = Arm("", at.model, Browser(at.browser), Backend(at.backend), Precision(at.precision))
+    try:
+        model.graphs(Precision(at.precision))
+        request = make_request(model, arm, batch=at.batch, length=at.length)
+    except InferenceError as error:
+        return MatrixCell(at, NOT_RUN, str(error))
+    if not pool.sessions:
+        return MatrixCell(
+            at, NOT_RUN, "no session is up: " + "; ".join(pool.status().start_failures.values())
+        )
+    can = pool.sessions[0].capabilities
+    if not can.can(Backend(at.backend)):
+        return MatrixCell(at, NOT_RUN, can.reason(Backend(at.backend)))
+    place = {"build": pool.sessions[0].build, "adapter": adapter_name(can.adapter(Backend(at.backend)))}
+    try:
+        cell = await _time_cell(pool, at, request, model, references, cell_s)
+    except BadOutput as error:
+        return MatrixCell(at, WRONG, str(error), **place)  # type: ignore[arg-type]
+    except InferenceError as error:
+        return MatrixCell(at, NOT_RUN, f"within {cell_s:g} s: {error}", **place)  # type: ignore[arg-type]
+    return replace(cell, **place)  # type: ignore[arg-type]
+
+
+async def _time_cell(
+    pool: Pool,
+    at: Coordinates,
+    request: Request,
+    model: StoredModel,
+    references: References,
+    cell_s: float,
+) -> MatrixCell:
+    reference = await references.find(at, request, model)
+    began = time.monotonic()
+    bounded = replace(request, deadline_s=cell_s)
+    first = await pool.run(bounded)
+    ready_ms = first.timings.load_ms + first.timings.compile_ms + first.timings.warmup_ms
+    answer = read_answer(first.output, model.family.answer)
+    warm_by = time.monotonic() + WARM_SHARE * cell_s
+    latest = first
+    while time.monotonic() < min(warm_by, began + cell_s):
+        latest = await pool.run(bounded)
+    end, samples = min(time.monotonic() + RUN_SHARE * cell_s, began + cell_s), list[float]()
+    while len(samples) < MOST_RUNS and (time.monotonic() < end or not samples):
+        latest = await pool.run(bounded)
+        samples.append(steady_ms(latest.timings))
+    middle = spread(samples)
+    times = (middle.median, middle.low, middle.high, len(samples), ready_ms)
+    if isinstance(reference, str):
+        return MatrixCell(at, MEASURED, f"not checked: {reference}", *times)
+    told = reference.difference(answer)
+    return MatrixCell(at, WRONG if told else MEASURED, told, *times, reference.closeness(answer))

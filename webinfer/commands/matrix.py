@@ -1,0 +1,134 @@
+"""`webinfer matrix`: models by browser, backend, precision, batch and length."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Browser, Precision, parse_backend
+from webinfer.commands.laboratory import DURATION, NO_HISTORY, keep, watching
+from webinfer.commands.parameters import BACKENDS, BROWSERS, NEW_FILE, PRECISIONS, ModelName
+from webinfer.tables import output_console
+
+if TYPE_CHECKING:
+    from webinfer.bench.laboratory.matrix import Coordinates, Matrix, MatrixCell
+
+
+@click.command("matrix")
+@click.argument("models", nargs=-1, required=True, type=ModelName())
+@click.option("--browser", "browsers", multiple=True, type=BROWSERS, help="Only this browser; repeatable.")
+@click.option("--backend", "backends", multiple=True, type=BACKENDS, help="Only this backend; repeatable.")
+@click.option(
+    "--precision",
+    "precisions",
+    multiple=True,
+    type=PRECISIONS,
+    help="Precision of the weights; repeatable. Default: the usual one of each model.",
+)
+@click.option(
+    "--batch",
+    "batches",
+    multiple=True,
+    type=click.IntRange(1, 256),
+    help="Items a request; repeatable. Default: 1.",
+)
+@click.option(
+    "--length",
+    "lengths",
+    multiple=True,
+    type=click.IntRange(1, 10_000),
+    help="Words of each text; repeatable. Default: the model's own example.",
+)
+@click.option(
+    "--cell-time", "cell_s", default="10s", show_default=True, type=DURATION, help="Longest time of a cell."
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=NEW_FILE,
+    help="Write this file after every cell; if it is there, go on where it ends.",
+)
+@click.option("--html", "html_file", type=NEW_FILE, help="Write a heat map as one page into this file.")
+@click.option("--markdown", "markdown_file", type=NEW_FILE, help="Write a table into this file.")
+@click.option("--csv", "csv_file", type=NEW_FILE, help="Write a row a cell into this file.")
+@click.option("--parquet", "parquet_file", type=NEW_FILE, help="Likewise, as Parquet.")
+@NO_HISTORY
+def command(json_file: Path | None, no_history: bool, cell_s: float, **wanted: Any) -> None:
+    """Measure MODELS in every browser, backend, precision, batch and length.
+
+    Every cell is run or has its reason; cells of one browser share a session. A cell whose answer is not that
+    of Python's onnxruntime in the same precision is marked as wrong.
+    """
+    from webinfer.bench.laboratory.matrix import Plan, run_matrix
+
+    plan = Plan(
+        tuple(dict.fromkeys(wanted["models"])),
+        tuple(Browser(name) for name in wanted["browsers"]) or tuple(Browser),
+        tuple(dict.fromkeys(map(parse_backend, wanted["backends"]))) or PAGE_BACKENDS,
+        tuple(Precision(name) for name in wanted["precisions"]),
+        wanted["batches"] or (1,),
+        wanted["lengths"] or (None,),
+        cell_s,
+    )
+    done = _earlier(json_file)
+    with watching("starting") as watch:
+
+        def show(matrix: Matrix) -> None:
+            watch.note(f"{len(matrix.cells)} of {matrix.n_planned} cells")
+            _write_json(matrix, json_file)
+
+        matrix = asyncio.run(run_matrix(plan, done, watch.tell, show))
+    _write_outputs(matrix, wanted)
+    keep(matrix.document(), None, no_history=no_history)
+
+
+def _earlier(path: Path | None) -> dict[Coordinates, MatrixCell]:
+    """The cells in the file of a run that was cut. Raises BadInput for a file of another machine or kind."""
+    from browser_runtime.contract.errors import BadInput
+    from webinfer.bench.laboratory.documents import read_document
+    from webinfer.bench.laboratory.machine import difference, this_machine
+    from webinfer.bench.laboratory.matrix import MatrixCell
+
+    if path is None or str(path) == "-" or not path.is_file():
+        return {}
+    document = read_document(path, "matrix")
+    if told := difference(document["machine"], this_machine().to_plain()):
+        raise BadInput("--json", f"{str(path)!r}, which cannot be gone on with ({told})", "another file")
+    cells = [MatrixCell.from_row(row) for row in document["cells"]]
+    return {cell.at: cell for cell in cells}
+
+
+def _write_json(matrix: Matrix, path: Path | None) -> None:
+    """Replaces the file at once: a run that is cut leaves the cells so far."""
+    from webinfer.bench.laboratory.documents import write_document
+
+    if path is not None and str(path) != "-":
+        beside = path.with_name(f".{path.name}.new")
+        beside.write_text(write_document(matrix.document()), encoding="utf-8")
+        beside.replace(path)
+
+
+def _write_outputs(matrix: Matrix, wanted: dict[str, Any]) -> None:
+    from webinfer.bench.laboratory import matrix_output as output
+
+    cells, document = list(matrix.cells.values()), matrix.document()
+    table, notes = output.tabulate(cells)
+    console = output_console()
+    console.print(table)
+    for line in (*notes, document["verdict"]):
+        console.print(line, markup=False)
+    machine = document["machine"]
+    line = (
+        f"{machine['processor']}, {machine['n_processors']} processors, {machine['system']}, {document['at']}"
+    )
+    if path := wanted["html_file"]:
+        path.write_text(output.write_html(cells, document["verdict"], line), encoding="utf-8")
+    if path := wanted["markdown_file"]:
+        path.write_text(output.write_markdown(cells), encoding="utf-8")
+    if path := wanted["csv_file"]:
+        path.write_text(output.write_csv(cells), encoding="utf-8")
+    if path := wanted["parquet_file"]:
+        output.write_parquet(cells, path)
