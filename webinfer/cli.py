@@ -40,6 +40,10 @@ COMMANDS = {
         "webinfer.commands.matrix",
         "Measure models in every browser, backend and precision: a heat map.",
     ),
+    "load": (
+        "webinfer.commands.load",
+        "Send requests at a rate through the queue; find the rate that a stack carries.",
+    ),
     "report": ("webinfer.commands.report", "Write a report of what was recorded, as HTML, Markdown or JSON."),
     "alerts": ("webinfer.commands.alerts", "List the open alerts; send a test notification."),
     "demo": ("webinfer.commands.demo", "Run a text, an image and a sound through every browser, end to end."),

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +72,17 @@ def test_a_matrix_has_every_cell_and_goes_on_where_it_was_cut() -> None:
             assert cell.status == NOT_RUN and "its inputs have one size" in cell.note
         else:
             assert cell.status == MEASURED and cell.closeness and cell.closeness > 0.99, cell
+
+
+@pytest.mark.browser("edge")
+@pytest.mark.redis
+def test_load_goes_through_the_queue_and_every_answer_is_checked(tmp_path: Path) -> None:
+    words = ["digits-vit", "sentences-bert", "--browser", "edge", "--backend", "wasm", "--rate", "10"]
+    words += ["--duration", "2s", "--no-history", "--json", str(tmp_path / "load.json")]
+    done = subprocess.run(
+        [sys.executable, "-m", "webinfer", "load", *words], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    [run] = json.loads((tmp_path / "load.json").read_text())["runs"]
+    assert run["n_sent"] == len(run["latencies_ms"]) >= 10 and not run["errors"]
+    assert 0 < run["latencies_ms"][0] < run["percentiles_ms"]["p75"]

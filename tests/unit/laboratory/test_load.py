@@ -1,0 +1,82 @@
+"""Arrivals, the search for the highest rate on a queue of known capacity, and pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from xml.etree import ElementTree
+
+import pytest
+
+from webinfer.bench.laboratory.arrivals import PATTERNS, draw_arrivals, scale_trace
+from webinfer.bench.laboratory.load import LoadResult
+from webinfer.bench.laboratory.load_limit import NEAR, find_limit
+from webinfer.bench.laboratory.load_picture import draw, tabulate
+
+SERVICE_S = 0.02
+
+
+def queue_at(rate: float, seconds: float = 20.0) -> LoadResult:
+    """One server that takes 20 ms a request: it carries 50/s and no more. Latency from the intended time."""
+    free, latencies = 0.0, []
+    for due in draw_arrivals("poisson", rate, seconds):
+        free = max(free, due) + SERVICE_S
+        latencies.append((free - due) * 1000)
+    return LoadResult(rate, seconds, sorted(latencies), n_sent=len(latencies))
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_arrivals_have_the_rate_that_was_asked_for(pattern: str) -> None:
+    found = draw_arrivals(pattern, 20.0, 400.0)
+    assert len(found) == pytest.approx(8000, rel=0.05)
+    assert found == sorted(found) and found[0] >= 0 and found[-1] < 400
+    assert found == draw_arrivals(pattern, 20.0, 400.0)
+
+
+def test_a_trace_keeps_its_shape_at_another_rate() -> None:
+    assert scale_trace([10.0, 12.0, 11.0], None) == [0.0, 1.0, 2.0]
+    assert scale_trace([10.0, 11.0, 12.0, 14.0], 2.0) == pytest.approx([0.0, 0.5, 1.0, 2.0])
+
+
+def test_the_limit_of_a_queue_is_found() -> None:
+    """M/D/1: at 45/s its p95 is some 200 ms, beyond 50/s it grows without end."""
+    limit = find_limit(queue_at, 0.95, 200.0)
+    assert limit.carried_per_s and limit.failed_per_s
+    assert 38 < limit.carried_per_s < 50 < 54 and limit.failed_per_s / limit.carried_per_s <= NEAR * 1.001
+    at_limit = [one for one in limit.tried if one.offered_per_s == limit.carried_per_s]
+    assert len(at_limit) >= 2 and all(one.holds(0.95, 200.0) for one in at_limit)
+    assert "hold p95 within 200 ms" in limit.sentence()
+
+
+def test_no_rate_and_every_rate_are_told() -> None:
+    never = find_limit(queue_at, 0.95, 1.0)
+    assert never.carried_per_s is None and never.sentence().startswith("no rate from 4/s on holds")
+    always = find_limit(lambda rate: LoadResult(rate, 1.0, [1.0] * 100), 0.95, 2.0)
+    assert always.carried_per_s == 4096.0 and "the most that was tried" in always.sentence()
+
+
+def test_a_wrong_answer_is_not_carried() -> None:
+    one = LoadResult(5.0, 10.0, [1.0] * 100)
+    assert one.holds(0.95, 10.0)
+    one.errors = Counter({"wrong answer: '9' instead of '7'": 1})
+    assert not one.holds(0.95, 10.0) and one.n_errors == 1
+
+
+def test_percentiles_without_enough_answers_are_left_out() -> None:
+    plain = LoadResult(5.0, 10.0, [float(n) for n in range(100)]).to_plain()
+    assert plain["percentiles_ms"] == {
+        "p50": 49.0,
+        "p75": 74.0,
+        "p90": 89.0,
+        "p95": 94.0,
+        "p99": 98.0,
+        "p99.9": None,
+    }
+
+
+def test_a_picture_is_an_svg_with_a_curve_a_percentile() -> None:
+    results = [queue_at(rate) for rate in (40.0, 10.0)] + [
+        LoadResult(60.0, 1.0, [1.0] * 5, is_overloaded=True)
+    ]
+    picture = ElementTree.fromstring(draw(results, "<a> & b", 500.0))
+    assert len(picture.findall("{*}polyline")) == 3
+    assert tabulate(results).row_count == 3

@@ -1,0 +1,67 @@
+"""The highest rate that a stack carries: doubled until it does not, then searched in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from webinfer.bench.laboratory.load import LoadResult
+
+TryRate = Callable[[float], LoadResult]
+
+FIRST_PER_S, MOST_PER_S = 4.0, 4096.0
+# Two rates as near to each other are the answer.
+NEAR = 1.08
+
+
+@dataclass(slots=True)
+class Limit:
+    """What was tried, and the answer."""
+
+    share: float
+    limit_ms: float
+    tried: list[LoadResult] = field(default_factory=list)
+    carried_per_s: float | None = None
+    """The highest rate that held, twice; None if none did."""
+    failed_per_s: float | None = None
+    """The lowest rate above it that did not hold; None if none failed."""
+
+    def sentence(self) -> str:
+        """The answer in words."""
+        wanted = f"p{self.share * 100:g} within {self.limit_ms:g} ms and every answer right"
+        if self.carried_per_s is None:
+            return f"no rate from {FIRST_PER_S:g}/s on holds: {wanted}"
+        beyond = f"; {self.failed_per_s:.1f}/s does not" if self.failed_per_s else ", the most that was tried"
+        return f"{self.carried_per_s:.1f} requests/s hold {wanted}{beyond}"
+
+
+def find_limit(try_rate: TryRate, share: float, limit_ms: float) -> Limit:
+    """The highest rate at which that share of answers comes in time, all of them right.
+
+    The rate that is told was held twice: once in the search, and once more at its end.
+    """
+    limit = Limit(share, limit_ms)
+
+    def holds(rate: float) -> bool:
+        limit.tried.append(try_rate(rate))
+        return limit.tried[-1].holds(share, limit_ms)
+
+    good, bad = 0.0, FIRST_PER_S
+    while bad <= MOST_PER_S and holds(bad):
+        good, bad = bad, bad * 2
+    if not good:
+        limit.failed_per_s = bad
+        return limit
+    if bad > MOST_PER_S:
+        limit.carried_per_s = good
+        return limit
+    while bad / good > NEAR:
+        middle = (good * bad) ** 0.5
+        if holds(middle):
+            good = middle
+        else:
+            bad = middle
+    while good >= FIRST_PER_S and not holds(good):
+        good, bad = good / NEAR, good
+    limit.carried_per_s, limit.failed_per_s = (good, bad) if good >= FIRST_PER_S else (None, bad)
+    return limit

@@ -1,0 +1,160 @@
+"""`webinfer load`: open-loop load through the real queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from browser_runtime.contract.vocabulary import Browser
+from webinfer.bench.laboratory.arrivals import PATTERNS, POISSON
+from webinfer.commands.laboratory import DURATION, JSON_FILE, NO_HISTORY, RATE, keep, watching
+from webinfer.commands.parameters import BACKENDS, BROWSER, NEW_FILE, ModelName
+from webinfer.tables import output_console
+
+if TYPE_CHECKING:
+    from webinfer.bench.laboratory.load import LoadedModel, LoadResult
+    from webinfer.commands.laboratory import Watch
+
+SHARE = 0.95
+
+
+@click.command("load")
+@click.argument("models", nargs=-1, required=True, type=ModelName())
+@BROWSER
+@click.option("--backend", type=BACKENDS, help="Backend of every request. Default: any.")
+@click.option(
+    "--sessions",
+    "n_sessions",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 8),
+    help="Browser sessions of the worker.",
+)
+@click.option("--rate", type=RATE, help="Requests a second, in the mean. Default: 10, or the trace's own.")
+@click.option(
+    "--pattern", default=POISSON, show_default=True, type=click.Choice(PATTERNS), help="How requests arrive."
+)
+@click.option(
+    "--trace",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with arrival times in seconds, one a line, instead of a pattern.",
+)
+@click.option(
+    "--duration",
+    "seconds",
+    default="20s",
+    show_default=True,
+    type=DURATION,
+    help="Time of sending, at each rate.",
+)
+@click.option("--find-limit", is_flag=True, help="Find the highest rate that holds --p95.")
+@click.option(
+    "--p95",
+    default="500ms",
+    show_default=True,
+    type=DURATION,
+    help="With --find-limit: what 95 of 100 answers must come within.",
+)
+@click.option(
+    "--running",
+    is_flag=True,
+    help="Send to the stack that is up (WEBINFER_BROKER_URL, `webinfer up`) instead of one of its own.",
+)
+@click.option("--picture", type=NEW_FILE, help="Draw latency against the offered rate into this SVG file.")
+@JSON_FILE
+@NO_HISTORY
+def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, **wanted: Any) -> None:
+    """Send requests to MODELS, mixed at random, when they are due, whatever became of those before.
+
+    Latency counts from the intended time of sending. Every answer is checked. Starts a private stack with one
+    worker, or with --running uses the one that is up and tells what its autoscaler did.
+    """
+    from webinfer.bench.laboratory import load_picture
+    from webinfer.bench.laboratory.documents import make_document
+    from webinfer.bench.laboratory.load_limit import Limit, find_limit
+
+    with watching("starting") as watch, _mix(models, wanted, watch) as (mix, sample):
+        try_rate = _runner(mix, sample, wanted, watch)
+        limit: Limit | None = None
+        if wanted["find_limit"]:
+            limit = find_limit(try_rate, SHARE, wanted["p95"] * 1000)
+        results = limit.tried if limit else [try_rate(wanted["rate"])]
+    console = output_console()
+    console.print(load_picture.tabulate(results))
+    verdict = limit.sentence() if limit else _sentence(results[0])
+    console.print(verdict, style="bold", markup=False)
+    if told := _autoscaler(results):
+        console.print(told, markup=False)
+    if path := wanted["picture"]:
+        title = f"{', '.join(models)}, {wanted['browser']}, {wanted['pattern']} arrivals"
+        path.write_text(load_picture.draw(results, title, wanted["p95"] * 1000 if limit else None))
+    body = {
+        "models": list(models),
+        "browser": wanted["browser"],
+        "pattern": "trace" if wanted["trace"] else wanted["pattern"],
+        "carried_per_s": limit.carried_per_s if limit else None,
+        "runs": [one.to_plain() for one in results],
+    }
+    keep(make_document("load", verdict, body), json_file, no_history=no_history)
+
+
+@contextmanager
+def _mix(
+    names: tuple[str, ...], wanted: dict[str, Any], watch: Watch
+) -> Iterator[tuple[list[LoadedModel], Callable[[], int | None]]]:
+    """The models, answered once and right, on a stack that is up; and who tells the workers wanted."""
+    from webinfer.bench.laboratory.load_stack import prepare_mix, wanted_workers
+    from webinfer.producing import use_broker
+    from webinfer.stack.stack import Stack
+
+    browser = Browser(wanted["browser"])
+    if wanted["running"]:
+        yield prepare_mix(names, browser, wanted["backend"], watch.tell), wanted_workers
+        return
+    watch.tell("starting a private stack")
+    with Stack([browser], n_sessions=wanted["n_sessions"]) as stack:
+        use_broker(stack.broker_url)
+        yield prepare_mix(names, browser, wanted["backend"], watch.tell), lambda: None
+
+
+def _runner(
+    mix: list[LoadedModel], sample: Callable[[], int | None], wanted: dict[str, Any], watch: Watch
+) -> Callable[[float | None], LoadResult]:
+    """Runs one rate."""
+    from webinfer.bench.autoscaling.recordings import read_recording
+    from webinfer.bench.laboratory.arrivals import draw_arrivals, scale_trace
+    from webinfer.bench.laboratory.load import LoadRun
+
+    trace = read_recording(wanted["trace"]).arrivals if wanted["trace"] else None
+
+    def run(rate: float | None) -> LoadResult:
+        if trace is not None:
+            arrivals = scale_trace(trace, rate)
+        else:
+            arrivals = draw_arrivals(wanted["pattern"], rate or 10.0, wanted["seconds"])
+        return LoadRun(mix, arrivals).run(watch.tell, sample)
+
+    return run
+
+
+def _sentence(one: LoadResult) -> str:
+    p95 = one.at(SHARE)
+    told = "too few answers for a p95" if p95 is None else f"p95 {p95:.1f} ms"
+    wrong = f"{one.n_errors} of {one.n_sent} without a right answer" if one.errors else "every answer right"
+    return f"{one.offered_per_s:.1f} requests/s offered: {told}, {wrong}"
+
+
+def _autoscaler(results: list[LoadResult]) -> str:
+    """What the autoscaler wanted, over time."""
+    steps: list[tuple[float, int]] = []
+    for one in results:
+        for at, n in one.workers:
+            if not steps or steps[-1][1] != n:
+                steps.append((at, n))
+    if not steps:
+        return ""
+    return "the autoscaler wanted " + ", ".join(f"{n} worker(s) at {at:.0f} s" for at, n in steps)
