@@ -73,6 +73,17 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Experiment:
+    """One run of the laboratory, as `monitor_experiments.sql` gives it."""
+
+    at_s: float
+    kind: str
+    model: str
+    verdict: str
+    machine: str
+
+
+@dataclass(frozen=True, slots=True)
 class Measurements:
     """Lines and changes of a span. Times are seconds since 1970, UTC."""
 
@@ -85,6 +96,7 @@ class Measurements:
     at_s: list[float] = field(default_factory=list)
     lines: list[ModelLine] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
+    experiments: list[Experiment] = field(default_factory=list)
     problem: str | None = None
     """The reason for there being no newer answer."""
 
@@ -139,9 +151,18 @@ class Performance:
         (span,) = await self._ask("monitor_span")
         rows = await self._ask("monitor_runs", since_s=since_s, bucket_s=bucket_s, max_lines=MAX_LINES)
         changes = await self._ask("monitor_changes", since_s=since_s)
+        experiments = await self._ask("monitor_experiments", since_s=since_s)
         at_s, lines = draw_lines(rows)
-        found = [Change(**row) for row in changes]
-        return Measurements(span_h, bucket_s, now_s, span["last_s"], at_s, lines, found)
+        return Measurements(
+            span_h,
+            bucket_s,
+            now_s,
+            span["last_s"],
+            at_s,
+            lines,
+            [Change(**row) for row in changes],
+            [Experiment(**row) for row in experiments],
+        )
 
 
 def nothing(span_h: int) -> Measurements:

@@ -236,6 +236,19 @@ class ScalingRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ExperimentRow:
+    """One run of compare, gate, matrix or load."""
+
+    at_s: float
+    kind: str
+    model: str
+    """All its models."""
+    verdict: str
+    machine: str
+    """Its fingerprint: only experiments with the same are comparable."""
+
+
+@dataclass(frozen=True, slots=True)
 class AlertRow:
     """An alert that opened or closed."""
 
@@ -275,5 +288,6 @@ class Report:
     impact: Sequence[Impact]
     scaling: Sequence[ScalingRow]
     alerts: Sequence[AlertRow]
+    experiments: Sequence[ExperimentRow]
     cut: Sequence[str]
     """Sections that show only the first rows of more."""

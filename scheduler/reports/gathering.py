@@ -14,6 +14,7 @@ from scheduler.reports.facts import (
     BrowserRow,
     CapabilityChange,
     ConnectionRow,
+    ExperimentRow,
     Matrix,
     ReasonRow,
     Recommendation,
@@ -72,6 +73,7 @@ def gather(ask: Ask, now_s: float, days: float, model: str | None = None) -> Rep
         "reasons": ask("report_reasons", **of_model, max_rows=MAX_ROWS),
         "impact": ask("report_impact", **of_model, max_rows=MAX_ROWS),
         "scaling": ask("report_scaling", **span, max_rows=MAX_ROWS),
+        "experiments": ask("report_experiments", **of_model, max_rows=MAX_ROWS),
         "alerts": ask("report_alerts", **span, max_rows=MAX_ROWS),
     }
     return Report(
@@ -97,6 +99,7 @@ def gather(ask: Ask, now_s: float, days: float, model: str | None = None) -> Rep
         impact=[judge_impact(row) for row in rows["impact"]],
         scaling=_build(ScalingRow, rows["scaling"]),
         alerts=_build(AlertRow, rows["alerts"]),
+        experiments=_build(ExperimentRow, rows["experiments"]),
         cut=[name for name, found in rows.items() if len(found) == MAX_ROWS],
     )
 

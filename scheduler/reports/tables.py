@@ -255,10 +255,20 @@ def _alerts(report: Report) -> Section:
     return Section("alerts", "Alerts", columns, rows, "No alert.", _cut(report, "alerts"))
 
 
+def _experiments(report: Report) -> Section:
+    rows = [[moment(row.at_s), row.kind, row.model, row.verdict, row.machine] for row in report.experiments]
+    columns = ("at (UTC)", "kind", "models", "verdict", "machine")
+    empty = "Nothing was compared."
+    return Section(
+        "experiments", "Comparisons and matrices", columns, rows, empty, _cut(report, "experiments")
+    )
+
+
 SECTIONS: Sequence[Callable[[Report], Section]] = (
     _trends,
     _browsers,
     _impact,
+    _experiments,
     _routing,
     _reasons,
     _connections,

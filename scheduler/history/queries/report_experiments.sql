@@ -1,5 +1,9 @@
--- Runs of the laboratory since a time, the latest first, without their documents but for the matrices' cells.
-SELECT epoch(e.at) AS at_s, e.kind, coalesce(e.model, '') AS model, e.verdict, e.fingerprint, e.webinfer_version
+-- Runs of the laboratory between $since_s and $until_s, the latest first, without their documents.
+SELECT epoch(e."at") AS at_s, coalesce(kind, '') AS kind, coalesce(model, '') AS model,
+  coalesce(verdict, '') AS verdict, coalesce(fingerprint, '') AS machine
 FROM experiments e
-WHERE e.at >= make_timestamp(($since_s * 1000000)::BIGINT) AND ($model IS NULL OR contains(e.model, $model))
-ORDER BY e.at DESC LIMIT $max_rows
+WHERE e."at" >= make_timestamp(CAST($since_s * 1e6 AS BIGINT))
+  AND e."at" < make_timestamp(CAST($until_s * 1e6 AS BIGINT))
+  AND (CAST($model AS VARCHAR) IS NULL OR list_contains(string_split(model, ', '), $model))
+ORDER BY e."at" DESC
+LIMIT $max_rows

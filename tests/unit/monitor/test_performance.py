@@ -44,9 +44,11 @@ async def test_the_history_is_summed_up_by_bucket_and_the_busiest_lines_are_draw
     rows = [run(start + 1, ms) for ms in (10.0, 20.0, 30.0)] + [run(start + 61, 90.0, ok=False)]
     rows += [run(start + 1, model="rare"), run(now - 7200), run(start + 1, is_simulation=True)]
     rows += [run(start + 2, model=f"model {n}") for n in range(module.MAX_LINES) for _ in range(2)]
-    history.append(rows)
+    experiment = {"at": now - 60, "kind": "compare", "model": "m", "verdict": "no difference above 1 %"}
+    history.append([*rows, ("experiments", experiment), ("experiments", experiment | {"at": now - 7200})])
 
     answer = await performance_of(history).read(1)
+    assert [one.verdict for one in answer.experiments] == ["no difference above 1 %"]
     assert answer.problem is None and len(answer.lines) == module.MAX_LINES
     assert "rare" not in {line.model for line in answer.lines}
     (line,) = [line for line in answer.lines if line.model == "digits-vit"]
@@ -119,7 +121,7 @@ async def test_an_answer_is_asked_for_once_and_kept() -> None:
     performance = Performance(ask)
     await asyncio.gather(*(performance.read(24) for _ in range(5)))
     await performance.read(24)
-    assert sorted(asked) == ["monitor_changes", "monitor_runs", "monitor_span"]
+    assert sorted(asked) == ["monitor_changes", "monitor_experiments", "monitor_runs", "monitor_span"]
 
 
 async def test_without_a_history_the_page_says_why_and_keeps_what_it_had(

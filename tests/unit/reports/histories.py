@@ -133,5 +133,15 @@ def _decisions() -> list[Row]:
             "scaling",
             queue | {"at": NOW_S - 3600, "action": "shrink", "n_from": 3, "n_to": 1, "reason": "idle"},
         ),
+        (
+            "experiments",
+            {
+                "at": NOW_S - 1800,
+                "kind": "compare",
+                "model": "bert",
+                "verdict": f"b is 7.1 % slower {HOSTILE}",
+                "fingerprint": "0123456789ab",
+            },
+        ),
         ("alerts", alert | {"at": later_s, "text": f"of {HOSTILE}", "state": "opened"}),
     ]

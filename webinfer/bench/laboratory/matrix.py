@@ -111,13 +111,22 @@ class Matrix:
         """True once every cell was run or has its reason."""
         return len(self.cells) >= self.n_planned
 
+    def _quickest(self) -> Iterator[str]:
+        """The quickest right cell of each model."""
+        for name in self.plan.models:
+            right = [
+                c for c in self.cells.values() if c.at.model == name and c.status == MEASURED and c.p50_ms
+            ]
+            if right:
+                best = min(right, key=lambda cell: cell.p50_ms or 0.0)
+                yield f"{name} quickest on {best.at.browser} {best.at.backend}: {best.p50_ms:.1f} ms"
+
     def document(self) -> Document:
         """The matrix as it is now."""
         found = list(self.cells.values())
         counts = {name: sum(cell.status == name for cell in found) for name in (MEASURED, WRONG, NOT_RUN)}
-        verdict = f"{len(found)} of {self.n_planned} cells: " + ", ".join(
-            f"{n} {name}" for name, n in counts.items()
-        )
+        told = ", ".join(f"{n} {name}" for name, n in counts.items())
+        verdict = "; ".join([f"{len(found)} of {self.n_planned} cells: {told}", *self._quickest()])
         body = {
             "models": list(self.plan.models),
             "cell_s": self.plan.cell_s,
