@@ -108,7 +108,7 @@ def test_the_end_of_the_budget_is_told(monkeypatch: Any) -> None:
 
 def test_a_document_is_json_of_a_version() -> None:
     plain = json.loads(write_document(comparison_document(comparison(1.1))))
-    assert (plain["schema"], plain["version"], plain["kind"]) == ("webinfer.experiment", 1, "compare")
+    assert (plain["schema"], plain["version"], plain["kind"]) == ("webinfer-experiment", 1, "compare")
     assert plain["ratios"]["steady"]["low"] < 1.1 and len(plain["blocks"]) == 8
     assert check_document(plain, "compare", "x") is plain
     for wrong, why in (

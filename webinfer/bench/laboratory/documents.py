@@ -14,7 +14,7 @@ from webinfer.bench.laboratory.comparing import PHASES, Comparison
 from webinfer.bench.laboratory.estimates import Interval
 from webinfer.bench.laboratory.machine import this_machine
 
-SCHEMA, VERSION = "webinfer.experiment", 1
+SCHEMA, VERSION = "webinfer-experiment", 1
 
 Document = dict[str, Any]
 """What a file of an experiment holds."""
