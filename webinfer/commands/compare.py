@@ -7,8 +7,16 @@ from pathlib import Path
 
 import click
 
-from webinfer.commands.laboratory import BUDGET, JSON_FILE, MODEL, NO_HISTORY, WITHIN, keep, watching
-from webinfer.tables import output_console
+from webinfer.commands.laboratory import (
+    BUDGET,
+    JSON_FILE,
+    MODEL,
+    NO_HISTORY,
+    WITHIN,
+    keep,
+    result_console,
+    watching,
+)
 
 
 @click.command("compare")
@@ -47,7 +55,7 @@ def command(
     with watching("starting") as watch:
         show = lambda found: watch.note(verdicts.progress(found))  # noqa: E731
         comparison = asyncio.run(compare(a, b, Limits(within, budget_s), watch.tell, show))
-    console = output_console()
+    console = result_console(json_file)
     for line in verdicts.describe_arms(comparison):
         console.print(line, markup=False)
     console.print(verdicts.tabulate(comparison))

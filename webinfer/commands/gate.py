@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from browser_runtime.contract.errors import BadInput, InferenceError
-from webinfer.commands.laboratory import JSON_FILE, NO_HISTORY, PERCENT, keep, watching
+from webinfer.commands.laboratory import JSON_FILE, NO_HISTORY, PERCENT, keep, result_console, watching
 from webinfer.commands.parameters import NEW_FILE
-from webinfer.tables import output_console
 
 if TYPE_CHECKING:
     from webinfer.bench.laboratory.documents import Document
@@ -61,7 +60,7 @@ def command(
     with watching("starting") as watch:
         show = lambda result: watch.note(f"{result.cell.name}: {result.status}")  # noqa: E731
         results = asyncio.run(gate.run_gate(wanted, before, watch.tell, show))
-    output_console().print(gate_reports.tabulate(wanted.name, results))
+    result_console(json_file).print(gate_reports.tabulate(wanted.name, results))
     if junit_file:
         junit_file.write_text(gate_reports.junit(wanted.name, results), encoding="utf-8")
     if os.environ.get("GITHUB_ACTIONS") == "true":

@@ -13,7 +13,7 @@ from rich.status import Status
 from browser_runtime.contract.errors import BadInput
 from webinfer.bench.laboratory.quantities import read_duration, read_share
 from webinfer.commands.parameters import NEW_FILE, ModelName, Number
-from webinfer.tables import SafeConsole
+from webinfer.tables import SafeConsole, output_console
 
 
 class Quantity(click.ParamType[float]):
@@ -82,6 +82,11 @@ def watching(text: str) -> Iterator[Watch]:
     """Progress while a command works."""
     with SafeConsole(stderr=True).status(text) as status:
         yield Watch(status)
+
+
+def result_console(json_file: Path | None) -> SafeConsole:
+    """Where tables and verdicts go: standard error if the document takes standard output."""
+    return SafeConsole(stderr=True, highlight=False) if str(json_file) == "-" else output_console()
 
 
 def keep(document: dict[str, Any], json_file: Path | None, *, no_history: bool) -> None:

@@ -11,9 +11,8 @@ import click
 
 from browser_runtime.contract.vocabulary import Browser
 from webinfer.bench.laboratory.arrivals import PATTERNS, POISSON
-from webinfer.commands.laboratory import DURATION, JSON_FILE, NO_HISTORY, RATE, keep, watching
+from webinfer.commands.laboratory import DURATION, JSON_FILE, NO_HISTORY, RATE, keep, result_console, watching
 from webinfer.commands.parameters import BACKENDS, BROWSER, NEW_FILE, ModelName
-from webinfer.tables import output_console
 
 if TYPE_CHECKING:
     from webinfer.bench.laboratory.load import LoadedModel, LoadResult
@@ -83,7 +82,7 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
         if wanted["find_limit"]:
             limit = find_limit(try_rate, SHARE, wanted["p95"] * 1000)
         results = limit.tried if limit else [try_rate(wanted["rate"])]
-    console = output_console()
+    console = result_console(json_file)
     console.print(load_picture.tabulate(results))
     verdict = limit.sentence() if limit else _sentence(results[0])
     console.print(verdict, style="bold", markup=False)

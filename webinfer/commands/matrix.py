@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Browser, Precision, parse_backend
-from webinfer.commands.laboratory import DURATION, NO_HISTORY, keep, watching
+from webinfer.commands.laboratory import DURATION, NO_HISTORY, keep, result_console, watching
 from webinfer.commands.parameters import BACKENDS, BROWSERS, NEW_FILE, PRECISIONS, ModelName
-from webinfer.tables import output_console
 
 if TYPE_CHECKING:
     from webinfer.bench.laboratory.matrix import Coordinates, Matrix, MatrixCell
@@ -81,8 +80,8 @@ def command(json_file: Path | None, no_history: bool, cell_s: float, **wanted: A
             _write_json(matrix, json_file)
 
         matrix = asyncio.run(run_matrix(plan, done, watch.tell, show))
-    _write_outputs(matrix, wanted)
-    keep(matrix.document(), None, no_history=no_history)
+    _write_outputs(matrix, wanted, json_file)
+    keep(matrix.document(), json_file, no_history=no_history)
 
 
 def _earlier(path: Path | None) -> dict[Coordinates, MatrixCell]:
@@ -111,12 +110,12 @@ def _write_json(matrix: Matrix, path: Path | None) -> None:
         beside.replace(path)
 
 
-def _write_outputs(matrix: Matrix, wanted: dict[str, Any]) -> None:
+def _write_outputs(matrix: Matrix, wanted: dict[str, Any], json_file: Path | None) -> None:
     from webinfer.bench.laboratory import matrix_output as output
 
     cells, document = list(matrix.cells.values()), matrix.document()
     table, notes = output.tabulate(cells)
-    console = output_console()
+    console = result_console(json_file)
     console.print(table)
     for line in (*notes, document["verdict"]):
         console.print(line, markup=False)

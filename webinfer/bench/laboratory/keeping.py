@@ -14,7 +14,8 @@ from scheduler.settings import SchedulerSettings
 from tasks.telemetry import Row, emit
 from webinfer.bench.laboratory.documents import Document, check_document
 
-MAX_DOCUMENTS = 200
+# A gate's document holds every session: some 100 KB.
+MAX_DOCUMENTS = 20
 
 
 def experiment_row(document: Document) -> Row:
