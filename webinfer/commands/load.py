@@ -83,6 +83,8 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
             limit = find_limit(try_rate, SHARE, wanted["p95"] * 1000)
         results = limit.tried if limit else [try_rate(wanted["rate"])]
     console = result_console(json_file)
+    for model in mix:
+        console.print(str(model), markup=False)
     console.print(load_picture.tabulate(results))
     verdict = limit.sentence() if limit else _sentence(results[0])
     console.print(verdict, style="bold", markup=False)
@@ -96,6 +98,7 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
         "browser": wanted["browser"],
         "pattern": "trace" if wanted["trace"] else wanted["pattern"],
         "carried_per_s": limit.carried_per_s if limit else None,
+        "ran": {model.name: model.facts for model in mix},
         "runs": [one.to_plain() for one in results],
     }
     keep(make_document("load", verdict, body), json_file, no_history=no_history)

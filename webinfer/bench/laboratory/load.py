@@ -40,6 +40,16 @@ class LoadedModel:
     request: dict[str, Any]
     spec: AnswerSpec
     expected: Answer
+    facts: dict[str, Any]
+    """What ran: browser_build, backend, precision, is_simulation."""
+
+    def __str__(self) -> str:
+        where = (
+            "simulated"
+            if self.facts["is_simulation"]
+            else f"{self.facts['browser_build']}, {self.facts['backend']}"
+        )
+        return f"{self.name} {self.facts['precision']}: {where}"
 
 
 @dataclass(slots=True)

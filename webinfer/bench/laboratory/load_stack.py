@@ -36,34 +36,32 @@ def prepare_mix(
 async def _prepare(
     names: Sequence[str], browser: Browser, backend: str | None, tell: Callable[[str], None]
 ) -> list[LoadedModel]:
-    settings = RuntimeSettings()
-    store = ModelStore(settings.models_dir)
-    references = References(settings, store)
+    store = ModelStore(RuntimeSettings().models_dir)
+    references = References()
     mix = []
-    try:
-        for name in dict.fromkeys(names):
-            tell(f"loading {name}")
-            model = await asyncio.to_thread(store.ensure, name, *_precision(store, name))
-            request = make_request(model, Arm("", name))
-            spec = model.family.inputs
-            arguments: dict[str, Any] = {
-                "model_type": str(request.family),
-                "model_name": name,
-                "inputs": request.inputs[spec.batch][0],
-                "browser": str(browser),
-                "precision": str(request.precision),
-                "priority_list": [backend] if backend else None,
-            }
-            place = Coordinates(name, str(request.precision), 1, None, str(browser), "")
-            expected = await references.find(place, request, model)
-            for _ in range(WARM_ROUNDS):
-                reply = await asyncio.to_thread(_ask, arguments)
-            found = read_answer(reply["output"], model.family.answer)
-            if isinstance(expected, Answer) and (told := expected.difference(found)):
-                raise BadOutput(f"{name} in {reply['browser_build']}: {told}")
-            mix.append(LoadedModel(name, arguments, model.family.answer, found))
-    finally:
-        await references.close()
+    for name in dict.fromkeys(names):
+        tell(f"loading {name}")
+        model = await asyncio.to_thread(store.ensure, name, *_precision(store, name))
+        request = make_request(model, Arm("", name))
+        spec = model.family.inputs
+        arguments: dict[str, Any] = {
+            "model_type": str(request.family),
+            "model_name": name,
+            "inputs": request.inputs[spec.batch][0],
+            "browser": str(browser),
+            "precision": str(request.precision),
+            "priority_list": [backend] if backend else None,
+        }
+        place = Coordinates(name, str(request.precision), 1, None, str(browser), "")
+        expected = await references.find(place, request, model)
+        for _ in range(WARM_ROUNDS):
+            reply = await asyncio.to_thread(_ask, arguments)
+        found = read_answer(reply["output"], model.family.answer)
+        if isinstance(expected, Answer) and (told := expected.difference(found)):
+            raise BadOutput(f"{name} in {reply['browser_build']}: {told}")
+        ran = ("browser_build", "backend", "precision", "is_simulation")
+        facts = {each: reply[each] for each in ran}
+        mix.append(LoadedModel(name, arguments, model.family.answer, found, facts))
     return mix
 
 

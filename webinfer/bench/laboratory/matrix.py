@@ -14,7 +14,9 @@ from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.pool import Pool
+from browser_runtime.session.loading import items_of
 from browser_runtime.settings import RuntimeSettings
+from browser_runtime.simulation.runners import OpenModels, run_items
 from tasks.telemetry.rows import adapter_name
 from webinfer.bench.laboratory.answers import Answer, make_request, read_answer
 from webinfer.bench.laboratory.arms import Arm
@@ -148,7 +150,7 @@ async def run_matrix(
     models = {name: await asyncio.to_thread(_provide, store, name) for name in plan.models}
     wanted = list(plan.coordinates(models))
     matrix = Matrix(plan, {at: done[at] for at in wanted if at in done}, len(wanted))
-    references = References(settings, store)
+    references = References()
     for browser in plan.browsers:
         left = [at for at in wanted if at.browser == str(browser) and at not in matrix.cells]
         if left:
@@ -156,7 +158,6 @@ async def run_matrix(
             async for cell in _run_browser(settings, store, browser, left, models, references, plan, tell):
                 matrix.cells[cell.at] = cell
                 show(matrix)
-    await references.close()
     return matrix
 
 
@@ -168,28 +169,25 @@ def _provide(store: ModelStore, name: str) -> StoredModel:
 class References:
     """Answers of Python's onnxruntime, one a request."""
 
-    def __init__(self, settings: RuntimeSettings, store: ModelStore) -> None:
-        self._pool = Pool(settings.replace(simulation="always"), Browser.CHROME, store=store)
-        self._is_open = False
+    def __init__(self) -> None:
+        self._models = OpenModels()
         self._known: dict[tuple[str, str, int, int | None], Answer | str] = {}
 
     async def find(self, at: Coordinates, request: Request, model: StoredModel) -> Answer | str:
         """The answer, or why there is none."""
         key = (at.model, at.precision, at.batch, at.length)
         if key not in self._known:
-            if not self._is_open:
-                await self._pool.open()
-                self._is_open = True
-            try:
-                reply = await self._pool.run(replace(request, backends=(), deadline_s=None))
-                self._known[key] = read_answer(reply.output, model.family.answer)
-            except InferenceError as error:
-                self._known[key] = str(error)
+            self._known[key] = await asyncio.to_thread(self._answer, request, model)
         return self._known[key]
 
-    async def close(self) -> None:
-        """Frees what it holds."""
-        await self._pool.close()
+    def _answer(self, request: Request, model: StoredModel) -> Answer | str:
+        try:
+            opened, _ = self._models.take(model, request.precision)
+            answers = run_items(opened, request.family, items_of(request), request.options)
+        except InferenceError as error:
+            return str(error)
+        first = answers.outputs[0]
+        return str(first) if isinstance(first, InferenceError) else read_answer(first, model.family.answer)
 
 
 async def _run_browser(
