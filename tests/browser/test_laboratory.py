@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from browser_runtime.contract.vocabulary import Backend, Browser
-from webinfer.bench.laboratory import comparing, gate, sessions, verdicts
+from webinfer.bench.laboratory import comparing, gate, matrix, sessions, verdicts
 from webinfer.bench.laboratory.arms import parse_arm
 from webinfer.bench.laboratory.comparing import Limits, compare
 from webinfer.bench.laboratory.documents import write_document
@@ -58,20 +58,20 @@ def test_the_gate_stops_another_answer(quick: None, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.browser("edge")
-def test_a_matrix_has_every_cell_and_goes_on_where_it_was_cut() -> None:
-    batches = Plan(
-        ("digits-vit", "sentences-bert"), (Browser.EDGE,), (Backend.WASM,), (), (1, 2), (None, 8), 1.0
-    )
-    known = Coordinates("digits-vit", "fp32", 1, None, "edge", "wasm")
+def test_a_matrix_has_every_cell_and_goes_on_where_it_was_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matrix, "MOST_RUNS", 3)
+    monkeypatch.setattr(matrix, "WARM_SHARE", 0.0)
+    plan = Plan(("digits-vit", "sentences-bert"), (Browser.EDGE,), (Backend.WASM,), (), (2,), (None, 8), 30.0)
+    known = Coordinates("sentences-bert", "fp32", 2, None, "edge", "wasm")
     kept = MatrixCell(known, MEASURED, "kept", 1.0, 1.0, 1.0, 1)
-    found = asyncio.run(run_matrix(batches, {known: kept}, print, lambda matrix: None))
-    assert found.is_complete and found.n_planned == 8 and found.cells[known] is kept
-    rest = [cell for cell in found.cells.values() if cell is not kept]
-    for cell in rest:
-        if cell.at.model == "digits-vit" and cell.at.length:
-            assert cell.status == NOT_RUN and "its inputs have one size" in cell.note
-        else:
-            assert cell.status == MEASURED and cell.closeness and cell.closeness > 0.99, cell
+    found = asyncio.run(run_matrix(plan, {known: kept}, print, lambda matrix: None))
+    assert found.is_complete and found.n_planned == 4 and found.cells[known] is kept
+    cells = {(cell.at.model, cell.at.length): cell for cell in found.cells.values()}
+    no_length = cells["digits-vit", 8]
+    assert no_length.status == NOT_RUN and "its inputs have one size" in no_length.note
+    for cell in (cells["digits-vit", None], cells["sentences-bert", 8]):
+        assert cell.status == MEASURED and cell.n_runs == 3, cell
+        assert cell.closeness and cell.closeness > 0.99
 
 
 @pytest.mark.browser("edge")
