@@ -21,6 +21,17 @@ ONNX_LAYOUTS = [
 ]
 
 
+# Types of models whose answers tests hold to transformers' own.
+TESTED = {
+    "text_embedding": ("bert", "distilbert", "modernbert", "mpnet", "roberta", "xlm-roberta"),
+    "vision": ("convnext", "dinov2", "efficientnet", "swin", "vit"),
+    "audio": ("whisper",),
+    "text_generation": ("llama", "qwen2", "qwen3"),
+    "clip": ("clip", "siglip"),
+    "clap": ("clap",),
+}
+
+
 def describe_graphs() -> str:
     """The section as Markdown."""
     types = [name.removeprefix("tensor(").removesuffix(")") for name in DTYPES]
@@ -40,6 +51,18 @@ def describe_graphs() -> str:
         table(
             ("family", "graphs in `onnx/`", "their outputs", "other files needed"),
             starmap(_row, ONNX_LAYOUTS),
+        ),
+        table(
+            ("family", "type, or end of architecture", "types held to transformers' answers"),
+            [
+                (f"`{row.name}`", code(_signs(row)), code(TESTED.get(row.name, ())))
+                for row in FAMILIES.values()
+            ],
+        ),
+        paragraph(
+            """Other types of the same architectures run too where their graphs have the inputs and outputs of
+            this page; what has not, and every other architecture, is refused in a sentence with its type.
+            Distil-Whisper has Whisper's type and graphs; Moonshine and wav2vec2 are not served."""
         ),
         table(
             ("precision", "file name of a graph"),
@@ -75,3 +98,7 @@ def _row(family: FamilySpec, graphs: tuple[GraphSpec, ...]) -> tuple[str, str, s
 
 def _inputs_row(family: FamilySpec, graphs: tuple[GraphSpec, ...]) -> tuple[str, str, str]:
     return f"`{family}`", "; ".join(code(graph.inputs) for graph in graphs), family.sizes
+
+
+def _signs(row: FamilySpec) -> list[str]:
+    return [*row.recognition.model_types, *(f"...{end}" for end in row.recognition.architectures)]

@@ -84,8 +84,20 @@ def infer_family(name: str, config: Mapping[str, object], pipeline: str | None =
     for row in FAMILIES.values():
         if pipeline in row.recognition.pipelines:
             return row
+    if isinstance(model_type, str) and architectures:
+        problem = f"of the type {model_type!r} ({', '.join(architectures)}), which is not served"
+        raise BadInput(f"model {name!r}"[:200], problem[:300], f"one that is: {_known_types()}")
     raise BadInput(
         f"the family of model {name!r}",
         f"not clear from its config.json (model_type {model_type!r}, {architectures})",
         f"given as one of {', '.join(FAMILIES)}",
     )
+
+
+def _known_types() -> str:
+    """What each row is recognised by: model types, and the ends of architectures' names."""
+    known = (
+        (row.name, [*row.recognition.model_types, *(f"...{end}" for end in row.recognition.architectures)])
+        for row in FAMILIES.values()
+    )
+    return "; ".join(f"{name} ({', '.join(signs)})" for name, signs in known)
