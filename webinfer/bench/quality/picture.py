@@ -14,8 +14,8 @@ LEFT, TOP, BOTTOM = 66, 62, 54
 COLOURS = {"weights": "#d55e00", "peer": "#0072b2", "cache": "#009e73"}
 NAMES = {
     "weights": "webinfer, in the page",
-    "peer": "llama.cpp's formats, computed in NumPy",
     "cache": "cache",
+    "peer": "llama.cpp's formats, computed in NumPy",
 }
 SMALLEST_KL = 1e-5
 """What lies below is drawn there: it is rounding."""
@@ -42,7 +42,8 @@ def draw(rows: Sequence[Row], model: str) -> str:
 
 
 def _legend(rows: Sequence[Row]) -> str:
-    kinds = list(dict.fromkeys(row.kind for row in rows))
+    # The peers' words are the longest, and come last.
+    kinds = [kind for kind in NAMES if any(row.kind == kind for row in rows)]
     return "".join(
         f'<circle cx="{LEFT + 180 * k + 6}" cy="20" r="5" fill="{COLOURS[kind]}"/>'
         f'<text x="{LEFT + 180 * k + 17}" y="24">{escape(NAMES[kind])}</text>'
