@@ -18,6 +18,7 @@ from browser_runtime.contract.family_spec import (
     Recognition,
     RunLimits,
 )
+from browser_runtime.contract.generating_families import LLAVA, TEXT_GENERATION
 from browser_runtime.contract.option import Kind, Option
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision, shown
 
@@ -171,112 +172,8 @@ AUDIO = FamilySpec(
     ),
 )
 
-# Packed by `webinfer models quantize`: a folder a number of bits, in it the weights' index and their shards.
-LOW_BITS = {
-    precision: (str(precision),)
-    for precision in (
-        Precision.BITS_2,
-        Precision.BITS_3,
-        Precision.BITS_4,
-        Precision.BITS_8,
-        Precision.FP16,
-        Precision.MIXED,
-    )
-}
-
-# transformers.js' own names; the older one's graph branches on whether it has a cache.
-CACHED_TEXT = ("input_ids", "attention_mask", "position_ids", "num_logits_to_keep", "past_key_values.*")
-LANGUAGE_GRAPHS = (
-    GraphSpec("model", CACHED_TEXT, ("logits",)),
-    GraphSpec("decoder_model_merged", (*CACHED_TEXT, "use_cache_branch"), ("logits",)),
-)
-
-CACHE_BITS = (16, 8, 4, 3, 2)
-CACHES = (*map(str, CACHE_BITS), *(f"k{k}v{v}" for k in CACHE_BITS for v in CACHE_BITS))
-
-TEXT_GENERATION = FamilySpec(
-    "text_generation",
-    (Family.TEXT_GENERATION,),
-    InputSpec("prompts", "prompt", is_text=True, may_be_chats=True),
-    graphs=(GraphSpec("low_bits", (), (), LOW_BITS, "{suffix}/{stem}.json"),),
-    files=FileSpec(
-        required=("config.json", "tokenizer.json"),
-        optional=(
-            "tokenizer_config.json",
-            "special_tokens_map.json",
-            "generation_config.json",
-            "chat_template.jinja",
-        ),
-    ),
-    recognition=Recognition(architectures=("ForCausalLM", "LMHeadModel")),
-    # Prompts join a running batch of their own; no graph is kept.
-    limits=RunLimits(max_batch=8, max_static_graphs=1, warm_up_runs=8, warm_up_ms=1000),
-    answer=AnswerSpec(("text",)),
-    sizes="prompts up to the model's positions, at most 2,048 tokens with what is generated",
-    sample="Once upon a time",
-    options=(
-        Option(
-            "max_new_tokens",
-            Kind.COUNT,
-            "the most tokens to generate for a prompt; default 256, or as many as the model has room for",
-            most=32_768,
-        ),
-        Option(
-            "temperature",
-            Kind.NUMBER,
-            "how far likelier tokens are preferred: 0 takes the likeliest always; default: the model's own "
-            "setting, else 0",
-            most=5.0,
-            least=0.0,
-        ),
-        Option(
-            "top_k",
-            Kind.COUNT,
-            "choose among so many likeliest tokens; default: the model's own setting, else all",
-            most=1000,
-        ),
-        Option(
-            "top_p",
-            Kind.NUMBER,
-            "choose among the likeliest tokens that have this probability together; default: the model's own "
-            "setting, else 1",
-            most=1.0,
-            least=0.001,
-        ),
-        Option(
-            "repetition_penalty",
-            Kind.NUMBER,
-            "divide the scores of tokens that were there before by this; default: the model's own setting, "
-            "else 1",
-            most=10.0,
-            least=0.1,
-        ),
-        Option(
-            "seed",
-            Kind.COUNT,
-            "the same seed gives the same text; default: one by chance, told in the reply",
-            most=2**32 - 1,
-            least=0,
-        ),
-        Option("stop", Kind.TEXTS, "texts before which the generated text ends", most=16),
-        Option(
-            "kv_cache",
-            Kind.WORD,
-            "bits of the cache of keys and values, or of both apart, as k3v2; default 16. Not for a model "
-            "that runs as an ONNX graph",
-            words=CACHES,
-            opens=True,
-            graphs=("low_bits",),
-        ),
-    ),
-    precision=Precision.BITS_4,
-    other_layouts=tuple((graph,) for graph in LANGUAGE_GRAPHS),
-    backends=(Backend.WASM, Backend.WEBGPU),
-    generates=True,
-)
-
 FAMILIES: dict[str, FamilySpec] = {
-    row.name: row for row in (TEXT_EMBEDDING, VISION, AUDIO, TEXT_GENERATION, CLIP, CLAP)
+    row.name: row for row in (TEXT_EMBEDDING, VISION, AUDIO, TEXT_GENERATION, LLAVA, CLIP, CLAP)
 }
 """Every family that can run, by name. Where a model fits several rows, the first is taken."""
 

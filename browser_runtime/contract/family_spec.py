@@ -20,7 +20,7 @@ ONNX_LAYOUT = "onnx/{stem}{suffix}.onnx"
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """The items of a request, as `tasks/inputs/<batch>.py` makes them of what a user gives."""
+    """The items of a request, as a module of `tasks/inputs` makes them of what a user gives."""
 
     batch: str
     """Their name in `Request.inputs`, and the name of that module."""
@@ -38,6 +38,8 @@ class InputSpec:
     """True if an item may be texts, or an array with texts beside it: `{"image": ..., "texts": [...]}`."""
     may_be_chats: bool = False
     """True if an item may be a list of messages as well as a text."""
+    reader: str = ""
+    """The module of `tasks/inputs` that makes the items; empty: that of the batch's name."""
 
 
 @dataclass(frozen=True, slots=True)

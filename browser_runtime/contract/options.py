@@ -49,6 +49,9 @@ def list_options() -> Iterator[tuple[Option, tuple[Family, ...]]]:
         yield option, served_families()
 
 
+# Drawn by the producer where a model type has a row that generates; it changes nothing in the others.
+SEED = "seed"
+
 FLAGS = tuple(dict.fromkeys(option.name for option, _ in list_options() if option.kind is Kind.FLAG))
 LOAD_FLAGS = {option.name: option.usual for option, _ in list_options() if option.opens}
 """Those options that change how a model is opened, with the value that does not."""
@@ -84,6 +87,8 @@ def require_options_of(row: FamilySpec, options: Mapping[str, object], graphs: I
     known = {option.name: option for option in row.options} | COMMON_OPTIONS
     stems = set(graphs)
     for name, value in options.items():
+        if name == SEED and SEED not in known:
+            continue
         if name not in known:
             raise _unknown(name, known, row.name)
         wanted = known[name].graphs

@@ -85,19 +85,23 @@ class GenerationProcessor(Processor):
         self.tokenizer.no_truncation()
         special = {name: token for name in SPECIAL_TOKENS if (token := config.token(name)) is not None}
         self._template = ChatTemplate.read(folder, special)
-        self.max_positions = DecoderShape.of(read_object(folder / MODEL_CONFIG)).max_positions
+        self.shape = self.read_shape(read_object(folder / MODEL_CONFIG))
+        self.max_positions = self.shape.max_positions
         self._fields = Fields(CONFIG, read_object(folder / CONFIG))
         self._fields.hold_to(SAMPLING | dict.fromkeys(WITHOUT_EFFECT, ANYTHING))
         self.stop_tokens = self._find_stops(folder, special.get("eos_token"))
 
+    @classmethod
+    def read_shape(cls, config: Mapping[str, Any]) -> DecoderShape:
+        """The decoder in config.json. Raises BadInput."""
+        return DecoderShape.of(config)
+
     def _find_stops(self, folder: Path, end: str | None) -> tuple[int, ...]:
         """The tokens that end an answer, as the model's configurations and its tokenizer name them."""
         found: list[Any] = []
-        for source in (
-            self._fields.get("eos_token_id"),
-            read_object(folder / MODEL_CONFIG).get("eos_token_id"),
-        ):
-            found += source if isinstance(source, list) else [source] if source is not None else []
+        source = self._fields.get("eos_token_id")
+        found += source if isinstance(source, list) else [source] if source is not None else []
+        found += self.shape.eos
         if end is not None:
             found.append(self.tokenizer.token_to_id(end))
         if not all(type(token) is int for token in found):

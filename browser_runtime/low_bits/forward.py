@@ -130,9 +130,17 @@ class Decoder:
         self.tensors, self.shape = tensors, tensors.shape
         self._watch = watch or (lambda *_: None)
 
-    def hidden(self, tokens: IntArray, cache: Cache) -> FloatArray:
-        """Compute the input of the head [tokens, width]; the tokens follow those in the cache."""
+    def hidden(
+        self, tokens: IntArray, cache: Cache, given: Mapping[int, FloatArray] | None = None
+    ) -> FloatArray:
+        """Compute the input of the head [tokens, width]; the tokens follow those in the cache.
+
+        `given`: rows [width] in the place of embeddings, as images have them, by their place in `tokens`.
+        """
         x = self.tensors.rows(tokens)
+        if given:
+            x = x.copy()
+            x[list(given)] = list(given.values())
         angles = self.shape.rope.angles(cache.n_tokens, len(tokens))
         for layer in range(self.shape.layers):
             x = self.run_layer(layer, x, angles, cache)

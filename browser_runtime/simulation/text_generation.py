@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,12 +21,17 @@ from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.decoding import empty_shape
 from browser_runtime.simulation.graphs import Graph, require_finite
 
+Rows = Mapping[int, FloatArray]
+
 
 class Text(Protocol):
     """One text, token by token."""
 
-    def feed(self, tokens: IntArray) -> FloatArray:
-        """The logits [vocabulary] after these tokens, which follow those before."""
+    def feed(self, tokens: IntArray, given: Rows | None = None) -> FloatArray:
+        """The logits [vocabulary] after these tokens, which follow those before.
+
+        `given`: rows that stand in the place of embeddings, by their place in `tokens`.
+        """
 
 
 class LanguageModel(Protocol):
@@ -56,17 +61,19 @@ class PackedText:
     def __init__(self, decoder: Decoder, cache: CacheFormat) -> None:
         self._decoder, self._cache = decoder, PackedCache(decoder.shape, cache)
 
-    def feed(self, tokens: IntArray) -> FloatArray:
+    def feed(self, tokens: IntArray, given: Rows | None = None) -> FloatArray:
         """The logits after them."""
-        logits: FloatArray = self._decoder.logits(self._decoder.hidden(tokens, self._cache)[-1:])[0]
+        hidden = self._decoder.hidden(tokens, self._cache, given)
+        logits: FloatArray = self._decoder.logits(hidden[-1:])[0]
         return logits
 
 
 class GraphLanguageModel:
     """A decoder graph that takes a cache: `page/families/texts/language_graph.js` is its twin."""
 
-    def __init__(self, graph: Graph, max_positions: int) -> None:
-        self.graph, self.max_positions = graph, max_positions
+    def __init__(self, graph: Graph, max_positions: int, embedding: Graph | None = None) -> None:
+        """`embedding`: the graph that makes the rows of tokens, for a decoder that takes rows."""
+        self.graph, self.max_positions, self.embedding = graph, max_positions, embedding
         self.empty = {
             name: np.zeros(empty_shape(entry.sizes), np.float32)
             for name, entry in graph.inputs.items()
@@ -85,12 +92,15 @@ class GraphText:
 
     def __init__(self, model: GraphLanguageModel) -> None:
         self._graph, self._cache, self._n_tokens = model.graph, model.empty, 0
+        self._embedding = model.embedding
 
-    def feed(self, tokens: IntArray) -> FloatArray:
+    def feed(self, tokens: IntArray, given: Rows | None = None) -> FloatArray:
         """The logits after them. Raises BadOutput, ModelFault."""
         first, self._n_tokens = self._n_tokens, self._n_tokens + len(tokens)
-        feeds = {
-            "input_ids": np.array([tokens], np.int64),
+        ids = np.array([tokens], np.int64)
+        rows = {} if self._embedding is None else {"inputs_embeds": self._embed(self._embedding, ids, given)}
+        feeds = rows | {
+            "input_ids": ids,
             "attention_mask": np.ones((1, self._n_tokens), np.int64),
             "position_ids": np.arange(first, self._n_tokens)[None],
             "use_cache_branch": np.array([first > 0]),
@@ -102,12 +112,42 @@ class GraphText:
         logits: FloatArray = require_finite(outputs["logits"][0, -1], "logit")
         return logits
 
+    @staticmethod
+    def _embed(embedding: Graph, ids: np.ndarray[Any, Any], given: Rows | None) -> FloatArray:
+        """The rows of the tokens, those that are given in their places: [1, tokens, width]."""
+        rows: FloatArray = embedding.run({"input_ids": ids})["inputs_embeds"]
+        for place, row in (given or {}).items():
+            rows[0, place] = row
+        return rows
+
+
+def generate(
+    model: LanguageModel,
+    prompt: Prompt,
+    options: Mapping[str, Any],
+    stop_tokens: Sequence[int],
+    given: Rows | None = None,
+) -> dict[str, Any]:
+    """The tokens behind the prompt, and how they ended; `given`: rows by their place in the prompt."""
+    text = model.begin(options)
+    sampler = Sampler(options["sampling"], prompt.ids)
+    room = min(options["max_new_tokens"], model.max_positions - len(prompt) + 1)
+    tokens: list[int] = []
+    fed, rows = prompt.ids, given
+    while len(tokens) < room:
+        token = sampler.sample(text.feed(fed, rows))
+        tokens.append(token)
+        if token in stop_tokens:
+            return {"tokens": tokens, "finish": "stop"}
+        fed, rows = np.asarray([token], np.int32), None
+    return {"tokens": tokens, "finish": "length"}
+
 
 class Generator:
     """A language model with the processor of its prompts."""
 
     def __init__(self, model: StoredModel, processor: GenerationProcessor, precision: Precision) -> None:
-        self._stop_tokens = set(processor.stop_tokens)
+        self._stop_tokens = processor.stop_tokens
         ((stem, files),) = model.graphs(precision).items()
         path = model.folder / files.path
         self._model: LanguageModel = (
@@ -125,18 +165,7 @@ class Generator:
 
     def compute(self, prompt: Prompt, options: Mapping[str, Any]) -> dict[str, Any]:
         """The tokens behind the prompt, and how they ended."""
-        text = self._model.begin(options)
-        sampler = Sampler(options["sampling"], prompt.ids)
-        room = min(options["max_new_tokens"], self._model.max_positions - len(prompt) + 1)
-        tokens: list[int] = []
-        fed = prompt.ids
-        while len(tokens) < room:
-            token = sampler.sample(text.feed(fed))
-            tokens.append(token)
-            if token in self._stop_tokens:
-                return {"tokens": tokens, "finish": "stop"}
-            fed = np.asarray([token], np.int32)
-        return {"tokens": tokens, "finish": "length"}
+        return generate(self._model, prompt, options, self._stop_tokens)
 
     def finish(
         self, prompt: Prompt, computed: Mapping[str, Any], options: Mapping[str, Any]

@@ -31,7 +31,8 @@ LONGEST_S = 5.0
 MAX_SOURCE_CHARACTERS = 200_000
 FIELD = "chat_template"
 
-Message = Mapping[str, str]
+Message = Mapping[str, Any]
+"""A role and its content: a text, or a list of texts and images where a template takes one."""
 
 
 class ChatTemplate:

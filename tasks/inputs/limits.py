@@ -64,24 +64,16 @@ class Total:
         self._array_bytes = self._text_bytes = 0
 
     def add(self, item: Any) -> None:
-        """Count `item`: a text, a chat, an array, or texts with an array beside them.
+        """Count `item`: a text, an array, or dicts and lists of them, as chats are.
 
         Raises TooLarge once there is too much.
         """
-        if isinstance(item, dict):
-            for part in item.values():
-                self.add(part)
-            return
-        texts = [item] if isinstance(item, str) else item if isinstance(item, list) else None
-        if texts is not None:
-            self._text_bytes += sum(map(_text_bytes, texts))
+        if isinstance(item, str):
+            self._text_bytes += len(item.encode(errors="replace"))
             self._limits.check_texts(self._text_bytes, self._field)
+        elif isinstance(item, (dict, list)):
+            for part in item.values() if isinstance(item, dict) else item:
+                self.add(part)
         else:
             self._array_bytes += getattr(item, "nbytes", 0)
             self._limits.check_arrays(self._array_bytes, self._field)
-
-
-def _text_bytes(text: Any) -> int:
-    """The size of a text or a message as UTF-8; 0 for what is neither, and is refused elsewhere."""
-    content = text.get("content") if isinstance(text, dict) else text
-    return len(content.encode(errors="replace")) if isinstance(content, str) else 0

@@ -18,7 +18,9 @@ Chat = list[dict[str, str]]
 Array = np.ndarray[tuple[int, ...], np.dtype[np.generic]]
 BesideTexts = dict[str, Any]
 """`{"image": an array, "texts": [str, ...]}`, the array left out where only texts were given."""
-Item = str | Chat | Array | BesideTexts
+PicturedPrompt = dict[str, Any]
+"""`{"images": [an array, ...]}` with `"messages"`, `"prompt"` or `"texts"`."""
+Item = str | Chat | Array | BesideTexts | PicturedPrompt
 Read = Callable[[object, InputLimits, str, bool, Note], Item]
 Check = Callable[[object, InputLimits, str], object]
 Synthesize = Callable[[object, InputLimits, str], Item | None]
@@ -44,7 +46,7 @@ class ItemReader:
 
 def find_reader(inputs: InputSpec) -> ItemReader:
     """The reader of a row's items."""
-    found: ItemReader = importlib.import_module(f"tasks.inputs.{inputs.batch}").READER
+    found: ItemReader = importlib.import_module(f"tasks.inputs.{inputs.reader or inputs.batch}").READER
     return found
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from browser_runtime.contract.errors import BadInput, Unsupported
-from browser_runtime.contract.families import TEXT_GENERATION
+from browser_runtime.contract.generating_families import TEXT_GENERATION
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.pieces import Piece, PieceMemory
 from browser_runtime.contract.vocabulary import Backend, Family, Precision

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from browser_runtime.contract.errors import DeadlineExceeded
-from browser_runtime.contract.families import TEXT_GENERATION
+from browser_runtime.contract.generating_families import TEXT_GENERATION
 from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.contract.pieces import Piece, PieceMemory
 from browser_runtime.contract.vocabulary import Backend, Browser, Family

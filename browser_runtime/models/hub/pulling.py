@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from browser_runtime.contract.errors import BadInput, BadRequest
-from browser_runtime.contract.families import TEXT_GENERATION
 from browser_runtime.contract.family_spec import FamilySpec
+from browser_runtime.contract.generating_families import TEXT_GENERATION
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.families.processor import check_files, find_processor
 from browser_runtime.low_bits.reading.file_names import GGUF_ENDING

@@ -14,7 +14,7 @@ from huggingface_hub import close_session
 from safetensors.numpy import load_file, save_file
 
 from browser_runtime.contract.errors import BadInput, BadRequest, InferenceError
-from browser_runtime.contract.families import TEXT_GENERATION
+from browser_runtime.contract.generating_families import TEXT_GENERATION
 from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.low_bits.forward import Decoder, ExactCache, ExactTensors
 from browser_runtime.low_bits.model_file import PackedModel
