@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,8 +28,15 @@ class PicturedPrompt(Prompt):
     """A prompt's tokens, and the images whose tokens stand among them."""
 
     images: tuple[Pixels, ...] = ()
-    starts: tuple[int, ...] = field(default=())
+    starts: tuple[int, ...] = ()
     """The place of each image's first token."""
+    image_tokens: int = 0
+    """Those of all images together."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Tokens of its images, as a reply tells them."""
+        return {"image_tokens": self.image_tokens}
 
     @property
     def nbytes(self) -> int:
@@ -80,9 +87,7 @@ class PicturingProcessor(GenerationProcessor):
     @property
     def settings(self) -> dict[str, Any]:
         """A usual prompt with its image, its choices, the longest text, and what becomes of images."""
-        sample = self._encode(self.sample_items()[0], "sample").to_wire()
         return super().settings | {
-            "sample": sample,
             "pixels": self.pixels.to_page(),
             "tokens_per_image": self.plan.tokens_per_image,
         }
@@ -103,7 +108,7 @@ class PicturingProcessor(GenerationProcessor):
             raise BadInput(field, "a prompt without a token", "a text with one at least")
         shown = np.flatnonzero(ids == self.plan.token_id)
         starts = tuple(shown[:: self.plan.tokens_per_image].tolist())
-        return PicturedPrompt(ids, images=tuple(images), starts=starts)
+        return PicturedPrompt(ids, images=tuple(images), starts=starts, image_tokens=len(shown))
 
     def _write(self, item: Any, field: str) -> tuple[list[Pixels], str, bool]:
         """The images and the prompt of an item; True for one that a template wrote."""

@@ -67,6 +67,11 @@ class Prompt:
         """Its size in a frame."""
         return int(self.ids.nbytes)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """Tokens of its parts, as a reply tells them."""
+        return {}
+
     def to_wire(self) -> dict[str, Any]:
         """The item as it goes to a page: a resumed one goes on behind its earlier tokens."""
         tokens = np.concatenate([self.ids, np.asarray(self.earlier, np.int32)])
@@ -123,7 +128,7 @@ class GenerationProcessor(Processor):
     @property
     def settings(self) -> dict[str, Any]:
         """A usual prompt's tokens, its choices, and the longest text."""
-        sample = self._encode(SAMPLE, "sample").to_wire()
+        sample = self._encode(self.sample_items()[0], "sample").to_wire()
         return {"sample": sample, "example": self.choose({}), "max_positions": self.max_positions}
 
     def describe(self) -> dict[str, Any]:

@@ -96,7 +96,7 @@ class GeneratingRun:
             if not result["ok"]:
                 results.append(result)
                 continue
-            output = self._output(self._places[index], result["output"])
+            output = self._output(self._places[index], result["output"]) | self.items[index].counts
             results.append({**result, "output": output})
         details = {**answer.get("details", {}), "seed": self._options.get("seed")}
         return {**answer, "results": results, "details": details}

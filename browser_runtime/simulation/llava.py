@@ -85,9 +85,7 @@ class Picturer:
     ) -> dict[str, Any]:
         """The output as a page gives it."""
         prompt = prepared.prompt
-        n_images = len(prompt.images) * self._processor.plan.tokens_per_image
-        counts = {"prompt_tokens": len(prompt), "image_tokens": n_images, "reused_tokens": 0}
-        return {**computed, **counts}
+        return {**computed, "prompt_tokens": len(prompt), "reused_tokens": 0, **prompt.counts}
 
 
 RUNNER = Picturer

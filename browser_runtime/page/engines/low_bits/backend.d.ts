@@ -24,6 +24,8 @@ export interface StepRow {
   slot: number;
   position: number;
   token: number;
+  /** its embedding, where it is no token's */
+  row?: Float32Array;
 }
 
 export interface CacheSide {

@@ -10,10 +10,15 @@ import { Sampler } from './sampler.js';
  * @property {number} maxNewTokens
  * @property {number[]} [stopTokens] tokens that end it; the one that did is the last of `generated`
  * @property {import('./sampler.js').Sampling} [sampling]
+ * @property {Picture[]} [pictures] rows that stand in the place of tokens of the prompt
  */
+/** @typedef {{start: number, number: number, rows: Float32Array[]}} Picture `number`: one for each content, from 0 */
 
 /** Stands for a token where the logits hold no largest number. */
 export const NO_TOKEN = 0xffffffff;
+
+// The most rows of a picture. Each gets a number below 0 in the place of its token, by which caches tell pictures apart.
+const MOST_ROWS = 1 << 20;
 
 let opened = 0;
 
@@ -29,18 +34,27 @@ export class Generation {
   keepAt = 0;
   /** Tokens of the prompt itself: `prompt` may end with those of an earlier run. */
   promptTokens = 0;
+  /** @type {Map<number, Float32Array>} the row of each number below 0 */
+  #rows = new Map();
   prefillMs = 0;
   decodeMs = 0;
   #room;
 
   /** @param {Request} request @param {number} context */
-  constructor({ tokens, maxNewTokens, stopTokens = [], sampling = {} }, context) {
+  constructor({ tokens, maxNewTokens, stopTokens = [], sampling = {}, pictures = [] }, context) {
     this.id = ++opened;
     this.prompt = tokens.slice();
+    for (const { start, number, rows } of pictures) {
+      for (const [at, row] of rows.entries()) {
+        const token = -1 - (number * MOST_ROWS + at);
+        this.prompt[start + at] = token;
+        this.#rows.set(token, row);
+      }
+    }
     this.stopTokens = new Set(stopTokens);
     this.sampler = new Sampler(sampling, tokens);
     /** The prompt and what followed. */
-    this.tokens = tokens.slice();
+    this.tokens = this.prompt.slice();
     // The last token is told, but needs no place in the cache.
     this.#room = Math.min(maxNewTokens, context - tokens.length + 1);
     // An earlier run may have filled the context: nothing is left to compute.
@@ -50,6 +64,12 @@ export class Generation {
   /** The tokens so far, without the prompt. */
   get generated() {
     return this.tokens.slice(this.prompt.length);
+  }
+
+  /** What a place of `tokens` holds: a token, or a row in its place. @param {number} token */
+  read(token) {
+    const row = this.#rows.get(token);
+    return row ? { token: 0, row } : { token };
   }
 
   /** Ends it at the next step, before anything more is computed for it. */

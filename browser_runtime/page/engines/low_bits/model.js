@@ -203,6 +203,8 @@ export class LowBitsModel {
   #passes(rows) {
     const generations = rows.map(({ slot }) => /** @type {Generation} */ (this.#slots[slot]?.generation));
     if (!this.#network.canChoose || !generations.every(({ sampler }) => sampler.isGreedy)) return 1;
+    // The second pass would look at the picture again.
+    if (rows.some(({ row }) => row)) return 1;
     // Within a block nothing is packed or overwritten that an earlier end would miss.
     const left = rows.map(({ position }) => BLOCK_TOKENS - (position % BLOCK_TOKENS));
     return Math.min(AHEAD, ...left, ...generations.map(({ room }) => room));
@@ -300,7 +302,7 @@ export class LowBitsModel {
       const piece = isWhole(slot) ? generation.tokens.slice(-1) : this.#piece(slot, generation);
       owners.push({ slot, count: piece.length });
       for (const [offset, token] of piece.entries()) {
-        rows.push({ slot: index, position: slot.tokens.length + offset, token });
+        rows.push({ slot: index, position: slot.tokens.length + offset, ...generation.read(token) });
       }
       if (slot.tokens.length + piece.length >= generation.prompt.length) picks.push(rows.length - 1);
     }

@@ -111,8 +111,10 @@ export class WasmBackend {
   /** @param {Matrix} matrix @param {Rows} out */
   embed(matrix, out) {
     const bytes = new Uint8Array(this.#memory.buffer, at(matrix.place), matrix.layout.sizeBytes);
-    for (const [index, { token }] of this.#step.entries()) {
-      readRow(bytes, matrix.layout, token, this.#floats(rowAt(out, index), out.columns));
+    for (const [index, { token, row }] of this.#step.entries()) {
+      const target = this.#floats(rowAt(out, index), out.columns);
+      if (row) target.set(row);
+      else readRow(bytes, matrix.layout, token, target);
     }
   }
 

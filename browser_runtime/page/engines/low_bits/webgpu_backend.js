@@ -35,6 +35,8 @@ export class WebGpuBackend {
   #identity;
   #picks;
   #tokens;
+  /** @type {GPUBuffer | null} rows that stand in the place of embeddings */
+  #given = null;
   /** @type {GPUBuffer | null} */
   #staging = null;
   /** @type {{buffer: GPUBuffer, pairs: number} | null} */
@@ -139,6 +141,27 @@ export class WebGpuBackend {
     const params = [tiles, columns, layout.high / 4, layout.groups / 4, layout.rowScales / 4];
     const buffers = [bufferOf(place), this.#stepRows, floatsOf(out)];
     this.#run('embed', { BITS: bits }, params, buffers, [out.stride / WORKGROUP, this.#step.length]);
+    this.#place(out);
+  }
+
+  /** Puts rows that were given over the embeddings of the tokens in whose places they stand. @param {Rows} out */
+  #place(out) {
+    const places = [...this.#step.keys()].filter((index) => this.#step[index]?.row);
+    if (places.length === 0) return;
+    const rowBytes = 4 * out.stride;
+    // As large as the rows of any step: laid out once, by the first picture.
+    this.#given ??= this.#buffer(floatsOf(out).size);
+    for (const index of places) {
+      const row = /** @type {Float32Array<ArrayBuffer>} */ (this.#step[index]?.row);
+      this.#gpu.queue.writeBuffer(this.#given, index * rowBytes, row, 0, out.columns);
+    }
+    const given = this.#given;
+    this.#shaders.submit((encoder) => {
+      for (const index of places) {
+        const at = index * rowBytes;
+        encoder.copyBufferToBuffer(given, at, floatsOf(out), at, 4 * out.columns);
+      }
+    });
   }
 
   /** @param {Rows} x @param {Matrix} weight @param {Rows} out @param {number} eps @param {number[]} [picks] */

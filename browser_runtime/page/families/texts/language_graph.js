@@ -32,9 +32,11 @@ export class LanguageGraph {
    * @param {Graph} graph
    * @param {typeof import('onnxruntime-common')} ort
    * @param {Sizes} sizes
+   * @param {Graph | null} embedding makes the rows of tokens, for a graph that takes rows
    */
-  constructor(graph, ort, sizes) {
+  constructor(graph, ort, sizes, embedding = null) {
     this.graph = graph;
+    this.embedding = embedding;
     this.ort = ort;
     this.sizes = sizes;
     this.cacheInputs = graph.inputMetadata.filter(({ name }) => name.startsWith('past_key_values'));
@@ -51,7 +53,7 @@ export class LanguageGraph {
     const { context, slots, weightBits } = this.sizes;
     const isHalf = this.cacheInputs.every((input) => input.isTensor && input.type === 'float16');
     return {
-      weight_bytes: this.graph.weightBytes,
+      weight_bytes: this.graph.weightBytes + (this.embedding?.weightBytes ?? 0),
       weight_bits: weightBits,
       kv_bits: isHalf ? [16, 16] : [32, 32],
       window: context,
@@ -113,7 +115,7 @@ export class LanguageGraph {
     for (const { cache } of this.#running) cache.release();
     this.#running = [];
     this.#waiting = [];
-    await this.graph.release();
+    await Promise.all([this.graph.release(), this.embedding?.release()]);
   }
 
   /** Ends what was cancelled, or was at its end when it came. @returns {StepEvent[]} */
@@ -163,7 +165,9 @@ export class LanguageGraph {
     const isWhole = inputMetadata.some(({ name }) => name === BRANCH);
     const ids = generation.tokens.slice(held, isWhole ? undefined : held + CHUNK);
     const fresh = inputMetadata.filter(({ name }) => !(name in cache.feeds));
-    const feeds = makeFeeds(this.ort, { model, inputMetadata: fresh }, makeValues(ids, held, fresh));
+    const values = makeValues(ids, held, fresh);
+    if (this.embedding) values.inputs_embeds = await this.#embed(this.embedding, generation, ids);
+    const feeds = makeFeeds(this.ort, { model, inputMetadata: fresh }, values);
     const outputs = await this.graph.run({ ...cache.feeds, ...feeds });
     text.held += ids.length;
     cache.take(outputs);
@@ -171,6 +175,35 @@ export class LanguageGraph {
       throw new Fault('ModelFault', model, `its graph gives ${this.graph.outputNames} but no logits`);
     const logits = readFloats(outputs.logits);
     return logits.slice(logits.length - (outputs.logits.dims.at(-1) ?? 0));
+  }
+
+  /**
+   * The rows [1, n, width] of a piece, those of pictures in their places. Raises ModelFault.
+   * @param {Graph} embedding
+   * @param {Generation} generation
+   * @param {number[]} ids
+   */
+  async #embed(embedding, generation, ids) {
+    const { model, inputMetadata } = embedding;
+    const places = ids.map((id) => generation.read(id));
+    const tokens = places.map(({ token }) => token);
+    const found = (
+      await embedding.run(makeFeeds(this.ort, { model, inputMetadata }, makeValues(tokens, 0, [])))
+    ).inputs_embeds;
+    const width = Number(found?.dims.at(-1));
+    if (!found)
+      throw new Fault('ModelFault', model, `it gives ${embedding.outputNames} but no inputs_embeds`);
+    const data = Float32Array.from(readFloats(found));
+    for (const [at, { row }] of places.entries()) {
+      if (row && row.length !== width)
+        throw new Fault(
+          'ModelFault',
+          model,
+          `its tokens have ${width} numbers, those of images ${row.length}`,
+        );
+      if (row) data.set(row, at * width);
+    }
+    return { data, dims: [1, ids.length, width] };
   }
 }
 

@@ -89,23 +89,37 @@ async function openGraph(opening, stem) {
   const keepOnDevice = backend === 'webgpu' ? nameCache(Object.keys(await source.readShapes())) : false;
   const weightBits = await source.readWeightBits();
   const graph = await source.open({ keepOnDevice });
+  const embedding = 'embed_tokens' in model.graphs ? await openEmbedding(opening, graph) : null;
   const sizes = {
     context: Math.min(Number(model.settings.max_positions), MAX_CONTEXT),
     slots: model.limits.max_batch,
     weightBits,
   };
   try {
-    const opened = new LanguageGraph(graph, realm.ort, sizes);
+    const opened = new LanguageGraph(graph, realm.ort, sizes, embedding);
     return {
       model: opened,
       kernel: graph.kernel,
       loadMs: graph.loadMs,
       compileMs: graph.compileMs,
-      weightBytes: graph.weightBytes,
+      weightBytes: opened.facts.weight_bytes,
       placement: graph.placement,
       parts: listParts([graph]),
       details: opened.facts,
     };
+  } catch (error) {
+    await Promise.all([graph.release(), embedding?.release()]);
+    throw error;
+  }
+}
+
+/**
+ * The graph that makes the rows of tokens. @param {Opening} opening
+ * @param {import('../contract.js').Graph} graph released where it fails
+ */
+async function openEmbedding(opening, graph) {
+  try {
+    return await new GraphSource(opening, 'embed_tokens').open({});
   } catch (error) {
     await graph.release();
     throw error;

@@ -11,6 +11,7 @@ import { joinVectors, readVector, readVectors, splitVectors } from './vectors.js
 
 /** @typedef {import('../contract.js').Opening} Opening */
 /** @typedef {import('./vectors.js').Vectors} Vectors */
+/** @typedef {(graph: import('../contract.js').Graph, outputs: import('../contract.js').Tensors, rows: number) => Vectors} ReadRows */
 
 const BATCHES_AT_ONCE = 4;
 const OUTPUTS = ['image_embeds', 'pooler_output'];
@@ -21,8 +22,10 @@ export class ImageTower {
    * @param {import('../graphs/model_graphs.js').GraphSource} source
    * @param {Record<string, import('../graphs/dimension_names.js').Shape>} shapes
    * @param {import('../images/pixels.js').Plan} plan
+   * @param {ReadRows} read what the graph gives, as a vector an image
    */
-  constructor(opening, source, shapes, plan) {
+  constructor(opening, source, shapes, plan, read = readEmbeddings) {
+    this.read = read;
     const { channels, height, width } = plan;
     checkSizes(opening.model.name, 'pixel_values', shapes.pixel_values, [-1, channels, height, width]);
     this.plan = plan;
@@ -93,6 +96,9 @@ export class ImageTower {
     for (const [row, planes] of batch.entries()) data.set(planes, row * planes.length);
     const dims = [rows, channels, height, width];
     const outputs = await watch.run(graph, makeFeeds(this.ort, graph, { pixel_values: { data, dims } }));
-    return splitVectors(readVectors(graph, outputs, OUTPUTS, rows), batch.length);
+    return splitVectors(this.read(graph, outputs, rows), batch.length);
   }
 }
+
+/** @type {ReadRows} */
+const readEmbeddings = (graph, outputs, rows) => readVectors(graph, outputs, OUTPUTS, rows);
