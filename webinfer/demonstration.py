@@ -23,6 +23,7 @@ SENTENCES = (
 )
 LABELS = ("three", "five", "seven")
 QUESTION = "Write 347 in words."
+ABOUT_IMAGE = "Is it larger than five?"
 STREAMED = ("Write 8437 in words.", "Write 29516 in words.")
 RESULT_TIMEOUT_S = 180.0
 
@@ -48,6 +49,13 @@ def demo_requests(browsers: list[Browser]) -> list[DemoRequest]:
         _compare(Family.VISION, "digits-clip", BUILTIN_FOLDER / "digits-clip/examples/5.png", browsers),
         _compare(
             Family.AUDIO, "digits-clap", BUILTIN_FOLDER / "digits-clap/examples/spoken-7.flac", browsers
+        ),
+        _request(
+            Family.MULTIMODAL,
+            "digits-llava",
+            f"{image.name}: {ABOUT_IMAGE}",
+            {"image": str(image), "text": ABOUT_IMAGE},
+            browsers,
         ),
     ]
     for browser, backend in (

@@ -13,7 +13,15 @@ import pytest
 import soundfile
 from PIL import Image
 
-from browser_runtime.contract.families import AUDIO, CLAP, CLIP, TEXT_EMBEDDING, TEXT_GENERATION, VISION
+from browser_runtime.contract.families import (
+    AUDIO,
+    CLAP,
+    CLIP,
+    LLAVA,
+    TEXT_EMBEDDING,
+    TEXT_GENERATION,
+    VISION,
+)
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.manifest import StoredModel, list_paths
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
@@ -26,8 +34,8 @@ BY_FAMILY = {
     Family.TEXT_GENERATION: "numbers-llama",
     Family.MULTIMODAL: "digits-clip",
 }
-# Two families answer requests for sounds.
-NAMES = sorted([*BY_FAMILY.values(), "digits-clap"])
+# Two families answer requests for sounds, and two those for images with texts.
+NAMES = sorted([*BY_FAMILY.values(), "digits-clap", "digits-llava"])
 LARGEST_BYTES = 24_000_000
 TRIPLES = Path(__file__).parent / "data" / "sentence_triples.json"
 # The same graph on another machine's CPU: its kernels may add in another order.
@@ -57,6 +65,10 @@ def show(model: StoredModel, example: dict[str, Any]) -> Any:
         return example["input"]
     if model.family is TEXT_GENERATION:
         return [{"role": "user", "content": example["input"]}]
+    if model.family is LLAVA:
+        paths = [model.folder / path for path in example["input"]["images"]]
+        images = [np.asarray(Image.open(path).convert("RGB")) for path in paths]
+        return {"images": images, "texts": [example["input"]["text"]]}
     path = model.folder / example["input"]
     if model.family in (AUDIO, CLAP):
         samples, rate_hz = soundfile.read(path, dtype="float32")
@@ -108,6 +120,8 @@ def check(model: StoredModel, expected: dict[str, Any], output: dict[str, Any]) 
     match model.family.model_types[0]:
         case Family.VISION if model.family is VISION:
             assert output["labels"][0]["label"] == expected["label"]
+        case Family.MULTIMODAL if model.family is LLAVA:
+            assert (output["text"], output["tokens"]) == (expected["text"], expected["tokens"])
         case Family.AUDIO | Family.TEXT_GENERATION if model.family is not CLAP:
             assert output["text"] == expected["text"]
         case _:

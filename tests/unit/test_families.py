@@ -17,6 +17,7 @@ from browser_runtime.contract.families import (
     AUDIO,
     CLIP,
     FAMILIES,
+    LLAVA,
     PRIORS,
     TEXT_EMBEDDING,
     TEXT_GENERATION,
@@ -103,7 +104,7 @@ def test_one_model_type_may_have_several_rows(monkeypatch: pytest.MonkeyPatch) -
     row = replace(VISION, name="depth", model_types=(Family.VISION,))
     monkeypatch.setitem(FAMILIES, "depth", row)
     assert rows_of(Family.VISION) == (VISION, CLIP, row)
-    assert rows_of(Family.MULTIMODAL) == (CLIP,)
+    assert rows_of(Family.MULTIMODAL) == (LLAVA, CLIP)
     assert parse_family("multimodal") is Family.MULTIMODAL in served_families()
     assert inputs_of(Family.MULTIMODAL).batch == "images"
     assert find_row("depth") is row
@@ -118,9 +119,16 @@ async def test_an_option_of_another_row_of_the_model_type_is_refused() -> None:
         await prepare(asked, bare)
 
 
+async def test_a_seed_that_is_drawn_before_the_row_is_known_changes_nothing_in_others() -> None:
+    (clip,) = (model for model in builtin_models() if model.family is CLIP)
+    asked = Request(Family.MULTIMODAL, clip.name, {"images": []}, options={"seed": 5}, single=False)
+    assert (await prepare(asked, clip)).request is asked
+
+
 def test_model_types_without_a_row_are_known_and_not_served(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(PRIORS) == set(Family)
-    monkeypatch.delitem(FAMILIES, "clip")
+    for name in ("clip", "llava"):
+        monkeypatch.delitem(FAMILIES, name)
     with pytest.raises(BadInput, match="model_type is 'multimodal', but must be one of text_embedding, "):
         parse_family("multimodal")
     with pytest.raises(BadInput, match="family is 'resnet', but must be one of text_embedding, vision"):

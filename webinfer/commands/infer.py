@@ -95,6 +95,7 @@ LONGEST_NAME = 40
     is_flag=True,
     help="Text generation: go on with the text itself. Default: it is a question to the model, as in a chat.",
 )
+@click.option("--ask", "question", help="Multimodal: a question about the images, all of them together.")
 @click.argument("inputs", nargs=-1, required=True, type=Input())
 def command(
     inputs: tuple[str, ...],
@@ -102,6 +103,7 @@ def command(
     priority: int | None,
     as_json: bool,
     no_chat: bool,
+    question: str | None,
     options: tuple[tuple[str, Any], ...],
     backends: tuple[str, ...],
     **asked: Any,
@@ -119,11 +121,15 @@ def command(
     if no_chat and not is_chat:
         raise BadInput("--no-chat", f"given for {family}", "left out, but for text_generation")
     asked |= {"options": read_options(options, family), "priority_list": list(backends) or None}
-    found = read_inputs(inputs, family)
+    found: list[Any] = read_inputs(inputs, family)
+    if question is not None:
+        if family is not Family.MULTIMODAL:
+            raise BadInput("--ask", f"given for {family}", f"left out, but for {Family.MULTIMODAL}")
+        inputs, found = inputs[:1], [{"images": found, "text": question}]
     requests = [
         asked | {"inputs": one} for one in (as_questions(found) if is_chat and not no_chat else found)
     ]
-    if is_chat and len(requests) == 1 and not as_json:
+    if (is_chat or question is not None) and len(requests) == 1 and not as_json:
         print_stream(requests[0], timeout_s, priority)
         return
     answers = ask_all(requests, timeout_s, priority=priority)
@@ -160,7 +166,7 @@ def read_options(pairs: tuple[tuple[str, Any], ...], family: Family) -> Mapping[
     return check_options(found, family)
 
 
-def read_inputs(inputs: tuple[str, ...], family: Family) -> list[str | bytes]:
+def read_inputs(inputs: tuple[str, ...], family: Family) -> list[Any]:
     """The inputs, `-` replaced by the contents of standard input. Raises BadInput."""
     if inputs.count(STDIN) > 1:
         raise BadInput("INPUT", f"{STDIN!r} more than once", "at most one standard input")

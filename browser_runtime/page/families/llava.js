@@ -5,6 +5,8 @@
 import { Fault } from '../faults.js';
 import { readFloats } from './graphs/floats.js';
 import { GraphSource } from './graphs/model_graphs.js';
+import { listParts } from './graphs/ready.js';
+import { NO_RECALL } from './graphs/recall.js';
 import { GeneratingEngine, SILENT } from './texts/generating.js';
 import { openLanguageModel } from './texts/language_models.js';
 import { ImageTower } from './towers/image_tower.js';
@@ -17,6 +19,8 @@ import { ImageTower } from './towers/image_tower.js';
 /** @typedef {{ids: {data: Int32Array}, n_prompt: number, images: Image[], starts: number[]}} Asked as the worker sends it */
 /** @typedef {{dtype: string, shape: number[], data: Uint8Array}} Image */
 /** @typedef {{pixels: import('./images/pixels.js').Plan, tokens_per_image: number}} Settings */
+
+const TOWER = 'vision_encoder';
 
 /**
  * @param {Opening} opening
@@ -46,6 +50,7 @@ export async function open(opening) {
         warmup_steady: true,
         weight_bytes: opened.weightBytes + graph.weightBytes,
         placement: addPlacements(opened.placement, graph.placement),
+        parts: [...(opened.parts ?? []), ...listParts([graph])],
         compute_shaders: false,
         precompiled: true,
         details: { ...opened.details, tokens_per_image: settings.tokens_per_image },
@@ -62,8 +67,8 @@ export async function open(opening) {
 
 /** @param {Opening} opening @param {Settings} settings */
 async function openTower(opening, { pixels, tokens_per_image: count }) {
-  const source = new GraphSource(opening, 'vision_encoder');
-  return new ImageTower(opening, source, await source.readShapes(), pixels, (graph, outputs, rows) => {
+  const source = new GraphSource(opening, TOWER);
+  return new ImageTower(opening, source, await source.readShapes(), pixels, TOWER, (graph, outputs, rows) => {
     const features = outputs.image_features;
     const dims = features?.dims ?? [];
     const width = Number(dims.at(-1));
@@ -88,12 +93,12 @@ class Viewer {
   }
 
   /** @type {import('./contract.js').OpenedFamily<Output>['run']} */
-  run = async (items, options, isCancelled, stream = SILENT) => {
+  run = async (items, options, isCancelled, stream = SILENT, recall = NO_RECALL) => {
     const asked = items.map((item) => /** @type {Asked} */ (item));
     const shown = asked.flatMap(({ images }, at) =>
-      images.map((image, number) => ({ image, field: `images[${at}].images[${number}]` })),
+      images.map((array, number) => ({ array, field: `images[${at}].images[${number}]` })),
     );
-    const seen = await this.engine.between(() => this.tower.embed(shown, isCancelled));
+    const seen = await this.engine.between(() => this.tower.embed(shown, isCancelled, recall));
     const left = [...seen.results];
     const prepared = [];
     for (const item of asked) prepared.push(await this.#prepare(item, left.splice(0, item.images.length)));

@@ -157,6 +157,7 @@ def test_idle_browsers_try_what_was_hardly_measured_there(monkeypatch: pytest.Mo
     assert all(trial.reason.startswith("calibration: ") for trial in trials)
     assert [trial.browser for trial in plan_trials(evidence, known, frozenset({EDGE}), 9)] == [EDGE]
     assert len(plan_trials(evidence, known, frozenset(Browser), most=1)) == 1
-    monkeypatch.delitem(FAMILIES, "clip")
+    for name in ("clip", "llava"):
+        monkeypatch.delitem(FAMILIES, name)
     unknown = [Known(CHROME, Family.MULTIMODAL, "llava")]
     assert plan_trials([], unknown, frozenset(Browser), 9) == []

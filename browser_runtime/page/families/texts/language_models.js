@@ -104,7 +104,7 @@ async function openGraph(opening, stem) {
       compileMs: graph.compileMs,
       weightBytes: opened.facts.weight_bytes,
       placement: graph.placement,
-      parts: listParts([graph]),
+      parts: listParts(embedding ? [graph, embedding] : [graph]),
       details: opened.facts,
     };
   } catch (error) {

@@ -22,9 +22,10 @@ export class ImageTower {
    * @param {import('../graphs/model_graphs.js').GraphSource} source
    * @param {Record<string, import('../graphs/dimension_names.js').Shape>} shapes
    * @param {import('../images/pixels.js').Plan} plan
+   * @param {string} stem
    * @param {ReadRows} read what the graph gives, as a vector an image
    */
-  constructor(opening, source, shapes, plan, read = readEmbeddings) {
+  constructor(opening, source, shapes, plan, stem = 'vision_model', read = readEmbeddings) {
     this.read = read;
     const { channels, height, width } = plan;
     checkSizes(opening.model.name, 'pixel_values', shapes.pixel_values, [-1, channels, height, width]);
@@ -33,7 +34,7 @@ export class ImageTower {
     this.ort = opening.realm.ort;
     this.isStatic = usesStaticShapes(opening);
     this.maxBatch = this.rows ?? opening.model.limits.max_batch;
-    this.encoder = nameEncoder(opening, source, 'vision_model');
+    this.encoder = nameEncoder(opening, source, stem);
     this.graphs = cacheGraphs(opening, source);
   }
 
