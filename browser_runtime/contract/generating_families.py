@@ -147,7 +147,13 @@ LLAVA = FamilySpec(
             "chat_template.json",
         ),
     ),
-    recognition=Recognition(model_types=("llava",), pipelines=("image-text-to-text",)),
+    # Others of their kind are known by these, and refused by name (models/configuration/pictures.py).
+    recognition=Recognition(
+        model_types=("llava",),
+        architectures=("ForConditionalGeneration",),
+        keys=("vision_config",),
+        pipelines=("image-text-to-text",),
+    ),
     # As language models: prompts join a running batch, and take their pictures' tokens with them.
     limits=RunLimits(max_batch=8, max_static_graphs=1, warm_up_runs=8, warm_up_ms=1000),
     answer=AnswerSpec(("text",)),
