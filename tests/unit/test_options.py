@@ -37,8 +37,8 @@ def test_an_unknown_option_is_refused_with_the_one_that_was_meant() -> None:
 
 
 def test_an_option_of_another_family_is_refused() -> None:
-    with pytest.raises(BadInput, match="the option 'top_k' is unknown to audio, but"):
-        build_request(bind((), TONE | {"options": {"top_k": 3}}), InputLimits())
+    with pytest.raises(BadInput, match="the option 'temperature' is unknown to audio, but"):
+        build_request(bind((), TONE | {"options": {"temperature": 1.0}}), InputLimits())
     with pytest.raises(BadInput, match="the option 'top_k' is unknown to text_embedding, but"):
         check_options({"top_k": 3}, Family.TEXT_EMBEDDING)
 
