@@ -109,7 +109,7 @@ def _mix(
     names: tuple[str, ...], wanted: dict[str, Any], watch: Watch
 ) -> Iterator[tuple[list[LoadedModel], Callable[[], int | None]]]:
     """The models, answered once and right, on a stack that is up; and who tells the workers wanted."""
-    from webinfer.bench.laboratory.load_stack import prepare_mix, wanted_workers
+    from webinfer.bench.laboratory.load_stack import prepare_mix, require_models, wanted_workers
     from webinfer.producing import use_broker
     from webinfer.stack.stack import Stack
 
@@ -117,6 +117,7 @@ def _mix(
     if wanted["running"]:
         yield prepare_mix(names, browser, wanted["backend"], watch.tell), wanted_workers
         return
+    require_models(names)
     watch.tell("starting a private stack")
     with Stack([browser], n_sessions=wanted["n_sessions"]) as stack:
         use_broker(stack.broker_url)

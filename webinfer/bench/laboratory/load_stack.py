@@ -26,6 +26,13 @@ READY_TIMEOUT_S = 300.0
 WARM_ROUNDS = 40
 
 
+def require_models(names: Sequence[str]) -> None:
+    """Fetches and verifies every model, before anything is started. Raises UnknownModel, BadRequest."""
+    store = ModelStore(RuntimeSettings().models_dir)
+    for name in dict.fromkeys(names):
+        store.ensure(name, *_precision(store, name))
+
+
 def prepare_mix(
     names: Sequence[str], browser: Browser, backend: str | None, tell: Callable[[str], None]
 ) -> list[LoadedModel]:

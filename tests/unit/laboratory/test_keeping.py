@@ -1,0 +1,58 @@
+"""Experiments go to the history and come back from it; without one the command still ends well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from browser_runtime.contract.errors import BadInput
+from scheduler.history.history import History
+from tests.unit.laboratory.made_up import comparison
+from tests.unit.laboratory.test_gate import RESULTS, cell
+from webinfer.bench.laboratory.documents import comparison_document
+from webinfer.bench.laboratory.gate import gate_document
+from webinfer.bench.laboratory.gate_set import GateSet
+from webinfer.bench.laboratory.keeping import find_experiments, keep_experiment
+from webinfer.commands.gate import _baseline
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("WEBINFER_HISTORY_PATH", str(tmp_path / "h.duckdb"))
+    return tmp_path / "h.duckdb"
+
+
+def test_documents_are_kept_whole_with_the_machine_and_the_verdict(path: Path) -> None:
+    document = comparison_document(comparison(1.1))
+    keep_experiment(document)
+    assert find_experiments("compare") == [document] and find_experiments("gate") == []
+    with History(path) as history:
+        [row] = history.query("monitor_experiments", since_s=0.0)
+    assert row["verdict"] == document["verdict"] and row["model"] == "digits-vit"
+    assert row["machine"] == document["machine"]["fingerprint"]
+
+
+def test_the_last_run_of_the_same_set_is_the_baseline(path: Path) -> None:
+    ours, other = (GateSet(name, (cell(),)) for name in ("ours", "other"))
+    keep_experiment(gate_document(ours, RESULTS[:1]))
+    keep_experiment(gate_document(other, RESULTS))
+    found = _baseline("history", ours)
+    assert found and found["set"] == "ours" and len(found["cells"]) == 1
+    with pytest.raises(BadInput, match="no run of the set 'nobody'"):
+        _baseline("history", GateSet("nobody", (cell(),)))
+
+
+def test_a_history_that_cannot_be_written_is_told_and_ends_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "h.duckdb"
+    broken.write_text("no database")
+    monkeypatch.setenv("WEBINFER_HISTORY_PATH", str(broken))
+    monkeypatch.setattr("webinfer.bench.laboratory.keeping._stream", _no_redis)
+    keep_experiment(comparison_document(comparison(1.1)))
+    assert "not kept in the history" in capsys.readouterr().err
+
+
+def _no_redis() -> None:
+    raise OSError("nobody listens")
