@@ -131,6 +131,7 @@ def _runner(
     from webinfer.bench.autoscaling.recordings import read_recording
     from webinfer.bench.laboratory.arrivals import draw_arrivals, scale_trace
     from webinfer.bench.laboratory.load import LoadRun
+    from webinfer.bench.laboratory.load_limit import trial_seconds
 
     trace = read_recording(wanted["trace"]).arrivals if wanted["trace"] else None
 
@@ -138,7 +139,10 @@ def _runner(
         if trace is not None:
             arrivals = scale_trace(trace, rate)
         else:
-            arrivals = draw_arrivals(wanted["pattern"], rate or 10.0, wanted["seconds"])
+            seconds = wanted["seconds"]
+            if wanted["find_limit"] and rate:
+                seconds = trial_seconds(rate, seconds)
+            arrivals = draw_arrivals(wanted["pattern"], rate or 10.0, seconds)
         return LoadRun(mix, arrivals).run(watch.tell, sample)
 
     return run

@@ -9,7 +9,7 @@ import pytest
 
 from webinfer.bench.laboratory.arrivals import PATTERNS, draw_arrivals, scale_trace
 from webinfer.bench.laboratory.load import LoadResult
-from webinfer.bench.laboratory.load_limit import NEAR, find_limit
+from webinfer.bench.laboratory.load_limit import NEAR, find_limit, trial_seconds
 from webinfer.bench.laboratory.load_picture import draw, tabulate
 
 SERVICE_S = 0.02
@@ -52,6 +52,13 @@ def test_no_rate_and_every_rate_are_told() -> None:
     assert never.carried_per_s is None and never.sentence().startswith("no rate from 4/s on holds")
     always = find_limit(lambda rate: LoadResult(rate, 1.0, [1.0] * 100), 0.95, 2.0)
     assert always.carried_per_s == 4096.0 and "the most that was tried" in always.sentence()
+
+
+def test_slow_rates_are_tried_for_long_enough() -> None:
+    """Of 16 requests (four seconds at the first rate) there is no 95th percentile: nothing would hold."""
+    for rate in (4.0, 8.0, 64.0):
+        arrivals = draw_arrivals("poisson", rate, trial_seconds(rate, 4.0))
+        assert LoadResult(rate, 4.0, [1.0] * len(arrivals)).holds(0.95, 2.0)
 
 
 def test_a_wrong_answer_is_not_carried() -> None:

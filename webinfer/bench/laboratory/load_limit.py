@@ -12,6 +12,13 @@ TryRate = Callable[[float], LoadResult]
 FIRST_PER_S, MOST_PER_S = 4.0, 4096.0
 # Two rates as near to each other are the answer.
 NEAR = 1.08
+# Of fewer there is no 95th percentile that was measured.
+LEAST_REQUESTS = 40
+
+
+def trial_seconds(rate: float, seconds: float) -> float:
+    """The time to send at a rate: `seconds`, or longer where too few requests would come."""
+    return max(seconds, LEAST_REQUESTS / rate)
 
 
 @dataclass(slots=True)
