@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from browser_runtime.background import TaskSet
-from browser_runtime.contract.errors import Busy, SessionLost, SetupError
+from browser_runtime.contract.errors import BadInput, Busy, SessionLost, SetupError
 from browser_runtime.contract.events import PoolObservers
 from browser_runtime.contract.messages import Reply, Request, Timings
 from browser_runtime.contract.pieces import PieceMemory, PieceSink
@@ -194,6 +194,9 @@ class Pool:
         try:
             async with within(deadline, "its model was fetched and checked"):
                 model = await self._models.provide(request)
+            if pieces is not None and not model.family.generates:
+                streamed = f"{model.name!r} for a stream, a model of {model.family}"
+                raise BadInput("model_name", streamed, "a model that generates text")
             key = key_of(model, request)
             if refusal := self.health.models.refusal(key):
                 raise refusal

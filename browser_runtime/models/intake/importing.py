@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from browser_runtime.contract.errors import BadInput, BadRequest, SetupError
-from browser_runtime.contract.families import FAMILIES
+from browser_runtime.contract.families import FAMILIES, TEXT_EMBEDDING
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Precision, check_model_name
 from browser_runtime.families.processor import check_files, find_processor
@@ -156,6 +156,7 @@ def _assemble(
     check_files(folder, chosen)
     extra: Json = {}
     if parts.weights:
+        _require_exportable(parts, chosen, name)
         extra["exported_from"] = _export(parts, intake)
     else:
         _copy_graphs(parts, intake, chosen, name)
@@ -233,6 +234,17 @@ def _copy_graphs(parts: Parts, intake: Intake, family: FamilySpec, name: str) ->
                 raise BadRequest(f"{target} of model {name!r} needs its weights {source}, which are missing")
             check_together({*intake.paths, beside})
             intake.copy(source, beside)
+
+
+def _require_exportable(parts: Parts, family: FamilySpec, name: str) -> None:
+    """Returns for weights that can become a graph here. Raises BadRequest naming the graphs needed."""
+    if family is TEXT_EMBEDDING:
+        return
+    stems = " and ".join(f"onnx/{graph.stem}.onnx" for graph in family.graphs if graph.is_onnx)
+    raise BadRequest(
+        f"model {name!r} is a {family} in safetensors, which is not exported to ONNX here: "
+        f"{parts.home.root} needs {stems or 'its graphs'} too"
+    )
 
 
 def _export(parts: Parts, intake: Intake) -> dict[str, str]:

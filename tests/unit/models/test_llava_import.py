@@ -1,0 +1,52 @@
+"""LLaVAs of one's own: their layout, and what is refused by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from browser_runtime.contract.errors import BadInput, BadRequest
+from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.models.intake.importing import import_model
+from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
+
+LLAVA_FILES = BUILTIN_FOLDER / "digits-llava"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "models")
+
+
+def copy_llava(folder: Path) -> Path:
+    shutil.copytree(LLAVA_FILES, folder, ignore=shutil.ignore_patterns("webinfer.json", "4bit", "examples"))
+    return folder
+
+
+def test_a_llava_in_transformers_js_layout_is_taken_in_and_tried(store: ModelStore, tmp_path: Path) -> None:
+    model = import_model(copy_llava(tmp_path / "llava"), "own-llava", store=store)
+    assert (model.family.name, [str(precision) for precision in model.precisions]) == ("llava", ["fp32"])
+    assert set(model.graphs(Precision.FP32)) == {"vision_encoder", "embed_tokens", "decoder_model_merged"}
+
+
+def test_a_llava_without_its_graphs_is_told_which(store: ModelStore, tmp_path: Path) -> None:
+    folder = copy_llava(tmp_path / "llava")
+    shutil.rmtree(folder / "onnx")
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(
+        BadRequest, match=r"is a llava in safetensors.*onnx/vision_encoder.onnx and onnx/embed"
+    ):
+        import_model(folder, "own-llava", store=store)
+
+
+@pytest.mark.parametrize("kind", ["llava_next", "idefics3", "qwen2_vl", "smolvlm"])
+def test_others_that_look_at_images_are_refused_by_name(kind: str, store: ModelStore, tmp_path: Path) -> None:
+    folder = copy_llava(tmp_path / "other")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": kind, "architectures": ["OtherForConditionalGeneration"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(BadInput, match=f"multimodal models of type {kind} are not served.*one of llava"):
+        import_model(folder, "other", store=store)
