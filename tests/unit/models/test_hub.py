@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -26,11 +27,12 @@ from browser_runtime.contract.errors import (
 )
 from browser_runtime.contract.families import TEXT_EMBEDDING, VISION
 from browser_runtime.contract.vocabulary import Family, Precision
+from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.models.hub import downloading
 from browser_runtime.models.hub.downloading import Progress
 from browser_runtime.models.hub.settings import HubSettings
 from browser_runtime.models.manifest import MANIFEST, write_manifest
-from browser_runtime.models.store import ModelStore
+from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.simulation import reference
 from tests.conftest import PROXIED
 from tests.stand_ins.hub import Fault, Hub, describe_sibling, list_files
@@ -278,6 +280,29 @@ def test_the_family_is_told_by_the_config_or_by_the_caller(store: ModelStore, hu
     assert store.pull("tiny/odd", family=VISION).family is VISION
 
 
+@pytest.mark.parametrize(
+    ("builtin", "graphs", "scale"),
+    [
+        ("digits-clip", {"onnx/vision_model.onnx", "onnx/text_model.onnx"}, 100.0),
+        ("digits-clap", {"onnx/audio_model.onnx", "onnx/text_model.onnx"}, 1 / 0.07),
+    ],
+)
+def test_two_towers_come_from_transformers_js_layout_and_a_scale_that_is_untold_is_warned_of(
+    store: ModelStore, hub: Hub, builtin: str, graphs: set[str], scale: float
+) -> None:
+    """Beside graphs of the whole model, as Xenova's repositories hold them."""
+    folder = hub.root / "tiny" / builtin / "main"
+    shutil.copytree(BUILTIN_FOLDER / builtin, folder, ignore=shutil.ignore_patterns(MANIFEST, "examples"))
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", {key: config[key] for key in config if key != "logit_scale"})
+    (folder / "onnx/model.onnx").write_bytes(b"never fetched")
+    model = store.pull(f"tiny/{builtin}")
+    assert {path for path in model.files if path.endswith(".onnx")} == graphs
+    told = PROCESSORS.take(model).describe()
+    assert told["logit_scale"] == pytest.approx(scale)
+    assert [warning.split(":")[0] for warning in told["warnings"]] == ["config.json tells no logit_scale"]
+
+
 def test_a_graph_of_another_kind_is_refused(store: ModelStore, hub: Hub) -> None:
     write_classifier(hub.root / "tiny" / "vit" / "main")
     for path in ("tokenizer.json", "config.json"):
@@ -297,7 +322,7 @@ def test_a_repository_without_onnx_says_so(store: ModelStore, hub: Hub) -> None:
 PULL = """
 import sys
 from pathlib import Path
-from browser_runtime.models.store import ModelStore
+from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.simulation import reference
 print(ModelStore(Path(sys.argv[1])).ensure("tiny/bert").revision)
 """
