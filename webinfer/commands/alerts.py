@@ -17,6 +17,7 @@ from scheduler.alerts.store import AlertStore
 from scheduler.alerts.targets import parse_targets
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
+from webinfer.commands.parameters import AS_JSON
 from webinfer.producing import no_broker
 from webinfer.tables import output_console, plain_text
 from webinfer.words import say
@@ -32,7 +33,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def show(as_json: bool) -> None:
     """List the open alerts, and the notifications that are not delivered yet."""
     store = AlertStore(app.redis, app.settings.redis_prefix)

@@ -16,7 +16,7 @@ from webinfer.bench.streaming import measure_streaming
 from webinfer.commands.bench_generation import command as generation
 from webinfer.commands.bench_kernels import kernels
 from webinfer.commands.bench_quality import quality
-from webinfer.commands.parameters import BROWSER, BROWSERS, DAYS, NEW_FILE, Number
+from webinfer.commands.parameters import AS_JSON, BROWSER, DAYS, NEW_FILE, ONLY_BROWSERS, PICTURE, Number
 from webinfer.producing import use_broker
 from webinfer.stack.stack import Stack
 from webinfer.tables import SafeConsole, output_console
@@ -41,7 +41,7 @@ command.add_command(kernels)
     type=click.IntRange(20, 100_000),
     help="Number of times each round trip is measured.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def overhead(browser: str, rounds: int, as_json: bool) -> None:
     """Measure what the queue and the browser add to an inference.
 
@@ -70,7 +70,7 @@ def overhead(browser: str, rounds: int, as_json: bool) -> None:
     type=click.IntRange(4, 10_000),
     help="Number of texts to stream, of up to 200 tokens each.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def streaming(browser: str, n: int, as_json: bool) -> None:
     """Measure how late a producer has the pieces of a text that a page generates.
 
@@ -104,7 +104,7 @@ def streaming(browser: str, n: int, as_json: bool) -> None:
     type=click.IntRange(30, 100_000),
     help="Number of requests, to the three models in turn.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def concurrent(browser: str, n: int, as_json: bool) -> None:
     """Compare the pool with one browser driven by hand, on requests to three models at once."""
     from webinfer.bench.concurrent import measure_concurrent
@@ -123,7 +123,7 @@ def concurrent(browser: str, n: int, as_json: bool) -> None:
 
 
 @command.command("history")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def history(as_json: bool) -> None:
     """Measure the history: writing rows, a query over a million runs, and the router that uses it."""
     from webinfer.bench.history import measure_history
@@ -152,13 +152,7 @@ def history(as_json: bool) -> None:
     show_default=True,
     help="Name of a text embedding model.",
 )
-@click.option(
-    "--browser",
-    "names",
-    multiple=True,
-    type=BROWSERS,
-    help="Measure only this browser; repeatable. Default: all.",
-)
+@ONLY_BROWSERS
 @click.option(
     "--threads",
     default=2,
@@ -166,7 +160,7 @@ def history(as_json: bool) -> None:
     type=click.IntRange(1, 64),
     help="Threads of WebAssembly and of native onnxruntime.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def backends(model_name: str, names: tuple[str, ...], threads: int, as_json: bool) -> None:
     """Compare a text model in every browser and backend with native onnxruntime."""
     from webinfer.bench.backends import measure_browsers, tabulate
@@ -203,8 +197,8 @@ def backends(model_name: str, names: tuple[str, ...], threads: int, as_json: boo
     help="Number of changes to simulate of each size.",
 )
 @click.option("--seed", default=1, show_default=True, help="Seed of the random numbers.")
-@click.option("--picture", type=NEW_FILE, help="Also draw the results into this SVG file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@PICTURE
+@AS_JSON
 def regression(months: int, steps: int, seed: int, picture: Path | None, as_json: bool) -> None:
     """Measure how many real changes regression detection finds, and how many false ones it reports.
 
@@ -250,7 +244,7 @@ def regression(months: int, steps: int, seed: int, picture: Path | None, as_json
 @click.option(
     "--picture", type=NEW_FILE, help="Also draw the number of workers over time into this SVG file."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def autoscaling(picture: Path | None, as_json: bool, service_ms: float | None, **wanted: Any) -> None:
     """Simulate the autoscaler against a threshold rule and KEDA's formula; starts no browser."""
     from webinfer.bench.autoscaling.report import (
@@ -281,7 +275,7 @@ def autoscaling(picture: Path | None, as_json: bool, service_ms: float | None, *
     type=click.IntRange(1000, 100_000_000),
     help="Number of runs in the history.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def report(n: int, as_json: bool) -> None:
     """Measure how long a report over many runs takes."""
     from webinfer.bench.reports import measure_report

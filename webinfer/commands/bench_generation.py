@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from browser_runtime.contract.vocabulary import Browser
-from webinfer.commands.parameters import BROWSERS, NEW_FILE
+from webinfer.commands.parameters import AS_JSON, BROWSERS, PICTURE
 from webinfer.tables import output_console, plain_text
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ BITS = (2, 3, 4, 8)
     "--new-tokens", default=32, show_default=True, type=click.IntRange(2, 256), help="Tokens to generate."
 )
 @click.option("--busy/--no-busy", default=True, help="Measure once more with a busy process beside.")
-@click.option("--picture", type=NEW_FILE, help="Also draw the results into this SVG file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@PICTURE
+@AS_JSON
 def command(picture: Path | None, as_json: bool, **wanted: Any) -> None:
     """Compare text generation with wllama, transformers.js and native llama.cpp.
 

@@ -11,20 +11,14 @@ import click
 from rich.console import Console
 
 from browser_runtime.contract.vocabulary import Backend, Browser
-from webinfer.commands.parameters import BROWSERS, NEW_FILE
+from webinfer.commands.parameters import AS_JSON, ONLY_BROWSERS, PICTURE
 from webinfer.tables import output_console
 
 BACKENDS = (Backend.WASM, Backend.WEBGPU)
 
 
 @click.command("kernels")
-@click.option(
-    "--browser",
-    "names",
-    multiple=True,
-    type=BROWSERS,
-    help="Measure only this browser; repeatable. Default: all.",
-)
+@ONLY_BROWSERS
 @click.option(
     "--backend",
     "backends",
@@ -33,8 +27,8 @@ BACKENDS = (Backend.WASM, Backend.WEBGPU)
     help="Measure only this backend; repeatable. Default: both.",
 )
 @click.option("--cases", default="", help="Measure only cases whose names this regular expression finds.")
-@click.option("--picture", type=NEW_FILE, help="Also draw the results into this SVG file.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@PICTURE
+@AS_JSON
 def kernels(
     names: tuple[str, ...], backends: tuple[str, ...], cases: str, picture: Path | None, as_json: bool
 ) -> None:

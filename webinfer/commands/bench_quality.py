@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Backend, Browser, parse_precision
-from webinfer.commands.parameters import BROWSERS, NEW_FILE
+from webinfer.commands.parameters import AS_JSON, BROWSERS, NEW_FILE
 from webinfer.tables import output_console
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ CACHES = ("8", "4", "3", "k3v2", "2")
     type=click.Path(dir_okay=False, path_type=Path),
     help="With --backends: keep finished answers in this file, and go on with those that are in it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def quality(models: str, picture: Path | None, backends: bool, as_json: bool, **wanted: Any) -> None:
     """Measure what weights and caches of few bits cost a language model, through the page.
 

@@ -18,6 +18,7 @@ from scheduler.history.draining import Backlog, backlog
 from scheduler.history.history import QueryRow
 from scheduler.settings import SchedulerSettings
 from tasks.app import ANALYTICS_QUEUE, app
+from webinfer.commands.parameters import AS_JSON
 from webinfer.tables import output_console
 
 # A million runs take a few seconds; the analytics worker may be busy with a report before.
@@ -34,7 +35,7 @@ def command() -> None:
 
 
 @command.command("status")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def status(as_json: bool) -> None:
     """Show each table's row count and time span, and how many rows are waiting or were dropped."""
     settings = SchedulerSettings()

@@ -28,7 +28,7 @@ from browser_runtime.models.hub.downloading import Progress as FetchProgress
 from browser_runtime.models.intake.trial import TrialRun, try_model
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.models.store import ModelStore
-from webinfer.commands.parameters import FAMILY_NAMES, PRECISIONS, ModelName, Number
+from webinfer.commands.parameters import AS_JSON, FAMILY_NAMES, PRECISIONS, ModelName, Number
 from webinfer.tables import SafeConsole, output_console
 from webinfer.words import say
 
@@ -54,7 +54,7 @@ def command() -> None:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def list_models(as_json: bool) -> None:
     """List the models on this machine, and the known ones that are downloaded on first use."""
     entries = ModelStore().listing()

@@ -23,6 +23,14 @@ BROWSERS = click.Choice([str(browser) for browser in Browser])
 BROWSER = click.option(
     "--browser", default="chrome", show_default=True, type=BROWSERS, help="Browser to measure."
 )
+ONLY_BROWSERS = click.option(
+    "--browser",
+    "names",
+    multiple=True,
+    type=BROWSERS,
+    help="Measure only this browser; repeatable. Default: all.",
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 PRECISIONS = click.Choice([str(precision) for precision in Precision])
 # A mistyped time must not overflow a timer.
 LONGEST_S = 30 * 86400.0
@@ -63,6 +71,7 @@ class NewFile(click.Path):
 
 
 NEW_FILE = NewFile()
+PICTURE = click.option("--picture", type=NEW_FILE, help="Also draw the results into this SVG file.")
 DAYS = Number(0, 36_500, min_open=True, unit="days")
 SECONDS = Number(0, LONGEST_S, min_open=True, unit="seconds")
 

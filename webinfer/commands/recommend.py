@@ -20,7 +20,7 @@ from scheduler.routing.ranking import BrowserCondition, Policy, Ranked
 from scheduler.routing.table import Subject, rank_subject
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
-from webinfer.commands.parameters import BACKENDS, MODEL_TYPES, PRECISIONS, ModelName
+from webinfer.commands.parameters import AS_JSON, BACKENDS, MODEL_TYPES, PRECISIONS, ModelName
 from webinfer.tables import output_console
 
 
@@ -38,7 +38,7 @@ from webinfer.tables import output_console
     help="Precision of the weights. Default: fp32; 4bit for text generation.",
 )
 @click.option("--backend", type=BACKENDS, help="Compare the browsers on this backend alone.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@AS_JSON
 def command(
     model: str, model_type: str | None, precision: str | None, backend: str | None, as_json: bool
 ) -> None:
