@@ -83,14 +83,17 @@ def run_chaos(
     n_producers: int = 3,
     browsers: Sequence[Browser] = tuple(Browser),
     pause_s: tuple[float, float] = PAUSE_S,
+    point: Callable[[str], None] = use_broker,
     keep: Path | None = None,
 ) -> Result:
     """Faults for so many seconds, and each of them once at least where there is time; logs into `keep`.
 
-    `pause_s`: the shortest and longest time between a recovery and the next fault.
+    `pause_s`: the shortest and longest time between a recovery and the next fault. `point`: points this
+    process's producer at a broker.
     """
     result, history, pauses = Result(seed), History(), random.Random(seed)
     with _start_up(folder, browsers, result, keep) as target:
+        point(target.up.broker_url)
         _calm(target)
         load = Load(history, target.browsers, n_producers, seed)
         try:
@@ -123,7 +126,6 @@ def _start_up(
         WEBINFER_SIMULATION="never",
     )
     try:
-        use_broker(up.broker_url)
         yield Target(up, folder, tuple(map(str, browsers)))
     finally:
         logs = list((folder / "tmp").glob("webinfer-stack-*/*.log*"))
