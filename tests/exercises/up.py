@@ -40,15 +40,17 @@ class Up:
             start_new_session=True,
         )
         self._ready = threading.Event()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         assert self._ready.wait(240), "\n".join(self.lines)
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.lines.append(re.sub(r"\x1b\[[0-9;]*m", "", line.rstrip()))
-            if line.startswith("stop:"):
-                self._ready.set()
+        with self._process.stdout as output:
+            for line in output:
+                self.lines.append(re.sub(r"\x1b\[[0-9;]*m", "", line.rstrip()))
+                if line.startswith("stop:"):
+                    self._ready.set()
 
     @property
     def pid(self) -> int:
@@ -78,7 +80,9 @@ class Up:
 
     def stop(self) -> int:
         self._process.send_signal(signal.SIGINT)
-        return self._process.wait(60)
+        code = self._process.wait(60)
+        self._reader.join()
+        return code
 
 
 def _is_worker(process: psutil.Process, browser: str) -> bool:

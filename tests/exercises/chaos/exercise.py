@@ -83,13 +83,14 @@ def run_chaos(
     n_producers: int = 3,
     browsers: Sequence[Browser] = tuple(Browser),
     pause_s: tuple[float, float] = PAUSE_S,
+    patience: float = 1.0,
     point: Callable[[str], None] = use_broker,
     keep: Path | None = None,
 ) -> Result:
     """Faults for so many seconds, and each of them once at least where there is time; logs into `keep`.
 
-    `pause_s`: the shortest and longest time between a recovery and the next fault. `point`: points this
-    process's producer at a broker.
+    `pause_s`: the shortest and longest time between a recovery and the next fault. `patience`: how many
+    times its bound a recovery may take. `point`: points this process's producer at a broker.
     """
     result, history, pauses = Result(seed), History(), random.Random(seed)
     with _start_up(folder, browsers, result, keep) as target:
@@ -97,7 +98,7 @@ def run_chaos(
         _calm(target)
         load = Load(history, target.browsers, n_producers, seed)
         try:
-            for recovery in _do_faults(target, random.Random(seed), seconds, faults, tell):
+            for recovery in _do_faults(target, random.Random(seed), seconds, faults, tell, patience):
                 result.recoveries.append(recovery)
                 time.sleep(pauses.uniform(*pause_s))
         finally:
@@ -169,7 +170,12 @@ def _answer(prompt: str, browser: str) -> str:
 
 
 def _do_faults(
-    target: Target, chance: random.Random, seconds: float, faults: Sequence[str], tell: Tell
+    target: Target,
+    chance: random.Random,
+    seconds: float,
+    faults: Sequence[str],
+    tell: Tell,
+    patience: float,
 ) -> Iterator[Recovery]:
     start, waiting = time.monotonic(), list(faults)
     chance.shuffle(waiting)
@@ -179,7 +185,7 @@ def _do_faults(
             names.append(chance.choice(list(faults)))
         done = [f"{name} ({_do(name, target, chance)})" for name in names]
         tell(" + ".join(done), at_s)
-        recovery = _recover(target, names, " + ".join(done), at_s)
+        recovery = _recover(target, names, " + ".join(done), at_s, patience)
         tell(f"{recovery.answers_s:.1f} s, {recovery.whole_s:.1f} s {recovery.problem}", at_s)
         yield recovery
 
@@ -195,12 +201,12 @@ def _do(name: str, target: Target, chance: random.Random) -> str:
     return "not possible"
 
 
-def _recover(target: Target, names: Sequence[str], fault: str, at_s: float) -> Recovery:
+def _recover(target: Target, names: Sequence[str], fault: str, at_s: float, patience: float) -> Recovery:
     """Wait until every browser has answered right what was asked after now, and nothing is amiss."""
     began, problems = time.monotonic(), []
     # Of two at once, the second may undo what was done after the first.
-    most_answers_s = sum(FAULTS[name].answers_s for name in names)
-    most_whole_s = sum(FAULTS[name].whole_s for name in names)
+    most_answers_s = patience * sum(FAULTS[name].answers_s for name in names)
+    most_whole_s = patience * sum(FAULTS[name].whole_s for name in names)
     for browser in target.browsers:
         problem = _probe(browser, LOST_S)
         if problem:
