@@ -24,6 +24,13 @@ COMMON_OPTIONS = {
         ),
         Option("parallel_loading", Kind.FLAG, "load the parts of a model side by side"),
         Option(
+            "reuse_results",
+            Kind.FLAG,
+            "take results of encoders that were computed before; default on. Off, this request computes all "
+            "anew, to be measured or to check a device",
+            usual=True,
+        ),
+        Option(
             "tensor_sharing",
             Kind.FLAG,
             "share graphs, weights and results of encoders with other models; default on. Off, the model has "

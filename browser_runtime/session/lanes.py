@@ -101,7 +101,9 @@ class SessionLane:
         """
         if max_items is not None and len(items) > max_items:
             parts = [items[at : at + max_items] for at in range(0, len(items), max_items)]
-            return _join([await self.run(key, part, options, limit_s) for part in parts])  # none generates
+            return _join(  # none generates
+                [await self.run(key, part, options, limit_s, is_fresh=is_fresh) for part in parts]
+            )
         sound = [_to_wire(item) for item in items if not isinstance(item, InferenceError)]
         answer: RunAnswer = {"results": []}
         if sound:

@@ -245,7 +245,9 @@ class Session:
 
         async def call(limit_s: float) -> RunAnswer:
             options = processor.choose(job.request.options)
-            return loaded.finish(await lane.run(loaded.key, items, options, limit_s, job.max_items))
+            is_fresh = job.request.options.get("reuse_results") is False
+            answer = await lane.run(loaded.key, items, options, limit_s, job.max_items, is_fresh=is_fresh)
+            return loaded.finish(answer)
 
         try:
             if isinstance(processor, GenerationProcessor):

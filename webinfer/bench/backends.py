@@ -103,7 +103,7 @@ def measure_browsers(
     model_name: str, browsers: list[Browser], threads: int, tell: Tell
 ) -> tuple[Native, list[Cell]]:
     """Measure every browser alone, on every backend that works and every shape; native onnxruntime first."""
-    settings = RuntimeSettings(simulation="never", wasm_threads=threads)
+    settings = RuntimeSettings(simulation="never", wasm_threads=threads, shared_results_mb=0)
     model = ModelStore(settings.models_dir).ensure(model_name)
     native = measure_native(model, threads, tell)
     cells = []

@@ -153,7 +153,8 @@ CREWS = (
 async def by_pool(jobs: list[Workload], browser: Browser, crew: Replicas, tell: Tell) -> Way:
     """The same jobs through the pool."""
     name, n_at_once, n_parallel = crew.name, crew.n_at_once, crew.n_sessions * crew.n_lanes
-    pool = Pool(RuntimeSettings(simulation="never"), browser, crew.n_sessions, crew.n_lanes)
+    settings = RuntimeSettings(simulation="never", shared_results_mb=0)
+    pool = Pool(settings, browser, crew.n_sessions, crew.n_lanes)
     await pool.open()
     try:
         tell(f"{name}: warming up")

@@ -67,7 +67,7 @@ async def measure_kernels(
 ) -> AsyncIterator[KernelPlace]:
     """Each browser alone, each backend it has: the cases whose names the regular expression `cases` finds."""
     for browser in browsers:
-        pool = Pool(RuntimeSettings(simulation="never"), browser)
+        pool = Pool(RuntimeSettings(simulation="never", shared_results_mb=0), browser)
         await pool.open()
         try:
             can = pool.sessions[0].capabilities

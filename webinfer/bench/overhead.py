@@ -132,7 +132,7 @@ def _claim_twice(tensor: np.ndarray[Any, Any]) -> None:
 
 
 async def _bridge_echoes(browser: Browser, tensor: np.ndarray[Any, Any]) -> list[float]:
-    pool = Pool(RuntimeSettings(simulation="never"), browser)
+    pool = Pool(RuntimeSettings(simulation="never", shared_results_mb=0), browser)
     await pool.open()
     try:
         lane = pool.sessions[0].lanes[0].connection

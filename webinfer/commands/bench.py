@@ -122,6 +122,64 @@ def concurrent(browser: str, n: int, as_json: bool) -> None:
     output_console().print(table)
 
 
+@command.command("sharing")
+@BROWSER
+@click.option(
+    "--text-model",
+    default="sentences-bert",
+    show_default=True,
+    help="Sentence model whose encoder several heads share.",
+)
+@click.option(
+    "--inputs",
+    "n_inputs",
+    default=6,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Number of distinct pictures, sounds and texts.",
+)
+@click.option(
+    "--repeats",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Times that each of them comes.",
+)
+@AS_JSON
+def sharing(browser: str, text_model: str, n_inputs: int, repeats: int, as_json: bool) -> None:
+    """Measure what sharing between models saves: memory, and time where inputs repeat.
+
+    Three workflows, with sharing on and off in turn: a picture, a sound and a text, each through several
+    models.
+    """
+    from webinfer.bench.sharing import Inputs, measure_sharing
+
+    plan = Inputs(n_inputs, repeats)
+    with SafeConsole(stderr=True).status("starting") as status:
+        found = measure_sharing(Browser(browser), text_model, plan, status.update)
+    if as_json:
+        click.echo(
+            json.dumps({"browser": browser, "workflows": [each.to_plain() for each in found]}, indent=2)
+        )
+        return
+    title = f"sharing on against off, {browser}"
+    names = ("workflow", "weights MB", "saved", "PSS MB", "saved", "requests/s", "speed-up", "answers")
+    table = Table(*names, title=title)
+    for each in found:
+        on, off = each.on, each.off
+        table.add_row(
+            each.name,
+            f"{off.held_mb:.1f} -> {on.held_mb:.1f}",
+            f"{each.saved_weights:.0%}",
+            f"{off.pss_mb:.0f} -> {on.pss_mb:.0f}",
+            f"{each.saved_pss:.0%}",
+            f"{off.per_s:.1f} -> {on.per_s:.1f}",
+            f"{each.speed_up:.2f}x",
+            "equal to the bit" if each.answers_equal else "differ",
+        )
+    output_console().print(table)
+
+
 @command.command("history")
 @AS_JSON
 def history(as_json: bool) -> None:

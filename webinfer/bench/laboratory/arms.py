@@ -63,7 +63,8 @@ class Arm:
         for name in ("chromium_arguments", "firefox_preferences"):
             if name in given:
                 given[name] = f"{getattr(own, name)} {given[name]}".strip()
-        return RuntimeSettings(simulation="never", **given)
+        # The same inputs run again and again: every run has to compute.
+        return RuntimeSettings(simulation="never", **{"shared_results_mb": 0, **given})
 
     def precision_for(self, family: Family) -> Precision:
         """The precision that runs."""
