@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,7 @@ HISTORY = "history"
 @click.option("--junit", "junit_file", type=NEW_FILE, help="Write JUnit's XML into this file.")
 @JSON_FILE
 @NO_HISTORY
-@click.pass_context
 def command(
-    context: click.Context,
     set_file: Path,
     against: str | None,
     fail_above: float | None,
@@ -70,7 +69,7 @@ def command(
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(gate_reports.markdown(wanted.name, results))
     keep(gate.gate_document(wanted, results), json_file, no_history=no_history)
-    context.exit(gate.exit_code(results))
+    sys.exit(gate.exit_code(results))
 
 
 def _baseline(against: str | None, wanted: GateSet) -> Document | None:

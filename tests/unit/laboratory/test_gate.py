@@ -20,6 +20,7 @@ from webinfer.bench.laboratory.gate import CellResult, Status, exit_code, gate_d
 from webinfer.bench.laboratory.gate_reports import annotate, junit, markdown, tabulate
 from webinfer.bench.laboratory.gate_set import GateCell, GateSet, read_set
 from webinfer.bench.laboratory.sessions import ArmFailed, Start
+from webinfer.cli import main
 
 SET = """
 fail_above = "10%"
@@ -200,3 +201,25 @@ def test_reports_cannot_be_steered_and_count_right() -> None:
     assert len(table) == 8 and r"\|" in table[6] and "<" not in table[6].replace(r"\<", "")
     assert tabulate("s", RESULTS).row_count == 4
     assert exit_code(RESULTS) == 1 and exit_code(RESULTS[:1]) == 0 and exit_code(RESULTS[2:3]) == 3
+
+
+@pytest.mark.parametrize(("results", "code"), [(RESULTS, 1), (RESULTS[:1], 0), (RESULTS[2:3], 3), (None, 2)])
+def test_the_process_ends_with_the_exit_code(
+    tmp_path: Path, monkeypatch: Any, results: list[CellResult] | None, code: int
+) -> None:
+    """Through the command's own main: click hands an exit code back there, which must not be lost."""
+
+    async def run_gate(*rest: Any) -> list[CellResult]:
+        assert results is not None
+        return results
+
+    path = tmp_path / "set.toml"
+    path.write_text(SET if results else "colour = 1")
+    monkeypatch.setattr(gate, "run_gate", run_gate)
+    words = ["webinfer", "gate", str(path), "--no-history", "--junit", str(tmp_path / "gate.xml")]
+    monkeypatch.setattr("sys.argv", words)
+    monkeypatch.setattr("webinfer.cli.take_signals", lambda: None)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    assert stop.value.code == code
+    assert (tmp_path / "gate.xml").exists() == (results is not None)
