@@ -1,0 +1,52 @@
+"""The exercise of faults at random, in short: nothing is lost, wrong or left broken."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from browser_runtime.contract.vocabulary import Browser
+from tasks.settings import TaskSettings
+from tests.cluster.conftest import disconnect_app, point_app
+from tests.exercises.chaos.exercise import run_chaos
+from tests.exercises.chaos.faults import FAULTS
+
+# On two idle processors most kinds have their turn within it.
+SECONDS = 45.0
+
+
+@pytest.fixture
+def short_folder(settings: TaskSettings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """For sockets, open to the user of root's browsers; the app is pointed elsewhere meanwhile."""
+    for name in [name for name in os.environ if name.startswith("WEBINFER_")]:
+        if not name.endswith(("_BINARY", "_DRIVER", "_CACHE_DIR")):
+            monkeypatch.delenv(name)
+    disconnect_app()
+    with tempfile.TemporaryDirectory(prefix="ch-", dir="/tmp") as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+    disconnect_app()
+    point_app(settings)
+
+
+@pytest.mark.browser("edge")
+def test_nothing_is_lost_wrong_or_left_broken_under_faults(short_folder: Path) -> None:
+    result = run_chaos(
+        short_folder,
+        seed=13,
+        seconds=SECONDS,
+        faults=list(FAULTS),
+        tell=lambda state, seconds: print(f"{seconds:.0f} s  {state}"),
+        n_producers=2,
+        browsers=(Browser.EDGE,),
+        pause_s=(0.0, 0.2),
+        patience=4.0,  # what stays broken is looked for here, how long recovery takes by the exercise itself
+        point=lambda url: point_app(TaskSettings(broker_url=url)),
+    )
+    assert result.is_clean, (result.flaws, [each for each in result.recoveries if each.problem])
+    assert result.outcomes["right"] >= 10, "few enough for a busy machine"
+    assert len(result.recoveries) >= 3
