@@ -13,7 +13,7 @@ from typing import Any
 
 from browser_runtime.contract.errors import BadInput, NoWorker
 from browser_runtime.contract.families import PREFERRED_BROWSER
-from browser_runtime.contract.vocabulary import Browser, Family, shown
+from browser_runtime.contract.vocabulary import Backend, Browser, Family, shown
 from tasks.routing.serving import Presence
 
 QUEUE_OF = {
@@ -130,7 +130,13 @@ def keys_of(family: Family, model_name: str, precision: str = "", backend: str =
 
 
 def find_choices(keys: tuple[str, ...], table: Table) -> tuple[Choice, ...]:
-    """The choices under the first key that the table has, else the prior's."""
+    """The choices under the first key that the table has, else the prior's.
+
+    What was measured on other backends says nothing to a request that asks for WebNN first: until it is
+    measured, Edge is the one that has it.
+    """
+    if keys[0] not in table and keys[0].endswith(f"|{Backend.WEBNN}"):
+        return (Choice(Browser.EDGE, f"webnn is asked for first, and {Browser.EDGE} is the browser with it"),)
     for key in keys:
         if key in table:
             return table[key]

@@ -161,3 +161,14 @@ def test_idle_browsers_try_what_was_hardly_measured_there(monkeypatch: pytest.Mo
         monkeypatch.delitem(FAMILIES, name)
     unknown = [Known(CHROME, Family.MULTIMODAL, "llava")]
     assert plan_trials([], unknown, frozenset(Browser), 9) == []
+
+
+def test_what_asks_for_webnn_first_goes_to_the_browser_with_it_until_it_is_measured() -> None:
+    table = {VIT[-1]: (Choice(Browser.CHROME, "measured on wasm"),)}
+    webnn = keys_of(Family.VISION, "vit", "fp32", "webnn")
+    route = choose_route(webnn, table=table)
+    assert (route.queue, "webnn" in route.reason) == ("edge-text", True)
+    measured = {**table, webnn[0]: (Choice(Browser.CHROME, "measured on webnn"),)}
+    assert choose_route(webnn, table=measured).queue == "chrome-vision"
+    assert choose_route(webnn, browser=Browser.FIREFOX, table=table).queue == "firefox-audio"
+    assert choose_route(keys_of(Family.VISION, "vit", "fp32", "webgpu"), table=table).queue == "chrome-vision"
