@@ -42,7 +42,12 @@ if TYPE_CHECKING:
     help="Words of each text; repeatable. Default: the model's own example.",
 )
 @click.option(
-    "--cell-time", "cell_s", default="10s", show_default=True, type=DURATION, help="Longest time of a cell."
+    "--cell-time",
+    "cell_s",
+    default="10s",
+    show_default=True,
+    type=DURATION,
+    help="Longest time of a cell, once its model is ready.",
 )
 @click.option(
     "--json",
