@@ -10,7 +10,7 @@ from rich.table import Table
 from webinfer.bench.laboratory.load import SHARES, LoadResult
 
 WIDTH, HEIGHT = 720, 430
-LEFT, RIGHT, TOP, BOTTOM = 70, 24, 56, 90
+LEFT, RIGHT, TOP, BOTTOM = 84, 24, 56, 90
 # Told apart by those who see no red or green as well (Okabe & Ito).
 CURVES = ((0.5, "#0072b2", "p50"), (0.95, "#d55e00", "p95"), (0.99, "#999999", "p99"))
 
