@@ -109,6 +109,9 @@ def _mix(
     names: tuple[str, ...], wanted: dict[str, Any], watch: Watch
 ) -> Iterator[tuple[list[LoadedModel], Callable[[], int | None]]]:
     """The models, answered once and right, on a stack that is up; and who tells the workers wanted."""
+    from browser_runtime.contract.setup.environment import variable
+    from browser_runtime.settings import RuntimeSettings
+    from webinfer.bench.laboratory.arms import COMPUTE_ALWAYS
     from webinfer.bench.laboratory.load_stack import prepare_mix, require_models, wanted_workers
     from webinfer.producing import use_broker
     from webinfer.stack.stack import Stack
@@ -119,7 +122,8 @@ def _mix(
         return
     require_models(names)
     watch.tell("starting a private stack")
-    with Stack([browser], n_sessions=wanted["n_sessions"]) as stack:
+    settings = {variable(RuntimeSettings, name): str(value) for name, value in COMPUTE_ALWAYS.items()}
+    with Stack([browser], n_sessions=wanted["n_sessions"], settings=settings) as stack:
         use_broker(stack.broker_url)
         yield prepare_mix(names, browser, wanted["backend"], watch.tell), lambda: None
 

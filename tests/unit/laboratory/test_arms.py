@@ -33,6 +33,8 @@ def test_an_arm_may_differ_in_anything() -> None:
 def test_what_is_not_named_is_the_command_s() -> None:
     arm = parse_arm("", "digits-vit")
     assert (arm.model, arm.browser, arm.backend) == ("digits-vit", Browser.CHROME, None)
+    assert arm.runtime_settings().shared_results_mb == 0, "equal inputs would not be computed again"
+    assert parse_arm("WEBINFER_SHARED_RESULTS_MB=8", "m").runtime_settings().shared_results_mb == 8
     assert arm.precision_for(Family.VISION) is Precision.FP32
     assert arm.precision_for(Family.TEXT_GENERATION) is Precision.BITS_4
 

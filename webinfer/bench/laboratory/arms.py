@@ -37,6 +37,8 @@ WORDS = {
     "option.NAME": "an option of the request, such as option.compute_shaders=true",
     "WEBINFER_NAME": "a setting of browsers (docs/settings.md)",
 }
+# Every run has the same input: a kept result of it would be measured instead of the model.
+COMPUTE_ALWAYS: Mapping[str, Any] = {"shared_results_mb": 0}
 REPEATABLE = ("flag", "pref")
 
 
@@ -58,7 +60,7 @@ class Arm:
 
     def runtime_settings(self) -> RuntimeSettings:
         """The settings of its pool; never a simulation. Raises BadSetting."""
-        given = dict(self.settings)
+        given = {**COMPUTE_ALWAYS, **self.settings}
         own = RuntimeSettings(simulation="never")
         for name in ("chromium_arguments", "firefox_preferences"):
             if name in given:

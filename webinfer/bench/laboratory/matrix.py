@@ -19,7 +19,7 @@ from browser_runtime.settings import RuntimeSettings
 from browser_runtime.simulation.runners import OpenModels, run_items
 from tasks.telemetry.rows import adapter_name
 from webinfer.bench.laboratory.answers import Answer, make_request, read_answer
-from webinfer.bench.laboratory.arms import Arm
+from webinfer.bench.laboratory.arms import COMPUTE_ALWAYS, Arm
 from webinfer.bench.laboratory.comparing import Tell
 from webinfer.bench.laboratory.documents import Document, make_document
 from webinfer.bench.laboratory.estimates import spread
@@ -147,7 +147,7 @@ async def run_matrix(
 
     Raises UnknownModel, SetupError for a model that cannot be had.
     """
-    settings = RuntimeSettings(simulation="never")
+    settings = RuntimeSettings(simulation="never", **COMPUTE_ALWAYS)
     store = ModelStore(settings.models_dir)
     models = {name: await asyncio.to_thread(_provide, store, name) for name in plan.models}
     wanted = list(plan.coordinates(models))
