@@ -47,7 +47,10 @@ async def pools(settings: RuntimeSettings) -> AsyncIterator[Pool]:
 
 
 def embed(model: str, *texts: str, backends: tuple[Backend, ...] = (Backend.WASM,)) -> Request:
-    return Request(Family.TEXT_EMBEDDING, model, {"texts": list(texts)}, backends=backends, single=False)
+    """A request that is computed, whatever the page has kept."""
+    options = {"reuse_results": False}
+    inputs = {"texts": list(texts)}
+    return Request(Family.TEXT_EMBEDDING, model, inputs, backends, options=options, single=False)
 
 
 def long(n_texts: int, backend: Backend) -> Request:
