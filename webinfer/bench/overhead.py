@@ -24,6 +24,7 @@ REQUEST = {
     "model_name": "sentences-bert",
     "inputs": "a short sentence",
     "priority_list": ["wasm"],
+    "options": {"reuse_results": False},  # the same text is computed each time
 }
 TENSOR_BYTES = {"0.6 MB": 600_000, "10 MB": 10_000_000}
 RESULT_TIMEOUT_S = 120
