@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 import click
 from rich.table import Table
@@ -16,7 +14,8 @@ from webinfer.bench.streaming import measure_streaming
 from webinfer.commands.bench_generation import command as generation
 from webinfer.commands.bench_kernels import kernels
 from webinfer.commands.bench_quality import quality
-from webinfer.commands.parameters import AS_JSON, BROWSER, DAYS, NEW_FILE, ONLY_BROWSERS, PICTURE, Number
+from webinfer.commands.bench_scheduler import autoscaling, history, regression, report
+from webinfer.commands.parameters import AS_JSON, BROWSER, ONLY_BROWSERS
 from webinfer.producing import use_broker
 from webinfer.stack.stack import Stack
 from webinfer.tables import SafeConsole, output_console
@@ -27,9 +26,8 @@ def command() -> None:
     """Measure the performance of this machine; compare ratios rather than times, machines differ."""
 
 
-command.add_command(generation)
-command.add_command(quality)
-command.add_command(kernels)
+for each in (generation, quality, kernels, history, regression, autoscaling, report):
+    command.add_command(each)
 
 
 @command.command("overhead")
@@ -180,28 +178,6 @@ def sharing(browser: str, text_model: str, n_inputs: int, repeats: int, as_json:
     output_console().print(table)
 
 
-@command.command("history")
-@AS_JSON
-def history(as_json: bool) -> None:
-    """Measure the history: writing rows, a query over a million runs, and the router that uses it."""
-    from webinfer.bench.history import measure_history
-
-    with SafeConsole(stderr=True).status("starting") as status:
-        found = measure_history(status.update)
-    if as_json:
-        click.echo(json.dumps(asdict(found), indent=2))
-        return
-    console = output_console()
-    console.print(f"into Redis: {found.emit_rows_per_s:.0f} rows/s")
-    console.print(f"from Redis into the file: {found.drain_rows_per_s:.0f} rows/s, {found.n_rows} rows")
-    console.print(f"  by its processor time alone: {found.drain_rows_per_cpu_s:.0f} rows/s")
-    description = f"p50 {found.query.p50_ms:.0f} ms, p95 {found.query.p95_ms:.0f} ms"
-    console.print(f"a windowed question over {found.n_asked} runs: {description}")
-    console.print(
-        f"one route: {found.router_prior_us:.1f} us by the prior, {found.router_table_us:.1f} us by a table"
-    )
-
-
 @command.command("backends")
 @click.option(
     "--model",
@@ -237,116 +213,6 @@ def backends(model_name: str, names: tuple[str, ...], threads: int, as_json: boo
         "cells": [asdict(cell) for cell in cells],
     }
     click.echo(json.dumps(plain, indent=2))
-
-
-@command.command("regression")
-@click.option(
-    "--months",
-    default=10_000,
-    show_default=True,
-    type=click.IntRange(100, 10_000_000),
-    help="Number of months without a change to simulate, for the false reports.",
-)
-@click.option(
-    "--steps",
-    default=1000,
-    show_default=True,
-    type=click.IntRange(20, 1_000_000),
-    help="Number of changes to simulate of each size.",
-)
-@click.option("--seed", default=1, show_default=True, help="Seed of the random numbers.")
-@PICTURE
-@AS_JSON
-def regression(months: int, steps: int, seed: int, picture: Path | None, as_json: bool) -> None:
-    """Measure how many real changes regression detection finds, and how many false ones it reports.
-
-    Runs on generated series in which the changes are known; starts no browser.
-    """
-    from webinfer.bench.regression import measure_quality
-    from webinfer.bench.regression_picture import draw_curves, tabulate
-
-    with SafeConsole(stderr=True).status("starting") as status:
-        quality = measure_quality(months, steps, seed, status.update)
-    if picture:
-        picture.write_text(draw_curves(quality))
-    if as_json:
-        click.echo(json.dumps(asdict(quality), indent=2))
-        return
-    for table in tabulate(quality):
-        output_console().print(table)
-    speed = quality.speed
-    click.echo(f"{speed.n_series} series of {speed.n_samples} samples analysed in {speed.seconds:.1f} s")
-
-
-@command.command("autoscaling")
-@click.option(
-    "--pattern", "names", multiple=True, help="Simulate only this arrival pattern; repeatable. Default: all."
-)
-@click.option(
-    "--recorded",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with recorded arrival times, in seconds, one per line.",
-)
-@click.option("--history", "queue", metavar="QUEUE", help="Take the arrivals of this queue from the history.")
-@click.option("--days", default=30.0, show_default=True, type=DAYS, help="With --history: days to look back.")
-@click.option(
-    "--service-ms",
-    type=Number(1, 60_000, unit="milliseconds"),
-    help="Milliseconds one request takes. Default: as recorded, else 500.",
-)
-@click.option(
-    "--start-s",
-    type=Number(0.1, 600, unit="seconds"),
-    help="Seconds a worker takes to start. Default: as recorded, else 12.",
-)
-@click.option(
-    "--picture", type=NEW_FILE, help="Also draw the number of workers over time into this SVG file."
-)
-@AS_JSON
-def autoscaling(picture: Path | None, as_json: bool, service_ms: float | None, **wanted: Any) -> None:
-    """Simulate the autoscaler against a threshold rule and KEDA's formula; starts no browser."""
-    from webinfer.bench.autoscaling.report import (
-        ComparisonRequest,
-        comparison_rows,
-        print_comparisons,
-        run_comparisons,
-        write_picture,
-    )
-
-    comparisons = run_comparisons(
-        ComparisonRequest(service_s=service_ms / 1000 if service_ms else None, **wanted)
-    )
-    if picture:
-        write_picture(comparisons, picture)
-    if as_json:
-        click.echo(json.dumps(comparison_rows(comparisons), indent=2))
-    else:
-        print_comparisons(output_console(), comparisons)
-
-
-@command.command("report")
-@click.option(
-    "--runs",
-    "n",
-    default=1_000_000,
-    show_default=True,
-    type=click.IntRange(1000, 100_000_000),
-    help="Number of runs in the history.",
-)
-@AS_JSON
-def report(n: int, as_json: bool) -> None:
-    """Measure how long a report over many runs takes."""
-    from webinfer.bench.reports import measure_report
-
-    with SafeConsole(stderr=True).status("starting") as status:
-        found = measure_report(n, status.update)
-    if as_json:
-        click.echo(json.dumps(asdict(found), indent=2))
-        return
-    table = Table("step", "wall s", "CPU s", title=f"a report over {found.n_runs} runs")
-    for name, span in (("gather", found.gather), ("write", found.write)):
-        table.add_row(name, f"{span.wall_s:.2f}", f"{span.cpu_s:.2f}")
-    output_console().print(table, f"page: {found.html_bytes / 1000:.0f} KB", sep="\n")
 
 
 def _show_overhead(browser: Browser, found: Overhead, trips: list[TensorTrip]) -> None:
