@@ -16,7 +16,8 @@ InferenceError
 │   ├── BrowserDied
 │   ├── PageSilent
 │   ├── DeviceLost
-│   └── BridgeClosed
+│   ├── BridgeClosed
+│   └── PageCutOff
 ├── OutOfMemory           does not fit this device
 ├── BadOutput             NaN, Inf, or a failed golden check
 ├── ClaimExpired          large inputs or results waited too long
@@ -181,6 +182,10 @@ class DeviceLost(SessionLost):
 
 class BridgeClosed(SessionLost):
     """The connection to the page of session {0} closed: {1}"""
+
+
+class PageCutOff(SessionLost):
+    """The page of session {0} can load nothing any more: {1}"""
 
 
 class OutOfMemory(InferenceError):

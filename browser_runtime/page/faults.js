@@ -37,10 +37,15 @@ const OUT_OF_MEMORY =
   /out of memory|out-of-memory|bad_alloc|array buffer allocation failed|cannot enlarge memory|failed to allocate|not enough memory|could not allocate memory/i;
 const DEVICE_LOST =
   /device (is|was|has been)? ?lost|device (is|was|has been) destroyed|gpu connection lost|external instance reference no longer exists|mlcontext is lost|context (is|was) lost/i;
+// A fetch or an import that got no answer, in Chromium and in Firefox: the browser has lost its network or its files.
+const CUT_OFF =
+  /failed to fetch|networkerror when attempting to fetch|error loading dynamically imported module/i;
 // onnxruntime's StatusCode NOT_IMPLEMENTED: an operator or type that the backend has no kernel for; or a shader
 // that needs what the adapter lacks, half precision above all.
 const NOT_IMPLEMENTED =
   /ERROR_CODE: 9\b|could not find an implementation for|but the device does not support it/i;
+// Faults that say which session was lost.
+const LOSSES = ['DeviceLost', 'PageCutOff'];
 const STACK_OVERFLOW = /call stack|recursion/i;
 
 /**
@@ -89,6 +94,7 @@ function nameByText(text) {
 function nameByDevice(text) {
   if (OUT_OF_MEMORY.test(text)) return new Fault('OutOfMemory', text);
   if (DEVICE_LOST.test(text)) return new Fault('DeviceLost', '', text);
+  if (CUT_OFF.test(text)) return new Fault('PageCutOff', '', text);
   return null;
 }
 
@@ -106,7 +112,7 @@ function endedEngine(error) {
 }
 
 /**
- * The error as the wire carries it; whatever has no name of ours is out of memory, a lost device, or a PageFault.
+ * The error as the wire carries it; whatever has no name of ours is out of memory, a loss, or a PageFault.
  * @param {unknown} error
  * @param {string} [session] named in the errors that say which session was lost
  * @returns {{code: string, args: string[], stack: string}}
@@ -115,7 +121,7 @@ export function toWire(error, session = '') {
   const text = describe(error);
   const fault = nameAnswer(error) ?? nameByDevice(text) ?? new Fault('PageFault', text);
   const [first = '', ...rest] = fault.args;
-  const args = fault.code === 'DeviceLost' ? [first || session, ...rest] : fault.args;
+  const args = LOSSES.includes(fault.code) ? [first || session, ...rest] : fault.args;
   return { code: fault.code, args, stack: stackOf(error) };
 }
 

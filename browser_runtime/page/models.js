@@ -146,12 +146,20 @@ async function openFamily(family, wanted) {
 }
 
 /**
- * The module of that name, if it opens models. Raises Unsupported.
+ * The module of that name, if it opens models. Raises Unsupported; a module that is there and cannot be loaded is
+ * no lack of this page.
  * @param {string} family
  * @returns {Promise<{open: (opening: any) => Promise<Opened>}>}
  */
 async function importFamily(family) {
-  const found = FAMILY_NAME.test(family) ? await import(`./families/${family}.js`).catch(() => null) : null;
+  const path = `./families/${family}.js`;
+  const isMissing = async () => (await fetch(new URL(path, import.meta.url))).status === 404;
+  const found = FAMILY_NAME.test(family)
+    ? await import(path).catch(async (error) => {
+        if (await isMissing()) return null;
+        throw error;
+      })
+    : null;
   if (typeof found?.open === 'function') return found;
   throw new Fault('Unsupported', `the family ${family}`, 'this page has no engine for it');
 }

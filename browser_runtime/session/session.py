@@ -21,6 +21,7 @@ from browser_runtime.contract.errors import (
     BrowserDied,
     FailedAt,
     InferenceError,
+    PageCutOff,
     PageSilent,
     SessionLost,
     Unsupported,
@@ -217,6 +218,8 @@ class Session:
             raise failure from error
         except InferenceError as error:
             error.at = FailedAt(self.name, self.build, backend)
+            if isinstance(error, PageCutOff):  # nothing that it does not hold yet will ever open here
+                self._lose(error)
             raise
         done = time.monotonic()
         fallbacks = ({"backend": str(b), "reason": str(error)} for b, error in ready.failures)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from kombu import pools
 
 from browser_runtime.contract.options import COMMON_OPTIONS
 from tasks import app
@@ -46,7 +47,8 @@ def disconnect_app() -> None:
     app.backend.result_consumer.stop()
     app.backend.client.connection_pool.disconnect()
     app.redis.close()
-    app.pool.force_close_all()
+    pools.reset()  # kombu keeps a closed pool for the next app with the same URL
+    app._pool = app.amqp._producer_pool = None
 
 
 def await_ready(path: Path, process: subprocess.Popen[bytes], words: str) -> None:

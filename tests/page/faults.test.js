@@ -39,6 +39,18 @@ for (const text of [
   });
 }
 
+for (const text of [
+  'Failed to fetch',
+  'Failed to fetch dynamically imported module: http://127.0.0.1:1/page/families/vision.js',
+  'error loading dynamically imported module: http://127.0.0.1:1/page/families/vision.js',
+  'NetworkError when attempting to fetch resource.',
+]) {
+  test(`a page that is cut off is recognised: ${text}`, () => {
+    const { code, args } = toWire(new TypeError(text), 'chrome-1');
+    assert.deepEqual([code, args], ['PageCutOff', ['chrome-1', `TypeError: ${text}`]]);
+  });
+}
+
 /** @typedef {import('../../browser_runtime/page/faults.js').GraphStep} GraphStep */
 /** @type {GraphStep} */
 const STEP = { doing: 'running', graph: 'model.onnx', model: 'acme/bert', backend: 'wasm' };

@@ -66,10 +66,17 @@ for (const [name, call, code] of /** @type {const} */ ([
   ["a name of Object's own", { family: 'constructor', backend: 'wasm' }, 'Unsupported'],
   ['a backend that is none', { family: 'vision', backend: 'cuda' }, 'BadInput'],
 ])) {
-  test(`refuses ${name}`, async () => {
+  test(`refuses ${name}`, async (context) => {
+    context.mock.method(globalThis, 'fetch', async () => new Response('', { status: 404 }));
     await assert.rejects(new Models('s').load({ key: 'k', ...call }), { code });
   });
 }
+
+test('a page that cannot load a module any more does not lack its family', async (context) => {
+  const lost = new TypeError('Failed to fetch');
+  context.mock.method(globalThis, 'fetch', () => Promise.reject(lost));
+  await assert.rejects(new Models('s').load({ key: 'k', family: 'haruspicy', backend: 'wasm' }), lost);
+});
 
 test('a model that is not loaded cannot run, and need not be unloaded', async () => {
   const models = new Models('chrome-1');

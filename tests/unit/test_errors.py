@@ -24,6 +24,7 @@ SENTENCES = [
     (errors.BrowserDied("chrome-1", "gone"), "The browser of session chrome-1 died: gone"),
     (errors.PageSilent("chrome-1", "5 s"), "The page of session chrome-1 fell silent: 5 s"),
     (errors.DeviceLost("chrome-1", "why"), "The compute device of session chrome-1 was lost: why"),
+    (errors.PageCutOff("chrome-1", "why"), "The page of session chrome-1 can load nothing any more: why"),
     (errors.BridgeClosed("chrome-1", "why"), "The connection to the page of session chrome-1 closed: why"),
     (errors.OutOfMemory("4 GB"), "The model does not fit this device: 4 GB"),
     (errors.BadOutput("NaN"), "The model's output cannot be trusted: NaN"),
