@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from browser_runtime.contract.setup.additions import check_arguments, check_preferences
 from browser_runtime.contract.setup.environment import (
     BadCombination,
     FilePath,
@@ -16,7 +17,6 @@ from browser_runtime.contract.setup.environment import (
     Settings,
     xdg_folder,
 )
-from browser_runtime.launching.additions import check_arguments, check_preferences
 
 # Its home is closed to the user as whom its browsers run.
 ROOT_CACHE = Path("/var/cache/webinfer")

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from browser_runtime.contract.errors import BadSetting, SetupError
+from browser_runtime.contract.setup.additions import describe_additions, parse_arguments, parse_preferences
 from browser_runtime.contract.setup.environment import variable
 from browser_runtime.contract.setup.remedies import install_browser
 from browser_runtime.contract.vocabulary import Browser
-from browser_runtime.launching.additions import describe_additions, parse_arguments, parse_preferences
 from browser_runtime.launching.driver_files import driver_name, find_driver
 from browser_runtime.launching.stand_in import stand_in_binary
 from browser_runtime.launching.versions import read_version

@@ -23,9 +23,9 @@ from selenium.webdriver.common.service import Service
 from urllib3.exceptions import HTTPError
 
 from browser_runtime.contract.errors import BrowserDied, SetupError
+from browser_runtime.contract.setup.additions import merge_arguments
 from browser_runtime.contract.setup.remedies import install_extra
 from browser_runtime.contract.vocabulary import Browser
-from browser_runtime.launching.additions import merge_arguments
 from browser_runtime.launching.binaries import Installation
 from browser_runtime.launching.confinement import Confinement
 from browser_runtime.launching.driver_files import driver_name

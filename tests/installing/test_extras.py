@@ -48,6 +48,7 @@ TOOLS = {
     "ruff",
     "pytest-asyncio",
     "pytest-timeout",
+    "pytest-xdist",
     "celery-types",
     "types-psutil",
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from browser_runtime.contract.errors import BadSetting
+from browser_runtime.contract.setup.additions import merge_arguments, parse_arguments, parse_preferences
 from browser_runtime.contract.vocabulary import Browser
-from browser_runtime.launching.additions import merge_arguments, parse_arguments, parse_preferences
 from browser_runtime.launching.binaries import Installation
 from browser_runtime.launching.drivers import CHROMIUM_ARGUMENTS
 from browser_runtime.settings import RuntimeSettings
