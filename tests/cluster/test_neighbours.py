@@ -34,9 +34,13 @@ def neighbours_program() -> Iterator[None]:
         yield
 
 
-def plain_app(settings: TaskSettings) -> Celery:
+@pytest.fixture
+def plain(settings: TaskSettings) -> Iterator[Celery]:
     """The app of one more program, which knows of us no more than the broker."""
-    return Celery("plain", broker=settings.broker_url, backend=settings.broker_url, set_as_current=False)
+    app = Celery("plain", broker=settings.broker_url, backend=settings.broker_url, set_as_current=False)
+    yield app
+    app.backend.result_consumer.stop()
+    app.backend.client.connection_pool.disconnect()
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +86,8 @@ def test_what_another_task_gives_is_no_path(worker: Worker, picture: str) -> Non
         chain(say.s(picture).set(queue=QUEUE), say.s().set(queue=QUEUE), partial)().get(timeout=60)
 
 
-def test_a_request_sent_by_name_from_a_plain_app_is_answered(worker: Worker) -> None:
+def test_a_request_sent_by_name_from_a_plain_app_is_answered(worker: Worker, plain: Celery) -> None:
     """As another program would: JSON, Celery's default queue, no code of ours."""
-    plain = plain_app(app.settings)
     text = {"model_type": "text", "model_name": "bert", "inputs": "hello"}
     reply = plain.send_task("infer", kwargs=text).get(timeout=60)
     assert reply["output"] == {"embedding": [5.0, 5.0, 5.0], "text": "HELLO"}
@@ -100,8 +103,7 @@ def test_a_request_sent_by_name_from_a_plain_app_is_answered(worker: Worker) -> 
     assert seen.get(timeout=60)["output"]["mean"] == 9
 
 
-def test_a_plain_app_is_told_what_is_wrong(worker: Worker) -> None:
-    plain = plain_app(app.settings)
+def test_a_plain_app_is_told_what_is_wrong(worker: Worker, plain: Celery) -> None:
     for wrong, sentence in (
         ({"modle_type": "text"}, "unknown argument 'modle_type'"),
         ({"model_type": "text", "model_name": "bert"}, "inputs is missing"),
@@ -115,8 +117,7 @@ def test_a_plain_app_is_told_what_is_wrong(worker: Worker) -> None:
             plain.send_task("infer", kwargs=wrong).get(timeout=60)
 
 
-def test_what_a_neighbour_keeps_in_the_default_queue_stays_there(worker: Worker) -> None:
-    plain = plain_app(app.settings)
+def test_what_a_neighbour_keeps_in_the_default_queue_stays_there(worker: Worker, plain: Celery) -> None:
     for number in range(1200):
         plain.send_task("neighbour.later", [number, "infer"])
     results = [
