@@ -57,7 +57,7 @@ class BrowserTask(CoroutineTask):
         try:
             return super().apply_async(args, kwargs, **options)
         except (EncodeError, ChannelError, OperationalError, redis.RedisError) as error:
-            raise _translated(error, queue) from error
+            raise _translated(error, queue, follows_taken_task(options.get("task_id"))) from error
 
 
 def _check_arguments(args: object, kwargs: object) -> Arguments:
@@ -68,11 +68,14 @@ def _check_arguments(args: object, kwargs: object) -> Arguments:
     return tuple(args or ()), dict(kwargs or {})
 
 
-def _translated(error: Exception, queue: str) -> Exception:
-    """Of what sending raises: too large a message, a Redis that refuses writes, or none to be reached."""
+def _translated(error: Exception, queue: str, is_next_step: bool) -> Exception:
+    """Of what sending raises: too large a message, a Redis that refuses writes, or none to be reached.
+
+    What follows a task that a worker has taken is never refused: it waits, as in an outage.
+    """
     cause = error.args[0] if isinstance(error, EncodeError) and error.args else None
     if isinstance(cause, InferenceError):
         return cause
     if reason := find_refusal(cause if isinstance(cause, Exception) else error):
-        return QueueFull(queue, reason)
+        return OperationalError(reason) if is_next_step else QueueFull(queue, reason)
     return OperationalError(str(cause)) if isinstance(cause, redis.RedisError) else error
