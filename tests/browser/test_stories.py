@@ -125,7 +125,7 @@ async def test_a_story_goes_on_behind_what_harmed_its_page(
         reply = await pools.run(story(LONGER, backend), Reading(3, lambda harmed=session: harm(harmed)))
         if reply.routing["attempts"]:
             break
-    assert {attempt["error"] for attempt in reply.routing["attempts"]} == error
+    assert error <= {attempt["error"] for attempt in reply.routing["attempts"]}
     assert (reply.output["tokens"], reply.output["text"]) == (whole.output["tokens"], whole.output["text"])
     assert reply.backend == backend
 
