@@ -119,13 +119,14 @@ def _processes(session: Session) -> list[psutil.Process]:
 async def test_a_story_goes_on_behind_what_harmed_its_page(
     pools: Pool, harm: Callable[[Session], None], backend: Backend, error: set[str]
 ) -> None:
-    whole: Reply = await pools.run(story(LONGER, backend))
     for _ in range(5):  # on a busy machine the page may have told all before the harm is done
+        # By a session that is well: whatever befell an earlier one is found by this run.
+        whole: Reply = await pools.run(story(LONGER, backend))
         session = pools.sessions[0]
         reply = await pools.run(story(LONGER, backend), Reading(3, lambda harmed=session: harm(harmed)))
         if reply.routing["attempts"]:
             break
-    assert error <= {attempt["error"] for attempt in reply.routing["attempts"]}
+    assert {attempt["error"] for attempt in reply.routing["attempts"]} == error
     assert (reply.output["tokens"], reply.output["text"]) == (whole.output["tokens"], whole.output["text"])
     assert reply.backend == backend
 
