@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import ClapModel
 
 from training.digit_sounds import EXTRACTOR, DigitSound, compute_features
-from training.graphs import write_graph
+from training.graphs import TextTower, write_graph
 from training.manifests import BUILTIN, write_json, write_manifest
 from training.sound_phrases import every_phrase
 
@@ -67,19 +67,6 @@ class SoundTower(nn.Module):
     def forward(self, input_features: Tensor) -> Tensor:
         """[n, 64] of features [n, 1, frames, mels]."""
         return self.projection(self.tower(input_features=input_features).pooler_output)
-
-
-class TextTower(nn.Module):
-    """The embedding of texts as a graph: what `get_text_features` gives before it makes its length 1."""
-
-    def __init__(self, model: ClapModel) -> None:
-        super().__init__()
-        self.tower, self.projection = model.text_model, model.text_projection
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """[n, 64] of ids and mask [n, tokens]."""
-        hidden = self.tower(input_ids=input_ids, attention_mask=attention_mask).pooler_output
-        return self.projection(hidden)
 
 
 def write(model: ClapModel, tokenizer: PhraseTokenizer, examples: dict[str, DigitSound]) -> None:

@@ -16,7 +16,7 @@ from transformers import CLIPImageProcessor, CLIPModel
 from training.digit_images import SIDE, Digits
 from training.digit_phrases import every_phrase
 from training.digits import picture
-from training.graphs import write_graph
+from training.graphs import TextTower, write_graph
 from training.manifests import BUILTIN, write_json, write_manifest
 
 FOLDER = BUILTIN / "digits-clip"
@@ -85,19 +85,6 @@ class ImageTower(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """[n, 64] of pixels [n, 3, 32, 32] in -1..1."""
         return self.projection(self.tower(pixel_values=pixel_values).pooler_output)
-
-
-class TextTower(nn.Module):
-    """The embedding of texts as a graph: what `get_text_features` gives."""
-
-    def __init__(self, model: CLIPModel) -> None:
-        super().__init__()
-        self.tower, self.projection = model.text_model, model.text_projection
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """[n, 64] of ids and mask [n, tokens]."""
-        hidden = self.tower(input_ids=input_ids, attention_mask=attention_mask).pooler_output
-        return self.projection(hidden)
 
 
 def write(model: CLIPModel, tokenizer: PhraseTokenizer, test: Digits) -> None:

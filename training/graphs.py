@@ -8,11 +8,25 @@ from pathlib import Path
 
 import onnx
 import torch
-from torch import nn
+from torch import Tensor, nn
+from transformers import ClapModel, CLIPModel
 
 # What transformers.js' own models are published with; every backend of onnxruntime-web reads it.
 OPSET = 17
 Axes = dict[str, dict[int, str]]
+
+
+class TextTower(nn.Module):
+    """The embedding of texts as a graph: what `get_text_features` gives, before CLAP makes its length 1."""
+
+    def __init__(self, model: CLIPModel | ClapModel) -> None:
+        super().__init__()
+        self.tower, self.projection = model.text_model, model.text_projection
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """[n, 64] of ids and mask [n, tokens]."""
+        hidden = self.tower(input_ids=input_ids, attention_mask=attention_mask).pooler_output
+        return self.projection(hidden)
 
 
 def write_graph(
