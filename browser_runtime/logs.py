@@ -32,5 +32,6 @@ def log_through_stdlib() -> None:
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
+        # The host may choose otherwise later, and a module's first line must not hold it to this.
+        cache_logger_on_first_use=False,
     )

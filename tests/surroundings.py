@@ -110,5 +110,5 @@ def _is_container(value: object) -> bool:
 
 def _contents(value: dict[Any, Any] | list[Any] | set[Any]) -> Any:
     if isinstance(value, dict):
-        return id(value), {key: id(entry) for key, entry in value.items()}
+        return id(value), [(key, id(entry)) for key, entry in value.items()]  # a table's order decides too
     return id(value), list(map(id, value))

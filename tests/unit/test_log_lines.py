@@ -60,6 +60,16 @@ def test_fields_of_ours_are_one_line(
     assert is_one_line(capsys.readouterr().err)
 
 
+def test_a_host_that_chooses_later_is_obeyed_by_loggers_that_were_used() -> None:
+    log_through_stdlib()
+    used = structlog.get_logger("browser_runtime.test")
+    used.warning("first")
+    structlog.reset_defaults()
+    with structlog.testing.capture_logs() as lines:
+        used.warning("second")
+    assert [line["event"] for line in lines] == ["second"]
+
+
 def test_a_worker_of_celery_has_such_lines() -> None:
     script = (
         "import logging; from tasks.app import app; app.log.setup(loglevel='INFO');"
