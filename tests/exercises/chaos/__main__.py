@@ -35,6 +35,7 @@ def show(console: Console, result: Result) -> None:
     console.print(table, "Times: the longest where the fault came alone.")
     counts = ", ".join(f"{n} {outcome}" for outcome, n in sorted(result.outcomes.items()))
     console.print(f"{sum(result.outcomes.values())} requests: {counts}; computed twice: {result.n_twice}")
+    console.print(f"requests that compute for ever: {result.guilty}")
     console.print(f"sends refused: {result.refused}")
     for line in (*result.flaws, *(each.problem for each in result.recoveries if each.problem)):
         console.print(f"  {line}", markup=False)

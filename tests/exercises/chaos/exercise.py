@@ -14,18 +14,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-import redis
 
-from browser_runtime.contract.errors import InferenceError
-from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.contract.errors import Busy, InferenceError
+from browser_runtime.contract.vocabulary import Browser, Precision
 from browser_runtime.launching.binaries import find_installation
+from browser_runtime.models.store import ModelStore
 from browser_runtime.settings import RuntimeSettings
 from tasks import infer
-from tests.exercises.chaos.faults import FAULTS
+from tests.exercises.chaos.faults import FAULTS, GUILTY_MODEL
 from tests.exercises.chaos.load import AWAY, EXPECTED, LOST_S, PROMPTS, History, Load, ask, stream
 from tests.exercises.chaos.target import Target
 from tests.exercises.questions import read_questions
 from tests.exercises.up import ORDERLY, Up
+from tests.stand_ins import faulty_models
 from webinfer.producing import use_broker
 
 CLOCK = Path(__file__).with_name("clock")
@@ -62,6 +63,8 @@ class Result:
     refused: dict[str, int] = field(default_factory=dict)
     n_twice: int = 0
     """Requests that were computed more than once, each with one answer."""
+    guilty: dict[str, int] = field(default_factory=dict)
+    """How the requests that compute for ever ended."""
     flaws: list[str] = field(default_factory=list)
     """What was not answered right, and what did not end in order."""
     recoveries: list[Recovery] = field(default_factory=list)
@@ -104,7 +107,9 @@ def run_chaos(
         finally:
             tell("waiting for the last answers", seconds)
             load.stop()
+        result.flaws += _judge_guilty(target)
     result.outcomes, result.refused = dict(history.outcomes), dict(history.refused)
+    result.guilty = dict(target.guilty.ends)
     result.flaws += history.told
     return result
 
@@ -118,6 +123,7 @@ def _start_up(
         (folder / name).mkdir(mode=0o711)
     for browser in browsers:
         find_installation(browser, RuntimeSettings())
+    faulty_models.plant(ModelStore(folder / "models"), GUILTY_MODEL, {Precision.FP32: faulty_models.loops()})
     up = Up(
         folder,
         *(word for browser in browsers for word in ("--browser", str(browser))),
@@ -125,6 +131,7 @@ def _start_up(
         PYTHONPATH=os.pathsep.join((str(CLOCK), str(Path.cwd()))),
         CHAOS_CLOCKS=str(folder / "clocks"),
         WEBINFER_SIMULATION="never",
+        WEBINFER_MODELS_DIR=str(folder / "models"),
     )
     try:
         yield Target(up, folder, tuple(map(str, browsers)))
@@ -162,6 +169,15 @@ def _calm(target: Target) -> None:
     assert _await_whole(target, time.monotonic() + LOST_S) == [], target.lacks()
 
 
+def _judge_guilty(target: Target) -> list[str]:
+    """What the requests that compute for ever came to that they may not, after a last wait for them."""
+    deadline = time.monotonic() + LOST_S
+    while target.guilty.under_way and time.monotonic() < deadline:
+        target.guilty.look()
+        time.sleep(LOOK_S)
+    return [*target.guilty.flaws, *(f"no end of {each.id}" for each in target.guilty.under_way)]
+
+
 def _answer(prompt: str, browser: str) -> str:
     asked = infer.delay(
         model_type="text_generation", model_name="numbers-llama", inputs=prompt, browser=browser
@@ -195,7 +211,7 @@ def _do(name: str, target: Target, chance: random.Random) -> str:
     for browser in chance.sample(target.browsers, len(target.browsers)):
         try:
             FAULTS[name].do(target, browser, chance)
-        except (LookupError, psutil.Error, redis.RedisError):
+        except (LookupError, psutil.Error, Busy, *AWAY):
             continue
         return browser
     return "not possible"

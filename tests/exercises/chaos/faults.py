@@ -21,9 +21,11 @@ import redis
 from browser_runtime.launching.driver_line import DriverConnection
 from browser_runtime.launching.network_namespace import Entry
 from browser_runtime.launching.private_network import PrivateNetwork
+from tasks import infer
 from tasks.keys import UNACKED, UNACKED_INDEX, RedisKeys, queue_lists
 from tests.exercises.chaos.target import KEYS, Target
 from tests.processes import suspended
+from tests.stand_ins.faulty_models import ENDLESS
 
 # How long a fault that is taken back lasts.
 LASTS_S = 5.0
@@ -31,6 +33,8 @@ LASTS_S = 5.0
 PAUSE_S = 10.0
 # Of clock/sitecustomize.py: the length of a file of a clock that is right.
 RIGHT = 7200
+# Of tests/stand_ins/faulty_models.py: it loops for ever on one word.
+GUILTY_MODEL = "loops"
 JUNK = ("", "junk", "{", "[1]", '{"headers": null}', "\x00\xff", "9" * 5000, "[" * 5000)
 
 Fault = Callable[[Target, str, random.Random], None]
@@ -158,6 +162,18 @@ def set_clock(target: Target, browser: str, chance: random.Random) -> None:
         stream.truncate(RIGHT + chance.choice((-3600, -120, 30, 120, 3600)))
 
 
+def ask_for_ever(target: Target, browser: str, _: random.Random) -> None:
+    """One request whose graph loops for ever."""
+    asked = infer.delay(
+        model_type="text_embedding",
+        model_name=GUILTY_MODEL,
+        inputs=f"the {ENDLESS} eats",
+        browser=browser,
+        priority_list=["wasm"],
+    )
+    target.guilty.under_way.append(asked)
+
+
 def push_junk(target: Target, _: str, chance: random.Random) -> None:
     """A junk entry into every queue and key of ours, of the kind that is there."""
     kept = [name for name, value in vars(RedisKeys).items() if isinstance(value, property)]
@@ -225,5 +241,7 @@ FAULTS: dict[str, Kind] = {
     "fill history's disk": Kind(fill_history_disk, 10),
     "set clock": Kind(set_clock, 10),
     "push junk": Kind(push_junk, 10),
+    # Two tries: on a model that was not run before, of 10 and 20 s, and a browser that starts after each.
+    "ask for ever": Kind(ask_for_ever, 30, 75),
     "kill part": Kind(kill_part, 10, 60),
 }

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import urllib.request
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 import redis
+from celery.result import AsyncResult
+from kombu.exceptions import OperationalError
 
+from browser_runtime.contract.errors import GivenUp, ModelFault, PageSilent
 from browser_runtime.contract.session_processes import MARK
 from tasks.broker.redis_clients import connect
 from tasks.keys import RedisKeys
@@ -27,6 +32,31 @@ PARTS = {
 # Rows go into the history every two seconds, where nothing else has the analytics worker.
 ROWS_WAIT_S = 15.0
 HTTP_TIMEOUT_S = 5.0
+# How a request that computes for ever ends: tried, refused after that, or found when its worker was killed.
+GUILTY_ENDS = (PageSilent, ModelFault, GivenUp)
+
+
+@dataclass(slots=True)
+class Guilty:
+    """Requests that compute for ever: those under way, and how the others ended."""
+
+    under_way: list[AsyncResult[Any]] = field(default_factory=list)
+    ends: Counter[str] = field(default_factory=Counter)
+    flaws: list[str] = field(default_factory=list)
+    """Ends that none of them may have."""
+
+    def look(self) -> None:
+        """Note those that have ended."""
+        for each in list(self.under_way):
+            with contextlib.suppress(redis.RedisError, OperationalError):
+                if each.ready():
+                    self._end(each)
+                    self.under_way.remove(each)
+
+    def _end(self, result: AsyncResult[Any]) -> None:
+        self.ends[type(result.result).__name__] += 1
+        if not isinstance(result.result, GUILTY_ENDS):
+            self.flaws.append(f"a request that computes for ever ended with {result.result!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +67,7 @@ class Target:
     folder: Path
     browsers: tuple[str, ...]
     parts: tuple[str, ...] = tuple(PARTS)
+    guilty: Guilty = field(default_factory=Guilty)
 
     @property
     def redis(self) -> redis.Redis:
@@ -103,6 +134,8 @@ class Target:
                 found += self._lacks_of(browser)
             except (LookupError, psutil.Error) as error:
                 found.append(f"{browser}: {error!r}")
+        self.guilty.look()
+        found += [f"{each.id} computes for ever" for each in self.guilty.under_way]
         if "analytics" in self.parts:
             found += self._lacks_of_history()
         if "monitor" in self.parts:
