@@ -17,6 +17,7 @@ from webinfer.bench.laboratory.comparing import Limits, compare
 from webinfer.bench.laboratory.documents import write_document
 from webinfer.bench.laboratory.gate_set import GateCell, GateSet
 from webinfer.bench.laboratory.matrix import MEASURED, NOT_RUN, Coordinates, MatrixCell, Plan, run_matrix
+from webinfer.bench.noise_recording import record
 
 
 @pytest.fixture
@@ -41,6 +42,17 @@ def test_two_builds_are_compared_step_by_step_and_flags_are_told(quick: None) ->
         assert start.median_ms("compute_ms") > 0 and start.memory_mb and start.memory_mb > 50
         assert len(start.runs) >= 2
     assert len(list(verdicts.describe_arms(found))) == 2 and verdicts.tabulate(found).row_count > 5
+
+
+@pytest.mark.browser("edge")
+def test_noise_is_recorded_run_by_run_with_the_load_beside(quick: None) -> None:
+    saved: list[int] = []
+    arm = parse_arm("browser=edge backend=wasm", "digits-vit")
+    found = asyncio.run(record(arm, 1 / 60, 0.1, lambda each: saved.append(len(each.at_s)), print))
+    samples = json.loads(write_document(found.to_document()))["samples"]
+    assert saved == [len(samples["at_s"])] and 5 <= saved[0] <= 10
+    assert {len(column) for column in samples.values()} == {saved[0]}
+    assert all(0 < part < whole for part, whole in zip(samples["compute_ms"], samples["run_ms"], strict=True))
 
 
 @pytest.mark.browser("edge")

@@ -13,6 +13,7 @@ from webinfer.bench.overhead import Overhead, TensorTrip, measure_overhead, meas
 from webinfer.bench.streaming import measure_streaming
 from webinfer.commands.bench_generation import command as generation
 from webinfer.commands.bench_kernels import kernels
+from webinfer.commands.bench_noise import noise
 from webinfer.commands.bench_quality import quality
 from webinfer.commands.bench_scheduler import autoscaling, history, regression, report
 from webinfer.commands.parameters import AS_JSON, BROWSER, ONLY_BROWSERS
@@ -26,7 +27,7 @@ def command() -> None:
     """Measure the performance of this machine; compare ratios rather than times, machines differ."""
 
 
-for each in (generation, quality, kernels, history, regression, autoscaling, report):
+for each in (generation, quality, kernels, noise, history, regression, autoscaling, report):
     command.add_command(each)
 
 

@@ -137,8 +137,12 @@ class OpenArm:
     async def burst(self) -> None:
         """A few counted runs, for about a seventh of a second; one at least."""
         for _ in range(min(max(int(BURST_S * 1000 / self._last_ms), 1), MOST_BURST)):
-            reply = await self._run()
-            self.start.runs.append({step: getattr(reply.timings, step) for step in STEPS})
+            self.start.runs.append(await self.run())
+
+    async def run(self) -> dict[str, float]:
+        """One run's milliseconds by step."""
+        reply = await self._run()
+        return {step: getattr(reply.timings, step) for step in STEPS}
 
     async def finish(self) -> Start:
         """The measurements, memory included; the browser is ended."""
