@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Backend, Browser, parse_precision
 from webinfer.commands.parameters import AS_JSON, BROWSERS, NEW_FILE
-from webinfer.tables import output_console
+from webinfer.tables import SafeConsole, output_console, plain_text
 
 if TYPE_CHECKING:
-    from webinfer.bench.quality.original import Tell
-    from webinfer.bench.quality.results import Plan
+    from webinfer.bench.quality.results import Accuracy, Plan, Row
 
 CACHES = ("8", "4", "3", "k3v2", "2")
 
@@ -79,14 +77,15 @@ CACHES = ("8", "4", "3", "k3v2", "2")
 @click.option(
     "--resume",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="With --backends: keep finished answers in this file, and go on with those that are in it.",
+    help="Keep what is finished in this file as soon as it is measured, and go on with what is in it.",
 )
 @AS_JSON
 def quality(models: str, picture: Path | None, backends: bool, as_json: bool, **wanted: Any) -> None:
     """Measure what weights and caches of few bits cost a language model, through the page.
 
     Perplexity, KL divergence and equal first tokens on a text that comes with webinfer, against the model's
-    own weights; right answers of the built-in model; the cache's bytes.
+    own weights; right answers of the built-in model; the cache's bytes. Each setting is told on stderr as
+    soon as it is measured.
     """
     names = tuple(name.strip() for name in models.split(",") if name.strip())
     if not names:
@@ -94,13 +93,15 @@ def quality(models: str, picture: Path | None, backends: bool, as_json: bool, **
     if backends:
         _compare(names, wanted, as_json)
         return
+    from webinfer.bench.quality.finished import FinishedSettings
     from webinfer.bench.quality.measuring import measure
     from webinfer.bench.quality.picture import draw
     from webinfer.bench.quality.report import tabulate, to_plain
 
     plan = _read_plan(names, wanted)
-    with _progress() as tell:
-        found = measure(plan, tell)
+    with _progress() as progress:
+        finished = FinishedSettings(progress.report, wanted["resume"])
+        found = measure(plan, finished, progress.tell)
     if picture and found.rows:
         picture.write_text(draw(found.rows, found.rows[0].model))
     if as_json:
@@ -136,9 +137,9 @@ def _compare(names: tuple[str, ...], wanted: Mapping[str, Any], as_json: bool) -
     browsers = (Browser.CHROME, Browser.FIREFOX)
     plain = {}
     for name in names:
-        with _progress() as tell:
+        with _progress() as progress:
             comparison = Comparison(name, precision, browsers, wanted["n_tokens"], wanted["resume"])
-            found = compare_backends(comparison, tell)
+            found = compare_backends(comparison, progress.tell)
         plain[name] = [asdict(each) | {"share": each.share} for each in found]
         if not as_json:
             output_console().print(tabulate_agreements(found, name))
@@ -146,14 +147,28 @@ def _compare(names: tuple[str, ...], wanted: Mapping[str, Any], as_json: bool) -
         click.echo(json.dumps(plain, indent=2))
 
 
+class _Told:
+    """A bar on stderr for the step that runs, and a line for what is finished; lines alone in a pipe."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars, self._step = bars, ""
+        self._bar = bars.add_task("starting", total=None)
+
+    def tell(self, step: str, done: int, total: int) -> None:
+        self._bars.update(self._bar, description=step, completed=done, total=total)
+        if step != self._step and not self._bars.console.is_terminal:
+            self._print(step)
+        self._step = step
+
+    def report(self, found: Row | Accuracy) -> None:
+        self._print(found.summarise())
+
+    def _print(self, line: str) -> None:
+        self._bars.console.print(plain_text(line), highlight=False, soft_wrap=True)
+
+
 @contextmanager
-def _progress() -> Iterator[Tell]:
-    """A bar on stderr for the step that runs."""
+def _progress() -> Iterator[_Told]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
-        bar = bars.add_task("starting", total=None)
-
-        def tell(step: str, done: int, total: int) -> None:
-            bars.update(bar, description=step, completed=done, total=total)
-
-        yield tell
+    with Progress(*columns, console=SafeConsole(stderr=True)) as bars:
+        yield _Told(bars)

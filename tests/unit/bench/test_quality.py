@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,15 @@ import pytest
 from click.testing import CliRunner
 from tokenizers import Tokenizer
 
-from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.low_bits.quantising.divergence import DivergenceMeter
 from browser_runtime.low_bits.quantising.matrices import InputStatistics
 from browser_runtime.low_bits.reading.sources import open_source
 from webinfer.bench.quality.backends import Answers, agreements
+from webinfer.bench.quality.finished import FinishedSettings
 from webinfer.bench.quality.original import Original
 from webinfer.bench.quality.picture import draw
-from webinfer.bench.quality.results import CacheSize, Row, cache_sizes
+from webinfer.bench.quality.results import Accuracy, CacheSize, Quality, Row, cache_sizes
 from webinfer.bench.quality.texts import read_paragraphs, read_questions, read_windows
 from webinfer.commands.bench_quality import quality
 
@@ -102,7 +104,7 @@ def test_the_cache_s_bytes_stand_beside_fp16_and_fp32() -> None:
 
 def test_a_picture_shows_every_setting() -> None:
     rows = [
-        Row("m", kind, setting, 3.4, size, kl, 0.9, 10.0, 100, "here")
+        Row("m", kind, setting, 3.4, size, kl, 0.9, 10.0, 9.0, 100, "here")
         for kind, setting, size, kl in (
             ("weights", "3 bits", 75.6, 0.2),
             ("weights", "16 bits", 270.0, 1e-9),
@@ -133,3 +135,43 @@ def test_a_cache_that_cannot_be_packed_is_refused_before_anything_is_measured() 
     result = CliRunner().invoke(quality, words)
     assert isinstance(result.exception, BadInput)
     assert "heads of 16 numbers" in str(result.exception)
+
+
+def test_what_is_finished_is_told_at_once_and_not_measured_again(tmp_path: Path) -> None:
+    row = Row("m", "weights", "3 bits", 3.4, 75.6, 0.2, 0.9, 10.0, 9.0, 100, "here")
+    share = Accuracy("numbers-llama", "2bit", {"sum": 0.5, "next": 1.0}, 4)
+    told: list[Row | Accuracy] = []
+    path = tmp_path / "settings.jsonl"
+    first = FinishedSettings(told.append, path)
+    first.add({"model": "m", "weights": 3}, row)
+    first.add({"model": "numbers-llama", "precision": "2bit"}, share)
+    assert told == [row, share]
+    again = FinishedSettings(told.append, path)
+    assert again.row({"weights": 3, "model": "m"}) == row
+    assert again.accuracy({"model": "numbers-llama", "precision": "2bit"}) == share
+    assert again.has({"model": "m", "weights": 3}) and not again.has({"model": "m", "weights": 2})
+    assert len(told) == 2, "what an earlier run has told is not told again"
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"model": "m", "tokens": [1]}\n')
+    with pytest.raises(BadRequest, match="no settings of an earlier run"):
+        FinishedSettings(lambda _: None, path)
+
+
+def test_lines_say_in_a_pipe_what_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Row("m", "weights", "3 bits", 3.4, 75.6, 0.2, 0.9, 10.0, 9.0, 100, "here")
+
+    def measure(_: object, finished: FinishedSettings, tell: Callable[[str, int, int], None]) -> Quality:
+        tell("packing", 0, 2)
+        tell("packing", 1, 2)
+        finished.add({}, row)
+        return Quality([row])
+
+    monkeypatch.setattr("webinfer.bench.quality.measuring.measure", measure)
+    result = CliRunner().invoke(quality, ["--models", "m", "--no-peers"])
+    assert [line.strip() for line in result.stderr.splitlines()][:2] == [
+        "packing",
+        "m, weights, 3 bits: 3.40 bits, 75.6 MB, KL 0.2000, top-1 equal 90.0%, perplexity 10.000",
+    ]

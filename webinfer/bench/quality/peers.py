@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,13 +62,17 @@ def round_as(weights: FloatArray, name: str, statistics: InputStatistics) -> tup
 
 
 def measure_peers(
-    weights: DecoderWeights, original: Original, calibration: Calibration, tell: Tell
+    weights: DecoderWeights,
+    original: Original,
+    calibration: Calibration,
+    tell: Tell,
+    formats: Sequence[str] = FORMATS,
 ) -> list[Peer]:
-    """Every format, in one pass over the layers."""
+    """The formats, in one pass over the layers."""
     shape, embedding = original.shape, weights.read("embedding")
     fitted = ResidualStream.start(shape, calibration.fit, embedding)
-    streams = {name: ResidualStream.start(shape, original.windows, embedding) for name in FORMATS}
-    sizes, n_weights = dict.fromkeys(FORMATS, 0), 0
+    streams = {name: ResidualStream.start(shape, original.windows, embedding) for name in formats}
+    sizes, n_weights = dict.fromkeys(formats, 0), 0
     for index in range(shape.layers):
         tell("formats of llama.cpp", index, shape.layers)
         layer, statistics = read_layer(weights, index), Statistics()

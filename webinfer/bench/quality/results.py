@@ -27,9 +27,17 @@ class Row:
     kl: float
     top1: float
     perplexity: float
+    exact_perplexity: float
+    """Of the exact weights, on the same text."""
     n_tokens: int
     place: str
     """What computed it."""
+
+    def summarise(self) -> str:
+        """One line of it."""
+        size = f"{self.bits:.2f} bits, {self.size_mb:.1f} MB"
+        figures = f"KL {self.kl:.4f}, top-1 equal {self.top1:.1%}, perplexity {self.perplexity:.3f}"
+        return f"{self.model}, {self.kind}, {self.setting}: {size}, {figures}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,10 @@ class Accuracy:
         """The mean over the kinds."""
         return sum(self.by_kind.values()) / len(self.by_kind)
 
+    def summarise(self) -> str:
+        """One line of it."""
+        return f"{self.model}, {self.precision}: {self.mean:.1%} of {self.n_questions} answers right"
+
 
 @dataclass(slots=True)
 class Quality:
@@ -70,8 +82,11 @@ class Quality:
     rows: list[Row] = field(default_factory=list)
     cache_sizes: list[CacheSize] = field(default_factory=list)
     accuracies: list[Accuracy] = field(default_factory=list)
-    perplexities: dict[str, float] = field(default_factory=dict)
-    """Of the exact weights, by model."""
+
+    @property
+    def perplexities(self) -> dict[str, float]:
+        """Of the exact weights, by model."""
+        return {row.model: row.exact_perplexity for row in self.rows}
 
 
 @dataclass(frozen=True, slots=True)
