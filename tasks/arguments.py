@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from browser_runtime.contract.acceleration import FLAGS as ACCELERATIONS
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.families import inputs_of, parse_family, rows_of, usual_precision
 from browser_runtime.contract.fields import check_backends, check_deadline, check_flag, check_name
@@ -21,7 +22,7 @@ NAMES = (
     *("options", "deadline_s", "hardware_preferences"),
 )
 REQUIRED = ("model_type", "model_name", "inputs")
-FLAGS = ("compute_shaders", "precompile_shaders", "mixed_precision", "tensor_sharing")
+FLAGS = (*ACCELERATIONS, "mixed_precision")
 PREFERENCES = ("priority_list", "precision", *FLAGS)
 
 
@@ -94,27 +95,24 @@ def _settings_of(named: Mapping[str, Any], family: Family | None) -> dict[str, A
     """Everything of a request but its model and inputs; an argument wins over the same preference."""
     preferences = _checked_preferences(named.get("hardware_preferences"))
     backends = named.get("priority_list")
-    precision = (
-        named.get("precision") or preferences.get("precision") or _usual_precision(family, preferences)
-    )
-    browser = named.get("browser")
     flags = {name: preferences[name] for name in FLAGS if name in preferences}
+    options = flags | check_options(named.get("options"), family)
+    precision = named.get("precision") or preferences.get("precision") or _usual_precision(family, options)
+    browser = named.get("browser")
     return {
         "backends": _checked_backends(preferences.get("priority_list") if backends is None else backends),
         "precision": parse_precision(precision),
         "browser": None if browser is None else parse_browser(browser),
-        "options": flags | check_options(named.get("options"), family),
+        "options": options,
         "deadline_s": check_deadline(named.get("deadline_s")),
     }
 
 
-def _usual_precision(family: Family | None, preferences: Mapping[str, Any]) -> Precision:
+def _usual_precision(family: Family | None, options: Mapping[str, Any]) -> Precision:
     """The precision of a request that names none: its family's, or mixed where that is wanted."""
     if family is None:
         return Precision.FP32
-    if preferences.get("mixed_precision") and any(
-        Precision.MIXED in row.precisions for row in rows_of(family)
-    ):
+    if options.get("mixed_precision") and any(Precision.MIXED in row.precisions for row in rows_of(family)):
         return Precision.MIXED
     return usual_precision(family)
 

@@ -58,8 +58,8 @@ class LoadAnswer(TypedDict, total=False):
     warmup_steady: bool
     weight_bytes: int
     placement: Mapping[str, object]
-    compute_shaders: bool
-    precompiled: bool
+    acceleration: Sequence[str]
+    """Rows of the table of acceleration that it has, by name."""
     parts: Sequence[LoadedPart]
     warnings: Sequence[str]
     details: Mapping[str, Any]
@@ -95,6 +95,10 @@ class RunAnswer(TypedDict, total=False):
     timings: Mapping[str, float | None]
     """Milliseconds by step."""
     warnings: Sequence[str]
+    acceleration: Sequence[str]
+    """Rows of the table of acceleration that this run had, besides those of its model."""
+    not_accelerated: Mapping[str, str]
+    """Why it did without a row that it was asked for, by name."""
     details: Mapping[str, Any]
     sharing: Mapping[str, Any]
     """What the models of the lane share now: see `sharing.LaneSharing`."""

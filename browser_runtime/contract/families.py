@@ -1,4 +1,4 @@
-"""The table of families: one row for each kind of model that can run, and the guide's priors by model type.
+"""The table of families: one row for each kind of model that can run, and the guide's browser by model type.
 
 A producer imports this: rows name the code of a family, they do not import it.
 """
@@ -9,18 +9,16 @@ from browser_runtime.contract.contrastive_families import CLAP, CLIP, IMAGES, SO
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.family_spec import (
     AnswerSpec,
-    Bonus,
     FamilySpec,
     FileSpec,
     GraphSpec,
     InputSpec,
-    Prior,
     Recognition,
     RunLimits,
 )
 from browser_runtime.contract.generating_families import LLAVA, TEXT_GENERATION
 from browser_runtime.contract.option import Kind, Option
-from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision, shown
+from browser_runtime.contract.vocabulary import Browser, Family, Precision, shown
 
 TEXTS = InputSpec("texts", "text", is_text=True)
 
@@ -180,22 +178,14 @@ FAMILIES: dict[str, FamilySpec] = {
 # The guide says `text`.
 FAMILY_ALIASES = {"text": Family.TEXT_EMBEDDING}
 
-_TEXT_ON_WEBNN = Bonus("webnn", 35, backend=Backend.WEBNN)
-PRIORS: dict[Family, Prior] = {
-    Family.AUDIO: Prior(
-        Browser.FIREFOX,
-        Bonus("compute shaders", 40, Backend.WEBGPU, Browser.FIREFOX, flag="compute_shaders"),
-    ),
-    Family.VISION: Prior(
-        Browser.CHROME, Bonus("shaders", 25, backend=Backend.WEBGPU, flag="precompile_shaders")
-    ),
-    Family.TEXT_EMBEDDING: Prior(Browser.EDGE, _TEXT_ON_WEBNN),
-    Family.TEXT_GENERATION: Prior(Browser.CHROME, _TEXT_ON_WEBNN),
-    Family.MULTIMODAL: Prior(Browser.CHROME, Bonus("parallel load", 30, flag="parallel_loading")),
+PREFERRED_BROWSER = {
+    Family.AUDIO: Browser.FIREFOX,
+    Family.VISION: Browser.CHROME,
+    Family.TEXT_EMBEDDING: Browser.EDGE,
+    Family.TEXT_GENERATION: Browser.CHROME,
+    Family.MULTIMODAL: Browser.CHROME,
 }
-"""The guide's selection table and points, by model type, which measured history overrides."""
-
-PREFERRED_BROWSER = {family: prior.browser for family, prior in PRIORS.items()}
+"""The guide's selection table, which measured history overrides; its points are in `acceleration.py`."""
 
 
 def rows_of(family: Family) -> tuple[FamilySpec, ...]:

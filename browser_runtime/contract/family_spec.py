@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from browser_runtime.contract.option import Option
-from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Browser, Family, Precision
+from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Family, Precision
 
 # transformers.js writes 8 bits as `_quantized`; optimum and older exports say `_int8`.
 ONNX_SUFFIXES: Mapping[Precision, tuple[str, ...]] = {
@@ -176,23 +176,3 @@ class FamilySpec:
 
     def __str__(self) -> str:
         return self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Bonus:
-    """Points of the guide for a session that meets a condition; None and "" leave a condition out."""
-
-    reason: str
-    points: float
-    backend: Backend | None = None
-    browser: Browser | None = None
-    flag: str = ""
-    """An option that the request must have."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """The guide's preference for one model type, until something is measured."""
-
-    browser: Browser
-    bonus: Bonus

@@ -14,15 +14,29 @@ from browser_runtime.contract.vocabulary import Family, shown
 COMMON_OPTIONS = {
     option.name: option
     for option in (
-        Option("compute_shaders", Kind.FLAG, "run kernels of webinfer's own where there are any", opens=True),
-        Option("precompile_shaders", Kind.FLAG, "compile every shader while the model is loaded", opens=True),
+        Option(
+            "compute_shaders",
+            Kind.FLAG,
+            "compute the log-mel picture of a sound in a compute shader; the reply says where that is not "
+            "done, and why",
+        ),
+        Option(
+            "precompile_shaders",
+            Kind.FLAG,
+            "compile a model's shaders for WebGPU while it is loaded; default on. Off, the first run does",
+            usual=True,
+        ),
         Option(
             "mixed_precision",
             Kind.FLAG,
-            "compute parts of the model in a lower precision; no model here does, and the reply says so",
-            opens=True,
+            "take the weights in `mixed` precision, bits by tensor, unless `precision` names another; the "
+            "reply says where a model has none",
         ),
-        Option("parallel_loading", Kind.FLAG, "load the parts of a model side by side"),
+        Option(
+            "parallel_loading",
+            Kind.FLAG,
+            "fetch all graphs of a model at once while the first is compiled; default off",
+        ),
         Option(
             "reuse_results",
             Kind.FLAG,
@@ -38,7 +52,20 @@ COMMON_OPTIONS = {
             opens=True,
             usual=True,
         ),
-        Option("dynamic_shapes", Kind.FLAG, "give WebNN graphs of open shapes, to measure them", opens=True),
+        Option(
+            "dynamic_shapes",
+            Kind.FLAG,
+            "give WebNN graphs of open shapes, and WebGPU texts of every length, to measure them",
+            opens=True,
+        ),
+        Option(
+            "layout",
+            Kind.WORD,
+            "the layout in which WebGPU computes convolutions, to measure it; default NCHW",
+            words=("NCHW", "NHWC"),
+            opens=True,
+            usual="NCHW",
+        ),
     )
 }
 """The options of every family."""

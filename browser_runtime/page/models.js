@@ -2,10 +2,11 @@
  * The models of this lane: opened by the module of their family, run and released by key.
  */
 import { openDevice } from './engines/devices.js';
-import { countGraphs, forgetGraphs, openGraph } from './engines/graphs.js';
+import { countGraphs, forgetGraphs, holdsGraph, openGraph } from './engines/graphs.js';
 import { openRuntime, openTransformers } from './engines/runtimes.js';
 import { SharedResults } from './engines/shared_results.js';
 import { warmUp } from './engines/warmup.js';
+import { fetchGraphs } from './families/graphs/model_files.js';
 import { NO_RECALL, Recall } from './families/graphs/recall.js';
 import { Fault } from './faults.js';
 
@@ -40,10 +41,10 @@ export class Models {
 
   /**
    * Opens a model; one that is open already answers as it did then.
-   * @param {Values} call `key, family, model, backend, precision, options, kept`
+   * @param {Values} call `key, family, model, backend, precision, options, acceleration, kept`
    * @returns {Promise<Values>}
    */
-  async load({ key, family, model, backend, precision, options, kept }) {
+  async load({ key, family, model, backend, precision, options, acceleration, kept }) {
     const name = String(key);
     const found = this.#loaded.get(name) ?? {
       opened: await openFamily(String(family), {
@@ -51,6 +52,7 @@ export class Models {
         backend: checkBackend(backend),
         precision,
         options,
+        acceleration,
         kept,
       }),
       backend: checkBackend(backend),
@@ -137,12 +139,20 @@ export class Models {
 
 /**
  * @param {string} family
- * @param {{model: unknown, backend: Backend, precision: unknown, options: unknown, kept: unknown}} wanted
+ * @param {{model: any, backend: Backend, precision: unknown, options: any, acceleration: any, kept: unknown}} wanted
  * @returns {Promise<Opened>}
  */
 async function openFamily(family, wanted) {
   const [{ open }, realm] = await Promise.all([importFamily(family), openRealm(wanted.backend)]);
-  return open({ ...wanted, options: wanted.options ?? {}, realm });
+  const options = wanted.options ?? {};
+  const isOpen = (/** @type {string | undefined} */ content) =>
+    options.tensor_sharing !== false && holdsGraph(wanted.backend, content);
+  const fetched = wanted.acceleration?.parallel_loading ? fetchGraphs(wanted.model, isOpen) : undefined;
+  try {
+    return await open({ ...wanted, options, realm, fetched });
+  } finally {
+    fetched?.clear();
+  }
 }
 
 /**

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from browser_runtime.contract.families import PREFERRED_BROWSER, PRIORS
-from browser_runtime.contract.family_spec import Bonus
+from browser_runtime.contract.acceleration import earned_points
+from browser_runtime.contract.families import PREFERRED_BROWSER
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 
 # The guide's table of points but for a simulation's: where a pool simulates, there is no session to choose.
-# Those of each family are in `contract/families.py`.
+# Those of each family are in `contract/acceleration.py`.
 BASE = 100.0
 PREFERRED, OTHER_BROWSER = 50.0, 10.0
 PLATFORM_MATCH = 30.0
@@ -28,7 +28,7 @@ class Need:
     backends: tuple[Backend, ...] = ()
     """Asked for, best first; empty: the session's own order."""
     flags: frozenset[str] = frozenset()
-    """Options of the request that are on: `compute_shaders`, `precompile_shaders`, `parallel_loading`."""
+    """Options of the request that are on."""
     remaining_ms: float | None = None
     """Time left until its deadline."""
 
@@ -86,28 +86,19 @@ class Candidate:
 def prior_parts(candidate: Candidate, need: Need) -> tuple[tuple[str, float], ...]:
     """The points of the guide's score, each with its reason; their sum is the score.
 
-    A shader exists on WebGPU alone, so the points for shaders are for lanes that would run there.
+    The points for an acceleration are for lanes that would use it.
     """
     is_preferred = candidate.browser is need.browser
-    bonus = PRIORS[need.family].bonus
+    earned = earned_points(need.family, candidate.browser, candidate.platform, need.flags)
     parts = (
         (True, "base", BASE),
         (is_preferred, f"preferred browser for {need.family}", PREFERRED),
         (not is_preferred, f"{need.browser} is preferred for {need.family}", OTHER_BROWSER),
         (_platform_matches(candidate, need), f"platform {candidate.platform}", PLATFORM_MATCH),
-        (_earns(bonus, candidate, need), bonus.reason, bonus.points),
+        *((True, name, points) for name, points in earned),
         (True, f"health {candidate.health:.0f}", FULL_HEALTH * min(max(candidate.health, 0), 100) / 100),
     )
     return tuple((reason, points) for holds, reason, points in parts if holds)
-
-
-def _earns(bonus: Bonus, candidate: Candidate, need: Need) -> bool:
-    """True if the lane meets every condition of the guide's bonus."""
-    return (
-        bonus.backend in (None, candidate.platform)
-        and bonus.browser in (None, candidate.browser)
-        and (not bonus.flag or bonus.flag in need.flags)
-    )
 
 
 def _platform_matches(candidate: Candidate, need: Need) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote
 
+from browser_runtime.contract.acceleration import plan_loading
 from browser_runtime.contract.answers import ItemResult, LoadAnswer, RunAnswer, read_times_ms
 from browser_runtime.contract.errors import BackendFault, BadOutput, InferenceError
 from browser_runtime.contract.messages import LOAD_STEPS, Request
@@ -183,9 +184,7 @@ class ModelCache:
 def load_options(request: Request) -> dict[str, Any]:
     """The request's options that change how its model is opened."""
     given = {name: request.options.get(name) for name in LOAD_FLAGS}
-    return {
-        name: value for name, value in given.items() if value is not None and value is not LOAD_FLAGS[name]
-    }
+    return {name: value for name, value in given.items() if value is not None and value != LOAD_FLAGS[name]}
 
 
 def load_values(
@@ -215,6 +214,7 @@ def load_values(
             "limits": model.family.limits.to_wire() | {"cache_bytes": cache_bytes},
         },
         "precision": str(request.precision),
+        "acceleration": plan_loading(request.options),
         "options": load_options(request) | ({} if is_sharing else {"tensor_sharing": False}),
     }
 

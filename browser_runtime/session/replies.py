@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from browser_runtime.contract.acceleration import COMPUTE_SHADERS, PRECOMPILED_SHADERS, RanAccelerations
 from browser_runtime.contract.answers import ItemResult, RunAnswer, read_times_ms
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import BadOutput, FailedAttempt, InferenceError, from_plain
+from browser_runtime.contract.families import rows_of
 from browser_runtime.contract.messages import LOAD_STEPS, RUN_STEPS, Adapter, Reply, Request, Timings
-from browser_runtime.contract.vocabulary import Backend, Browser
+from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from browser_runtime.policies.time_limits import TimeLimit
 from browser_runtime.session.loading import LoadedModel
 
@@ -81,8 +83,10 @@ class Execution:
     warnings: list[str]
     routing: Mapping[str, object]
     details: Mapping[str, Any]
-    compute_shaders: bool = False
-    precompiled_shaders: bool = False
+    accelerations: tuple[str, ...] = ()
+    """Rows of the table of acceleration that it had, by name."""
+    not_accelerated: Mapping[str, str] = field(default_factory=dict)
+    """Why it did without a row that it was asked for."""
     memory_bytes: int | None = None
 
 
@@ -109,8 +113,9 @@ def make_reply(request: Request, revision: str, outputs: Sequence[object], execu
         is_real_hardware=execution.adapter.software is False and execution.backend in GPU_BACKENDS,
         is_simulation=execution.backend is Backend.SIMULATION,
         synthetic_input=request.synthetic,
-        compute_shader_optimized=execution.compute_shaders,
-        precompile_shaders=execution.precompiled_shaders,
+        compute_shader_optimized=COMPUTE_SHADERS.name in execution.accelerations,
+        precompile_shaders=PRECOMPILED_SHADERS.name in execution.accelerations,
+        mixed_precision=request.precision is Precision.MIXED,
         memory_usage_mb=None if execution.memory_bytes is None else execution.memory_bytes / 1e6,
         inference_time_ms=execution.timings.compute_ms + execution.timings.readback_ms,
         total_time_ms=execution.timings.total_ms,
@@ -119,7 +124,7 @@ def make_reply(request: Request, revision: str, outputs: Sequence[object], execu
         warnings=_list_warnings(request, execution),
         routing=execution.routing,
         session=execution.session,
-        details=execution.details,
+        details={**execution.details, "acceleration": list(execution.accelerations)},
     )
 
 
@@ -128,15 +133,10 @@ def _list_warnings(request: Request, execution: Execution) -> tuple[str, ...]:
     if request.synthetic:
         found.append("the input was generated from a bare shape")
     found += request.notes
-    flags = {
-        "compute_shaders": execution.compute_shaders,
-        "precompile_shaders": execution.precompiled_shaders,
-    }
-    for flag, is_done in flags.items():
-        if request.options.get(flag) and not is_done:
-            found.append(f"{flag} was asked for and not done for this model on this backend")
-    if request.options.get("mixed_precision"):
-        found.append("mixed_precision was asked for and not done: no mixed-precision model is available")
+    ran = RanAccelerations(execution.accelerations, execution.not_accelerated, execution.backend)
+    found += ran.explain(request.options, [row.name for row in rows_of(request.family)])
+    if request.options.get("mixed_precision") and request.precision is not Precision.MIXED:
+        found.append(f"mixed_precision was asked for and not done: the weights are in {request.precision}")
     return tuple(found)
 
 
@@ -171,8 +171,8 @@ def build_reply(request: Request, revision: str, result: RunResult, share: Batch
             "batch_items": share.n_items,
             "golden": "none" if result.loaded.golden is None else "passed",
         },
-        ready.get("compute_shaders") is True,
-        ready.get("precompiled") is True,
+        tuple(sorted({*ready.get("acceleration", ()), *answer.get("acceleration", ())})),
+        answer.get("not_accelerated", {}),
         place.memory_bytes,
     )
     return make_reply(request, revision, [_read_output(result) for result in share.results], execution)

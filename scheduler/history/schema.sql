@@ -17,7 +17,7 @@ CREATE TABLE runs (                 -- one request that was answered, or failed
   ok BOOLEAN, error_code VARCHAR,
   is_simulation BOOLEAN,
   routing_reason VARCHAR,
-  flags JSON,                       -- what the request asked for: compute_shaders, precompile_shaders, ...
+  flags JSON,                       -- what ran: compute_shaders, precompile_shaders, ...
   broker_ms DOUBLE,                 -- from sending to the worker's receipt; total_ms begins there
   preprocess_ms DOUBLE, postprocess_ms DOUBLE
 );

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from browser_runtime.contract.acceleration import ACCELERATIONS
 from scheduler.reports.facts import Impact, Matrix, Report, ReportedChange
 from scheduler.reports.gathering import MAX_ROWS
 
@@ -227,11 +228,21 @@ def _impact(report: Report) -> Section:
         "samples",
         "verdict",
     )
-    note = "Ratio: compute time with the flag over without. A sample is an hour of a session."
+    note = "Ratio: time in the page with the flag over without. A sample is an hour of a session. "
+    note += _missing(report)
     empty = "No flag was both on and off."
     return Section(
         "impact", "What optimisations bring", columns, rows, empty, f"{note} {_cut(report, 'impact')}".strip()
     )
+
+
+def _missing(report: Report) -> str:
+    """The rows of the table of acceleration that nothing was compared of."""
+    compared = {row.flag for row in report.impact}
+    missing = [row for row in ACCELERATIONS.values() if row.name not in compared]
+    commands = dict.fromkeys(row.measurement.command for row in missing)
+    names = ", ".join(row.name for row in missing)
+    return f"Never both on and off: {names}; measured by {', '.join(commands)}." if missing else ""
 
 
 def _scaling(report: Report) -> Section:

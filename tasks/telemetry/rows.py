@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from browser_runtime.contract.acceleration import ACCELERATIONS
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import FailedAt, InferenceError
 from browser_runtime.contract.events import ModelLoaded, PoolScaled, SessionChanged, SessionInfo
@@ -105,10 +106,10 @@ def _flags(request: Request) -> dict[str, bool]:
 
 def _done(reply: Reply) -> dict[str, bool]:
     """The flags that were really done, whatever was asked for."""
-    return {
-        "compute_shaders": reply.compute_shader_optimized,
-        "precompile_shaders": reply.precompile_shaders,
+    ran = reply.details.get("acceleration", ())
+    return {name: name in ran for name in ACCELERATIONS} | {
         "mixed_precision": reply.mixed_precision,
+        # Of this run: that a model may share says nothing of its time.
         "tensor_sharing": bool(reply.details.get("shared")),
     }
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { chooseBuild } from '../../browser_runtime/page/engines/runtimes.js';
-import { makeZeros } from '../../browser_runtime/page/engines/zeros.js';
 import { Models } from '../../browser_runtime/page/models.js';
 import { disprove, solve } from '../../browser_runtime/page/probes/problem.js';
 import { examine } from '../../browser_runtime/page/probes.js';
@@ -44,21 +43,6 @@ test('a proof that throws or hangs gives its reason', async () => {
   assert.equal(thrown.reason, 'Error: no adapter');
   const hung = await examine(true, () => new Promise(() => {}), 5);
   assert.match(hung.reason, /no answer within/);
-});
-
-test('zeros take the known sizes, and 1 for the free ones', () => {
-  class Tensor {
-    constructor(
-      /** @type {string} */ type,
-      /** @type {ArrayLike<unknown>} */ data,
-      /** @type {number[]} */ dims,
-    ) {
-      Object.assign(this, { type, data, dims });
-    }
-  }
-  const inputs = [{ name: 'ids', isTensor: true, type: 'int64', shape: ['batch', 3] }];
-  const zeros = makeZeros(/** @type {any} */ (inputs), /** @type {any} */ ({ Tensor }));
-  assert.deepEqual({ ...zeros.ids }, { type: 'int64', data: new BigInt64Array(3), dims: [1, 3] });
 });
 
 for (const [name, call, code] of /** @type {const} */ ([

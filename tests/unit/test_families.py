@@ -19,7 +19,7 @@ from browser_runtime.contract.families import (
     CLIP,
     FAMILIES,
     LLAVA,
-    PRIORS,
+    PREFERRED_BROWSER,
     TEXT_EMBEDDING,
     TEXT_GENERATION,
     VISION,
@@ -70,7 +70,7 @@ def missing_parts(row: FamilySpec) -> Iterator[str]:
     if not page.exists() or "export async function open(" not in page.read_text(encoding="utf-8"):
         yield f"browser_runtime/page/families/{row.name}.js with open()"
     for family in row.model_types:
-        if family not in PRIORS:
+        if family not in PREFERRED_BROWSER:
             yield f"a prior of {family} in browser_runtime/contract/families.py"
     if not any(model.family is row for model in builtin_models()):
         yield f"a built-in model of {row.name} in browser_runtime/models/builtin"
@@ -127,7 +127,7 @@ async def test_a_seed_that_is_drawn_before_the_row_is_known_changes_nothing_in_o
 
 
 def test_model_types_without_a_row_are_known_and_not_served() -> None:
-    assert set(PRIORS) == set(Family)
+    assert set(PREFERRED_BROWSER) == set(Family)
     with patch.dict(FAMILIES):  # puts the rows back in their order too
         for name in ("clip", "llava"):
             del FAMILIES[name]

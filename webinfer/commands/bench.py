@@ -11,6 +11,7 @@ from rich.table import Table
 from browser_runtime.contract.vocabulary import Browser
 from webinfer.bench.overhead import Overhead, TensorTrip, measure_overhead, measure_tensors
 from webinfer.bench.streaming import measure_streaming
+from webinfer.commands.bench_acceleration import acceleration
 from webinfer.commands.bench_generation import command as generation
 from webinfer.commands.bench_kernels import kernels
 from webinfer.commands.bench_noise import noise
@@ -27,7 +28,7 @@ def command() -> None:
     """Measure the performance of this machine; compare ratios rather than times, machines differ."""
 
 
-for each in (generation, quality, kernels, noise, history, regression, autoscaling, report):
+for each in (generation, quality, kernels, acceleration, noise, history, regression, autoscaling, report):
     command.add_command(each)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from webinfer.compatibility.acceleration import describe_acceleration
 from webinfer.compatibility.audio import describe_audio
 from webinfer.compatibility.graphs import describe_graphs
 from webinfer.compatibility.inputs import describe_inputs
@@ -30,6 +31,7 @@ SECTIONS: tuple[Callable[[], str], ...] = (
     describe_audio,
     describe_inputs,
     describe_options,
+    describe_acceleration,
 )
 
 

@@ -113,7 +113,7 @@ class ResourcePoolBridgeIntegration:
         """Load a model in a browser and warm it up. Raises InferenceError.
 
         hardware_preferences: priority_list (of webgpu, webnn, cpu), precompile_shaders, compute_shaders,
-        precision, mixed_precision, tensor_sharing.
+        parallel_loading, precision, mixed_precision, tensor_sharing.
         """
         engine = self._up()
         named = {

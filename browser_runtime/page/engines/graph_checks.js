@@ -2,7 +2,9 @@
  * What an opened graph must be before it may run.
  */
 import { Fault } from '../faults.js';
-import { isSize } from './zeros.js';
+
+/** True for a dimension whose size is known. @param {number | string} size */
+const isSize = (size) => typeof size === 'number' && size >= 0;
 
 /**
  * Raises Unsupported when a WebNN input's size is open: short inputs were 12 times slower so.

@@ -8,7 +8,6 @@ import { fetchModel } from './model_bytes.js';
 import { listen, readPlacement } from './placement.js';
 import { openRuntime } from './runtimes.js';
 import { SharedParts } from './shared_parts.js';
-import { makeZeros } from './zeros.js';
 
 /** @typedef {import('onnxruntime-common').Tensor} Tensor */
 /** @typedef {import('onnxruntime-common').InferenceSession} Session */
@@ -28,7 +27,7 @@ import { makeZeros } from './zeros.js';
  * @property {boolean} [allowFree] let a WebNN graph keep free dimensions: only to measure what they cost
  * @property {boolean | string[]} [keepOnDevice] outputs that stay device tensors, for another graph or shader:
  *   all of them, or these
- * @property {boolean} [precompile] run once on zeros, so that every shader is compiled before the first request
+ * @property {'NCHW' | 'NHWC' | undefined} [layout] of WebGPU's convolutions
  */
 /** @typedef {{model: string, graph: string}} Names */
 /** @typedef {{kernel: string, loadMs: number, compileMs: number, weightBytes: number, placement: import('./placement.js').Placement | null}} Facts */
@@ -99,7 +98,6 @@ export class Graph {
     this.isShared = lease.isShared;
     /** Nodes by the backend that runs them; null when onnxruntime did not tell. */
     this.placement = facts.placement;
-    this.precompiled = false;
     this.lastRun = { computeMs: 0, readbackMs: 0 };
   }
 
@@ -181,27 +179,25 @@ export async function openGraph(source) {
   const part = namePart(source);
   const open = () => openSession(source);
   const lease = part === null ? ownLease(await open()) : await shared.take(part, open);
-  const graph = new Graph(lease, source, part);
-  if (!source.precompile) return graph;
-  try {
-    await runOnZeros(graph, (await openRuntime(source.device.backend)).ort);
-    return graph;
-  } catch (error) {
-    await graph.release();
-    throw error;
-  }
+  return new Graph(lease, source, part);
 }
+
+/** True where a graph of that content is open. @param {Device['backend']} backend @param {string | undefined} content */
+export const holdsGraph = (backend, content) =>
+  content !== undefined && shared.holds(`${backend}|${content}|`);
 
 /**
  * A name that is equal for sources whose sessions are the same; null for one that is shared with nobody.
  * @param {Source} source
  */
-function namePart({ device, content, freeDimensions = {}, allowFree = false, keepOnDevice = false }) {
+function namePart(source) {
+  const { device, content, freeDimensions = {}, allowFree = false, keepOnDevice = false, layout } = source;
   if (!content) return null;
   const sizes = Object.entries(freeDimensions).toSorted(([one], [other]) => (one < other ? -1 : 1));
   // Only WebNN is told when a session is made where its outputs go.
   const places = device.backend === 'webnn' ? keepOnDevice : false;
-  return [device.backend, content, JSON.stringify([sizes, allowFree, places])].join('|');
+  const how = layout === undefined ? [sizes, allowFree, places] : [sizes, allowFree, places, layout];
+  return [device.backend, content, JSON.stringify(how)].join('|');
 }
 
 /** @param {Opened} opened @returns {Lease} */
@@ -241,9 +237,9 @@ async function openSession(source) {
 }
 
 /** @param {Source} source @returns {SessionOptions} */
-function sessionOptions({ device, freeDimensions = {}, keepOnDevice = false }) {
+function sessionOptions({ device, freeDimensions = {}, keepOnDevice = false, layout }) {
   return {
-    executionProviders: [provider(device)],
+    executionProviders: [provider(device, layout)],
     freeDimensionOverrides: freeDimensions,
     preferredOutputLocation: outputLocation(device, keepOnDevice),
     // Verbose: the only place where onnxruntime tells which node runs where. `listen` keeps it off the console.
@@ -253,9 +249,15 @@ function sessionOptions({ device, freeDimensions = {}, keepOnDevice = false }) {
   };
 }
 
-/** @param {Device} device @returns {import('onnxruntime-common').InferenceSession.ExecutionProviderConfig} */
-function provider({ backend, gpu, ml, mlDeviceType }) {
-  if (backend === 'webgpu' && gpu) return { name: 'webgpu', device: gpu };
+/**
+ * @param {Device} device
+ * @param {Source['layout']} layout
+ * @returns {import('onnxruntime-common').InferenceSession.ExecutionProviderConfig}
+ */
+function provider({ backend, gpu, ml, mlDeviceType }, layout) {
+  if (backend === 'webgpu' && gpu) {
+    return { name: 'webgpu', device: gpu, ...(layout ? { preferredLayout: layout } : {}) };
+  }
   if (backend === 'webnn' && ml) return { name: 'webnn', context: ml, deviceType: mlDeviceType };
   return 'wasm';
 }
@@ -271,17 +273,4 @@ function outputLocation({ backend }, keepOnDevice) {
   if (backend === 'wasm' || !keepOnDevice) return 'cpu';
   if (keepOnDevice === true) return 'ml-tensor';
   return Object.fromEntries(keepOnDevice.map((name) => [name, 'ml-tensor']));
-}
-
-/** Compiles every shader by one run on zeros. Raises whatever that run raises. */
-async function runOnZeros(/** @type {Graph} */ graph, /** @type {import('./runtimes.js').Ort} */ ort) {
-  const started = performance.now();
-  disposeAll(await graph.run(makeZeros(graph.inputMetadata, ort)));
-  graph.compileMs += performance.now() - started;
-  graph.precompiled = true;
-}
-
-/** Frees tensors wherever they are. @param {Tensors} tensors */
-export function disposeAll(tensors) {
-  for (const tensor of Object.values(tensors)) tensor.dispose();
 }

@@ -50,6 +50,11 @@ export class SharedParts {
     }
   }
 
+  /** True where a part whose key begins so is open. @param {string} prefix */
+  holds(prefix) {
+    return [...this.#entries.keys()].some((key) => key.startsWith(prefix));
+  }
+
   /**
    * Gives out no more of those whose key begins so: their device was lost. Who uses them still releases them.
    * @param {string} prefix

@@ -69,7 +69,6 @@ export interface Graph {
   weightBytes: number;
   placement: Partial<Record<Backend, number>> | null;
   kernel: string;
-  precompiled: boolean;
   /** The name of what it may share with other models; null where it shares nothing. */
   part: string | null;
   /** True where that was open already. */
@@ -90,6 +89,8 @@ export interface GraphRequest {
   read?: () => Promise<import('../engines/model_bytes.js').ModelFiles>;
   freeDimensions?: Record<string, number>;
   allowFree?: boolean;
+  /** WebGPU's layout of convolutions; its default without one. */
+  layout?: 'NCHW' | 'NHWC' | undefined;
   /** True: every output stays on the device; names: these do, the others are read back. */
   keepOnDevice?: boolean | string[];
 }
@@ -116,6 +117,10 @@ export interface Opening {
   precision: string;
   options: Record<string, unknown>;
   /** the quickest kernels of this adapter and build, where they were measured before */
+  /** what the worker wants of its table of acceleration while a model is opened */
+  acceleration?: { precompile_shaders?: boolean; parallel_loading?: boolean };
+  /** files of graphs that are on their way already, by stem; undefined where each is fetched when it is opened */
+  fetched?: Map<string, Promise<import('../engines/model_bytes.js').ModelFiles>> | undefined;
   kept?: { kernels: string; measured: { kernels: string; decode_ms: number; prefill_ms: number }[] } | null;
   realm: Realm;
 }
@@ -130,8 +135,8 @@ export interface Ready {
   warmup_steady: boolean;
   weight_bytes: number;
   placement: Partial<Record<Backend, number>> | null;
-  compute_shaders: boolean;
-  precompiled: boolean;
+  /** Rows of the worker's table of acceleration that it has, by name. */
+  acceleration: string[];
   /** What it holds of graphs and weights, for the worker to count what models share once. */
   parts?: { name: string; size_bytes: number; shared: boolean }[];
   details: Record<string, unknown>;

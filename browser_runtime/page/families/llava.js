@@ -3,11 +3,12 @@
  * that runs as in text_generation.js.
  */
 import { Fault } from '../faults.js';
+import { listAccelerations, warmsUp } from './graphs/accelerations.js';
 import { readFloats } from './graphs/floats.js';
 import { GraphSource } from './graphs/model_graphs.js';
 import { listParts } from './graphs/ready.js';
 import { NO_RECALL } from './graphs/recall.js';
-import { GeneratingEngine, SILENT } from './texts/generating.js';
+import { GeneratingEngine, NOT_WARMED, SILENT } from './texts/generating.js';
 import { openLanguageModel } from './texts/language_models.js';
 import { ImageTower } from './towers/image_tower.js';
 
@@ -37,7 +38,7 @@ export async function open(opening) {
   const viewer = new Viewer(tower, engine, settings);
   try {
     const graph = await tower.takeGraph();
-    const warm = await engine.warmUp(opening.model, viewer.run);
+    const warm = warmsUp(opening) ? await engine.warmUp(opening.model, viewer.run) : NOT_WARMED;
     const kernels = new Set([opened.kernel, graph.kernel]);
     return {
       ready: {
@@ -47,12 +48,11 @@ export async function open(opening) {
         compile_ms: opened.compileMs + graph.compileMs,
         warmup_ms: warm.ms,
         warmup_runs: warm.runs,
-        warmup_steady: true,
+        warmup_steady: warm.steady,
         weight_bytes: opened.weightBytes + graph.weightBytes,
         placement: addPlacements(opened.placement, graph.placement),
         parts: [...(opened.parts ?? []), ...listParts([graph])],
-        compute_shaders: false,
-        precompiled: true,
+        acceleration: listAccelerations(opening, warm, [...kernels].join(' + ')),
         details: { ...opened.details, tokens_per_image: settings.tokens_per_image },
       },
       generates: true,

@@ -53,7 +53,8 @@ class TextEmbedder {
     const { modules, max_tokens, pad_id, first_position, sample, details } = readSettings(opening);
     this.ort = opening.realm.ort;
     this.isStatic = usesStaticShapes(opening);
-    this.multiple = opening.backend === 'webgpu' ? GPU_MULTIPLE : 1;
+    this.multiple =
+      opening.backend === 'webgpu' && opening.options.dynamic_shapes !== true ? GPU_MULTIPLE : 1;
     this.shape = shape;
     this.limits = opening.model.limits;
     this.padId = pad_id;
@@ -93,6 +94,10 @@ class TextEmbedder {
   /** Details that matter when embeddings are compared. */
   describe() {
     return { ...this.details, static_shapes: this.isStatic };
+  }
+
+  listAccelerations() {
+    return this.isStatic || this.multiple > 1 ? ['buckets'] : [];
   }
 
   async openGraphs() {

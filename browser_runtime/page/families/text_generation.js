@@ -2,7 +2,8 @@
  * Prompts -> text, token by token. Calls run side by side: the prompts of all of them are stepped together, and leave when
  * they are done.
  */
-import { GeneratingEngine, SILENT } from './texts/generating.js';
+import { listAccelerations, warmsUp } from './graphs/accelerations.js';
+import { GeneratingEngine, NOT_WARMED, SILENT } from './texts/generating.js';
 import { openLanguageModel } from './texts/language_models.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
@@ -18,7 +19,7 @@ export async function open(opening) {
   const device = await opening.realm.openDevice(opening.backend);
   const engine = new GeneratingEngine(model, device);
   try {
-    const warm = await engine.warmUp(opening.model);
+    const warm = warmsUp(opening) ? await engine.warmUp(opening.model) : NOT_WARMED;
     return {
       ready: {
         backend: opening.backend,
@@ -27,11 +28,10 @@ export async function open(opening) {
         compile_ms: compileMs,
         warmup_ms: warm.ms,
         warmup_runs: warm.runs,
-        warmup_steady: true,
+        warmup_steady: warm.steady,
         weight_bytes: weightBytes,
         placement,
-        compute_shaders: false,
-        precompiled: true,
+        acceleration: listAccelerations(opening, warm, kernel),
         parts: parts ?? [],
         details,
       },

@@ -93,6 +93,10 @@ class Classifier {
     return { input: [channels, height, width], static_shapes: this.logits.isStatic };
   }
 
+  listAccelerations() {
+    return this.logits.isStatic ? ['buckets'] : [];
+  }
+
   openGraphs() {
     return this.logits.openGraphs();
   }

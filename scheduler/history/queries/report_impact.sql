@@ -1,11 +1,12 @@
 -- Each flag on against off, on the same model, browser, backend, precision, batch size and environment.
 -- A request that does not name a flag has it off.
--- One sample is the mean ln(compute_ms) of a session's runs within an hour: runs beside each other are not
+-- One sample is the mean ln(milliseconds in the page) of a session's runs within an hour: runs beside each other are not
 -- independent. `pairs` are hours of a session that ran both; the others are compared as two groups.
 WITH wanted AS (
   SELECT CAST(flags AS VARCHAR) AS flags, model, browser, backend,
     coalesce(precision, '') AS precision, batch_size, fingerprint, worker, session,
-    date_trunc('hour', r."at") AS hour, ln(compute_ms) AS ln_ms
+    date_trunc('hour', r."at") AS hour,
+    ln(compute_ms + coalesce(preprocess_ms, 0) + coalesce(readback_ms, 0) + coalesce(postprocess_ms, 0)) AS ln_ms
   FROM runs r
   WHERE r."at" >= make_timestamp(CAST($since_s * 1e6 AS BIGINT))
     AND r."at" < make_timestamp(CAST($until_s * 1e6 AS BIGINT))

@@ -236,7 +236,7 @@ def test_the_score_is_the_guides(candidate: Candidate, need: Need) -> None:
     if need.family is Family.VISION and "precompile_shaders" in need.flags:
         score += 25 if on_gpu else 0
     if need.family is Family.MULTIMODAL and "parallel_loading" in need.flags:
-        score += 30
+        score += 30 if candidate.platform else 0
     score += 30 * candidate.health / 100
     assert prior_score(candidate, need) == pytest.approx(score)
     assert all(points for reason, points in prior_parts(candidate, need) if not reason.startswith("health"))

@@ -113,5 +113,5 @@ async def test_flags_that_only_a_page_obeys_are_told_as_not_done(model: StoredMo
     assert reply.compute_shader_optimized is False
     assert reply.warnings[1:] == (
         "the input was generated from a bare shape",
-        "compute_shaders was asked for and not done for this model on this backend",
+        "compute_shaders was asked for and not done: only audio and clap models have it",
     )

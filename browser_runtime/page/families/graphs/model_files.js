@@ -28,6 +28,22 @@ export async function fetchGraph(model, stem) {
 }
 
 /**
+ * Begins to fetch every ONNX graph of a model, by stem; undefined where there are not two to fetch.
+ * @param {Model} model
+ * @param {(content: string | undefined) => boolean} isOpen true for a graph that need not be fetched
+ */
+export function fetchGraphs(model, isOpen) {
+  const stems = Object.entries(model.graphs).filter(
+    ([, { path, content }]) => path.endsWith('.onnx') && !isOpen(content),
+  );
+  if (stems.length < 2) return undefined;
+  const fetched = new Map(stems.map(([stem]) => [stem, fetchGraph(model, stem)]));
+  // Who opens the graph meets its failure.
+  for (const files of fetched.values()) files.catch(() => {});
+  return fetched;
+}
+
+/**
  * @param {Model} model
  * @param {string} path
  */

@@ -70,7 +70,7 @@ export class GraphSource {
   async open({ backend = this.#opening.backend, shapes, keepOnDevice = false }) {
     const { model, realm, options } = this.#opening;
     const freeDimensions = shapes ? bindKnown(await this.readShapes(), shapes) : {};
-    const fetched = this.#fetched;
+    const fetched = this.#fetched ?? this.#takeFetched();
     this.#fetched = null;
     return realm.openGraph({
       device: await realm.openDevice(backend),
@@ -79,6 +79,7 @@ export class GraphSource {
       read: () => fetched ?? fetchGraph(model, this.#stem),
       freeDimensions,
       allowFree: options.dynamic_shapes === true,
+      layout: /** @type {'NCHW' | 'NHWC' | undefined} */ (options.layout),
       keepOnDevice,
     });
   }
@@ -97,8 +98,16 @@ export class GraphSource {
   }
 
   #fetch() {
-    this.#fetched ??= fetchGraph(this.#opening.model, this.#stem);
+    this.#fetched ??= this.#takeFetched() ?? fetchGraph(this.#opening.model, this.#stem);
     return this.#fetched;
+  }
+
+  /** Its files where they are on their way, given once: afterwards nothing here holds them. */
+  #takeFetched() {
+    const { fetched } = this.#opening;
+    const found = fetched?.get(this.#stem) ?? null;
+    fetched?.delete(this.#stem);
+    return found;
   }
 }
 

@@ -1,8 +1,9 @@
 /**
- * From an opened model to the answer of a `load` call: shaders compiled where asked for, warmed up, described.
+ * From an opened model to the answer of a `load` call: warmed up, which compiles its shaders, and described.
  */
 
 import { Fault } from '../../faults.js';
+import { listAccelerations, warmsUp } from './accelerations.js';
 
 /** @typedef {import('../contract.js').Graph} Graph */
 /** @typedef {import('../contract.js').Backend} Backend */
@@ -13,6 +14,7 @@ import { Fault } from '../../faults.js';
  * @property {import('../contract.js').OpenedFamily<Output>['run']} run
  * @property {() => Promise<Graph[]>} openGraphs the graphs that a usual item needs, the main one first
  * @property {() => Record<string, unknown>} describe
+ * @property {() => string[]} [listAccelerations] rows of the table of acceleration that it knows of itself
  * @property {() => Promise<void>} release
  */
 /** @typedef {{item: unknown, options: Record<string, unknown>}} Sample a usual item, and how it is run */
@@ -29,10 +31,11 @@ export async function makeReady(opening, engine, { item, options }) {
   try {
     const runOnce = () => runSample(opening.model, engine, item, options);
     const graphs = await engine.openGraphs();
-    if (wantsPrecompile(opening)) await precompile(graphs, runOnce);
-    const warm = await opening.realm.warmUp(runOnce, readBounds(opening.model));
+    const warm = warmsUp(opening)
+      ? await opening.realm.warmUp(runOnce, readBounds(opening.model))
+      : { runs: 0, ms: 0, steady: false };
     return {
-      ready: describeReady(opening.backend, graphs, warm, engine.describe()),
+      ready: describeReady(opening, graphs, warm, engine),
       run: (items, chosen, isCancelled, stream, recall) =>
         engine.run(items, chosen, isCancelled, stream, recall),
       release: () => engine.release(),
@@ -64,35 +67,20 @@ async function runSample(model, engine, item, options) {
   throw new Fault('ModelFault', model.name, `a usual item cannot be prepared: ${args.join(' ')}`);
 }
 
-/** True when shaders are to be compiled before all else: only WebGPU has any. @param {Opening} opening */
-function wantsPrecompile({ backend, options }) {
-  return backend === 'webgpu' && options.precompile_shaders === true;
-}
-
 /**
- * Compiles every shader that the sample needs, by running it; the time counts as compiling.
- * @param {Graph[]} graphs the main one first
- * @param {() => Promise<void>} runOnce
- */
-async function precompile(graphs, runOnce) {
-  const started = performance.now();
-  await runOnce();
-  for (const graph of graphs) graph.precompiled = true;
-  if (graphs[0]) graphs[0].compileMs += performance.now() - started;
-}
-
-/**
- * The graphs that opened, and the time of each step. `compute_shaders` stays false: no kernel of ours runs in a family.
- * @param {Backend} backend the one that was asked for
+ * The graphs that opened, and the time of each step.
+ * @template Output
+ * @param {Opening} opening
  * @param {Graph[]} graphs
  * @param {import('../contract.js').WarmUp} warm
- * @param {Record<string, unknown>} details
+ * @param {Engine<Output>} engine
  * @returns {import('../contract.js').Ready}
  */
-export function describeReady(backend, graphs, warm, details) {
+function describeReady(opening, graphs, warm, engine) {
+  const kernel = [...new Set(graphs.map((graph) => graph.kernel))].join(' + ');
   return {
-    backend,
-    kernel: [...new Set(graphs.map((graph) => graph.kernel))].join(' + '),
+    backend: opening.backend,
+    kernel,
     load_ms: sum(graphs, (graph) => graph.loadMs),
     compile_ms: sum(graphs, (graph) => graph.compileMs),
     warmup_ms: warm.ms,
@@ -100,10 +88,9 @@ export function describeReady(backend, graphs, warm, details) {
     warmup_steady: warm.steady,
     weight_bytes: sum(graphs, (graph) => graph.weightBytes),
     placement: addPlacements(graphs),
-    compute_shaders: false,
-    precompiled: graphs.every((graph) => graph.precompiled),
+    acceleration: listAccelerations(opening, warm, kernel, engine.listAccelerations?.()),
     parts: listParts(graphs),
-    details,
+    details: engine.describe(),
   };
 }
 

@@ -30,6 +30,8 @@ import { NdArray } from '../../frames.js';
 
 /** @type {TokenStream} */
 export const SILENT = { emit() {}, isStopped: () => false };
+/** The warm-up of an engine that had none. */
+export const NOT_WARMED = { runs: 0, ms: 0, steady: false };
 
 export class GeneratingEngine {
   /** @type {Map<Generation, Running>} */
@@ -180,7 +182,7 @@ export class GeneratingEngine {
     const [result] = results;
     if (result?.ok !== true)
       throw new Fault('ModelFault', name, `a usual prompt fails: ${result?.error.args.join(' ')}`);
-    return { runs: result.output.tokens.length, ms: performance.now() - started };
+    return { runs: result.output.tokens.length, ms: performance.now() - started, steady: true };
   }
 
   /** Logits [tokens, vocabulary]. Raises Unsupported. @param {Int32Array} tokens @param {number} start */

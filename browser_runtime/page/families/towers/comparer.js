@@ -81,6 +81,10 @@ export class Comparer {
     return [await this.arrays.takeGraph(), await this.texts.takeGraph(sizes)];
   }
 
+  listAccelerations() {
+    return this.arrays.isStatic ? ['buckets'] : [];
+  }
+
   describe() {
     return { ...this.details, static_shapes: this.arrays.isStatic };
   }
