@@ -53,11 +53,13 @@ class SoundComparingProcessor(ComparingProcessor):
         return {"sounds": self.sounds.to_page()}
 
     def find_doubt(self, output: Output) -> str:
-        """Tells of a sound that was not heard whole."""
+        """Warns of equal logits, and of a sound that was not heard whole."""
+        flat = super().find_doubt(output)
         if not output.get("truncated") or "duration_s" not in output:
-            return ""
+            return flat
         whole = output["duration_s"]
-        return f"of a sound of {whole:.1f} s its middle {self.sounds.max_length_s} s were heard"
+        cut = f"of a sound of {whole:.1f} s its middle {self.sounds.max_length_s} s were heard"
+        return f"{flat}; {cut}" if flat else cut
 
     def draw_sample(self) -> Any:
         """A tone of one second."""

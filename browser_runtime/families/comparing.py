@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from browser_runtime.contract.errors import BadInput, BadOutput
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.families.logits import tell_flat
 from browser_runtime.families.processor import Options, Output, Plain, Processor
 from browser_runtime.models.configuration.comparison import ComparisonPlan
 from browser_runtime.models.files.json_files import Json, read_object
@@ -182,11 +183,9 @@ class ComparingProcessor(Processor):
         """A doubt about the scale."""
         return [self.plan.doubt] if self.plan.doubt else []
 
-    def finish(self, output: Output) -> Output:
-        """The output as it is. Raises BadOutput for an embedding of zeros."""
-        if not np.any(output["embedding"]):
-            raise BadOutput("the embedding is all zeros")
-        return output
+    def find_doubt(self, output: Output) -> str:
+        """Warns of logits that are all equal: the order of the labels is then chance."""
+        return tell_flat(output.get("logits", ()))
 
     def sample_items(self) -> list[Any]:
         """An image or a sound, and a text."""

@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput
+from browser_runtime.families.logits import tell_flat
 from browser_runtime.families.processor import Options, Output, Plain, Processor, locate_example
 from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.configuration.scores import ScorePlan
@@ -61,10 +62,7 @@ class ImageProcessor(Processor):
 
     def find_doubt(self, output: Output) -> str:
         """Warns of logits that are all equal: the order of the labels is then chance."""
-        logits = np.asarray(output["logits"])
-        if logits.size < 2 or np.any(logits != logits[0]):
-            return ""
-        return f"all {logits.size} logits are equal: the labels are in no order"
+        return tell_flat(output["logits"])
 
     def sample_items(self) -> list[Pixels]:
         """An image with every grey level in it."""

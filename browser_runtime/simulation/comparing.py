@@ -14,7 +14,7 @@ from browser_runtime.families.comparing import Comparison
 from browser_runtime.families.processor import Options, Output
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.feeds import Array
-from browser_runtime.simulation.graphs import Graph, open_graphs, require_finite
+from browser_runtime.simulation.graphs import Graph, open_graphs, require_finite, require_vector
 from browser_runtime.simulation.vision import score_logits
 from browser_runtime.texts.tokens import Tokens
 
@@ -107,8 +107,7 @@ def first_vector(graph: Graph, feeds: dict[str, Any], names: Sequence[str]) -> A
     name = next((name for name in names if name in outputs), None)
     if name is None or outputs[name].ndim != 2:
         raise BadOutput(f"the graph gives {', '.join(outputs)} but no vector an item")
-    vector: Array = outputs[name][0]
-    return vector
+    return require_vector(outputs[name][0], "embedding value")
 
 
 def _cosine(one: Array, other: Array) -> float:

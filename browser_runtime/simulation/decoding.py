@@ -10,7 +10,7 @@ import numpy as np
 
 from browser_runtime.contract.errors import BadOutput
 from browser_runtime.models.configuration.decoding import DecodingPlan
-from browser_runtime.simulation.graphs import Array, Graph, require_finite
+from browser_runtime.simulation.graphs import Array, Graph, require_choice
 
 
 class SpeechDecoder:
@@ -61,7 +61,7 @@ class SpeechDecoder:
         kept = {
             name: cache[name] if cached and ".encoder." in name else array for name, array in fresh.items()
         }
-        return require_finite(outputs["logits"][0, -1], "logit"), kept
+        return require_choice(outputs["logits"][0, -1]), kept
 
 
 def empty_shape(sizes: tuple[int | None, ...]) -> list[int]:

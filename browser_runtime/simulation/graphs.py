@@ -11,7 +11,15 @@ from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.feeds import Array, GraphInput, fit_feeds
 
-__all__ = ["Array", "Graph", "kernel_name", "open_graphs", "require_finite"]
+__all__ = [
+    "Array",
+    "Graph",
+    "kernel_name",
+    "open_graphs",
+    "require_choice",
+    "require_finite",
+    "require_vector",
+]
 
 # Errors only: a warning an operator cannot act on would fill the worker's log.
 LOG_ERRORS = 3
@@ -66,6 +74,21 @@ class Graph:
 
 def _widen(array: Array) -> Array:
     return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def require_choice(logits: Array) -> Array:
+    """The logits of a token where they are finite and differ. Raises BadOutput: nothing is likeliest else."""
+    require_finite(logits, "logit")
+    if logits.size > 1 and not np.any(logits != logits.flat[0]):
+        raise BadOutput(f"all {logits.size} logits of a token are equal")
+    return logits
+
+
+def require_vector(numbers: Array, what: str) -> Array:
+    """`numbers` where all are finite and not all are zero. Raises BadOutput."""
+    if not np.any(require_finite(numbers, what)):
+        raise BadOutput("the embedding is all zeros")
+    return numbers
 
 
 def require_finite(numbers: Array, what: str) -> Array:

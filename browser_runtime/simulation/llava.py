@@ -12,7 +12,7 @@ from browser_runtime.families.llava import PicturedPrompt, PicturingProcessor
 from browser_runtime.low_bits.arrays import FloatArray
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.feeds import pad_rows
-from browser_runtime.simulation.graphs import Graph, require_finite
+from browser_runtime.simulation.graphs import Graph, require_vector
 from browser_runtime.simulation.text_generation import (
     GraphLanguageModel,
     LanguageModel,
@@ -78,7 +78,7 @@ class Picturer:
         rows: FloatArray = found[0] if found.ndim == 3 else found[:count]
         if rows.shape[0] != count:
             raise ModelFault(graph.model, f"its tower gives {rows.shape[0]} tokens an image, not {count}")
-        return require_finite(rows, "image feature")
+        return require_vector(rows, "image feature")
 
     def finish(
         self, prepared: Prepared, computed: Mapping[str, Any], options: Mapping[str, Any]

@@ -19,7 +19,7 @@ from browser_runtime.low_bits.model_file import PackedModel
 from browser_runtime.low_bits.packed_tensors import PackedTensors
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.decoding import empty_shape
-from browser_runtime.simulation.graphs import Graph, require_finite
+from browser_runtime.simulation.graphs import Graph, require_choice
 
 Rows = Mapping[int, FloatArray]
 
@@ -64,7 +64,7 @@ class PackedText:
     def feed(self, tokens: IntArray, given: Rows | None = None) -> FloatArray:
         """The logits after them."""
         hidden = self._decoder.hidden(tokens, self._cache, given)
-        logits: FloatArray = self._decoder.logits(hidden[-1:])[0]
+        logits: FloatArray = require_choice(self._decoder.logits(hidden[-1:])[0])
         return logits
 
 
@@ -109,7 +109,7 @@ class GraphText:
             feeds["num_logits_to_keep"] = np.ones([1] * len(last.sizes), np.int64)
         outputs = self._graph.run(feeds | self._cache)
         self._cache = {name: outputs[name.replace("past_key_values", "present")] for name in self._cache}
-        logits: FloatArray = require_finite(outputs["logits"][0, -1], "logit")
+        logits: FloatArray = require_choice(outputs["logits"][0, -1])
         return logits
 
     @staticmethod

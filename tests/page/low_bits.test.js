@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { layoutCache, parseCacheBits, usedBytes } from '../../browser_runtime/page/engines/low_bits/cache.js';
 import { createModel } from '../../browser_runtime/page/engines/low_bits/model.js';
-import { likeliest, Sampler } from '../../browser_runtime/page/engines/low_bits/sampler.js';
+import { findFlaw, likeliest, Sampler } from '../../browser_runtime/page/engines/low_bits/sampler.js';
 import { answer, finish, fixture, open, pieces, shard } from './tiny_model.js';
 import { openWasm } from './wasm_kernels.js';
 
@@ -177,6 +177,14 @@ test('greedy is the first of the largest', () => {
 });
 
 const LOGITS = [0.5, 0.3, 0.15, 0.05].map(Math.log);
+
+test('logits that choose no token are named', () => {
+  const found = (/** @type {number[]} */ ...logits) => findFlaw(Float32Array.from(logits));
+  assert.equal(found(1, Number.NaN, 3), 'the logit of token 1 is NaN');
+  assert.equal(found(1, Infinity), 'the logit of token 1 is Infinity');
+  assert.equal(found(2, 2, 2), 'all 3 logits of a token are equal');
+  assert.deepEqual([found(2, -Infinity, 2), found(5), found(0, 1)], ['', '', '']);
+});
 
 /** How often each token is drawn. @param {import('../../browser_runtime/page/engines/low_bits/sampler.js').Sampling} sampling */
 function shares(sampling, draws = 4000) {

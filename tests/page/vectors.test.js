@@ -39,3 +39,9 @@ test('cosines and lengths, of zeros too', () => {
   assert.deepEqual([...normalize(one)], [...Float32Array.from([0.6, 0.8])]);
   assert.deepEqual([...normalize(new Float32Array(2))], [0, 0]);
 });
+
+test('a vector of zeros is no answer', () => {
+  const vectors = { data: Float32Array.from([0, 0, 1, 0]), width: 2 };
+  assert.throws(() => readVector(vectors, 0), /all zeros/);
+  assert.deepEqual([...readVector(vectors, 1)], [1, 0]);
+});

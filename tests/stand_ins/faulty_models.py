@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.files.integrity import describe_file
 from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
 from browser_runtime.models.store import ModelStore
+from tests.stand_ins.odd_graphs import Change, rewrite
 from tests.stand_ins.tiny_models import BERT_CONFIG, WORDS, write_json, write_tokenizer
 
 WIDTH = 8
@@ -40,6 +43,20 @@ def plant(store: ModelStore, name: str, graphs: dict[Precision, onnx.ModelProto]
     files = {path: describe_file(folder / path) for path in list_paths(folder)}
     settings = {"pooling": "mean", "normalize": True, "max_tokens": 16}
     write_manifest(StoredModel(name, TEXT_EMBEDDING, folder, "1", settings, (), files, "test", "test"))
+    model = store.find(name)
+    assert model is not None
+    return model
+
+
+def plant_copy(store: ModelStore, name: str, source: str, graph: str, *changes: Change) -> StoredModel:
+    """A copy of a stored model as `name`, without its examples, one of its graphs changed."""
+    original = store.find(source)
+    assert original is not None
+    folder = store.root / name
+    shutil.copytree(original.folder, folder, ignore=shutil.ignore_patterns("examples"))
+    rewrite(folder / "onnx" / f"{graph}.onnx", *changes)
+    files = {path: describe_file(folder / path) for path in list_paths(folder)}
+    write_manifest(replace(original, name=name, folder=folder, files=files, extra={}))
     model = store.find(name)
     assert model is not None
     return model

@@ -117,6 +117,22 @@ def pass_through(operator: str, domain: str = "", **attributes: Any) -> Change:
     return change
 
 
+def turn_into(number: float) -> Change:
+    """The first output is that number throughout, whatever goes in; NaN also where nothing was computed."""
+
+    def change(model: Any) -> None:
+        output = model.graph.output[0].name
+        pass_through("Mul")(model)
+        nodes = model.graph.node
+        nodes[-1].input.append("nothing")
+        nodes[-1].output[0] = f"{output}_nothing"
+        nodes.append(helper.make_node("Add", [f"{output}_nothing", "number"], [output]))
+        for name, value in (("nothing", 0.0), ("number", number)):
+            model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+
+    return change
+
+
 def set_versions(ir: int | None = None, opset: int | None = None) -> Change:
     """The file says that it is of other versions."""
 

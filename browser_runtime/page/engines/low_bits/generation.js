@@ -1,6 +1,6 @@
 /** One prompt on its way: its tokens, when it ends, what it took. */
 import { Fault } from '../../faults.js';
-import { Sampler } from './sampler.js';
+import { findFlaw, Sampler } from './sampler.js';
 
 /** @typedef {'stop' | 'length' | 'cancelled' | 'failed'} Finish */
 /**
@@ -78,13 +78,12 @@ export class Generation {
   }
 
   /**
-   * The next token by its logits; null, and the generation has failed, where they hold no largest number: its neighbours
-   * go on.
+   * The next token by its logits; null, and the generation has failed, where they choose none: its neighbours go on.
    * @param {Float32Array} logits
    */
   take(logits) {
-    const token = this.sampler.sample(logits);
-    return this.accept(Number.isFinite(logits[token]) ? token : NO_TOKEN);
+    const flaw = findFlaw(logits);
+    return flaw ? this.#fail(flaw) : this.accept(this.sampler.sample(logits));
   }
 
   /** Tokens that may still come. */
@@ -94,15 +93,18 @@ export class Generation {
 
   /** A token that was chosen; null, and the generation has failed, for NO_TOKEN. @param {number} token */
   accept(token) {
-    if (token === NO_TOKEN) {
-      this.finish = 'failed';
-      this.error = new Fault('BadOutput', 'the logits of a token hold no finite largest number');
-      return null;
-    }
+    if (token === NO_TOKEN) return this.#fail('the logits of a token hold no finite largest number');
     this.tokens.push(token);
     if (this.stopTokens.has(token)) this.finish = 'stop';
     else if (this.tokens.length - this.prompt.length >= this.#room) this.finish = 'length';
     return token;
+  }
+
+  /** @param {string} why @returns {null} */
+  #fail(why) {
+    this.finish = 'failed';
+    this.error = new Fault('BadOutput', why);
+    return null;
   }
 
   /** Counts its share of a step's time. @param {number} ms */

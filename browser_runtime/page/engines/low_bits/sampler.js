@@ -89,6 +89,17 @@ export class Sampler {
   }
 }
 
+/**
+ * Why logits choose no token: one is no number, or all are equal; empty where they do. -Infinity bars a token.
+ * @param {Float32Array} logits
+ */
+export function findFlaw(logits) {
+  const odd = logits.findIndex((logit) => Number.isNaN(logit) || logit === Infinity);
+  if (odd >= 0) return `the logit of token ${odd} is ${logits[odd]}`;
+  const isFlat = logits.length > 1 && logits.every((logit) => logit === logits[0]);
+  return isFlat ? `all ${logits.length} logits of a token are equal` : '';
+}
+
 /** The first of the largest. @param {Float32Array} logits */
 export function likeliest(logits) {
   let best = 0;

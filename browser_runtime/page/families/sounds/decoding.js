@@ -1,6 +1,7 @@
 /**
  * Greedy decoding, one token a step, on a merged decoder graph with a cache.
  */
+import { findFlaw } from '../../engines/low_bits/sampler.js';
 import { Fault } from '../../faults.js';
 import { makeFeeds } from '../graphs/feeds.js';
 import { readFloats } from '../graphs/floats.js';
@@ -107,7 +108,10 @@ export class Decoder {
       throw new Fault('ModelFault', this.graph.model, given);
     }
     const logits = readFloats(outputs.logits);
-    return logits.subarray(logits.length - (outputs.logits.dims.at(-1) ?? 0));
+    const last = logits.subarray(logits.length - (outputs.logits.dims.at(-1) ?? 0));
+    const flaw = findFlaw(last);
+    if (flaw) throw new Fault('BadOutput', flaw);
+    return last;
   }
 }
 

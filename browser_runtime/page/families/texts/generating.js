@@ -180,8 +180,11 @@ export class GeneratingEngine {
     const choices = { .../** @type {Choices} */ (settings.example), max_new_tokens: limits.warm_up_runs };
     const { results } = await run([settings.sample], choices, () => false, SILENT);
     const [result] = results;
-    if (result?.ok !== true)
-      throw new Fault('ModelFault', name, `a usual prompt fails: ${result?.error.args.join(' ')}`);
+    if (result?.ok !== true) {
+      const why = `a usual prompt fails: ${result?.error.args.join(' ')}`;
+      const isOutput = result?.error.code === 'BadOutput';
+      throw isOutput ? new Fault('BadOutput', why) : new Fault('ModelFault', name, why);
+    }
     return { runs: result.output.tokens.length, ms: performance.now() - started, steady: true };
   }
 

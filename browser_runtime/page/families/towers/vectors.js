@@ -55,13 +55,14 @@ export function joinVectors(uses) {
 }
 
 /**
- * One of the vectors. Raises BadOutput where it holds what is no number.
+ * One of the vectors. Raises BadOutput where it holds what is no number, or nothing but zeros.
  * @param {Vectors} vectors
  * @param {number} row
  */
 export function readVector({ data, width }, row) {
   const vector = data.slice(row * width, (row + 1) * width);
   checkFinite(vector, 'embedding value');
+  if (vector.every((value) => value === 0)) throw new Fault('BadOutput', 'the embedding is all zeros');
   return vector;
 }
 
