@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+import structlog
+
 from browser_runtime.background import TaskSet
+from browser_runtime.contract.orphans import end_orphans
 from browser_runtime.launching.browser_user import find_browser_user
 from browser_runtime.launching.guardian import Guardian
 from browser_runtime.launching.private_network import PrivateNetwork, open_network
@@ -13,6 +16,8 @@ from browser_runtime.link.bridge import Bridge
 from browser_runtime.link.http_server import Files, PageServer
 from browser_runtime.once import Once, call_in_thread
 from browser_runtime.settings import RuntimeSettings
+
+log = structlog.get_logger(__name__)
 
 
 class Loopback:
@@ -51,7 +56,7 @@ class Loopback:
         return 0 if self._guardian is None else self._guardian.n_restarts
 
     async def open(self) -> None:
-        """Listen on both ports and start the guardian."""
+        """Listen on both ports, start the guardian, and end what dead workers left."""
         await self._opening.done()
 
     async def _open(self) -> None:
@@ -61,6 +66,8 @@ class Loopback:
         self._bridge = Bridge(self._server.origin, self.settings.beat_interval_s)
         await self._bridge.open(network.bridge_socket if network else None)
         self._guardian = Guardian()
+        if orphans := await asyncio.to_thread(end_orphans):
+            log.warning("ended browsers of a dead worker", folders=orphans)
         self._tasks.spawn(self._guardian.supervise())
 
     def kill(self) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from celery.result import AsyncResult
 
+from browser_runtime.contract.orphans import end_orphans
 from scheduler.health.canaries import Canary, judge_answer
-from scheduler.health.leftovers import end_keys, end_orphans
+from scheduler.health.leftovers import end_keys
 from scheduler.health.rounds import NOTE, NOTE_FAILURE, CanaryRounds
 from scheduler.periods import only_one
 from scheduler.settings import SchedulerSettings

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,11 +18,12 @@ import pytest
 
 from browser_runtime.contract.errors import Busy
 from browser_runtime.contract.messages import Request
+from browser_runtime.contract.session_processes import MARK
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
-from tests.processes import kill_all
+from tests.processes import is_alive, kill_all
 
 # Starting a browser takes seconds, on a busy machine more.
 START_TIMEOUT_S = 90.0
@@ -77,6 +80,50 @@ async def test_a_killed_guardian_is_replaced_and_so_is_a_browser_that_dies_then(
         await asyncio.to_thread(pool.kill)
         _, alive = psutil.wait_procs(children, timeout=START_TIMEOUT_S)
         assert not alive, "the new guardian was not told of the session"
+
+
+WORKER = """
+import asyncio
+from browser_runtime.contract.vocabulary import Browser
+from browser_runtime.pool import Pool
+from browser_runtime.settings import RuntimeSettings
+
+async def main():
+    pool = Pool(RuntimeSettings(simulation="never"), Browser.EDGE)
+    await pool.open()
+    print("guardian", pool._loopback.guardian.pid, flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def start_worker() -> tuple[subprocess.Popen[str], psutil.Process]:
+    """A worker with an open pool, and its guardian."""
+    worker = subprocess.Popen([sys.executable, "-c", WORKER], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout is not None
+    pid = next(line.split()[1] for line in worker.stdout if line.startswith("guardian "))
+    return worker, psutil.Process(int(pid))
+
+
+@pytest.mark.browser("edge")
+def test_browsers_of_a_worker_that_was_killed_with_its_guardian_end_with_the_next_start(
+    settings: RuntimeSettings,
+) -> None:
+    worker, guardian = start_worker()
+    with worker:
+        family = psutil.Process(worker.pid).children(recursive=True)
+        browser = [each for each in family if each != guardian]
+        folder = Path(browser[0].environ()[MARK])
+        kill_all([guardian, psutil.Process(worker.pid)])
+    assert any(map(is_alive, browser)), "somebody ended them: nothing was tested"
+
+    async def start() -> None:
+        async with open_pool(settings, Browser.EDGE):
+            assert not any(map(is_alive, browser))
+
+    asyncio.run(start())
+    assert not folder.exists()
 
 
 @pytest.mark.browser("edge")

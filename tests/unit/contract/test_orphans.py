@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from browser_runtime.contract.orphans import Process, end_orphans, end_session, find_orphans
 from browser_runtime.contract.session_processes import MARK
-from scheduler.health.leftovers import Process, end_orphans, end_session, find_orphans
 
 OLD = 600.0
 INIT = Process(1, 0, OLD)
@@ -30,8 +30,15 @@ def test_a_session_whose_worker_is_gone_is_an_orphan() -> None:
     assert find_orphans([INIT, WORKER, driver, browser, other]) == {"/tmp/a": [20, 21]}
 
 
-def test_a_young_session_is_left_alone() -> None:
-    assert find_orphans([INIT, Process(20, 1, 5.0, "/tmp/a")]) == {}
+def test_a_session_taken_in_by_the_service_manager_of_its_user_is_an_orphan() -> None:
+    manager, driver = Process(5, 1, OLD, name="systemd"), Process(20, 5, OLD, "/tmp/a")
+    assert find_orphans([INIT, manager, driver]) == {"/tmp/a": [20]}
+
+
+def test_a_session_that_began_while_processes_were_listed_is_left_alone() -> None:
+    assert find_orphans([INIT, Process(20, 1, 0.1, "/tmp/a")]) == {}
+    page = Process(21, 20, 0.1, "/tmp/a")
+    assert find_orphans([INIT, Process(20, 1, OLD, "/tmp/a"), page]) == {"/tmp/a": [20, 21]}
 
 
 def test_in_a_container_the_worker_is_process_one() -> None:
