@@ -11,15 +11,17 @@ import contextlib
 import json
 import os
 import random
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.exercises.recoveries import ASK, QUEUE, TIMEOUT_S, Cluster, Worker
+from tests.exercises.recoveries import ASK, QUEUE, TIMEOUT_S, Cluster
 from tests.processes import kill
 
 JUNK: tuple[Any, ...] = (
@@ -107,6 +109,8 @@ class Outcome:
 
     n_sent: int = 0
     n_good: int = 0
+    n_buried: int = 0
+    """Dead letters, of those that were nothing to run."""
     failed: list[str] = field(default_factory=list)
     """Good requests that were not answered."""
     left: dict[str, Any] = field(default_factory=dict)
@@ -117,15 +121,19 @@ class Outcome:
         return not (self.failed or self.left)
 
 
-def run_fuzz(cluster: Cluster, seed: int, n_messages: int) -> Outcome:
-    """Send the messages of that seed to a worker; what it left."""
+Started = tuple["subprocess.Popen[bytes]", Path]
+"""A worker and its log."""
+
+
+def run_fuzz(seed: int, n_messages: int, start: Callable[[], Started]) -> Outcome:
+    """Send the messages of that seed to a worker that `start` starts; what it left."""
     from tasks import app, infer
+    from tasks.keys import RedisKeys
 
     chance, outcome, results = random.Random(seed), Outcome(), []
     infer.delay(**ASK, options={"normalize": True})
     fuzzer = Fuzzer(json.loads(app.redis.lpop(QUEUE)), chance)
-    app.redis.flushall()
-    worker = cluster.start_worker().ready()
+    worker = start()
     try:
         for number in range(n_messages):
             if (message := fuzzer.make(number)) is not None:
@@ -140,28 +148,30 @@ def run_fuzz(cluster: Cluster, seed: int, n_messages: int) -> Outcome:
             except Exception as error:
                 outcome.failed.append(repr(error)[:300])
         outcome.left = _await_calm(worker)
+        outcome.n_buried = int(app.redis.xlen(RedisKeys("webinfer:").dead_letters))
     finally:
-        kill(worker.process)
+        kill(worker[0])
     return outcome
 
 
-def _await_calm(worker: Worker) -> dict[str, Any]:
+def _await_calm(worker: Started) -> dict[str, Any]:
     deadline = time.monotonic() + 60.0
     while (left := _look(worker)) and time.monotonic() < deadline:
         time.sleep(0.2)
     return left
 
 
-def _look(worker: Worker) -> dict[str, Any]:
+def _look(worker: Started) -> dict[str, Any]:
     """What is left, by name."""
     from tasks import app
     from tasks.keys import UNACKED
 
-    if worker.process.poll() is not None:
-        return {"worker": f"ended with {worker.process.returncode}"}
+    process, output = worker
+    if process.poll() is not None:
+        return {"worker": f"ended with {process.returncode}"}
     stats: dict[str, Any] = next(iter((app.control.inspect(timeout=10).stats() or {}).values()), {})
     pool = stats.get("pool", {"no answer": True})
-    log = worker.output.read_text(errors="replace")
+    log = output.read_text(errors="replace")
     held = {name.decode(errors="replace"): value[:2000] for name, value in app.redis.hgetall(UNACKED).items()}
     found = {
         "slots": {name: pool[name] for name in ("running", "waiting", "no answer") if pool.get(name)},
@@ -178,6 +188,11 @@ def _length(key: bytes) -> int:
     return int(app.redis.llen(key)) if app.redis.type(key) == b"list" else 0
 
 
+def _start(cluster: Cluster) -> Started:
+    worker = cluster.start_worker().ready()
+    return worker.process, worker.output
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, action="append")
@@ -189,10 +204,10 @@ def main() -> int:
         server = cluster.start_redis()
         try:
             for seed in asked.seed or [1]:
-                outcome = run_fuzz(cluster, seed, asked.messages)
+                outcome = run_fuzz(seed, asked.messages, partial(_start, cluster))
                 n_bad += not outcome.is_clean
                 good = f"{outcome.n_good} good, {len(outcome.failed)} of them not answered"
-                print(f"seed {seed}: {outcome.n_sent} mutated; {good}")
+                print(f"seed {seed}: {outcome.n_sent} mutated, {outcome.n_buried} buried; {good}")
                 for line in (f"left: {outcome.left or 'nothing'}", *outcome.failed):
                     print(f"  {line}", flush=True)
         finally:
