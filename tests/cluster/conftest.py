@@ -131,6 +131,10 @@ class Worker:
         await_ready(self.log, self.process, "ready.")
         return self
 
+    def await_control(self) -> None:
+        """Return once it answers remote control, to which it listens only a turn after it is ready."""
+        await_control(self.name)
+
     @property
     def runs(self) -> Path:
         """What its runner in memory wrote, a line for each run, where it was told to."""
@@ -139,6 +143,7 @@ class Worker:
     @contextmanager
     def paused(self, queue: str) -> Iterator[None]:
         """It takes nothing from `queue` meanwhile."""
+        self.await_control()
         asked = {"destination": [self.name], "reply": True, "timeout": 60, "limit": 1}
         assert app.control.cancel_consumer(queue, **asked)
         try:
@@ -160,6 +165,11 @@ def until(check: Callable[[], bool], timeout_s: float = 60) -> None:
     while not check():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def await_control(name: str) -> None:
+    """Return once the worker of that name answers remote control: what is said before is lost to it."""
+    until(lambda: bool(app.control.ping(destination=[name], timeout=2, limit=1)))
 
 
 StartWorker = Callable[..., Worker]

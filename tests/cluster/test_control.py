@@ -17,6 +17,7 @@ from tests.cluster.conftest import StartWorker, Worker, until, workers
 
 def ask(worker: Worker, command: str, **arguments: Any) -> Any:
     """The reply of one worker to a remote control command."""
+    worker.await_control()
     replies = app.control.broadcast(
         command, arguments=arguments, destination=[worker.name], reply=True, timeout=60, limit=1
     )

@@ -25,7 +25,7 @@ from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.models.store import BUILTIN_FOLDER
 from tasks import app, echo, infer
 from tasks.settings import TaskSettings
-from tests.cluster.conftest import disconnect_app, point_app
+from tests.cluster.conftest import await_control, disconnect_app, point_app
 from tests.cluster.redis_server import guarded_server
 from tests.conftest import END_TIMEOUT_S, odd_folder, require_browser, without_exceptions
 from tests.processes import STOP_TIMEOUT_S, kill_all, running, stop
@@ -139,6 +139,7 @@ def test_a_killed_browser_costs_a_moment_not_an_answer(stack: Stack) -> None:
 
 def test_remote_control_tells_and_resizes(stack: Stack) -> None:
     name = node_name(Browser.EDGE)
+    await_control(name)
     answers = app.control.broadcast("browser_status", destination=[name], reply=True, timeout=60, limit=1)
     status = answers[0][name]
     assert status["pool"]["browser"] == "edge"
