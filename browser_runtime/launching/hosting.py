@@ -99,6 +99,11 @@ class BrowserHost:
         """Return whether the running browser's folder was removed, as cleaners of temporary files do."""
         return self._folder is not None and not self._folder.is_dir()
 
+    @property
+    def lacks_driver(self) -> bool:
+        """Return whether the browser's driver has ended; Firefox goes on without it, and obeys nobody."""
+        return self._launched is not None and not _is_running(self._launched.leader)
+
     async def memory_bytes(self) -> int | None:
         """Proportional memory of all the session's processes."""
         if self._folder is None or self._launched is None:
@@ -139,6 +144,14 @@ def _check_folder(folder: Path, installation: Installation) -> None:
     if is_bound and len(str(folder)) > LONGEST_FOLDER:
         remedy = f"set TMPDIR to one at least {len(str(folder)) - LONGEST_FOLDER} characters shorter"
         raise SetupError("a temporary directory with a short path for Chrome's socket", remedy)
+
+
+def _is_running(pid: int) -> bool:
+    """Return whether the process is there; a zombie has ended."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _children(leader: int) -> list[int]:

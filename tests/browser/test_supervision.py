@@ -21,6 +21,7 @@ from browser_runtime.contract.messages import Request
 from browser_runtime.contract.session_processes import MARK
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.launching.binaries import find_installation
+from browser_runtime.launching.processes import await_end
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
 from tests.processes import is_alive, kill_all
@@ -140,6 +141,22 @@ async def test_removed_folders_are_made_again(
         await until(pool, is_replaced)
         assert (await pool.run(see())).session == "edge-2"
     await asyncio.to_thread(home.rmdir)  # it was made again, and what was in it is gone
+
+
+@pytest.mark.browser("firefox")
+async def test_a_browser_whose_driver_was_killed_serves_on_until_another_has_taken_its_place(
+    settings: RuntimeSettings,
+) -> None:
+    async with open_pool(settings, Browser.FIREFOX) as pool:
+        (session,), is_replaced = pool.sessions, replaced(pool)
+        driver = psutil.Process(session._launched.leader)  # type: ignore[union-attr]
+        driver.kill()
+        await await_end(driver.pid)
+        assert (await pool.run(see())).session == "firefox-1"
+        await pool.session_monitor.look_after(session)
+        await until(pool, is_replaced)
+        assert (await pool.run(see())).session == "firefox-2"
+        assert not driver.is_running(), "the worker has not reaped it"
 
 
 @pytest.mark.browser("chrome")

@@ -59,7 +59,7 @@ def read_sessions(browser: str) -> dict[str, str]:
     """The state of each session of the worker, by name."""
     replies = app.control.broadcast("browser_status", reply=True, timeout=10, limit=1) or []
     pools = (status["pool"] for reply in replies for status in reply.values())
-    return {each["name"]: each["state"] for pool in pools for each in pool["sessions"]}
+    return {each["session"]: each["state"] for pool in pools for each in pool["sessions"]}
 
 
 def are_ready(sessions: dict[str, str]) -> bool:

@@ -79,6 +79,8 @@ class SessionMonitor:
         reason = find_recycle_reason(use, self.policy)
         if session.host.lacks_folder:
             reason = "its temporary folder was removed"
+        elif session.host.lacks_driver:
+            reason = "its driver has ended"
         score = condition.health.score(now)
         if reason is None and score < HEALTHY_SCORE and condition.was_unhealthy:
             reason = f"its health is {score:.0f} for the second check in a row"

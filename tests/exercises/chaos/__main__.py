@@ -23,7 +23,9 @@ def show(console: Console, result: Result) -> None:
     """Print the table: each kind of fault, how often, and how long recovery took."""
     table = Table("fault", "times", "answers s", "bound", "whole s", "bound", title=f"seed {result.seed}")
     for name, kind in FAULTS.items():
-        alone = [each for each in result.recoveries if each.fault.startswith(name) and "+" not in each.fault]
+        alone = [
+            each for each in result.recoveries if each.fault.startswith(f"{name} (") and "+" not in each.fault
+        ]
         n = sum(each.fault.count(f"{name} (") for each in result.recoveries)
         if n:
             longest = [

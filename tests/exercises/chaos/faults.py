@@ -45,6 +45,11 @@ def kill_worker(target: Target, browser: str, _: random.Random) -> None:
     target.worker(browser).kill()
 
 
+def kill_worker_and_guardian(target: Target, browser: str, _: random.Random) -> None:
+    """Nobody is left to end its browser but the worker that is started next."""
+    _signal([*target.guardians(browser), target.worker(browser)], signal.SIGKILL)
+
+
 def stop_worker(target: Target, browser: str, _: random.Random) -> None:
     target.worker(browser).terminate()
 
@@ -224,6 +229,7 @@ class Kind:
 FAULTS: dict[str, Kind] = {
     # A browser that starts and loads its models takes 5 s on two idle processors, 20 on busy ones.
     "kill worker": Kind(kill_worker, 30, 45),
+    "kill worker and guardian": Kind(kill_worker_and_guardian, 30, 45),
     "stop worker": Kind(stop_worker, 30, 45),
     "pause worker": Kind(pause_worker, 10),
     "kill browser": Kind(kill_browser, 30),

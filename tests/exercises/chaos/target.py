@@ -19,6 +19,7 @@ from browser_runtime.contract.session_processes import MARK
 from tasks.broker.redis_clients import connect
 from tasks.keys import RedisKeys
 from tests.exercises.up import Up
+from tests.processes import is_alive
 
 KEYS = RedisKeys("webinfer:")
 # Parts besides the workers, by a word of their command lines.
@@ -96,7 +97,7 @@ class Target:
         found = [
             child
             for child in self.worker(browser).children(recursive=True)
-            if "driver" in child.name() or _is_marked(child)
+            if is_alive(child) and ("driver" in child.name() or _is_marked(child))
         ]
         if not found:
             raise LookupError(f"no session of {browser}")
