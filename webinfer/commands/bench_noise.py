@@ -25,7 +25,7 @@ from webinfer.commands.parameters import ModelName, Number
     default=1.0,
     show_default=True,
     type=Number(0.05, 600, unit="seconds"),
-    help="Time from one run to the next.",
+    help="Seconds from one run to the next.",
 )
 @JSON_FILE
 def noise(model: str, text: str, minutes: float, every_s: float, json_file: Path | None) -> None:
