@@ -101,13 +101,22 @@ class LedgerChannel(kombu_redis.Channel):
     )
     conn_or_acquire: Any
     unacked_key: str
-    _create_client: Any
+    pool: Any
+    _commands_client: Any = None
 
     def _lookup(self, exchange: str, routing_key: str, default: Any = None) -> Any:
         """The queues of a message; ours are bound by their own names, which need not be asked for."""
         if exchange == routing_key and routing_key in RECORDED:
             return [routing_key]
         return super()._lookup(exchange, routing_key, default)
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """kombu's client; that for commands is made once, where kombu makes several for each message."""
+        if asynchronous:
+            return super()._create_client(asynchronous=True)  # type: ignore[misc]
+        if self._commands_client is None or self._commands_client.connection_pool is not self.pool:
+            self._commands_client = super()._create_client()  # type: ignore[misc]
+        return self._commands_client
 
     def _get_client(self) -> Any:
         return EssentialRedis if self.essential else super()._get_client()  # type: ignore[misc]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from celery.app.trace import build_tracer
@@ -23,6 +25,9 @@ log = get_logger(__name__)
 
 # Seconds between tries to reach Redis. A try costs nothing; a second is what recovery may take.
 RECONNECT = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 1.0}
+# What happens to tasks within this time is published as one message. To publish each event by itself took two
+# fifths of this thread's time under a load of small requests.
+EVENTS_WITHIN_S = 0.05
 
 
 class SafeConsumer(Consumer):
@@ -32,9 +37,12 @@ class SafeConsumer(Consumer):
     app: Any
     qos: Any
     event_dispatcher: Any
+    hub: Any
+    _flush_events: Callable[[], None]
     connection_errors: tuple[type[Exception], ...]
     initial_prefetch_count: int
     prefetch_multiplier: int
+    _flush_at = 0.0
 
     def update_strategies(self) -> None:
         """Celery's tracers, with a clock that counts what a body took on the event loop."""
@@ -56,6 +64,23 @@ class SafeConsumer(Consumer):
         connect = conn.ensure_connection
         conn.ensure_connection = lambda *args, **kwargs: connect(*args, **(RECONNECT | kwargs))
         return super().ensure_connected(conn)
+
+    def on_send_event_buffered(self) -> Any:
+        """Plan one publication for all events of a moment; called by any thread."""
+        now = time.monotonic()
+        if self.hub and now >= self._flush_at:
+            self._flush_at = now + EVENTS_WITHIN_S
+            self.hub.call_soon(self._plan_flush)
+
+    def _plan_flush(self) -> None:
+        """On the hub's own thread, to which its timer belongs."""
+        self.hub.call_later(EVENTS_WITHIN_S, self._flush_events)
+
+    def shutdown(self) -> None:
+        """Publish the last events, then end."""
+        with suppress(*OUTAGES):
+            self._flush_events()
+        super().shutdown()
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
         """Celery's handler behind a check of the message."""
