@@ -15,6 +15,7 @@ from webinfer.commands.bench_acceleration import acceleration
 from webinfer.commands.bench_generation import command as generation
 from webinfer.commands.bench_kernels import kernels
 from webinfer.commands.bench_noise import noise
+from webinfer.commands.bench_peers import peers
 from webinfer.commands.bench_quality import quality
 from webinfer.commands.bench_scheduler import autoscaling, history, regression, report
 from webinfer.commands.parameters import AS_JSON, BROWSER, ONLY_BROWSERS
@@ -28,7 +29,10 @@ def command() -> None:
     """Measure the performance of this machine; compare ratios rather than times, machines differ."""
 
 
-for each in (generation, quality, kernels, acceleration, noise, history, regression, autoscaling, report):
+for each in (
+    *(generation, quality, kernels, acceleration, peers, noise),
+    *(history, regression, autoscaling, report),
+):
     command.add_command(each)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,30 +15,16 @@ from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.low_bits.reading.sources import open_source
 from webinfer.bench.generation.figures import Run
 from webinfer.bench.generation.subjects import Subject, Tell
+from webinfer.bench.npm import fetch_packages
 
 WLLAMA_PACKAGE, WLLAMA_VERSION = "@wllama/wllama", "3.13.0"
-NPM_TIMEOUT_S = 300
 CONTEXT = 1024
 
 
 def fetch_wllama(cache: Path, tell: Tell) -> Path:
     """The folder of wllama's package, fetched by npm once. Raises SetupError."""
     home = cache / f"wllama-{WLLAMA_VERSION}"
-    package = home / "node_modules" / WLLAMA_PACKAGE
-    if (package / "package.json").is_file():
-        return package
-    npm = shutil.which("npm")
-    if npm is None:
-        raise SetupError("npm, which fetches wllama,", "install Node.js")
-    tell(f"fetching {WLLAMA_PACKAGE} {WLLAMA_VERSION}")
-    home.mkdir(parents=True, exist_ok=True)
-    wanted = f"{WLLAMA_PACKAGE}@{WLLAMA_VERSION}"
-    words = [npm, "install", "--no-save", "--ignore-scripts", "--no-audit", "--prefix", str(home), wanted]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=NPM_TIMEOUT_S, check=False)
-    if done.returncode != 0:
-        why = done.stderr.strip().splitlines()
-        raise SetupError(wanted, f"npm could not fetch it: {why[-1] if why else 'no reason given'}")
-    return package
+    return fetch_packages(home, [f"{WLLAMA_PACKAGE}@{WLLAMA_VERSION}"], tell) / WLLAMA_PACKAGE
 
 
 def export_layout(subject: Subject, cache: Path, tell: Tell) -> Path:

@@ -1,0 +1,1 @@
+"""The same models and inputs through webinfer and its peers, in turn."""
