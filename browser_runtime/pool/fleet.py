@@ -201,7 +201,12 @@ class Fleet(SessionObserver[Session]):
         self._notifier.notify()
 
     async def recycle(self, session: Session, why: str) -> None:
-        """Start another in its place first, then retire it: the pool gets neither smaller nor larger."""
+        """Start another in its place first, then retire it: the pool gets neither smaller nor larger.
+
+        Does nothing where that is under way: a start may take longer than the time between two checks.
+        """
+        if session in self._recycled:
+            return
         browser = session.installation.browser
         self._recycled.add(session)
         try:

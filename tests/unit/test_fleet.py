@@ -66,3 +66,19 @@ async def test_a_session_that_dies_while_another_starts_in_its_place_is_replaced
     assert [session.name for session in fleet.sessions] == ["edge-2" if comes_up else "edge-3"]
     assert fleet.wanted[Browser.EDGE] == fleet.count(Browser.EDGE) == 1
     await fleet.close()
+
+
+async def test_a_session_that_is_being_replaced_is_not_replaced_once_more() -> None:
+    """Its start takes longer than the time to the next check of the pool."""
+    fleet = Fakes()
+    fleet.starts.put_nowait(True)
+    await fleet.grow(Browser.EDGE)
+    (first,) = fleet.sessions
+    recyclings = [asyncio.create_task(fleet.recycle(first, "its folder was removed")) for _ in range(2)]
+    await until(lambda: fleet.n_starting[Browser.EDGE] > 0)
+    for _ in range(3):
+        fleet.starts.put_nowait(True)
+    await asyncio.gather(*recyclings)
+    assert [session.name for session in fleet.sessions] == ["edge-2"]
+    assert fleet.wanted[Browser.EDGE] == fleet.count(Browser.EDGE) == 1
+    await fleet.close()
