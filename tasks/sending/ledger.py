@@ -103,6 +103,7 @@ class LedgerChannel(kombu_redis.Channel):
     unacked_key: str
     pool: Any
     _commands_client: Any = None
+    connection: Any
 
     def _lookup(self, exchange: str, routing_key: str, default: Any = None) -> Any:
         """The queues of a message; ours are bound by their own names, which need not be asked for."""
@@ -120,6 +121,12 @@ class LedgerChannel(kombu_redis.Channel):
 
     def _get_client(self) -> Any:
         return EssentialRedis if self.essential else super()._get_client()  # type: ignore[misc]
+
+    def _get_pool(self, asynchronous: bool = False) -> Any:
+        """The connections to Redis. Raises ConnectionError, after which kombu takes another channel."""
+        if self.connection is None:
+            raise redis.ConnectionError("the channel was closed while a message was sent")
+        return super()._get_pool(asynchronous)  # type: ignore[misc]
 
     @cached_property
     def _push(self) -> Any:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from celery import group
 
 from tasks import app, infer
 from tasks.keys import RESULTS, RedisKeys
+from tasks.sending.ledger import LedgerChannel
 from tests.cluster.conftest import Worker, until
 from tests.processes import kill
 
@@ -75,3 +77,20 @@ def test_a_request_whose_result_is_ignored_runs_and_leaves_nothing(worker: Worke
     assert sent.get(timeout=60) is None
     until(lambda: set(app.redis.scan_iter(claims)) <= before)
     assert not app.redis.exists(RESULTS.replace("*", sent.id))
+
+
+def test_a_message_whose_channel_closes_under_it_goes_over_another(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it happened to a program that sent from several threads while Redis went away and came back."""
+    put, closed = LedgerChannel._put, []
+
+    def close_first(channel: Any, *args: Any, **kwargs: Any) -> None:
+        if not closed:
+            closed.append(channel)
+            channel.close()
+        put(channel, *args, **kwargs)
+
+    monkeypatch.setattr(LedgerChannel, "_put", close_first)
+    assert infer.delay(**VISION, inputs=np.zeros((2, 2), np.uint8)).get(timeout=60)["success"]
+    assert closed
