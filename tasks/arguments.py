@@ -11,7 +11,7 @@ from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.families import inputs_of, parse_family, rows_of, usual_precision
 from browser_runtime.contract.fields import check_backends, check_deadline, check_flag, check_name
 from browser_runtime.contract.messages import Request
-from browser_runtime.contract.options import check_options
+from browser_runtime.contract.options import SEED, check_options
 from browser_runtime.contract.vocabulary import Backend, Family, Precision, parse_browser, parse_precision
 from tasks.inputs import normalise
 from tasks.inputs.limits import InputLimits
@@ -66,9 +66,11 @@ def build_request(named: Mapping[str, Any], limits: InputLimits, *, allow_paths:
     family = parse_family(named["model_type"])
     settings = _settings_of(named, family)
     plain = normalise(family, named["inputs"], limits, allow_paths=allow_paths)
+    drawn_seed = None
     if any(row.generates for row in rows_of(family)):
-        # Set here, so that a request that is run again gives the same text.
-        settings["options"].setdefault("seed", secrets.randbelow(1 << 32))
+        if SEED not in settings["options"]:
+            # Here, so that a request that is run again gives the same text.
+            drawn_seed = secrets.randbelow(1 << 32)
     else:  # where text is generated, top_k is no number of results
         limits.check_results(len(plain.inputs[inputs_of(family).batch]), settings["options"].get("top_k", 0))
     return Request(
@@ -78,6 +80,7 @@ def build_request(named: Mapping[str, Any], limits: InputLimits, *, allow_paths:
         single=plain.single,
         synthetic=plain.synthetic,
         notes=plain.notes,
+        drawn_seed=drawn_seed,
         **settings,
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.families import parse_family
+from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.fields import (
     check_backends,
     check_deadline,
@@ -15,7 +16,7 @@ from browser_runtime.contract.fields import (
     check_name,
     check_notes,
 )
-from browser_runtime.contract.options import check_options
+from browser_runtime.contract.options import SEED, check_options
 from browser_runtime.contract.vocabulary import (
     Backend,
     Browser,
@@ -59,11 +60,15 @@ class Request:
     deadline_s: float | None = None
     notes: tuple[str, ...] = ()
     """Remarks on the inputs for the reply's warnings: parts that were left out, or taken on trust."""
+    drawn_seed: int | None = None
+    """The seed that the producer drew, since the model may generate text and the request names none."""
     protocol: int = PROTOCOL
 
     def to_wire(self) -> dict[str, object]:
         """Plain values and arrays, for any codec; `from_wire` is the inverse."""
         plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        if self.drawn_seed is None:
+            del plain["drawn_seed"]
         return plain | {
             "family": str(self.family),
             "backends": [str(backend) for backend in self.backends],
@@ -71,6 +76,12 @@ class Request:
             "browser": None if self.browser is None else str(self.browser),
             "notes": list(self.notes),
         }
+
+    def seeded(self, row: FamilySpec) -> Request:
+        """The same request, with the drawn seed among its options if models of `row` draw by chance."""
+        if not row.generates or self.drawn_seed is None:
+            return self
+        return replace(self, options={SEED: self.drawn_seed, **self.options})
 
     @classmethod
     def from_wire(cls, wire: Any) -> Request:
@@ -92,6 +103,7 @@ class Request:
             synthetic=check_flag(wire.get("synthetic", False), "synthetic"),
             deadline_s=check_deadline(wire.get("deadline_s")),
             notes=check_notes(wire.get("notes", ())),
+            drawn_seed=_check_seed(wire.get("drawn_seed"), family),
         )
 
 
@@ -105,6 +117,12 @@ def _check_names(wire: Any, kind: type[Request]) -> None:
             raise BadInput("request", f"holding the unknown field {shown(name)}", "made of known fields")
     if type(wire.get("protocol")) is not int or wire["protocol"] != PROTOCOL:
         raise BadInput("protocol", shown(wire.get("protocol")), f"{PROTOCOL}; update producer and worker")
+
+
+def _check_seed(seed: object, family: Family) -> int | None:
+    """What the option of that name may be. Raises BadInput."""
+    found = check_options({SEED: seed}, family).get(SEED) if seed is not None else None
+    return found if isinstance(found, int) else None
 
 
 def _check_inputs(inputs: Any) -> dict[str, list[Any]]:

@@ -59,6 +59,13 @@ COMMON_OPTIONS = {
             opens=True,
         ),
         Option(
+            "graph_capture",
+            Kind.FLAG,
+            "have WebGPU record a graph's commands once and replay them, each shape a graph of its own, to "
+            "measure it; default off",
+            opens=True,
+        ),
+        Option(
             "layout",
             Kind.WORD,
             "the layout in which WebGPU computes convolutions, to measure it; default NCHW",
@@ -83,8 +90,8 @@ def list_options() -> Iterator[tuple[Option, tuple[Family, ...]]]:
         yield option, served_families()
 
 
-# Drawn by the producer where a model type has a row that generates; it changes nothing in the others.
 SEED = "seed"
+"""Its option; left out, the producer draws one (`messages.Request.drawn_seed`)."""
 
 FLAGS = tuple(dict.fromkeys(option.name for option, _ in list_options() if option.kind is Kind.FLAG))
 LOAD_FLAGS = {option.name: option.usual for option, _ in list_options() if option.opens}
@@ -121,8 +128,6 @@ def require_options_of(row: FamilySpec, options: Mapping[str, object], graphs: I
     known = {option.name: option for option in row.options} | COMMON_OPTIONS
     stems = set(graphs)
     for name, value in options.items():
-        if name == SEED and SEED not in known:
-            continue
         if name not in known:
             raise _unknown(name, known, row.name)
         wanted = known[name].graphs

@@ -33,6 +33,7 @@ class SimulatedSession:
         """The reply, marked as a simulation; `pieces` takes its text, all at once. Raises InferenceError."""
         model.require_family(request.family)
         require_options_of(model.family, request.options, model.graphs(request.precision))
+        request = request.seeded(model.family)
         log.warning("request simulated", model=model.name, browser=str(self.browser), reason=self.why)
         start = time.perf_counter()
         answers, load_ms = await asyncio.to_thread(self._work, request, model)

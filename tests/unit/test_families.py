@@ -122,8 +122,18 @@ async def test_an_option_of_another_row_of_the_model_type_is_refused() -> None:
 
 async def test_a_seed_that_is_drawn_before_the_row_is_known_changes_nothing_in_others() -> None:
     (clip,) = (model for model in builtin_models() if model.family is CLIP)
-    asked = Request(Family.MULTIMODAL, clip.name, {"images": []}, options={"seed": 5}, single=False)
+    (llava,) = (model for model in builtin_models() if model.family is LLAVA)
+    asked = Request(Family.MULTIMODAL, clip.name, {"images": []}, drawn_seed=5, single=False)
+    assert Request.from_wire(asked.to_wire()) == asked
     assert (await prepare(asked, clip)).request is asked
+    assert (await prepare(asked, llava)).request.options == {"seed": 5}
+
+
+async def test_a_seed_that_a_user_gives_is_refused_where_nothing_is_drawn() -> None:
+    (clip,) = (model for model in builtin_models() if model.family is CLIP)
+    asked = Request(Family.MULTIMODAL, clip.name, {"images": []}, options={"seed": 5}, single=False)
+    with pytest.raises(BadInput, match="the option 'seed' is unknown to clip"):
+        await prepare(asked, clip)
 
 
 def test_model_types_without_a_row_are_known_and_not_served() -> None:

@@ -34,6 +34,7 @@ async def prepare(request: Request, model: StoredModel) -> Prepared:
     used, and BadInput for an option that the model does not have.
     """
     require_options_of(model.family, request.options, model.graphs(request.precision))
+    request = request.seeded(model.family)
     items = items_of(request)
     if not items:
         return Prepared(request)
