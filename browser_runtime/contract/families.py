@@ -53,6 +53,11 @@ TEXT_EMBEDDING = FamilySpec(
     recognition=Recognition(
         architectures=("Model", "ForMaskedLM"),
         keys=("vocab_size",),
+        # Encoders of sounds (wav2vec 2.0, HuBERT, WavLM) and of images (BEiT) have a vocabulary too.
+        barred=(
+            *("conv_kernel", "conv_kernel_sizes", "feature_projection_input_dim", "num_mel_bins"),
+            *("sampling_rate", "image_size", "patch_size", "num_channels", "vision_config", "audio_config"),
+        ),
         pipelines=("feature-extraction", "sentence-similarity"),
     ),
     # Beyond 32 texts latency and memory grow and throughput no more. A compiled MiniLM holds ~100 MB, so not

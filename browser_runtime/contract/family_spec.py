@@ -93,6 +93,8 @@ class Recognition:
     """Endings of a name in `architectures`."""
     keys: tuple[str, ...] = ()
     """Keys that config.json must have besides."""
+    barred: tuple[str, ...] = ()
+    """Keys that a config.json with those architectures must not have: signs of models of another kind."""
     pipelines: tuple[str, ...] = ()
     """Pipeline tags of the Hub."""
 

@@ -78,11 +78,12 @@ def infer_family(name: str, config: Mapping[str, object], pipeline: str | None =
         for ending in row.recognition.architectures
         if any(entry.endswith(ending) for entry in architectures)
         and all(key in config for key in row.recognition.keys)
+        and not any(key in config for key in row.recognition.barred)
     ]
     if signs:
         return max(signs, key=lambda sign: sign[0])[1]
     for row in FAMILIES.values():
-        if pipeline in row.recognition.pipelines:
+        if pipeline in row.recognition.pipelines and not any(key in config for key in row.recognition.barred):
             return row
     if isinstance(model_type, str) and architectures:
         problem = f"of the type {model_type!r} ({', '.join(architectures)}), which is not served"

@@ -43,6 +43,16 @@ def test_a_type_that_no_family_serves_is_named_beside_those_that_are(
         infer_family("m", {"model_type": model_type, "architectures": [architecture], "vocab_size": 9})
 
 
+@pytest.mark.parametrize(
+    ("architecture", "key"),
+    [("Wav2Vec2Model", "conv_kernel"), ("HubertModel", "conv_kernel"), ("BeitModel", "image_size")],
+)
+def test_an_encoder_of_something_else_is_no_encoder_of_texts(architecture: str, key: str) -> None:
+    config = {"model_type": "m", "architectures": [architecture], "vocab_size": 32, key: [10, 3]}
+    with pytest.raises(BadInput, match=rf"of the type 'm' \({architecture}\), which is not served"):
+        infer_family("m", config, pipeline="feature-extraction")
+
+
 def test_files_that_tell_no_type_are_asked_for_a_family() -> None:
     with pytest.raises(BadInput, match=r"not clear from its config.json .* must be given as one of"):
         infer_family("m", {})
