@@ -27,11 +27,16 @@ function doubler() {
 test('what was computed before is taken from there, and told', async () => {
   const results = new SharedResults(100);
   const { computed, encode } = doubler();
-  const first = await encode(new Recall(results, 'chrome-1/0/1'), [1, 2, 1]);
+  const before = new Recall(results, 'chrome-1/0/1');
+  const first = await encode(before, [1, 2, 1]);
   assert.deepEqual(
     first.map(({ value }) => value),
     [2, 4, 2],
   );
+  // The item that comes twice was computed once, which the call's time is of.
+  assert.deepEqual(before.notes, [
+    { graph: 'vision_model', model: 'clip', run: 'chrome-1/0/1', n: 1, size_bytes: 4 },
+  ]);
   const recall = new Recall(results, 'chrome-1/0/2');
   const second = await encode(recall, [2, 3, 1]);
   assert.deepEqual(

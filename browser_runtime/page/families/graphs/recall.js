@@ -20,7 +20,7 @@ import { countBytes } from './floats.js';
  * @property {string} model
  * @property {string} graph its stem
  */
-/** @typedef {{graph: string, model: string, run: string, n: number, size_bytes: number}} Note results that were not computed anew */
+/** @typedef {{graph: string, model: string, run: string, n: number, size_bytes: number}} Note results that were not computed anew; of this very run for an item that it holds twice */
 /** @typedef {Int32Array | Float32Array} Numbers */
 
 /**
@@ -50,7 +50,7 @@ export class Recall {
     this.#run = run;
   }
 
-  /** What was taken from earlier runs. @returns {Note[]} */
+  /** What was taken from earlier runs, or from an equal item of this one. @returns {Note[]} */
   get notes() {
     return [...this.#notes.values()];
   }
@@ -93,8 +93,12 @@ export class Recall {
    */
   async #fill(found, keys, encoder, compute, results) {
     const missing = [];
+    const repeated = [];
     for (const [at, key] of keys.entries()) {
-      if (keys.indexOf(key) !== at) continue;
+      if (keys.indexOf(key) !== at) {
+        repeated.push(key);
+        continue;
+      }
       const known = results.take(key);
       if (known === null) missing.push(at);
       else {
@@ -102,12 +106,14 @@ export class Recall {
         this.#note(encoder, known);
       }
     }
-    if (missing.length === 0) return;
     const origin = { run: this.#run, model: encoder.model, graph: encoder.graph };
-    for (const [index, made] of (await compute(missing)).entries()) {
+    const computed = missing.length > 0 ? await compute(missing) : [];
+    for (const [index, made] of computed.entries()) {
       const key = /** @type {string} */ (keys[/** @type {number} */ (missing[index])]);
       found.set(key, results.keep(key, made.detach?.() ?? made, origin));
     }
+    // Computed once for several items: the call's time is not that of so many.
+    for (const key of repeated) this.#note(encoder, /** @type {Use<unknown>} */ (found.get(key)));
   }
 
   /** @param {Encoder} encoder @param {Use<unknown>} known */
