@@ -113,7 +113,9 @@ def _ask_evidence(ask: Ask, since_s: float, until_s: float) -> list[Evidence]:
     """All runs of the span, where routing forgets within minutes: a report is of the whole span."""
     since, until = (datetime.fromtimestamp(at_s, UTC).replace(tzinfo=None) for at_s in (since_s, until_s))
     half_s = (until_s - since_s) * HALF_OF_SPAN
-    return read_evidence(ask("routing_evidence", now=until, since=since, fresh_s=half_s, old_s=half_s))
+    return read_evidence(
+        ask("routing_evidence", now=until, since=since, fresh_s=half_s, old_s=half_s, with_flags=False)
+    )
 
 
 def recommend(evidence: list[Evidence], model: str | None = None) -> list[Recommendation]:

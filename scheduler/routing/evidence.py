@@ -72,6 +72,8 @@ class Evidence:
     """The weight of recent runs."""
     failed: float = 0.0
     """The weight of recent failures caused by the browser."""
+    flags: str = ""
+    """Flags of its runs as JSON; empty where runs with any are taken together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def _evidence(row: Mapping[str, Any]) -> Evidence:
         int(row["n_runs"]),
         fresh.w,
         float(row["failed_weight"]),
+        str(row["flags"] or ""),
     )
 
 
@@ -120,13 +123,18 @@ def measure(evidence: list[Evidence]) -> list[Measured]:
     batches does not look slower. A browser is represented by the backend it used most recently.
     """
     chosen = [usual for usual in map(_usual, _by_browser(evidence).values()) if usual.sums.w > 0]
-    total = sum((each.sums for each in chosen), Sums())
+    return [found for _, found in measure_all(chosen)]
+
+
+def measure_all(evidence: list[Evidence]) -> list[tuple[Evidence, Measured]]:
+    """The time of each, all at the same batch size and with one slope; each has runs."""
+    total = sum((each.sums for each in evidence), Sums())
     if not total.w:
         return []
-    spread_x = sum(each.sums.spread_x for each in chosen)
-    slope = sum(each.sums.cross for each in chosen) / spread_x if spread_x > 1e-6 else 0.0
+    spread_x = sum(each.sums.spread_x for each in evidence)
+    slope = sum(each.sums.cross for each in evidence) / spread_x if spread_x > 1e-6 else 0.0
     middle = total.x / total.w
-    return [_measured(each, slope, middle) for each in chosen]
+    return [(each, _measured(each, slope, middle)) for each in evidence]
 
 
 def _by_browser(evidence: list[Evidence]) -> dict[Browser, list[Evidence]]:

@@ -42,11 +42,11 @@ class HistoryWriter(HistoryReader, Protocol):
         """Store rows."""
 
 
-def look_up_evidence(history: HistoryReader) -> list[Evidence]:
-    """The evidence in the history now."""
+def look_up_evidence(history: HistoryReader, *, with_flags: bool = False) -> list[Evidence]:
+    """The evidence in the history now; `with_flags`: runs with other flags apart."""
     now = datetime.now(UTC).replace(tzinfo=None)
-    rows = history.query("routing_evidence", now=now, since=now - SINCE, fresh_s=FRESH_S, old_s=OLD_S)
-    return read_evidence(rows)
+    times = {"now": now, "since": now - SINCE, "fresh_s": FRESH_S, "old_s": OLD_S}
+    return read_evidence(history.query("routing_evidence", **times, with_flags=with_flags))
 
 
 def look_up_conditions(

@@ -1,9 +1,11 @@
-"""`webinfer recommend`: ranks the browsers for a model by measured speed."""
+"""`webinfer recommend`: ranks the ways to run a model by measured speed."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 import redis
@@ -14,6 +16,7 @@ from browser_runtime.contract.families import parse_family, usual_precision
 from browser_runtime.contract.vocabulary import Browser, Family, parse_backend, parse_precision
 from browser_runtime.models.store import ModelStore
 from scheduler.history.asking import LookUp
+from scheduler.routing.configurations import Recommendation, rank_configurations
 from scheduler.routing.evidence import Evidence
 from scheduler.routing.publishing import look_up_conditions, look_up_evidence
 from scheduler.routing.ranking import BrowserCondition, Policy, Ranked
@@ -21,7 +24,10 @@ from scheduler.routing.table import Subject, rank_subject
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
 from webinfer.commands.parameters import AS_JSON, BACKENDS, MODEL_TYPES, PRECISIONS, ModelName
-from webinfer.tables import output_console
+from webinfer.tables import SafeConsole, output_console
+
+if TYPE_CHECKING:
+    from webinfer.bench.trials import Trials
 
 
 @click.command("recommend")
@@ -38,24 +44,60 @@ from webinfer.tables import output_console
     help="Precision of the weights. Default: fp32; 4bit for text generation.",
 )
 @click.option("--backend", type=BACKENDS, help="Compare the browsers on this backend alone.")
+@click.option(
+    "--trials",
+    type=click.IntRange(2, 1000),
+    help="Run the model this many times in every way that this machine has, five seconds each at most, and "
+    "rank by that, not by the history.",
+)
 @AS_JSON
 def command(
-    model: str, model_type: str | None, precision: str | None, backend: str | None, as_json: bool
+    model: str,
+    model_type: str | None,
+    precision: str | None,
+    backend: str | None,
+    trials: int | None,
+    as_json: bool,
 ) -> None:
-    """Rank the browsers for MODEL by measured speed, as the router does, and say how certain that is."""
+    """Rank the ways to run MODEL by measured speed, and say how certain that is.
+
+    First the browsers, as the router ranks them. Then every way that was measured: browser, backend,
+    precision and what of the table of acceleration was on; and what follows for each of these choices. Only
+    speed is ranked: answers in fewer bits differ.
+    """
     settings = SchedulerSettings()
     history = LookUp(settings)
-    evidence = look_up_evidence(history)
+    tried = _try(model, precision, trials) if trials else None
+    evidence = look_up_evidence(history) if tried is None else tried.evidence
     family = parse_family(model_type, "--model-type") if model_type else _family_of(model, evidence)
     wanted = str(parse_backend(backend, "--backend")) if backend else ""
     chosen = parse_precision(precision, "--precision") if precision else usual_precision(family)
     subject = Subject(family, model, str(chosen), wanted)
     policy = Policy(settings.routing_exploration, _conditions(history))
     ranking = rank_subject(subject, evidence, policy)
+    by_flags = look_up_evidence(history, with_flags=True) if tried is None else tried.evidence
+    found = rank_configurations(
+        each
+        for each in by_flags
+        if (each.family, each.model) == (family, model)
+        and wanted in ("", each.backend)
+        and (precision is None or each.precision == str(chosen))
+    )
+    failures = {} if tried is None else tried.failures
     if as_json:
-        click.echo(json.dumps(_plain(subject, ranking), indent=2))
+        plain = _plain(subject, ranking) | {"configurations": _plain_ways(found), "failures": failures}
+        click.echo(json.dumps(plain, indent=2))
     else:
         _show(subject, ranking)
+        _show_ways(found, failures)
+
+
+def _try(model: str, precision: str | None, n: int) -> Trials:
+    from webinfer.bench.trials import run_trials
+
+    precisions = [parse_precision(precision, "--precision")] if precision else []
+    with SafeConsole(stderr=True).status("starting") as status:
+        return run_trials(model, list(Browser), precisions, n, status.update)
 
 
 def _family_of(model: str, evidence: list[Evidence]) -> Family:
@@ -82,6 +124,35 @@ def _conditions(history: LookUp) -> dict[Browser, BrowserCondition]:
 def _plain(subject: Subject, ranking: tuple[Ranked, ...]) -> dict[str, object]:
     rows = [asdict(each) | {"browser": str(each.browser)} for each in ranking]
     return asdict(subject) | {"family": str(subject.family), "ranking": rows}
+
+
+def _plain_ways(found: Recommendation) -> dict[str, object]:
+    ways = [asdict(each) | {"way": asdict(each.way)} for each in found.ways]
+    return {"ways": ways, "advice": [asdict(each) for each in found.advice]}
+
+
+def _show_ways(found: Recommendation, failures: Mapping[str, str]) -> None:
+    console = output_console()
+    names = ("browser", "backend", "precision", "with", "measured ms", "within", "runs", "quickest")
+    table = Table(*names, title="every way that was measured")
+    for each in found.ways:
+        way = each.way
+        table.add_row(
+            str(way.browser),
+            way.backend,
+            way.precision,
+            ", ".join(way.accelerations) or "-",
+            f"{each.measured_ms:.1f}",
+            f"x{each.error_factor:.2f}",
+            str(each.n_runs),
+            f"{each.chance:.0%}",
+        )
+    if found.ways:
+        console.print(table)
+    for advice in found.advice:
+        console.print(f"- {advice}", markup=False)
+    for name, why in failures.items():
+        console.print(f"- not measured: {name}: {why}", markup=False)
 
 
 def _show(subject: Subject, ranking: tuple[Ranked, ...]) -> None:

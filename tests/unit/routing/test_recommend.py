@@ -46,6 +46,17 @@ def test_a_ranking_with_its_evidence(home: Path) -> None:
     assert "- edge took 20.0 ms in 15 runs" in shown and "shapes (vision), fp32" in shown
 
 
+def test_every_way_that_was_measured_is_ranked(home: Path) -> None:
+    told = json.loads(webinfer(home, "recommend", "shapes", "--json").stdout)["configurations"]
+    ways = [(row["way"]["browser"], row["way"]["backend"], row["n_runs"]) for row in told["ways"]]
+    assert ways == [("edge", "wasm", 15), ("chrome", "wasm", 15)]
+    (advice,) = told["advice"]
+    assert (advice["what"], advice["choice"], advice["over"]) == ("browser", "edge", "chrome")
+    assert advice["certainty"] > 0.95
+    shown = webinfer(home, "recommend", "shapes").stdout
+    assert "- browser: edge rather than chrome, 4.50 times as quick" in shown
+
+
 def test_what_nobody_knows_is_one_sentence(home: Path) -> None:
     failed = webinfer(home, "recommend", "nosuch")
     assert failed.returncode == 1 and "Traceback" not in failed.stderr
