@@ -59,13 +59,6 @@ COMMON_OPTIONS = {
             opens=True,
         ),
         Option(
-            "graph_capture",
-            Kind.FLAG,
-            "have WebGPU record a graph's commands once and replay them, each shape a graph of its own, to "
-            "measure it; default off",
-            opens=True,
-        ),
-        Option(
             "layout",
             Kind.WORD,
             "the layout in which WebGPU computes convolutions, to measure it; default NCHW",

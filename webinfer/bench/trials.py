@@ -14,7 +14,6 @@ from browser_runtime.contract.acceleration import (
     ACCELERATIONS,
     BUCKETS,
     COMPUTE_SHADERS,
-    GRAPH_CAPTURE,
     LAYOUT,
 )
 from browser_runtime.contract.capabilities import Capabilities
@@ -38,7 +37,6 @@ ARMS: dict[str, tuple[object, object]] = {
     COMPUTE_SHADERS.option: (False, True),
     BUCKETS.option: (True, False),
     LAYOUT.option: ("NCHW", "NHWC"),
-    GRAPH_CAPTURE.option: (False, True),
 }
 
 
