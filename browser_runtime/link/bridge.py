@@ -47,8 +47,6 @@ log = structlog.get_logger(__name__)
 HELLO_TIMEOUT_S = 10.0
 # A hello has some 250; what is longer is refused before it is read.
 MAX_HELLO_BYTES = 4096
-# Two missed pings close a half-open one; the browser's network process answers even while a lane computes.
-PING_INTERVAL_S, PING_TIMEOUT_S = 5.0, 10.0
 
 
 @dataclass(eq=False)
@@ -98,17 +96,17 @@ class LaneConnection:
         if on_tokens is not None:
             self._listeners[number] = on_tokens if silence is None else resetting(quiet, silence, on_tokens)
         try:
-            await self._socket.send(frame)
             async with asyncio.timeout(deadline_s), quiet:
+                await self._socket.send(frame)  # which waits where nobody reads
                 return await answer
         except TimeoutError as error:
-            await self._give_up(number)
+            self._give_up(number)
             what = "no token" if quiet.expired() else f"no answer to {kind} within {deadline_s or 0:.1f} s"
             raise PageSilent(self.session, what) from error
         except ConnectionClosed as error:
             raise BridgeClosed(self.session, f"while sending {kind}: {error}") from error
         except asyncio.CancelledError:
-            await self._give_up(number)
+            self._give_up(number)
             raise
         finally:
             self._waiting.pop(number, None)
@@ -122,7 +120,11 @@ class LaneConnection:
             with suppress(ConnectionClosed):
                 await self._socket.send(self.protocol.stop(number, item))
 
-    async def _give_up(self, number: int) -> None:
+    def _give_up(self, number: int) -> None:
+        """Tell the page to stop a call, without waiting until it reads that."""
+        self._tasks.spawn(self._cancel(number))
+
+    async def _cancel(self, number: int) -> None:
         if self._socket is not None:
             try:
                 await self._socket.send(self.protocol.cancel(number))
@@ -207,8 +209,7 @@ class Bridge:
             max_queue=16,
             write_limit=1 << 22,
             compression=None,
-            ping_interval=PING_INTERVAL_S,
-            ping_timeout=PING_TIMEOUT_S,
+            ping_interval=None,  # the session decides who is silent, by what its page answers
             server_header=None,
         )
         port = next(iter(self._server.sockets)).getsockname()[1]

@@ -77,6 +77,19 @@ async def test_a_deadline_cancels_the_call_in_the_page(bridge: Bridge) -> None:
         assert [frame["type"] for frame in told] == ["call", "cancel"]
 
 
+async def test_a_deadline_holds_where_nobody_reads(bridge: Bridge) -> None:
+    """A page that stands still takes no more of a large request than fits the system's buffers."""
+    lane = expected(bridge)
+    async with await join(bridge, lane) as socket:
+        socket.transport.pause_reading()
+        async with asyncio.timeout(20):
+            with pytest.raises(PageSilent):
+                await lane.call("run", 0.1, images=bytes(64 << 20))
+            with pytest.raises(PageSilent):
+                await lane.call("echo", 0.1)
+        socket.transport.resume_reading()
+
+
 async def test_a_lost_line_fails_what_waits_and_the_next_token_lets_the_lane_back_in(bridge: Bridge) -> None:
     lost: list[SessionLost] = []
     lane = expected(bridge, lost)
