@@ -2,7 +2,7 @@
 
 python -m tests.exercises.sessions [--browser edge ...] [--fault NAME ...] [--kills 8]
 
-With --kills: the worker's descriptors and threads after so many killed browsers.
+With --kills: the descriptors and threads of a worker with one browser, after each of so many kills.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def read_sessions(browser: str) -> dict[str, str]:
     return {each["session"]: each["state"] for pool in pools for each in pool["sessions"]}
 
 
-def are_ready(sessions: dict[str, str]) -> bool:
-    return len(sessions) == N_SESSIONS and set(sessions.values()) == {"ready"}
+def are_ready(sessions: dict[str, str], n: int = N_SESSIONS) -> bool:
+    return len(sessions) == n and set(sessions.values()) == {"ready"}
 
 
 def until(holds: Callable[[], bool]) -> float:
@@ -120,9 +120,12 @@ def count_descriptors(target: Target, browser: str, questions: Sequence[Question
     worker = target.worker(browser)
     for number in range(n_kills + 1):
         if number:
+            before = read_sessions(browser)
             FAULTS["kill browser"].do(target, browser, random.Random(number))
-            time.sleep(1.0)
-        warm_up(questions, browser)
+            until(lambda before=before: read_sessions(browser) != before)  # type: ignore[misc]
+        until(lambda: are_ready(read_sessions(browser), 1))
+        for result, question in send(questions, N_IDLE, browser):
+            assert judge(result, question.mismatch) == ("right", ""), question
         print(f"{browser}: {number} killed, {worker.num_fds()} descriptors, {worker.num_threads()} threads")
         sys.stdout.flush()
 
@@ -150,7 +153,7 @@ def main(arguments: list[str]) -> int:
             folder = Path(name)
             folder.chmod(0o711)
             (folder / "tmp").mkdir(mode=0o711)
-            options = ("--browser", browser, "--sessions", str(N_SESSIONS))
+            options = ("--browser", browser, "--sessions", str(1 if wish.kills else N_SESSIONS))
             parts = ("--without-scheduler", "--without-monitor")
             simulation = {"WEBINFER_SIMULATION": "never"}
             up = Up(folder, *options, *parts, TMPDIR=str(folder / "tmp"), **simulation)
