@@ -18,7 +18,7 @@ class Rules:
     """Fewer samples before a change do not show their own noise."""
     min_after: int = 5
     """Fewer samples after a change may be a burst."""
-    max_p: float = 1e-6
+    max_p: float = 4e-7
     """The significance level of the t-test. It is so small because the split is the best of the window, and
     there are 720 tests a month: together they raise a false alarm in well under 1 % of quiet months."""
     min_effect: float = 0.03

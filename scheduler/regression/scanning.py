@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import stdtrit
 
+from scheduler.regression.correlation import Resemblance, TwoGroups, resemblance_of
 from scheduler.regression.energy import Floats, Integers, Splits
 from scheduler.regression.rules import Rules
 from scheduler.regression.significance import FAR_SD, MAD_TO_SD, SampleComparison, bounds, compare, pull_in
@@ -22,6 +23,12 @@ from scheduler.regression.significance import FAR_SD, MAD_TO_SD, SampleCompariso
 CHUNK = 256
 # The bounds of outliers change slowly; updating them every fourth time saves half of the scan.
 BOUNDS_EVERY = 4
+# How far from the split of the largest divergence a clearer one is looked for.
+NEARBY = 3
+# The quick test knows a step before outliers are pulled in: a little less may still be enough.
+NEARLY = 0.9
+# A level so far off lies outside the bounds of outliers, which the full test gives it anew.
+CLEAR_SD = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +76,18 @@ class Chunk:
             self._raw[row, : len(values)] = values - values[0] if len(values) else values
         self._tame = self._raw.copy()
         """The same, single samples far off pulled in."""
-        self._sums, self._squares = (np.zeros((len(series), self._n + 1)) for _ in range(2))
+        self._sums, self._squares, self._products = (np.zeros((len(series), self._n + 1)) for _ in range(3))
+        """Of each row up to each sample; products are those of neighbours."""
+        self._ended: Resemblance[Floats] = Resemblance(*(np.zeros(len(series)) for _ in range(3)))
+        """Of the levels that have ended."""
         self._low, self._high = (np.zeros(len(series)) for _ in range(2))
         self._splits = Splits(len(series), self._n)
         self._since: Integers = np.zeros(len(series), np.int64)
         """Where each row's present level began."""
         self._opens_at: Integers = np.full(len(series), rules.min_before - 1)
         freedom = np.arange(1, rules.window + 2)
-        self._least_t = np.concatenate([[np.inf], -stdtrit(freedom, rules.max_p / 2)])
+        # A correlation is as likely above its estimate as below: p there is at most twice the mean of p.
+        self._least_t = np.concatenate([[np.inf], -stdtrit(freedom, rules.max_p)])
 
     def run(self) -> None:
         """Test at every sample of every series once, in time order."""
@@ -131,38 +142,105 @@ class Chunk:
         values = self._tame[rows, begin]
         self._sums[rows, end] = self._sums[rows, begin] + values
         self._squares[rows, end] = self._squares[rows, begin] + values * values
+        if begin:
+            self._products[rows, end] = self._products[rows, begin] + values * self._tame[rows, begin - 1]
 
     def _look(self, t: int) -> None:
         """Test all rows for a change at sample `t`: a quick test first, the full one for those that pass."""
-        split = self._splits.best(max(0, t + 1 - self._rules.window), t)
-        for row in np.flatnonzero(self._passes(split, t)):
-            self._judge(int(row), int(split[row]), t)
+        rough = self._splits.best(max(0, t + 1 - self._rules.window), t)
+        begin, rules = self._splits.begin, self._rules
+        enough = (begin <= t) & (rough - begin >= rules.min_before) & (t + 1 - rough >= rules.min_after)
+        rows = np.flatnonzero(enough)
+        if len(rows):
+            split, passes = self._test(rows, begin[rows], rough[rows], t)
+            for k in np.flatnonzero(passes):
+                self._judge(int(rows[k]), int(split[k]), t)
 
-    def _passes(self, split: Integers, t: int) -> np.ndarray[tuple[int], np.dtype[np.bool]]:
-        rows, begin = np.arange(len(split)), np.minimum(self._splits.begin, t)
-        n, m = np.maximum(split - begin, 1), np.maximum(t + 1 - split, 1)
-        enough = (self._splits.begin <= t) & (n >= self._rules.min_before) & (m >= self._rules.min_after)
-        left = self._sums[rows, split] - self._sums[rows, begin]
-        right = self._sums[rows, t + 1] - self._sums[rows, split]
-        squares = self._squares[rows, t + 1] - self._squares[rows, begin] - left**2 / n - right**2 / m
-        freedom = np.clip(n + m - 2, 1, self._rules.window)
-        step = np.abs(right / m - left / n)
-        error = np.sqrt(np.maximum(squares, 0) / freedom * (1 / n + 1 / m))
-        passes: np.ndarray[tuple[int], np.dtype[np.bool]] = (
-            enough & (step >= self._least) & (step > error * self._least_t[freedom])
+    def _test(
+        self, rows: Integers, begin: Integers, rough: Integers, t: int
+    ) -> tuple[Integers, np.ndarray[tuple[int], np.dtype[np.bool]]]:
+        """The clearest split near each row's rough one, and whether it passes the quick test.
+
+        Whitening looks at the jump between two samples above all: a split beside it shows little.
+        """
+        older = self._older(rows, begin)
+        split, passes, clearest = rough.copy(), np.zeros(len(rows), np.bool), np.zeros(len(rows))
+        least, most = begin + self._rules.min_before, t + 1 - self._rules.min_after
+        for shift in range(-NEARBY, NEARBY + 1):
+            at = np.clip(rough + shift, least, most)
+            groups = self._groups(rows, begin, at, t)
+            noise = groups.resemblance
+            difference, error = groups.step((noise + older).r)
+            size = np.abs(difference)
+            clear = size / error
+            better = clear > clearest
+            freedom = np.clip(groups.n + groups.m - 3, 1, self._rules.window).astype(int)
+            certain = clear > self._least_t[freedom]
+            certain |= size * size > CLEAR_SD**2 * noise.squares / freedom
+            split[better], clearest[better] = at[better], clear[better]
+            passes[better] = (certain & (size >= self._least * NEARLY))[better]
+        return split, passes
+
+    def _groups(self, rows: Integers, begin: Integers, split: Integers, t: int) -> TwoGroups[Floats]:
+        """The tame samples of each row's window on both sides of its split."""
+        tame = self._tame
+        return TwoGroups(
+            (split - begin).astype(float),
+            (t + 1.0 - split),
+            self._sums[rows, split] - self._sums[rows, begin],
+            self._sums[rows, t + 1] - self._sums[rows, split],
+            self._squares[rows, t + 1] - self._squares[rows, begin],
+            self._products[rows, t + 1] - self._products[rows, begin + 1],
+            tame[rows, begin],
+            tame[rows, split - 1],
+            tame[rows, split],
+            tame[rows, t],
         )
-        return passes
+
+    def _older(self, rows: Integers, end: Integers) -> Resemblance[Floats]:
+        """What is known of each row's noise before sample `end`, where its window begins."""
+        level = self._level(rows, self._since[rows], end)
+        ended = self._ended
+        return level + Resemblance(ended.n[rows], ended.products[rows], ended.squares[rows])
+
+    def _level(self, rows: Integers, begin: Integers, end: Integers) -> Resemblance[Floats]:
+        """Of the samples from `begin` to `end` about their mean; nothing of fewer than `min_before`."""
+        last = np.maximum(end - 1, begin)
+        found = resemblance_of(
+            (end - begin).astype(float),
+            self._sums[rows, end] - self._sums[rows, begin],
+            self._squares[rows, end] - self._squares[rows, begin],
+            self._products[rows, end] - self._products[rows, np.minimum(begin + 1, end)],
+            self._tame[rows, begin] + self._tame[rows, last],
+        )
+        counts = (found.n >= self._rules.min_before).astype(float)
+        return Resemblance(found.n * counts, found.products * counts, found.squares * counts)
 
     def _judge(self, row: int, split: int, t: int) -> None:
         begin, values = int(self._splits.begin[row]), self._raw[row]
         left, right = pull_in(values[begin:split], values[split : t + 1], self._least, self._rules.min_after)
-        found = compare(left, right)
-        if found.p >= self._rules.max_p or not _lasts(left, right):
+        older = self._older(np.array([row]), np.array([begin]))
+        found = compare(
+            left, right, Resemblance(float(older.n[0]), float(older.products[0]), float(older.squares[0]))
+        )
+        is_small = abs(right.mean() - left.mean()) < self._least
+        if found.p >= self._rules.max_p or is_small or not _lasts(left, right):
             return
         self._scans[row].steps.append(ScanStep(split, t, begin, found))
+        self._end_level(row, split)
         self._splits.close(row)
         self._since[row] = split
         self._opens_at[row] = max(split + self._rules.min_before - 1, t)
+
+    def _end_level(self, row: int, end: int) -> None:
+        """Keep what the level that ends taught of the noise."""
+        level = self._level(np.array([row]), self._since[[row]], np.array([end]))
+        for kept, found in zip(
+            (self._ended.n, self._ended.products, self._ended.squares),
+            (level.n, level.products, level.squares),
+            strict=True,
+        ):
+            kept[row] += found[0]
 
 
 def _lasts(left: Floats, right: Floats) -> bool:

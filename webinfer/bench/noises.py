@@ -1,8 +1,11 @@
-"""Generated series: a level of 100 with 3 % noise of several kinds."""
+"""Generated series: a level of 100 with 3 % noise of several kinds, and replays of recorded noise."""
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -41,13 +44,44 @@ def correlated(r: float) -> Noise:
     return noise
 
 
+# Made by `webinfer bench noise`: medians of 20 seconds of a run a second (noise_recordings/README.md).
+BUSY_MACHINE = Path(__file__).parent / "noise_recordings/busy-machine.csv"
+# Samples in a block of a replay: longer than their resemblance, which is gone after five.
+BLOCK = 30
+
+
+@cache
+def recorded_deviations(path: Path = BUSY_MACHINE) -> Floats:
+    """Logarithms of the recorded samples, about their median."""
+    with path.open(encoding="utf-8", newline="") as file:
+        logs = np.log([float(row["run_ms"]) for row in csv.DictReader(file)])
+    found: Floats = logs - np.median(logs)
+    return found
+
+
+def replayed(cv: float | None) -> Noise:
+    """Blocks of the recording from places at random; scaled to a standard deviation, if one is given."""
+
+    def noise(rng: np.random.Generator, n_series: int, n: int) -> Floats:
+        known = recorded_deviations()
+        begins = rng.integers(0, len(known) - BLOCK + 1, (n_series, -(-n // BLOCK)))
+        found = known[(begins[:, :, None] + np.arange(BLOCK)).reshape(n_series, -1)[:, :n]]
+        relative: Floats = np.expm1(found if cv is None else found * (cv / known.std()))
+        return relative
+
+    return noise
+
+
 NOISES: dict[str, Noise] = {
     "normal": normal,
     "heavy tails (t, 3 degrees)": heavy_tailed,
     "5 % spikes of +50 %": spiky,
     "correlated, r = 0.3": correlated(0.3),
     "correlated, r = 0.5": correlated(0.5),
+    "correlated, r = 0.65": correlated(0.65),
     "correlated, r = 0.8": correlated(0.8),
+    "recorded on a busy machine, scaled to 3 %": replayed(CV),
+    "recorded on a busy machine, 49 %": replayed(None),
 }
 
 

@@ -19,6 +19,15 @@ def noisy(n_series: int, n: int, seed: int, cv: float = 0.03) -> Floats:
     return found
 
 
+def correlated_noise(n_series: int, n: int, r: float, seed: int, cv: float = 0.03) -> Floats:
+    """Samples around 100, each with a share `r` of the deviation of the one before."""
+    noise = np.random.default_rng(seed).standard_normal((n_series, n))
+    for t in range(1, n):
+        noise[:, t] = r * noise[:, t - 1] + np.sqrt(1 - r * r) * noise[:, t]
+    found: Floats = 100 * (1 + cv * noise)
+    return found
+
+
 def line(
     values: Floats, *, metric: str = "latency", start_s: float = 0.0, model: str = "m", build: str = "156.0"
 ) -> Series:

@@ -9,7 +9,7 @@ from scheduler.regression.energy import Floats
 from scheduler.regression.rules import Rules
 from scheduler.regression.scanning import Scan, scan
 from scheduler.regression.significance import smallest_visible
-from tests.unit.regression.synthetic import noisy
+from tests.unit.regression.synthetic import correlated_noise, noisy
 
 
 def scan_values(values: Floats, rules: Rules | None = None) -> list[Scan]:
@@ -44,13 +44,11 @@ def test_single_samples_far_off_are_no_change() -> None:
     assert sum(bool(one.steps) for one in scan_values(values)) <= 1
 
 
-def test_neighbours_that_resemble_each_other_are_no_change() -> None:
-    noise = np.random.default_rng(5).standard_normal((200, 400))
-    for t in range(1, 400):
-        noise[:, t] = 0.5 * noise[:, t - 1] + np.sqrt(0.75) * noise[:, t]
-    found = scan_values(100 * (1 + 0.03 * noise))
+@pytest.mark.parametrize(("r", "most"), [(0.3, 4), (0.5, 4), (0.65, 5), (0.8, 7)])
+def test_neighbours_that_resemble_each_other_are_no_change(r: float, most: int) -> None:
+    found = scan_values(correlated_noise(300, 720, r, seed=6))
     # A t-test that took them for independent would find changes in nearly all.
-    assert sum(bool(one.steps) for one in found) <= 8
+    assert sum(bool(one.steps) for one in found) <= most
 
 
 def test_up_and_down_again_are_two_changes_and_a_blip_is_none() -> None:
@@ -96,6 +94,27 @@ def test_what_it_says_it_could_have_seen_it_sees() -> None:
     values[:, at:] *= 1 + np.median(visible)
     found = scan_values(values)
     assert sum(bool(one.steps) for one in found) / len(found) >= 0.9
+
+
+@pytest.mark.parametrize("r", [0.0, 0.3, 0.5, 0.65, 0.8])
+def test_what_is_told_to_be_visible_is_true_to_within_a_fifth(r: float) -> None:
+    rules, at = Rules(), 120
+    quiet = correlated_noise(400, at + 20, r, seed=12)
+    told = float(np.median([smallest_visible(row, rules.max_p) for row in np.log(quiet[:, :at])]))
+    share = {}
+    for size in (told / 1.2, told * 1.2):
+        values = quiet.copy()
+        values[:, at:] *= 1 + size
+        found = scan_values(values)
+        share[size] = sum(bool(one.steps) and one.steps[0].seen_at >= at for one in found) / len(found)
+    assert share[told / 1.2] < 0.95 <= share[told * 1.2] + 0.01
+
+
+@pytest.mark.parametrize(("r", "least"), [(0.3, 0.98), (0.5, 0.90), (0.8, 0.60)])
+def test_a_step_of_a_tenth_is_found_among_samples_that_resemble_each_other(r: float, least: float) -> None:
+    values = correlated_noise(500, 140, r, seed=13)
+    values[:, 120:] *= 1.1
+    assert sum(bool(one.steps) and one.steps[0].seen_at >= 120 for one in scan_values(values)) >= 500 * least
 
 
 def test_too_few_samples_say_nothing() -> None:

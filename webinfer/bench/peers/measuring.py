@@ -27,7 +27,7 @@ Tell = Callable[[str], None]
 IMAGE = BUILTIN_FOLDER / "digits-vit/examples/4.png"
 SOUND = BUILTIN_FOLDER / "tones-whisper/examples/spoken-8.flac"
 # Beyond a first answer of each model: browsers compile WebAssembly a second time while it runs.
-N_WARM = 60
+N_WARM = 30
 N_JOBS = 30
 ONE_MODEL, THREE_MODELS = "one model", "three models in turn"
 WORKLOADS = (ONE_MODEL, THREE_MODELS)
