@@ -1,14 +1,18 @@
 """Faults at random under a mixed load: every request answered right once, every part back in its time.
 
 python -m tests.exercises.chaos [--minutes 20] [--seed 1] [--fault NAME ...] [--json FILE] [--keep FOLDER]
+
+Ctrl-C ends it after the recovery that it waits for, and shows what it came to.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
+import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -53,6 +57,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", type=Path, help="write the result there")
     parser.add_argument("--keep", type=Path, help="copy the logs there")
     asked = parser.parse_args(arguments)
+    stopping = threading.Event()
+    signal.signal(signal.SIGINT, lambda *_: stopping.set())
     console = Console()
     # Short: a browser makes a socket in its folder. Open to the user of root's browsers.
     with tempfile.TemporaryDirectory(prefix="ch-", dir="/tmp") as folder:
@@ -65,6 +71,7 @@ def main(arguments: list[str]) -> int:
             lambda state, seconds: console.print(f"{seconds:6.0f} s  {state}", markup=False, highlight=False),
             n_producers=asked.producers,
             keep=asked.keep,
+            stopping=stopping,
         )
     show(console, result)
     if asked.json:

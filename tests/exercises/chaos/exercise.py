@@ -6,6 +6,7 @@ import os
 import random
 import re
 import shutil
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -89,11 +90,13 @@ def run_chaos(
     patience: float = 1.0,
     point: Callable[[str], None] = use_broker,
     keep: Path | None = None,
+    stopping: threading.Event | None = None,
 ) -> Result:
     """Faults for so many seconds, and each of them once at least where there is time; logs into `keep`.
 
     `pause_s`: the shortest and longest time between a recovery and the next fault. `patience`: how many
-    times its bound a recovery may take. `point`: points this process's producer at a broker.
+    times its bound a recovery may take. `point`: points this process's producer at a broker. `stopping`:
+    no further fault once it is set.
     """
     result, history, pauses = Result(seed), History(), random.Random(seed)
     with _start_up(folder, browsers, result, keep) as target:
@@ -103,6 +106,8 @@ def run_chaos(
         try:
             for recovery in _do_faults(target, random.Random(seed), seconds, faults, tell, patience):
                 result.recoveries.append(recovery)
+                if stopping is not None and stopping.is_set():
+                    break
                 time.sleep(pauses.uniform(*pause_s))
         finally:
             tell("waiting for the last answers", seconds)
