@@ -34,10 +34,18 @@ PROGRAMS = (
     default=6,
     show_default=True,
     type=click.IntRange(2, 1000),
-    help="Number of rounds of 30 requests, all ways in turn.",
+    help="Number of rounds, all ways in turn.",
+)
+@click.option(
+    "--requests",
+    "n_jobs",
+    default=30,
+    show_default=True,
+    type=click.IntRange(3, 10_000),
+    help="Number of requests of each way in a round.",
 )
 @AS_JSON
-def peers(names: tuple[str, ...], rounds: int, as_json: bool) -> None:
+def peers(names: tuple[str, ...], rounds: int, n_jobs: int, as_json: bool) -> None:
     """Compare webinfer with other ways to run the same models on the same inputs.
 
     Selenium by hand, Selenium Grid 4, Playwright, transformers.js in Node, onnxruntime in Python: each a
@@ -50,7 +58,7 @@ def peers(names: tuple[str, ...], rounds: int, as_json: bool) -> None:
     from webinfer.bench.peers.report import claims, tabulate
 
     with SafeConsole(stderr=True).status("starting") as status:
-        found = measure_peers(names, rounds, RuntimeSettings().cache_dir / "bench", status.update)
+        found = measure_peers(names, rounds, n_jobs, RuntimeSettings().cache_dir / "bench", status.update)
     if as_json:
         told = found.to_plain() | {"guide": [claim.to_plain() for claim in claims(found)]}
         click.echo(json.dumps(told, indent=2))

@@ -10,7 +10,6 @@ import pytest
 from browser_runtime.contract.errors import BadOutput
 from webinfer.bench.peers import measuring, peer
 from webinfer.bench.peers.measuring import (
-    N_JOBS,
     ONE_MODEL,
     THREE_MODELS,
     Figures,
@@ -28,7 +27,7 @@ from webinfer.commands.bench_peers import PROGRAMS
 
 def figures(name: str, at_once: int, seconds: list[float], memory_mb: float) -> Figures:
     found = next(each for each in PEERS if each.name == name)
-    return Figures(found, THREE_MODELS, at_once, seconds, [1000 * each for each in seconds], memory_mb)
+    return Figures(found, THREE_MODELS, at_once, 30, seconds, [1000 * each for each in seconds], memory_mb)
 
 
 def test_the_command_names_every_program() -> None:
@@ -45,12 +44,12 @@ def test_lines_are_code_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_round_has_other_texts_than_the_last() -> None:
     sound = Path("spoken.wav")
-    one, two = make_jobs(THREE_MODELS, 0, sound), make_jobs(THREE_MODELS, 1, sound)
-    assert len(one) == len(two) == N_JOBS
+    one, two = (make_jobs(THREE_MODELS, number, sound, 30) for number in (0, 1))
+    assert len(one) == len(two) == 30
     assert {kind for kind, _ in one} == {"text", "image", "sound"}
     texts = [item for jobs in (one, two) for kind, item in jobs if kind == "text"]
-    assert len(set(texts)) == len(texts) == 2 * N_JOBS / 3
-    assert {kind for kind, _ in make_jobs(ONE_MODEL, 0, sound)} == {"text"}
+    assert len(set(texts)) == len(texts) == 20
+    assert {kind for kind, _ in make_jobs(ONE_MODEL, 0, sound, 30)} == {"text"}
 
 
 def test_every_answer_is_checked() -> None:
@@ -84,11 +83,11 @@ def test_a_native_program_is_run_and_an_absent_one_told(
     gone = peer.Peer("gone", "gone", ("selenium_by_hand.py",), needs="no_such_package")
     native = next(each for each in PEERS if each.program == "onnxruntime_python")
     monkeypatch.setattr(measuring, "PEERS", (gone, native))
-    monkeypatch.setattr(measuring, "N_WARM", 0)
-    found = measure_peers((), 2, tmp_path, print)
+    monkeypatch.setattr(measuring, "N_WARM", 3)
+    found = measure_peers((), 2, 6, tmp_path, print)
     assert found.absent == {"gone": "no_such_package is missing on this machine; pip install no_such_package"}
     assert [(one.workload, len(one.times_ms)) for one in found.figures] == [
-        (ONE_MODEL, 2 * N_JOBS),
-        (THREE_MODELS, 2 * N_JOBS),
+        (ONE_MODEL, 12),
+        (THREE_MODELS, 12),
     ]
     assert all(one.memory_mb > 10 for one in found.figures)

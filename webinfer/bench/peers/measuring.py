@@ -27,8 +27,7 @@ Tell = Callable[[str], None]
 IMAGE = BUILTIN_FOLDER / "digits-vit/examples/4.png"
 SOUND = BUILTIN_FOLDER / "tones-whisper/examples/spoken-8.flac"
 # Beyond a first answer of each model: browsers compile WebAssembly a second time while it runs.
-N_WARM = 30
-N_JOBS = 30
+N_WARM = 45
 ONE_MODEL, THREE_MODELS = "one model", "three models in turn"
 WORKLOADS = (ONE_MODEL, THREE_MODELS)
 # Embeddings of the same weights differ by rounding alone.
@@ -42,6 +41,8 @@ class Figures:
     peer: Peer
     workload: str
     at_once: int
+    n_jobs: int
+    """Requests of a round."""
     seconds: list[float] = field(default_factory=list)
     times_ms: list[float] = field(default_factory=list)
     memory_mb: float = 0.0
@@ -49,7 +50,7 @@ class Figures:
     @property
     def per_s(self) -> float:
         """Requests a second, of the median round."""
-        return N_JOBS / statistics.median(self.seconds)
+        return self.n_jobs / statistics.median(self.seconds)
 
     def percentile_ms(self, share: float) -> float:
         """The time within which this share of requests was answered."""
@@ -101,8 +102,11 @@ class PeersFound:
         }
 
 
-def measure_peers(names: Sequence[str], n_rounds: int, folder: Path, tell: Tell) -> PeersFound:
-    """Every peer of `names` (all if none), started together and asked in turn. Raises BadOutput."""
+def measure_peers(names: Sequence[str], n_rounds: int, n_jobs: int, folder: Path, tell: Tell) -> PeersFound:
+    """Every peer of `names` (all if none), started together and asked in turn, `n_jobs` requests each time.
+
+    Raises BadOutput.
+    """
     found, wanted = PeersFound(), [peer for peer in PEERS if not names or peer.program in names]
     with ExitStack() as open_, _sound_file(folder) as sound:
         running: list[tuple[Peer, PeerProcess]] = []
@@ -112,13 +116,15 @@ def measure_peers(names: Sequence[str], n_rounds: int, folder: Path, tell: Tell)
             except InferenceError as error:
                 found.absent[peer.name] = str(error)
         _warm(running, sound, tell)
-        arms = [Figures(peer, name, n) for peer, _ in running for name in WORKLOADS for n in peer.at_once]
+        arms = [
+            Figures(peer, name, n, n_jobs) for peer, _ in running for name in WORKLOADS for n in peer.at_once
+        ]
         processes = {peer.name: process for peer, process in running}
         for number in range(n_rounds):
             tell(f"round {number + 1} of {n_rounds}")
             # There and back, so that none always follows the same neighbour.
             for arm in arms if number % 2 == 0 else arms[::-1]:
-                jobs = make_jobs(arm.workload, number, sound)
+                jobs = make_jobs(arm.workload, number, sound, n_jobs)
                 answers = processes[arm.peer.name].ask(jobs, arm.at_once)
                 check(arm.peer.name, jobs, answers)
                 arm.seconds.append(answers.seconds)
@@ -133,17 +139,16 @@ def _warm(running: Sequence[tuple[Peer, PeerProcess]], sound: Path, tell: Tell) 
     for peer, process in running:
         tell(f"warming up {peer.name}")
         for at_once in peer.at_once:
-            for number in range(2 * N_WARM * min(at_once, 2) // N_JOBS):
-                process.ask(make_jobs(THREE_MODELS, number, sound), at_once)
+            process.ask(make_jobs(THREE_MODELS, 0, sound, N_WARM * min(at_once, 2)), at_once)
 
 
-def make_jobs(workload: str, number: int, sound: Path) -> list[Job]:
+def make_jobs(workload: str, number: int, sound: Path, n_jobs: int) -> list[Job]:
     """The requests of one round: each text is another one."""
-    texts: Iterator[Job] = (("text", f"this is sentence number {number * N_JOBS + n}") for n in range(N_JOBS))
+    texts: Iterator[Job] = (("text", f"this is sentence number {number * n_jobs + n}") for n in range(n_jobs))
     if workload == ONE_MODEL:
         return list(texts)
     others = (("image", str(IMAGE)), ("sound", str(sound)))
-    return [next(texts) if n % 3 == 0 else others[n % 3 - 1] for n in range(N_JOBS)]
+    return [next(texts) if n % 3 == 0 else others[n % 3 - 1] for n in range(n_jobs)]
 
 
 def check(name: str, jobs: Sequence[Job], found: Answers) -> None:
