@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from browser_runtime.low_bits.arrays import FloatArray
-from browser_runtime.low_bits.model_file import ModelWriter, tensor_order
+from browser_runtime.low_bits.model_file import FILE, describe_architecture, tensor_order
+from browser_runtime.low_bits.packed_file import ModelWriter
 from browser_runtime.low_bits.packing import ByteMatrix, pack_floats
 from browser_runtime.low_bits.quantising.least_squares import fit_matrix
 from browser_runtime.low_bits.reading.sources import DecoderSource, open_source
@@ -45,9 +46,8 @@ def write_precision(source: DecoderSource, folder: Path, bits: int) -> list[str]
         else:
             own = max(bits, LEAST_BITS.get(name, 2))
             writer.add(name, tensor.shape, own, pack(tensor, own))
-    return writer.finish(
-        source.shape, False, {"method": "trained with rounded weights, least squares", "bits": bits}
-    )
+    about = {"method": "trained with rounded weights, least squares", "bits": bits}
+    return writer.finish(FILE, describe_architecture(source.shape, False), about)
 
 
 def write(trained: Path, folder: Path = BUILTIN / NAME) -> None:

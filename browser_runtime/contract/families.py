@@ -22,6 +22,11 @@ from browser_runtime.contract.vocabulary import Browser, Family, Precision, show
 
 TEXTS = InputSpec("texts", "text", is_text=True)
 
+# Packed by `webinfer models quantize`: weights of 8 bits on the low-bit engine.
+PACKED_ENCODER = GraphSpec(
+    "low_bits_encoder", (), (), {Precision.BITS_8: (str(Precision.BITS_8),)}, "{suffix}/{stem}.json"
+)
+
 TEXT_EMBEDDING = FamilySpec(
     "text_embedding",
     (Family.TEXT_EMBEDDING,),
@@ -66,6 +71,7 @@ TEXT_EMBEDDING = FamilySpec(
     limits=RunLimits(max_batch=32, max_static_graphs=4, warm_up_runs=60, warm_up_ms=3000),
     answer=AnswerSpec(numbers="embedding"),
     sizes="batch and sequence free or fixed, each",
+    other_layouts=((PACKED_ENCODER,),),
     sample="The quick brown fox jumps over the lazy dog while nobody looks.",
     options=(
         Option(

@@ -46,17 +46,35 @@ def quantize_model(
     name: str | None,
     output: Path | None,
 ) -> None:
-    """Store a language model with fewer bits.
+    """Store a language model or a text encoder with fewer bits.
 
     MODEL is a GGUF file, a folder with a LLaMA, SmolLM2, Qwen2, Qwen3 or Mistral in safetensors, or a stored
-    model of 16 bits. Give one of --bits, --budget-mb and --plan.
+    model of 16 bits. Give one of --bits, --budget-mb and --plan. It may also be a folder with a BERT in
+    safetensors, with --bits 8: it is stored in fp32 and in 8bit.
     """
     from browser_runtime.models.intake.packed_folders import name_precision
     from browser_runtime.models.intake.quantising import find_source
+    from browser_runtime.models.intake.quantising_encoders import is_encoder, refuse_choices
 
+    if is_encoder(Path(model)):
+        refuse_choices(bits, budget_mb=budget_mb, plan=plan, calibration=calibration, output=output)
+        pack_encoder(Path(model), name or f"{Path(model).name}-8bit")
+        return
     wish = _read_wish(bits, budget_mb, plan, calibration)
     source = find_source(model, ModelStore())
     pack(source, wish, name or f"{source.name}-{name_precision(wish)}", output)
+
+
+def pack_encoder(path: Path, name: str) -> None:
+    """Put a text encoder into the store in fp32 and 8bit, and print how near they are."""
+    from browser_runtime.models.intake.quantising_encoders import quantise_encoder
+
+    made = quantise_encoder(path, name, ModelStore())
+    say(f"{made.model.name} in {' and '.join(made.model.precisions)}, in {made.model.folder}")
+    click.echo(
+        f"{made.size_bytes / 1e6:.1f} MB in 8bit; the cosine to fp32 is {made.least_cosine:.5f} or more on "
+        "six sentences"
+    )
 
 
 def pack(source: DecoderSource, wish: Wish, name: str, output: Path | None) -> None:

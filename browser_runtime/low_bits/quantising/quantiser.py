@@ -11,7 +11,8 @@ from typing import Any
 
 from browser_runtime.low_bits.arrays import FloatArray
 from browser_runtime.low_bits.forward import normalise
-from browser_runtime.low_bits.model_file import ModelWriter
+from browser_runtime.low_bits.model_file import FILE, describe_architecture
+from browser_runtime.low_bits.packed_file import ModelWriter
 from browser_runtime.low_bits.packed_tensors import round_activations
 from browser_runtime.low_bits.packing import pack_floats
 from browser_runtime.low_bits.quantising.bit_plan import BitPlan
@@ -90,7 +91,7 @@ class Quantiser:
             "measured": divergence.to_plain(),
         }
         rotated = can_rotate(self.shape) or self.weights.values_rotated
-        files = self._writer.finish(self.shape, rotated, about)
+        files = self._writer.finish(FILE, describe_architecture(self.shape, rotated), about)
         self._tell("done", total, total)
         size_bytes = sum(shard.size_bytes for shard in self._writer.shards)
         return Quantised(files, divergence, size_bytes, plan.bits_a_weight(self.shape))

@@ -184,7 +184,10 @@ def _fetch(
     packed = {
         path for spec in family.graphs if not spec.is_onnx for one in Precision for path in spec.paths(one)
     }
-    listed = [path for path in repository.files if path not in packed]
+    # What this machine packs is never taken from a repository.
+    specs = [spec for graphs in family.layouts for spec in graphs if not spec.is_onnx]
+    ours = {path for spec in specs for one in Precision for path in spec.paths(one)}
+    listed = [path for path in repository.files if path not in ours]
     listing = peek(job, repository, folder, family.files.listing, held) if family.files.listing else None
     has_original = packed and find_original(name, family, family.precision, listed) is not None
     paths = choose_files(name, family, precision, listed, listing, CHOSEN_BITS if has_original else ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +33,10 @@ LOCK_TIMEOUT_S = 600.0
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 # A model card's head is a few dozen lines.
 MAX_HEAD_BYTES = 4096
+
+
+Pack = Callable[[list[Path], Path], list[str]]
+"""Writes packed weights of safetensors files into a model's folder; their paths in it, the index first."""
 
 
 @dataclass
@@ -68,12 +73,14 @@ def import_model(
     family: FamilySpec | None = None,
     store: ModelStore | None = None,
     prove: Prove | None = None,
+    pack: Pack | None = None,
 ) -> StoredModel:
     """The model at `path`, copied into the store under `name`, checked, with a manifest.
 
     `path` is an ONNX file with its JSON files beside it, a folder in transformers.js' or optimum's layout, or
     a folder with a BERT in safetensors, which is exported to ONNX. Importing the same again changes nothing.
     `prove` is called with the model and its trial runs before it enters the store; it raises to keep it out.
+    `pack` adds the same weights in fewer bits; there must be safetensors.
 
     Raises BadInput for a path, name or family that will not do, BadRequest for a model that is not whole.
     """
@@ -86,7 +93,7 @@ def import_model(
     ):
         try:
             intake = Intake(parts.home, scratch / "model", store.max_bytes)
-            model = _assemble(parts, name, family, intake, prove)
+            model = _assemble(parts, name, family, intake, prove, pack)
         except OSError as error:
             raise SetupError(f"room or access for model {name!r}", f"copying it failed: {error}") from error
         except ValueError as error:
@@ -147,7 +154,12 @@ def _graph_name(path: Path) -> str:
 
 
 def _assemble(
-    parts: Parts, name: str, family: FamilySpec | None, intake: Intake, prove: Prove | None
+    parts: Parts,
+    name: str,
+    family: FamilySpec | None,
+    intake: Intake,
+    prove: Prove | None,
+    pack: Pack | None,
 ) -> StoredModel:
     """The model, whole, with its manifest. Raises BadRequest or ValueError for what is missing or broken."""
     folder = intake.folder
@@ -155,9 +167,15 @@ def _assemble(
     _copy_small_files(intake, chosen, name)
     check_files(folder, chosen)
     extra: Json = {}
+    packed: list[str] = []
     if parts.weights:
         _require_exportable(parts, chosen, name)
         extra["exported_from"] = _export(parts, intake)
+        if pack is not None:
+            packed = pack(_weight_files(parts), folder)
+            intake.paths += packed
+    elif pack is not None:
+        raise BadInput("MODEL", repr(parts.home.root.name), "a folder with its weights in safetensors")
     else:
         _copy_graphs(parts, intake, chosen, name)
     intake.paths += complete_files(folder, chosen, intake.paths)
@@ -179,7 +197,7 @@ def _assemble(
         source=f"imported from {parts.home.root.name}",
         license=read_license(parts.home),
         extra=extra,
-        weights=group_weights(files, found.weights),
+        weights=group_weights(files, found.weights | {path: tuple(packed[1:]) for path in packed[:1]}),
     )
     write_manifest(model)
     runs = try_model(model, precisions)
@@ -247,9 +265,13 @@ def _require_exportable(parts: Parts, family: FamilySpec, name: str) -> None:
     )
 
 
+def _weight_files(parts: Parts) -> list[Path]:
+    return [file for name in parts.weights if (file := parts.home.find(name)) is not None]
+
+
 def _export(parts: Parts, intake: Intake) -> dict[str, str]:
     """Writes the model's graph from its safetensors; their hashes by name. Raises BadRequest, ValueError."""
-    files = [file for name in parts.weights if (file := parts.home.find(name)) is not None]
+    files = _weight_files(parts)
     export_bert(intake.folder / "config.json", files, intake.folder / "onnx" / "model.onnx")
     intake.paths.append("onnx/model.onnx")
     return {name: hash_file(file) for name, file in zip(parts.weights, files, strict=True)}

@@ -7,17 +7,18 @@ import { Fault } from '../faults.js';
 import { runBatches } from './graphs/batches.js';
 import { BATCH_SIZES, pickBucket, sequenceBuckets, splitBatches } from './graphs/buckets.js';
 import { makeFeeds, readTextShape } from './graphs/feeds.js';
-import { checkFinite, readFloats } from './graphs/floats.js';
+import { readFloats } from './graphs/floats.js';
 import { cacheGraphs, GraphSource, usesStaticShapes } from './graphs/model_graphs.js';
 import { makeReady } from './graphs/ready.js';
 import { NO_RECALL, nameEncoder } from './graphs/recall.js';
-import { applyModules, cutVector } from './texts/sentence_modules.js';
+import { makeEmbedding } from './texts/embeddings.js';
+import { PACKED_ENCODER, PackedEmbedder } from './texts/packed_encoder.js';
 import { countPositions, padTexts, readTokens } from './texts/tokens.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */
 /** @typedef {import('./texts/tokens.js').Tokens} Tokens */
 /** @typedef {import('./texts/pooling.js').Hidden} Hidden */
-/** @typedef {{embedding: Float32Array, tokens: number, truncated: boolean}} Output */
+/** @typedef {import('./texts/embeddings.js').Output} Output */
 
 // WebGPU compiles other shaders for a length that four divides: the first [1, 12] after [1, 11] took 1170 ms, the
 // second 383 (Firefox, software). Padded to fours there is one kind, and the padding cost nothing measurable.
@@ -29,6 +30,10 @@ const GPU_MULTIPLE = 4;
  */
 export async function open(opening) {
   const { sample } = readSettings(opening);
+  if (PACKED_ENCODER in opening.model.graphs) {
+    const packed = await PackedEmbedder.open(opening, readSettings(opening));
+    return makeReady(opening, packed, { item: sample, options: {} });
+  }
   const source = new GraphSource(opening, 'model');
   const embedder = new TextEmbedder(
     opening,
@@ -84,7 +89,8 @@ class TextEmbedder {
       prepare: (item, index) => readTokens(item, `texts[${index}]`),
       split: (prepared) => this.split(prepared),
       compute: (batch, watch) => this.#recall(batch, watch, buckets, recall),
-      finish: (hidden, row, tokens) => this.#finish(/** @type {Hidden} */ (hidden[row]), tokens, options),
+      finish: (hidden, row, tokens) =>
+        makeEmbedding(this.modules, /** @type {Hidden} */ (hidden[row]), tokens, options),
     };
     const done = await runBatches(texts, steps, isCancelled);
     const opened_ms = this.graphs.openedMs - before;
@@ -211,18 +217,6 @@ class TextEmbedder {
       token_type_ids: { data: segments, dims },
       position_ids: { data: positions, dims: [positionRows, dims[1]] },
     });
-  }
-
-  /**
-   * @param {Hidden} hidden
-   * @param {Tokens} tokens
-   * @param {Record<string, unknown>} options
-   * @returns {Output}
-   */
-  #finish(hidden, tokens, options) {
-    const embedding = cutVector(applyModules(this.modules, hidden, 0, tokens), options);
-    checkFinite(embedding, 'embedding value');
-    return { embedding, tokens: tokens.ids.length, truncated: tokens.truncated };
   }
 }
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from browser_runtime.contract.errors import BadInput, BadRequest, InferenceError
 from browser_runtime.low_bits.cache import CacheFormat, PackedCache, pack_groups
 from browser_runtime.low_bits.forward import Decoder, ExactCache, ExactTensors
-from browser_runtime.low_bits.model_file import FILE, ModelWriter, PackedModel, tensor_order
+from browser_runtime.low_bits.model_file import FILE, PackedModel, describe_architecture, tensor_order
+from browser_runtime.low_bits.packed_file import ModelWriter
 from browser_runtime.low_bits.packed_tensors import PackedTensors, round_activations
 from browser_runtime.low_bits.packing import (
     ByteMatrix,
@@ -212,7 +213,7 @@ def write_model(folder: Path, kind: str = "llama", bits: int = 3) -> PackedModel
             writer.add(
                 name, numbers.shape, bits, pack_floats(numbers, bits) if bits > 8 else packed(numbers, bits)
             )
-    writer.finish(weights.shape, values_rotated=False, about={"note": "a test's"})
+    writer.finish(FILE, describe_architecture(weights.shape, False), {"note": "a test's"})
     return PackedModel.open(target)
 
 
@@ -307,7 +308,7 @@ def no_layers(plain: Plain) -> None:
     ],
 )
 def test_model_files_that_cannot_be_are_refused(spoil: Callable[[Plain], None], tmp_path: Path) -> None:
-    folder = write_model(tmp_path).home.root
+    folder = write_model(tmp_path).file.home.root
     plain = json.loads((folder / FILE).read_text())
     spoil(plain)
     (folder / FILE).write_text(json.dumps(plain))

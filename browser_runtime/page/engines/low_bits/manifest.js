@@ -40,42 +40,73 @@ const COUNTS = /** @type {const} */ ([
 const OTHERS = ['norm_eps', 'rope', 'tied_head', 'qk_norm', 'activation', 'values_rotated'];
 
 /**
+ * @template A
+ * @typedef {object} Kind what a manifest of one kind of model holds
+ * @property {string} file named in errors
+ * @property {(architecture: any, refuse: Refuse) => A} readArchitecture
+ * @property {(architecture: A) => {needed: Map<string, number[]>, optional: Map<string, number[]>}} tensorShapes
+ * @property {(name: string, shape: number[]) => number[]} allowedBits
+ */
+
+/** @type {Kind<Architecture>} */
+const DECODER = {
+  file: 'low_bits.json',
+  readArchitecture,
+  tensorShapes,
+  allowedBits: (_, shape) => (shape.length === 1 ? [32] : [2, 3, 4, 8, 16, 32]),
+};
+
+/**
  * Raises ModelFault, naming the place, where the manifest is not what kernels/README.md says.
  * @param {any} json
  * @param {string} model named in errors
  * @returns {Manifest}
  */
-export function readManifest(json, model) {
-  const refuse = refuser(model);
+export const readManifest = (json, model) => readManifestOf(DECODER, json, model);
+
+/**
+ * @template A
+ * @param {Kind<A>} kind
+ * @param {any} json
+ * @param {string} model named in errors
+ * @returns {{architecture: A, tensors: Map<string, Tensor>, shards: Shard[], about: Record<string, unknown>}}
+ */
+export function readManifestOf(kind, json, model) {
+  const refuse = refuser(kind.file, model);
   if (json?.format !== FORMAT) refuse('format', json?.format, FORMAT);
   if (json.version !== VERSION) refuse('version', json.version, VERSION);
-  checkKeys(json, KEYS, 'low_bits.json', refuse);
-  const architecture = readArchitecture(json.architecture, refuse);
-  const tensors = readTensors(json.tensors ?? {}, architecture, json.shards ?? [], refuse);
+  checkKeys(json, KEYS, kind.file, refuse);
+  const architecture = kind.readArchitecture(json.architecture, refuse);
+  const tensors = readTensors(kind, json.tensors ?? {}, architecture, json.shards ?? [], refuse);
   return { architecture, tensors, shards: json.shards, about: json.about ?? {} };
 }
 
 /** @typedef {(where: string, found: unknown, allowed: unknown) => never} Refuse */
 
-/** @param {string} model @returns {Refuse} */
-const refuser = (model) => (where, found, allowed) => {
-  const text = `low_bits.json: ${where} is ${JSON.stringify(found) ?? 'missing'}, not ${allowed}`;
+/** @param {string} file @param {string} model @returns {Refuse} */
+const refuser = (file, model) => (where, found, allowed) => {
+  const text = `${file}: ${where} is ${JSON.stringify(found) ?? 'missing'}, not ${allowed}`;
   throw new Fault('ModelFault', model, text);
 };
 
 /** @param {object} value @param {readonly string[]} known @param {string} where @param {Refuse} refuse */
-function checkKeys(value, known, where, refuse) {
+export function checkKeys(value, known, where, refuse) {
   const unknown = Object.keys(value ?? {}).find((key) => !known.includes(key));
   if (unknown !== undefined) refuse(`a key of ${where}`, unknown, `one of ${known.join(', ')}`);
+}
+
+/** @param {any} architecture @param {readonly string[]} counts @param {Refuse} refuse */
+export function checkCounts(architecture, counts, refuse) {
+  for (const key of counts) {
+    const count = architecture?.[key];
+    if (!Number.isInteger(count) || count < 1) refuse(key, count, 'a whole number from 1 on');
+  }
 }
 
 /** @param {any} architecture @param {Refuse} refuse @returns {Architecture} */
 function readArchitecture(architecture, refuse) {
   checkKeys(architecture, [...COUNTS, ...OTHERS], 'architecture', refuse);
-  for (const key of COUNTS) {
-    const count = architecture?.[key];
-    if (!Number.isInteger(count) || count < 1) refuse(key, count, 'a whole number from 1 on');
-  }
+  checkCounts(architecture, COUNTS, refuse);
   const { heads, kv_heads: kvHeads, head_dim: headDim, rope, activation } = architecture;
   if (heads % kvHeads !== 0) refuse('kv_heads', kvHeads, `a divisor of heads (${heads})`);
   if (headDim % 4 !== 0 || headDim > 256) refuse('head_dim', headDim, 'a multiple of 4 up to 256');
@@ -119,30 +150,36 @@ export function tensorShapes(a) {
 }
 
 /**
- * @param {Record<string, any>} tensors @param {Architecture} architecture @param {Shard[]} shards @param {Refuse} refuse
+ * @template A
+ * @param {Kind<A>} kind @param {Record<string, any>} tensors @param {A} architecture @param {Shard[]} shards
+ * @param {Refuse} refuse
  * @returns {Map<string, Tensor>}
  */
-function readTensors(tensors, architecture, shards, refuse) {
-  const { needed, optional } = tensorShapes(architecture);
+function readTensors(kind, tensors, architecture, shards, refuse) {
+  const { needed, optional } = kind.tensorShapes(architecture);
   const missing = [...needed.keys()].find((name) => !Object.hasOwn(tensors, name));
   if (missing) refuse(`tensor ${missing}`, undefined, 'left out');
   const found = new Map();
   for (const [name, entry] of Object.entries(tensors)) {
     const shape = needed.get(name) ?? optional.get(name);
     if (!shape) refuse('a tensor', name, 'one that this architecture has');
-    found.set(name, readTensor(name, entry, /** @type {number[]} */ (shape), shards, refuse));
+    const allowed = kind.allowedBits(name, /** @type {number[]} */ (shape));
+    found.set(
+      name,
+      readTensor(name, entry, { shape: /** @type {number[]} */ (shape), allowed }, shards, refuse),
+    );
   }
   return found;
 }
 
 /**
- * @param {string} name @param {any} entry @param {number[]} shape @param {Shard[]} shards @param {Refuse} refuse
+ * @param {string} name @param {any} entry @param {{shape: number[], allowed: number[]}} wanted
+ * @param {Shard[]} shards @param {Refuse} refuse
  * @returns {Tensor}
  */
-function readTensor(name, entry, shape, shards, refuse) {
+function readTensor(name, entry, { shape, allowed }, shards, refuse) {
   checkKeys(entry, ['shape', 'bits', 'shard', 'offset', 'size_bytes'], name, refuse);
   if (String(entry.shape) !== String(shape)) refuse(`the shape of ${name}`, entry.shape, `[${shape}]`);
-  const allowed = shape.length === 1 ? [32] : [2, 3, 4, 8, 16, 32];
   if (!allowed.includes(entry.bits)) refuse(`the bits of ${name}`, entry.bits, allowed.join(', '));
   const layout = layoutMatrix(shape, entry.bits);
   if (entry.size_bytes !== layout.sizeBytes)

@@ -1,15 +1,14 @@
 /** A model's weights on a backend, and one step of its plan. */
-import { Fault } from '../../faults.js';
 import { ropeTable } from '../../kernels/twins/operations.js';
 import { buildPlan } from './plan.js';
+import { loadShards } from './shards.js';
 
 /** @typedef {import('./backend.js').Backend} Backend */
 /** @typedef {import('./backend.js').CacheShape} CacheShape */
 /** @typedef {import('./backend.js').StepRow} StepRow */
 /** @typedef {import('./manifest.js').Manifest} Manifest */
 /** @typedef {import('./plan.js').RowsName} RowsName */
-/** @typedef {AsyncIterable<Uint8Array> | Iterable<Uint8Array>} Chunks */
-/** @typedef {(path: string, shard: import('./manifest.js').Shard) => Chunks | Promise<Chunks>} FetchShard */
+/** @typedef {import('./shards.js').FetchShard} FetchShard */
 
 export class Network {
   /** @type {Map<string, import('./backend.js').Matrix>} */
@@ -51,32 +50,13 @@ export class Network {
    * @param {string} model
    * @param {(loadedBytes: number, totalBytes: number) => void} [onProgress]
    */
-  async load(fetchShard, model, onProgress = () => {}) {
-    const total = this.manifest.shards.reduce((sum, shard) => sum + shard.size_bytes, 0);
-    let loaded = 0;
-    for (const [index, shard] of this.manifest.shards.entries()) {
-      const tensors = [...this.manifest.tensors].filter(([, tensor]) => tensor.shard === index);
-      let offset = 0;
-      for await (const chunk of await fetchShard(shard.path, shard)) {
-        this.#place(tensors, chunk, offset);
-        offset += chunk.length;
-        onProgress(loaded + offset, total);
-      }
-      if (offset !== shard.size_bytes) {
-        throw new Fault('ModelFault', model, `${shard.path} has ${offset} bytes, not ${shard.size_bytes}`);
-      }
-      loaded += offset;
-    }
-  }
-
-  /** @param {[string, import('./manifest.js').Tensor][]} tensors @param {Uint8Array} chunk @param {number} at */
-  #place(tensors, chunk, at) {
-    for (const [name, { layout, offset }] of tensors) {
-      const from = Math.max(offset, at);
-      const to = Math.min(offset + layout.sizeBytes, at + chunk.length);
-      if (from < to)
-        this.backend.write(this.#matrix(name), from - offset, chunk.subarray(from - at, to - at));
-    }
+  async load(fetchShard, model, onProgress) {
+    const place = (
+      /** @type {string} */ name,
+      /** @type {number} */ offset,
+      /** @type {Uint8Array} */ bytes,
+    ) => this.backend.write(this.#matrix(name), offset, bytes);
+    await loadShards(this.manifest, fetchShard, place, model, onProgress);
   }
 
   /**

@@ -2,10 +2,10 @@
  * The plan's operations in WebAssembly: one memory, whose size is known before the first byte is loaded. Nothing in it
  * is freed or moved; it goes as a whole.
  */
-import { Fault } from '../../faults.js';
 import { BLOCK_TOKENS, roundUp } from '../../kernels/layout.js';
 import { readRow } from '../../kernels/twins/matrices.js';
 import { bindKernels, fetchKernel } from './wasm_kernels.js';
+import { WasmMemory } from './wasm_memory.js';
 
 /** @typedef {import('./backend.js').Backend} Backend */
 /** @typedef {import('./backend.js').Matrix} Matrix */
@@ -15,20 +15,13 @@ import { bindKernels, fetchKernel } from './wasm_kernels.js';
 /** @typedef {import('./backend.js').CacheSide} CacheSide */
 /** @typedef {{codes: number, halves: number, scales: number}} Quantized */
 
-const PAGE_BYTES = 65536;
-const MAX_PAGES = 65536;
-// Reads of 16 bytes may begin on the last bytes of what is theirs.
-const SLACK_BYTES = 64;
-// How far products read ahead of a matrix, so that its next page is on its way.
-const AHEAD_BYTES = 32768;
 // Tokens of a prompt that read keys and values together: their scores stay in the first-level cache.
 const ROWS_AT_ONCE = 8;
 
 /** @implements {Backend} */
 export class WasmBackend {
   name = /** @type {const} */ ('wasm');
-  #memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES });
-  #next = 64;
+  #memory = new WasmMemory();
   /** @type {import('./wasm_kernels.js').Kernels} */
   #kernels = {};
   /** @type {StepRow[]} */
@@ -51,22 +44,17 @@ export class WasmBackend {
    */
   static async open(variant, load = fetchKernel) {
     const backend = new WasmBackend(variant);
-    backend.#kernels = await bindKernels(backend.#memory, variant, load);
+    backend.#kernels = await bindKernels(backend.#memory.memory, variant, load);
     return backend;
   }
 
   get sizeBytes() {
-    return this.#memory.buffer.byteLength;
+    return this.#memory.sizeBytes;
   }
 
   /** Zeroed bytes that nobody else has. Raises OutOfMemory. @param {number} sizeBytes @returns {number} */
   alloc(sizeBytes) {
-    const place = this.#next;
-    const end = place + roundUp(sizeBytes, 64) + SLACK_BYTES;
-    const missing = Math.ceil((end + AHEAD_BYTES) / PAGE_BYTES) - this.#memory.buffer.byteLength / PAGE_BYTES;
-    if (missing > 0) grow(this.#memory, missing);
-    this.#next = end;
-    return place;
+    return this.#memory.alloc(sizeBytes);
   }
 
   /** @param {import('../../kernels/layout.js').MatrixLayout} layout @returns {Matrix} */
@@ -359,7 +347,7 @@ export class WasmBackend {
 
   /** Drops the memory: nothing of this backend can be used any more. */
   release() {
-    this.#memory = new WebAssembly.Memory({ initial: 1 });
+    this.#memory.release();
     this.#kernels = {};
   }
 
@@ -385,17 +373,7 @@ export class WasmBackend {
 
   /** @param {number} place @param {number} count */
   #floats(place, count) {
-    return new Float32Array(this.#memory.buffer, place, count);
-  }
-}
-
-/** @param {WebAssembly.Memory} memory @param {number} pages */
-function grow(memory, pages) {
-  try {
-    memory.grow(pages);
-  } catch {
-    const asked = (pages * PAGE_BYTES + memory.buffer.byteLength) / 2 ** 20;
-    throw new Fault('OutOfMemory', `WebAssembly gives no memory of ${asked.toFixed(0)} MB`);
+    return this.#memory.floats(place, count);
   }
 }
 

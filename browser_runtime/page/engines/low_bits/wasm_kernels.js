@@ -1,6 +1,6 @@
 /** The WebAssembly kernels, bound to one memory. */
 
-/** @typedef {Record<string, (...args: number[]) => void>} Kernels */
+/** @typedef {Record<string, (...args: number[]) => number | undefined>} Kernels */
 /** @typedef {'relaxed' | 'simd'} Variant */
 /** @typedef {(name: string, variant: Variant) => Promise<BufferSource>} LoadKernel */
 
@@ -11,7 +11,7 @@ const RELAXED_MODULE = Uint8Array.from([
   253, 146, 2, 11,
 ]);
 // `unpack` is what others import.
-const NAMES = [
+const DECODER_KERNELS = [
   'activation',
   'matfloat',
   'matmat',
@@ -27,6 +27,16 @@ const NAMES = [
   'rope',
   'softmax',
 ];
+export const ENCODER_KERNELS = [
+  'gelu',
+  'layer_norm',
+  'matpanel',
+  'matwide',
+  'softmax',
+  'turn',
+  'widen',
+  'widen_matrix',
+];
 
 /** The variants that this browser can run, the quicker one first. @returns {Variant[]} */
 export const variantsHere = () => (WebAssembly.validate(RELAXED_MODULE) ? ['relaxed', 'simd'] : ['simd']);
@@ -39,18 +49,19 @@ export async function fetchKernel(name, variant) {
 }
 
 /**
- * Every kernel by its exported name.
+ * Kernels by their exported names.
  * @param {WebAssembly.Memory} memory
  * @param {Variant} variant
  * @param {LoadKernel} load
+ * @param {string[]} names
  * @returns {Promise<Kernels>}
  */
-export async function bindKernels(memory, variant, load = fetchKernel) {
+export async function bindKernels(memory, variant, load = fetchKernel, names = DECODER_KERNELS) {
   const bind = async (/** @type {string} */ name, /** @type {WebAssembly.ModuleImports} */ unpack) => {
     const { instance } = await WebAssembly.instantiate(await load(name, variant), { e: { memory }, unpack });
     return instance.exports;
   };
   const unpack = /** @type {WebAssembly.ModuleImports} */ (await bind('unpack', {}));
-  const bound = await Promise.all(NAMES.map((name) => bind(name, unpack)));
+  const bound = await Promise.all(names.map((name) => bind(name, unpack)));
   return /** @type {Kernels} */ (Object.assign({}, unpack, ...bound));
 }

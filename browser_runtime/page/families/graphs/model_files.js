@@ -62,3 +62,9 @@ export async function fetchFile(model, path) {
   if (response.ok) return response;
   throw new Fault('BadRequest', `model ${model.name} lacks ${path}: its server answers ${response.status}`);
 }
+
+/** The body in pieces, as they come. @param {Response} response */
+export async function* readPieces(response) {
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value;
+}

@@ -7,7 +7,7 @@ import { createModel } from '../../engines/low_bits/model.js';
 import { openBackend } from '../../engines/low_bits/variants.js';
 import { Fault } from '../../faults.js';
 import { nameCache } from '../graphs/kv_cache.js';
-import { fetchFile } from '../graphs/model_files.js';
+import { fetchFile, readPieces } from '../graphs/model_files.js';
 import { GraphSource } from '../graphs/model_graphs.js';
 import { listParts } from '../graphs/ready.js';
 import { LanguageGraph } from './language_graph.js';
@@ -66,12 +66,6 @@ async function openPacked({ backend, model, options, kept }) {
     parts: [],
     details: { ...facts, measured, measured_before: before },
   };
-}
-
-/** The body in pieces, as they come. @param {Response} response */
-async function* readPieces(response) {
-  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
-  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) yield piece.value;
 }
 
 /** @param {Opening} opening @param {string} stem @returns {Promise<Opened>} */

