@@ -12,6 +12,7 @@ from browser_runtime.contract.vocabulary import Browser
 from webinfer.bench.overhead import Overhead, TensorTrip, measure_overhead, measure_tensors
 from webinfer.bench.streaming import measure_streaming
 from webinfer.commands.bench_acceleration import acceleration
+from webinfer.commands.bench_encoders import encoders
 from webinfer.commands.bench_generation import command as generation
 from webinfer.commands.bench_kernels import kernels
 from webinfer.commands.bench_noise import noise
@@ -30,7 +31,7 @@ def command() -> None:
 
 
 for each in (
-    *(generation, quality, kernels, acceleration, peers, noise),
+    *(generation, quality, kernels, encoders, acceleration, peers, noise),
     *(history, regression, autoscaling, report),
 ):
     command.add_command(each)

@@ -1,0 +1,234 @@
+"""Times a text encoder in 8 bits on the low-bit engine beside onnxruntime, in pages and natively."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
+from browser_runtime.models.intake.importing import import_model
+from browser_runtime.models.intake.quantising_encoders import SENTENCES, quantise_encoder
+from browser_runtime.models.store import ModelStore, StoredModel
+from browser_runtime.pool import Pool
+from browser_runtime.settings import RuntimeSettings
+from webinfer.bench.samples import Summary, summarise
+
+Tell = Callable[[str], None]
+Vectors = np.ndarray[Any, Any]
+
+LENGTHS = (14, 110)
+"""Tokens of a text: a question, and a paragraph."""
+# Before the first counted run of a text: WASM tiers up.
+WARM_UP_S = 2.0
+CELL_S = 3.0
+MIN_RUNS, MAX_RUNS = 3, 100
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderCell:
+    """One engine at one length."""
+
+    place: str
+    engine: str
+    tokens: int
+    run: Summary
+    """Computing alone, of one text."""
+    ratio: float
+    """To native onnxruntime in fp32."""
+    cosine: float
+    """The least to native onnxruntime in fp32, over the texts of `Texts`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An engine's model: where it is stored and in which precision."""
+
+    engine: str
+    model: StoredModel
+    precision: Precision
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The texts that are timed, by their tokens, and all that are compared."""
+
+    timed: dict[int, str]
+
+    @property
+    def all(self) -> list[str]:
+        """Those that are timed, and sentences."""
+        return [*self.timed.values(), *SENTENCES]
+
+
+def measure_encoders(folder: Path, browsers: list[Browser], tell: Tell) -> list[EncoderCell]:
+    """Each engine at each length, one thread: native first, then the pages."""
+    with tempfile.TemporaryDirectory() as home:
+        settings = RuntimeSettings(
+            simulation="never", wasm_threads=1, shared_results_mb=0, models_dir=Path(home) / "store"
+        )
+        tell("packing the model")
+        subjects = make_subjects(folder, Path(home), ModelStore(settings.models_dir))
+        texts = Texts({n: cut_text(subjects[0].model, n) for n in LENGTHS})
+        cells, exact = measure_native(subjects, texts, tell)
+        for browser in browsers:
+            cells += asyncio.run(_measure_browser(settings, browser, subjects, texts, cells, exact, tell))
+        return cells
+
+
+def make_subjects(folder: Path, home: Path, store: ModelStore) -> list[Subject]:
+    """The model in 8bit and fp32, and what onnxruntime's own dynamic quantisation makes of it."""
+    from onnxruntime.quantization import quantize_dynamic
+
+    packed = quantise_encoder(folder, "packed", store).model
+    copy = home / "int8"
+    shutil.copytree(packed.folder, copy, ignore=shutil.ignore_patterns("8bit", "webinfer.json"))
+    quantize_dynamic(copy / "onnx/model.onnx", copy / "onnx/model_quantized.onnx")
+    int8 = import_model(copy, "int8", packed.family, store)
+    return [
+        Subject("webinfer 8bit", packed, Precision.BITS_8),
+        Subject("onnxruntime fp32", packed, Precision.FP32),
+        Subject("onnxruntime int8", int8, Precision.INT8),
+    ]
+
+
+def cut_text(model: StoredModel, n_tokens: int) -> str:
+    """Words of a book that make so many tokens, special ones included."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    words = (Path(__file__).parent / "quality/evaluation.txt").read_text(encoding="utf-8").split()
+    for start in range(len(words)):
+        for end in range(start + 1, start + n_tokens):
+            text = " ".join(words[start:end])
+            if len(tokenizer.encode(text).ids) == n_tokens:
+                return text
+    raise AssertionError(f"no words make {n_tokens} tokens")
+
+
+def measure_native(subjects: list[Subject], texts: Texts, tell: Tell) -> tuple[list[EncoderCell], Vectors]:
+    """onnxruntime in Python, and its embeddings in fp32."""
+    import onnxruntime as ort
+    from tokenizers import Tokenizer
+
+    cells: list[EncoderCell] = []
+    exact: Vectors | None = None
+    tokenizer = Tokenizer.from_file(str(subjects[0].model.folder / "tokenizer.json"))
+    tokenizer.no_padding()
+    for subject in subjects[1:]:
+        tell(f"native {subject.engine}")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        path = subject.model.folder / subject.model.graphs(subject.precision)["model"].path
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+        def prepare(text: str, session: Any = session) -> Callable[[], Vectors]:
+            ids = np.array([tokenizer.encode(text).ids], np.int64)
+            feeds = {
+                "input_ids": ids,
+                "attention_mask": np.ones_like(ids),
+                "token_type_ids": np.zeros_like(ids),
+            }
+            return lambda: session.run(None, feeds)[0][0]
+
+        found = np.stack([_normalise(prepare(text)().mean(0)) for text in texts.all])
+        exact = found if exact is None else exact
+        cosine = float((found * exact).sum(1).min())
+        for n_tokens, text in texts.timed.items():
+            times = summarise(_time(prepare(text)))
+            base = _base_ms(cells, n_tokens, times.p50_ms)
+            ratio = times.p50_ms / base
+            cells.append(EncoderCell("native", subject.engine, n_tokens, times, ratio, cosine))
+    assert exact is not None
+    return cells, exact
+
+
+def _normalise(vector: Vectors) -> Vectors:
+    length: Vectors = vector / np.linalg.norm(vector)
+    return length
+
+
+def _base_ms(cells: list[EncoderCell], n_tokens: int, otherwise: float = 1.0) -> float:
+    """Native fp32's time at that length, which is measured first."""
+    found = (cell.run.p50_ms for cell in cells if cell.tokens == n_tokens)
+    return next(found, otherwise)
+
+
+def _time(work: Callable[[], Any]) -> list[float]:
+    end = time.monotonic() + CELL_S
+    samples: list[float] = []
+    for _ in range(5):
+        work()
+    while len(samples) < MIN_RUNS or (len(samples) < MAX_RUNS and time.monotonic() < end):
+        start = time.perf_counter()
+        work()
+        samples.append((time.perf_counter() - start) * 1000)
+    return samples
+
+
+async def _measure_browser(
+    settings: RuntimeSettings,
+    browser: Browser,
+    subjects: list[Subject],
+    texts: Texts,
+    native: list[EncoderCell],
+    exact: Vectors,
+    tell: Tell,
+) -> list[EncoderCell]:
+    pool = Pool(settings, browser)
+    await pool.open()
+    try:
+        cells = []
+        build = pool.sessions[0].build
+        for subject in subjects:
+            tell(f"{build}, {subject.engine}")
+            answered = await pool.run(_embed(subject, texts.all))
+            found = np.stack([output["embedding"] for output in answered.output])
+            cosine = float((found * exact).sum(1).min())
+            for n_tokens, text in texts.timed.items():
+                run = await _time_text(pool, subject, text)
+                ratio = run.p50_ms / _base_ms(native, n_tokens)
+                cells.append(EncoderCell(build, subject.engine, n_tokens, run, ratio, cosine))
+        return cells
+    finally:
+        await pool.close()
+
+
+def _embed(subject: Subject, texts: list[str]) -> Request:
+    backends = (Backend.WASM,)
+    inputs = {"texts": texts}
+    name, precision = subject.model.name, subject.precision
+    return Request(Family.TEXT_EMBEDDING, name, inputs, backends, precision, single=False)
+
+
+async def _time_text(pool: Pool, subject: Subject, text: str) -> Summary:
+    request = _embed(subject, [text])
+    warm_by = time.monotonic() + WARM_UP_S
+    while time.monotonic() < warm_by:
+        await pool.run(request)
+    samples: list[float] = []
+    end = time.monotonic() + CELL_S
+    while len(samples) < MIN_RUNS or (len(samples) < MAX_RUNS and time.monotonic() < end):
+        samples.append((await pool.run(request)).inference_time_ms)
+    return summarise(samples)
+
+
+def tabulate_encoders(cells: list[EncoderCell]) -> Table:
+    """A row for each engine at each length."""
+    columns = ("where", "engine", "tokens", "p50 ms", "least ms", "to native fp32", "least cosine", "runs")
+    table = Table(*columns, title="one text, one thread")
+    for cell in cells:
+        figures = (f"{cell.run.p50_ms:.1f}", f"{cell.run.min_ms:.1f}", f"{cell.ratio:.2f}")
+        row = (cell.place, cell.engine, str(cell.tokens), *figures, f"{cell.cosine:.5f}", str(cell.run.n))
+        table.add_row(*row)
+    return table
