@@ -8,9 +8,10 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import structlog
 
@@ -24,18 +25,55 @@ BACKENDS = (Backend.WEBGPU, Backend.WASM)
 KERNELS = Path(__file__).parents[1] / "page" / "kernels"
 
 
+FILE = "kernels.json"
+BETWEEN = " | "
+
+
+@dataclass(frozen=True, slots=True)
+class KeptChoice:
+    """What was measured in a browser on one backend, for whoever asks which is the quickest."""
+
+    browser: str
+    build: str
+    backend: str
+    adapter: str
+    kernels: str
+    decode_ms: float
+    """A token's product."""
+    prefill_ms: float
+    """The product of a piece of a prompt."""
+
+    @property
+    def score_ms(self) -> float:
+        """The time by which the page chooses (page/engines/low_bits/variants.js)."""
+        return self.decode_ms + self.prefill_ms / 8
+
+
+def list_choices(cache_dir: Path) -> list[KeptChoice]:
+    """What is kept of the kernels as they are now, the quickest of each browser first."""
+    found = []
+    for key, choice in _read(cache_dir / FILE).items():
+        build, backend, place = [*key.split(BETWEEN, 2), "", ""][:3]
+        adapter, _, stamp = place.rpartition(BETWEEN)
+        if stamp == _stamp() and _is_choice(choice) and isinstance(choice.get("browser"), str):
+            row = min(choice["measured"], key=_weigh)
+            times = (float(row["decode_ms"]), float(row["prefill_ms"]))
+            found.append(KeptChoice(choice["browser"], build, backend, adapter, choice["kernels"], *times))
+    return sorted(found, key=lambda each: (each.browser, each.score_ms))
+
+
 class KernelChoices:
     """What was measured on the adapters of one browser build; the file in `cache_dir` holds all builds."""
 
-    def __init__(self, cache_dir: Path, build: str) -> None:
-        self._path, self._build = cache_dir / "kernels.json", build
+    def __init__(self, cache_dir: Path, build: str, browser: str) -> None:
+        self._path, self._build, self._browser = cache_dir / FILE, build, browser
         self.capabilities = Capabilities({})
         """Of the open session: they name its adapters."""
 
     def find(self, backend: Backend) -> dict[str, Any] | None:
         """The `kernels` and the times `measured` that were kept; None where nothing is known."""
-        found = self._read().get(self._key(backend))
-        return found if _is_choice(found) else None
+        found = _read(self._path).get(self._key(backend))
+        return {name: found[name] for name in ("kernels", "measured")} if _is_choice(found) else None
 
     def keep(self, backend: Backend, answer: LoadAnswer) -> None:
         """Keeps what a page measured before it opened a model, if it did."""
@@ -48,7 +86,8 @@ class KernelChoices:
         choice = {"kernels": answer.get("kernels"), "measured": answer.get("measured")}
         if _is_choice(choice):
             with contextlib.suppress(OSError):
-                self._write({**self._read(), self._key(backend): choice})
+                choices = _read(self._path)
+                self._write({**choices, self._key(backend): {**choice, "browser": self._browser}})
 
     def unmeasured(self) -> tuple[Backend, ...]:
         """The backends that have to be measured before one is the quickest.
@@ -62,18 +101,11 @@ class KernelChoices:
     def times_ms(self) -> dict[Backend, float]:
         """What the quickest kernels of each backend take for a token and an eighth of a piece of a prompt."""
         found = {backend: self.find(backend) for backend in BACKENDS if self.capabilities.can(backend)}
-        return {backend: _score(choice) for backend, choice in found.items() if choice}
+        return {backend: min(map(_weigh, choice["measured"])) for backend, choice in found.items() if choice}
 
     def _key(self, backend: Backend) -> str:
-        return f"{self._build} | {backend} | {self.capabilities.adapter(backend).name} | {_stamp()}"
-
-    def _read(self) -> dict[str, Any]:
-        """What the file holds; nothing where it is missing or no JSON object."""
-        try:
-            found = json.loads(self._path.read_text())
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+        adapter = self.capabilities.adapter(backend).name
+        return BETWEEN.join((self._build, str(backend), adapter, _stamp()))
 
     def _write(self, choices: Mapping[str, Any]) -> None:
         """Replaces the file at once: another worker reads the old one or the new one."""
@@ -89,13 +121,21 @@ class KernelChoices:
         log.info("kernels chosen", build=self._build, file=str(self._path))
 
 
-def _score(choice: Mapping[str, Any]) -> float:
+def _read(path: Path) -> dict[str, Any]:
+    """What the file holds; nothing where it is missing or no JSON object."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _weigh(row: Mapping[str, Any]) -> float:
     """As the page weighs it (page/engines/low_bits/variants.js)."""
-    rows = choice["measured"]
-    return min(float(row["decode_ms"]) + float(row["prefill_ms"]) / 8 for row in rows)
+    return float(row["decode_ms"]) + float(row["prefill_ms"]) / 8
 
 
-def _is_choice(found: object) -> bool:
+def _is_choice(found: object) -> TypeGuard[dict[str, Any]]:
     if not isinstance(found, dict) or not isinstance(found.get("kernels"), str):
         return False
     rows = found.get("measured")

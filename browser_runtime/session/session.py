@@ -85,7 +85,7 @@ class Session:
         self.lanes = [self._expect_lane(loopback, number) for number in range(n_lanes)]
         self._loopback, self._settings = loopback, loopback.settings
         self.golden = GoldenCheck(name, self.build, loopback.settings)
-        self._kernels = KernelChoices(loopback.settings.cache_dir, self.build)
+        self._kernels = KernelChoices(loopback.settings.cache_dir, self.build, str(installation.browser))
         self._loader = ModelLoader(name, loopback.settings, self.golden, self._kernels, self._tell_load)
         self.host = BrowserHost(name, loopback.settings, loopback.guardian, loopback.network)
         self.observer = PoolObserver()

@@ -23,7 +23,7 @@ def measured(kernels: str, decode_ms: float) -> dict[str, Any]:
 
 
 def open_choices(folder: Path, build: str = "Chromium 156", **adapter: Any) -> KernelChoices:
-    choices = KernelChoices(folder, build)
+    choices = KernelChoices(folder, build, "chrome")
     choices.capabilities = capable(**adapter)
     return choices
 

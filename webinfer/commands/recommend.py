@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -13,8 +13,10 @@ from rich.table import Table
 
 from browser_runtime.contract.errors import BadInput, UnknownModel
 from browser_runtime.contract.families import parse_family, usual_precision
-from browser_runtime.contract.vocabulary import Browser, Family, parse_backend, parse_precision
+from browser_runtime.contract.vocabulary import Browser, Family, Precision, parse_backend, parse_precision
 from browser_runtime.models.store import ModelStore
+from browser_runtime.session.kernel_choices import KeptChoice, list_choices
+from browser_runtime.settings import RuntimeSettings
 from scheduler.history.asking import LookUp
 from scheduler.routing.configurations import Recommendation, rank_configurations
 from scheduler.routing.evidence import Evidence
@@ -24,10 +26,12 @@ from scheduler.routing.table import Subject, rank_subject
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
 from webinfer.commands.parameters import AS_JSON, BACKENDS, MODEL_TYPES, PRECISIONS, ModelName
-from webinfer.tables import SafeConsole, output_console
+from webinfer.tables import SafeConsole, output_console, plain_text
 
 if TYPE_CHECKING:
     from webinfer.bench.trials import Trials
+
+ENGINE = "low_bits"
 
 
 @click.command("recommend")
@@ -74,7 +78,8 @@ def command(
     chosen = parse_precision(precision, "--precision") if precision else usual_precision(family)
     subject = Subject(family, model, str(chosen), wanted)
     policy = Policy(settings.routing_exploration, _conditions(history))
-    ranking = rank_subject(subject, evidence, policy)
+    kept = _kernels_of(model, family, chosen, wanted)
+    ranking = tuple(_expect_backend(each, kept) for each in rank_subject(subject, evidence, policy))
     by_flags = look_up_evidence(history, with_flags=True) if tried is None else tried.evidence
     found = rank_configurations(
         each
@@ -86,10 +91,12 @@ def command(
     failures = {} if tried is None else tried.failures
     if as_json:
         plain = _plain(subject, ranking) | {"configurations": _plain_ways(found), "failures": failures}
+        plain["kernels"] = [asdict(each) for each in kept]
         click.echo(json.dumps(plain, indent=2))
     else:
         _show(subject, ranking)
         _show_ways(found, failures)
+        _show_kernels(kept)
 
 
 def _try(model: str, precision: str | None, n: int) -> Trials:
@@ -98,6 +105,23 @@ def _try(model: str, precision: str | None, n: int) -> Trials:
     precisions = [parse_precision(precision, "--precision")] if precision else []
     with SafeConsole(stderr=True).status("starting") as status:
         return run_trials(model, list(Browser), precisions, n, status.update)
+
+
+def _kernels_of(model: str, family: Family, precision: Precision, backend: str) -> list[KeptChoice]:
+    """What was measured here of the kernels that the model runs on; nothing where another engine runs it."""
+    stored = ModelStore().find(model)
+    if stored is not None and precision in stored.precisions:
+        is_ours = ENGINE in stored.graphs(precision)
+    else:
+        is_ours = family is Family.TEXT_GENERATION and precision.endswith("bit")
+    kept = list_choices(RuntimeSettings().cache_dir.expanduser()) if is_ours else []
+    return [each for each in kept if backend in ("", each.backend)]
+
+
+def _expect_backend(ranked: Ranked, kept: list[KeptChoice]) -> Ranked:
+    """With the backend whose kernels are the quickest there, where the model itself never ran."""
+    quickest = next((each.backend for each in kept if each.browser == ranked.browser), "")
+    return ranked if ranked.backend else replace(ranked, backend=quickest)
 
 
 def _family_of(model: str, evidence: list[Evidence]) -> Family:
@@ -153,6 +177,20 @@ def _show_ways(found: Recommendation, failures: Mapping[str, str]) -> None:
         console.print(f"- {advice}", markup=False)
     for name, why in failures.items():
         console.print(f"- not measured: {name}: {why}", markup=False)
+
+
+def _show_kernels(kept: list[KeptChoice]) -> None:
+    """Print what was measured of the kernels."""
+    if not kept:
+        return
+    names = ("browser", "backend", "adapter", "quickest kernels", "ms a token", "ms a piece of a prompt")
+    table = Table(*names, title="kernels of low-bit models, measured once for each adapter and build")
+    for each in kept:
+        times = (f"{each.decode_ms:.2f}", f"{each.prefill_ms:.2f}")
+        table.add_row(
+            plain_text(each.build), each.backend, plain_text(each.adapter or "-"), each.kernels, *times
+        )
+    output_console().print(table)
 
 
 def _show(subject: Subject, ranking: tuple[Ranked, ...]) -> None:

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from browser_runtime.contract.capabilities import Capabilities
+from browser_runtime.contract.vocabulary import Backend
+from browser_runtime.session.kernel_choices import KernelChoices
 from scheduler.history.history import History
 
 
@@ -30,6 +33,7 @@ def home(tmp_path: Path) -> Path:
 def webinfer(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | {
         "WEBINFER_HISTORY_PATH": str(home / "history.duckdb"),
+        "WEBINFER_CACHE_DIR": str(home / "cache"),
         "WEBINFER_BROKER_URL": f"redis+socket://{home}/nobody.sock",
     }
     command = [sys.executable, "-m", "webinfer", *words]
@@ -55,6 +59,35 @@ def test_every_way_that_was_measured_is_ranked(home: Path) -> None:
     assert advice["certainty"] > 0.95
     shown = webinfer(home, "recommend", "shapes").stdout
     assert "- browser: edge rather than chrome, 4.50 times as quick" in shown
+
+
+def keep(home: Path, browser: str, backend: Backend, decode_ms: float) -> None:
+    """What a session of that browser measured."""
+    choices = KernelChoices(home / "cache", f"{browser} 1.2", browser)
+    gpu = {"supported": True, "proved": True, "adapter": {"name": "card", "software": False}}
+    choices.capabilities = Capabilities.from_probe({"webgpu": gpu})  # type: ignore[typeddict-item]
+    rows = [
+        {"kernels": f"{backend} {name}", "decode_ms": decode_ms * factor, "prefill_ms": 8.0}
+        for name, factor in (("slow", 2), ("quick", 1))
+    ]
+    choices.keep_choice(backend, {"kernels": f"{backend} quick", "measured": rows})
+
+
+def test_the_kernels_that_were_measured_say_which_backend_is_quickest(home: Path) -> None:
+    keep(home, "firefox", Backend.WASM, 0.4)
+    keep(home, "firefox", Backend.WEBGPU, 0.1)
+    keep(home, "chrome", Backend.WASM, 0.3)
+    told = json.loads(webinfer(home, "recommend", "numbers-llama", "--json").stdout)
+    assert {each["browser"]: each["backend"] for each in told["ranking"]} == {
+        "firefox": "webgpu",
+        "chrome": "wasm",
+        "edge": "",
+    }
+    first, *_ = (each for each in told["kernels"] if each["browser"] == "firefox")
+    assert (first["kernels"], first["decode_ms"], first["adapter"]) == ("webgpu quick", 0.1, "card")
+    shown = webinfer(home, "recommend", "numbers-llama", "--backend", "wasm").stdout
+    assert "wasm quick" in shown and "webgpu quick" not in shown
+    assert json.loads(webinfer(home, "recommend", "digits-vit", "--json").stdout)["kernels"] == []
 
 
 def test_what_nobody_knows_is_one_sentence(home: Path) -> None:
