@@ -9,6 +9,7 @@ to code of its own. Every number of bits is in it, sizes that no vector divides,
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from pathlib import Path
 
@@ -251,7 +252,8 @@ def main() -> None:
         "rope": {"inverse_frequencies": FREQUENCIES.tolist(), "attention_factor": FACTOR},
         "tied_head": False, "qk_norm": True, "activation": "silu", "values_rotated": False,
     }  # fmt: skip
-    shards = [{"path": "low_bits-0000.bin", "size_bytes": len(model.shard), "sha256": ""}]
+    sha256 = hashlib.sha256(model.shard).hexdigest()
+    shards = [{"path": "low_bits-0000.bin", "size_bytes": len(model.shard), "sha256": sha256}]
     manifest = {
         "format": "webinfer-low-bits", "version": 1, "architecture": architecture, "tensors": model.tensors,
         "shards": shards, "about": {},

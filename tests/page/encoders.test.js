@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { createEncoder } from '../../browser_runtime/page/engines/low_bits/encoder.js';
 import { readEncoderManifest } from '../../browser_runtime/page/engines/low_bits/encoder_manifest.js';
@@ -192,7 +193,7 @@ function tinyEncoder() {
     version: 1,
     architecture: { ...SIZES, norm_eps: 1e-5, activation: 'gelu' },
     tensors: Object.fromEntries(entries),
-    shards: [{ path: 'a.bin', size_bytes: offset, sha256: '' }],
+    shards: [{ path: 'a.bin', size_bytes: offset, sha256: createHash('sha256').update(bytes).digest('hex') }],
   };
   return { json, bytes, tensors };
 }

@@ -172,6 +172,14 @@ test('a manifest that is not understood is refused by name, and a shard that is 
   );
 });
 
+test('a shard that is as long as it should be but has another bit is refused', async () => {
+  const damaged = shard.slice();
+  damaged[4321] = (damaged[4321] ?? 0) ^ 8;
+  const options = { model: 'tiny', kv: /** @type {[number, number]} */ ([16, 16]), context: 256 };
+  const opening = createModel(fixture.manifest, () => [damaged], await openWasm('relaxed'), options);
+  await assert.rejects(opening, /ModelFault: tiny; low_bits.*damaged: its SHA-256/);
+});
+
 test('greedy is the first of the largest', () => {
   assert.equal(likeliest(Float32Array.from([1, 3, 2, 3])), 1);
 });

@@ -44,8 +44,7 @@ export class Network {
   }
 
   /**
-   * Streams the shards to where their tensors lie, piece by piece: nothing is held twice. Raises ModelFault where a
-   * shard is not as long as the manifest says.
+   * Streams the shards to where their tensors lie. Raises ModelFault.
    * @param {FetchShard} fetchShard
    * @param {string} model
    * @param {(loadedBytes: number, totalBytes: number) => void} [onProgress]
