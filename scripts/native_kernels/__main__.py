@@ -18,6 +18,7 @@ import wgpu
 from attention import attention_checks
 from cases import CHOOSING, Outcome, checks, packing, time_product
 from device import Native, Variant
+from halves import check_halves
 
 LARGE = tuple((bits, 16384, 8192, 1) for bits in (2, 3, 4, 8)) + tuple(
     (bits, 4096, 2048, tokens) for tokens in (1, 32) for bits in (2, 3, 4, 8, 16, 32)
@@ -109,6 +110,7 @@ def _report(
         "wgpu": wgpu.__version__,
         "copy_gb_per_s": round(copy / 1e9, 2),
         "variants": variants,
+        "wrong_halves": check_halves(native),
         "timings": timings,
     }
 

@@ -103,7 +103,19 @@ class Native:
         groups: Sequence[int],
     ) -> None:
         """A dispatch, for the next submission: `params` as words, floats as float32."""
-        pipeline = self._pipeline(file, entry, constants)
+        self._record(self._pipeline(file, entry, constants), params, buffers, groups)
+
+    def record_code(
+        self, code: str, params: Sequence[int], buffers: Sequence[Any], groups: Sequence[int]
+    ) -> None:
+        """A dispatch of the entry `main` of a shader that is no file of the page."""
+        stage = {"module": self.device.create_shader_module(code=code), "entry_point": "main"}
+        pipeline = self.device.create_compute_pipeline(layout="auto", compute=stage)
+        self._record(pipeline, params, buffers, groups)
+
+    def _record(
+        self, pipeline: Any, params: Sequence[int | float], buffers: Sequence[Any], groups: Sequence[int]
+    ) -> None:
         words = np.zeros(PARAM_BYTES // 4, np.uint32)
         for index, param in enumerate(params):
             words[index] = np.float32(param).view(np.uint32) if isinstance(param, float) else param
