@@ -178,6 +178,12 @@ AUDIO = FamilySpec(
             "the most tokens to make for each window of sound; default: as many as the model has room for",
             most=4096,
         ),
+        Option(
+            "return_timestamps",
+            Kind.FLAG,
+            "also give `chunks`: segments with the seconds at which each begins and ends, as transformers' "
+            "pipeline does; times of single words are not to be had",
+        ),
     ),
 )
 

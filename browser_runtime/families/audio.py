@@ -14,6 +14,7 @@ from browser_runtime.models.configuration.decoding import DecodingChoices, Decod
 from browser_runtime.models.configuration.features import MelPlan
 from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
+from browser_runtime.texts.segments import SegmentJoiner, Window
 from browser_runtime.texts.transcripts import TranscriptReader
 
 
@@ -84,8 +85,20 @@ class SpeechProcessor(Processor):
         return len(item) / self.mels.rate_hz
 
     def finish(self, output: Output) -> Output:
-        """The output with the text of its tokens."""
-        return output | {"text": self._reader.read(output["tokens"])}
+        """The output with the text of its tokens, and segments where windows with time stamps came."""
+        if "windows" not in output:
+            return output | {"text": self._reader.read(output["tokens"])}
+        begin = self.decoding.stamps["begin"]
+        joiner = SegmentJoiner(begin, self.mels.seconds_a_position, self._reader.special)
+        segments = joiner.join([Window(**window) for window in output["windows"]])
+        texts = [self._reader.read_piece(segment.tokens) for segment in segments]
+        chunks = [
+            {"text": text, "timestamp": [segment.start_s, segment.end_s]}
+            for text, segment in zip(texts, segments, strict=True)
+        ]
+        tokens = [token for segment in segments for token in segment.tokens]
+        rest = {key: value for key, value in output.items() if key != "windows"}
+        return rest | {"tokens": tokens, "text": "".join(texts).strip(), "chunks": chunks}
 
     def sample_items(self) -> list[Samples]:
         """A tone of one second."""

@@ -15,7 +15,8 @@ from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.decoding import SpeechDecoder
 from browser_runtime.simulation.graphs import Array, open_graphs, require_finite
 from browser_runtime.simulation.mels import compute_features
-from browser_runtime.simulation.windows import join_tokens, split_windows
+from browser_runtime.simulation.windows import split_windows, window_starts
+from browser_runtime.texts.joining import join_tokens
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Transcript:
     """A sound's features by window, and how long it is."""
 
     features: list[Array]
+    places: list[tuple[float, float]]
+    """Where each window begins, and how long it is, in seconds."""
     duration_s: float
 
 
@@ -40,17 +43,20 @@ class Transcriber:
         samples, mels = _read_samples(sound, field), self._processor.mels
         windows = split_windows(samples, mels.n_samples)
         features = [compute_features(window, mels) for window in windows]
-        return Transcript(features, len(samples) / mels.rate_hz)
+        starts = [start / mels.rate_hz for start in window_starts(len(samples), mels.n_samples)]
+        lengths = [len(window) / mels.rate_hz for window in windows]
+        return Transcript(features, list(zip(starts, lengths, strict=True)), len(samples) / mels.rate_hz)
 
-    def compute(self, heard: Transcript, options: Options) -> list[int]:
-        """The token ids of the whole sound."""
-        return join_tokens([self._decode(features, options) for features in heard.features])
+    def compute(self, heard: Transcript, options: Options) -> list[list[int]]:
+        """The token ids of each window of the sound."""
+        return [self._decode(features, options) for features in heard.features]
 
     def _decode(self, features: Array, options: Options) -> list[int]:
         hidden = self._encoder.run({"input_features": features[None]})["last_hidden_state"]
         require_finite(hidden, "encoder state")
         prompt = self._prompt(hidden, options)
-        return self._decoder.decode(hidden, prompt, self._processor.decoding, options["max_new_tokens"])
+        limit, stamps = options["max_new_tokens"], options.get("stamps")
+        return self._decoder.decode(hidden, prompt, self._processor.decoding, limit, stamps)
 
     def _prompt(self, hidden: Array, options: Options) -> list[int]:
         """The prompt; a language that is left open is recognised by the model."""
@@ -58,9 +64,14 @@ class Transcriber:
         recognised = [self._decoder.pick(hidden, before, languages)] if languages else []
         return [*before, *recognised, *after]
 
-    def finish(self, heard: Transcript, tokens: list[int], options: Options) -> Output:
+    def finish(self, heard: Transcript, tokens: list[list[int]], options: Options) -> Output:
         """The tokens of all windows, whose text the processor adds."""
-        return {"tokens": tokens, "duration_s": heard.duration_s}
+        output: Output = {"tokens": join_tokens(tokens), "duration_s": heard.duration_s}
+        windows = [
+            {"tokens": own, "start_s": start_s, "duration_s": duration_s}
+            for own, (start_s, duration_s) in zip(tokens, heard.places, strict=True)
+        ]
+        return {**output, "windows": windows} if "stamps" in options else output
 
 
 def _read_samples(sound: Any, field: str) -> Array:

@@ -6,11 +6,14 @@ The twin of `page/families/sounds/decoding.js`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from browser_runtime.contract.errors import BadOutput
-from browser_runtime.models.configuration.decoding import DecodingPlan
+from browser_runtime.models.configuration.decoding import DecodingPlan, Stamps
 from browser_runtime.simulation.graphs import Array, Graph, require_choice
+from browser_runtime.simulation.stamps import bar_unordered
 
 
 class SpeechDecoder:
@@ -24,7 +27,9 @@ class SpeechDecoder:
             if name.startswith("past_key_values.")
         }
 
-    def decode(self, heard: Array, prompt: list[int], plan: DecodingPlan, limit: int) -> list[int]:
+    def decode(
+        self, heard: Array, prompt: list[int], plan: DecodingPlan, limit: int, stamps: Stamps | None = None
+    ) -> list[int]:
         """The tokens that follow the prompt, without the one that ends them.
 
         `heard` is the encoder's output: [1, positions, width].
@@ -34,7 +39,7 @@ class SpeechDecoder:
         while len(tokens) < limit:
             logits, cache = self._step(known, heard, cache, cached=bool(tokens))
             barred = plan.never if tokens else (*plan.never, *plan.not_first)
-            token = choose_token(logits, barred)
+            token = choose_token(logits, barred, tokens, stamps)
             if token in plan.ends:
                 break
             tokens.append(token)
@@ -69,10 +74,17 @@ def empty_shape(sizes: tuple[int | None, ...]) -> list[int]:
     return [int(axis == 0) if size is None else size for axis, size in enumerate(sizes)]
 
 
-def choose_token(logits: Array, barred: tuple[int, ...]) -> int:
-    """The likeliest token that is not barred, the lower of equals. Raises BadOutput if all are."""
+def choose_token(
+    logits: Array, barred: tuple[int, ...], tokens: Sequence[int] = (), stamps: Stamps | None = None
+) -> int:
+    """The likeliest token that is not barred, the lower of equals. Raises BadOutput if all are.
+
+    With `stamps` also those are barred that would break the order of stamps after `tokens`.
+    """
     allowed = logits.copy()
     allowed[[token for token in barred if 0 <= token < len(logits)]] = -np.inf
+    if stamps is not None:
+        allowed = bar_unordered(allowed, tokens, stamps)
     token = int(allowed.argmax())
     if allowed[token] == -np.inf:
         raise BadOutput("every token is suppressed")

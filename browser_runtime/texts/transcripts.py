@@ -28,3 +28,14 @@ class TranscriptReader:
         """The text without special tokens, timestamps, and spaces at its ends; empty for no tokens."""
         text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
         return TIMESTAMP.sub("", text).strip()
+
+    def read_piece(self, tokens: Sequence[int]) -> str:
+        """The text as it stands between others, spaces at its ends included."""
+        text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=False)
+        return text
+
+    @property
+    def special(self) -> frozenset[int]:
+        """The tokens that are no text."""
+        added = self._tokenizer.get_added_tokens_decoder()
+        return frozenset(number for number, token in added.items() if token.special)

@@ -52,6 +52,7 @@ def store(settings: RuntimeSettings, tmp_path_factory: pytest.TempPathFactory) -
         generation = json.loads((whisper / "generation_config.json").read_text())
         write_json(whisper / "generation_config.json", generation | {"forced_decoder_ids": FORCED})
         import_model(whisper, "forced-ids", store=store)
+        import_model(tiny.write_whisper(home / "timed", stamps=101), "timed", store=store)
     return store
 
 
@@ -99,6 +100,23 @@ async def test_forced_ids_languages_and_lengths_reach_the_decoder(
         await shared_pool.run(
             Request(Family.AUDIO, model.name, {"sounds": [sound]}, options={"language": "klingon"})
         )
+
+
+async def test_segments_of_a_long_sound_are_told_with_their_times(
+    shared_pool: Pool, store: ModelStore
+) -> None:
+    """Stamps and joining are held to transformers in tests/unit/texts/test_segments.py."""
+    model = store.ensure("timed")
+    louder = np.linspace(0.001, 0.1, 40 * 16_000)
+    sound = (np.random.default_rng(1).standard_normal(len(louder)) * louder).astype(np.float32)
+    options = {"language": "en", "max_new_tokens": 14, "return_timestamps": True}
+    reply = await shared_pool.run(
+        Request(Family.AUDIO, model.name, {"sounds": [sound]}, (Backend.WASM,), options=options)
+    )
+    (expected,) = reference(model, Family.AUDIO, [sound], options)
+    assert reply.output == expected
+    assert len(reply.output["chunks"]) > 1 and reply.output["chunks"][0]["timestamp"][1] is not None
+    assert reply.output["text"] == "".join(chunk["text"] for chunk in reply.output["chunks"]).strip()
 
 
 async def test_a_long_sound_that_is_given_up_frees_its_lane(shared_pool: Pool) -> None:

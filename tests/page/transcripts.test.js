@@ -14,6 +14,14 @@ test('the likeliest token that is not suppressed is chosen', () => {
   assert.throws(() => chooseToken(Float32Array.of(1), new Set([0])), { code: 'BadOutput' });
 });
 
+test('with time stamps the token is the one that transformers chooses', () => {
+  const stored = JSON.parse(readFileSync(new URL('./fixtures/whisper_stamps.json', import.meta.url), 'utf8'));
+  for (const { logits, barred, tokens, rules, token } of stored.steps) {
+    const found = chooseToken(Float32Array.from(logits), new Set(barred), { tokens, stamps: rules });
+    assert.equal(found, token, JSON.stringify({ tokens, barred, rules }));
+  }
+});
+
 /** Counts the tensors that are alive: a leak in the decoding loop shows as a number above zero. */
 class CountedTensor {
   static alive = 0;

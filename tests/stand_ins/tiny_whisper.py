@@ -39,14 +39,20 @@ def compute_logits(ids: list[int], averages: np.ndarray) -> np.ndarray:
     return np.bincount(ids, minlength=N_TOKENS).astype(np.float32) @ TABLE + averages @ SOUND
 
 
-def write_whisper(folder: Path, languages: bool = True) -> Path:
-    """The model's folder in transformers.js' layout; without languages it knows one only."""
+def write_whisper(folder: Path, languages: bool = True, stamps: int = 0) -> Path:
+    """The model's folder in transformers.js' layout; without languages it knows one only.
+
+    With `stamps` it has so many time stamps.
+    """
     (folder / "onnx").mkdir(parents=True, exist_ok=True)
     _write_encoder(folder / "onnx" / "encoder_model.onnx")
-    _write_decoder(folder / "onnx" / "decoder_model_merged.onnx")
-    _write_tokenizer(folder)
+    _write_decoder(folder / "onnx" / "decoder_model_merged.onnx", stamps)
+    _write_tokenizer(folder, stamps)
     sizes = {"num_mel_bins": N_MELS, "max_source_positions": 1500, "decoder_layers": 1}
-    write_json(folder / "config.json", {"model_type": "whisper", "max_target_positions": 24, **sizes})
+    write_json(
+        folder / "config.json",
+        {"model_type": "whisper", "max_target_positions": 24, "vocab_size": N_TOKENS + stamps, **sizes},
+    )
     write_json(folder / "preprocessor_config.json", FEATURES)
     spoken = {"lang_to_id": {"<|en|>": EN, "<|de|>": DE}}
     spoken |= {"task_to_id": {"transcribe": TRANSCRIBE, "translate": TRANSLATE}}
@@ -65,8 +71,8 @@ def write_whisper(folder: Path, languages: bool = True) -> Path:
     return folder
 
 
-def _write_tokenizer(folder: Path) -> None:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+def _write_tokenizer(folder: Path, stamps: int) -> None:
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     tokenizer = Tokenizer(
         models.WordLevel({word: number for number, word in enumerate(WORDS)}, unk_token="zero")
@@ -74,6 +80,7 @@ def _write_tokenizer(folder: Path) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.add_special_tokens([*SPECIAL, "<|notimestamps|>"])
+    tokenizer.add_tokens([AddedToken(f"<|{number * 0.02:.2f}|>") for number in range(stamps)])
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
@@ -91,8 +98,21 @@ def _write_encoder(path: Path) -> None:
     _save(path, nodes, [features], [hidden], {})
 
 
-def _write_decoder(path: Path) -> None:
+def _with_stamps(weights: np.ndarray, axes: tuple[int, ...], stamps: int) -> np.ndarray:
+    """The weights with rows or columns for stamps."""
+    chance = np.random.default_rng(11)
+    for axis in axes:
+        shape = [*weights.shape]
+        shape[axis] = stamps
+        more = chance.standard_normal(shape).astype(np.float32) * 0.5
+        weights = np.concatenate([weights, more], axis)
+    return weights
+
+
+def _write_decoder(path: Path, stamps: int = 0) -> None:
     from onnx import TensorProto, helper
+
+    n_tokens = N_TOKENS + stamps
 
     def floats(name: str, *shape: object) -> object:
         return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
@@ -118,22 +138,22 @@ def _write_decoder(path: Path) -> None:
     inputs = [
         helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch_size", "tokens"]),
         floats("encoder_hidden_states", "batch_size", 1, N_MELS),
-        floats("past_key_values.0.decoder.key", "batch_size", 1, "past", N_TOKENS),
+        floats("past_key_values.0.decoder.key", "batch_size", 1, "past", n_tokens),
         floats("past_key_values.0.encoder.key", "batch_size", 1, "positions", N_MELS),
         helper.make_tensor_value_info("use_cache_branch", TensorProto.BOOL, [1]),
     ]
     outputs = [
-        floats("logits", "batch_size", 1, N_TOKENS),
-        floats("present.0.decoder.key", "batch_size", 1, "seen", N_TOKENS),
+        floats("logits", "batch_size", 1, n_tokens),
+        floats("present.0.decoder.key", "batch_size", 1, "seen", n_tokens),
         floats("present.0.encoder.key", "batch_size", 1, "positions", N_MELS),
     ]
     constants = {
-        "depth": np.array(N_TOKENS),
+        "depth": np.array(n_tokens),
         "off_on": np.array([0, 1], np.float32),
         "one": np.array([1]),
         "one_two": np.array([1, 2]),
-        "table": TABLE,
-        "sound": SOUND,
+        "table": _with_stamps(TABLE, (0, 1), stamps),
+        "sound": _with_stamps(SOUND, (1,), stamps),
         "unit": np.array([1], np.float32),
     }
     _save(path, nodes, inputs, outputs, constants)

@@ -18,11 +18,15 @@ def describe_audio() -> str:
         ),
         describe_rules("preprocessor_config.json", features.RULES),
         paragraph(
-            """Decoding is greedy and without timestamps. Prompts and lengths are those of transformers: a
+            """Decoding is greedy. Prompts and lengths are those of transformers: a
             request's `language` and `task` override the file's, which override `forced_decoder_ids` (of
             generation_config.json, else of config.json); if no language is given, the model detects one of
             `lang_to_id`. A sound longer than a window is processed in windows that overlap by a sixth, joined
-            as in transformers' pipeline. There is one difference: if a file has neither `max_length` nor
+            as in transformers' pipeline. With `return_timestamps=True` a reply also has `chunks`, a list of
+            `{"text": ..., "timestamp": [start, end]}` in seconds, as transformers' pipeline gives them with
+            `chunk_length_s=30` and `stride_length_s=2.5`; an end that the model did not tell is None. Times
+            of single words (`"word"`) are refused, as is a model whose vocabulary has no time stamps, such as
+            the built-in one. There is one difference in lengths: if a file has neither `max_length` nor
             `max_new_tokens`, a transcript may be as long as the model allows, instead of 20 tokens."""
         ),
         describe_rules("generation_config.json", decoding_rules.DONE),

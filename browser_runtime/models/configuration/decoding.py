@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self, TypedDict
+from typing import Any, NotRequired, Self, TypedDict
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.models.configuration.decoding_rules import FORCED, MOST, RULES
@@ -22,6 +22,17 @@ MAX_TARGET_POSITIONS = 448
 RECOGNISED = -1
 
 
+class Stamps(TypedDict):
+    """The time stamps of a model."""
+
+    begin: int
+    """The first one, of 0 seconds; all tokens from it on are stamps."""
+    end: int
+    """The token that ends a transcript."""
+    most_first: int | None
+    """The highest stamp that may be the first token, counted from 0; None: any."""
+
+
 class DecodingChoices(TypedDict):
     """The choices that a run follows."""
 
@@ -32,6 +43,8 @@ class DecodingChoices(TypedDict):
     after: list[int]
     """The rest of the prompt."""
     max_new_tokens: int
+    stamps: NotRequired[Stamps]
+    """Given where the transcript is to have time stamps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +63,10 @@ class DecodingPlan:
     forced: tuple[int | None, ...]
     """Tokens after the start unless a language or task is chosen; None is left to the model, or left out."""
     no_timestamps: int | None
+    has_stamps: bool
+    """Whether the vocabulary has tokens behind `no_timestamps`."""
+    most_first: int | None
+    """See `Stamps`."""
     never: tuple[int, ...]
     """Tokens that are never chosen."""
     not_first: tuple[int, ...]
@@ -80,6 +97,8 @@ class DecodingPlan:
             task=None,
             forced=_read_forced(fields, config),
             no_timestamps=fields.get("no_timestamps_token_id"),
+            has_stamps=_has_stamps(fields.get("no_timestamps_token_id"), config),
+            most_first=fields.get("max_initial_timestamp_index"),
             never=_barred(fields, "suppress_tokens"),
             not_first=_barred(fields, "begin_suppress_tokens"),
             max_length=fields.get("max_length"),
@@ -135,12 +154,22 @@ class DecodingPlan:
         prompt = self.prompt(options)
         is_recognised = RECOGNISED in prompt
         at = prompt.index(RECOGNISED) if is_recognised else len(prompt)
-        return {
+        choices: DecodingChoices = {
             "before": prompt[:at],
             "languages": sorted(self.languages.values()) if is_recognised else [],
             "after": prompt[at + 1 :],
             "max_new_tokens": self._limit(len(prompt), options.get("max_new_tokens")),
         }
+        return {**choices, "stamps": self.stamps} if options.get("return_timestamps") else choices
+
+    @property
+    def stamps(self) -> Stamps:
+        """The model's time stamps. Raises BadInput where it has none."""
+        if self.no_timestamps is None or not self.has_stamps:
+            raise BadInput(
+                "options.return_timestamps", "True", "left out or False: this model has no time stamps"
+            )
+        return {"begin": self.no_timestamps + 1, "end": self.ends[0], "most_first": self.most_first}
 
     def example(self) -> DecodingChoices:
         """The choices of the warm-up: no language is recognised, and two tokens are made.
@@ -169,7 +198,9 @@ class DecodingPlan:
             tokens.append(task)
         elif language is not None and "transcribe" in self.tasks:
             tokens.append(self.tasks["transcribe"])
-        if self.no_timestamps is not None and tokens[-1] != self.no_timestamps:
+        if options.get("return_timestamps"):
+            tokens = [token for token in tokens if token != self.stamps["begin"] - 1]
+        elif self.no_timestamps is not None and tokens[-1] != self.no_timestamps:
             tokens.append(self.no_timestamps)
         return [token for token in tokens if token is not None]
 
@@ -205,6 +236,7 @@ class DecodingPlan:
         return min(self.max_length + min(n_prompt, self.positions // 2 - 1), self.positions) - n_prompt
 
 
+WHOLE = whole(MOST)
 ONE_LANGUAGE = "left out: this model knows one language and one task only"
 
 
@@ -222,6 +254,12 @@ def _read_forced(fields: Fields, config: Mapping[str, Any]) -> tuple[int | None,
     if pairs is None:
         pairs = Fields("config.json", dict(config)).read("forced_decoder_ids", [], FORCED)
     return tuple(token for _, token in pairs) if pairs and pairs[0][0] == 1 else ()
+
+
+def _has_stamps(no_timestamps: int | None, config: Mapping[str, Any]) -> bool:
+    """Whether config.json leaves room for tokens behind `no_timestamps`."""
+    size = Fields("config.json", dict(config)).read("vocab_size", None, WHOLE)
+    return no_timestamps is not None and (size is None or size > no_timestamps + 1)
 
 
 def _read_positions(config: Mapping[str, Any]) -> int:

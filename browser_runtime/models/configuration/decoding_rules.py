@@ -55,13 +55,14 @@ DONE = {
     "task": Rule("transcribe or translate", lambda value: value in TASKS),
     "is_multilingual": FLAG,
     "no_timestamps_token_id": ID,
+    "max_initial_timestamp_index": Rule("a whole number from 0", _is_id),
     "max_length": LENGTH,
     "max_new_tokens": LENGTH,
 }
 # Keys of another way of decoding: their neutral values only.
 NEUTRAL = {
-    "return_timestamps": only(False, why="timestamps are not done here"),
-    "return_token_timestamps": only(False, why="timestamps are not done here"),
+    "return_timestamps": only(False, why="a request asks for timestamps"),
+    "return_token_timestamps": only(False, why="times of words are not done here"),
     "do_sample": only(False, why=GREEDY),
     "num_beams": only(1, why=GREEDY),
     "num_beam_groups": only(1, why=GREEDY),
@@ -81,7 +82,7 @@ NEUTRAL = {
 INERT = dict.fromkeys(
     (
         *("bos_token_id", "pad_token_id", "transformers_version", "_from_model_config", "_commit_hash"),
-        *("use_cache", "cache_implementation", "alignment_heads", "max_initial_timestamp_index"),
+        *("use_cache", "cache_implementation", "alignment_heads"),
         *("prev_sot_token_id", "median_filter_width", "output_attentions", "output_hidden_states"),
         *("output_scores", "output_logits", "return_dict_in_generate", "renormalize_logits"),
         *("remove_invalid_values", "temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff"),

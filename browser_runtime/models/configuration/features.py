@@ -83,6 +83,11 @@ class MelPlan:
             raise fields.refusal("chunk_length", wanted)
         return plan
 
+    @property
+    def seconds_a_position(self) -> float:
+        """Seconds of sound in a position of the encoder, which is what a time stamp counts."""
+        return self.hop * FRAMES_A_POSITION / self.rate_hz
+
     def to_page(self) -> dict[str, int]:
         """Under the names of transformers' feature extractor."""
         return {

@@ -21,7 +21,8 @@ import { joinTokens, splitWindows } from './sounds/windows.js';
 /** @typedef {import('./contract.js').Opening} Opening */
 /** @typedef {import('./contract.js').Graph} Graph */
 /** @typedef {import('onnxruntime-common').Tensor} Tensor */
-/** @typedef {{tokens: number[], duration_s: number}} Output the worker adds the text */
+/** @typedef {{tokens: number[], start_s: number, duration_s: number}} Window of a sound */
+/** @typedef {{tokens: number[], duration_s: number, windows?: Window[]}} Output the worker adds the text, and segments of windows */
 /** @typedef {{encoder: Graph, decoder: Graph, name: import('./graphs/recall.js').Encoder}} Graphs */
 /**
  * @typedef {object} Settings the worker's plan of the model's files (browser_runtime/families/audio.py)
@@ -35,6 +36,7 @@ import { joinTokens, splitWindows } from './sounds/windows.js';
  * @property {number[]} languages the tokens that it may be; none: nothing is to be recognised
  * @property {number[]} after the rest of the prompt
  * @property {number} max_new_tokens
+ * @property {import('./sounds/stamps.js').Stamps} [stamps] where the transcript is to have time stamps
  */
 /**
  * @typedef {object} Parts what does not compute
@@ -169,13 +171,16 @@ class Transcriber {
    * @returns {Promise<Output>}
    */
   async #transcribe(samples, course) {
-    /** @type {number[][]} */
+    /** @type {Window[]} */
     const windows = [];
     for (const window of splitWindows(samples, this.parts.extractor.config.n_samples)) {
-      windows.push(await this.#decodeWindow(window, course));
+      const start_s = (window.byteOffset - samples.byteOffset) / samples.BYTES_PER_ELEMENT / SAMPLE_RATE_HZ;
+      const tokens = await this.#decodeWindow(window, course);
+      windows.push({ tokens, start_s, duration_s: window.length / SAMPLE_RATE_HZ });
     }
-    const tokens = joinTokens(windows);
-    return { tokens, duration_s: samples.length / SAMPLE_RATE_HZ };
+    const tokens = joinTokens(windows.map((window) => window.tokens));
+    const output = { tokens, duration_s: samples.length / SAMPLE_RATE_HZ };
+    return course.choices.stamps ? { ...output, windows } : output;
   }
 
   /**
@@ -187,7 +192,8 @@ class Transcriber {
     const { value: heard, release } = await this.#encode(window, course);
     try {
       const prompt = await this.#planPrompt(heard, course);
-      const task = { heard, prompt, rules: this.parts.rules, maxTokens: course.choices.max_new_tokens };
+      const { max_new_tokens: maxTokens, stamps } = course.choices;
+      const task = { heard, prompt, rules: this.parts.rules, maxTokens, stamps };
       return await this.decoder.generate(task, course.watch, course.isCancelled);
     } finally {
       release();

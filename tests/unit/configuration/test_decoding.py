@@ -62,6 +62,28 @@ def test_a_recognised_language_is_picked_among_the_models_own() -> None:
     }
 
 
+def test_a_transcript_with_time_stamps_is_asked_for_without_the_token_that_forbids_them() -> None:
+    plan = DecodingPlan.of(MANY | {"max_initial_timestamp_index": 50}, {"vocab_size": 1600})
+    found = plan.choose({"language": "de", "return_timestamps": True})
+    assert (found["before"], found["after"]) == ([START, DE, TRANSCRIBE], [])
+    assert found["stamps"] == {"begin": SILENT + 1, "end": END, "most_first": 50}
+    forced = MANY | {"forced_decoder_ids": [[1, EN], [2, TRANSCRIBE], [3, SILENT]]}
+    assert DecodingPlan.of(forced, {}).choose({"return_timestamps": True})["before"] == [
+        START,
+        EN,
+        TRANSCRIBE,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("generation", "config"),
+    [({"decoder_start_token_id": START, "eos_token_id": END}, {}), (MANY, {"vocab_size": SILENT + 1})],
+)
+def test_a_model_without_time_stamps_refuses_them(generation: dict[str, Any], config: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match=r"options.return_timestamps .* this model has no time stamps"):
+        DecodingPlan.of(generation, config).choose({"return_timestamps": True})
+
+
 @pytest.mark.parametrize("word", ["en", "English", "<|en|>", "EN"])
 def test_a_language_goes_by_its_code_its_name_or_its_token(word: str) -> None:
     assert DecodingPlan.of(MANY, {}).choose({"language": word})["after"] == []
@@ -113,7 +135,7 @@ def test_a_model_of_one_language_takes_no_choice(generation: dict[str, Any]) -> 
             "num_beams of generation_config.json is 5, but must be left out or 1: decoding is greedy",
         ),
         ({"do_sample": True}, "do_sample .* is True, but must be left out or False: decoding is greedy here"),
-        ({"return_timestamps": True}, "return_timestamps .* timestamps are not done here"),
+        ({"return_timestamps": True}, "return_timestamps .* a request asks for timestamps"),
         ({"repetition_penalty": 1.2}, "repetition_penalty .* is 1.2, but must be left out or 1: logits"),
         ({"no_repeat_ngram_size": 3}, "no_repeat_ngram_size"),
         (

@@ -20,7 +20,8 @@ from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
 from browser_runtime.simulation.decoding import choose_token
 from browser_runtime.simulation.mels import compute_features
-from browser_runtime.simulation.windows import join_tokens, split_windows
+from browser_runtime.simulation.windows import split_windows
+from browser_runtime.texts.joining import join_tokens
 from tests.stand_ins import tiny_whisper as tiny
 
 RATE_HZ = 16_000
@@ -101,6 +102,8 @@ def test_a_model_of_one_language_takes_none(store: ModelStore) -> None:
         ({"task": "sing"}, r"options\.task is 'sing', but must be one of transcribe, translate"),
         ({"max_new_tokens": 0}, r"options\.max_new_tokens is 0, but must be a whole number from 1 to 4096"),
         ({"max_new_tokens": True}, r"options\.max_new_tokens is True"),
+        ({"return_timestamps": "word"}, r"options\.return_timestamps is 'word', but must be True or False"),
+        ({"return_timestamps": True}, r"options\.return_timestamps .* this model has no time stamps"),
     ],
 )
 def test_odd_options_are_named(model: StoredModel, options: dict[str, Any], words: str) -> None:

@@ -7,6 +7,7 @@ import { makeFeeds } from '../graphs/feeds.js';
 import { readFloats } from '../graphs/floats.js';
 import { KvCache } from '../graphs/kv_cache.js';
 import { stopIfCancelled } from '../graphs/results.js';
+import { chooseStamped } from './stamps.js';
 
 /** @typedef {import('../contract.js').Graph} Graph */
 /** @typedef {import('../contract.js').Tensors} Tensors */
@@ -24,6 +25,7 @@ import { stopIfCancelled } from '../graphs/results.js';
  * @property {number[]} prompt
  * @property {Rules} rules
  * @property {number} maxTokens
+ * @property {import('./stamps.js').Stamps} [stamps] where the transcript is to have time stamps
  */
 
 export class Decoder {
@@ -43,7 +45,7 @@ export class Decoder {
    * @param {() => boolean} isCancelled
    * @returns {Promise<number[]>}
    */
-  async generate({ heard, prompt, rules, maxTokens }, watch, isCancelled) {
+  async generate({ heard, prompt, rules, maxTokens, stamps }, watch, isCancelled) {
     const cache = new KvCache(this.graph, this.ort);
     /** @type {number[]} */
     const tokens = [];
@@ -52,7 +54,8 @@ export class Decoder {
         await stopIfCancelled(isCancelled);
         const known = tokens.length > 0 ? tokens.slice(-1) : prompt;
         const logits = await this.#step(known, heard, cache, watch);
-        const token = chooseToken(logits, tokens.length > 0 ? rules.never : rules.notFirst);
+        const suppressed = tokens.length > 0 ? rules.never : rules.notFirst;
+        const token = chooseToken(logits, suppressed, stamps && { tokens, stamps });
         if (rules.ends.includes(token)) break;
         tokens.push(token);
       }
@@ -120,15 +123,17 @@ export class Decoder {
  * NaN or infinite, or every token is suppressed.
  * @param {Float32Array} logits
  * @param {Set<number>} suppressed
+ * @param {{tokens: number[], stamps: import('./stamps.js').Stamps}} [timed] where there are to be time stamps
  * @returns {number}
  */
-export function chooseToken(logits, suppressed) {
+export function chooseToken(logits, suppressed, timed) {
   let best = -1;
   for (const [token, logit] of logits.entries()) {
     if (!Number.isFinite(logit)) throw new Fault('BadOutput', `the logit of token ${token} is ${logit}`);
     if (suppressed.has(token)) continue;
     if (best < 0 || logit > /** @type {number} */ (logits[best])) best = token;
   }
+  if (timed) best = chooseStamped(logits, suppressed, timed.tokens, timed.stamps);
   if (best < 0) throw new Fault('BadOutput', 'every token is suppressed');
   return best;
 }
