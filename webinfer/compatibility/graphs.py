@@ -73,6 +73,10 @@ def describe_graphs() -> str:
             ],
         ),
         paragraph(
+            """A text encoder in `8bit` is no graph but `8bit/low_bits_encoder.json` and its shards
+            ([models](models.md#text-encoders-in-8-bits))."""
+        ),
+        paragraph(
             f"""IR version {MAX_IR_VERSION} and opset {MAX_OPSET} are the highest that the onnxruntime-web of
             the pages supports. Operators are those of onnxruntime, including `com.microsoft`."""
         ),
