@@ -17,8 +17,8 @@ COMMON_OPTIONS = {
         Option(
             "compute_shaders",
             Kind.FLAG,
-            "compute the log-mel picture of a sound in a compute shader; the reply says where that is not "
-            "done, and why",
+            "compute the log-mel picture of a sound in a compute shader; default: where that was measured to "
+            "be quicker, once a request has asked for it. The reply says where it is not done, and why",
         ),
         Option(
             "precompile_shaders",

@@ -10,7 +10,7 @@ from typing import Any, Self
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.families.processor import Options, Output, Plain, Processor
 from browser_runtime.families.sounds import Samples, count_resampled, make_tone, read_recording, read_sound
-from browser_runtime.models.configuration.decoding import DecodingChoices, DecodingPlan
+from browser_runtime.models.configuration.decoding import DecodingPlan
 from browser_runtime.models.configuration.features import MelPlan
 from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
@@ -53,9 +53,9 @@ class SpeechProcessor(Processor):
             "example": self.decoding.example(),
         }
 
-    def choose(self, options: Options) -> DecodingChoices:
-        """The prompt and the most tokens."""
-        return self.decoding.choose(options)
+    def choose(self, options: Options) -> Plain:
+        """The prompt, the most tokens, and whether a compute shader makes features: null leaves it open."""
+        return {**self.decoding.choose(options), "compute_shaders": options.get("compute_shaders")}
 
     def encode(
         self, items: Sequence[Any], fields: Sequence[str], options: Options

@@ -8,7 +8,7 @@ from typing import Any
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.families.comparing import Array, ComparingProcessor
-from browser_runtime.families.processor import Output
+from browser_runtime.families.processor import Options, Output, Plain
 from browser_runtime.families.sounds import count_resampled, make_tone, read_recording, read_sound
 from browser_runtime.models.configuration.sound_features import SoundPlan
 from browser_runtime.models.files.json_files import Json, read_object
@@ -43,6 +43,10 @@ class SoundComparingProcessor(ComparingProcessor):
         heard = self.sounds.cut(samples)
         facts = {"duration_s": len(samples) / self.sounds.rate_hz, "truncated": len(heard) < len(samples)}
         return heard, facts
+
+    def choose(self, options: Options) -> Plain:
+        """As any comparison, and whether a compute shader makes the features: null leaves it open."""
+        return {**super().choose(options), "compute_shaders": options.get("compute_shaders")}
 
     def count_characters(self, items: Sequence[Any]) -> int:
         """Characters of all texts, and samples that are resampled, as so many."""

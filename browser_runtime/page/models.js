@@ -41,10 +41,10 @@ export class Models {
 
   /**
    * Opens a model; one that is open already answers as it did then.
-   * @param {Values} call `key, family, model, backend, precision, options, acceleration, kept`
+   * @param {Values} call `key, family, model, backend, precision, options, acceleration, kept, front_ends`
    * @returns {Promise<Values>}
    */
-  async load({ key, family, model, backend, precision, options, acceleration, kept }) {
+  async load({ key, family, model, backend, precision, options, acceleration, kept, front_ends }) {
     const name = String(key);
     const found = this.#loaded.get(name) ?? {
       opened: await openFamily(String(family), {
@@ -54,6 +54,7 @@ export class Models {
         options,
         acceleration,
         kept,
+        front_ends,
       }),
       backend: checkBackend(backend),
       shares: /** @type {Values | undefined} */ (options)?.tensor_sharing !== false,
@@ -139,7 +140,7 @@ export class Models {
 
 /**
  * @param {string} family
- * @param {{model: any, backend: Backend, precision: unknown, options: any, acceleration: any, kept: unknown}} wanted
+ * @param {{model: any, backend: Backend, precision: unknown, options: any, acceleration: any, kept: unknown, front_ends: unknown}} wanted
  * @returns {Promise<Opened>}
  */
 async function openFamily(family, wanted) {

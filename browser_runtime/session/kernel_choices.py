@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,8 @@ from browser_runtime.contract.vocabulary import Backend
 
 log = structlog.get_logger(__name__)
 
+# Of a second of sound, and of a whole window.
+FRONT_END_TIMES = ("short_ms", "long_ms")
 BACKENDS = (Backend.WEBGPU, Backend.WASM)
 KERNELS = Path(__file__).parents[1] / "page" / "kernels"
 
@@ -75,19 +77,29 @@ class KernelChoices:
         found = _read(self._path).get(self._key(backend))
         return {name: found[name] for name in ("kernels", "measured")} if _is_choice(found) else None
 
+    def find_front_ends(self) -> dict[str, Any]:
+        """Times of the front ends of sounds on the open session's GPU, by plan, as they were kept."""
+        found = _read(self._path).get(self._key(Backend.WEBGPU, "front ends"))
+        plans = found if isinstance(found, dict) else {}
+        return {plan: rows for plan, rows in plans.items() if _are_times(rows, FRONT_END_TIMES)}
+
     def keep(self, backend: Backend, answer: LoadAnswer) -> None:
         """Keeps what a page measured before it opened a model, if it did."""
         details = answer.get("details", {})
         if details.get("measured_before") is False:
             self.keep_choice(backend, {**details, "kernels": answer.get("kernel")})
+        front_ends = details.get("front_ends", {})
+        if front_ends.get("measured_before") is False and _are_times(
+            front_ends.get("measured"), FRONT_END_TIMES
+        ):
+            plans = {**self.find_front_ends(), str(front_ends.get("plan")): front_ends["measured"]}
+            self._keep(self._key(Backend.WEBGPU, "front ends"), plans)
 
     def keep_choice(self, backend: Backend, answer: Mapping[str, Any]) -> None:
         """Keeps what a call `kernels` chose."""
         choice = {"kernels": answer.get("kernels"), "measured": answer.get("measured")}
         if _is_choice(choice):
-            with contextlib.suppress(OSError):
-                choices = _read(self._path)
-                self._write({**choices, self._key(backend): {**choice, "browser": self._browser}})
+            self._keep(self._key(backend), {**choice, "browser": self._browser})
 
     def unmeasured(self) -> tuple[Backend, ...]:
         """The backends that have to be measured before one is the quickest.
@@ -103,9 +115,13 @@ class KernelChoices:
         found = {backend: self.find(backend) for backend in BACKENDS if self.capabilities.can(backend)}
         return {backend: min(map(_weigh, choice["measured"])) for backend, choice in found.items() if choice}
 
-    def _key(self, backend: Backend) -> str:
+    def _key(self, backend: Backend, *what: str) -> str:
         adapter = self.capabilities.adapter(backend).name
-        return BETWEEN.join((self._build, str(backend), adapter, _stamp()))
+        return BETWEEN.join((self._build, str(backend), adapter, _stamp(), *what))
+
+    def _keep(self, key: str, value: Mapping[str, Any]) -> None:
+        with contextlib.suppress(OSError):
+            self._write({**_read(self._path), key: value})
 
     def _write(self, choices: Mapping[str, Any]) -> None:
         """Replaces the file at once: another worker reads the old one or the new one."""
@@ -138,8 +154,11 @@ def _weigh(row: Mapping[str, Any]) -> float:
 def _is_choice(found: object) -> TypeGuard[dict[str, Any]]:
     if not isinstance(found, dict) or not isinstance(found.get("kernels"), str):
         return False
-    rows = found.get("measured")
-    times = ("decode_ms", "prefill_ms")
+    return _are_times(found.get("measured"), ("decode_ms", "prefill_ms"))
+
+
+def _are_times(rows: object, times: Sequence[str]) -> bool:
+    """True for a list of rows that have a number under each of those names."""
     return (
         isinstance(rows, list)
         and len(rows) > 0

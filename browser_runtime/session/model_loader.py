@@ -10,6 +10,7 @@ from typing import cast
 
 import structlog
 
+from browser_runtime.contract.acceleration import COMPUTE_SHADERS
 from browser_runtime.contract.answers import LoadAnswer
 from browser_runtime.contract.errors import (
     BackendFault,
@@ -154,6 +155,8 @@ class ModelLoader:
         model = (job.model, processor, job.request, cache_bytes, self._settings.tensor_sharing)
         values = await asyncio.to_thread(load_values, *model)
         values["kept"] = await asyncio.to_thread(self._choices.find, backend)
+        if job.model.family.name in COMPUTE_SHADERS.rows:
+            values["front_ends"] = await asyncio.to_thread(self._choices.find_front_ends)
         limit = job.limit(Operation.LOAD, key, self._settings.load_timeout_s)
         place = f"on {backend} in {self._session}"
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { DecibelExtractor, fillWindow } from '../../browser_runtime/page/families/sounds/decibels.js';
+import { logMel } from '../../browser_runtime/page/kernels/twins/log_mel.js';
 
 // By address, so that the type checker does not read the packages' own sources.
 const MODULES = new URL('../../browser_runtime/page/node_modules/', import.meta.url).href;
@@ -51,5 +52,11 @@ for (const { preprocessor, shape, values } of stored.features) {
       Math.abs(value - (sampled[at] ?? Number.NaN)),
     );
     assert.ok(Math.max(...errors) < 2e-2, `off by ${Math.max(...errors)} dB`);
+    // The shader's twin, on the first tenth of a second: frames do not know of each other.
+    const frames = 10;
+    const plan = { ...extractor.shaderPlan, frames };
+    const { values: computed } = logMel(fillWindow(rising, told), plan, 64);
+    const off = computed.map((value, at) => Math.abs(value - (features[at] ?? Number.NaN)));
+    assert.ok(off.every((each) => each < 2e-2));
   });
 }

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { extractLogMel } from '../../browser_runtime/page/families/sounds/log_mel.js';
+import { factor, findObstacle } from '../../browser_runtime/page/engines/log_mel.js';
+import { extractLogMel, planLogMel } from '../../browser_runtime/page/families/sounds/log_mel.js';
+import { logMel } from '../../browser_runtime/page/kernels/twins/log_mel.js';
 
 // By address, so that the type checker does not read the packages' own sources.
 const MODULES = new URL('../../browser_runtime/page/node_modules/', import.meta.url).href;
@@ -59,3 +61,25 @@ for (const { preprocessor, told, values } of stored.features) {
     assert.ok(Math.max(...errors) < 5e-5, `off by ${Math.max(...errors)}`);
   });
 }
+
+for (const { preprocessor, told, values } of stored.features) {
+  test(`the shader's twin gives the features of transformers: ${JSON.stringify(preprocessor)}`, () => {
+    const plan = planLogMel(new WhisperFeatureExtractor({ ...told }));
+    assert.equal(findObstacle(plan), '');
+    const [a, b] = factor(plan.points);
+    assert.equal(a * b, plan.points);
+    const { values: computed, low, high } = logMel(sound, plan, a + b + 10);
+    const sampled = computed.filter((_, at) => at % stored.stride === 0);
+    const errors = values.map((/** @type {number} */ value, /** @type {number} */ at) =>
+      Math.abs(value - (sampled[at] ?? Number.NaN)),
+    );
+    assert.ok(Math.max(...errors) < 5e-5, `off by ${Math.max(...errors)}`);
+    assert.ok(computed.every((value, at) => (low[at] ?? NaN) <= value && value <= (high[at] ?? NaN)));
+  });
+}
+
+test('a transform too large for a workgroup is an obstacle', () => {
+  const plan = { length: 1, hop: 1, frames: 1, window: [], filters: [[1]], decibels: false };
+  assert.match(findObstacle({ ...plan, points: 4096 }), /4096 points/);
+  assert.equal(findObstacle({ ...plan, points: 1024 }), '');
+});

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from browser_runtime.contract.answers import LoadAnswer
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.session.kernel_choices import KernelChoices
@@ -81,3 +82,26 @@ def test_the_quickest_backend_comes_first_without_a_wish(tmp_path: Path) -> None
     asked = plan_backends((Backend.WEBGPU,), Browser.CHROME, family, can, measured_ms=choices.times_ms())
     assert asked.backends == (Backend.WEBGPU,)
     assert asked.reason == "the request's priority_list"
+
+
+def test_times_of_front_ends_are_kept_by_plan_and_adapter(tmp_path: Path) -> None:
+    rows = [
+        {"kernels": "log_mel webgpu", "short_ms": 3.0, "long_ms": 20.0},
+        {"kernels": "transformers.js", "short_ms": 9.0, "long_ms": 300.0},
+    ]
+
+    def answer(plan: str, measured: object, *, before: bool = False) -> LoadAnswer:
+        timed = {"plan": plan, "measured": measured, "measured_before": before}
+        return {"details": {"front_ends": timed}}
+
+    choices = open_choices(tmp_path)
+    choices.keep(Backend.WEBGPU, answer("400 160 80 480000", rows))
+    choices.keep(Backend.WEBGPU, answer("1024 480 64 480000", rows))
+    choices.keep(Backend.WEBGPU, answer("400 160 80 480000", rows[:1], before=True))
+    choices.keep(Backend.WEBGPU, answer("8 4 1 16", [{"kernels": "log_mel webgpu", "short_ms": "3"}]))
+    assert open_choices(tmp_path).find_front_ends() == {
+        "400 160 80 480000": rows,
+        "1024 480 64 480000": rows,
+    }
+    assert open_choices(tmp_path, name="another").find_front_ends() == {}
+    assert open_choices(tmp_path).find(Backend.WEBGPU) is None

@@ -97,6 +97,11 @@ async def _measure_place(pool: Pool, backend: Backend, wanted: re.Pattern[str], 
             if is_first or case["kernel"] == "matmul":
                 tell(f"{session.build}, {kernels}: {case['name']}")
                 place.rows.append(await _time_case(ask, kernels, case["name"], place.copy_gb_per_s))
+    for other in listed["others"]:
+        if wanted.search(other["name"]):
+            tell(f"{session.build}, {other['kernels']}: {other['name']}")
+            row = await _time_case(ask, other["kernels"], other["name"], place.copy_gb_per_s)
+            place.rows.append(row)
     for rows, columns, tokens in ONNXRUNTIME_SHAPES:
         for bits in GRAPH_BITS:
             name = f"matmul {bits} bits {rows}x{columns}, {tokens} token{'s' * (tokens > 1)}"

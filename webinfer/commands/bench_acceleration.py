@@ -65,5 +65,8 @@ def _show(found: Sequence[Effect]) -> None:
             continue
         on, off, ratios = effect.on.medians(), effect.off.medians(), effect.ratios()
         cells = [f"{off[step]:.1f} -> {on[step]:.1f} ({ratios.get(step, 1):.2f}x)" for step in STEPS]
+        for each in effect.front_ends:
+            times = f"{each['short_ms']:.1f} ms a second of sound, {each['long_ms']:.1f} ms a window"
+            console.print(f"- {effect.model}, {place}: {each['kernels']} alone {times}", markup=False)
         table.add_row(effect.row, effect.model, place, *cells)
     console.print(table)

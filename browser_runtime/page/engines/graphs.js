@@ -191,13 +191,14 @@ export const holdsGraph = (backend, content) =>
  * @param {Source} source
  */
 function namePart(source) {
-  const { device, content, freeDimensions = {}, allowFree = false, keepOnDevice = false, layout } = source;
+  const { device, content, freeDimensions = {}, allowFree = false, keepOnDevice = false } = source;
+  const { layout } = source;
   if (!content) return null;
   const sizes = Object.entries(freeDimensions).toSorted(([one], [other]) => (one < other ? -1 : 1));
   // Only WebNN is told when a session is made where its outputs go.
   const places = device.backend === 'webnn' ? keepOnDevice : false;
-  const how = layout === undefined ? [sizes, allowFree, places] : [sizes, allowFree, places, layout];
-  return [device.backend, content, JSON.stringify(how)].join('|');
+  const how = layout ? [layout] : [];
+  return [device.backend, content, JSON.stringify([sizes, allowFree, places, ...how])].join('|');
 }
 
 /** @param {Opened} opened @returns {Lease} */
@@ -225,11 +226,12 @@ async function openSession(source) {
     weightBytes: sizeBytes,
     placement: readPlacement(lines),
   };
-  if (source.allowFree) return { session, facts, last: Promise.resolve() };
+  const opened = { session, facts, last: Promise.resolve() };
+  if (source.allowFree) return opened;
   try {
     checkShapes(session, device.backend);
     checkPlacement(facts.placement, device.backend);
-    return { session, facts, last: Promise.resolve() };
+    return opened;
   } catch (error) {
     await session.release();
     throw error;

@@ -14,7 +14,8 @@ import { makeReady } from './graphs/ready.js';
 import { holdTensor, NO_RECALL, nameEncoder } from './graphs/recall.js';
 import { Stopwatch, settle, stopIfCancelled } from './graphs/results.js';
 import { Decoder } from './sounds/decoding.js';
-import { extractLogMel } from './sounds/log_mel.js';
+import { FrontEnds, Hearing, holdFeatures, openFrontEnds } from './sounds/front_ends.js';
+import { extractLogMel, planLogMel } from './sounds/log_mel.js';
 import { makeTone, readSamples, SAMPLE_RATE_HZ } from './sounds/samples.js';
 import { joinTokens, splitWindows } from './sounds/windows.js';
 
@@ -37,6 +38,7 @@ import { joinTokens, splitWindows } from './sounds/windows.js';
  * @property {number[]} after the rest of the prompt
  * @property {number} max_new_tokens
  * @property {import('./sounds/stamps.js').Stamps} [stamps] where the transcript is to have time stamps
+ * @property {boolean | null} [compute_shaders] null: where it was measured to be quicker
  */
 /**
  * @typedef {object} Parts what does not compute
@@ -44,7 +46,7 @@ import { joinTokens, splitWindows } from './sounds/windows.js';
  * @property {import('./sounds/decoding.js').Rules} rules
  */
 /** @typedef {import('./graphs/recall.js').Recall} Recall */
-/** @typedef {{watch: Stopwatch, isCancelled: () => boolean, choices: Choices, recall: Recall}} Course of one call */
+/** @typedef {{watch: Stopwatch, isCancelled: () => boolean, choices: Choices, recall: Recall, hearing: Hearing}} Course of one call */
 
 const ENCODED = 'last_hidden_state';
 const SPLIT_WARNING =
@@ -59,7 +61,11 @@ export async function open(opening) {
   const parts = await openParts(opening, settings);
   const graphs = await openGraphs(opening, settings);
   const device = await opening.realm.openDevice(graphs.encoder.backend);
-  const transcriber = new Transcriber(opening.realm.ort, device, parts, graphs);
+  const extract = async (/** @type {Float32Array} */ samples) =>
+    (await extractLogMel(parts.extractor, samples)).data;
+  const plan = planLogMel(parts.extractor);
+  const frontEnds = await openFrontEnds(opening, graphs.encoder, plan, extract, SAMPLE_RATE_HZ);
+  const transcriber = new Transcriber(opening.realm.ort, device, parts, graphs, frontEnds);
   return makeReady(opening, transcriber, { item: makeTone(), options: settings.example });
 }
 
@@ -122,8 +128,10 @@ class Transcriber {
    * @param {import('./contract.js').Device} device the encoder's
    * @param {Parts} parts
    * @param {Graphs} graphs
+   * @param {FrontEnds} frontEnds
    */
-  constructor(ort, device, parts, { encoder, decoder, name }) {
+  constructor(ort, device, parts, { encoder, decoder, name }, frontEnds) {
+    this.frontEnds = frontEnds;
     this.ort = ort;
     this.device = device;
     this.parts = parts;
@@ -141,14 +149,15 @@ class Transcriber {
    */
   async run(sounds, options, isCancelled, _, recall = NO_RECALL) {
     const choices = /** @type {any} */ (options);
-    const course = { watch: new Stopwatch(), isCancelled, choices, recall };
+    const hearing = new Hearing(this.frontEnds, choices.compute_shaders);
+    const course = { watch: new Stopwatch(), isCancelled, choices, recall, hearing };
     /** @type {import('./contract.js').Result<Output>[]} */
     const results = [];
     for (const [index, sound] of sounds.entries()) {
       await stopIfCancelled(isCancelled);
       results.push(await settle(() => this.#transcribe(readSamples(sound, `sounds[${index}]`), course)));
     }
-    return { results, timings: course.watch.timings, details: this.describe() };
+    return { results, timings: course.watch.timings, ...hearing.report(), details: this.describe() };
   }
 
   async openGraphs() {
@@ -156,13 +165,15 @@ class Transcriber {
   }
 
   async release() {
+    this.frontEnds.release();
     for (const graph of await this.openGraphs()) await graph.release();
   }
 
   /** The backend of each part, with a warning if they differ. */
   describe() {
     const parts = { encoder: this.encoder.backend, decoder: this.decoder.graph.backend };
-    return { parts, warnings: parts.encoder === parts.decoder ? [] : [SPLIT_WARNING] };
+    const warnings = parts.encoder === parts.decoder ? [] : [SPLIT_WARNING];
+    return { parts, warnings, ...this.frontEnds.describe() };
   }
 
   /**
@@ -206,17 +217,37 @@ class Transcriber {
    * @param {Course} course
    * @returns {Promise<import('./graphs/recall.js').Use<Tensor>>}
    */
-  async #encode(window, { watch, recall }) {
+  async #encode(window, { watch, recall, hearing }) {
+    const run = async (/** @type {import('./contract.js').Tensors} */ feeds) => {
+      const value = /** @type {Tensor} */ ((await watch.run(this.encoder, feeds))[ENCODED]);
+      return [holdTensor(value, () => detachTensor(this.ort, this.device, value))];
+    };
+    const shader = hearing.takeShader(window.length);
+    const [use] = shader
+      ? await recall.encode(this.name, [[window, ...this.frontEnds.signature]], async () => {
+          const features = await watch.time('preprocess_ms', () => shader.compute([window]));
+          hearing.note();
+          const dims = [1, shader.mels, shader.plan.frames];
+          return run({ input_features: holdFeatures(this.ort, features, dims) });
+        })
+      : await this.#encodeExtracted(window, watch, recall, run);
+    return /** @type {import('./graphs/recall.js').Use<Tensor>} */ (use);
+  }
+
+  /**
+   * The same of features that transformers.js makes.
+   * @param {Float32Array} window
+   * @param {Stopwatch} watch
+   * @param {Recall} recall
+   * @param {(feeds: import('./contract.js').Tensors) => Promise<import('./graphs/recall.js').Made<Tensor>[]>} run
+   */
+  async #encodeExtracted(window, watch, recall, run) {
     const { data, dims } = await watch.time('preprocess_ms', () =>
       extractLogMel(this.parts.extractor, window),
     );
-    const [use] = await recall.encode(this.name, [[data]], async () => {
-      const feeds = makeFeeds(this.ort, this.encoder, { input_features: { data, dims } });
-      const outputs = await watch.run(this.encoder, feeds);
-      const value = /** @type {Tensor} */ (outputs[ENCODED]);
-      return [holdTensor(value, () => detachTensor(this.ort, this.device, value))];
-    });
-    return /** @type {import('./graphs/recall.js').Use<Tensor>} */ (use);
+    return recall.encode(this.name, [[data]], () =>
+      run(makeFeeds(this.ort, this.encoder, { input_features: { data, dims } })),
+    );
   }
 
   /**

@@ -20,6 +20,7 @@ export async function open(opening) {
   const source = new GraphSource(opening, 'audio_model');
   const extractor = await openDecibels(opening.realm, settings.sounds);
   const sounds = new SoundTower(opening, source, await source.readShapes(), extractor);
+  await sounds.openFrontEnds(opening);
   const texts = await openTexts(opening, settings);
   const item = { array: makeTone(settings.sounds.sampling_rate), texts: settings.sample.texts, facts: {} };
   return makeReady(opening, new Comparer(settings, sounds, texts, 'sounds'), {

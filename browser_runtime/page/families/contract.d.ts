@@ -118,9 +118,11 @@ export interface Opening {
   options: Record<string, unknown>;
   /** the quickest kernels of this adapter and build, where they were measured before */
   /** what the worker wants of its table of acceleration while a model is opened */
-  acceleration?: { precompile_shaders?: boolean; parallel_loading?: boolean };
+  acceleration?: { compute_shaders?: boolean; precompile_shaders?: boolean; parallel_loading?: boolean };
   /** files of graphs that are on their way already, by stem; undefined where each is fetched when it is opened */
   fetched?: Map<string, Promise<import('../engines/model_bytes.js').ModelFiles>> | undefined;
+  /** times of the front ends of sounds on this adapter and build, by plan, where they were measured before */
+  front_ends?: Record<string, import('./sounds/front_ends.js').Measured[]> | null;
   kept?: { kernels: string; measured: { kernels: string; decode_ms: number; prefill_ms: number }[] } | null;
   realm: Realm;
 }
@@ -160,6 +162,10 @@ export type Result<Output> = { ok: true; output: Output } | { ok: false; error: 
 export interface Answer<Output> {
   results: Result<Output>[];
   timings: Timings;
+  /** Rows of the table of acceleration that this run had, besides those of its model. */
+  acceleration?: string[];
+  /** Why it did without a row that it was asked for. */
+  not_accelerated?: Record<string, string>;
   details: Record<string, unknown>;
 }
 

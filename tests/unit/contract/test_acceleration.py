@@ -53,8 +53,9 @@ def test_the_guides_points_are_for_lanes_that_would_use_a_row(
 
 
 def test_a_page_is_told_what_is_on() -> None:
-    assert plan_loading({}) == {"precompile_shaders": True, "parallel_loading": False}
-    asked = {"precompile_shaders": False, "parallel_loading": True}
+    usual = {"compute_shaders": False, "precompile_shaders": True, "parallel_loading": False}
+    assert plan_loading({}) == usual
+    asked = {"compute_shaders": True, "precompile_shaders": False, "parallel_loading": True}
     assert plan_loading(asked) == asked
 
 

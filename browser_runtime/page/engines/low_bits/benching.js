@@ -1,5 +1,6 @@
 /** Kernels timed in this browser, for `webinfer bench kernels`: ours, onnxruntime's, a plain copy, a read-back. */
 import { CASES, checkCase, TIMED, worst } from '../../kernels/cases.js';
+import { checkSound, KERNELS, SOUND_CASES, TIMED_SOUNDS } from '../../kernels/sound_cases.js';
 import { awaitGpu, openDevice } from '../devices.js';
 import { openGraph } from '../graphs.js';
 import { openRuntime } from '../runtimes.js';
@@ -44,7 +45,13 @@ async function listCases(backend) {
     bits: row.kernel === 'matmul' ? row.bits : null,
     shape: row.kernel === 'matmul' ? [row.rows, row.columns, row.tokens] : null,
   }));
-  return { adapter: adapter.name, kernels: variants.map(({ kernels }) => kernels), cases };
+  const sounds = backend === 'webgpu' ? [...SOUND_CASES, ...TIMED_SOUNDS] : [];
+  return {
+    adapter: adapter.name,
+    kernels: variants.map(({ kernels }) => kernels),
+    cases,
+    others: sounds.map(({ name }) => ({ name, kernels: KERNELS })),
+  };
 }
 
 /** @param {BackendName} backend @param {string} kernels */
@@ -56,6 +63,7 @@ async function open(backend, kernels) {
 
 /** @param {BackendName} backend @param {string} kernels @param {string} name */
 async function timeCase(backend, kernels, name) {
+  if (kernels === KERNELS) return timeSound(name);
   const row = [...CASES, ...TIMED].find((one) => one.name === name);
   if (!row) throw new Error(`no case ${name}`);
   const opened = await open(backend, kernels);
@@ -65,6 +73,15 @@ async function timeCase(backend, kernels, name) {
   } finally {
     opened.release();
   }
+}
+
+/** @param {string} name */
+async function timeSound(name) {
+  const row = [...SOUND_CASES, ...TIMED_SOUNDS].find((one) => one.name === name);
+  if (!row) throw new Error(`no case ${name}`);
+  const { gpu } = await openDevice('webgpu');
+  const outcome = await checkSound(/** @type {GPUDevice} */ (gpu), row, SAMPLES);
+  return { samples: outcome.samples, bytes: outcome.bytes, error: worst(outcome) };
 }
 
 /** Bytes read and written a second by the browser's own copy. */

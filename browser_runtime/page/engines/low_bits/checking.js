@@ -1,5 +1,7 @@
 /** The case table run in this browser: every kernel checked against its twin, and timed. */
 import { CASES, checkCase, LARGE, worst } from '../../kernels/cases.js';
+import { checkSound, KERNELS, SOUND_CASES } from '../../kernels/sound_cases.js';
+import { openDevice } from '../devices.js';
 import { listVariants, openBackend } from './variants.js';
 
 /**
@@ -41,5 +43,17 @@ export async function checkKernels(
     }
     results.push({ kernels, cases });
   }
+  if (backend === 'webgpu' && !large) results.push(await checkSounds(found, Number(repeats)));
   return { results };
+}
+
+/** @param {RegExp} found @param {number} repeats */
+async function checkSounds(found, repeats) {
+  const { gpu } = await openDevice('webgpu');
+  const cases = [];
+  for (const row of SOUND_CASES.filter(({ name }) => found.test(name))) {
+    const outcome = await checkSound(/** @type {GPUDevice} */ (gpu), row, repeats);
+    cases.push({ name: row.name, error: worst(outcome), ms: outcome.ms, bytes: outcome.bytes });
+  }
+  return { kernels: KERNELS, cases };
 }

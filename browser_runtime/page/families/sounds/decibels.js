@@ -24,6 +24,13 @@ export class DecibelExtractor {
     this.plan = plan;
   }
 
+  /** The same as a plan for the compute shader. @returns {import('../../engines/log_mel.js').Plan} */
+  get shaderPlan() {
+    const { config, window, mel_filters_slaney: filters } = /** @type {any} */ (this.extract);
+    const { nb_max_samples: length, fft_window_size: points, hop_length: hop } = config;
+    return { length, points, hop, frames: this.plan.nb_max_frames, window, filters, decibels: true };
+  }
+
   /**
    * Features [frames, mels] of a sound.
    * @param {Float32Array} samples at most a whole window of them

@@ -27,6 +27,16 @@ export async function extractLogMel(extractor, samples) {
 }
 
 /**
+ * The same as a plan for the compute shader.
+ * @param {any} extractor transformers.js'
+ * @returns {import('../../engines/log_mel.js').Plan}
+ */
+export function planLogMel({ config, window }) {
+  const { n_samples: length, n_fft: points, hop_length: hop, nb_max_frames: frames, mel_filters } = config;
+  return { length, points, hop, frames, window, filters: mel_filters, decibels: false };
+}
+
+/**
  * Samples that cover the sound and end in two whole frames of zeros: the last one is mirrored at its end.
  * @param {number} count
  * @param {Framing} framing

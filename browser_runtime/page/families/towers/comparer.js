@@ -35,7 +35,7 @@ import { cosine, normalize } from './vectors.js';
  */
 /** @typedef {{name: string, tokens: unknown}} Text */
 /** @typedef {{array: unknown, texts: Text[] | null, facts: Record<string, unknown>}} Item as the worker sends it */
-/** @typedef {{top_k: number | null, normalize: boolean}} Choices of the worker, for one call */
+/** @typedef {{top_k: number | null, normalize: boolean, compute_shaders?: boolean | null}} Choices of the worker, for one call */
 /** @typedef {import('../contract.js').Result<Float32Array>} Embedded */
 /** @typedef {import('../graphs/recall.js').Recall} Recall */
 /**
@@ -43,7 +43,8 @@ import { cosine, normalize } from './vectors.js';
  * @property {{openedMs: number}} graphs
  * @property {boolean} isStatic
  * @property {() => Promise<Graph>} takeGraph
- * @property {(items: {array: unknown, field: string}[], isCancelled: () => boolean, recall: Recall) => Promise<{results: Embedded[], timings: Timings}>} embed
+ * @property {(items: {array: unknown, field: string}[], isCancelled: () => boolean, recall: Recall, choices: Choices) => Promise<{results: Embedded[], timings: Timings, acceleration?: string[], not_accelerated?: Record<string, string>}>} embed
+ * @property {{describe: () => Record<string, unknown>}} [frontEnds] of sounds
  * @property {() => Promise<void>} release
  */
 
@@ -86,7 +87,7 @@ export class Comparer {
   }
 
   describe() {
-    return { ...this.details, static_shapes: this.arrays.isStatic };
+    return { ...this.details, static_shapes: this.arrays.isStatic, ...this.arrays.frontEnds?.describe() };
   }
 
   async release() {
@@ -106,7 +107,7 @@ export class Comparer {
     const opened = () => this.arrays.graphs.openedMs + this.texts.graphs.openedMs;
     const before = opened();
     const shown = given.flatMap(({ array }, at) => (array ? [{ array, field: `${this.batch}[${at}]` }] : []));
-    const arrays = await this.arrays.embed(shown, isCancelled, recall);
+    const arrays = await this.arrays.embed(shown, isCancelled, recall, choices);
     const spoken = collectTexts(given);
     const texts = await this.texts.embed([...spoken.values()], isCancelled, recall);
     const byText = new Map([...spoken.keys()].map((key, at) => [key, texts.results[at]]));
@@ -117,7 +118,9 @@ export class Comparer {
       results.push(await settle(() => this.#finish(item, array, byText, choices)));
     }
     const details = { ...this.describe(), opened_ms: opened() - before };
-    return { results, timings: addTimings(arrays.timings, texts.timings), details };
+    const { acceleration = [], not_accelerated = {} } = arrays;
+    const timings = addTimings(arrays.timings, texts.timings);
+    return { results, timings, acceleration, not_accelerated, details };
   }
 
   /**

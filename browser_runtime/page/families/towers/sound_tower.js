@@ -6,6 +6,8 @@ import { BATCH_SIZES, pickBucket, splitBatches } from '../graphs/buckets.js';
 import { checkSizes, fixedSize, makeFeeds } from '../graphs/feeds.js';
 import { cacheGraphs, usesStaticShapes } from '../graphs/model_graphs.js';
 import { nameEncoder } from '../graphs/recall.js';
+import { fillWindow } from '../sounds/decibels.js';
+import { FrontEnds, Hearing, holdFeatures, openFrontEnds } from '../sounds/front_ends.js';
 import { readSamples } from '../sounds/samples.js';
 import { joinVectors, readVector, readVectors, splitVectors } from './vectors.js';
 
@@ -32,6 +34,16 @@ export class SoundTower {
     this.maxBatch = this.rows ?? opening.model.limits.max_batch;
     this.encoder = nameEncoder(opening, source, 'audio_model');
     this.graphs = cacheGraphs(opening, source);
+    this.frontEnds = new FrontEnds(null);
+  }
+
+  /** Opens the shader beside the extractor, where there may be one. @param {Opening} opening */
+  async openFrontEnds(opening) {
+    const { extractor } = this;
+    const extract = (/** @type {Float32Array} */ samples) => extractor.compute(samples);
+    const { sampling_rate: rate } = extractor.plan;
+    const graph = await this.takeGraph();
+    this.frontEnds = await openFrontEnds(opening, graph, extractor.shaderPlan, extract, rate);
   }
 
   /** @param {number} rows */
@@ -44,8 +56,10 @@ export class SoundTower {
    * @param {{array: unknown, field: string}[]} items
    * @param {() => boolean} isCancelled
    * @param {import('../graphs/recall.js').Recall} recall
+   * @param {{compute_shaders?: boolean | null}} [choices]
    */
-  embed(items, isCancelled, recall) {
+  async embed(items, isCancelled, recall, { compute_shaders: wanted } = {}) {
+    const hearing = new Hearing(this.frontEnds, wanted);
     /** @type {import('../graphs/batches.js').Steps<Float32Array, Vectors, Float32Array>} */
     const steps = {
       prepare: (item) => {
@@ -53,13 +67,14 @@ export class SoundTower {
         return readSamples(array, field);
       },
       split: (prepared) => splitBatches(prepared, this.maxBatch),
-      compute: (batch, watch) => this.#recall(batch, watch, recall),
+      compute: (batch, watch) => this.#recall(batch, watch, recall, hearing),
       finish: readVector,
     };
-    return runBatches(items, steps, isCancelled);
+    return { ...(await runBatches(items, steps, isCancelled)), ...hearing.report() };
   }
 
   release() {
+    this.frontEnds.release();
     return this.graphs.release();
   }
 
@@ -67,9 +82,19 @@ export class SoundTower {
    * @param {Float32Array[]} batch samples of each sound
    * @param {import('../graphs/results.js').Stopwatch} watch
    * @param {import('../graphs/recall.js').Recall} recall
+   * @param {Hearing} hearing
    * @returns {Promise<Vectors>}
    */
-  async #recall(batch, watch, recall) {
+  async #recall(batch, watch, recall, hearing) {
+    const shader = hearing.takeShader(Math.max(...batch.map(({ length }) => length)));
+    if (shader) {
+      const inputs = batch.map((samples) => [samples, ...this.frontEnds.signature]);
+      const uses = await recall.encode(this.encoder, inputs, (missing) => {
+        const sounds = missing.map((at) => /** @type {Float32Array} */ (batch[at]));
+        return this.#computeOnDevice(sounds, shader, watch, hearing);
+      });
+      return joinVectors(uses);
+    }
     const features = await watch.time('preprocess_ms', () => this.#extract(batch));
     const inputs = features.map((each) => [each]);
     const uses = await recall.encode(this.encoder, inputs, (missing) =>
@@ -89,11 +114,38 @@ export class SoundTower {
   }
 
   /**
+   * The same of features that are made where the graph is.
+   * @param {Float32Array[]} batch samples of each sound
+   * @param {import('../../engines/log_mel.js').LogMel} shader
+   * @param {import('../graphs/results.js').Stopwatch} watch
+   * @param {Hearing} hearing
+   */
+  async #computeOnDevice(batch, shader, watch, hearing) {
+    const rows = this.#countRows(batch.length);
+    const graph = await this.takeGraph(rows);
+    const features = await watch.time('preprocess_ms', () =>
+      shader.compute(
+        batch.map((samples) => fillWindow(samples, this.extractor.plan)),
+        rows,
+      ),
+    );
+    hearing.note();
+    const feeds = { input_features: holdFeatures(this.ort, features, [rows, ...this.picture]) };
+    const outputs = await watch.run(graph, feeds);
+    return splitVectors(readVectors(graph, outputs, OUTPUTS, rows), batch.length);
+  }
+
+  /** @param {number} count sounds */
+  #countRows(count) {
+    return this.rows ?? (this.isStatic ? pickBucket(count, BATCH_SIZES) : count);
+  }
+
+  /**
    * @param {Float32Array[]} batch features of each sound
    * @param {import('../graphs/results.js').Stopwatch} watch
    */
   async #compute(batch, watch) {
-    const rows = this.rows ?? (this.isStatic ? pickBucket(batch.length, BATCH_SIZES) : batch.length);
+    const rows = this.#countRows(batch.length);
     const graph = await this.takeGraph(rows);
     const dims = [rows, ...this.picture];
     const data = new Float32Array(dims.reduce((product, size) => product * size, 1));
