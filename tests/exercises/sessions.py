@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -146,6 +147,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--fault", action="append", choices=KINDS)
     parser.add_argument("--kills", type=int, default=0)
     wish = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the stack is stopped all the same
     questions, n_wrong = read_questions("tones-whisper"), 0
     for browser in wish.browser or map(str, Browser):
         # Short: a browser makes a socket in its folder. Open to the user of root's browsers.
