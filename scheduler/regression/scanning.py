@@ -53,7 +53,7 @@ class Scan:
 
 
 def scan(series: Sequence[Floats], rules: Rules) -> list[Scan]:
-    """The changes of each series of logarithms; takes about 3 ms per series of 720 samples."""
+    """The changes of each series of logarithms; takes about 5 ms per series of 720 samples."""
     scans = [Scan() for _ in series]
     order = sorted(range(len(series)), key=lambda row: len(series[row]))
     for start in range(0, len(order), CHUNK):
