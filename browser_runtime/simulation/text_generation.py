@@ -201,10 +201,10 @@ class Sampler:
         exact = scores.astype(np.float64)
         weights = np.exp((exact[tokens] - exact.max()) / self._temperature)
         if self._top_p < 1:
-            order = np.argsort(-weights, kind="stable")
-            tokens, sorted_weights = tokens[order], weights[order]
-            end = int(np.searchsorted(np.cumsum(sorted_weights), self._top_p * weights.sum())) + 1
-            tokens, weights = tokens[:end], sorted_weights[:end]
+            heaviest = np.sort(weights)[::-1]
+            last = int(np.searchsorted(np.cumsum(heaviest), self._top_p * weights.sum()))
+            kept = weights >= heaviest[min(last, len(heaviest) - 1)]
+            tokens, weights = tokens[kept], weights[kept]
         rest = self._chance() * math.fsum(weights)
         place = int(np.searchsorted(np.cumsum(weights), rest, side="right"))
         return int(tokens[min(place, len(tokens) - 1)])

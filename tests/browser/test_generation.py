@@ -172,6 +172,35 @@ async def test_webgpu_and_webassembly_choose_the_same_hundred_tokens(shared_pool
     assert sum(count_same(*pair) for pair in pairs) >= 0.99 * n_tokens
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        SAMPLED,
+        {"temperature": 1.0, "seed": 3},
+        {"temperature": 0.8, "top_p": 0.7, "seed": 4},
+        {"temperature": 0, "repetition_penalty": 1.3},
+    ],
+    ids=["all", "temperature", "top_p", "penalty"],
+)
+async def test_webgpu_draws_the_tokens_that_webassembly_draws(
+    shared_pool: Pool, options: dict[str, Any]
+) -> None:
+    """Up to eight for each reading back, while a prompt without chance comes and leaves."""
+    if not shared_pool.sessions[0].capabilities.can(Backend.WEBGPU):
+        return
+    prompts = ["Which", "Write 5 in", chat("What is 48 + 27?"), chat("Write 347 in words.")]
+    found: dict[Backend, list[list[int]]] = {}
+    for backend in (Backend.WASM, Backend.WEBGPU):
+        request = replace(ask(*prompts, **options, max_new_tokens=30), backends=(backend,))
+        greedy = replace(ask(chat("What is 48 + 27?")), backends=(backend,))
+        reply, beside = await asyncio.gather(shared_pool.run(request), shared_pool.run(greedy))
+        found[backend] = [output["tokens"] for output in reply.output]
+        assert beside.output["text"] == "75"
+    pairs = list(zip(found[Backend.WASM], found[Backend.WEBGPU], strict=True))
+    assert sum(len(right) for right, _ in pairs) >= 40
+    assert found[Backend.WEBGPU] == found[Backend.WASM]
+
+
 async def test_kernels_are_measured_once_for_an_adapter_and_a_build(shared_pool: Pool) -> None:
     precisions = [p for p in TEXT_GENERATION.precisions if p.endswith("bit")][:2]
     replies = [await shared_pool.run(ask("Write 5", precision=p)) for p in precisions]

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 # A software adapter takes seconds for the large ones.
-SIZES = {"wasm": "", "webgpu": "7x33|5x4099|norm 33|silu|rope|k3v2|k2v2, 65|k4v3|k8v8|k16v4|log_mel"}
+SIZES = {"wasm": "", "webgpu": "7x33|5x4099|norm 33|silu|rope|k3v2|k2v2, 65|k4v3|k8v8|k16v4|log_mel|choice"}
 
 
 # Firefox 153 reads fp16 wrongly on lavapipe; choosing leaves out a variant that fails its proof.

@@ -6,6 +6,7 @@
  * the true one by at most (n + 1) u times the sum of the terms' sizes; each product adds one u.
  */
 import { layoutCache } from '../engines/low_bits/cache.js';
+import { Sampler } from '../engines/low_bits/sampler.js';
 import { BLOCK_TOKENS, layoutMatrix, packedTokens } from './layout.js';
 import { normal, uniform } from './random.js';
 import { attend, packBlock, readBlock } from './twins/caches.js';
@@ -20,7 +21,8 @@ import { norm, rope, ropeTable, silu } from './twins/operations.js';
 /** @typedef {{name: string, kernel: 'norm' | 'silu', columns: number, tokens: number}} RowsCase */
 /** @typedef {{name: string, kernel: 'rope', heads: number, headDim: number, pairs: number, tokens: number}} RopeCase */
 /** @typedef {{name: string, kernel: 'attention', kv: [number, number], tokens: number, heads: number, kvHeads: number, headDim: number, window?: number}} AttentionCase */
-/** @typedef {MatmulCase | RowsCase | RopeCase | AttentionCase} Case */
+/** @typedef {{name: string, kernel: 'choice', vocab: number}} ChoiceCase */
+/** @typedef {MatmulCase | RowsCase | RopeCase | AttentionCase | ChoiceCase} Case */
 /** @typedef {{got: ArrayLike<number>, wanted: ArrayLike<number>, tolerances: ArrayLike<number>, ms: number, samples: number[], bytes: number}} Outcome */
 
 const U = 2 ** -24;
@@ -86,6 +88,13 @@ export const CASES = [
   { name: 'rope of a part of the head', kernel: 'rope', heads: 2, headDim: 36, pairs: 9, tokens: 3 },
 ];
 
+/** What only a backend has that chooses tokens by itself. @type {Case[]} */
+export const CHOICES = [33, 4099, 49152].map((vocab) => ({
+  name: `choice among ${vocab} tokens`,
+  kernel: 'choice',
+  vocab,
+}));
+
 /** What kernels are chosen by, and too large for every run: a token, and a piece of a prompt. */
 export const LARGE = matmul(2, 4096, 2048, 1);
 export const PREFILL = matmul(2, 1024, 1024, 32);
@@ -113,6 +122,8 @@ export async function checkCase(backend, row, repeats = 1, withTwin = true, samp
       return checkAttention(backend, row, timer);
     case 'rope':
       return checkRope(backend, row, timer);
+    case 'choice':
+      return checkChoice(backend, row, timer);
     default:
       return checkRows(backend, row, timer);
   }
@@ -335,6 +346,47 @@ async function checkRope(backend, { heads, headDim, pairs, tokens }, timer) {
     tolerances: wanted.map(() => 3 * U * 8),
     ...took,
     bytes: 8 * tokens * columns,
+  };
+}
+
+// Each alone, all together, and what leaves next to nothing.
+const SAMPLINGS = [
+  {},
+  { repetition_penalty: 3 },
+  { temperature: 1 },
+  { temperature: 2, top_k: 7 },
+  { temperature: 0.7, top_p: 0.6 },
+  { temperature: 1.5, top_k: 20, top_p: 0.9, repetition_penalty: 1.3 },
+  { temperature: 0.01, top_p: 0.999 },
+  { temperature: 5, top_k: 1 },
+  { temperature: 1, top_p: 0 },
+];
+
+/** @param {Backend} backend @param {ChoiceCase} row @param {Timer} timer @returns {Promise<Outcome>} */
+async function checkChoice(backend, { vocab }, timer) {
+  const n = SAMPLINGS.length;
+  const logits = backend.rows(n, vocab);
+  const values = chance(n * vocab, uniform(vocab), 3);
+  const seen = Array.from({ length: Math.min(vocab, 1000) }, (_, index) => (7 * index) % vocab);
+  const samplers = () => SAMPLINGS.map((sampling, seed) => new Sampler({ ...sampling, seed }, seen));
+  const compute = () => {
+    backend.begin(step(n));
+    fillRows(backend, logits, values, n);
+    backend.prepareChoice?.(
+      logits,
+      samplers().map((sampler) => sampler.lookAhead(1)),
+    );
+    backend.choose?.(logits, 0);
+  };
+  const took = await time(timer, compute, async () => backend.chosen?.(1));
+  compute();
+  return {
+    got: (await backend.chosen?.(1)) ?? [],
+    wanted: samplers().map((sampler, at) => sampler.sample(values.slice(at * vocab, (at + 1) * vocab))),
+    // The same token or another one.
+    tolerances: SAMPLINGS.map(() => 0.5),
+    ...took,
+    bytes: 4 * n * vocab,
   };
 }
 

@@ -28,6 +28,19 @@ export interface StepRow {
   row?: Float32Array;
 }
 
+/** How the next tokens of a row are chosen: as sampler.js does it. */
+export interface RowChoice {
+  temperature: number;
+  /** 0: all */
+  topK: number;
+  topP: number;
+  penalty: number;
+  /** a number from 0 to 1 for each pass */
+  chances: number[];
+  /** tokens that were there before; of use only with a penalty */
+  seen: Iterable<number>;
+}
+
 export interface CacheSide {
   bits: number;
   /** places of the ring of exact tokens */
@@ -80,9 +93,11 @@ export interface Backend {
   silu(gate: Rows, up: Rows): void;
   /** The first `n` rows, columns only. Ends the step. */
   read(x: Rows, n: number): Promise<Float32Array[]>;
+  /** How the next tokens of each of the step's rows are chosen, in several passes that are read back together. */
+  prepareChoice?(logits: Rows, choices: RowChoice[]): void;
   /**
-   * The likeliest token of each of the step's rows becomes its next input, one position on: pass `pass` of several that
-   * are read back together. Where a backend has it, it has `chosen` too.
+   * The chosen token of each of the step's rows becomes its next input, one position on: pass `pass`. A backend that has
+   * it has `prepareChoice` and `chosen` too.
    */
   choose?(logits: Rows, pass: number): void;
   /** The tokens of `passes` passes, row by row in each; NO_TOKEN where the logits hold no largest. Ends the step. */

@@ -1,5 +1,5 @@
 /** The case table run in this browser: every kernel checked against its twin, and timed. */
-import { CASES, checkCase, LARGE, worst } from '../../kernels/cases.js';
+import { CASES, CHOICES, checkCase, LARGE, worst } from '../../kernels/cases.js';
 import { checkSound, KERNELS, SOUND_CASES } from '../../kernels/sound_cases.js';
 import { openDevice } from '../devices.js';
 import { listVariants, openBackend } from './variants.js';
@@ -27,7 +27,9 @@ export async function checkKernels(
     const isSame = backend === 'webgpu' && index > 0;
     const rows = large
       ? [LARGE]
-      : CASES.filter(({ kernel, name }) => found.test(name) && (!isSame || kernel === 'matmul'));
+      : [...CASES, ...(backend === 'webgpu' ? CHOICES : [])].filter(
+          ({ kernel, name }) => found.test(name) && (!isSame || kernel === 'matmul'),
+        );
     const cases = [];
     for (const row of rows) {
       if (isCancelled()) return { results };

@@ -95,6 +95,7 @@ export class Generation {
   accept(token) {
     if (token === NO_TOKEN) return this.#fail('the logits of a token hold no finite largest number');
     this.tokens.push(token);
+    this.sampler.note(token);
     if (this.stopTokens.has(token)) this.finish = 'stop';
     else if (this.tokens.length - this.prompt.length >= this.#room) this.finish = 'length';
     return token;

@@ -199,10 +199,15 @@ export class LowBitsModel {
     return found;
   }
 
+  /** @param {StepRow} row of a slot that runs */
+  #generationOf({ slot }) {
+    return /** @type {Generation} */ (this.#slots[slot]?.generation);
+  }
+
   /** How many tokens of each row may be computed with one reading back. @param {StepRow[]} rows */
   #passes(rows) {
-    const generations = rows.map(({ slot }) => /** @type {Generation} */ (this.#slots[slot]?.generation));
-    if (!this.#network.canChoose || !generations.every(({ sampler }) => sampler.isGreedy)) return 1;
+    const generations = rows.map((row) => this.#generationOf(row));
+    if (!this.#network.canChoose) return 1;
     // The second pass would look at the picture again.
     if (rows.some(({ row }) => row)) return 1;
     // Within a block nothing is packed or overwritten that an earlier end would miss.
@@ -213,7 +218,8 @@ export class LowBitsModel {
   /** @param {StepRow[]} rows @param {number} passes */
   async #computeAhead(rows, passes) {
     const started = performance.now();
-    const tokens = await this.#network.choose(rows, passes);
+    const choices = rows.map((row) => this.#generationOf(row).sampler.lookAhead(passes));
+    const tokens = await this.#network.choose(rows, choices, passes);
     const ms = (performance.now() - started) / tokens.length;
     this.#ahead = Array.from({ length: passes }, (_, pass) =>
       rows.map(({ slot: index }, row) => {

@@ -76,14 +76,16 @@ export class Network {
   }
 
   /**
-   * Computes the likeliest next tokens of all rows, `passes` of each, with one reading back: row by row in each pass.
+   * Computes the next tokens of all rows, `passes` of each, with one reading back: row by row in each pass.
    * @param {StepRow[]} rows one of a slot, none of which crosses a multiple of 64 on the way
+   * @param {import('./backend.js').RowChoice[]} choices
    * @param {number} passes
    * @returns {Promise<Uint32Array>}
    */
-  async choose(rows, passes) {
+  async choose(rows, choices, passes) {
     const picks = Array.from(rows.keys());
     this.backend.begin(rows);
+    this.backend.prepareChoice?.(this.#rows.logits, choices);
     for (let pass = 0; pass < passes; pass++) {
       this.#walk(rows.length, picks);
       this.backend.choose?.(this.#rows.logits, pass);

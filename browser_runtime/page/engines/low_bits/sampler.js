@@ -30,16 +30,23 @@ export class Sampler {
     this.#next = uniform(seed);
   }
 
-  /** True where the likeliest token is taken, whatever came before. */
-  get isGreedy() {
-    return !(this.temperature > 0) && this.penalty === 1;
+  /** What a backend needs to choose `n` tokens by itself. @param {number} n @returns {import('./backend.js').RowChoice} */
+  lookAhead(n) {
+    const { temperature, topK, topP, penalty } = this;
+    const chances = temperature > 0 ? Array.from({ length: n }, this.#next) : Array(n).fill(0);
+    return { temperature, topK, topP, penalty, chances, seen: this.#seen };
+  }
+
+  /** Counts a token as one that was there. @param {number} token */
+  note(token) {
+    this.#seen.add(token);
   }
 
   /** The token; `logits` are changed. @param {Float32Array} logits @returns {number} */
   sample(logits) {
     if (this.penalty !== 1) this.#penalize(logits);
     const token = this.temperature > 0 ? this.#draw(logits) : likeliest(logits);
-    this.#seen.add(token);
+    this.note(token);
     return token;
   }
 
@@ -51,9 +58,11 @@ export class Sampler {
     }
   }
 
-  /** @param {Float32Array} logits */
+  /** The first token, in their order, at which the weights so far pass the part that chance says. @param {Float32Array} logits */
   #draw(logits) {
-    const kept = this.#keep(logits);
+    const best = likeliest(logits);
+    if (!Number.isFinite(logits[best])) return best;
+    const kept = this.#keep(logits, logits[best] ?? 0);
     const total = kept.reduce((sum, { weight }) => sum + weight, 0);
     let rest = this.#next() * total;
     for (const { token, weight } of kept) {
@@ -63,14 +72,17 @@ export class Sampler {
     return /** @type {{token: number}} */ (kept.at(-1)).token;
   }
 
-  /** What top_k and top_p leave, with weights that need not add up to 1. @param {Float32Array} logits */
-  #keep(logits) {
-    const largest = logits[likeliest(logits)] ?? 0;
+  /**
+   * What top_k and top_p leave, in the order of the tokens, with weights that need not add up to 1. Those that weigh the
+   * same stay together.
+   * @param {Float32Array} logits @param {number} largest
+   */
+  #keep(logits, largest) {
     const floor = this.topK > 0 && this.topK < logits.length ? kthLargest(logits, this.topK) : -Infinity;
-    let kept = [];
+    const kept = [];
     let total = 0;
     for (const [token, logit] of logits.entries()) {
-      if (logit < floor) continue;
+      if (!(logit >= floor)) continue;
       const weight = Math.exp((logit - largest) / this.temperature);
       kept.push({ token, weight });
       total += weight;
@@ -78,14 +90,16 @@ export class Sampler {
     if (this.topP >= 1) return kept;
     // Tokens lighter than this weigh, all of them together, less than what top_p leaves out.
     const least = ((1 - this.topP) * total) / kept.length;
-    kept = kept.filter(({ weight }) => weight >= least).sort((a, b) => b.weight - a.weight);
+    const heavy = kept.filter(({ weight }) => weight >= least);
     let sum = 0;
-    const end = kept.findIndex(({ weight }) => {
-      sum += weight;
-      return sum >= this.topP * total;
-    });
+    const last = heavy
+      .toSorted((a, b) => b.weight - a.weight)
+      .find(({ weight }) => {
+        sum += weight;
+        return sum >= this.topP * total;
+      });
     // Rounding may leave the sum of all just below what is asked for.
-    return end < 0 ? kept : kept.slice(0, end + 1);
+    return last ? heavy.filter(({ weight }) => weight >= last.weight) : heavy;
   }
 }
 

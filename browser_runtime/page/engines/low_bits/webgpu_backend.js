@@ -5,6 +5,7 @@
 import { Fault } from '../../faults.js';
 import { BLOCK_TOKENS, roundUp } from '../../kernels/layout.js';
 import { awaitGpu } from '../devices.js';
+import { packChances, packSamplings, packSeen, SAMPLING_BYTES } from './row_choices.js';
 import { Shaders } from './webgpu_shaders.js';
 
 /** @typedef {import('./backend.js').Backend} Backend */
@@ -15,6 +16,7 @@ import { Shaders } from './webgpu_shaders.js';
 /** @typedef {import('./backend.js').CacheSide} CacheSide */
 /** @typedef {import('./webgpu_shaders.js').Variant} Variant */
 /** @typedef {{codes: GPUBuffer, scales: GPUBuffer}} Quantized */
+/** @typedef {{samplings: GPUBuffer, chances: GPUBuffer, seen: GPUBuffer}} Choice */
 /** @typedef {{buffer: GPUBuffer, tail: Uint8Array}} Filled a matrix, and bytes that do not make a word yet */
 
 const MAX_STEP_ROWS = 256;
@@ -35,6 +37,8 @@ export class WebGpuBackend {
   #identity;
   #picks;
   #tokens;
+  /** @type {Choice | null} how tokens are chosen */
+  #choice = null;
   /** @type {GPUBuffer | null} rows that stand in the place of embeddings */
   #given = null;
   /** @type {GPUBuffer | null} */
@@ -319,11 +323,28 @@ export class WebGpuBackend {
     }
   }
 
+  /** @param {Rows} logits @param {import('./backend.js').RowChoice[]} choices */
+  prepareChoice({ columns }, choices) {
+    const words = Math.ceil(columns / 32);
+    this.#choice ??= {
+      samplings: this.#buffer(SAMPLING_BYTES * this.#maxRows),
+      chances: this.#buffer(4 * this.#maxRows * MAX_PASSES),
+      seen: this.#buffer(4 * this.#maxRows * words),
+    };
+    const { samplings, chances, seen } = this.#choice;
+    this.#gpu.queue.writeBuffer(samplings, 0, packSamplings(choices));
+    this.#gpu.queue.writeBuffer(chances, 0, packChances(choices));
+    const marks = packSeen(choices, words);
+    if (marks) this.#gpu.queue.writeBuffer(seen, 0, marks);
+  }
+
   /** @param {Rows} logits @param {number} pass */
   choose(logits, pass) {
     const n = this.#step.length;
-    const buffers = [floatsOf(logits), this.#stepRows, this.#tokens];
-    this.#run('choose', {}, [logits.columns, logits.stride, pass * n], buffers, [n]);
+    const { samplings, chances, seen } = /** @type {Choice} */ (this.#choice);
+    const buffers = [floatsOf(logits), this.#stepRows, this.#tokens, samplings, chances, seen];
+    const params = [logits.columns, logits.stride, pass * n, Math.ceil(logits.columns / 32)];
+    this.#run('choose', {}, params, buffers, [n]);
     this.#step = this.#step.map((row) => ({ ...row, position: row.position + 1 }));
   }
 

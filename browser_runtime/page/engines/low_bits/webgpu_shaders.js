@@ -27,7 +27,7 @@ const KERNELS = /** @type {const} */ ({
   append: { file: 'append', entry: 'main', access: 'rrw' },
   pack_scales: { file: 'pack', entry: 'scales', access: 'w' },
   pack_codes: { file: 'pack', entry: 'codes', access: 'w' },
-  choose: { file: 'choose', entry: 'main', access: 'rww' },
+  choose: { file: 'choose', entry: 'main', access: 'wwwrrw' },
   attend: { file: 'attend', entry: 'main', access: 'rrrww' },
 });
 // What exists in variants, and is put together of several files.
