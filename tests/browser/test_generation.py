@@ -172,33 +172,52 @@ async def test_webgpu_and_webassembly_choose_the_same_hundred_tokens(shared_pool
     assert sum(count_same(*pair) for pair in pairs) >= 0.99 * n_tokens
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        SAMPLED,
-        {"temperature": 1.0, "seed": 3},
-        {"temperature": 0.8, "top_p": 0.7, "seed": 4},
-        {"temperature": 0, "repetition_penalty": 1.3},
-    ],
-    ids=["all", "temperature", "top_p", "penalty"],
-)
-async def test_webgpu_draws_the_tokens_that_webassembly_draws(
+CHANCES = {
+    "all": SAMPLED,
+    "temperature": {"temperature": 1.0, "seed": 3},
+    "top_p": {"temperature": 0.8, "top_p": 0.7, "seed": 4},
+    "penalty": {"temperature": 0, "repetition_penalty": 1.3},
+}
+
+
+@pytest.mark.parametrize("options", CHANCES.values(), ids=CHANCES)
+async def test_what_the_adapter_draws_is_what_the_page_draws_from_its_logits(
     shared_pool: Pool, options: dict[str, Any]
 ) -> None:
-    """Up to eight for each reading back, while a prompt without chance comes and leaves."""
+    """Up to eight tokens for each reading back, then one by one, where the page chooses each itself."""
     if not shared_pool.sessions[0].capabilities.can(Backend.WEBGPU):
         return
-    prompts = ["Which", "Write 5 in", chat("What is 48 + 27?"), chat("Write 347 in words.")]
+    n_tokens = 18
+
+    async def run(earlier: list[int], most: int) -> list[int]:
+        request = replace(ask("Which", **options, max_new_tokens=most), backends=(Backend.WEBGPU,))
+        reply = await shared_pool.run(request, PieceMemory(earlier))
+        assert reply.details["tokens_per_readback"] >= 8
+        tokens: list[int] = reply.output["tokens"]
+        return tokens
+
+    together = await run([], n_tokens)
+    one_by_one: list[int] = []
+    while len(one_by_one) < len(together):
+        one_by_one = await run(one_by_one, len(one_by_one) + 1)
+    assert together == one_by_one
+    assert len(together) > 8
+
+
+async def test_webgpu_draws_the_tokens_that_webassembly_draws(shared_pool: Pool) -> None:
+    """As far as their logits are the same: an activation of 8 bits that rounds the other way moves them."""
+    if not shared_pool.sessions[0].capabilities.can(Backend.WEBGPU):
+        return
+    prompts = [chat(question.text) for question in read_questions(5)]
     found: dict[Backend, list[list[int]]] = {}
     for backend in (Backend.WASM, Backend.WEBGPU):
-        request = replace(ask(*prompts, **options, max_new_tokens=30), backends=(backend,))
-        greedy = replace(ask(chat("What is 48 + 27?")), backends=(backend,))
-        reply, beside = await asyncio.gather(shared_pool.run(request), shared_pool.run(greedy))
+        request = ask(*prompts, precision=Precision.BITS_4, temperature=0.7, top_p=0.95, seed=5)
+        reply = await shared_pool.run(replace(request, backends=(backend,)))
         found[backend] = [output["tokens"] for output in reply.output]
-        assert beside.output["text"] == "75"
     pairs = list(zip(found[Backend.WASM], found[Backend.WEBGPU], strict=True))
-    assert sum(len(right) for right, _ in pairs) >= 40
-    assert found[Backend.WEBGPU] == found[Backend.WASM]
+    n_tokens = sum(len(right) for right, _ in pairs)
+    assert n_tokens >= 100
+    assert sum(count_same(*pair) for pair in pairs) >= 0.95 * n_tokens
 
 
 async def test_kernels_are_measured_once_for_an_adapter_and_a_build(shared_pool: Pool) -> None:
