@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { layoutCache, parseCacheBits, usedBytes } from '../../browser_runtime/page/engines/low_bits/cache.js';
 import { createModel } from '../../browser_runtime/page/engines/low_bits/model.js';
 import { findFlaw, likeliest, Sampler } from '../../browser_runtime/page/engines/low_bits/sampler.js';
+import { openChoosing } from './choosing_backend.js';
 import { answer, finish, fixture, open, pieces, shard } from './tiny_model.js';
 import { openWasm } from './wasm_kernels.js';
 
@@ -242,6 +243,30 @@ test('a repetition penalty divides what is above 0 and multiplies what is below,
   assert.equal(sampler.sample(logits), 2);
   assert.deepEqual(Array.from(logits), [2, -2, 3, -9]);
   assert.equal(sampler.sample(Float32Array.from([4, -1, 3, -9])), 0);
+});
+
+test('a backend that chooses by itself gives the tokens that are read one by one, with an eighth of the readings', async () => {
+  const samplings = [
+    {},
+    { temperature: 1.2, seed: 1 },
+    { temperature: 2, top_k: 20, top_p: 0.9, repetition_penalty: 1.4, seed: 2 },
+    { repetition_penalty: 1.5 },
+  ];
+  const options = { model: 'tiny', kv: /** @type {[number, number]} */ ([3, 2]), context: 256 };
+  const found = [];
+  for (const backend of [await openWasm('relaxed'), await openChoosing()]) {
+    const model = await createModel(fixture.manifest, () => pieces(), backend, options);
+    const generations = samplings.map((sampling, index) =>
+      model.open({ tokens: fixture.prompt.slice(index), maxNewTokens: 30 + index, sampling }),
+    );
+    await finish(model);
+    found.push(generations.map(({ generated }) => generated));
+    if ('readings' in backend) {
+      const { readings } = /** @type {{readings: number}} */ (backend);
+      assert.ok(readings < 40, `${readings} readings for prompts of 150 tokens and 126 new ones`);
+    }
+  }
+  assert.deepEqual(found[1], found[0]);
 });
 
 test('a model that does not fit is out of memory before its first byte is fetched', async () => {

@@ -17,17 +17,18 @@ export class Sampler {
   #seen;
   #next;
 
-  /** @param {Sampling} sampling @param {number[]} prompt */
+  /** @param {Sampling} sampling @param {number[]} prompt @param {() => number} [next] chances; the seed's by default */
   constructor(
     { temperature = 0, top_k: topK = 0, top_p: topP = 1, repetition_penalty: penalty = 1, seed = 0 },
     prompt,
+    next = uniform(seed),
   ) {
     this.temperature = temperature;
     this.topK = topK;
     this.topP = topP;
     this.penalty = penalty;
     this.#seen = new Set(prompt);
-    this.#next = uniform(seed);
+    this.#next = next;
   }
 
   /** What a backend needs to choose `n` tokens by itself. @param {number} n @returns {import('./backend.js').RowChoice} */
