@@ -174,8 +174,6 @@ async def test_webgpu_and_webassembly_choose_the_same_hundred_tokens(shared_pool
 
 CHANCES = {
     "all": SAMPLED,
-    "temperature": {"temperature": 1.0, "seed": 3},
-    "top_p": {"temperature": 0.8, "top_p": 0.7, "seed": 4},
     "penalty": {"temperature": 0, "repetition_penalty": 1.3},
 }
 
@@ -187,7 +185,7 @@ async def test_what_the_adapter_draws_is_what_the_page_draws_from_its_logits(
     """Up to eight tokens for each reading back, then one by one, where the page chooses each itself."""
     if not shared_pool.sessions[0].capabilities.can(Backend.WEBGPU):
         return
-    n_tokens = 18
+    n_tokens = 10
 
     async def run(earlier: list[int], most: int) -> list[int]:
         request = replace(ask("Which", **options, max_new_tokens=most), backends=(Backend.WEBGPU,))
