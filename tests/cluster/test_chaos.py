@@ -47,8 +47,9 @@ def test_nothing_is_lost_wrong_or_left_broken_under_faults(short_folder: Path) -
         browsers=(Browser.EDGE,),
         pause_s=(0.0, 0.2),
         patience=4.0,  # what stays broken is looked for here, how long recovery takes by the exercise itself
+        least=3,  # on a busy machine a single recovery may take longer than all of it
         point=lambda url: point_app(TaskSettings(broker_url=url)),
     )
     assert result.is_clean, (result.flaws, [each for each in result.recoveries if each.problem])
-    # Few enough for a busy machine, where a single recovery may take longer than all of it.
-    assert result.outcomes["right"] >= 10 and result.recoveries
+    assert result.outcomes["right"] >= 10, "few enough for a busy machine"
+    assert len(result.recoveries) >= 3

@@ -91,12 +91,13 @@ def run_chaos(
     point: Callable[[str], None] = use_broker,
     keep: Path | None = None,
     stopping: threading.Event | None = None,
+    least: int = 0,
 ) -> Result:
     """Faults for so many seconds, and each of them once at least where there is time; logs into `keep`.
 
     `pause_s`: the shortest and longest time between a recovery and the next fault. `patience`: how many
     times its bound a recovery may take. `point`: points this process's producer at a broker. `stopping`:
-    no further fault once it is set.
+    no further fault once it is set. `least`: so many are done, however long each takes.
     """
     result, history, pauses = Result(seed), History(), random.Random(seed)
     with _start_up(folder, browsers, result, keep) as target:
@@ -104,7 +105,7 @@ def run_chaos(
         _calm(target)
         load = Load(history, target.browsers, n_producers, seed)
         try:
-            for recovery in _do_faults(target, random.Random(seed), seconds, faults, tell, patience):
+            for recovery in _do_faults(target, random.Random(seed), seconds, faults, tell, patience, least):
                 result.recoveries.append(recovery)
                 if stopping is not None and stopping.is_set():
                     break
@@ -197,10 +198,11 @@ def _do_faults(
     faults: Sequence[str],
     tell: Tell,
     patience: float,
+    least: int,
 ) -> Iterator[Recovery]:
-    start, waiting = time.monotonic(), list(faults)
+    start, waiting, n_done = time.monotonic(), list(faults), 0
     chance.shuffle(waiting)
-    while (at_s := time.monotonic() - start) < seconds:
+    while (at_s := time.monotonic() - start) < seconds or n_done < least:
         names = [waiting.pop() if waiting else chance.choice(list(faults))]
         if chance.random() < TWO_AT_ONCE:
             names.append(chance.choice(list(faults)))
@@ -208,6 +210,7 @@ def _do_faults(
         tell(" + ".join(done), at_s)
         recovery = _recover(target, names, " + ".join(done), at_s, patience)
         tell(f"{recovery.answers_s:.1f} s, {recovery.whole_s:.1f} s {recovery.problem}", at_s)
+        n_done += 1
         yield recovery
 
 
