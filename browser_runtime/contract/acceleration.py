@@ -97,9 +97,9 @@ COMPUTE_SHADERS = Acceleration(
     Usual.MEASURED,
     Measurement(
         "webinfer bench acceleration --row compute_shaders",
-        "on lavapipe, a software adapter, nothing: ten seconds of sound took 107 ms in the shader "
-        "and 97 ms in transformers.js (Firefox 153.7 ESR, beside other work); no browser on a GPU "
-        "was measured",
+        "software adapters, ten seconds of sound: 0.59 to 0.82 of transformers.js' time on lavapipe "
+        "(Firefox 153.7 ESR, five openings), 2.4 to 2.6 times it on SwiftShader (Chromium 156, two); no "
+        "browser on a GPU was measured",
     ),
     backends=(Backend.WEBGPU,),
     rows=("audio", "clap"),
