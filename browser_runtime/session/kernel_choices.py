@@ -45,11 +45,6 @@ class KeptChoice:
     prefill_ms: float
     """The product of a piece of a prompt."""
 
-    @property
-    def score_ms(self) -> float:
-        """The time by which the page chooses (page/engines/low_bits/variants.js)."""
-        return self.decode_ms + self.prefill_ms / 8
-
 
 def list_choices(cache_dir: Path) -> list[KeptChoice]:
     """What is kept of the kernels as they are now, the quickest of each browser first."""
@@ -60,8 +55,9 @@ def list_choices(cache_dir: Path) -> list[KeptChoice]:
         if stamp == _stamp() and _is_choice(choice) and isinstance(choice.get("browser"), str):
             row = min(choice["measured"], key=_weigh)
             times = (float(row["decode_ms"]), float(row["prefill_ms"]))
-            found.append(KeptChoice(choice["browser"], build, backend, adapter, choice["kernels"], *times))
-    return sorted(found, key=lambda each: (each.browser, each.score_ms))
+            kept = KeptChoice(choice["browser"], build, backend, adapter, choice["kernels"], *times)
+            found.append((kept.browser, _weigh(row), kept))
+    return [kept for *_, kept in sorted(found, key=lambda each: each[:2])]
 
 
 class KernelChoices:

@@ -3,12 +3,12 @@
  * that runs as in text_generation.js.
  */
 import { Fault } from '../faults.js';
-import { listAccelerations, warmsUp } from './graphs/accelerations.js';
+import { listAccelerations, NOT_WARMED, warmsUp } from './graphs/accelerations.js';
 import { readFloats } from './graphs/floats.js';
 import { GraphSource } from './graphs/model_graphs.js';
 import { listParts } from './graphs/ready.js';
 import { NO_RECALL } from './graphs/recall.js';
-import { GeneratingEngine, NOT_WARMED, SILENT } from './texts/generating.js';
+import { GeneratingEngine, SILENT } from './texts/generating.js';
 import { openLanguageModel } from './texts/language_models.js';
 import { ImageTower } from './towers/image_tower.js';
 

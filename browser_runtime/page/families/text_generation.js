@@ -2,8 +2,8 @@
  * Prompts -> text, token by token. Calls run side by side: the prompts of all of them are stepped together, and leave when
  * they are done.
  */
-import { listAccelerations, warmsUp } from './graphs/accelerations.js';
-import { GeneratingEngine, NOT_WARMED, SILENT } from './texts/generating.js';
+import { listAccelerations, NOT_WARMED, warmsUp } from './graphs/accelerations.js';
+import { GeneratingEngine, SILENT } from './texts/generating.js';
 import { openLanguageModel } from './texts/language_models.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */

@@ -5,6 +5,9 @@
 /** @typedef {import('../contract.js').Opening} Opening */
 /** @typedef {{runs: number, ms: number, steady: boolean}} WarmUp */
 
+/** The warm-up of a model that had none. @type {WarmUp} */
+export const NOT_WARMED = { runs: 0, ms: 0, steady: false };
+
 /**
  * True unless the request wants its shaders compiled by the first run: only WebGPU has any.
  * @param {Opening} opening

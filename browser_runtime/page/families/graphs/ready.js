@@ -3,7 +3,7 @@
  */
 
 import { Fault } from '../../faults.js';
-import { listAccelerations, warmsUp } from './accelerations.js';
+import { listAccelerations, NOT_WARMED, warmsUp } from './accelerations.js';
 
 /** @typedef {import('../contract.js').Graph} Graph */
 /** @typedef {import('../contract.js').Backend} Backend */
@@ -33,7 +33,7 @@ export async function makeReady(opening, engine, { item, options }) {
     const graphs = await engine.openGraphs();
     const warm = warmsUp(opening)
       ? await opening.realm.warmUp(runOnce, readBounds(opening.model))
-      : { runs: 0, ms: 0, steady: false };
+      : NOT_WARMED;
     return {
       ready: describeReady(opening, graphs, warm, engine),
       run: (items, chosen, isCancelled, stream, recall) =>

@@ -30,8 +30,6 @@ import { NdArray } from '../../frames.js';
 
 /** @type {TokenStream} */
 export const SILENT = { emit() {}, isStopped: () => false };
-/** The warm-up of an engine that had none. */
-export const NOT_WARMED = { runs: 0, ms: 0, steady: false };
 
 export class GeneratingEngine {
   /** @type {Map<Generation, Running>} */
