@@ -53,7 +53,8 @@ CREATE TABLE health (               -- a session looked at now and then
   worker VARCHAR, session VARCHAR, browser VARCHAR,
   score DOUBLE, breaker VARCHAR,
   queued INTEGER, running INTEGER,  -- of the whole worker, respectively of this session
-  memory_mb DOUBLE, models JSON, factors JSON
+  memory_mb DOUBLE, models JSON, factors JSON,
+  sharing JSON                      -- counts of its lanes' shared graphs and results; NULL where they hold none
 );
 
 CREATE TABLE capabilities (         -- what a browser was found to be able to do: when it changed

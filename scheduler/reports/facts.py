@@ -165,6 +165,39 @@ class ConnectionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SharingRow:
+    """What the models of a browser's sessions shared; counts of all sessions together."""
+
+    browser: str
+    n_sessions: int
+    n_graphs: int
+    """Distinct graphs and weights that were open, where a session saved most."""
+    n_uses: int
+    """Uses of them by models at that time."""
+    saved_bytes: int
+    """What would have been held besides if each use had its own."""
+    n_results: int
+    """Results of encoders that were kept, where they took most."""
+    result_bytes: int
+    hits: int
+    """Results that were taken instead of computed, within the span."""
+    misses: int
+    hit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RecallRow:
+    """Runs of a model in one place, and those that took results of earlier runs."""
+
+    model: str
+    browser: str
+    backend: str
+    precision: str
+    n: int
+    n_took: int
+
+
+@dataclass(frozen=True, slots=True)
 class Course:
     """Named series over shared timestamps."""
 
@@ -280,6 +313,8 @@ class Report:
     matrix: Matrix
     capability_changes: Sequence[CapabilityChange]
     connections: Sequence[ConnectionRow]
+    sharing: Sequence[SharingRow]
+    recalls: Sequence[RecallRow]
     health: Course
     open_breakers: Course
     shares: Course

@@ -41,6 +41,11 @@ def number(value: float | None, digits: int = 4) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
 
 
+def megabytes(size_bytes: int) -> str:
+    """Bytes in millions, to four figures."""
+    return number(size_bytes / 1e6)
+
+
 def _cut(report: Report, name: str) -> str:
     return f"The first {MAX_ROWS} of more." if name in report.cut else ""
 
@@ -165,6 +170,57 @@ def _connections(report: Report) -> Section:
     return Section("connections", "Connections and health", columns, rows, "No session came or went.")
 
 
+def _sharing(report: Report) -> Section:
+    rows = [
+        [
+            row.browser,
+            number(row.n_sessions),
+            number(row.n_graphs),
+            number(row.n_uses),
+            megabytes(row.saved_bytes),
+            number(row.n_results),
+            megabytes(row.result_bytes),
+            number(row.hits),
+            number(row.misses),
+            f"{row.hits / (row.hits + row.misses):.1%}" if row.hits + row.misses else "-",
+            megabytes(row.hit_bytes),
+        ]
+        for row in report.sharing
+    ]
+    columns = ("browser", "sessions", "graphs", "uses", "saved MB", "results", "results MB")
+    return Section(
+        "sharing",
+        "Sharing between models",
+        (*columns, "taken", "computed", "share taken", "taken MB"),
+        rows,
+        "Nothing that models may share was open.",
+        "Graphs, uses and saved bytes are of the moment at which a session saved most; results of that at "
+        "which they took most. Taken: results of encoders that were not computed anew.",
+    )
+
+
+def _recalls(report: Report) -> Section:
+    rows = [
+        [
+            row.model,
+            row.browser,
+            f"{row.backend} {row.precision}".strip(),
+            number(row.n),
+            number(row.n_took),
+            f"{row.n_took / row.n:.1%}",
+        ]
+        for row in report.recalls
+    ]
+    return Section(
+        "recalls",
+        "Runs that took results",
+        ("model", "browser", "backend", "runs", "took results", "share"),
+        rows,
+        "No run took a result that an earlier one had computed.",
+        _cut(report, "recalls"),
+    )
+
+
 def _routing(report: Report) -> Section:
     rows = [
         [
@@ -279,6 +335,8 @@ SECTIONS: Sequence[Callable[[Report], Section]] = (
     _trends,
     _browsers,
     _impact,
+    _sharing,
+    _recalls,
     _experiments,
     _routing,
     _reasons,

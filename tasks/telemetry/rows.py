@@ -16,6 +16,7 @@ from browser_runtime.contract.errors import FailedAt, InferenceError
 from browser_runtime.contract.events import ModelLoaded, PoolScaled, SessionChanged, SessionInfo
 from browser_runtime.contract.messages import LOAD_STEPS, Adapter, Reply, Request
 from browser_runtime.contract.options import FLAGS
+from browser_runtime.contract.sharing import LaneSharing
 from browser_runtime.contract.status import PoolStatus
 from tasks.telemetry.stream import Row
 
@@ -180,6 +181,7 @@ def health_rows(status: PoolStatus, worker: str) -> Iterator[Row]:
     """One row a session."""
     for session in status.sessions:
         memory = session.memory_bytes
+        sharing = LaneSharing.sum(lane.sharing for lane in session.lanes)
         yield (
             "health",
             {
@@ -193,6 +195,7 @@ def health_rows(status: PoolStatus, worker: str) -> Iterator[Row]:
                 "memory_mb": None if memory is None else memory / 1e6,
                 "models": json.dumps(sorted(session.model_names)),
                 "factors": json.dumps(dict(session.health_factors)),
+                "sharing": None if sharing == LaneSharing() else json.dumps(asdict(sharing)),
             },
         )
 

@@ -97,6 +97,33 @@ def test_connections_health_routing_and_scaling(report: Report) -> None:
     assert {row.reason for row in report.reasons if row.browser == "edge"} == {"exploring"}
 
 
+def test_what_models_share_is_counted_within_the_span(history: History) -> None:
+    days = gather(history.query, NOW_S, 2)
+    rows = {row.browser: row for row in days.sharing}
+    assert set(rows) == {"chrome", "firefox"}, "Edge holds nothing"
+    fox = rows["firefox"]
+    assert (fox.n_sessions, fox.n_graphs, fox.n_uses, fox.saved_bytes) == (1, 3, 5, 2_000_000)
+    # 12 samples a day, each two more computed and six taken; the counters began anew between the two days.
+    assert (fox.hits, fox.misses, fox.hit_bytes) == (2 * 12 * 6, 2 * 12 * 2, 2 * 12 * 1000)
+    assert (fox.n_results, fox.result_bytes) == (24, 24_000)
+    assert (rows["chrome"].n_uses, rows["chrome"].saved_bytes, rows["chrome"].hits) == (3, 0, 0)
+    assert days.recalls == []
+
+
+def test_runs_that_took_results_are_counted_by_model(tmp_path: Path) -> None:
+    run = {"model": "clip", "family": "vision", "precision": "fp32", "backend": "wasm", "ok": True}
+    rows = [
+        ("runs", run | {"at": NOW_S - n, "browser": browser, "flags": json.dumps({"tensor_sharing": took})})
+        for n in range(1, 9)
+        for browser, took in (("chrome", n > 6), ("edge", False))
+    ]
+    with History(tmp_path / "h.duckdb") as history:
+        history.append([*rows, ("runs", run | {"at": NOW_S - 1, "browser": "chrome", "flags": None})])
+        report = gather(history.query, NOW_S, 1)
+    (row,) = report.recalls
+    assert (row.model, row.browser, row.backend, row.n, row.n_took) == ("clip", "chrome", "wasm", 9, 2)
+
+
 def test_what_a_flag_brings(report: Report) -> None:
     impact = next(row for row in report.impact if (row.model, row.browser) == ("bert", "chrome"))
     assert impact.is_paired
