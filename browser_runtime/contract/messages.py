@@ -17,6 +17,7 @@ from browser_runtime.contract.fields import (
     check_notes,
 )
 from browser_runtime.contract.options import SEED, check_options
+from browser_runtime.contract.version import installed_version
 from browser_runtime.contract.vocabulary import (
     Backend,
     Browser,
@@ -114,7 +115,12 @@ def _check_names(wire: Any, kind: type[Request]) -> None:
     known = {item.name for item in fields(kind)}
     for name in wire:
         if name not in known:
-            raise BadInput("request", f"holding the unknown field {shown(name)}", "made of known fields")
+            here = f"webinfer {installed_version()}".strip()
+            raise BadInput(
+                "request",
+                f"holding the field {shown(name)}, which {here} does not know",
+                "made of its fields; if the producer's version is newer, update the worker",
+            )
     if type(wire.get("protocol")) is not int or wire["protocol"] != PROTOCOL:
         raise BadInput("protocol", shown(wire.get("protocol")), f"{PROTOCOL}; update producer and worker")
 

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from browser_runtime.contract.acceleration import ACCELERATIONS
@@ -18,6 +17,7 @@ from browser_runtime.contract.messages import LOAD_STEPS, Adapter, Reply, Reques
 from browser_runtime.contract.options import FLAGS
 from browser_runtime.contract.sharing import LaneSharing
 from browser_runtime.contract.status import PoolStatus
+from browser_runtime.contract.version import installed_version
 from tasks.telemetry.stream import Row
 
 NAME_CHARACTERS = 500
@@ -38,11 +38,7 @@ class RequestOrigin:
 @lru_cache(maxsize=1)
 def here() -> dict[str, str]:
     """Columns that all rows of this process share."""
-    try:
-        installed = version("webinfer")
-    except PackageNotFoundError:  # run from a checkout that was never installed
-        installed = ""
-    return {"os": f"{platform.system()} {platform.release()}", "webinfer_version": installed}
+    return {"os": f"{platform.system()} {platform.release()}", "webinfer_version": installed_version()}
 
 
 def run_row(request: Request, reply: Reply, origin: RequestOrigin, worker: str, driver: str) -> Row:

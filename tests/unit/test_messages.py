@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -38,6 +39,21 @@ def test_what_goes_in_comes_out() -> None:
     assert Request.from_wire(WIRE) == FULL
     bare = {name: WIRE[name] for name in ("family", "model_name", "inputs", "protocol")}
     assert Request.from_wire(bare) == Request(Family.AUDIO, "tones-whisper", {"sounds": []})
+
+
+def test_a_field_of_a_newer_producer_is_named_with_the_version_that_does_not_know_it() -> None:
+    with pytest.raises(BadInput) as refused:
+        Request.from_wire(WIRE | {"drawn_key": 5})
+    told = str(refused.value)
+    assert f"the field 'drawn_key', which webinfer {version('webinfer')} does not know" in told
+    assert told.endswith("if the producer's version is newer, update the worker.")
+    assert "\n" not in told
+
+
+def test_a_seed_that_an_older_worker_would_refuse_is_sent_only_where_one_was_drawn() -> None:
+    assert "drawn_seed" not in WIRE
+    chat = Request(Family.TEXT_GENERATION, "numbers-llama", {"texts": ["5"]}, drawn_seed=7)
+    assert Request.from_wire(chat.to_wire()) == chat
 
 
 @given(st.dictionaries(st.sampled_from(sorted(WIRE)), JUNK, min_size=1))
