@@ -2,7 +2,8 @@
  * The models of this lane: opened by the module of their family, run and released by key.
  */
 import { openDevice } from './engines/devices.js';
-import { countGraphs, forgetGraphs, holdsGraph, openGraph } from './engines/graphs.js';
+import { openGraph } from './engines/graphs.js';
+import { countParts, forgetParts, holdsPart } from './engines/parts.js';
 import { openRuntime, openTransformers } from './engines/runtimes.js';
 import { SharedResults } from './engines/shared_results.js';
 import { warmUp } from './engines/warmup.js';
@@ -36,7 +37,7 @@ export class Models {
 
   /** What models of this lane share now. */
   get sharing() {
-    return { graphs: countGraphs(), results: this.results.counts };
+    return { graphs: countParts(), results: this.results.counts };
   }
 
   /**
@@ -117,7 +118,7 @@ export class Models {
    * @param {string} reason
    */
   forget(backend, reason) {
-    forgetGraphs(backend);
+    forgetParts(backend);
     this.results.forget(`${backend}|`);
     for (const [key, model] of this.#loaded) {
       if (model.backend !== backend) continue;
@@ -147,7 +148,7 @@ async function openFamily(family, wanted) {
   const [{ open }, realm] = await Promise.all([importFamily(family), openRealm(wanted.backend)]);
   const options = wanted.options ?? {};
   const isOpen = (/** @type {string | undefined} */ content) =>
-    options.tensor_sharing !== false && holdsGraph(wanted.backend, content);
+    options.tensor_sharing !== false && holdsPart(wanted.backend, content);
   const fetched = wanted.acceleration?.parallel_loading ? fetchGraphs(wanted.model, isOpen) : undefined;
   try {
     return await open({ ...wanted, options, realm, fetched });

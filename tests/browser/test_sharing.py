@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +13,12 @@ import pytest
 import soundfile
 from PIL import Image
 
+from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.contract.sharing import LaneSharing
-from browser_runtime.contract.vocabulary import Backend, Family
+from browser_runtime.contract.vocabulary import Backend, Family, Precision
+from browser_runtime.models.files.integrity import describe_file
+from browser_runtime.models.manifest import StoredModel, write_manifest
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
@@ -129,3 +136,121 @@ async def test_a_graph_is_open_as_long_as_one_model_holds_it(shared_pool: Pool, 
     await lane.shed(10.0)
     reply = await ask(shared_pool, "digits-on-clip", Family.VISION, picture(5), Backend.WASM)
     assert reply.output["labels"][0]["label"] == "five"
+
+
+def copy_model(source: StoredModel, name: str, store: ModelStore, paths: Iterable[str]) -> StoredModel:
+    """Those files of `source` as another model of the store, its manifest included."""
+    folder = store.root / name
+    for path in paths:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source.folder / path, folder / path)
+    kept = {path: file for path, file in source.files.items() if path in paths}
+    copied = replace(source, name=name, folder=folder, files=kept)
+    write_manifest(copied)
+    return copied
+
+
+@pytest.fixture(scope="module")
+def language_models(settings: RuntimeSettings) -> None:
+    """numbers-llama under another name, and the bare language model of digits-llava."""
+    store = ModelStore(settings.models_dir)
+    numbers, llava = store.find("numbers-llama"), store.find("digits-llava")
+    assert numbers is not None
+    assert llava is not None
+    copy_model(numbers, "numbers-again", store, numbers.files)
+    packed = [path for path in llava.files if path.startswith("4bit/")]
+    small = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
+    decoder = copy_model(llava, "digits-words", store, [*packed, *small])
+    config: dict[str, Any] = json.loads((llava.folder / "config.json").read_text())
+    (decoder.folder / "config.json").write_text(
+        json.dumps(config["text_config"] | {"architectures": ["LlamaForCausalLM"]})
+    )
+    files = {path: describe_file(decoder.folder / path) for path in decoder.files}
+    family = FAMILIES["text_generation"]
+    write_manifest(replace(decoder, family=family, files=files, weights=llava.weights, extra={}))
+
+
+def generate(model: str, text: str, backend: Backend, precision: Precision, **options: Any) -> Request:
+    return Request(
+        Family.TEXT_GENERATION,
+        model,
+        {"texts": [text]},
+        backends=(backend,),
+        precision=precision,
+        options={"max_new_tokens": 12, **options},
+    )
+
+
+def bits_of(name: str, store: ModelStore) -> Precision:
+    """The first precision of few bits in which the model is there."""
+    model = store.find(name)
+    assert model is not None
+    return next(each for each in model.precisions if "low_bits" in model.graphs(each))
+
+
+@pytest.mark.parametrize("backend", [Backend.WASM, Backend.WEBGPU])
+async def test_models_with_the_same_packed_weights_hold_them_once(
+    shared_pool: Pool, language_models: None, backend: Backend
+) -> None:
+    precision, text = bits_of("numbers-llama", shared_pool.store), "Write 347 in words."
+    names = ("numbers-llama", "numbers-again")
+    alone = await shared_pool.run(generate(names[0], text, backend, precision, tensor_sharing=False))
+    (session,) = shared_pool.sessions
+    (lane,) = session.lanes
+    for key in [key for key in lane.models.loaded if key.name in names]:
+        await lane.unload(key, 10.0)
+    before = lane.sharing.graphs
+    together = []
+    held = []
+    for name in names:
+        together.append(await shared_pool.run(generate(name, text, backend, precision)))
+        held.append(lane.models.held_bytes)
+    tokens = [reply.output["tokens"] for reply in (alone, *together)]
+    assert tokens == [tokens[0]] * 3
+    assert len(tokens[0]) > 2
+    weights = together[0].details["weight_bytes"]
+    assert held[0] == held[1], "the second brought no weights"
+    after = lane.sharing.graphs
+    assert after.n_parts == before.n_parts + 1
+    assert after.n_references == before.n_references + 2
+    assert after.size_bytes == before.size_bytes + weights
+    assert after.saved_bytes == before.saved_bytes + weights
+    keys = {
+        key.name: key
+        for key in lane.models.loaded
+        if key.name in names and not key.flags and key.backend is backend and key.precision is precision
+    }
+    parts = [lane.models.loaded[keys[name]].answer["parts"] for name in names]
+    assert [[part["shared"] for part in each] for each in parts] == [[False], [True]]
+    assert parts[0][0]["name"] == parts[1][0]["name"]
+    await lane.unload(keys["numbers-llama"], 10.0)
+    assert lane.sharing.graphs.n_references == after.n_references - 1
+    assert lane.sharing.graphs.saved_bytes == before.saved_bytes
+    again = await shared_pool.run(generate("numbers-again", text, backend, precision))
+    assert again.output["tokens"] == tokens[0]
+    await lane.unload(keys["numbers-again"], 10.0)
+    assert lane.sharing.graphs == before
+
+
+async def test_a_llava_and_its_bare_language_model_hold_one_decoder(
+    shared_pool: Pool, language_models: None
+) -> None:
+    backend, precision = Backend.WASM, Precision.BITS_4
+    six = np.asarray(Image.open(BUILTIN_FOLDER / "digits-llava/examples/6.png").convert("RGB"))
+    about = Request(
+        Family.MULTIMODAL,
+        "digits-llava",
+        {"images": [{"image": six, "texts": ["Which digit is this?"]}]},
+        backends=(backend,),
+        precision=precision,
+    )
+    (session,) = shared_pool.sessions
+    (lane,) = session.lanes
+    alone = await shared_pool.run(generate("digits-words", "six", backend, precision, tensor_sharing=False))
+    seen = await shared_pool.run(about)
+    before = lane.sharing.graphs
+    words = await shared_pool.run(generate("digits-words", "six", backend, precision))
+    assert lane.sharing.graphs.n_parts == before.n_parts
+    assert lane.sharing.graphs.saved_bytes == before.saved_bytes + words.details["weight_bytes"]
+    assert words.output["tokens"] == alone.output["tokens"]
+    assert (await shared_pool.run(about)).output["text"] == seen.output["text"] == "six"

@@ -8,7 +8,11 @@ import { openWasm } from './wasm_kernels.js';
 
 /** Its `readings` count how often something was read back. @returns {Promise<Backend & {readings: number}>} */
 export async function openChoosing() {
-  const wasm = await openWasm('relaxed');
+  return wrap(await openWasm('relaxed'), { readings: 0 });
+}
+
+/** @param {Backend} wasm @param {{readings: number}} counts @returns {Backend & {readings: number}} */
+function wrap(wasm, counts) {
   /** @type {StepRow[]} */
   let rows = [];
   /** @type {Sampler[]} */
@@ -18,7 +22,10 @@ export async function openChoosing() {
   /** @type {(() => void)[]} */
   let recorded = [];
   const choosing = {
-    readings: 0,
+    get readings() {
+      return counts.readings;
+    },
+    sibling: () => wrap(wasm.sibling(), counts),
     /** @param {StepRow[]} step */
     begin(step) {
       rows = step;
@@ -48,7 +55,7 @@ export async function openChoosing() {
     async chosen() {
       const tokens = [];
       for (const pass of passes) tokens.push(...(await pass()));
-      choosing.readings += 1;
+      counts.readings += 1;
       return Uint32Array.from(tokens);
     },
     /** @param {import('../../browser_runtime/page/engines/low_bits/backend.js').Rows} x @param {number} n */
@@ -56,7 +63,7 @@ export async function openChoosing() {
       wasm.begin(rows);
       for (const compute of recorded) compute();
       recorded = [];
-      choosing.readings += 1;
+      counts.readings += 1;
       return wasm.read(x, n);
     },
   };

@@ -133,12 +133,13 @@ for (const variant of VARIANTS) {
     const encoder = await createEncoder(json, () => [bytes.subarray(0, 1000), bytes.subarray(1000)], options);
     const text = (/** @type {number[]} */ ...ids) => ({ ids: Int32Array.from(ids), segments: null });
     const texts = [text(1, 2, 3, 4, 5, 6, 7, 8, 9), text(4), text(9, 8, 7, 6)];
-    const together = encoder.run(texts);
-    for (const [index, each] of texts.entries()) assert.deepEqual(encoder.run([each]), [together[index]]);
+    const together = encoder.run(texts, 'tiny');
+    for (const [index, each] of texts.entries())
+      assert.deepEqual(encoder.run([each], 'tiny'), [together[index]]);
     assertNear(together[2] ?? [], runTwin(tensors, [9, 8, 7, 6]), 5e-3);
-    assert.throws(() => encoder.run([text(99)]), /token 99 of segment 0 is beyond its 12 words/);
+    assert.throws(() => encoder.run([text(99)], 'tiny'), /token 99 of segment 0 is beyond its 12 words/);
     assert.deepEqual(encoder.facts.weight_bits, [8]);
-    encoder.release();
+    await encoder.free();
   });
 }
 

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { layoutCache, parseCacheBits, usedBytes } from '../../browser_runtime/page/engines/low_bits/cache.js';
-import { createModel } from '../../browser_runtime/page/engines/low_bits/model.js';
 import { findFlaw, likeliest, Sampler } from '../../browser_runtime/page/engines/low_bits/sampler.js';
 import { openChoosing } from './choosing_backend.js';
-import { answer, finish, fixture, open, pieces, shard } from './tiny_model.js';
+import { answer, createModel, finish, fixture, open, pieces, shard } from './tiny_model.js';
 import { openWasm } from './wasm_kernels.js';
 
 for (const [name, wanted] of Object.entries(fixture.wanted)) {

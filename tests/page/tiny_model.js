@@ -1,6 +1,8 @@
 /** The language model of fixtures/low_bits.json on WebAssembly, and prompts brought to their end. */
 import { readFileSync } from 'node:fs';
-import { createModel } from '../../browser_runtime/page/engines/low_bits/model.js';
+import { openModel } from '../../browser_runtime/page/engines/low_bits/model.js';
+import { Weights } from '../../browser_runtime/page/engines/low_bits/weights.js';
+import { takePart } from '../../browser_runtime/page/engines/parts.js';
 import { openWasm } from './wasm_kernels.js';
 
 /** @typedef {import('../../browser_runtime/page/engines/low_bits/model.js').LowBitsModel} LowBitsModel */
@@ -13,6 +15,20 @@ export const shard = new Uint8Array(Buffer.from(fixture.shard, 'base64'));
 export function* pieces() {
   for (let at = 0; at < shard.length; at += 1001) yield shard.subarray(at, at + 1001);
 }
+
+/**
+ * A model with weights of its own; what it reads of its files is given.
+ * @param {unknown} manifest
+ * @param {import('../../browser_runtime/page/engines/low_bits/shards.js').FetchShard} fetchShard
+ * @param {import('../../browser_runtime/page/engines/low_bits/backend.js').Backend} backend
+ * @param {import('../../browser_runtime/page/engines/low_bits/model.js').ModelOptions} options
+ */
+export const createModel = async (manifest, fetchShard, backend, options) =>
+  openModel(
+    await takePart(null, () => Weights.layOut(backend, manifest, options.model)),
+    fetchShard,
+    options,
+  );
 
 /** @param {Partial<import('../../browser_runtime/page/engines/low_bits/model.js').ModelOptions>} [options] */
 export const open = async (options = {}) =>

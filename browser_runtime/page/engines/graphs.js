@@ -5,9 +5,9 @@ import { describe, endsLane, Fault, guardGraph } from '../faults.js';
 import { awaitGpu, findLoss } from './devices.js';
 import { checkPlacement, checkShapes } from './graph_checks.js';
 import { fetchModel } from './model_bytes.js';
+import { namePart, takePart } from './parts.js';
 import { listen, readPlacement } from './placement.js';
 import { openRuntime } from './runtimes.js';
-import { SharedParts } from './shared_parts.js';
 
 /** @typedef {import('onnxruntime-common').Tensor} Tensor */
 /** @typedef {import('onnxruntime-common').InferenceSession} Session */
@@ -31,8 +31,8 @@ import { SharedParts } from './shared_parts.js';
  */
 /** @typedef {{model: string, graph: string}} Names */
 /** @typedef {{kernel: string, loadMs: number, compileMs: number, weightBytes: number, placement: import('./placement.js').Placement | null}} Facts */
-/** @typedef {{session: Session, facts: Facts, last: Promise<unknown>}} Opened a session, and the end of its latest run */
-/** @typedef {import('./shared_parts.js').Lease<Opened>} Lease */
+/** @typedef {import('./parts.js').Part & {session: Session, facts: Facts, last: Promise<unknown>}} Opened a session, and the end of its latest run */
+/** @typedef {import('./parts.js').Lease<Opened>} Lease */
 
 /** True once an engine of this lane has crashed: what is open on it can be neither used nor freed. */
 let crashed = false;
@@ -157,18 +157,6 @@ export class Graph {
 const isKept = (name, keepOnDevice) =>
   Array.isArray(keepOnDevice) ? keepOnDevice.includes(name) : keepOnDevice;
 
-/** Sessions by what they hold and how they were opened. */
-const shared = new SharedParts(
-  async (/** @type {Opened} */ { session }) => (crashed ? undefined : session.release()),
-  ({ facts }) => facts.weightBytes,
-);
-
-/** Graphs that models of this lane hold, and their uses. */
-export const countGraphs = () => shared.counts;
-
-/** Gives out no session of a lost device any more. @param {Device['backend']} backend */
-export const forgetGraphs = (backend) => shared.forget(`${backend}|`);
-
 /**
  * The graph of `source`, on its device and nothing else. Raises Unsupported or BackendFault when it cannot
  * run there, ModelFault when it can run nowhere.
@@ -176,34 +164,23 @@ export const forgetGraphs = (backend) => shared.forget(`${backend}|`);
  * @returns {Promise<Graph>}
  */
 export async function openGraph(source) {
-  const part = namePart(source);
-  const open = () => openSession(source);
-  const lease = part === null ? ownLease(await open()) : await shared.take(part, open);
+  const part = nameSession(source);
+  const lease = await takePart(part, () => openSession(source));
   return new Graph(lease, source, part);
 }
-
-/** True where a graph of that content is open. @param {Device['backend']} backend @param {string | undefined} content */
-export const holdsGraph = (backend, content) =>
-  content !== undefined && shared.holds(`${backend}|${content}|`);
 
 /**
  * A name that is equal for sources whose sessions are the same; null for one that is shared with nobody.
  * @param {Source} source
  */
-function namePart(source) {
+function nameSession(source) {
   const { device, content, freeDimensions = {}, allowFree = false, keepOnDevice = false } = source;
   const { layout } = source;
-  if (!content) return null;
   const sizes = Object.entries(freeDimensions).toSorted(([one], [other]) => (one < other ? -1 : 1));
   // Only WebNN is told when a session is made where its outputs go.
   const places = device.backend === 'webnn' ? keepOnDevice : false;
   const how = layout ? [layout] : [];
-  return [device.backend, content, JSON.stringify([sizes, allowFree, places, ...how])].join('|');
-}
-
-/** @param {Opened} opened @returns {Lease} */
-function ownLease(opened) {
-  return { part: opened, isShared: false, release: () => opened.session.release() };
+  return namePart(device.backend, content, JSON.stringify([sizes, allowFree, places, ...how]));
 }
 
 /** @param {{names?: Names, url?: string}} source @returns {Names} */
@@ -226,7 +203,8 @@ async function openSession(source) {
     weightBytes: sizeBytes,
     placement: readPlacement(lines),
   };
-  const opened = { session, facts, last: Promise.resolve() };
+  const free = async () => (crashed ? undefined : session.release());
+  const opened = { session, facts, last: Promise.resolve(), sizeBytes, free };
   if (source.allowFree) return opened;
   try {
     checkShapes(session, device.backend);

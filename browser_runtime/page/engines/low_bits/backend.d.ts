@@ -106,5 +106,7 @@ export interface Backend {
   copySlot(from: number, to: number): void;
   /** Ends once what was laid out is there. Raises OutOfMemory. */
   settle(): Promise<void>;
+  /** Another one, with rows and a cache of its own beside the same matrices; released before this one. */
+  sibling(): Backend;
   release(): void;
 }

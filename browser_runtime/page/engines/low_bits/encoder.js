@@ -45,11 +45,11 @@ export async function createEncoder(json, fetchShard, options) {
   }
   const memory = new WasmMemory();
   const kernels = await bindKernels(memory.memory, variant, load, ENCODER_KERNELS);
-  const encoder = new Encoder(manifest, memory, kernels, { model, variant, maxTokens });
+  const encoder = new Encoder(manifest, memory, kernels, { variant, maxTokens });
   try {
     await loadShards(manifest, fetchShard, (...bytes) => encoder.place(...bytes), model, onProgress);
   } catch (error) {
-    encoder.release();
+    await encoder.free();
     throw error;
   }
   return encoder;
@@ -70,10 +70,9 @@ export class Encoder {
    * @param {EncoderManifest} manifest
    * @param {WasmMemory} memory
    * @param {import('./wasm_kernels.js').Kernels} kernels
-   * @param {{model: string, variant: string, maxTokens: number}} options
+   * @param {{variant: string, maxTokens: number}} options
    */
-  constructor(manifest, memory, kernels, { model, variant, maxTokens }) {
-    this.model = model;
+  constructor(manifest, memory, kernels, { variant, maxTokens }) {
     this.manifest = manifest;
     this.memory = memory;
     this.kernels = kernels;
@@ -94,13 +93,18 @@ export class Encoder {
     this.staging = memory.alloc(Math.max(...Array.from(manifest.tensors, stagedBytes)));
   }
 
+  /** Bytes of its weights, as they come. */
+  get sizeBytes() {
+    return this.manifest.shards.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
+  }
+
   /** What a reply tells. */
   get facts() {
-    const { tensors, shards } = this.manifest;
+    const { tensors } = this.manifest;
     return {
       kernels: `low_bits wasm ${this.variant}`,
       weight_bits: [8],
-      weight_bytes: shards.reduce((sum, { size_bytes }) => sum + size_bytes, 0),
+      weight_bytes: this.sizeBytes,
       activation_bits: Math.min(...this.#layers.flatMap(activationBits)),
       memory_bytes: this.memory.sizeBytes + rowBytes(tensors),
     };
@@ -120,12 +124,13 @@ export class Encoder {
   /**
    * The vectors of each text's tokens: [tokens, width]. Raises ModelFault for a token that it has no row of.
    * @param {Tokens[]} texts together at most `maxRows` tokens, each at most `maxTokens`
+   * @param {string} model named in errors
    * @returns {Float32Array[]}
    */
-  run(texts) {
+  run(texts, model) {
     const { width, norm_eps: eps } = this.manifest.architecture;
     const n = texts.reduce((sum, { ids }) => sum + ids.length, 0);
-    this.#embed(texts);
+    this.#embed(texts, model);
     this.#normalise('norm', n, eps);
     for (const [index, layer] of this.#layers.entries()) this.#computeLayer(index, layer, texts, n);
     let first = 0;
@@ -137,7 +142,7 @@ export class Encoder {
   }
 
   /** Drops the memory: it cannot run any more. */
-  release() {
+  async free() {
     this.memory.release();
     this.#tensors.clear();
     this.kernels = {};
@@ -193,8 +198,8 @@ export class Encoder {
     target.limit = Math.min(target.limit, activationLimit(longest));
   }
 
-  /** Words into x, positions and token types into h. @param {Tokens[]} texts */
-  #embed(texts) {
+  /** Words into x, positions and token types into h. @param {Tokens[]} texts @param {string} model */
+  #embed(texts, model) {
     const { width, vocab, token_types: nTypes } = this.manifest.architecture;
     const type = new Float32Array(width);
     let row = 0;
@@ -203,7 +208,7 @@ export class Encoder {
         const kind = segments?.[position] ?? 0;
         if (!(id >= 0 && id < vocab && kind >= 0 && kind < nTypes)) {
           const text = `token ${id} of segment ${kind} is beyond its ${vocab} words and ${nTypes} token types`;
-          throw new Fault('ModelFault', this.model, text);
+          throw new Fault('ModelFault', model, text);
         }
         this.#readRow('words', id, this.memory.floats(this.rows.x + 4 * width * row, width));
         const rest = this.memory.floats(this.rows.h + 4 * width * row, width);

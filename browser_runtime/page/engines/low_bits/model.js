@@ -6,15 +6,14 @@ import { Fault } from '../../faults.js';
 import { BLOCK_TOKENS } from '../../kernels/layout.js';
 import { layoutCache, usedBytes } from './cache.js';
 import { Generation } from './generation.js';
-import { readManifest } from './manifest.js';
 import { Network } from './network.js';
 import { findPrefix } from './prefixes.js';
 
-/** @typedef {import('./backend.js').Backend} Backend */
 /** @typedef {import('./backend.js').StepRow} StepRow */
 /** @typedef {import('./generation.js').Finish} Finish */
 /** @typedef {import('./generation.js').Request} Request */
-/** @typedef {import('./network.js').FetchShard} FetchShard */
+/** @typedef {import('./shards.js').FetchShard} FetchShard */
+/** @typedef {import('../shared_parts.js').Lease<import('./weights.js').Weights>} WeightsLease */
 /**
  * @typedef {object} ModelOptions
  * @property {string} model named in errors
@@ -40,37 +39,41 @@ export const AHEAD = 8;
 const MIN_PREFIX = BLOCK_TOKENS;
 
 /**
- * The model, its weights streamed in. Raises ModelFault, OutOfMemory, Unsupported, BadInput.
- * @param {unknown} manifestJson `low_bits.json`
+ * A model on those weights, which are streamed in unless they are there. Raises ModelFault, OutOfMemory, Unsupported,
+ * BadInput.
+ * @param {WeightsLease} lease a use of the weights; the model's from now on
  * @param {FetchShard} fetchShard a shard's bytes in order
- * @param {Backend} backend a fresh one; the model's from now on
  * @param {ModelOptions} options
  */
-export async function createModel(manifestJson, fetchShard, backend, options) {
+export async function openModel(lease, fetchShard, options) {
+  const { part: weights } = lease;
+  const backend = weights.backend.sibling();
   try {
-    const manifest = readManifest(manifestJson, options.model);
-    const { max_positions: most } = manifest.architecture;
+    const { architecture } = weights.manifest;
+    const { max_positions: most } = architecture;
     const context = options.context ?? Math.min(most, DEFAULT_CONTEXT);
     if (!(context >= 1 && context <= most)) throw new Fault('BadInput', 'context', context, `1 to ${most}`);
     const wanted = { bits: options.kv, window: options.window, context, slots: 1 };
-    const { slotBytes } = layoutCache(manifest.architecture, wanted);
+    const { slotBytes } = layoutCache(architecture, wanted);
     // One place more: it keeps a prefix that prompts share.
     const places = Math.floor((options.cacheBytes ?? Number.POSITIVE_INFINITY) / slotBytes);
     const slots = Math.max(1, Math.min(options.slots ?? DEFAULT_SLOTS, places - 1));
-    const shape = layoutCache(manifest.architecture, { ...wanted, slots: slots + 1 });
+    const shape = layoutCache(architecture, { ...wanted, slots: slots + 1 });
     const chunk = options.chunk ?? DEFAULT_CHUNK;
-    const network = new Network(backend, manifest, shape, slots + chunk);
+    const network = new Network(backend, weights, shape, slots + chunk);
     await backend.settle();
-    await network.load(fetchShard, options.model, options.onProgress);
-    return new LowBitsModel(network, slots, chunk);
+    await weights.load(fetchShard, options.model, options.onProgress);
+    return new LowBitsModel(network, lease, slots, chunk);
   } catch (error) {
     backend.release();
+    await lease.release();
     throw error;
   }
 }
 
 export class LowBitsModel {
   #network;
+  #lease;
   #chunk;
   /** @type {Slot[]} */
   #slots;
@@ -82,9 +85,10 @@ export class LowBitsModel {
   /** @type {Chosen[][]} what was computed ahead, a step each */
   #ahead = [];
 
-  /** @param {Network} network @param {number} slots @param {number} chunk */
-  constructor(network, slots, chunk) {
+  /** @param {Network} network @param {WeightsLease} lease @param {number} slots @param {number} chunk */
+  constructor(network, lease, slots, chunk) {
     this.#network = network;
+    this.#lease = lease;
     this.#chunk = chunk;
     this.#slots = Array.from({ length: slots }, () => ({ tokens: [], generation: null, used: 0 }));
   }
@@ -100,7 +104,7 @@ export class LowBitsModel {
     const tensors = [...manifest.tensors.values()].map(({ layout }) => layout);
     return {
       kernels: backend.kernels,
-      weight_bytes: tensors.reduce((sum, layout) => sum + layout.sizeBytes, 0),
+      weight_bytes: this.#network.weights.sizeBytes,
       weight_bits: [...new Set(tensors.filter(({ rows }) => rows > 1).map(({ bits }) => bits))].sort(
         (a, b) => a - b,
       ),
@@ -241,12 +245,13 @@ export class LowBitsModel {
     return events;
   }
 
-  /** Frees all memory. Generations that run never end. */
-  release() {
-    this.#network.backend.release();
+  /** Frees its memory, and the weights where no other model has them. Generations that run never end. */
+  async release() {
     this.#waiting = [];
     this.#ahead = [];
     for (const slot of this.#slots) slot.generation = null;
+    this.#network.backend.release();
+    await this.#lease.release();
   }
 
   /** Ends what was cancelled, or was at its end when it came. @returns {StepEvent[]} */

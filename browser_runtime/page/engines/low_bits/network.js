@@ -1,36 +1,33 @@
-/** A model's weights on a backend, and one step of its plan. */
+/** A model's rows and cache beside its weights, and one step of its plan. */
 import { ropeTable } from '../../kernels/twins/operations.js';
 import { buildPlan } from './plan.js';
-import { loadShards } from './shards.js';
 
 /** @typedef {import('./backend.js').Backend} Backend */
 /** @typedef {import('./backend.js').CacheShape} CacheShape */
 /** @typedef {import('./backend.js').StepRow} StepRow */
-/** @typedef {import('./manifest.js').Manifest} Manifest */
 /** @typedef {import('./plan.js').RowsName} RowsName */
-/** @typedef {import('./shards.js').FetchShard} FetchShard */
+/** @typedef {import('./weights.js').Weights} Weights */
 
 export class Network {
-  /** @type {Map<string, import('./backend.js').Matrix>} */
-  #matrices = new Map();
   /** @type {Record<RowsName, import('./backend.js').Rows>} */
   #rows;
   #plan;
 
   /**
    * Lays everything out; nothing is allocated afterwards. Raises OutOfMemory.
-   * @param {Backend} backend
-   * @param {Manifest} manifest
+   * @param {Backend} backend beside the weights
+   * @param {Weights} weights
    * @param {CacheShape} cache
    * @param {number} maxRows tokens of one step
    */
-  constructor(backend, manifest, cache, maxRows) {
+  constructor(backend, weights, cache, maxRows) {
+    const { manifest } = weights;
     this.backend = backend;
+    this.weights = weights;
     this.manifest = manifest;
     this.cache = cache;
     this.#plan = buildPlan(manifest);
     const a = manifest.architecture;
-    for (const [name, { layout }] of manifest.tensors) this.#matrices.set(name, backend.matrix(layout));
     const rows = (/** @type {number} */ columns, n = maxRows) => backend.rows(n, columns);
     const [q, kv] = [a.heads * a.head_dim, a.kv_heads * a.head_dim];
     this.#rows = {
@@ -41,21 +38,6 @@ export class Network {
     backend.cache(cache);
     const { inverse_frequencies: frequencies, attention_factor: factor } = a.rope;
     backend.ropeTable(ropeTable(frequencies, factor, cache.context), frequencies.length);
-  }
-
-  /**
-   * Streams the shards to where their tensors lie. Raises ModelFault.
-   * @param {FetchShard} fetchShard
-   * @param {string} model
-   * @param {(loadedBytes: number, totalBytes: number) => void} [onProgress]
-   */
-  async load(fetchShard, model, onProgress) {
-    const place = (
-      /** @type {string} */ name,
-      /** @type {number} */ offset,
-      /** @type {Uint8Array} */ bytes,
-    ) => this.backend.write(this.#matrix(name), offset, bytes);
-    await loadShards(this.manifest, fetchShard, place, model, onProgress);
   }
 
   /**
@@ -110,19 +92,19 @@ export class Network {
     const count = (/** @type {RowsName} */ name) => (name === 'picked' ? picks.length : n);
     switch (step.op) {
       case 'embed':
-        return backend.embed(this.#matrix(step.matrix), rows[step.out]);
+        return backend.embed(this.weights.matrix(step.matrix), rows[step.out]);
       case 'norm':
-        return backend.norm(rows[step.x], this.#matrix(step.weight), rows[step.out], eps);
+        return backend.norm(rows[step.x], this.weights.matrix(step.weight), rows[step.out], eps);
       case 'pick':
-        return backend.norm(rows[step.x], this.#matrix(step.weight), rows[step.out], eps, picks);
+        return backend.norm(rows[step.x], this.weights.matrix(step.weight), rows[step.out], eps, picks);
       case 'quantize':
         return backend.quantize(rows[step.x], count(step.x));
       case 'matmul':
-        return backend.matmul(this.#matrix(step.matrix), rows[step.x], rows[step.out], count(step.x));
+        return backend.matmul(this.weights.matrix(step.matrix), rows[step.x], rows[step.out], count(step.x));
       case 'bias':
-        return backend.addBias(rows[step.x], this.#matrix(step.weight));
+        return backend.addBias(rows[step.x], this.weights.matrix(step.weight));
       case 'headNorm':
-        return backend.headNorm(rows[step.x], this.#matrix(step.weight), step.heads, headDim, eps);
+        return backend.headNorm(rows[step.x], this.weights.matrix(step.weight), step.heads, headDim, eps);
       case 'rope':
         return backend.rope(rows[step.x], step.heads, headDim);
       case 'append':
@@ -134,12 +116,5 @@ export class Network {
       case 'add':
         return backend.add(rows.x, rows[step.x]);
     }
-  }
-
-  /** @param {string} name */
-  #matrix(name) {
-    const matrix = this.#matrices.get(name);
-    if (!matrix) throw new Error(`no tensor ${name}`);
-    return matrix;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The plan's operations in WebAssembly: one memory, whose size is known before the first byte is loaded. Nothing in it
- * is freed or moved; it goes as a whole.
+ * The plan's operations in WebAssembly: one memory, in which nothing moves, and whose size is known before the first byte is
+ * loaded. Backends beside the same weights are in one memory; it goes as a whole with the one that has the weights.
  */
 import { BLOCK_TOKENS, roundUp } from '../../kernels/layout.js';
 import { readRow } from '../../kernels/twins/matrices.js';
@@ -21,19 +21,33 @@ const ROWS_AT_ONCE = 8;
 /** @implements {Backend} */
 export class WasmBackend {
   name = /** @type {const} */ ('wasm');
-  #memory = new WasmMemory();
+  #home;
+  /** @type {WasmMemory} */
+  #memory;
   /** @type {import('./wasm_kernels.js').Kernels} */
   #kernels = {};
+  /**
+   * Of all in this memory: a step of one ends before that of another begins.
+   * @type {{place: number, sizeBytes: number}}
+   */
+  #scratch;
+  /** @type {[number, number][]} places and bytes */
+  #taken = [];
   /** @type {StepRow[]} */
   #step = [];
   #table = { place: 0, pairs: 0 };
   /** @type {{shape: CacheShape, place: number, scores: number} | null} */
   #cache = null;
-  #scratch = 0;
-  #scratchBytes = 0;
 
-  /** @param {import('./wasm_kernels.js').Variant} variant */
-  constructor(variant) {
+  /**
+   * @param {import('./wasm_kernels.js').Variant} variant
+   * @param {WasmBackend | null} [home] the one with the weights beside which this one is
+   */
+  constructor(variant, home = null) {
+    this.#home = home;
+    this.#memory = home ? home.#memory : new WasmMemory();
+    this.#scratch = home ? home.#scratch : { place: 0, sizeBytes: 0 };
+    this.#kernels = home ? home.#kernels : {};
     this.variant = variant;
     this.kernels = `low_bits wasm ${variant}`;
   }
@@ -54,7 +68,9 @@ export class WasmBackend {
 
   /** Zeroed bytes that nobody else has. Raises OutOfMemory. @param {number} sizeBytes @returns {number} */
   alloc(sizeBytes) {
-    return this.#memory.alloc(sizeBytes);
+    const place = this.#memory.alloc(sizeBytes);
+    this.#taken.push([place, sizeBytes]);
+    return place;
   }
 
   /** @param {import('../../kernels/layout.js').MatrixLayout} layout @returns {Matrix} */
@@ -148,9 +164,10 @@ export class WasmBackend {
     const { codes, halves, scales } = quantizedOf(x);
     const { bits, blocks, tiles } = layout;
     const sections = [w, w + layout.high, w + layout.groups, w + layout.rowScales];
-    if (bits >= 16) k.matfloat?.(bits, w, at(x.floats), y, ld, n, layout.rows, tiles, this.#scratch);
+    if (bits >= 16) k.matfloat?.(bits, w, at(x.floats), y, ld, n, layout.rows, tiles, this.#scratch.place);
     else if (bits === 8) k.matmat8?.(w, w + layout.groups, halves, scales, y, ld, n, blocks, tiles);
-    else if (n > 1) k.matmat?.(bits, ...sections, codes, scales, y, ld, n, blocks, tiles, this.#scratch);
+    else if (n > 1)
+      k.matmat?.(bits, ...sections, codes, scales, y, ld, n, blocks, tiles, this.#scratch.place);
     else if (bits === 2)
       k.matvec2?.(w, w + layout.groups, w + layout.rowScales, codes, scales, y, blocks, tiles);
     else k[`matvec${bits}`]?.(...sections, codes, scales, y, blocks, tiles);
@@ -236,7 +253,7 @@ export class WasmBackend {
   /** @param {number} place @param {number} q @param {number} ldq @param {number} rows @param {number} position */
   #scoreKeys(place, q, ldq, rows, position) {
     const { shape, scores } = this.#held();
-    const scratch = this.#scratch;
+    const scratch = this.#scratch.place;
     const { keys, headDim } = shape;
     const [n, ld] = [shape.heads / shape.kvHeads, scoreBytes(shape)];
     const packed = packedAt(shape, keys, position);
@@ -271,7 +288,7 @@ export class WasmBackend {
   /** @param {number} place @param {number} y @param {number} ldy @param {number} rows @param {number} position */
   #sumValues(place, y, ldy, rows, position) {
     const { shape, scores } = this.#held();
-    const scratch = this.#scratch;
+    const scratch = this.#scratch.place;
     const { values, headDim } = shape;
     const [n, ld] = [shape.heads / shape.kvHeads, scoreBytes(shape)];
     const packed = packedAt(shape, values, position);
@@ -345,17 +362,23 @@ export class WasmBackend {
   /** Memory is there once it was asked for. */
   async settle() {}
 
-  /** Drops the memory: nothing of this backend can be used any more. */
+  sibling() {
+    return new WasmBackend(this.variant, this);
+  }
+
+  /** Drops the memory, or its own part of it: nothing of this backend can be used any more. */
   release() {
-    this.#memory.release();
+    if (this.#home) for (const [place, sizeBytes] of this.#taken) this.#memory.free(place, sizeBytes);
+    else this.#memory.release();
+    this.#taken = [];
     this.#kernels = {};
   }
 
   /** @param {number} sizeBytes */
   #needScratch(sizeBytes) {
-    if (sizeBytes <= this.#scratchBytes) return;
-    this.#scratch = this.alloc(sizeBytes);
-    this.#scratchBytes = sizeBytes;
+    if (sizeBytes <= this.#scratch.sizeBytes) return;
+    this.#scratch.place = this.#memory.alloc(sizeBytes);
+    this.#scratch.sizeBytes = sizeBytes;
   }
 
   #held() {

@@ -26,7 +26,8 @@ const MAX_PASSES = 8;
 /** @implements {Backend} */
 export class WebGpuBackend {
   name = /** @type {const} */ ('webgpu');
-  sizeBytes = 0;
+  #ownBytes = 0;
+  #home;
   #gpu;
   #shaders;
   /** @type {GPUBuffer[]} */
@@ -52,8 +53,10 @@ export class WebGpuBackend {
   /**
    * @param {GPUDevice} gpu
    * @param {Shaders} shaders
+   * @param {WebGpuBackend | null} [home] the one with the weights beside which this one is
    */
-  constructor(gpu, shaders) {
+  constructor(gpu, shaders, home = null) {
+    this.#home = home;
     this.#gpu = gpu;
     this.#shaders = shaders;
     this.kernels = `low_bits webgpu ${shaders.variant.name}`;
@@ -77,6 +80,11 @@ export class WebGpuBackend {
    */
   static async open(gpu, variant, load) {
     return new WebGpuBackend(gpu, await Shaders.open(gpu, variant, load));
+  }
+
+  /** Its own bytes and the weights. @returns {number} */
+  get sizeBytes() {
+    return this.#ownBytes + (this.#home?.sizeBytes ?? 0);
   }
 
   /** Raises OutOfMemory or PageFault for what was laid out so far. */
@@ -390,12 +398,16 @@ export class WebGpuBackend {
     });
   }
 
+  sibling() {
+    return new WebGpuBackend(this.#gpu, this.#shaders.sibling(), this);
+  }
+
   release() {
     for (const buffer of this.#buffers) buffer.destroy();
     this.#staging?.destroy();
     this.#shaders.release();
     this.#buffers = [];
-    this.sizeBytes = 0;
+    this.#ownBytes = 0;
   }
 
   /** @param {number} sizeBytes */
@@ -412,7 +424,7 @@ export class WebGpuBackend {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST | GPUBufferUsage.COPY_SRC;
     const buffer = this.#gpu.createBuffer({ size, usage });
     this.#buffers.push(buffer);
-    this.sizeBytes += size;
+    this.#ownBytes += size;
     return buffer;
   }
 

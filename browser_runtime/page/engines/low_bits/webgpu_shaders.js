@@ -64,8 +64,7 @@ export function variantsOf(gpu) {
 export class Shaders {
   #gpu;
   #modules;
-  /** @type {Map<string, {pipeline: GPUComputePipeline, layout: GPUBindGroupLayout}>} */
-  #pipelines = new Map();
+  #pipelines;
   /** @type {Map<string, GPUBindGroup>} */
   #groups = new Map();
   /** @type {Map<GPUBuffer, number>} */
@@ -75,10 +74,16 @@ export class Shaders {
   /** @type {{pipeline: GPUComputePipeline, group: GPUBindGroup, groups: number[]}[]} */
   #pending = [];
 
-  /** @param {GPUDevice} gpu @param {Variant} variant @param {Map<string, GPUShaderModule>} modules */
-  constructor(gpu, variant, modules) {
+  /**
+   * @param {GPUDevice} gpu
+   * @param {Variant} variant
+   * @param {Map<string, GPUShaderModule>} modules
+   * @param {Map<string, {pipeline: GPUComputePipeline, layout: GPUBindGroupLayout}>} [pipelines] compiled so far
+   */
+  constructor(gpu, variant, modules, pipelines = new Map()) {
     this.#gpu = gpu;
     this.#modules = modules;
+    this.#pipelines = pipelines;
     this.variant = variant;
     const usage = GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST;
     this.#params = gpu.createBuffer({ size: PARAM_BYTES * MAX_DISPATCHES, usage });
@@ -133,7 +138,12 @@ export class Shaders {
     this.#params.destroy();
     this.#pending = [];
     this.#groups.clear();
-    this.#pipelines.clear();
+    this.#pipelines = new Map();
+  }
+
+  /** The same shaders with dispatches of their own: nothing is compiled twice. */
+  sibling() {
+    return new Shaders(this.#gpu, this.variant, this.#modules, this.#pipelines);
   }
 
   /** @param {ShaderName} name @param {Record<string, number>} constants */

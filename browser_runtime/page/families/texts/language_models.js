@@ -3,8 +3,10 @@
  * onnxruntime.
  */
 import { parseCacheBits } from '../../engines/low_bits/cache.js';
-import { createModel } from '../../engines/low_bits/model.js';
+import { openModel } from '../../engines/low_bits/model.js';
 import { openBackend } from '../../engines/low_bits/variants.js';
+import { Weights } from '../../engines/low_bits/weights.js';
+import { namePart, takePart } from '../../engines/parts.js';
 import { Fault } from '../../faults.js';
 import { nameCache } from '../graphs/kv_cache.js';
 import { fetchFile, readPieces } from '../graphs/model_files.js';
@@ -43,28 +45,35 @@ export async function openLanguageModel(opening) {
 async function openPacked({ backend, model, options, kept }) {
   const started = performance.now();
   const files = /** @type {import('../contract.js').GraphFiles} */ (model.graphs.low_bits);
-  const manifest = await (await fetchFile(model, files.path)).json();
-  const { backend: kernels, measured, before } = await openBackend(backend, kept);
+  const part = namePart(backend, options.tensor_sharing === false ? undefined : files.content, 'low_bits');
+  const lease = await takePart(part, async () => {
+    const manifest = await (await fetchFile(model, files.path)).json();
+    const { backend: kernels, measured, before } = await openBackend(backend, kept);
+    const weights = await Weights.layOut(kernels, manifest, model.name);
+    return Object.assign(weights, { measured, before });
+  });
+  const { measured, before } = lease.part;
   const compiled = performance.now();
   const fetchShard = async function* (/** @type {string} */ name) {
     yield* readPieces(await fetchFile(model, files.weights[name] ?? name));
   };
-  const opened = await createModel(manifest, fetchShard, kernels, {
+  const opened = await openModel(lease, fetchShard, {
     model: model.name,
     kv: parseCacheBits(options.kv_cache ?? '16'),
     slots: model.limits.max_batch,
     cacheBytes: model.limits.cache_bytes,
   });
   const { facts } = opened;
+  const weightBytes = facts.weight_bytes;
   return {
     model: opened,
     kernel: facts.kernels,
     loadMs: performance.now() - compiled,
     compileMs: compiled - started,
-    weightBytes: facts.weight_bytes,
+    weightBytes,
     placement: null,
-    parts: [],
-    details: { ...facts, measured, measured_before: before },
+    parts: listParts([{ part, weightBytes, isShared: lease.isShared }]),
+    details: { ...facts, measured, measured_before: before || lease.isShared },
   };
 }
 

@@ -1,5 +1,6 @@
 /** Texts -> vectors by an encoder of 8-bit weights, on kernels of our own. */
 import { createEncoder } from '../../engines/low_bits/encoder.js';
+import { namePart, takePart } from '../../engines/parts.js';
 import { Fault } from '../../faults.js';
 import { runBatches } from '../graphs/batches.js';
 import { fetchFile, readPieces } from '../graphs/model_files.js';
@@ -32,35 +33,39 @@ export class PackedEmbedder {
     }
     const started = performance.now();
     const files = /** @type {import('../contract.js').GraphFiles} */ (model.graphs[PACKED_ENCODER]);
-    const manifest = await (await fetchFile(model, files.path)).json();
+    const content = options.tensor_sharing === false ? undefined : files.content;
     const fetchShard = async function* (/** @type {string} */ name) {
       yield* readPieces(await fetchFile(model, files.weights[name] ?? name));
     };
-    const encoder = await createEncoder(manifest, fetchShard, {
-      model: model.name,
-      maxTokens: settings.max_tokens,
+    const part = namePart(backend, content, `${settings.max_tokens} tokens`);
+    const lease = await takePart(part, async () => {
+      const manifest = await (await fetchFile(model, files.path)).json();
+      return createEncoder(manifest, fetchShard, { model: model.name, maxTokens: settings.max_tokens });
     });
-    const content = options.tensor_sharing === false ? undefined : files.content;
-    return new PackedEmbedder(encoder, settings, {
+    return new PackedEmbedder(lease, settings, {
+      model: model.name,
       loadMs: performance.now() - started,
       maxBatch: model.limits.max_batch,
+      part,
       key: content === undefined ? null : `${backend}|${content}`,
     });
   }
 
   /**
-   * @param {import('../../engines/low_bits/encoder.js').Encoder} encoder
+   * @param {import('../../engines/parts.js').Lease<import('../../engines/low_bits/encoder.js').Encoder>} lease
    * @param {import('../contract.js').TextSettings} settings
-   * @param {{loadMs: number, maxBatch: number, key: string | null}} opened
+   * @param {{model: string, loadMs: number, maxBatch: number, part: string | null, key: string | null}} opened
    */
-  constructor(encoder, { modules, details, sample }, { loadMs, maxBatch, key }) {
-    this.encoder = encoder;
+  constructor(lease, { modules, details, sample }, { model, loadMs, maxBatch, part, key }) {
+    this.lease = lease;
+    this.encoder = lease.part;
     this.modules = modules;
     this.details = details;
     this.sample = sample;
     this.loadMs = loadMs;
     this.maxBatch = maxBatch;
-    this.shared = { key, model: encoder.model, graph: PACKED_ENCODER };
+    this.part = part;
+    this.shared = { key, model, graph: PACKED_ENCODER };
   }
 
   /**
@@ -91,12 +96,12 @@ export class PackedEmbedder {
   async openGraphs() {
     const { kernels, weight_bytes: weightBytes } = this.encoder.facts;
     const told = { kernel: kernels, loadMs: this.loadMs, compileMs: 0, weightBytes, placement: null };
-    const parts = { precompiled: true, part: null, isShared: false };
+    const parts = { precompiled: true, part: this.part, isShared: this.lease.isShared };
     return [/** @type {import('../contract.js').Graph} */ (/** @type {unknown} */ ({ ...told, ...parts }))];
   }
 
   async release() {
-    this.encoder.release();
+    await this.lease.release();
   }
 
   /**
@@ -118,7 +123,7 @@ export class PackedEmbedder {
   /** @param {Tokens[]} batch */
   #compute(batch) {
     const { width } = this.encoder.manifest.architecture;
-    return this.encoder.run(batch).map((data) => ({
+    return this.encoder.run(batch, this.shared.model).map((data) => ({
       value: { data, columns: data.length / width, width },
       sizeBytes: data.byteLength,
     }));
