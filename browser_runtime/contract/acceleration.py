@@ -18,6 +18,7 @@ class Usual(StrEnum):
 
     ON = "on"
     OFF = "off"
+    HARDWARE = "on, but off on software adapters"
     MEASURED = "where it was measured to be quicker"
 
 
@@ -59,8 +60,7 @@ class Acceleration:
 
     name: str
     summary: str
-    switch: Switch | None
-    """None: it cannot be used yet, and the measurement says why."""
+    switch: Switch
     usual: Usual
     measurement: Measurement
     backends: tuple[Backend, ...] = PAGE_BACKENDS
@@ -69,17 +69,17 @@ class Acceleration:
     points: Points | None = None
 
     def __str__(self) -> str:
-        return self.name if self.switch is None else str(self.switch)
+        return str(self.switch)
 
     @property
     def option(self) -> str:
-        """The request's option that switches it; empty where a setting does, or nothing."""
-        return "" if self.switch is None or self.switch.is_setting else self.switch.name
+        """The request's option that switches it; empty where a setting does."""
+        return "" if self.switch.is_setting else self.switch.name
 
     def wanted(self, options: Mapping[str, object]) -> bool | None:
         """What a request asks for: on, off, or None where it leaves it open."""
         value = options.get(self.option) if self.option else None
-        return None if value is None or self.switch is None else value != self.switch.off
+        return None if value is None else value != self.switch.off
 
     def lack(self, rows: Collection[str], backend: Backend) -> str:
         """Why models of those rows cannot have it on `backend`; empty where they can."""
@@ -109,7 +109,7 @@ PRECOMPILED_SHADERS = Acceleration(
     "precompile_shaders",
     "compiles a model's shaders while it is loaded, by running a usual item, and not in the first request",
     Switch("precompile_shaders", off=False),
-    Usual.ON,
+    Usual.HARDWARE,
     Measurement(
         "webinfer bench acceleration --row precompile_shaders",
         "digits-vit on SwiftShader (Chromium 156, beside other work): the first request took 1.3 "
@@ -147,18 +147,6 @@ LAYOUT = Acceleration(
     Switch("layout", off="NCHW"),
     Usual.OFF,
     Measurement("webinfer bench acceleration --row layout", "not measured yet"),
-    backends=(Backend.WEBGPU,),
-)
-GRAPH_CAPTURE = Acceleration(
-    "graph_capture",
-    "records a graph's commands once and replays them",
-    None,
-    Usual.OFF,
-    Measurement(
-        "webinfer bench backends",
-        "not used and not measured: onnxruntime-web replays only graphs of fixed shapes whose inputs stay in "
-        "the same device buffers",
-    ),
     backends=(Backend.WEBGPU,),
 )
 THREADS = Acceleration(
@@ -205,7 +193,6 @@ ACCELERATIONS = {
         PARALLEL_LOADING,
         BUCKETS,
         LAYOUT,
-        GRAPH_CAPTURE,
         THREADS,
         WEBNN,
         TENSOR_SHARING,
@@ -237,14 +224,17 @@ def earned_points(
             yield row.name, points.points
 
 
-def plan_loading(options: Mapping[str, object]) -> dict[str, bool]:
+def plan_loading(options: Mapping[str, object], is_software: bool | None) -> dict[str, bool]:
     """The rows that a page is told of when it opens a model, each on or off.
 
     The shader of sounds is opened where a request asks for it; without a wish only where it was timed before.
+    `is_software`: whether the adapter is; None where the browser hides it.
     """
+    usual = {Usual.ON: True, Usual.HARDWARE: is_software is not True}
     rows = (COMPUTE_SHADERS, PRECOMPILED_SHADERS, PARALLEL_LOADING)
     return {
-        row.name: row.usual is Usual.ON if (asked := row.wanted(options)) is None else asked for row in rows
+        row.name: usual.get(row.usual, False) if (asked := row.wanted(options)) is None else asked
+        for row in rows
     }
 
 

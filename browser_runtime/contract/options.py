@@ -23,8 +23,8 @@ COMMON_OPTIONS = {
         Option(
             "precompile_shaders",
             Kind.FLAG,
-            "compile a model's shaders for WebGPU while it is loaded; default on. Off, the first run does",
-            usual=True,
+            "compile a model's shaders for WebGPU while it is loaded; default on, off on software adapters, "
+            "where it takes longer than it saves. Off, the first run does",
         ),
         Option(
             "mixed_precision",

@@ -188,12 +188,17 @@ def load_options(request: Request) -> dict[str, Any]:
 
 
 def load_values(
-    model: StoredModel, processor: Processor, request: Request, cache_bytes: int, is_sharing: bool = True
+    model: StoredModel,
+    processor: Processor,
+    request: Request,
+    cache_bytes: int,
+    is_sharing: bool = True,
+    is_software: bool | None = None,
 ) -> dict[str, object]:
     """The values of a `load` call (see page/README.md), besides the key and the backend.
 
     `cache_bytes`: the most that keys and values of all prompts may take. `is_sharing`: False where this
-    machine's settings keep every model's graphs to itself.
+    machine's settings keep every model's graphs to itself. `is_software`: whether the adapter is.
     """
     contents = model.contents(request.precision)
     return {
@@ -214,7 +219,7 @@ def load_values(
             "limits": model.family.limits.to_wire() | {"cache_bytes": cache_bytes},
         },
         "precision": str(request.precision),
-        "acceleration": plan_loading(request.options),
+        "acceleration": plan_loading(request.options, is_software),
         "options": load_options(request) | ({} if is_sharing else {"tensor_sharing": False}),
     }
 

@@ -153,7 +153,8 @@ class ModelLoader:
             await lane.unload(overdue, self._settings.run_timeout_s)
         cache_bytes = self._settings.kv_cache_mb * 1_000_000
         model = (job.model, processor, job.request, cache_bytes, self._settings.tensor_sharing)
-        values = await asyncio.to_thread(load_values, *model)
+        is_software = self._choices.capabilities.adapter(backend).software
+        values = await asyncio.to_thread(load_values, *model, is_software)
         values["kept"] = await asyncio.to_thread(self._choices.find, backend)
         if job.model.family.name in COMPUTE_SHADERS.rows:
             values["front_ends"] = await asyncio.to_thread(self._choices.find_front_ends)

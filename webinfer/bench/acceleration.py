@@ -75,7 +75,7 @@ WORKLOADS: Mapping[str, tuple[Workload, ...]] = {
         Workload(Family.VISION, "digits-vit", PICTURE, Backend.WEBNN, CPU),
     ),
 }
-"""What is measured of each row; one that is not here has no switch, or a command of its own."""
+"""What is measured of each row; one that is not here has a command of its own."""
 
 
 @dataclass(slots=True)
@@ -128,8 +128,7 @@ def choose_rows(names: Sequence[str]) -> list[Acceleration]:
         if row.name not in WORKLOADS:
             other = row.measurement.command
             known = ", ".join(WORKLOADS)
-            told = "it has no switch" if row.switch is None else f"it is measured by `{other}`"
-            raise BadInput("--row", f"{row.name}: {told}", f"one of {known}")
+            raise BadInput("--row", f"{row.name}: it is measured by `{other}`", f"one of {known}")
     return rows
 
 
@@ -159,14 +158,14 @@ async def _compare(row: Acceleration, workload: Workload, browser: Browser, repe
 
 def _settings_of(row: Acceleration, *, is_on: bool) -> RuntimeSettings:
     chosen: dict[str, Any] = {"simulation": "never"}
-    if row.switch is not None and row.switch.is_setting:
+    if row.switch.is_setting:
         chosen["wasm_threads"] = 2 if is_on else row.switch.off
     return RuntimeSettings(**chosen)
 
 
 def _options_of(row: Acceleration, *, is_on: bool) -> dict[str, object]:
     options: dict[str, object] = {"reuse_results": False}
-    if row.switch is None or row.switch.is_setting or row is WEBNN:
+    if row.switch.is_setting or row is WEBNN:
         return options
     on: dict[object, object] = {False: True, True: False, "NCHW": "NHWC"}
     return options | {row.option: on[row.switch.off] if is_on else row.switch.off}

@@ -35,7 +35,6 @@ def describe_acceleration() -> str:
 
 def _row(row: Acceleration) -> tuple[str, ...]:
     backends = "all" if row.backends == PAGE_BACKENDS else ", ".join(row.backends)
-    switch = f"`{row.switch}`" if row.switch else "not used"
     measured = row.measurement
     return (
         f"`{row.name}`",
@@ -43,7 +42,7 @@ def _row(row: Acceleration) -> tuple[str, ...]:
         ", ".join(row.rows) or "all",
         backends,
         str(row.usual),
-        switch,
+        f"`{row.switch}`",
         f"`{measured.command}`",
         measured.finding,
     )

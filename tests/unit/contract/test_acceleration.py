@@ -54,9 +54,14 @@ def test_the_guides_points_are_for_lanes_that_would_use_a_row(
 
 def test_a_page_is_told_what_is_on() -> None:
     usual = {"compute_shaders": False, "precompile_shaders": True, "parallel_loading": False}
-    assert plan_loading({}) == usual
+    assert plan_loading({}, is_software=False) == plan_loading({}, is_software=None) == usual
     asked = {"compute_shaders": True, "precompile_shaders": False, "parallel_loading": True}
-    assert plan_loading(asked) == asked
+    assert plan_loading(asked, is_software=False) == asked
+
+
+def test_shaders_are_compiled_ahead_on_a_software_adapter_only_where_somebody_asks() -> None:
+    assert plan_loading({}, is_software=True)["precompile_shaders"] is False
+    assert plan_loading({"precompile_shaders": True}, is_software=True)["precompile_shaders"] is True
 
 
 def test_what_was_asked_for_and_not_done_is_told_with_its_reason() -> None:
