@@ -17,6 +17,7 @@ from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.simulation.runners import reference
 from tests.conftest import missing_service
+from tests.stand_ins.copies import copy_model
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -70,3 +71,26 @@ async def test_the_reply_tells_engine_and_bits(shared_pool: Pool, packed: Stored
     assert reply.details["weight_bits"] == [8]
     assert reply.details["activation_bits"] >= 8
     assert reply.details["weight_bytes"] < 26e6  # a quarter of what fp32 takes, with its tables
+
+
+async def test_a_copy_of_an_encoder_brings_no_weights(
+    shared_pool: Pool, packed: StoredModel, settings: RuntimeSettings
+) -> None:
+    copied = copy_model(packed, "another-8bit", ModelStore(settings.models_dir))
+    text = ["A man is playing a guitar."]
+    first = await shared_pool.run(embed(packed, text, Backend.WASM))
+    (session,) = shared_pool.sessions
+    (lane,) = session.lanes
+    before, held = lane.sharing.graphs, lane.models.held_bytes
+    fresh = embed(copied, text, Backend.WASM)
+    fresh.options["reuse_results"] = False
+    second = await shared_pool.run(fresh)
+    assert np.array_equal(second.output[0]["embedding"], first.output[0]["embedding"])
+    after = lane.sharing.graphs
+    assert (after.n_parts, after.n_references) == (before.n_parts, before.n_references + 1)
+    assert after.saved_bytes == before.saved_bytes + second.details["weight_bytes"]
+    assert lane.models.held_bytes == held
+    (key,) = (key for key in lane.models.loaded if key.name == packed.name and not key.flags)
+    await lane.unload(key, 10.0)
+    third = await shared_pool.run(fresh)
+    assert np.array_equal(third.output[0]["embedding"], first.output[0]["embedding"])

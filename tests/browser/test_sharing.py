@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -18,10 +16,11 @@ from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.contract.sharing import LaneSharing
 from browser_runtime.contract.vocabulary import Backend, Family, Precision
 from browser_runtime.models.files.integrity import describe_file
-from browser_runtime.models.manifest import StoredModel, write_manifest
+from browser_runtime.models.manifest import write_manifest
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
+from tests.stand_ins.copies import copy_model
 from webinfer.bench.sharing_models import make_classifier, make_text_head
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -138,18 +137,6 @@ async def test_a_graph_is_open_as_long_as_one_model_holds_it(shared_pool: Pool, 
     assert reply.output["labels"][0]["label"] == "five"
 
 
-def copy_model(source: StoredModel, name: str, store: ModelStore, paths: Iterable[str]) -> StoredModel:
-    """Those files of `source` as another model of the store, its manifest included."""
-    folder = store.root / name
-    for path in paths:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(source.folder / path, folder / path)
-    kept = {path: file for path, file in source.files.items() if path in paths}
-    copied = replace(source, name=name, folder=folder, files=kept)
-    write_manifest(copied)
-    return copied
-
-
 @pytest.fixture(scope="module")
 def language_models(settings: RuntimeSettings) -> None:
     """numbers-llama under another name, and the bare language model of digits-llava."""
@@ -157,7 +144,7 @@ def language_models(settings: RuntimeSettings) -> None:
     numbers, llava = store.find("numbers-llama"), store.find("digits-llava")
     assert numbers is not None
     assert llava is not None
-    copy_model(numbers, "numbers-again", store, numbers.files)
+    copy_model(numbers, "numbers-again", store)
     packed = [path for path in llava.files if path.startswith("4bit/")]
     small = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"]
     decoder = copy_model(llava, "digits-words", store, [*packed, *small])
