@@ -192,7 +192,7 @@ class Monitor(Flower):  # type: ignore[misc]  # Flower has no types
     def _figures(self) -> Figures:
         return Figures(self.session_rows(), self.failing_models(), self._board, self._gauged)
 
-    async def _ask(self, name: str, **params: float) -> Rows:
+    async def _ask(self, name: str, **params: float | None) -> Rows:
         """One named query of the history, answered by the analytics worker. Raises when none does."""
         from scheduler.history.asking import ask
 

@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from scheduler.experiments.rows import MAX_TABLES, Experiment, read_experiments
+
 # Spans that the page offers, in hours, and the width of their buckets in seconds: about a hundred points.
 SPANS = {1: 60, 24: 900, 168: 7200, 720: 28800}
 DEFAULT_SPAN_H = 24
 HOUR_S = 3600.0
 # More lines cannot be distinguished; the busiest are drawn.
 MAX_LINES = 8
+EXPERIMENTS = {"model": None, "max_rows": 100, "max_documents": MAX_TABLES}
 # The history is drained every few seconds; asking more often finds nothing new.
 TTL_S = 10.0
 # A page waits so long for its first answer; after that it says that there is none yet.
@@ -26,7 +29,7 @@ Values = list[float | None]
 class HistoryQuery(Protocol):
     """A question to the history."""
 
-    async def __call__(self, name: str, **params: float) -> Rows:
+    async def __call__(self, name: str, **params: float | None) -> Rows:
         """Run one named query; it may take seconds. Raises where nobody answers."""
 
 
@@ -70,17 +73,6 @@ class Change:
     severity: str | None
     direction: str | None
     smallest_visible: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Experiment:
-    """One run of the laboratory, as `monitor_experiments.sql` gives it."""
-
-    at_s: float
-    kind: str
-    model: str
-    verdict: str
-    machine: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +143,7 @@ class Performance:
         (span,) = await self._ask("monitor_span")
         rows = await self._ask("monitor_runs", since_s=since_s, bucket_s=bucket_s, max_lines=MAX_LINES)
         changes = await self._ask("monitor_changes", since_s=since_s)
-        experiments = await self._ask("monitor_experiments", since_s=since_s)
+        experiments = await self._ask("experiments", **EXPERIMENTS, since_s=since_s, until_s=now_s)
         at_s, lines = draw_lines(rows)
         return Measurements(
             span_h,
@@ -161,7 +153,7 @@ class Performance:
             at_s,
             lines,
             [Change(**row) for row in changes],
-            [Experiment(**row) for row in experiments],
+            read_experiments(experiments),
         )
 
 

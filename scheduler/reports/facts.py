@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scheduler.experiments.rows import Experiment
 from scheduler.naming import name_series
 
 Values = Sequence[float | None]
@@ -269,19 +270,6 @@ class ScalingRow:
 
 
 @dataclass(frozen=True, slots=True)
-class ExperimentRow:
-    """One run of compare, gate, matrix or load."""
-
-    at_s: float
-    kind: str
-    model: str
-    """All its models."""
-    verdict: str
-    machine: str
-    """Its fingerprint: only experiments with the same are comparable."""
-
-
-@dataclass(frozen=True, slots=True)
 class AlertRow:
     """An alert that opened or closed."""
 
@@ -323,6 +311,6 @@ class Report:
     impact: Sequence[Impact]
     scaling: Sequence[ScalingRow]
     alerts: Sequence[AlertRow]
-    experiments: Sequence[ExperimentRow]
+    experiments: Sequence[Experiment]
     cut: Sequence[str]
     """Sections that show only the first rows of more."""

@@ -9,12 +9,12 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
+from scheduler.experiments.rows import MAX_TABLES, read_experiments
 from scheduler.reports.facts import (
     AlertRow,
     BrowserRow,
     CapabilityChange,
     ConnectionRow,
-    ExperimentRow,
     Matrix,
     ReasonRow,
     RecallRow,
@@ -76,7 +76,7 @@ def gather(ask: Ask, now_s: float, days: float, model: str | None = None) -> Rep
         "recalls": ask("report_recalls", **of_model, max_rows=MAX_ROWS),
         "impact": ask("report_impact", **of_model, max_rows=MAX_ROWS),
         "scaling": ask("report_scaling", **span, max_rows=MAX_ROWS),
-        "experiments": ask("report_experiments", **of_model, max_rows=MAX_ROWS),
+        "experiments": ask("experiments", **of_model, max_rows=MAX_ROWS, max_documents=MAX_TABLES),
         "alerts": ask("report_alerts", **span, max_rows=MAX_ROWS),
     }
     return Report(
@@ -104,7 +104,7 @@ def gather(ask: Ask, now_s: float, days: float, model: str | None = None) -> Rep
         impact=[judge_impact(row) for row in rows["impact"]],
         scaling=_build(ScalingRow, rows["scaling"]),
         alerts=_build(AlertRow, rows["alerts"]),
-        experiments=_build(ExperimentRow, rows["experiments"]),
+        experiments=read_experiments(rows["experiments"]),
         cut=[name for name, found in rows.items() if len(found) == MAX_ROWS],
     )
 

@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from browser_runtime.contract.acceleration import ACCELERATIONS
+from scheduler.experiments.tables import ResultTable
 from scheduler.reports.facts import Impact, Matrix, Report, ReportedChange
 from scheduler.reports.gathering import MAX_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One experiment in full."""
+
+    title: str
+    verdict: str
+    table: ResultTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,8 @@ class Section:
     empty: str
     """The sentence in place of rows."""
     note: str = ""
+    results: Sequence[Result] = ()
+    """What stands below the table."""
 
 
 def build_sections(report: Report) -> list[Section]:
@@ -325,10 +337,13 @@ def _alerts(report: Report) -> Section:
 def _experiments(report: Report) -> Section:
     rows = [[moment(row.at_s), row.kind, row.model, row.verdict, row.machine] for row in report.experiments]
     columns = ("at (UTC)", "kind", "models", "verdict", "machine")
-    empty = "Nothing was compared."
-    return Section(
-        "experiments", "Comparisons and matrices", columns, rows, empty, _cut(report, "experiments")
-    )
+    results = [
+        Result(f"{moment(one.at_s)} {one.kind} {one.model}", one.verdict, table)
+        for one in report.experiments
+        if (table := one.table)
+    ]
+    empty, note = "Nothing was compared.", _cut(report, "experiments")
+    return Section("experiments", "Comparisons and matrices", columns, rows, empty, note, results)
 
 
 SECTIONS: Sequence[Callable[[Report], Section]] = (

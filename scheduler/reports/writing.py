@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,6 +15,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from scheduler.experiments import html, markdown
+from scheduler.experiments.html import STYLE_FILE
+from scheduler.experiments.markdown import escape_markdown
 from scheduler.reports.facts import Report
 from scheduler.reports.glance import build_glance
 from scheduler.reports.tables import Section, build_sections, moment, number
@@ -28,10 +30,6 @@ SHARED = ROOM.parent / "monitor/static"
 DRAWN = ("trends", "health", "open_breakers", "shares", "scaling")
 # Larger values are times, which keep all their digits.
 MAX_ROUNDED = 1e8
-
-# Characters that Markdown or HTML within it could take for markup.
-MARKUP = re.compile(r"([\\`*_\[\]<>|~&$])")
-UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def write_json(report: Report) -> str:
@@ -49,6 +47,9 @@ def write_markdown(report: Report) -> str:
     ]
     for section in (*build_glance(report), *build_sections(report)):
         parts += [f"## {escape_markdown(section.title)}", "", *_markdown_section(section), ""]
+        for one in section.results:
+            heading = f"### {escape_markdown(one.title)}"
+            parts += [heading, "", escape_markdown(one.verdict), "", markdown.write_result(one.table)]
     return "\n".join(parts)
 
 
@@ -64,21 +65,19 @@ def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def escape_markdown(text: str) -> str:
-    """`text` so that it shows as it is, in one line, and steers no terminal."""
-    return MARKUP.sub(r"\\\1", UNPRINTABLE.sub(" ", text))
-
-
 def write_html(report: Report) -> str:
     """One page that loads nothing; its policy allows its own scripts and styles only."""
     files = (SHARED / "vendor/uPlot.iife.min.js", SHARED / "chart_axes.js", ROOM / "page/report.js")
     scripts = [_asset(file) for file in files]
-    styles = [_asset(SHARED / "vendor/uPlot.min.css"), _asset(ROOM / "page/report.css")]
+    styles = [
+        _asset(file) for file in (SHARED / "vendor/uPlot.min.css", STYLE_FILE, ROOM / "page/report.css")
+    ]
     page: str = _template().render(
         title=title(report),
         summary=summary(report),
         glance=build_glance(report),
         sections=build_sections(report),
+        write_result=lambda one: Markup(html.write_result(one.table, one.title)),  # noqa: S704 - escaped there
         charts=chart_data(report),
         scripts=[Markup(text) for text in scripts],  # noqa: S704 - our own files
         styles=[Markup(text) for text in styles],  # noqa: S704

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from browser_runtime.contract.vocabulary import Backend, Browser
+from scheduler.experiments.comparisons import tabulate_comparison
 from webinfer.bench.laboratory import comparing, gate, matrix, sessions, verdicts
 from webinfer.bench.laboratory.arms import parse_arm
 from webinfer.bench.laboratory.comparing import Limits, compare
-from webinfer.bench.laboratory.documents import write_document
+from webinfer.bench.laboratory.documents import comparison_document, write_document
 from webinfer.bench.laboratory.gate_set import GateCell, GateSet
 from webinfer.bench.laboratory.matrix import MEASURED, NOT_RUN, Coordinates, MatrixCell, Plan, run_matrix
 from webinfer.bench.noise_recording import record
@@ -41,7 +42,10 @@ def test_two_builds_are_compared_step_by_step_and_flags_are_told(quick: None) ->
         assert all(start.once_ms[name] > 0 for name in ("start_ms", "compile_ms", "warmup_ms", "first_ms"))
         assert start.median_ms("compute_ms") > 0 and start.memory_mb and start.memory_mb > 50
         assert len(start.runs) >= 2
-    assert len(list(verdicts.describe_arms(found))) == 2 and verdicts.tabulate(found).row_count > 5
+    assert (
+        len(list(verdicts.describe_arms(found))) == 2
+        and len(tabulate_comparison(comparison_document(found)).rows) > 5
+    )
 
 
 @pytest.mark.browser("edge")

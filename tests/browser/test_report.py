@@ -185,6 +185,16 @@ def test_a_phone_shows_it_whole_safe_and_silent(page: str, phone: Any) -> None:
     assert f"{HOSTILE} · wasm · fp32" in titles
     assert phone.execute_script(WIDER) == 0
 
+    # Experiments in full; in none of them is a name markup.
+    boxes = phone.find_elements(By.CSS_SELECTOR, "details.result-box")
+    assert len(boxes) == 4
+    for box in boxes[1:]:
+        box.find_element(By.TAG_NAME, "summary").click()
+        assert box.find_element(By.CSS_SELECTOR, ".result tbody tr").is_displayed()
+    assert HOSTILE in boxes[1].text and phone.execute_script(WIDER) == 0
+    hot = phone.find_element(By.CSS_SELECTOR, ".result .heat-10")
+    assert hot.value_of_css_property("background-color") == "rgba(86, 140, 200, 1)"
+
     # The reader chooses one model and another measure.
     Select(phone.find_elements(By.CSS_SELECTOR, "#trends select")[1]).select_by_visible_text("bert")
     Select(phone.find_elements(By.CSS_SELECTOR, "#trends select")[0]).select_by_value("memory_mb")

@@ -35,6 +35,7 @@ from tasks.telemetry import emit
 from tests.cluster.conftest import until, workers
 from tests.cluster.monitoring import HOSTILE, N_SESSIONS, PAIR, flower, get, health, publish, read
 from tests.conftest import require_browser
+from tests.stand_ins.experiments import experiment_rows
 
 pytest.importorskip("flower", reason="the extra `monitor` is not installed")
 
@@ -231,7 +232,8 @@ def history(settings: TaskSettings, tmp_path_factory: pytest.TempPathFactory) ->
     app.redis.delete(
         RedisKeys(settings.redis_prefix).telemetry
     )  # what other tests' workers did is not told here
-    emit(app.redis, [*rows, ("changes", change | {"p_value": 0.001})], settings)
+    rows += [("changes", change | {"p_value": 0.001}), *experiment_rows(HOSTILE, now)]
+    emit(app.redis, rows, settings)
     with workers(folder, "scheduler") as start:
         start("-P", "solo", queue="analytics", WEBINFER_HISTORY_PATH=str(folder / "h.duckdb")).ready()
         app.send_task("scheduler.history.drain", queue="analytics").get(timeout=60)
@@ -296,6 +298,7 @@ def test_click_through_in_a_real_browser(
     wait.until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".chart canvas")) == 4)
     legend = chromium.find_element(By.CSS_SELECTOR, ".u-legend").text
     assert "digits-vit · chrome · wasm" in legend and HOSTILE in legend
+    see_experiments(chromium, wait)
 
     chromium.find_element(By.LINK_TEXT, "Browsers").click()
     wait.until(lambda driver: len(driver.find_elements(By.CSS_SELECTOR, ".rows tbody tr")) >= N_SESSIONS)
@@ -321,6 +324,24 @@ def test_click_through_in_a_real_browser(
             assert chromium.execute_script("return window.hacked") is None
             assert chromium.execute_script(BROKEN_PILLS) == [], page
     assert chromium.get_log("browser") == []  # no error, no breach of the content security policy
+
+
+def see_experiments(chromium: Any, wait: Any) -> None:
+    """The newest of each kind is there in full, with colours, and stays as the reader opened it."""
+    boxes = chromium.find_elements(By.CSS_SELECTOR, "details.result-box")
+    kinds = [box.get_attribute("id").partition("-")[0] for box in boxes]
+    assert kinds == ["compare", "matrix", "gate", "load"]  # of a document that makes no sense, the verdict
+    assert HOSTILE in boxes[1].text and boxes[0].get_attribute("open") and not boxes[1].get_attribute("open")
+    boxes[1].find_element(By.TAG_NAME, "summary").click()
+    quick, slow = (
+        boxes[1].find_element(By.CSS_SELECTOR, f".{name}").value_of_css_property("background-color")
+        for name in ("heat-0", "heat-10")
+    )
+    assert (quick, slow) == ("rgba(255, 255, 255, 1)", "rgba(86, 140, 200, 1)")
+    refreshed = "return !arguments[0].isConnected && document.querySelector('details[id^=matrix]')?.open"
+    wait.until(lambda driver: driver.execute_script(refreshed, boxes[1]))
+    chromium.find_element(By.CSS_SELECTOR, "details[id^=load] summary").click()
+    assert chromium.find_element(By.CSS_SELECTOR, "details[id^=load] svg polyline").is_displayed()
 
 
 def test_without_credentials_it_serves_this_machine_alone(settings: TaskSettings, tmp_path: Path) -> None:

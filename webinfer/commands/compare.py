@@ -44,10 +44,12 @@ def command(
     browser, binary, driver, flag, pref, backend, precision, threads, option.NAME, WEBINFER_NAME. Both run in
     turn (ABBA) in blocks of fresh sessions, until the interval of their ratio is narrow or the budget spent.
     """
+    from scheduler.experiments.comparisons import tabulate_comparison
     from webinfer.bench.laboratory import verdicts
     from webinfer.bench.laboratory.arms import parse_arm
     from webinfer.bench.laboratory.comparing import Limits, compare
     from webinfer.bench.laboratory.documents import comparison_document
+    from webinfer.bench.laboratory.terminal import rich_table
 
     a, b = (parse_arm(f"{both} {text}", model, name) for text, name in ((text_a, "--a"), (text_b, "--b")))
     for arm in (a, b):
@@ -58,8 +60,10 @@ def command(
     console = result_console(json_file)
     for line in verdicts.describe_arms(comparison):
         console.print(line, markup=False)
-    console.print(verdicts.tabulate(comparison))
+    document = comparison_document(comparison)
+    title = f"{len(comparison.blocks)} blocks of fresh sessions"
+    console.print(rich_table(tabulate_comparison(document), title))
     console.print(verdicts.sentence(comparison), style="bold", markup=False)
     for line in (verdicts.answers(comparison), verdicts.ending(comparison)):
         console.print(line, markup=False)
-    keep(comparison_document(comparison), json_file, no_history=no_history)
+    keep(document, json_file, no_history=no_history)

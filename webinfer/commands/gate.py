@@ -48,8 +48,10 @@ def command(
     Exit code: 0 passed; 1 slower, wrong or did not run; 2 wrong usage; 3 not comparable or not clear. In a
     GitHub workflow it also writes annotations and the step summary.
     """
+    from scheduler.experiments.gates import tabulate_gate
     from webinfer.bench.laboratory import gate, gate_reports
     from webinfer.bench.laboratory.gate_set import read_set
+    from webinfer.bench.laboratory.terminal import rich_table
 
     try:
         wanted = read_set(set_file, fail_above)
@@ -59,7 +61,8 @@ def command(
     with watching("starting") as watch:
         show = lambda result: watch.note(f"{result.cell.name}: {result.status}")  # noqa: E731
         results = asyncio.run(gate.run_gate(wanted, before, watch.tell, show))
-    result_console(json_file).print(gate_reports.tabulate(wanted.name, results))
+    document = gate.gate_document(wanted, results)
+    result_console(json_file).print(rich_table(tabulate_gate(document), f"gate {wanted.name}"))
     if junit_file:
         junit_file.write_text(gate_reports.junit(wanted.name, results), encoding="utf-8")
     if os.environ.get("GITHUB_ACTIONS") == "true":
@@ -68,7 +71,7 @@ def command(
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(gate_reports.markdown(wanted.name, results))
-    keep(gate.gate_document(wanted, results), json_file, no_history=no_history)
+    keep(document, json_file, no_history=no_history)
     sys.exit(gate.exit_code(results))
 
 

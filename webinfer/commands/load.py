@@ -72,9 +72,11 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
     Latency counts from the intended time of sending. Every answer is checked. Starts a private stack with one
     worker, or with --running uses the one that is up and tells what its autoscaler did.
     """
-    from webinfer.bench.laboratory import load_picture
+    from scheduler.experiments.load_picture import draw_load
+    from scheduler.experiments.loads import tabulate_load, title_of
     from webinfer.bench.laboratory.documents import make_document
     from webinfer.bench.laboratory.load_limit import Limit, find_limit
+    from webinfer.bench.laboratory.terminal import rich_table
 
     with watching("starting") as watch, _mix(models, wanted, watch) as (mix, sample):
         try_rate = _runner(mix, sample, wanted, watch)
@@ -85,22 +87,23 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
     console = result_console(json_file)
     for model in mix:
         console.print(str(model), markup=False)
-    console.print(load_picture.tabulate(results))
     verdict = limit.sentence() if limit else _sentence(results[0])
-    console.print(verdict, style="bold", markup=False)
-    if told := _autoscaler(results):
-        console.print(told, markup=False)
-    if path := wanted["picture"]:
-        title = f"{', '.join(models)}, {wanted['browser']}, {wanted['pattern']} arrivals"
-        path.write_text(load_picture.draw(results, title, wanted["p95"] * 1000 if limit else None))
+    limit_ms = wanted["p95"] * 1000 if limit else None
     body = {
         "models": list(models),
         "browser": wanted["browser"],
         "pattern": "trace" if wanted["trace"] else wanted["pattern"],
+        "limit_ms": limit_ms,
         "carried_per_s": limit.carried_per_s if limit else None,
         "ran": {model.name: model.facts for model in mix},
         "runs": [one.to_plain() for one in results],
     }
+    console.print(rich_table(tabulate_load(body), "ms from the intended time"))
+    console.print(verdict, style="bold", markup=False)
+    if told := _autoscaler(results):
+        console.print(told, markup=False)
+    if path := wanted["picture"]:
+        path.write_text(draw_load(body["runs"], title_of(body), limit_ms))
     keep(make_document("load", verdict, body), json_file, no_history=no_history)
 
 

@@ -116,22 +116,25 @@ def _write_json(matrix: Matrix, path: Path | None) -> None:
 
 
 def _write_outputs(matrix: Matrix, wanted: dict[str, Any], json_file: Path | None) -> None:
+    from scheduler.experiments.markdown import write_result
+    from scheduler.experiments.matrices import tabulate_matrix
     from webinfer.bench.laboratory import matrix_output as output
+    from webinfer.bench.laboratory.terminal import numbered, rich_table
 
     cells, document = list(matrix.cells.values()), matrix.document()
-    table, notes = output.tabulate(cells)
+    table = tabulate_matrix(document)
     console = result_console(json_file)
-    console.print(table)
-    for line in (*notes, document["verdict"]):
+    console.print(rich_table(table))
+    for line in (*numbered(table), document["verdict"]):
         console.print(line, markup=False)
     machine = document["machine"]
     line = (
         f"{machine['processor']}, {machine['n_processors']} processors, {machine['system']}, {document['at']}"
     )
     if path := wanted["html_file"]:
-        path.write_text(output.write_html(cells, document["verdict"], line), encoding="utf-8")
+        path.write_text(output.write_html(document, line), encoding="utf-8")
     if path := wanted["markdown_file"]:
-        path.write_text(output.write_markdown(cells), encoding="utf-8")
+        path.write_text(write_result(table), encoding="utf-8")
     if path := wanted["csv_file"]:
         path.write_text(output.write_csv(cells), encoding="utf-8")
     if path := wanted["parquet_file"]:

@@ -18,7 +18,7 @@
   const whole = new Set();
 
   function showRows() {
-    for (const table of live?.querySelectorAll('table') ?? []) showRowsOf(table);
+    for (const table of live?.querySelectorAll('table.rows') ?? []) showRowsOf(table);
   }
 
   /** @param {HTMLTableElement} table */
@@ -67,6 +67,10 @@
       const answer = await fetch(source, { credentials: 'same-origin' });
       if (!answer.ok) throw new Error(`the monitor answers ${answer.status}`);
       const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      // What the reader opened or closed stays so.
+      for (const box of live?.querySelectorAll('details') ?? []) {
+        page.getElementById(box.id)?.toggleAttribute('open', box.open);
+      }
       live?.replaceChildren(...page.body.childNodes);
       showRows();
       showState(true, `Live, ${new Date().toLocaleTimeString()}`);

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from browser_runtime.contract.errors import BadInput
+from scheduler.experiments.gates import tabulate_gate
 from tests.unit.laboratory.made_up import comparison, start
 from webinfer.bench.laboratory import gate
 from webinfer.bench.laboratory.answers import Answer
@@ -17,7 +18,7 @@ from webinfer.bench.laboratory.arms import Arm, parse_arm
 from webinfer.bench.laboratory.comparing import Limits
 from webinfer.bench.laboratory.estimates import Interval
 from webinfer.bench.laboratory.gate import CellResult, Status, exit_code, gate_document, judge, run_gate
-from webinfer.bench.laboratory.gate_reports import annotate, junit, markdown, tabulate
+from webinfer.bench.laboratory.gate_reports import annotate, junit, markdown
 from webinfer.bench.laboratory.gate_set import GateCell, GateSet, read_set
 from webinfer.bench.laboratory.sessions import ArmFailed, Start
 from webinfer.cli import main
@@ -199,7 +200,8 @@ def test_reports_cannot_be_steered_and_count_right() -> None:
     assert "%0A" in lines[0] and "\n" not in lines[0] and "20 %25 slower" in lines[0]
     table = markdown("s", RESULTS).splitlines()
     assert len(table) == 8 and r"\|" in table[6] and "<" not in table[6].replace(r"\<", "")
-    assert tabulate("s", RESULTS).row_count == 4
+    rows = tabulate_gate(gate_document(GateSet("s", (cell(),)), RESULTS)).rows
+    assert [row[1].mark for row in rows] == ["", "wrong", "none", "wrong"]
     assert exit_code(RESULTS) == 1 and exit_code(RESULTS[:1]) == 0 and exit_code(RESULTS[2:3]) == 3
 
 

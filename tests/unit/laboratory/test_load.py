@@ -7,10 +7,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+from scheduler.experiments.load_picture import draw_load
+from scheduler.experiments.loads import tabulate_load
 from webinfer.bench.laboratory.arrivals import PATTERNS, draw_arrivals, scale_trace
 from webinfer.bench.laboratory.load import LoadResult
 from webinfer.bench.laboratory.load_limit import NEAR, find_limit, trial_seconds
-from webinfer.bench.laboratory.load_picture import draw, tabulate
 
 SERVICE_S = 0.02
 
@@ -84,6 +85,9 @@ def test_a_picture_is_an_svg_with_a_curve_a_percentile() -> None:
     results = [queue_at(rate) for rate in (40.0, 10.0)] + [
         LoadResult(60.0, 1.0, [1.0] * 5, is_overloaded=True)
     ]
-    picture = ElementTree.fromstring(draw(results, "<a> & b", 500.0))
+    runs = [one.to_plain() for one in results]
+    picture = ElementTree.fromstring(draw_load(runs, "<a> & b", 500.0))
     assert len(picture.findall("{*}polyline")) == 3
-    assert tabulate(results).row_count == 3
+    table = tabulate_load({"models": ["m"], "browser": "edge", "pattern": "poisson", "runs": runs})
+    assert len(table.rows) == 3 and "<polyline" in table.picture
+    assert [row[-1].text for row in table.rows] == ["", "", "overloaded"]

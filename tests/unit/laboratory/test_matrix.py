@@ -12,6 +12,8 @@ from rich.console import Console
 
 from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Browser, Precision
 from browser_runtime.models.store import ModelStore
+from scheduler.experiments.markdown import write_result
+from scheduler.experiments.matrices import slowness, tabulate_matrix
 from scheduler.history.history import History
 from webinfer.bench.laboratory.matrix import (
     MEASURED,
@@ -22,14 +24,8 @@ from webinfer.bench.laboratory.matrix import (
     MatrixCell,
     Plan,
 )
-from webinfer.bench.laboratory.matrix_output import (
-    slowness,
-    tabulate,
-    write_csv,
-    write_html,
-    write_markdown,
-    write_parquet,
-)
+from webinfer.bench.laboratory.matrix_output import write_csv, write_html, write_parquet
+from webinfer.bench.laboratory.terminal import numbered, rich_table
 
 
 def at(browser: str, backend: str, model: str = "digits-vit") -> Coordinates:
@@ -43,6 +39,9 @@ CELLS = [
     MatrixCell(at("firefox", "webnn"), NOT_RUN, "<no> such | interface"),
 ]
 
+CELLS_ROWS = [cell.to_row() for cell in CELLS]
+DOCUMENT = {"kind": "matrix", "version": 1, "verdict": "v", "cells": CELLS_ROWS}
+
 
 def test_a_row_is_read_back() -> None:
     rows = json.loads(json.dumps([cell.to_row() for cell in CELLS]))
@@ -50,7 +49,7 @@ def test_a_row_is_read_back() -> None:
 
 
 def test_the_quickest_right_cell_is_what_others_are_compared_with() -> None:
-    assert [slowness(cell, CELLS) for cell in CELLS[:3]] == [0.0, 1.0, 0.0]
+    assert [slowness(cell, CELLS_ROWS) for cell in CELLS_ROWS[:3]] == [0.0, 1.0, 0.0]
 
 
 def test_every_cell_is_planned_browser_by_browser() -> None:
@@ -74,21 +73,21 @@ def test_a_document_counts_its_cells() -> None:
 
 
 def test_a_wrong_cell_is_never_only_fast() -> None:
-    table, notes = tabulate(CELLS)
+    table = tabulate_matrix(DOCUMENT)
     console = Console(width=140, record=True, file=io.StringIO())
-    console.print(table)
+    console.print(rich_table(table))
     text = console.export_text()
-    page, markdown = write_html(CELLS, "v", "m"), write_markdown(CELLS)
+    page, markdown = write_html(DOCUMENT, "m"), write_result(table)
     assert "WRONG 1.0 (1)" in text and "not run (2)" in text
-    assert notes == ["(1) '9' instead of '7'", "(2) <no> such | interface"]
-    assert re.search(r"<td class=wrong [^>]*>WRONG 1\.0", page) and "WRONG 1.0" in markdown
+    assert numbered(table) == ["(1) '9' instead of '7'", "(2) <no> such | interface"]
+    assert re.search(r'<td class="number wrong">WRONG 1\.0', page) and "WRONG 1.0" in markdown
 
 
 def test_the_page_loads_nothing_and_cannot_be_steered() -> None:
-    page = write_html(CELLS, "<b>", "<i>")
+    page = write_html(DOCUMENT | {"verdict": "<b>"}, "<i>")
     assert "<no>" not in page and "<b>" not in page and "<script" not in page and "http:" not in page
-    assert "default-src 'none'" in page and "rgb(255,255,255)" in page and "rgb(86,140,200)" in page
-    assert r"\<no\> such \| interface" in write_markdown(CELLS)
+    assert "default-src 'none'" in page and "heat-0" in page and "heat-10" in page
+    assert r"\<no\> such \| interface" in write_result(tabulate_matrix(DOCUMENT))
 
 
 def test_csv_and_parquet_have_a_row_a_cell(tmp_path: Path) -> None:

@@ -121,7 +121,7 @@ async def test_an_answer_is_asked_for_once_and_kept() -> None:
     performance = Performance(ask)
     await asyncio.gather(*(performance.read(24) for _ in range(5)))
     await performance.read(24)
-    assert sorted(asked) == ["monitor_changes", "monitor_experiments", "monitor_runs", "monitor_span"]
+    assert sorted(asked) == ["experiments", "monitor_changes", "monitor_runs", "monitor_span"]
 
 
 async def test_without_a_history_the_page_says_why_and_keeps_what_it_had(

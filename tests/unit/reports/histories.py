@@ -9,6 +9,7 @@ from typing import Any
 
 from scheduler.history.history import History
 from tasks.telemetry import Row
+from tests.stand_ins.experiments import experiment_rows
 
 # 2026-11-20 12:00 UTC.
 NOW_S = 1_795_176_000.0
@@ -160,5 +161,6 @@ def _decisions() -> list[Row]:
                 "fingerprint": "0123456789ab",
             },
         ),
+        *experiment_rows(HOSTILE, NOW_S - 3600),
         ("alerts", alert | {"at": later_s, "text": f"of {HOSTILE}", "state": "opened"}),
     ]

@@ -20,8 +20,6 @@ BLOCK_RUNS_S = 2.0
 MOST_ROUNDS = 40
 # Whatever the budget: of fewer an interval says nothing.
 FEWEST_BLOCKS = 3
-# Parts of a run that are nearly nothing have ratios that mean nothing.
-LEAST_SHOWN_MS = 0.05
 
 
 @dataclass(frozen=True, slots=True)

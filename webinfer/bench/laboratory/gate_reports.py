@@ -1,4 +1,4 @@
-"""A gate's run as JUnit XML, as GitHub's annotations and step summary, and as a table. Pure."""
+"""A gate's run as JUnit XML, as GitHub's annotations and step summary. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree
 
-from rich.table import Table
-
-from scheduler.reports.writing import escape_markdown
+from scheduler.experiments.markdown import escape_markdown
+from scheduler.experiments.tables import show_ratio
+from webinfer.bench.laboratory.documents import interval_plain
 from webinfer.bench.laboratory.gate import BAD, OPEN, CellResult, Status
-from webinfer.bench.laboratory.verdicts import show_interval
 
 # What XML 1.0 cannot hold, escaped or not.
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -80,18 +79,8 @@ def markdown(name: str, results: Sequence[CellResult]) -> str:
     lines = [f"### webinfer gate: {escape_markdown(name)}", "", "| cell | verdict | ratio | 95 % | |"]
     lines.append("|---|---|---|---|---|")
     for result in results:
-        ratio = show_interval(result.interval) if result.interval else ("-", "-")
+        ratio = show_ratio(interval_plain(result.interval) if result.interval else None)
         sign = "❌" if result.status in BAD else "⚠️" if result.status in OPEN else "✅"
         cells = (result.cell.name, f"{result.status}", *ratio, result.text)
         lines.append(f"| {sign} " + " | ".join(map(escape_markdown, cells)) + " |")
     return "\n".join([*lines, ""])
-
-
-def tabulate(name: str, results: Sequence[CellResult]) -> Table:
-    """A row a cell."""
-    table = Table("cell", "verdict", "to baseline", "95 %", "how", "why", title=f"gate {name}")
-    for result in results:
-        ratio = show_interval(result.interval) if result.interval else ("-", "-")
-        how = "in turn" if result.is_paired else "to the file" if result.interval else ""
-        table.add_row(result.cell.name, str(result.status), *ratio, how, result.text)
-    return table

@@ -88,6 +88,7 @@ class LoadResult:
         """Plain values; every latency, in milliseconds."""
         plain = asdict(self) | {"errors": dict(self.errors)}
         plain["latencies_ms"] = [round(ms, 2) for ms in self.latencies_ms]
+        plain["most_ms"] = plain["latencies_ms"][-1] if self.latencies_ms else None
         plain["percentiles_ms"] = {f"p{share * 100:g}": self.at(share) for share in SHARES}
         return plain
 

@@ -1,33 +1,19 @@
-"""A comparison in words and tables. Pure."""
+"""A comparison in words. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from rich.table import Table
 
-from webinfer.bench.laboratory.comparing import LEAST_SHOWN_MS, PHASES, Comparison
+from scheduler.experiments.comparisons import PARTS
+from webinfer.bench.laboratory.comparing import Comparison
 from webinfer.bench.laboratory.estimates import Interval
 
 # A step with this share of the difference is what makes it.
 MOST = 0.9
 # An interval that reaches twice the ratio says nothing.
 UNKNOWN = 1.0
-NAMES = {
-    "start_ms": "browser start",
-    "load_ms": "load",
-    "compile_ms": "compile",
-    "warmup_ms": "warm-up",
-    "first_ms": "first answer",
-    "steady": "steady state",
-    "preprocess_ms": "  preprocess",
-    "compute_ms": "  compute",
-    "readback_ms": "  readback",
-    "postprocess_ms": "  postprocess",
-    "bridge_ms": "  way to the page and back",
-    "memory": "memory",
-}
 
 
 def sentence(comparison: Comparison) -> str:
@@ -55,8 +41,8 @@ def _where(comparison: Comparison) -> str:
         return "in no step of its own"
     name, share = ranked[0]
     if share >= MOST:
-        return f"all of it in {NAMES[name].strip()}"
-    named = [f"{value * 100:.0f} % of it in {NAMES[step].strip()}" for step, value in ranked if value >= 0.1]
+        return f"all of it in {PARTS[name].strip()}"
+    named = [f"{value * 100:.0f} % of it in {PARTS[step].strip()}" for step, value in ranked if value >= 0.1]
     return ", ".join(named)
 
 
@@ -88,30 +74,6 @@ def describe_arms(comparison: Comparison) -> Iterator[str]:
             f"{name}: {facts['model']} {facts['precision']}, {facts['browser_build']}, "
             f"{facts['backend']}{adapter}, {facts['threads']} thread{'s' if facts['threads'] != 1 else ''}"
         )
-
-
-def tabulate(comparison: Comparison) -> Table:
-    """A row a part: medians of both arms and the ratio with its interval."""
-    table = Table(
-        "part", "a", "b", "b to a", "95 %", title=f"{len(comparison.blocks)} blocks of fresh sessions"
-    )
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for name in PHASES:
-        a, b = comparison.medians(name)
-        if max(a, b) < LEAST_SHOWN_MS:
-            continue
-        unit = "MB" if name == "memory" else "ms"
-        interval = comparison.steady if name == "steady" else comparison.phase(name)
-        table.add_row(NAMES[name], f"{a:.2f} {unit}", f"{b:.2f} {unit}", *show_interval(interval))
-    return table
-
-
-def show_interval(interval: Interval) -> tuple[str, str]:
-    """The ratio, and its ends."""
-    if interval.n < 2:
-        return "-", "-"
-    return f"{interval.ratio:.3f}", f"{interval.low:.3f} .. {interval.high:.3f}"
 
 
 def progress(comparison: Comparison) -> str:

@@ -1,52 +1,33 @@
-"""Latency against the offered rate as an SVG, and a run's percentiles as a table."""
+"""Latency against the offered rate as an SVG. Pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from rich.table import Table
-
-from webinfer.bench.laboratory.load import SHARES, LoadResult
+Run = Mapping[str, Any]
+"""One offered rate, as the document of a load holds it."""
 
 WIDTH, HEIGHT = 720, 430
 LEFT, RIGHT, TOP, BOTTOM = 84, 24, 56, 90
 # Told apart by those who see no red or green as well (Okabe & Ito).
-CURVES = ((0.5, "#0072b2", "p50"), (0.95, "#d55e00", "p95"), (0.99, "#999999", "p99"))
+CURVES = (("p50", "#0072b2"), ("p95", "#d55e00"), ("p99", "#999999"))
 
 
-def tabulate(results: Sequence[LoadResult]) -> Table:
-    """A row a rate."""
-    names = [f"p{share * 100:g}" for share in SHARES]
-    table = Table(
-        "offered/s", "answered/s", *names, "most", "sender late", "errors", title="ms from the intended time"
-    )
-    for column in table.columns[:-1]:
-        column.justify = "right"
-    for one in results:
-        times = ["-" if (ms := one.at(share)) is None else f"{ms:.1f}" for share in SHARES]
-        most = f"{one.latencies_ms[-1]:.1f}" if one.latencies_ms else "-"
-        errors = ", ".join(f"{n} {kind}" for kind, n in one.errors.most_common())
-        if one.is_overloaded:
-            errors = f"overloaded; {errors}".rstrip("; ")
-        rates = (f"{one.offered_per_s:.1f}", f"{one.answered_per_s:.1f}")
-        table.add_row(*rates, *times, most, f"{one.worst_lag_ms:.1f}", errors)
-    return table
-
-
-def draw(results: Sequence[LoadResult], title: str, limit_ms: float | None = None) -> str:
+def draw_load(runs: Sequence[Run], title: str, limit_ms: float | None = None) -> str:
     """An SVG of the percentiles of each rate, latency on a logarithmic axis; overloaded rates are hollow."""
-    ordered = sorted(results, key=lambda one: one.offered_per_s)
-    values = [ms for one in ordered for share, _, _ in CURVES if (ms := one.at(share))]
+    ordered = sorted(runs, key=lambda run: run["offered_per_s"])
+    values = [ms for run in ordered for name, _ in CURVES if (ms := run["percentiles_ms"].get(name))]
     values += [limit_ms] if limit_ms else []
-    axes = _Axes(max((one.offered_per_s for one in ordered), default=1.0), values or [1.0])
+    axes = _Axes(max((run["offered_per_s"] for run in ordered), default=1.0), values or [1.0])
     lines = [*axes.frame(title)]
     if limit_ms:
         y = axes.y(limit_ms)
         lines.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#000" stroke-dasharray="5 4"/>')
         lines.append(f'<text x="{LEFT + 6}" y="{y - 6:.1f}">{limit_ms:g} ms</text>')
-    for k, (share, colour, name) in enumerate(CURVES):
-        lines += axes.curve(ordered, share, colour)
+    for k, (name, colour) in enumerate(CURVES):
+        lines += axes.curve(ordered, name, colour)
         x, y = LEFT + 130 * k, HEIGHT - 18
         lines.append(f'<path d="M{x} {y - 4}h22" stroke="{colour}" stroke-width="3"/>')
         lines.append(f'<text x="{x + 30}" y="{y}">{name}</text>')
@@ -89,14 +70,14 @@ class _Axes:
         lines.append(f'<text {middle} text-anchor="middle">offered requests a second</text>')
         return lines
 
-    def curve(self, ordered: Sequence[LoadResult], share: float, colour: str) -> list[str]:
-        there = [(one, ms) for one in ordered if (ms := one.at(share)) is not None]
-        points = [(self.x(one.offered_per_s), self.y(ms), one) for one, ms in there]
+    def curve(self, ordered: Sequence[Run], name: str, colour: str) -> list[str]:
+        there = [(run, ms) for run in ordered if (ms := run["percentiles_ms"].get(name)) is not None]
+        points = [(self.x(run["offered_per_s"]), self.y(ms), run) for run, ms in there]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
         dots = [
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" stroke="{colour}" '
-            f'fill="{"#fff" if one.is_overloaded or one.errors else colour}"/>'
-            for x, y, one in points
+            f'fill="{"#fff" if run["is_overloaded"] or run["errors"] else colour}"/>'
+            for x, y, run in points
         ]
         return [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>', *dots]
 
