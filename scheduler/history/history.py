@@ -1,4 +1,4 @@
-"""The history: a DuckDB file of everything measured. The only module that imports duckdb.
+"""The history: a DuckDB file of everything measured. Only this module imports duckdb, where it is used.
 
 Only one process can open the file, and only one of its threads may use a `History`.
 """
@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
-
-import duckdb
+from typing import TYPE_CHECKING, Any, Self
 
 from browser_runtime.contract.errors import InferenceError
 from scheduler.history.preparing import prepare
 from tasks.telemetry import Row, RowBatch, batch_up
+
+if TYPE_CHECKING:
+    import duckdb
 
 ROOM = Path(__file__).parent
 FIRST_VERSION = 1
@@ -30,14 +31,18 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-# A locked file, another kind of file, a full disk (reported at the commit), too little memory.
-UNAVAILABLE = (
-    duckdb.IOException,
-    duckdb.TransactionException,
-    duckdb.OutOfMemoryException,
-    duckdb.FatalException,
-    OSError,
-)
+def _unavailable() -> tuple[type[Exception], ...]:
+    """A locked file, another kind of file, a full disk (reported at the commit), too little memory."""
+    import duckdb
+
+    file = (duckdb.IOException, duckdb.TransactionException)
+    return (*file, duckdb.OutOfMemoryException, duckdb.FatalException, OSError)
+
+
+def _connect(path: Path, max_memory_mb: int) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    return duckdb.connect(str(path), config=OPTIONS | {"memory_limit": f"{max_memory_mb}MB"})
 
 
 QueryRow = dict[str, Any]
@@ -65,7 +70,7 @@ class History:
         """True after a fatal failure; the file must then be opened again."""
         with self._translated():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = duckdb.connect(str(self.path), config=OPTIONS | {"memory_limit": f"{max_memory_mb}MB"})
+            self._db = _connect(self.path, max_memory_mb)
         try:
             self.migrate()
             self._columns = self._read_columns()
@@ -88,7 +93,9 @@ class History:
         """Turn errors of the file or system into HistoryUnavailable; others pass."""
         try:
             yield
-        except UNAVAILABLE as error:
+        except _unavailable() as error:
+            import duckdb
+
             self.broken = self.broken or isinstance(error, duckdb.FatalException)
             raise HistoryUnavailable(str(self.path), str(error).splitlines()[0]) from error
 
@@ -105,6 +112,8 @@ class History:
                 raise
 
     def _roll_back(self) -> None:
+        import duckdb
+
         try:
             self._db.rollback()
         except duckdb.Error:  # a failed commit has ended the transaction
@@ -177,6 +186,8 @@ class History:
         return n
 
     def _append_prepared(self, table: str, columns: list[str], rows: list[list[Any]]) -> None:
+        import duckdb
+
         try:
             appender = self._db.appender(table, columns=columns)
             appender.append_rows(rows)

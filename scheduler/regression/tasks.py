@@ -8,9 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from scheduler.history.owner import history
-from scheduler.regression.analysing import analyse
 from scheduler.regression.findings import Analysis, rows, unreported
-from scheduler.regression.lines import read_lines
 from scheduler.regression.metrics import METRICS
 from scheduler.regression.rules import Rules
 from scheduler.settings import SchedulerSettings
@@ -52,6 +50,10 @@ def analyse_history(known: History, settings: SchedulerSettings, sample_s: float
 
     They are appended directly, not through the stream, so that the next analysis knows them.
     """
+    # numpy and scipy, in the worker that analyses alone.
+    from scheduler.regression.analysing import analyse
+    from scheduler.regression.lines import read_lines
+
     since_s = until_s - N_SAMPLES * sample_s
     span = {"since_s": since_s, "until_s": until_s, "sample_s": sample_s}
     samples = known.query("regression_samples", **span, min_runs=settings.regression_min_runs)

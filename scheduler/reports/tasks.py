@@ -6,8 +6,6 @@ import time
 
 from scheduler.history.owner import history
 from scheduler.periods import only_one
-from scheduler.reports.daily import keep_report
-from scheduler.reports.gathering import gather
 from scheduler.settings import SchedulerSettings
 from tasks.app import app
 
@@ -17,6 +15,10 @@ LOCK_S = 120.0
 @app.task(name="scheduler.reports.write")
 def write() -> str | None:
     """Write the daily report. Returns its path; None where another worker writes it."""
+    # The writing of pages, in the worker that writes them alone.
+    from scheduler.reports.daily import keep_report
+    from scheduler.reports.gathering import gather
+
     settings = SchedulerSettings()
     with only_one("reports", LOCK_S) as is_ours:
         if not is_ours:

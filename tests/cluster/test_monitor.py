@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from browser_runtime.contract.vocabulary import Browser
@@ -332,15 +333,16 @@ def see_experiments(chromium: Any, wait: Any) -> None:
     kinds = [box.get_attribute("id").partition("-")[0] for box in boxes]
     assert kinds == ["compare", "matrix", "gate", "load"]  # of a document that makes no sense, the verdict
     assert HOSTILE in boxes[1].text and boxes[0].get_attribute("open") and not boxes[1].get_attribute("open")
-    boxes[1].find_element(By.TAG_NAME, "summary").click()
+    boxes[1].find_element(By.TAG_NAME, "summary").send_keys(Keys.ENTER)
     quick, slow = (
         boxes[1].find_element(By.CSS_SELECTOR, f".{name}").value_of_css_property("background-color")
         for name in ("heat-0", "heat-10")
     )
     assert (quick, slow) == ("rgba(255, 255, 255, 1)", "rgba(86, 140, 200, 1)")
-    refreshed = "return !arguments[0].isConnected && document.querySelector('details[id^=matrix]')?.open"
-    wait.until(lambda driver: driver.execute_script(refreshed, boxes[1]))
-    chromium.find_element(By.CSS_SELECTOR, "details[id^=load] summary").click()
+    chromium.execute_script("document.querySelector('details[id^=matrix]').isOld = true")
+    refreshed = "const box = document.querySelector('details[id^=matrix]'); return box.open && !box.isOld"
+    wait.until(lambda driver: driver.execute_script(refreshed))
+    chromium.find_element(By.CSS_SELECTOR, "details[id^=load] summary").send_keys(Keys.ENTER)
     assert chromium.find_element(By.CSS_SELECTOR, "details[id^=load] svg polyline").is_displayed()
 
 

@@ -20,6 +20,7 @@ from tasks.broker.redis_urls import socket_url
 from tasks.routing.router import QUEUE_OF
 from webinfer.stack.processes import ManagedProcess
 
+LEAN = "webinfer.stack.celery_command"
 WORKER_READY = r"@\S+ ready\."
 # Canaries, decisions and alerts mostly wait for answers.
 WATCH_THREADS = 4
@@ -35,8 +36,8 @@ class Commands:
     broker_url: str
     settings: Mapping[str, str]
 
-    def _celery(self, name: str, words: list[str], ready: str) -> ManagedProcess:
-        argv = [sys.executable, "-m", "celery", *words]
+    def _celery(self, name: str, words: list[str], ready: str, module: str = LEAN) -> ManagedProcess:
+        argv = [sys.executable, "-m", module, *words]
         env = os.environ | {"WEBINFER_BROKER_URL": self.broker_url} | dict(self.settings)
         return ManagedProcess(name, argv, env, self.folder / f"{name.replace(' ', '-')}.log", ready)
 
@@ -68,7 +69,7 @@ class Commands:
     def monitor(self, port: int) -> ManagedProcess:
         """Flower, with the added pages if they are installed."""
         words = ["-A", "webinfer", monitor_command(), "--address=127.0.0.1", f"--port={port}"]
-        return self._celery("monitor", words, "Visit me at")
+        return self._celery("monitor", words, "Visit me at", "celery")
 
 
 def redis_process(folder: Path) -> tuple[ManagedProcess, str]:
