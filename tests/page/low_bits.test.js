@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { layoutCache, parseCacheBits, usedBytes } from '../../browser_runtime/page/engines/low_bits/cache.js';
+import { EQUAL_LOGITS, ODD_LOGIT } from '../../browser_runtime/page/engines/low_bits/generation.js';
 import { findFlaw, likeliest, Sampler } from '../../browser_runtime/page/engines/low_bits/sampler.js';
 import { openChoosing } from './choosing_backend.js';
 import { answer, createModel, finish, fixture, open, pieces, shard } from './tiny_model.js';
@@ -192,6 +193,19 @@ test('logits that choose no token are named', () => {
   assert.equal(found(1, Infinity), 'the logit of token 1 is Infinity');
   assert.equal(found(2, 2, 2), 'all 3 logits of a token are equal');
   assert.deepEqual([found(2, -Infinity, 2), found(5), found(0, 1)], ['', '', '']);
+});
+
+test('a backend that chooses by itself tells the same flaws', async () => {
+  const ends = [];
+  for (const flaw of [ODD_LOGIT, EQUAL_LOGITS]) {
+    const generation = (await open({ kv: [3, 2] })).open({ tokens: fixture.prompt, maxNewTokens: 4 });
+    assert.equal(generation.accept(flaw), null);
+    ends.push([generation.finish, generation.error?.args, generation.generated]);
+  }
+  assert.deepEqual(ends, [
+    ['failed', ['a logit of a token is NaN or infinite'], []],
+    ['failed', ['all logits of a token are equal'], []],
+  ]);
 });
 
 /** How often each token is drawn. @param {import('../../browser_runtime/page/engines/low_bits/sampler.js').Sampling} sampling */

@@ -6,7 +6,8 @@
  * the true one by at most (n + 1) u times the sum of the terms' sizes; each product adds one u.
  */
 import { layoutCache } from '../engines/low_bits/cache.js';
-import { Sampler } from '../engines/low_bits/sampler.js';
+import { EQUAL_LOGITS, ODD_LOGIT } from '../engines/low_bits/generation.js';
+import { findFlaw, Sampler } from '../engines/low_bits/sampler.js';
 import { BLOCK_TOKENS, layoutMatrix, packedTokens } from './layout.js';
 import { normal, uniform } from './random.js';
 import { attend, packBlock, readBlock } from './twins/caches.js';
@@ -21,7 +22,7 @@ import { norm, rope, ropeTable, silu } from './twins/operations.js';
 /** @typedef {{name: string, kernel: 'norm' | 'silu', columns: number, tokens: number}} RowsCase */
 /** @typedef {{name: string, kernel: 'rope', heads: number, headDim: number, pairs: number, tokens: number}} RopeCase */
 /** @typedef {{name: string, kernel: 'attention', kv: [number, number], tokens: number, heads: number, kvHeads: number, headDim: number, window?: number}} AttentionCase */
-/** @typedef {{name: string, kernel: 'choice', vocab: number}} ChoiceCase */
+/** @typedef {{name: string, kernel: 'choice' | 'no choice', vocab: number}} ChoiceCase */
 /** @typedef {MatmulCase | RowsCase | RopeCase | AttentionCase | ChoiceCase} Case */
 /** @typedef {{got: ArrayLike<number>, wanted: ArrayLike<number>, tolerances: ArrayLike<number>, ms: number, samples: number[], bytes: number}} Outcome */
 
@@ -88,12 +89,14 @@ export const CASES = [
   { name: 'rope of a part of the head', kernel: 'rope', heads: 2, headDim: 36, pairs: 9, tokens: 3 },
 ];
 
-/** What only a backend has that chooses tokens by itself. @type {Case[]} */
-export const CHOICES = [33, 4099, 49152].map((vocab) => ({
-  name: `choice among ${vocab} tokens`,
-  kernel: 'choice',
-  vocab,
-}));
+/** @param {'choice' | 'no choice'} kernel @param {number} vocab @returns {Case} */
+const choiceAmong = (kernel, vocab) => ({ name: `${kernel} among ${vocab} tokens`, kernel, vocab });
+
+/** What only a backend has that chooses tokens by itself. */
+export const CHOICES = [
+  ...[33, 4099, 49152].map((vocab) => choiceAmong('choice', vocab)),
+  ...[33, 4099].map((vocab) => choiceAmong('no choice', vocab)),
+];
 
 /** What kernels are chosen by, and too large for every run: a token, and a piece of a prompt. */
 export const LARGE = matmul(2, 4096, 2048, 1);
@@ -124,6 +127,8 @@ export async function checkCase(backend, row, repeats = 1, withTwin = true, samp
       return checkRope(backend, row, timer);
     case 'choice':
       return checkChoice(backend, row, timer);
+    case 'no choice':
+      return checkNoChoice(backend, row, timer);
     default:
       return checkRows(backend, row, timer);
   }
@@ -362,13 +367,53 @@ const SAMPLINGS = [
   { temperature: 1, top_p: 0 },
 ];
 
-/** @param {Backend} backend @param {ChoiceCase} row @param {Timer} timer @returns {Promise<Outcome>} */
-async function checkChoice(backend, { vocab }, timer) {
-  const n = SAMPLINGS.length;
-  const logits = backend.rows(n, vocab);
-  const values = chance(n * vocab, uniform(vocab), 3);
+/** @param {Backend} backend @param {ChoiceCase} row @param {Timer} timer */
+const checkChoice = (backend, { vocab }, timer) => {
+  const next = uniform(vocab);
   const seen = Array.from({ length: Math.min(vocab, 1000) }, (_, index) => (7 * index) % vocab);
-  const samplers = () => SAMPLINGS.map((sampling, seed) => new Sampler({ ...sampling, seed }, seen));
+  const rows = SAMPLINGS.map((sampling) => ({ sampling, logits: chance(vocab, next, 3) }));
+  return compareChoices(backend, rows, seen, timer);
+};
+
+/** Logits of which none, some or all are such that no token follows. @param {number} vocab */
+function flawedLogits(vocab) {
+  const usual = chance(vocab, uniform(vocab), 3);
+  const last = vocab - 1;
+  return [
+    usual,
+    usual.with(last, Number.NaN),
+    usual.with(0, Number.NaN),
+    usual.with(last, Number.POSITIVE_INFINITY),
+    usual.with(0, Number.NEGATIVE_INFINITY),
+    usual.map(() => 1.5),
+    usual.map(() => 0).with(last, 1e-30),
+    usual.map(() => Number.NEGATIVE_INFINITY),
+    usual.map(() => Number.NaN),
+  ];
+}
+
+/** @param {Backend} backend @param {ChoiceCase} row @param {Timer} timer */
+const checkNoChoice = (backend, { vocab }, timer) => {
+  const rows = flawedLogits(vocab).map((logits, at) => ({
+    sampling: { temperature: at % 2, repetition_penalty: 1.1 },
+    logits,
+  }));
+  return compareChoices(backend, rows, [0, 1], timer);
+};
+
+/**
+ * @param {Backend} backend
+ * @param {{sampling: import('../engines/low_bits/sampler.js').Sampling, logits: Float32Array}[]} rows
+ * @param {number[]} seen tokens that were there before
+ * @param {Timer} timer
+ * @returns {Promise<Outcome>}
+ */
+async function compareChoices(backend, rows, seen, timer) {
+  const n = rows.length;
+  const vocab = rows[0]?.logits.length ?? 0;
+  const logits = backend.rows(n, vocab);
+  const values = Float32Array.from(flat(rows.map((row) => row.logits)));
+  const samplers = () => rows.map(({ sampling }, seed) => new Sampler({ ...sampling, seed }, seen));
   const compute = () => {
     backend.begin(step(n));
     fillRows(backend, logits, values, n);
@@ -380,11 +425,17 @@ async function checkChoice(backend, { vocab }, timer) {
   };
   const took = await time(timer, compute, async () => backend.chosen?.(1));
   compute();
+  const choose = (/** @type {Sampler} */ sampler, /** @type {number} */ at) => {
+    const row = values.slice(at * vocab, (at + 1) * vocab);
+    const flaw = findFlaw(row);
+    if (flaw) return flaw.startsWith('all') ? EQUAL_LOGITS : ODD_LOGIT;
+    return sampler.sample(row);
+  };
   return {
     got: (await backend.chosen?.(1)) ?? [],
-    wanted: samplers().map((sampler, at) => sampler.sample(values.slice(at * vocab, (at + 1) * vocab))),
+    wanted: samplers().map(choose),
     // The same token or another one.
-    tolerances: SAMPLINGS.map(() => 0.5),
+    tolerances: rows.map(() => 0.5),
     ...took,
     bytes: 4 * n * vocab,
   };

@@ -100,7 +100,7 @@ export interface Backend {
    * it has `prepareChoice` and `chosen` too.
    */
   choose?(logits: Rows, pass: number): void;
-  /** The tokens of `passes` passes, row by row in each; NO_TOKEN where the logits hold no largest. Ends the step. */
+  /** The tokens of `passes` passes, row by row in each; ODD_LOGIT or EQUAL_LOGITS where none can be chosen. Ends the step. */
   chosen?(passes: number): Promise<Uint32Array>;
   /** Copies what one slot holds of the cache to another. */
   copySlot(from: number, to: number): void;

@@ -14,8 +14,13 @@ import { findFlaw, Sampler } from './sampler.js';
  */
 /** @typedef {{start: number, number: number, rows: Float32Array[]}} Picture `number`: one for each content, from 0 */
 
-/** Stands for a token where the logits hold no largest number. */
-export const NO_TOKEN = 0xffffffff;
+/** What a backend that chooses by itself gives in place of a token, and why: see kernels/wgsl/choose.wgsl. */
+export const ODD_LOGIT = 0xffffffff;
+export const EQUAL_LOGITS = 0xfffffffe;
+const FLAWS = new Map([
+  [ODD_LOGIT, 'a logit of a token is NaN or infinite'],
+  [EQUAL_LOGITS, 'all logits of a token are equal'],
+]);
 
 // The most rows of a picture. Each gets a number below 0 in the place of its token, by which caches tell pictures apart.
 const MOST_ROWS = 1 << 20;
@@ -91,9 +96,10 @@ export class Generation {
     return this.#room - (this.tokens.length - this.prompt.length);
   }
 
-  /** A token that was chosen; null, and the generation has failed, for NO_TOKEN. @param {number} token */
+  /** A token that was chosen; null, and the generation has failed, for one of FLAWS. @param {number} token */
   accept(token) {
-    if (token === NO_TOKEN) return this.#fail('the logits of a token hold no finite largest number');
+    const flaw = FLAWS.get(token);
+    if (flaw) return this.#fail(flaw);
     this.tokens.push(token);
     this.sampler.note(token);
     if (this.stopTokens.has(token)) this.finish = 'stop';

@@ -10,7 +10,7 @@
 //
 // logits     float32 [rows][stride], of which p.vocab are meant; the weights w take their places
 // step       [rows] of slot, position, token, unused
-// tokens     [passes][rows]; 0xffffffff where the largest is not finite
+// tokens     [passes][rows]; 0xffffffff where a logit is NaN or +infinity, 0xfffffffe where all are equal
 // samplings  [rows]; top_k 0 and top_p 1 leave all
 // chances    float32 [passes][rows], 0 to 1
 // seen       bits [rows][p.words] of the tokens that were there before; not read where the penalty is 1
@@ -40,12 +40,21 @@ struct Tally {
 @group(0) @binding(5) var<storage, read> chances: array<f32>;
 @group(0) @binding(6) var<storage, read_write> seen: array<u32>;
 
+// No tokens: engines/low_bits/generation.js knows them.
+const ODD_LOGIT = 0xffffffffu;
+const EQUAL_LOGITS = 0xfffffffeu;
 const LANES = 64u;
 const LOWEST = -3.4028234e38;
 // The highest bit of 1.0, the largest weight: bits of floats from 0 on are in the order of the floats.
 const HIGHEST_BIT = 0x20000000u;
 var<workgroup> values: array<f32, LANES>;
 var<workgroup> places: array<u32, LANES>;
+// What is known of a row's logits: a logit differs from the first; one is NaN or +infinity.
+const DIFFERS = 1u;
+const ODD = 2u;
+const INFINITE = 0x7f800000u;
+const MINUS_INFINITY = 0xff800000u;
+var<workgroup> flags: array<u32, LANES>;
 
 // The tokens from `begin` to `end` of every lane whose weight's bits are at least `least`: how many, and their sum.
 fn tally(least: u32, begin: u32, end: u32, lane: u32) -> Tally {
@@ -91,9 +100,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let end = start + min((lane + 1u) * span, p.vocab);
   var most = LOWEST;
   var place = 0xffffffffu;
+  var flag = 0u;
+  let first = logits[start];
+  // The penalty changes the first too.
+  storageBarrier();
+  workgroupBarrier();
   for (var i = begin; i < end; i++) {
     var value = logits[i];
     let token = i - start;
+    // By its bits: a compiler may take for granted that there is no NaN.
+    let bits = bitcast<u32>(value);
+    flag |= select(0u, ODD, (bits & INFINITE) == INFINITE && bits != MINUS_INFINITY);
+    flag |= select(0u, DIFFERS, value != first);
     if (sampling.penalty != 1.0 && ((seen[row * p.words + token / 32u] >> (token % 32u)) & 1u) == 1u) {
       value = select(value * sampling.penalty, value / sampling.penalty, value > 0.0);
       logits[i] = value;
@@ -105,9 +123,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }
   values[lane] = most;
   places[lane] = place;
+  flags[lane] = flag;
   workgroupBarrier();
   for (var n = LANES / 2u; n > 0u; n /= 2u) {
     if (lane < n) {
+      flags[lane] |= flags[lane + n];
       let other = values[lane + n];
       if (other > values[lane] || (other == values[lane] && places[lane + n] < places[lane])) {
         values[lane] = other;
@@ -174,8 +194,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   }
   if (lane == 0u) {
-    let is_finite = largest <= -LOWEST && chosen < p.vocab;
-    tokens[p.first + row] = select(0xffffffffu, chosen, is_finite);
+    let is_flat = flags[0] == 0u && p.vocab > 1u;
+    let is_odd = (flags[0] & ODD) != 0u || chosen >= p.vocab;
+    tokens[p.first + row] = select(select(chosen, ODD_LOGIT, is_odd), EQUAL_LOGITS, is_flat);
     let next = min(chosen, p.vocab - 1u);
     let at = step[row];
     step[row] = vec4<u32>(at.x, at.y + 1u, next, 0u);
