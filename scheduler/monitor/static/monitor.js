@@ -18,7 +18,8 @@
   const whole = new Set();
 
   function showRows() {
-    for (const table of live?.querySelectorAll('table.rows') ?? []) showRowsOf(table);
+    const tables = live?.querySelectorAll('table') ?? [];
+    for (const table of tables) if (table.classList.contains('rows')) showRowsOf(table);
   }
 
   /** @param {HTMLTableElement} table */
