@@ -107,6 +107,37 @@ def rank(
     )
 
 
+def rank_proved(family: Family, backend: str, evidence: list[Evidence], policy: Policy) -> tuple[Ranked, ...]:
+    """The browsers that have run any model of the family on `backend`, the one with the most runs first.
+
+    Those that are usable now come before the others. Nothing is said of their speed: the models differ.
+    """
+    runs: dict[Browser, Evidence] = {}
+    for each in evidence:
+        if each.family is family and each.backend == backend and each.n_runs:
+            before = runs.get(each.browser)
+            n_runs = each.n_runs + (before.n_runs if before else 0)
+            runs[each.browser] = replace(each, n_runs=n_runs)
+    order = sorted(runs.values(), key=lambda each: (not policy.condition(each.browser).usable, -each.n_runs))
+    return tuple(
+        Ranked(
+            each.browser,
+            expected_ms=None,
+            measured_ms=None,
+            error_factor=1.0,
+            n_runs=each.n_runs,
+            n_fresh=each.sums.w,
+            backend=backend,
+            failed=0.0,
+            chance=0.0,
+            share=float(place == 0),
+            reason=f"{backend} is asked for first, and {each.browser} has run {family} there "
+            f"({each.n_runs} {'run' if each.n_runs == 1 else 'runs'})",
+        )
+        for place, each in enumerate(order)
+    )
+
+
 def _estimates(family: Family, evidence: list[Evidence]) -> list[_Estimate]:
     measured = {each.browser: each for each in measure(evidence)}
     lost = failures(evidence)

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from browser_runtime.contract.vocabulary import Browser, Family
+from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from scheduler.routing.evidence import Evidence
-from scheduler.routing.ranking import Policy, Ranked, rank
-from tasks.routing.router import keys_of
+from scheduler.routing.ranking import Policy, Ranked, rank, rank_proved
+from tasks.routing.router import keys_of, proof_key
 from tasks.telemetry import Row
 
 # A share that moves less is no change.
@@ -18,7 +18,10 @@ CHANGED_SHARE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The model of a row; with a backend, the row is for requests that ask for that backend first."""
+    """The model of a row; with a backend, the row is for requests that ask for that backend first.
+
+    Without a model the row says which browsers have run the family on that backend.
+    """
 
     family: Family
     model: str
@@ -28,6 +31,8 @@ class Subject:
     @property
     def key(self) -> str:
         """The key under which the router finds it."""
+        if not self.model:
+            return proof_key(self.family, self.backend)
         return keys_of(self.family, self.model, self.precision, self.backend)[0]
 
 
@@ -37,12 +42,20 @@ Rankings = Mapping[Subject, tuple[Ranked, ...]]
 def build_table(
     evidence: list[Evidence], policy: Policy, incumbents: Mapping[str, Browser] | None = None
 ) -> Rankings:
-    """The ranking of every model that ran, and of each backend on which two browsers ran it."""
+    """The ranking of every model that ran, and of each backend on which two browsers ran it.
+
+    And of each family that ran on WebNN, the browsers that did.
+    """
     known = incumbents or {}
-    return {
+    ranked = {
         subject: rank(subject.family, rows, policy, known.get(subject.key))
         for subject, rows in _by_subject(evidence).items()
     }
+    proved = {
+        Subject(family, "", "", Backend.WEBNN): rank_proved(family, Backend.WEBNN, evidence, policy)
+        for family in dict.fromkeys(each.family for each in evidence)
+    }
+    return ranked | {subject: rows for subject, rows in proved.items() if rows}
 
 
 def rank_subject(subject: Subject, evidence: list[Evidence], policy: Policy) -> tuple[Ranked, ...]:
@@ -120,6 +133,8 @@ def changes(table: Rankings, before: Mapping[str, Mapping[str, float]]) -> list[
     """Rows for the history, of rankings whose shares changed since the last table."""
     rows: list[Row] = []
     for subject, ranking in table.items():
+        if not subject.model:
+            continue  # which browsers can, not which is quick
         old = before.get(subject.key, {})
         if any(abs(each.share - old.get(each.browser, 0.0)) > CHANGED_SHARE for each in ranking):
             rows += [_row(subject, each) for each in ranking if each.share or old.get(each.browser)]

@@ -122,6 +122,12 @@ PRIOR: Table = {
 }
 
 
+WEBNN_PRIOR = Choice(
+    Browser.EDGE,
+    f"webnn is asked for first, no browser is known to have run it, and {Browser.EDGE} is the prior choice",
+)
+
+
 def keys_of(family: Family, model_name: str, precision: str = "", backend: str = "") -> tuple[str, ...]:
     """Keys under which a table is looked up, the most special one first."""
     model = f"{family}/{model_name}"
@@ -129,14 +135,19 @@ def keys_of(family: Family, model_name: str, precision: str = "", backend: str =
     return (*special, f"{model}|{precision}", model, str(family))
 
 
+def proof_key(family: str, backend: str) -> str:
+    """The key of the browsers that have run models of a family on a backend."""
+    return f"{family}|{backend}"
+
+
 def find_choices(keys: tuple[str, ...], table: Table) -> tuple[Choice, ...]:
     """The choices under the first key that the table has, else the prior's.
 
-    What was measured on other backends says nothing to a request that asks for WebNN first: until it is
-    measured, Edge is the one that has it.
+    What was measured on other backends says nothing to a request that asks for WebNN first, which not every
+    browser has: it goes to one that has run its family there, and before any has, to the prior's.
     """
     if keys[0] not in table and keys[0].endswith(f"|{Backend.WEBNN}"):
-        return (Choice(Browser.EDGE, f"webnn is asked for first, and {Browser.EDGE} is the browser with it"),)
+        return table.get(proof_key(keys[-1], Backend.WEBNN), (WEBNN_PRIOR,))
     for key in keys:
         if key in table:
             return table[key]

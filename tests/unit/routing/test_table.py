@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
@@ -14,7 +15,7 @@ from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.vocabulary import Browser, Family
 from scheduler.routing.calibration import Known, plan_trials
 from scheduler.routing.publishing import judge
-from scheduler.routing.ranking import Policy
+from scheduler.routing.ranking import BrowserCondition, Policy
 from scheduler.routing.table import build_table, changes, read_incumbents, read_shares, write_table
 from tasks.routing.router import Choice, Route, alternatives, choose_route, keys_of
 from tasks.routing.routing_table import Routing, RoutingCopy, decode
@@ -165,7 +166,36 @@ def test_idle_browsers_try_what_was_hardly_measured_there(monkeypatch: pytest.Mo
         assert plan_trials([], unknown, frozenset(Browser), 9) == []
 
 
-def test_what_asks_for_webnn_first_goes_to_the_browser_with_it_until_it_is_measured() -> None:
+def test_what_asks_for_webnn_first_goes_where_its_family_ran_on_webnn() -> None:
+    """Chrome ran another model of the family there, once in sixty runs of the model itself elsewhere."""
+    evidence = [
+        noisy(EDGE, 10, 60),
+        noisy(CHROME, 40, 60),
+        replace(runs(CHROME, [50.0] * 3, backend="webnn"), model="clip"),
+        replace(runs(EDGE, [5.0] * 9, backend="webnn"), family=Family.TEXT_EMBEDDING, model="bert"),
+    ]
+    table = build_table(evidence, Policy())
+    told = write_table(table, 0.0)
+    webnn = keys_of(Family.VISION, "vit", "fp32", "webnn")
+    route = choose_route(webnn, table=decode(told), draw=0.99)
+    assert (route.queue, route.reason) == (
+        "chrome-vision",
+        "webnn is asked for first, and chrome has run vision there (3 runs)",
+    )
+    assert choose_route(VIT, table=decode(told)).queue == "edge-text"
+    text = keys_of(Family.TEXT_EMBEDDING, "minilm", "fp32", "webnn")
+    assert choose_route(text, table=decode(told)).reason.startswith("webnn is asked for first, and edge has")
+    other = keys_of(Family.AUDIO, "whisper", "fp32", "webnn")
+    assert "no browser is known to have run it" in choose_route(other, table=decode(told)).reason
+    away = Policy(conditions={CHROME: BrowserCondition(served=False)})
+    both = [*evidence, replace(runs(FIREFOX, [9.0], backend="webnn"), model="clip")]
+    table_away = decode(write_table(build_table(both, away), 0.0))
+    assert choose_route(webnn, table=table_away).queue == "firefox-audio"
+    assert alternatives(webnn, table_away, FIREFOX) == (CHROME, EDGE)
+    assert {row["model"] for _, row in changes(table, {})} == {"vit", "clip", "bert"}
+
+
+def test_what_asks_for_webnn_first_goes_to_the_prior_until_it_has_run_somewhere() -> None:
     table = {VIT[-1]: (Choice(Browser.CHROME, "measured on wasm"),)}
     webnn = keys_of(Family.VISION, "vit", "fp32", "webnn")
     route = choose_route(webnn, table=table)
