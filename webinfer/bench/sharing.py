@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from browser_runtime.contract.errors import UnknownModel
+from browser_runtime.contract.errors import BadInput, UnknownModel
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Browser, Family
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore, StoredModel
@@ -106,6 +106,12 @@ class Comparison:
         """Requests a second, on to off."""
         return self.on.per_s / self.off.per_s
 
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Comparison:
+        """What `to_plain` gave. Raises KeyError or TypeError for what it did not."""
+        arms = {name: Arm(**plain[name]) for name in ("off", "on")}
+        return cls(plain["name"], plain["models"], arms["off"], arms["on"], plain["answers_equal"])
+
     def to_plain(self) -> dict[str, object]:
         """Plain values for JSON."""
         ratios = {name: getattr(self, name) for name in ("saved_weights", "saved_pss", "speed_up")}
@@ -113,37 +119,84 @@ class Comparison:
         return asdict(self) | ratios | rates
 
 
-def measure_sharing(browser: Browser, text_model: str, inputs: Inputs, tell: Tell) -> list[Comparison]:
-    """All workflows, one after another. Raises UnknownModel for a text model that is not here."""
-    with tempfile.TemporaryDirectory(prefix="webinfer-sharing-") as scratch:
-        root = Path(scratch)
-        store = ModelStore(root / "models")
-        found = []
-        for workflow in _plan_workflows(text_model, root, store):
-            found.append(asyncio.run(_compare(workflow, browser, store, inputs, tell)))
-        return found
+@dataclass(slots=True)
+class SharingRun:
+    """What is measured, and what was found so far, by the workflow's short name."""
+
+    browser: str
+    text_model: str
+    inputs: Inputs
+    workflows: dict[str, Comparison] = field(default_factory=dict)
+
+    def to_plain(self) -> dict[str, object]:
+        """Plain values for JSON."""
+        return {
+            "browser": self.browser,
+            "text_model": self.text_model,
+            "inputs": asdict(self.inputs),
+            "workflows": {name: each.to_plain() for name, each in self.workflows.items()},
+        }
+
+    def continued(self, plain: Any, place: str) -> SharingRun:
+        """The run with the workflows of `plain`, which lies at `place`. Raises BadInput for another run's."""
+        asked = {name: value for name, value in self.to_plain().items() if name != "workflows"}
+        try:
+            kept = {name: Comparison.from_plain(each) for name, each in plain["workflows"].items()}
+            told = {name: plain[name] for name in asked}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BadInput("--resume", f"{place}, which holds no such run ({error!r})", "its file") from error
+        if told != asked:
+            raise BadInput("--resume", f"{place}, a run of {told}", f"the file of a run of {asked}")
+        return SharingRun(self.browser, self.text_model, self.inputs, kept)
 
 
-def _plan_workflows(text_model: str, scratch: Path, store: ModelStore) -> Iterator[Workflow]:
+def measure_sharing(run: SharingRun, wanted: Iterable[str], tell: Tell) -> Iterator[tuple[str, Comparison]]:
+    """The workflows `wanted` that the run lacks, one after another, each by its short name.
+
+    Raises UnknownModel for a text model that is not here.
+    """
+    for name in wanted:
+        if name in run.workflows:
+            continue
+        with tempfile.TemporaryDirectory(prefix="webinfer-sharing-") as scratch:
+            store = ModelStore(Path(scratch) / "models")
+            workflow = plan_workflow(name, run.text_model, Path(scratch), store)
+            yield name, asyncio.run(_compare(workflow, Browser(run.browser), store, run.inputs, tell))
+
+
+def plan_workflow(name: str, text_model: str, scratch: Path, store: ModelStore) -> Workflow:
+    """The workflow of that short name, its models in `store`."""
+    if name == "picture":
+        return _plan_picture(scratch, store)
+    return _plan_sound() if name == "sound" else _plan_text(text_model, scratch, store)
+
+
+def _plan_picture(scratch: Path, store: ModelStore) -> Workflow:
     clip = _find("digits-clip", store)
     make_classifier(clip, DIGITS, "digits-on-clip", scratch, store)
     make_classifier(clip, SIZES, "sizes-on-clip", scratch, store)
     searched = Step(Family.VISION, "digits-clip")
     labelled = (Step(Family.VISION, name) for name in ("digits-on-clip", "sizes-on-clip"))
-    yield Workflow("a picture searched and labelled twice", (searched, *labelled), _draw)
+    return Workflow("a picture searched and labelled twice", (searched, *labelled), _draw)
+
+
+def _plan_sound() -> Workflow:
     heard = (
         Step(Family.AUDIO, "tones-whisper"),
         Step(Family.AUDIO, "digits-clap", {"candidate_labels": list(DIGITS)}),
         Step(Family.AUDIO, "digits-clap"),
     )
-    yield Workflow("a sound transcribed, labelled and embedded", heard, _speak)
+    return Workflow("a sound transcribed, labelled and embedded", heard, _speak)
+
+
+def _plan_text(text_model: str, scratch: Path, store: ModelStore) -> Workflow:
     source = _find(text_model, ModelStore())
     heads = [
         make_text_head(source.folder, source.files, f"head-{pooling}", pooling, scratch, store).name
         for pooling in ("mean_tokens", "cls_token", "max_tokens")
     ]
     read = tuple(Step(Family.TEXT_EMBEDDING, name) for name in heads)
-    yield Workflow("a text to three heads", read, _write)
+    return Workflow("a text to three heads", read, _write)
 
 
 def _find(name: str, store: ModelStore) -> StoredModel:

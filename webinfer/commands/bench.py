@@ -19,6 +19,7 @@ from webinfer.commands.bench_noise import noise
 from webinfer.commands.bench_peers import peers
 from webinfer.commands.bench_quality import quality
 from webinfer.commands.bench_scheduler import autoscaling, history, regression, report
+from webinfer.commands.bench_sharing import sharing
 from webinfer.commands.parameters import AS_JSON, BROWSER, ONLY_BROWSERS
 from webinfer.producing import use_broker
 from webinfer.stack.stack import Stack
@@ -32,7 +33,7 @@ def command() -> None:
 
 for each in (
     *(generation, quality, kernels, encoders, acceleration, peers, noise),
-    *(history, regression, autoscaling, report),
+    *(history, regression, autoscaling, report, sharing),
 ):
     command.add_command(each)
 
@@ -124,64 +125,6 @@ def concurrent(browser: str, n: int, as_json: bool) -> None:
     for way in ways:
         figures = (way.per_s, way.per_s / ways[0].per_s, way.p50_ms, way.p95_ms, way.memory_mb or 0.0)
         table.add_row(way.name, *(f"{figure:.1f}" for figure in figures))
-    output_console().print(table)
-
-
-@command.command("sharing")
-@BROWSER
-@click.option(
-    "--text-model",
-    default="sentences-bert",
-    show_default=True,
-    help="Sentence model whose encoder several heads share.",
-)
-@click.option(
-    "--inputs",
-    "n_inputs",
-    default=6,
-    show_default=True,
-    type=click.IntRange(1, 1000),
-    help="Number of distinct pictures, sounds and texts.",
-)
-@click.option(
-    "--repeats",
-    default=3,
-    show_default=True,
-    type=click.IntRange(1, 1000),
-    help="Times that each of them comes.",
-)
-@AS_JSON
-def sharing(browser: str, text_model: str, n_inputs: int, repeats: int, as_json: bool) -> None:
-    """Measure what sharing between models saves: memory, and time where inputs repeat.
-
-    Three workflows, with sharing on and off in turn: a picture, a sound and a text, each through several
-    models.
-    """
-    from webinfer.bench.sharing import Inputs, measure_sharing
-
-    plan = Inputs(n_inputs, repeats)
-    with SafeConsole(stderr=True).status("starting") as status:
-        found = measure_sharing(Browser(browser), text_model, plan, status.update)
-    if as_json:
-        click.echo(
-            json.dumps({"browser": browser, "workflows": [each.to_plain() for each in found]}, indent=2)
-        )
-        return
-    title = f"sharing on against off, {browser}"
-    names = ("workflow", "weights MB", "saved", "PSS MB", "saved", "requests/s", "speed-up", "answers")
-    table = Table(*names, title=title)
-    for each in found:
-        on, off = each.on, each.off
-        table.add_row(
-            each.name,
-            f"{off.held_mb:.1f} -> {on.held_mb:.1f}",
-            f"{each.saved_weights:.0%}",
-            f"{off.pss_mb:.0f} -> {on.pss_mb:.0f}",
-            f"{each.saved_pss:.0%}",
-            f"{off.per_s:.1f} -> {on.per_s:.1f}",
-            f"{each.speed_up:.2f}x",
-            "equal to the bit" if each.answers_equal else "differ",
-        )
     output_console().print(table)
 
 
