@@ -63,9 +63,15 @@ test('a call tells whether the shader ran, and why it did not', () => {
   assert.deepEqual(new Hearing(frontEnds, null).report().not_accelerated, {});
 });
 
+const library = {
+  extract: async () => new Float32Array(),
+  fill: (/** @type {Float32Array} */ samples) => samples,
+  rate: 16_000,
+};
+
 test('an encoder elsewhere, of other numbers, or with too large a transform has no shader', async () => {
   const open = (/** @type {any} */ encoder, plan = PLAN) =>
-    openFrontEnds(/** @type {any} */ ({}), encoder, plan, async () => new Float32Array(), 16_000);
+    openFrontEnds(/** @type {any} */ ({}), encoder, plan, library);
   const input = { name: 'input_features', isTensor: true };
   const on = (/** @type {string} */ backend, type = 'float32') => ({
     backend,

@@ -64,7 +64,11 @@ export async function open(opening) {
   const extract = async (/** @type {Float32Array} */ samples) =>
     (await extractLogMel(parts.extractor, samples)).data;
   const plan = planLogMel(parts.extractor);
-  const frontEnds = await openFrontEnds(opening, graphs.encoder, plan, extract, SAMPLE_RATE_HZ);
+  const frontEnds = await openFrontEnds(opening, graphs.encoder, plan, {
+    extract,
+    fill: (samples) => samples,
+    rate: SAMPLE_RATE_HZ,
+  });
   const transcriber = new Transcriber(opening.realm.ort, device, parts, graphs, frontEnds);
   return makeReady(opening, transcriber, { item: makeTone(), options: settings.example });
 }

@@ -11,7 +11,12 @@ import { chance, readBack } from '../../kernels/sound_cases.js';
 /** @typedef {import('../contract.js').Graph} Graph */
 /** @typedef {import('../../engines/log_mel.js').Plan} Plan */
 /** @typedef {{kernels: string, short_ms: number, long_ms: number}} Measured of a second of sound, and of a whole window */
-/** @typedef {(samples: Float32Array) => Promise<Float32Array>} Extract the features that transformers.js makes */
+/**
+ * @typedef {object} Library what transformers.js makes of sounds, and what is done to them for the shader
+ * @property {(samples: Float32Array) => Promise<Float32Array>} extract features
+ * @property {(samples: Float32Array) => Float32Array} fill the sound as the shader hears it: repeated, where `extract` does so
+ * @property {number} rate samples of a second
+ */
 
 export const SHADER = 'log_mel webgpu';
 export const LIBRARY = 'transformers.js';
@@ -103,11 +108,10 @@ export class Hearing {
  * @param {Opening} opening
  * @param {Graph} encoder
  * @param {Plan} plan
- * @param {Extract} extract
- * @param {number} rate samples of a second
+ * @param {Library} library
  * @returns {Promise<FrontEnds>}
  */
-export async function openFrontEnds(opening, encoder, plan, extract, rate) {
+export async function openFrontEnds(opening, encoder, plan, library) {
   if (encoder.backend !== 'webgpu') return new FrontEnds(null);
   const obstacle = findObstacle(plan) || findTypeObstacle(encoder);
   if (obstacle) return new FrontEnds(null, obstacle);
@@ -117,11 +121,12 @@ export async function openFrontEnds(opening, encoder, plan, extract, rate) {
   const { gpu } = await opening.realm.openDevice('webgpu');
   const device = /** @type {GPUDevice} */ (gpu);
   const name = namePlan(plan);
+  const { rate } = library;
   let shader = null;
   try {
     shader = await LogMel.open(device, plan);
     if (timed) return new FrontEnds(shader, '', { plan: name, measured: timed, measured_before: true }, rate);
-    const measured = await measure(device, shader, extract, rate);
+    const measured = await measure(device, shader, library);
     return new FrontEnds(shader, '', { plan: name, measured, measured_before: false }, rate);
   } catch (error) {
     shader?.release();
@@ -143,19 +148,18 @@ function findTypeObstacle({ inputMetadata }) {
  * The times of both. Raises where their numbers differ.
  * @param {GPUDevice} gpu
  * @param {LogMel} shader
- * @param {Extract} extract
- * @param {number} rate
+ * @param {Library} library
  * @returns {Promise<Measured[]>}
  */
-async function measure(gpu, shader, extract, rate) {
+async function measure(gpu, shader, { extract, fill, rate }) {
   const { length } = shader.plan;
   const [short, long] = [chance(Math.min(rate, length)), chance(length)];
   const wanted = await extract(short);
-  const got = await readBack(gpu, shader.compute([short]));
+  const got = await readBack(gpu, shader.compute([fill(short)]));
   const off = wanted.reduce((most, value, at) => Math.max(most, Math.abs(value - (got[at] ?? NaN))), 0);
   if (!(off < MOST_OFF)) throw new Error(`its features are off by ${off}`);
   const compute = async (/** @type {Float32Array} */ samples) => {
-    shader.compute([samples]);
+    shader.compute([fill(samples)]);
     await awaitGpu(gpu, gpu.queue.onSubmittedWorkDone());
   };
   const rows = [];

@@ -40,10 +40,12 @@ export class SoundTower {
   /** Opens the shader beside the extractor, where there may be one. @param {Opening} opening */
   async openFrontEnds(opening) {
     const { extractor } = this;
-    const extract = (/** @type {Float32Array} */ samples) => extractor.compute(samples);
-    const { sampling_rate: rate } = extractor.plan;
     const graph = await this.takeGraph();
-    this.frontEnds = await openFrontEnds(opening, graph, extractor.shaderPlan, extract, rate);
+    this.frontEnds = await openFrontEnds(opening, graph, extractor.shaderPlan, {
+      extract: (samples) => extractor.compute(samples),
+      fill: (samples) => fillWindow(samples, extractor.plan),
+      rate: extractor.plan.sampling_rate,
+    });
   }
 
   /** @param {number} rows */
