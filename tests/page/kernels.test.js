@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { variantsHere } from '../../browser_runtime/page/engines/low_bits/wasm_kernels.js';
 import { kernelNames } from '../../browser_runtime/page/kernels/assemble.mjs';
 import { CASES, checkCase, worst } from '../../browser_runtime/page/kernels/cases.js';
+import { checkEncoder, ENCODER_CASES } from '../../browser_runtime/page/kernels/encoder_cases.js';
 import { loadKernel, openWasm } from './wasm_kernels.js';
 
 test('every kernel is assembled, with relaxed SIMD and without', async () => {
@@ -17,6 +18,15 @@ for (const variant of /** @type {const} */ (['relaxed', 'simd'])) {
   for (const row of CASES) {
     test(`wasm ${variant}: ${row.name}`, async () => {
       const outcome = await checkCase(await openWasm(variant), row);
+      assert.ok(worst(outcome) <= 1, `off by ${worst(outcome).toFixed(2)} times what is allowed`);
+    });
+  }
+}
+
+for (const variant of /** @type {const} */ (['relaxed', 'simd'])) {
+  for (const row of ENCODER_CASES) {
+    test(`wasm ${variant}: ${row.name}`, async () => {
+      const outcome = await checkEncoder(row, variant, 1, 0, loadKernel);
       assert.ok(worst(outcome) <= 1, `off by ${worst(outcome).toFixed(2)} times what is allowed`);
     });
   }

@@ -9,24 +9,28 @@ from pathlib import Path
 import click
 
 from browser_runtime.contract.vocabulary import Browser
-from webinfer.commands.parameters import AS_JSON, ONLY_BROWSERS
+from webinfer.commands.parameters import AS_JSON, ONLY_BROWSERS, PICTURE
 from webinfer.tables import SafeConsole, output_console
 
 
 @click.command("encoders")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @ONLY_BROWSERS
+@PICTURE
 @AS_JSON
-def encoders(folder: Path, names: tuple[str, ...], as_json: bool) -> None:
+def encoders(folder: Path, names: tuple[str, ...], picture: Path | None, as_json: bool) -> None:
     """Compare an encoder in 8bit with onnxruntime in pages and natively, in fp32 and its own int8.
 
     FOLDER holds a BERT in safetensors. One thread, one text of 14 and of 110 tokens.
     """
     from webinfer.bench.encoders import measure_encoders, tabulate_encoders
+    from webinfer.bench.encoders_picture import draw_encoders
 
     chosen = [Browser(name) for name in names] or [Browser.CHROME, Browser.FIREFOX]
     with SafeConsole(stderr=True).status("starting") as status:
         cells = measure_encoders(folder, chosen, status.update)
+    if picture:
+        picture.write_text(draw_encoders(cells))
     if as_json:
         click.echo(json.dumps([asdict(cell) for cell in cells], indent=2))
     else:

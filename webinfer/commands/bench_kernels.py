@@ -1,4 +1,4 @@
-"""`webinfer bench kernels`: the kernels of language models of few bits."""
+"""`webinfer bench kernels`: the kernels of language models of few bits and of encoders."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BACKENDS = (Backend.WASM, Backend.WEBGPU)
 def kernels(
     names: tuple[str, ...], backends: tuple[str, ...], cases: str, picture: Path | None, as_json: bool
 ) -> None:
-    """Time every kernel of language models of few bits, checked against plain JavaScript.
+    """Time every kernel of language models of few bits and of encoders, checked against plain JavaScript.
 
     Beside them onnxruntime-web's products of 2, 4 and 32 bits, a plain copy of memory in the same page and,
     for WebGPU, what it costs to read a number back.

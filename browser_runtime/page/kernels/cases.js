@@ -26,7 +26,7 @@ import { norm, rope, ropeTable, silu } from './twins/operations.js';
 /** @typedef {MatmulCase | RowsCase | RopeCase | AttentionCase | ChoiceCase} Case */
 /** @typedef {{got: ArrayLike<number>, wanted: ArrayLike<number>, tolerances: ArrayLike<number>, ms: number, samples: number[], bytes: number}} Outcome */
 
-const U = 2 ** -24;
+export const U = 2 ** -24;
 // Operations of a run: parameters of that many dispatches are kept.
 const DISTINCT_ROWS = 64;
 const MAX_OPERATIONS = 4096;
@@ -148,7 +148,7 @@ export const worst = ({ got, wanted, tolerances }) =>
  * `sampleMs`, waited for once.
  * @param {Timer} timer @param {() => void} compute @param {() => Promise<unknown>} finish
  */
-async function time({ repeats, sampleMs }, compute, finish) {
+export async function time({ repeats, sampleMs }, compute, finish) {
   const run = async (/** @type {number} */ n) => {
     const started = performance.now();
     for (let i = 0; i < n; i++) compute();
@@ -186,7 +186,7 @@ function fillRows(
 
 const step = (/** @type {number} */ n, position = 0) =>
   Array.from({ length: n }, (_, index) => ({ slot: 0, position: position + index, token: index }));
-const chance = (/** @type {number} */ n, /** @type {() => number} */ next, size = 1) =>
+export const chance = (/** @type {number} */ n, /** @type {() => number} */ next, size = 1) =>
   Float32Array.from({ length: n }, () => size * normal(next));
 const flat = (/** @type {Float32Array[]} */ rows) => rows.flatMap((row) => Array.from(row));
 

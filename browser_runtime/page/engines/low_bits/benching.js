@@ -1,11 +1,13 @@
 /** Kernels timed in this browser, for `webinfer bench kernels`: ours, onnxruntime's, a plain copy, a read-back. */
 import { CASES, checkCase, TIMED, worst } from '../../kernels/cases.js';
+import { checkEncoder, ENCODER_CASES, TIMED_ENCODERS } from '../../kernels/encoder_cases.js';
 import { checkSound, KERNELS, SOUND_CASES, TIMED_SOUNDS } from '../../kernels/sound_cases.js';
 import { awaitGpu, openDevice } from '../devices.js';
 import { openGraph } from '../graphs.js';
 import { openRuntime } from '../runtimes.js';
 import { AHEAD } from './model.js';
 import { listVariants } from './variants.js';
+import { variantsHere } from './wasm_kernels.js';
 
 const SAMPLES = 7;
 const SAMPLE_MS = 10;
@@ -46,11 +48,15 @@ async function listCases(backend) {
     shape: row.kernel === 'matmul' ? [row.rows, row.columns, row.tokens] : null,
   }));
   const sounds = backend === 'webgpu' ? [...SOUND_CASES, ...TIMED_SOUNDS] : [];
+  const encoders = backend === 'wasm' ? [...ENCODER_CASES, ...TIMED_ENCODERS] : [];
   return {
     adapter: adapter.name,
     kernels: variants.map(({ kernels }) => kernels),
     cases,
-    others: sounds.map(({ name }) => ({ name, kernels: KERNELS })),
+    others: [
+      ...sounds.map(({ name }) => ({ name, kernels: KERNELS })),
+      ...variants.flatMap(({ kernels }) => encoders.map(({ name }) => ({ name, kernels }))),
+    ],
   };
 }
 
@@ -64,6 +70,8 @@ async function open(backend, kernels) {
 /** @param {BackendName} backend @param {string} kernels @param {string} name */
 async function timeCase(backend, kernels, name) {
   if (kernels === KERNELS) return timeSound(name);
+  const encoder = [...ENCODER_CASES, ...TIMED_ENCODERS].find((one) => one.name === name);
+  if (encoder) return timeEncoder(encoder, kernels);
   const row = [...CASES, ...TIMED].find((one) => one.name === name);
   if (!row) throw new Error(`no case ${name}`);
   const opened = await open(backend, kernels);
@@ -73,6 +81,14 @@ async function timeCase(backend, kernels, name) {
   } finally {
     opened.release();
   }
+}
+
+/** @param {import('../../kernels/encoder_cases.js').EncoderCase} row @param {string} kernels */
+async function timeEncoder(row, kernels) {
+  const variant = variantsHere().find((one) => kernels.endsWith(` ${one}`));
+  if (!variant) throw new Error(`no kernels ${kernels}`);
+  const outcome = await checkEncoder(row, variant, SAMPLES, SAMPLE_MS);
+  return { samples: outcome.samples, bytes: outcome.bytes, error: worst(outcome) };
 }
 
 /** @param {string} name */

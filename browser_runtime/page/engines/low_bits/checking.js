@@ -1,8 +1,10 @@
 /** The case table run in this browser: every kernel checked against its twin, and timed. */
 import { CASES, CHOICES, checkCase, LARGE, worst } from '../../kernels/cases.js';
+import { checkEncoder, ENCODER_CASES } from '../../kernels/encoder_cases.js';
 import { checkSound, KERNELS, SOUND_CASES } from '../../kernels/sound_cases.js';
 import { openDevice } from '../devices.js';
 import { listVariants, openBackend } from './variants.js';
+import { variantsHere } from './wasm_kernels.js';
 
 /**
  * Answers a lane's call `kernels`: for each variant of a backend, every case; or which variant is the quickest.
@@ -43,10 +45,22 @@ export async function checkKernels(
       // A lane that computes hears nothing.
       await new Promise((resolve) => setTimeout(resolve));
     }
+    const variant = backend === 'wasm' && !large ? variantsHere()[index] : undefined;
+    if (variant) cases.push(...(await checkEncoders(found, Number(repeats), variant)));
     results.push({ kernels, cases });
   }
   if (backend === 'webgpu' && !large) results.push(await checkSounds(found, Number(repeats)));
   return { results };
+}
+
+/** @param {RegExp} found @param {number} repeats @param {import('./wasm_kernels.js').Variant} variant */
+async function checkEncoders(found, repeats, variant) {
+  const cases = [];
+  for (const row of ENCODER_CASES.filter(({ name }) => found.test(name))) {
+    const outcome = await checkEncoder(row, variant, repeats);
+    cases.push({ name: row.name, error: worst(outcome), ms: outcome.ms, bytes: outcome.bytes });
+  }
+  return cases;
 }
 
 /** @param {RegExp} found @param {number} repeats */
