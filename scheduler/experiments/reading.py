@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from scheduler.experiments.comparisons import tabulate_comparison
-from scheduler.experiments.gates import tabulate_gate
+from scheduler.experiments.gates import tabulate_gate, tabulate_repeats
 from scheduler.experiments.loads import tabulate_load
 from scheduler.experiments.matrices import tabulate_matrix
 from scheduler.experiments.tables import Document, ResultTable
@@ -15,6 +15,7 @@ TABLES: Mapping[str, Callable[[Document], ResultTable]] = {
     "compare": tabulate_comparison,
     "matrix": tabulate_matrix,
     "gate": tabulate_gate,
+    "gate-repeats": tabulate_repeats,
     "load": tabulate_load,
 }
 VERSION = 1

@@ -331,7 +331,13 @@ def see_experiments(chromium: Any, wait: Any) -> None:
     """The newest of each kind is there in full, with colours, and stays as the reader opened it."""
     boxes = chromium.find_elements(By.CSS_SELECTOR, "details.result-box")
     kinds = [box.get_attribute("id").partition("-")[0] for box in boxes]
-    assert kinds == ["compare", "matrix", "gate", "load"]  # of a document that makes no sense, the verdict
+    assert kinds == [
+        "compare",
+        "matrix",
+        "gate",
+        "load",
+        "gate",
+    ]  # of a document that makes no sense, the verdict
     assert HOSTILE in boxes[1].text and boxes[0].get_attribute("open") and not boxes[1].get_attribute("open")
     boxes[1].find_element(By.TAG_NAME, "summary").send_keys(Keys.ENTER)
     quick, slow = (

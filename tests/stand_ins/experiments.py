@@ -12,7 +12,9 @@ from tests.unit.laboratory.made_up import comparison
 from webinfer.bench.laboratory.arms import Arm
 from webinfer.bench.laboratory.comparing import Limits
 from webinfer.bench.laboratory.documents import Document, comparison_document, make_document
+from webinfer.bench.laboratory.estimates import Interval
 from webinfer.bench.laboratory.gate import CellResult, Status, gate_document
+from webinfer.bench.laboratory.gate_repeats import Repeats
 from webinfer.bench.laboratory.gate_set import GateCell, GateSet
 from webinfer.bench.laboratory.keeping import experiment_row
 from webinfer.bench.laboratory.load import LoadResult
@@ -21,7 +23,8 @@ from webinfer.bench.laboratory.matrix import MEASURED, NOT_RUN, WRONG, Coordinat
 
 def make_documents(name: str) -> list[Document]:
     """A comparison, a matrix, a gate and a load in which everything that has a name is called `name`."""
-    return [comparison_document(comparison(1.1)), _matrix(name), _gate(name), _load(name)]
+    gate, load = _gate(name), _load(name)
+    return [comparison_document(comparison(1.1)), _matrix(name), gate, load, _repeats(name)]
 
 
 def _matrix(name: str) -> Document:
@@ -39,9 +42,22 @@ def _matrix(name: str) -> Document:
 
 
 def _gate(name: str) -> Document:
+    return gate_document(*_gate_run(name))
+
+
+def _gate_run(name: str) -> tuple[GateSet, list[CellResult]]:
     cell = GateCell(name, Arm(name, name), None, 0.05, Limits())
-    results = [CellResult(cell, Status.PASSED, "no difference"), CellResult(cell, Status.WRONG, name)]
-    return gate_document(GateSet(name, (cell,)), results)
+    ratio = Interval(1.01, 0.98, 1.04, 6)
+    results = [CellResult(cell, Status.PASSED, "no difference", ratio), CellResult(cell, Status.WRONG, name)]
+    return GateSet(name, (cell,)), results
+
+
+def _repeats(name: str) -> Document:
+    wanted, results = _gate_run(name)
+    repeats = Repeats(wanted, 2)
+    repeats.note(results[:1])
+    repeats.note(results)
+    return repeats.document()
 
 
 def _load(name: str) -> Document:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from browser_runtime.contract.errors import BadInput, InferenceError
-from webinfer.commands.laboratory import JSON_FILE, NO_HISTORY, PERCENT, keep, result_console, watching
+from webinfer.commands.laboratory import (
+    JSON_FILE,
+    NO_HISTORY,
+    PERCENT,
+    earlier,
+    keep,
+    result_console,
+    save,
+    watching,
+)
 from webinfer.commands.parameters import NEW_FILE
 
 if TYPE_CHECKING:
@@ -32,6 +41,12 @@ HISTORY = "history"
 @click.option(
     "--fail-above", type=PERCENT, help="Fail if slower by more than this. Default: the set's, else 5%."
 )
+@click.option(
+    "--repeat",
+    "n_repeats",
+    type=click.IntRange(2, 1000),
+    help="Run the set this often and tell how often it alarms. Goes on with the file of --json.",
+)
 @click.option("--junit", "junit_file", type=NEW_FILE, help="Write JUnit's XML into this file.")
 @JSON_FILE
 @NO_HISTORY
@@ -39,6 +54,7 @@ def command(
     set_file: Path,
     against: str | None,
     fail_above: float | None,
+    n_repeats: int | None,
     junit_file: Path | None,
     json_file: Path | None,
     no_history: bool,
@@ -58,6 +74,10 @@ def command(
         before = _baseline(against, wanted)
     except InferenceError as error:
         raise click.UsageError(str(error)) from None
+    if n_repeats is not None:
+        if junit_file:
+            raise click.UsageError("--junit is of one run: leave it out, or --repeat")
+        sys.exit(_repeat(wanted, before, n_repeats, json_file, no_history=no_history))
     with watching("starting") as watch:
         show = lambda result: watch.note(f"{result.cell.name}: {result.status}")  # noqa: E731
         results = asyncio.run(gate.run_gate(wanted, before, watch.tell, show))
@@ -73,6 +93,29 @@ def command(
             file.write(gate_reports.markdown(wanted.name, results))
     keep(document, json_file, no_history=no_history)
     sys.exit(gate.exit_code(results))
+
+
+def _repeat(
+    wanted: GateSet, before: Document | None, n: int, json_file: Path | None, *, no_history: bool
+) -> int:
+    """Run the set `n` times, or what is left of them; returns the exit code. Raises BadInput."""
+    from scheduler.experiments.gates import tabulate_repeats
+    from webinfer.bench.laboratory.gate_repeats import KIND, Repeats, repeat_gate, resume
+    from webinfer.bench.laboratory.terminal import rich_table
+
+    repeats = resume(wanted, n, earlier(json_file, KIND))
+    with watching("starting") as watch:
+
+        def note(found: Repeats) -> None:
+            watch.note(found.sentence())
+            save(found.document(), json_file)
+
+        asyncio.run(repeat_gate(repeats, before, watch.tell, note))
+    document, console = repeats.document(), result_console(json_file)
+    console.print(rich_table(tabulate_repeats(document), f"gate {wanted.name}, {len(repeats.runs)} times"))
+    console.print(document["verdict"], style="bold", markup=False)
+    keep(document, json_file, no_history=no_history)
+    return repeats.exit_code
 
 
 def _baseline(against: str | None, wanted: GateSet) -> Document | None:

@@ -89,6 +89,25 @@ def result_console(json_file: Path | None) -> SafeConsole:
     return SafeConsole(stderr=True, highlight=False) if str(json_file) == "-" else output_console()
 
 
+def earlier(json_file: Path | None, kind: str) -> dict[str, Any] | None:
+    """The document of a run that was cut; None where there is no such file. Raises BadInput for another."""
+    from webinfer.bench.laboratory.documents import read_document
+
+    if json_file is None or str(json_file) == "-" or not json_file.is_file():
+        return None
+    return read_document(json_file, kind)
+
+
+def save(document: dict[str, Any], json_file: Path | None) -> None:
+    """Replace the file at once: a run that is cut leaves what it has so far."""
+    from webinfer.bench.laboratory.documents import write_document
+
+    if json_file is not None and str(json_file) != "-":
+        beside = json_file.with_name(f".{json_file.name}.new")
+        beside.write_text(write_document(document), encoding="utf-8")
+        beside.replace(json_file)
+
+
 def keep(document: dict[str, Any], json_file: Path | None, *, no_history: bool) -> None:
     """Write a document where it was asked for, and into the history unless that was refused."""
     from webinfer.bench.laboratory.documents import write_document

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Browser, Precision, parse_backend
-from webinfer.commands.laboratory import DURATION, NO_HISTORY, keep, result_console, watching
+from webinfer.commands.laboratory import DURATION, NO_HISTORY, earlier, keep, result_console, save, watching
 from webinfer.commands.parameters import BACKENDS, BROWSERS, NEW_FILE, PRECISIONS, ModelName
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def command(json_file: Path | None, no_history: bool, cell_s: float, **wanted: A
 
         def show(matrix: Matrix) -> None:
             watch.note(f"{len(matrix.cells)} of {matrix.n_planned} cells")
-            _write_json(matrix, json_file)
+            save(matrix.document(), json_file)
 
         matrix = asyncio.run(run_matrix(plan, done, watch.tell, show))
     _write_outputs(matrix, wanted, json_file)
@@ -92,27 +92,16 @@ def command(json_file: Path | None, no_history: bool, cell_s: float, **wanted: A
 def _earlier(path: Path | None) -> dict[Coordinates, MatrixCell]:
     """The cells in the file of a run that was cut. Raises BadInput for a file of another machine or kind."""
     from browser_runtime.contract.errors import BadInput
-    from webinfer.bench.laboratory.documents import read_document
     from webinfer.bench.laboratory.machine import difference, this_machine
     from webinfer.bench.laboratory.matrix import MatrixCell
 
-    if path is None or str(path) == "-" or not path.is_file():
+    document = earlier(path, "matrix")
+    if document is None:
         return {}
-    document = read_document(path, "matrix")
     if told := difference(document["machine"], this_machine().to_plain()):
         raise BadInput("--json", f"{str(path)!r}, which cannot be gone on with ({told})", "another file")
     cells = [MatrixCell.from_row(row) for row in document["cells"]]
     return {cell.at: cell for cell in cells}
-
-
-def _write_json(matrix: Matrix, path: Path | None) -> None:
-    """Replaces the file at once: a run that is cut leaves the cells so far."""
-    from webinfer.bench.laboratory.documents import write_document
-
-    if path is not None and str(path) != "-":
-        beside = path.with_name(f".{path.name}.new")
-        beside.write_text(write_document(matrix.document()), encoding="utf-8")
-        beside.replace(path)
 
 
 def _write_outputs(matrix: Matrix, wanted: dict[str, Any], json_file: Path | None) -> None:

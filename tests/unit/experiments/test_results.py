@@ -19,6 +19,7 @@ from scheduler.history.history import History
 from tests.stand_ins.experiments import experiment_rows, make_documents
 from webinfer.bench.laboratory.documents import write_document
 
+KINDS = ("compare", "matrix", "gate", "load", "gate-repeats")
 HOSTILE = """</script><script>window.hacked=1</script>"onload='x' |`"""
 
 
@@ -50,7 +51,7 @@ class Tags(HTMLParser):
 
 def test_every_kind_comes_back_as_its_own_table_without_what_only_later_runs_need(history: History) -> None:
     found = ask(history)
-    assert [one.kind for one in found] == ["compare", "matrix", "gate", "load", "matrix", "matrix"]
+    assert [one.kind for one in found] == [*KINDS, "matrix", "matrix"]
     for one, document in zip(found, make_documents(HOSTILE), strict=False):
         assert one.table == read_table(document) is not None
     text = json.dumps([one.document for one in found])
@@ -62,7 +63,7 @@ def test_a_document_that_makes_no_sense_leaves_its_verdict(history: History) -> 
     assert [one.table for one in odd] == [None, None] and all(HOSTILE in one.verdict for one in odd)
 
 
-@pytest.mark.parametrize("nth", range(4))
+@pytest.mark.parametrize("nth", range(len(KINDS)))
 def test_no_field_of_another_kind_breaks_a_page(nth: int) -> None:
     """Each value of a document in turn is something else, or gone."""
     document = json.loads(write_document(make_documents("m")[nth]))
@@ -92,11 +93,11 @@ def _replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 def test_earlier_ones_have_no_document(history: History) -> None:
     found = ask(history, max_documents=2)
-    assert [one.table is not None for one in found] == [True, True, False, False, False, False]
+    assert [one.table is not None for one in found] == [True, True, *[False] * 5]
 
 
 def test_markup_is_text_and_needs_no_style_or_script_of_its_own(history: History) -> None:
-    for one in ask(history)[:4]:
+    for one in ask(history)[: len(KINDS)]:
         assert one.table
         page = Tags(write_result(one.table, HOSTILE))
         assert not {"script", "style", "link", "img"} & set(page.tags)

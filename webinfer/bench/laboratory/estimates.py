@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.special import betaincinv, stdtr, stdtrit
 
 LEVEL = 0.95
 """The share of intervals that hold the truth."""
@@ -133,6 +133,11 @@ def spread(values: Sequence[float]) -> Spread:
     """Summary of at least one value."""
     low, median, high = (float(value) for value in np.percentile(values, [25, 50, 75]))
     return Spread(median, low, high, len(values))
+
+
+def highest_rate(n_events: int, n: int) -> float:
+    """The highest rate of events that `n_events` in `n` trials leave possible, at 95 % (Clopper-Pearson)."""
+    return 1.0 if n_events >= n else float(betaincinv(n_events + 1, n - n_events, LEVEL))
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:

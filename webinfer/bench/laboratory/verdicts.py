@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from scheduler.experiments.comparisons import PARTS
+from webinfer.bench.laboratory.arms import Arm
 from webinfer.bench.laboratory.comparing import Comparison
 from webinfer.bench.laboratory.estimates import Interval
 
+# Settings that a build is named with.
+TOLD_BY_BUILDS = ("chromium_arguments", "firefox_preferences", "wasm_threads")
 # A step with this share of the difference is what makes it.
 MOST = 0.9
 # An interval that reaches twice the ratio says nothing.
@@ -29,6 +32,13 @@ def sentence(comparison: Comparison) -> str:
     ends = sorted(abs(end - 1) for end in (interval.low, interval.high))
     spread = f"({ends[0] * 100:.1f} .. {ends[1] * 100:.1f} %, 95 %)"
     return f"b is {percent(abs(interval.ratio - 1))} {word} {spread}, {_where(comparison)}"
+
+
+def _asked(arm: Arm) -> str:
+    """The options and settings of an arm; its build names flags and preferences already."""
+    named = [f"option.{name}={value}" for name, value in arm.options.items()]
+    named += [f"{name}={value}" for name, value in arm.settings.items() if name not in TOLD_BY_BUILDS]
+    return f", {', '.join(named)}" if named else ""
 
 
 def _where(comparison: Comparison) -> str:
@@ -67,12 +77,13 @@ def answers(comparison: Comparison) -> str:
 def describe_arms(comparison: Comparison) -> Iterator[str]:
     """What ran, a line an arm."""
     last = comparison.blocks[-1]
-    for name, start in (("a", last.a), ("b", last.b)):
+    for name, arm, start in (("a", comparison.a, last.a), ("b", comparison.b, last.b)):
         facts = start.facts
         adapter = f" on {facts['adapter']}" if facts["adapter"] else ""
         yield (
             f"{name}: {facts['model']} {facts['precision']}, {facts['browser_build']}, "
             f"{facts['backend']}{adapter}, {facts['threads']} thread{'s' if facts['threads'] != 1 else ''}"
+            f"{_asked(arm)}"
         )
 
 
