@@ -9,6 +9,7 @@ from scheduler.experiments.comparisons import tabulate_comparison
 from scheduler.experiments.gates import tabulate_gate, tabulate_repeats
 from scheduler.experiments.loads import tabulate_load
 from scheduler.experiments.matrices import tabulate_matrix
+from scheduler.experiments.peers import tabulate_peers
 from scheduler.experiments.tables import Document, ResultTable
 
 TABLES: Mapping[str, Callable[[Document], ResultTable]] = {
@@ -16,6 +17,7 @@ TABLES: Mapping[str, Callable[[Document], ResultTable]] = {
     "matrix": tabulate_matrix,
     "gate": tabulate_gate,
     "gate-repeats": tabulate_repeats,
+    "peers": tabulate_peers,
     "load": tabulate_load,
 }
 VERSION = 1

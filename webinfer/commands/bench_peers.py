@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
 
 import click
 
-from webinfer.commands.parameters import AS_JSON
-from webinfer.tables import SafeConsole, output_console
+from webinfer.commands.laboratory import JSON_FILE, NO_HISTORY, earlier, keep, result_console, save, watching
 
 # The programs of webinfer.bench.peers.peer, which imports Selenium.
 PROGRAMS = (
@@ -34,7 +33,7 @@ PROGRAMS = (
     default=6,
     show_default=True,
     type=click.IntRange(2, 1000),
-    help="Number of rounds, all ways in turn.",
+    help="Number of rounds, all ways in turn; those in the file of --json count.",
 )
 @click.option(
     "--requests",
@@ -44,24 +43,37 @@ PROGRAMS = (
     type=click.IntRange(3, 10_000),
     help="Number of requests of each way in a round.",
 )
-@AS_JSON
-def peers(names: tuple[str, ...], rounds: int, n_jobs: int, as_json: bool) -> None:
+@JSON_FILE
+@NO_HISTORY
+def peers(names: tuple[str, ...], rounds: int, n_jobs: int, json_file: Path | None, no_history: bool) -> None:
     """Compare webinfer with other ways to run the same models on the same inputs.
 
     Selenium by hand, Selenium Grid 4, Playwright, transformers.js in Node, onnxruntime in Python: each a
     short program, started beside the others and asked in turn, every answer checked. What is missing is
     fetched by npm; what cannot be had is listed with the reason. For text generation see `webinfer bench
-    generation`.
+    generation`. The file of --json is written after each round, and gone on with if it is there.
     """
     from browser_runtime.settings import RuntimeSettings
+    from scheduler.experiments.peers import tabulate_peers
+    from webinfer.bench.laboratory.terminal import numbered, rich_table
     from webinfer.bench.peers.measuring import measure_peers
-    from webinfer.bench.peers.report import claims, tabulate
+    from webinfer.bench.peers.report import make_peers_document, read_peers, tabulate_claims
 
-    with SafeConsole(stderr=True).status("starting") as status:
-        found = measure_peers(names, rounds, n_jobs, RuntimeSettings().cache_dir / "bench", status.update)
-    if as_json:
-        told = found.to_plain() | {"guide": [claim.to_plain() for claim in claims(found)]}
-        click.echo(json.dumps(told, indent=2))
-        return
-    for table in tabulate(found):
-        output_console().print(table)
+    before = read_peers(earlier(json_file, "peers"))
+    with watching("starting") as watch:
+        found = measure_peers(
+            names,
+            rounds,
+            n_jobs,
+            RuntimeSettings().cache_dir / "bench",
+            watch.tell,
+            before,
+            lambda found: save(make_peers_document(found), json_file),
+        )
+    document, console = make_peers_document(found), result_console(json_file)
+    table = tabulate_peers(document)
+    console.print(rich_table(table))
+    for note in numbered(table):
+        console.print(note, markup=False)
+    console.print(tabulate_claims(found))
+    keep(document, json_file, no_history=no_history)

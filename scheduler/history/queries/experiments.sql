@@ -13,6 +13,8 @@ WITH found AS (
       json_extract(document, '$.cells[*]'), lambda cell: json_merge_patch(cell, '{"starts": null}'))))
     WHEN kind = 'load' THEN json_merge_patch(document, json_object('runs', list_transform(
       json_extract(document, '$.runs[*]'), lambda run: json_merge_patch(run, '{"latencies_ms": null}'))))
+    WHEN kind = 'peers' THEN json_merge_patch(document, json_object('peers', list_transform(
+      json_extract(document, '$.peers[*]'), lambda peer: json_merge_patch(peer, '{"times_ms": null}'))))
     ELSE document
   END AS told
   FROM found f

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from browser_runtime.contract.errors import BadOutput
+from browser_runtime.contract.errors import BadInput, BadOutput
+from scheduler.experiments.reading import read_table
+from webinfer.bench.laboratory.documents import write_document
 from webinfer.bench.peers import measuring, peer
 from webinfer.bench.peers.measuring import (
     ONE_MODEL,
@@ -20,14 +22,14 @@ from webinfer.bench.peers.measuring import (
     reference,
 )
 from webinfer.bench.peers.peer import BY_HAND, IN_PROCESS, PEERS
-from webinfer.bench.peers.report import claims, tabulate
+from webinfer.bench.peers.report import claims, make_peers_document, read_peers
 from webinfer.bench.peers.running import Answers
 from webinfer.commands.bench_peers import PROGRAMS
 
 
 def figures(name: str, at_once: int, seconds: list[float], memory_mb: float) -> Figures:
     found = next(each for each in PEERS if each.name == name)
-    return Figures(found, THREE_MODELS, at_once, 30, seconds, [1000 * each for each in seconds], memory_mb)
+    return Figures(found, THREE_MODELS, at_once, 30, seconds, [[1000 * each] for each in seconds], memory_mb)
 
 
 def test_the_command_names_every_program() -> None:
@@ -73,8 +75,15 @@ def test_ratios_are_of_the_same_rounds_and_claims_stand_beside_them() -> None:
     assert told["several models, concurrent"][1].startswith("32.0x in the program's process")
     assert told["memory"] == ("0.7x", "0.90x in the program's process")
     assert "not measured" in told["single model"][1]
-    assert len(list(tabulate(found))) == 3
-    assert json.loads(json.dumps(found.to_plain()))["absent"]["Playwright"].endswith("playwright")
+    document = json.loads(json.dumps(make_peers_document(found)))
+    table = read_table(document)
+    assert table and [row[4].text for row in table.rows] == ["1.000", "2.000", "32.000"]
+    assert table.notes == ["Playwright is absent: playwright is missing: pip install playwright"]
+    assert "several models, concurrent: 32.0x" in document["verdict"]
+    assert read_peers(document) == found
+    machine = document["machine"] | {"n_processors": 99}
+    with pytest.raises(BadInput, match="number of processors"):
+        read_peers(document | {"machine": machine})
 
 
 def test_a_native_program_is_run_and_an_absent_one_told(
@@ -84,9 +93,22 @@ def test_a_native_program_is_run_and_an_absent_one_told(
     native = next(each for each in PEERS if each.program == "onnxruntime_python")
     monkeypatch.setattr(measuring, "PEERS", (gone, native))
     monkeypatch.setattr(measuring, "N_WARM", 3)
-    found = measure_peers((), 2, 6, tmp_path, print)
+    kept: list[str] = []
+
+    def save(found: PeersFound) -> None:
+        kept.append(write_document(make_peers_document(found)))
+        if len(kept) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_peers((), 2, 6, tmp_path, print, save=save)
+    cut = read_peers(json.loads(kept[0]))
+    found = measure_peers((), 2, 6, tmp_path, print, cut, save)
+    assert len(kept) == 2 and found.n_rounds == 2
+    with pytest.raises(BadInput, match="other ways or requests"):
+        measure_peers((), 2, 5, tmp_path, print, found)
     assert found.absent == {"gone": "no_such_package is missing on this machine; pip install no_such_package"}
-    assert [(one.workload, len(one.times_ms)) for one in found.figures] == [
+    assert [(one.workload, sum(map(len, one.times_ms))) for one in found.figures] == [
         (ONE_MODEL, 12),
         (THREE_MODELS, 12),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from browser_runtime.contract.errors import BadOutput, InferenceError
+from browser_runtime.contract.errors import BadInput, BadOutput, InferenceError
 from browser_runtime.models.store import BUILTIN_FOLDER
 from browser_runtime.session.golden import cosine_of
+from webinfer.bench.laboratory.documents import interval_plain
 from webinfer.bench.laboratory.estimates import Interval, ratio_interval
 from webinfer.bench.peers.peer import BY_HAND, PEERS, Peer
 from webinfer.bench.peers.running import Answers, Job, PeerProcess, run_peer
@@ -29,6 +30,7 @@ SOUND = BUILTIN_FOLDER / "tones-whisper/examples/spoken-8.flac"
 # Beyond a first answer of each model: browsers compile WebAssembly a second time while it runs.
 N_WARM = 45
 ONE_MODEL, THREE_MODELS = "one model", "three models in turn"
+MODELS = ("sentences-bert", "digits-vit", "tones-whisper")
 WORKLOADS = (ONE_MODEL, THREE_MODELS)
 # Embeddings of the same weights differ by rounding alone.
 LEAST_COSINE = 0.999
@@ -44,8 +46,9 @@ class Figures:
     n_jobs: int
     """Requests of a round."""
     seconds: list[float] = field(default_factory=list)
-    times_ms: list[float] = field(default_factory=list)
+    times_ms: list[list[float]] = field(default_factory=list)
     memory_mb: float = 0.0
+    """After the latest round."""
 
     @property
     def per_s(self) -> float:
@@ -54,7 +57,7 @@ class Figures:
 
     def percentile_ms(self, share: float) -> float:
         """The time within which this share of requests was answered."""
-        ordered = sorted(self.times_ms)
+        ordered = sorted(ms for times in self.times_ms for ms in times)
         return ordered[min(math.ceil(share * len(ordered)) - 1, len(ordered) - 1)]
 
     def times_as_quick(self, other: Figures) -> Interval:
@@ -69,6 +72,16 @@ class PeersFound:
     figures: list[Figures] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
     """Reason by name."""
+
+    @property
+    def n_rounds(self) -> int:
+        """Rounds that all of them have run."""
+        return min((len(one.seconds) for one in self.figures), default=0)
+
+    def cut(self, n_rounds: int) -> None:
+        """Forget the rounds that only some have run."""
+        for one in self.figures:
+            del one.seconds[n_rounds:], one.times_ms[n_rounds:]
 
     def find(self, name: str, workload: str, at_once: int) -> Figures | None:
         """The figures of one peer."""
@@ -97,15 +110,38 @@ class PeersFound:
             "p95_ms": one.percentile_ms(0.95),
             "memory_mb": one.memory_mb,
             "lines_of_code": one.peer.n_lines,
-            "to_by_hand": None if ratio is None else [ratio.ratio, ratio.low, ratio.high],
+            "to_by_hand": None if ratio is None else interval_plain(ratio),
+            "n_jobs": one.n_jobs,
             "seconds": one.seconds,
+            "times_ms": one.times_ms,
         }
 
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> PeersFound:
+        """The inverse of `to_plain`. Raises BadInput for a way that is not known."""
+        peers = {peer.name: peer for peer in PEERS}
+        found = cls(absent=dict(plain["absent"]))
+        for row in plain["peers"]:
+            if row["peer"] not in peers:
+                raise BadInput("--json", f"a file with the way {row['peer']!r}", f"one of {', '.join(peers)}")
+            place = (peers[row["peer"]], row["workload"], row["at_once"], row["n_jobs"])
+            found.figures.append(Figures(*place, row["seconds"], row["times_ms"], row["memory_mb"]))
+        return found
 
-def measure_peers(names: Sequence[str], n_rounds: int, n_jobs: int, folder: Path, tell: Tell) -> PeersFound:
+
+def measure_peers(
+    names: Sequence[str],
+    n_rounds: int,
+    n_jobs: int,
+    folder: Path,
+    tell: Tell,
+    earlier: PeersFound | None = None,
+    save: Callable[[PeersFound], None] = lambda found: None,
+) -> PeersFound:
     """Every peer of `names` (all if none), started together and asked in turn, `n_jobs` requests each time.
 
-    Raises BadOutput.
+    Goes on with the rounds of `earlier`; `save` is called after each. Raises BadOutput, and BadInput where
+    `earlier` is of other peers or requests.
     """
     found, wanted = PeersFound(), [peer for peer in PEERS if not names or peer.program in names]
     with ExitStack() as open_, _sound_file(folder) as sound:
@@ -116,11 +152,13 @@ def measure_peers(names: Sequence[str], n_rounds: int, n_jobs: int, folder: Path
             except InferenceError as error:
                 found.absent[peer.name] = str(error)
         _warm(running, sound, tell)
-        arms = [
+        arms = found.figures = [
             Figures(peer, name, n, n_jobs) for peer, _ in running for name in WORKLOADS for n in peer.at_once
         ]
+        if earlier is not None:
+            arms = found.figures = _go_on(arms, earlier)
         processes = {peer.name: process for peer, process in running}
-        for number in range(n_rounds):
+        for number in range(found.n_rounds, n_rounds):
             tell(f"round {number + 1} of {n_rounds}")
             # There and back, so that none always follows the same neighbour.
             for arm in arms if number % 2 == 0 else arms[::-1]:
@@ -128,11 +166,24 @@ def measure_peers(names: Sequence[str], n_rounds: int, n_jobs: int, folder: Path
                 answers = processes[arm.peer.name].ask(jobs, arm.at_once)
                 check(arm.peer.name, jobs, answers)
                 arm.seconds.append(answers.seconds)
-                arm.times_ms += answers.times_ms
-        for arm in arms:
-            arm.memory_mb = processes[arm.peer.name].memory_mb()
-    found.figures = arms
+                arm.times_ms.append([round(ms, 3) for ms in answers.times_ms])
+            memory_mb = {name: process.memory_mb() for name, process in processes.items()}
+            for arm in arms:
+                arm.memory_mb = memory_mb[arm.peer.name]
+            save(found)
     return found
+
+
+def _go_on(arms: Sequence[Figures], earlier: PeersFound) -> list[Figures]:
+    """The figures of a run that was cut, for the same ways. Raises BadInput for others."""
+    before, now = (
+        [(one.peer.name, one.workload, one.at_once, one.n_jobs) for one in each]
+        for each in (earlier.figures, arms)
+    )
+    if before != now:
+        raise BadInput("--json", "a file of other ways or requests than asked for", "another file")
+    earlier.cut(earlier.n_rounds)
+    return earlier.figures
 
 
 def _warm(running: Sequence[tuple[Peer, PeerProcess]], sound: Path, tell: Tell) -> None:

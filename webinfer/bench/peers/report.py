@@ -1,16 +1,17 @@
-"""The tables of the peers, and the guide's claims beside what was found."""
+"""The document of the peers, and the guide's claims beside what was found."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
 
-from webinfer.bench.peers.measuring import ONE_MODEL, THREE_MODELS, Figures, PeersFound
+from browser_runtime.contract.errors import BadInput
+from webinfer.bench.laboratory.documents import Document, make_document
+from webinfer.bench.laboratory.machine import difference, this_machine
+from webinfer.bench.peers.measuring import MODELS, ONE_MODEL, THREE_MODELS, PeersFound
 from webinfer.bench.peers.peer import IN_PROCESS, THROUGH_QUEUE
-from webinfer.tables import plain_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +61,26 @@ def _memory(found: PeersFound) -> str:
     return "; ".join(parts)
 
 
-def tabulate(found: PeersFound) -> Iterator[Table]:
-    """A table for each workload, the absent peers, the guide's claims."""
-    for workload, hand in ((name, found.by_hand.get(name)) for name in (ONE_MODEL, THREE_MODELS)):
-        table = Table(
-            *("way", "at once", "requests/s", "to by hand", "95 %", "p50 ms", "p95 ms", "memory MB", "lines"),
-            title=workload,
-        )
-        for one in found.figures:
-            if one.workload == workload:
-                table.add_row(*_row(one, hand))
-        for name, reason in found.absent.items():
-            table.add_row(name, "-", "absent", *[""] * 5, plain_text(reason))
-        yield table
+def tabulate_claims(found: PeersFound) -> Table:
+    """The guide's table beside what was found."""
     table = Table("the guide's table", "claimed", "found here")
     for claim in claims(found):
         table.add_row(claim.scenario, claim.claimed, claim.found)
-    yield table
+    return table
 
 
-def _row(one: Figures, hand: Figures | None) -> tuple[str, ...]:
-    ratio = None if hand is None or hand is one else one.times_as_quick(hand)
-    compared = ("", "") if ratio is None else (f"{ratio.ratio:.2f}x", f"{ratio.low:.2f} to {ratio.high:.2f}")
-    return (
-        one.peer.name,
-        str(one.at_once),
-        f"{one.per_s:.1f}",
-        *compared,
-        f"{one.percentile_ms(0.5):.1f}",
-        f"{one.percentile_ms(0.95):.1f}",
-        f"{one.memory_mb:.0f}",
-        str(one.peer.n_lines),
-    )
+def make_peers_document(found: PeersFound) -> Document:
+    """The document of all rounds so far."""
+    told = [claim.to_plain() for claim in claims(found)]
+    body = found.to_plain() | {"models": list(MODELS), "n_rounds": found.n_rounds, "guide": told}
+    verdict = "; ".join(f"{one['scenario']}: {one['found']} (the guide: {one['claimed']})" for one in told)
+    return make_document("peers", verdict, body)
+
+
+def read_peers(document: Document | None) -> PeersFound | None:
+    """What a document holds. Raises BadInput for one of another machine."""
+    if document is None:
+        return None
+    if told := difference(document["machine"], this_machine().to_plain()):
+        raise BadInput("--json", f"a file that cannot be gone on with ({told})", "another file")
+    return PeersFound.from_plain(document)
