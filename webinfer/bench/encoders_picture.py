@@ -8,14 +8,14 @@ from html import escape
 
 from webinfer.bench.encoders import LENGTHS, EncoderCell
 
-PANEL_WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, GAP = 560, 300, 70, 30, 84, 46, 40
+PANEL_WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, GAP = 560, 300, 70, 30, 104, 46, 30
 # Told apart by those who see no red or green as well (Okabe & Ito).
 COLOURS = {"webinfer 8bit": "#0072b2", "onnxruntime fp32": "#999999", "onnxruntime int8": "#d55e00"}
 # Cosines by how many nines they have; what is nearer to 1 than the last is drawn there.
 COSINES = (0.9, 0.99, 0.999, 0.9999, 0.99999)
 TICKS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-# Names of points nearer to each other than this would overprint.
-LINE = 13
+# From line to line of names, and half of a long name.
+LINE, HALF_NAME = 13, 75
 
 
 def draw_encoders(cells: Sequence[EncoderCell]) -> str:
@@ -29,10 +29,17 @@ def draw_encoders(cells: Sequence[EncoderCell]) -> str:
         '<text x="16" y="28" font-size="16">Text encoders on one thread: speed against cosine</text>',
         '<text x="16" y="46" fill="#555">up and to the left is better; filled: in a page; hollow: natively'
         "</text>",
+        *_draw_legend(),
     ]
     for place, n_tokens in enumerate(LENGTHS):
         lines += _draw_panel([cell for cell in cells if cell.tokens == n_tokens], n_tokens, place)
     return "\n".join([*lines, "</svg>", ""])
+
+
+def _draw_legend() -> Iterator[str]:
+    for index, (engine, colour) in enumerate(COLOURS.items()):
+        x = LEFT + 170 * index
+        yield f'<text x="{x}" y="64" fill="{colour}" font-weight="bold">{escape(engine)}</text>'
 
 
 def _draw_panel(cells: Sequence[EncoderCell], n_tokens: int, place: int) -> Iterator[str]:
@@ -54,23 +61,24 @@ def _draw_panel(cells: Sequence[EncoderCell], n_tokens: int, place: int) -> Iter
 
 
 def _draw_points(cells: Sequence[EncoderCell], ticks: Sequence[float], top: float) -> Iterator[str]:
-    taken: list[tuple[bool, float]] = []
-    for cell in sorted(cells, key=lambda each: (-each.cosine, each.run.min_ms)):
+    """The points, and below each its name: under those of points to its left at the same height."""
+    placed: list[tuple[float, int]] = []
+    for cell in sorted(cells, key=lambda each: each.run.min_ms):
         x, y = LEFT + _x(cell.run.min_ms, ticks), top + _y(cell.cosine)
         colour = COLOURS.get(cell.engine, "#000")
         fill = "#fff" if cell.place == "native" else colour
-        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{fill}" stroke="{colour}" stroke-width="2"/>'
-        name = f"{cell.engine}, {cell.place}, {cell.run.min_ms:.1f} ms"
-        is_right = x < LEFT + PANEL_WIDTH / 2
-        text_x = x + 10 if is_right else x - 10
-        text_y = y + 4
-        while any(abs(text_y - other) < LINE and is_right == side for side, other in taken):
-            text_y += LINE
-        taken.append((is_right, text_y))
-        anchor = "start" if is_right else "end"
+        row = 1 + max((row for other, row in placed if abs(other - y) < LINE), default=0)
+        placed.append((y, row))
+        text_y = y + 8 + LINE * row
+        text_x = min(max(x, LEFT + HALF_NAME), LEFT + PANEL_WIDTH - HALF_NAME)
         yield (
-            f'<text x="{text_x:.1f}" y="{text_y:.1f}" text-anchor="{anchor}" fill="{colour}">'
-            f"{escape(name)}</text>"
+            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y:.1f}" y2="{text_y - LINE + 3:.1f}" '
+            f'stroke="{colour}" stroke-opacity="0.4"/>'
+        )
+        yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{fill}" stroke="{colour}" stroke-width="2"/>'
+        yield (
+            f'<text x="{text_x:.1f}" y="{text_y:.1f}" text-anchor="middle" fill="{colour}">'
+            f"{escape(f'{cell.place}, {cell.run.min_ms:.1f} ms')}</text>"
         )
 
 
