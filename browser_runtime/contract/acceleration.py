@@ -181,8 +181,8 @@ TENSOR_SHARING = Acceleration(
     Usual.ON,
     Measurement(
         "webinfer bench sharing",
-        "Chromium 156, WebAssembly, inputs that come three times: 1.5 to 3.2 times the requests a second; 51 and "
-        "67 % less weights where models have graphs in common",
+        "Chromium 156, WebAssembly, inputs that come three times: 1.5 to 3.2 times the requests a second; 51 "
+        "and 67 % less weights where models have graphs in common",
     ),
 )
 

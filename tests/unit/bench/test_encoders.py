@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from itertools import combinations
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -11,7 +13,17 @@ from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.store import ModelStore
 from tests.unit.low_bits.test_encoders import write_wide
 from webinfer.bench import encoders
-from webinfer.bench.encoders import Texts, cut_text, make_subjects, measure_native, tabulate_encoders
+from webinfer.bench.encoders import (
+    LENGTHS,
+    EncoderCell,
+    Texts,
+    cut_text,
+    make_subjects,
+    measure_native,
+    tabulate_encoders,
+)
+from webinfer.bench.encoders_picture import draw_encoders
+from webinfer.bench.samples import Summary
 
 
 def test_every_engine_has_its_model_and_native_is_the_base(
@@ -29,3 +41,27 @@ def test_every_engine_has_its_model_and_native_is_the_base(
     assert 0.9 < cells[1].cosine < 1.0
     assert exact.shape == (7, 32)
     assert tabulate_encoders(cells).row_count == 2
+
+
+def test_the_picture_has_every_engine_and_no_name_over_another() -> None:
+    places = {"native": 1.0, "Firefox 153.7 ESR": 1.01, "<Chromium> & 156": 1.5}
+    engines = {
+        "onnxruntime fp32": (5.0, 1.0),
+        "onnxruntime int8": (1.6, 0.93),
+        "webinfer 8bit": (4.9, 0.9998),
+    }
+    cells = [
+        EncoderCell(place, engine, n, Summary(ms, ms, ms * slower * n / 14, 9), 1.0, cosine)
+        for n in LENGTHS
+        for place, slower in places.items()
+        for engine, (ms, cosine) in engines.items()
+    ]
+    root = ElementTree.fromstring(draw_encoders(cells))
+    texts = [each for each in root.iter() if each.tag.endswith("text")]
+    names = [each for each in texts if (each.text or "").endswith(" ms") and "," in (each.text or "")]
+    assert len(names) == len(cells)
+    assert len([each for each in root.iter() if each.tag.endswith("circle")]) == len(cells)
+    for one, other in combinations(names, 2):
+        apart = abs(float(one.attrib["y"]) - float(other.attrib["y"]))
+        beside = abs(float(one.attrib["x"]) - float(other.attrib["x"]))
+        assert apart >= 12 or beside >= 150, (one.text, other.text)
