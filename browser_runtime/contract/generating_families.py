@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from browser_runtime.contract.family_spec import (
     ONNX_SUFFIXES,
     AnswerSpec,
@@ -126,13 +128,15 @@ TEXT_GENERATION = FamilySpec(
 CACHED_ROWS = ("inputs_embeds", "attention_mask", "position_ids", "num_logits_to_keep", "past_key_values.*")
 # Beside a packed decoder the image tower is an ONNX graph still: in 32 bits, or in what there is.
 TOWER_SUFFIXES = dict.fromkeys(LOW_BITS, tuple(suffix for each in ONNX_SUFFIXES.values() for suffix in each))
+# An Idefics3's takes tiles, and a mask of their pixels.
+IMAGE_TOWER = GraphSpec("vision_encoder", ("pixel_values", "pixel_attention_mask"), ("image_features",))
 
 LLAVA = FamilySpec(
     "llava",
     (Family.MULTIMODAL,),
     InputSpec("images", "image", batch_axes=4, may_hold_texts=True, reader="pictured_prompts"),
     graphs=(
-        GraphSpec("vision_encoder", ("pixel_values",), ("image_features",)),
+        IMAGE_TOWER,
         GraphSpec("embed_tokens", ("input_ids",), ("inputs_embeds",)),
         GraphSpec("decoder_model_merged", (*CACHED_ROWS, "use_cache_branch"), ("logits",)),
     ),
@@ -149,7 +153,7 @@ LLAVA = FamilySpec(
     ),
     # Others of their kind are known by these, and refused by name (models/configuration/pictures.py).
     recognition=Recognition(
-        model_types=("llava",),
+        model_types=("llava", "idefics3", "smolvlm"),
         architectures=("ForConditionalGeneration",),
         keys=("vision_config",),
         pipelines=("image-text-to-text",),
@@ -160,9 +164,7 @@ LLAVA = FamilySpec(
     sizes="prompts up to the model's positions, at most 2,048 tokens, those of images and the answer counted",
     sample={"image": {"width": 224, "height": 224}, "text": "What is in this picture?"},
     options=GENERATION_OPTIONS,
-    other_layouts=(
-        (GraphSpec("vision_encoder", ("pixel_values",), ("image_features",), TOWER_SUFFIXES), PACKED),
-    ),
+    other_layouts=((replace(IMAGE_TOWER, suffixes=TOWER_SUFFIXES), PACKED),),
     backends=(Backend.WASM, Backend.WEBGPU),
     generates=True,
 )

@@ -1,4 +1,4 @@
-"""Images and a prompt or a chat to text, as LLaVA does it: each image takes the place of some tokens."""
+"""Images and a prompt or a chat to text, as LLaVA and SmolVLM do it: images take the place of some tokens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.families.text_generation import GenerationProcessor, Prompt
+from browser_runtime.families.text_generation import MOST_TOKENS, GenerationProcessor, Prompt
 from browser_runtime.families.vision import Pixels, draw_sample, read_picture
 from browser_runtime.low_bits.shape import DecoderShape
 from browser_runtime.models.configuration.pictures import PROCESSOR_FILE, PicturePlan, read_decoder
@@ -29,7 +29,7 @@ class PicturedPrompt(Prompt):
 
     images: tuple[Pixels, ...] = ()
     starts: tuple[int, ...] = ()
-    """The place of each image's first token."""
+    """The place of the first token of each image, or of each tile where images are cut into tiles."""
     image_tokens: int = 0
     """Those of all images together."""
 
@@ -56,8 +56,9 @@ class PicturingProcessor(GenerationProcessor):
         super().__init__(folder)
         self._model = model
         config = read_object(folder / "config.json")
-        self.pixels = PixelPlan.of(read_object(folder / "preprocessor_config.json"), config)
-        self.plan = PicturePlan.of(config, read_object(folder / PROCESSOR_FILE), self.pixels.size)
+        preprocessor = read_object(folder / "preprocessor_config.json")
+        self.pixels = PixelPlan.of(preprocessor, config, may_tile=True)
+        self.plan = PicturePlan.of(config, read_object(folder / PROCESSOR_FILE), self.pixels)
         found = self.tokenizer.token_to_id(self.plan.token)
         if found != self.plan.token_id:
             where = f"{self.plan.token_id}, the number of {self.plan.token} in tokenizer.json: {found}"
@@ -89,12 +90,13 @@ class PicturingProcessor(GenerationProcessor):
         """A usual prompt with its image, its choices, the longest text, and what becomes of images."""
         return super().settings | {
             "pixels": self.pixels.to_page(),
-            "tokens_per_image": self.plan.tokens_per_image,
+            "tokens_per_tile": self.plan.tokens_per_tile,
+            "details": self.plan.details,
         }
 
     def describe(self) -> dict[str, Any]:
         """Details for readers of a reply."""
-        return super().describe() | {"tokens_per_image": self.plan.tokens_per_image}
+        return super().describe() | self.plan.details
 
     def _encode(self, item: Any, field: str) -> Prompt:
         images, text, is_chat = self._write(item, field)
@@ -102,13 +104,34 @@ class PicturingProcessor(GenerationProcessor):
         if (found := text.count(token)) != len(images):
             places = f"{len(images)} images for {found} places of {token}"
             raise BadInput(field, places, ALLOWED)
-        expanded = text.replace(token, token * self.plan.tokens_per_image)
-        ids = np.asarray(self.tokenizer.encode(expanded, add_special_tokens=not is_chat).ids, np.int32)
-        if not len(ids):
+        ids = self.tokenizer.encode(self._expand(text, images, field), add_special_tokens=not is_chat).ids
+        if not ids:
             raise BadInput(field, "a prompt without a token", "a text with one at least")
-        shown = np.flatnonzero(ids == self.plan.token_id)
-        starts = tuple(shown[:: self.plan.tokens_per_image].tolist())
-        return PicturedPrompt(ids, images=tuple(images), starts=starts, image_tokens=len(shown))
+        tokens = np.asarray(ids, np.int32)
+        shown = np.flatnonzero(tokens == self.plan.token_id)
+        starts = tuple(shown[:: self.plan.tokens_per_tile].tolist())
+        return PicturedPrompt(tokens, images=tuple(images), starts=starts, image_tokens=len(shown))
+
+    def _expand(self, text: str, images: Sequence[Pixels], field: str) -> str:
+        """The text with the tokens of its images in place. Raises BadInput for more than a model takes."""
+        grids = [self._cut(image, f"{field}.images[{at}]") for at, image in enumerate(images)]
+        n_tokens = sum(rows * columns + 1 for rows, columns in grids) * self.plan.tokens_per_tile
+        room = min(self.max_positions, MOST_TOKENS)
+        if n_tokens >= room:
+            raise BadInput(field, f"{n_tokens} tokens of images", f"at most {room - 1} tokens")
+        first, *parts = text.split(self.plan.token)
+        written = (f"{self.plan.write(*grid)}{part}" for grid, part in zip(grids, parts, strict=True))
+        return first + "".join(written)
+
+    def _cut(self, image: Pixels, field: str) -> tuple[int, int]:
+        """The rows and columns of an image's tiles. Raises BadInput for one that has none."""
+        if self.pixels.tiles is None:
+            return 0, 0
+        height, width = image.shape[:2]
+        rows, columns = self.pixels.tiles.grid(height, width)
+        if bool(rows) != bool(columns):
+            raise BadInput(field, f"of {height} x {width} pixels", "an image that is not as thin")
+        return rows, columns
 
     def _write(self, item: Any, field: str) -> tuple[list[Pixels], str, bool]:
         """The images and the prompt of an item; True for one that a template wrote."""

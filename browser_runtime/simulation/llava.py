@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from browser_runtime.contract.errors import BadInput, ModelFault
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.families.llava import PicturedPrompt, PicturingProcessor
 from browser_runtime.low_bits.arrays import FloatArray
 from browser_runtime.models.manifest import StoredModel
-from browser_runtime.simulation.feeds import pad_rows
 from browser_runtime.simulation.graphs import Graph, require_vector
 from browser_runtime.simulation.text_generation import (
     GraphLanguageModel,
@@ -19,7 +20,10 @@ from browser_runtime.simulation.text_generation import (
     PackedLanguageModel,
     generate,
 )
-from browser_runtime.simulation.vision import prepare_pixels, require_image
+from browser_runtime.simulation.vision import cut_tiles, prepare_pixels, require_image
+
+# [1, images of a prompt, channels, height, width], as graphs of Idefics3 take them.
+NESTED_AXES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Prepared:
 
     prompt: PicturedPrompt
     planes: tuple[FloatArray, ...]
+    """Of each image, or of each tile of one."""
 
 
 class Picturer:
@@ -56,7 +61,9 @@ class Picturer:
         if len(item) >= room:
             raise BadInput(field, f"{len(item)} tokens", f"at most {room - 1} tokens")
         images = [require_image(image, f"{field}.images[{at}]") for at, image in enumerate(item.images)]
-        planes = tuple(prepare_pixels(image, self._processor.pixels) for image in images)
+        plan = self._processor.pixels
+        tiles = [tile for image in images for tile in cut_tiles(image, plan)]
+        planes = tuple(prepare_pixels(tile, plan) for tile in tiles)
         return Prepared(item, planes)
 
     def compute(self, prepared: Prepared, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,15 +77,22 @@ class Picturer:
         return generate(self._model, prompt, options, self._processor.stop_tokens, rows)
 
     def _embed(self, planes: FloatArray) -> FloatArray:
-        """The rows of one image: [tokens, width]. Raises ModelFault, BadOutput."""
-        graph, count = self._tower, self._processor.plan.tokens_per_image
-        pixels = graph.inputs.get("pixel_values")
-        outputs = graph.run({"pixel_values": pad_rows(planes[None], pixels.size(0) if pixels else None)})
+        """The rows of one image or tile: [tokens, width]. Raises ModelFault, BadOutput."""
+        graph, count = self._tower, self._processor.plan.tokens_per_tile
+        shape = graph.inputs.get("pixel_values")
+        is_nested = shape is not None and len(shape.sizes) == NESTED_AXES
+        rows = shape.size(1 if is_nested else 0) if shape else None
+        pixels = np.repeat(planes[None], rows or 1, axis=0)
+        feeds = {"pixel_values": pixels[None] if is_nested else pixels}
+        if is_nested:
+            feeds["pixel_attention_mask"] = np.ones_like(feeds["pixel_values"][:, :, 0])
+        outputs = graph.run(feeds)
         found = outputs["image_features"]
-        rows: FloatArray = found[0] if found.ndim == 3 else found[:count]
-        if rows.shape[0] != count:
-            raise ModelFault(graph.model, f"its tower gives {rows.shape[0]} tokens an image, not {count}")
-        return require_vector(rows, "image feature")
+        found = found.reshape(-1, found.shape[-1])
+        if len(found) != count * len(pixels):
+            given = len(found) // len(pixels)
+            raise ModelFault(graph.model, f"its tower gives {given} tokens an image, not {count}")
+        return require_vector(found[:count], "image feature")
 
     def finish(
         self, prepared: Prepared, computed: Mapping[str, Any], options: Mapping[str, Any]

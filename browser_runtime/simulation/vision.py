@@ -81,6 +81,27 @@ def require_image(image: Any, field: str) -> Array:
     return pixels
 
 
+def cut_tiles(image: Array, plan: PixelPlan) -> list[Array]:
+    """The tiles of uint8 [height, width, 3] by rows, then all of it; the image alone where none are cut."""
+    if plan.tiles is None:
+        return [image]
+    edge = plan.tiles.edge
+    first = _resize_whole(image, plan.tiles.first(*image.shape[:2]), plan)
+    whole = _resize_whole(first, plan.tiles.whole(*image.shape[:2]), plan)
+    rows, columns = plan.tiles.grid(*image.shape[:2])
+    tiles = [
+        whole[row * edge : (row + 1) * edge, column * edge : (column + 1) * edge]
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    return [*tiles, _resize_whole(whole, Exact(edge, edge), plan)]
+
+
+def _resize_whole(image: Array, size: Exact, plan: PixelPlan) -> Array:
+    region = Region(0, 0, size.height, size.width)
+    return resize(image, size.height, size.width, plan.resample, region)
+
+
 def prepare_pixels(image: Array, plan: PixelPlan) -> Array:
     """float32 [channels, height, width] of uint8 [height, width, 3], by the plan."""
     coloured = np.asarray(Image.fromarray(image).convert("L"))[..., None] if plan.channels == 1 else image

@@ -30,6 +30,7 @@ LONGEST_S = 5.0
 # The longest template of the models of 2026 has some 20,000 characters.
 MAX_SOURCE_CHARACTERS = 200_000
 FIELD = "chat_template"
+PROCESSOR_FILES = ("processor_config.json", "chat_template.json")
 
 Message = Mapping[str, Any]
 """A role and its content: a text, or a list of texts and images where a template takes one."""
@@ -50,7 +51,14 @@ class ChatTemplate:
 
     @classmethod
     def read(cls, folder: Path, special_tokens: Mapping[str, str]) -> ChatTemplate | None:
-        """The template in a model's folder; None where it has none. Raises BadInput."""
+        """The template in a model's folder; None where it has none. Raises BadInput.
+
+        Files of processors, which models that read images have, go before those of tokenizers.
+        """
+        for name in PROCESSOR_FILES:
+            stored = read_object(folder / name).get(FIELD)
+            if isinstance(stored, str):
+                return cls(stored, special_tokens)
         file = folder / "chat_template.jinja"
         if file.exists():
             return cls(file.read_text(encoding="utf-8"), special_tokens)

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { preparePixels, readPixels } from '../../browser_runtime/page/families/images/pixels.js';
+import { cutTiles, preparePixels, readPixels } from '../../browser_runtime/page/families/images/pixels.js';
 
 /** @typedef {{height: number, width: number, data: string}} Stored */
 /** @typedef {{values?: string, sha256?: string}} Output */
@@ -27,7 +27,9 @@ for (const { preprocessor, plan, outputs } of cases) {
   test(`pixels are those of transformers ${transformers}: ${words}`, () => {
     for (const [index, { height, width, data }] of images.entries()) {
       const image = { height, width, channels: 3, data: decode(data) };
-      const planes = preparePixels(image, loadPlan(plan));
+      const loaded = loadPlan(plan);
+      const tiles = cutTiles(image, loaded).map((tile) => preparePixels(tile, loaded));
+      const planes = Float32Array.from(tiles.flatMap((tile) => [...tile]));
       const { values, sha256 } = outputs[index] ?? {};
       if (values) assert.deepEqual(planes, decodeFloats(values));
       else assert.equal(createHash('sha256').update(planes).digest('hex'), sha256);
@@ -45,6 +47,7 @@ test('an extreme image costs what the model sees of it', () => {
     resize: { shortest: 224 },
     resample: 2,
     flipped: false,
+    tiles: null,
   };
   const data = Uint8Array.from({ length: 30000 * 2 * 3 }, (_, at) => at % 251);
   const started = performance.now();

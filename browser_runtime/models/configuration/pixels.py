@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from browser_runtime.contract.errors import BadInput
@@ -20,6 +20,7 @@ from browser_runtime.models.configuration.processors import (
     ProcessorSpec,
     Shortest,
     Size,
+    TilePlan,
     Values,
 )
 from browser_runtime.models.files.json_files import Json
@@ -54,19 +55,30 @@ class PixelPlan:
     """[channels, 256]: the number for each byte, rescaled and normalised; zero is what lies outside."""
     flipped: bool
     """The last channel first: blue, green, red."""
+    tiles: TilePlan | None = None
+    """The cutting before all this, which then does its steps to each tile; None: the image is one."""
 
     @classmethod
-    def of(cls, preprocessor: Any, config: Mapping[str, Any]) -> Self:
-        """The plan in the two files. Raises BadInput for what is not done here, by key and value."""
+    def of(cls, preprocessor: Any, config: Mapping[str, Any], may_tile: bool = False) -> Self:
+        """The plan in the two files. Raises BadInput for what is not done here, by key and value.
+
+        `may_tile`: for a model that takes several images for one.
+        """
         import numpy as np
 
         fields = Fields(FILE, preprocessor)
         processor = find_processor(fields, config)
+        if processor.tiles is not None and not may_tile:
+            allowed = "one that makes one image of each: this model takes no tiles"
+            raise BadInput(f"image_processor_type of {FILE}", repr(processor.name), allowed)
         fields.hold_to(processor.rules, processor.name)
         values = {key: fields.given(key, default) for key, default in processor.defaults.items()}
         _require_values(fields, values)
-        channels = _read_channels(fields, config)
-        resize, size = _read_sizes(fields, values, processor)
+        channels = _read_channels(fields, config, (3,) if processor.tiles else CHANNELS)
+        tiles = None if processor.tiles is None else processor.tiles(fields, values)
+        resize, size = (
+            _read_sizes(fields, values, processor) if tiles is None else (None, Exact(tiles.edge, tiles.edge))
+        )
         return cls(
             channels=channels,
             size=size,
@@ -74,6 +86,7 @@ class PixelPlan:
             resample=values["resample"] or NEAREST,
             levels=np.stack([_levels(fields, values, channel, channels) for channel in range(channels)]),
             flipped=bool(values.get("do_flip_channel_order")) and channels == 3,
+            tiles=tiles,
         )
 
     def resized(self, height: int, width: int) -> Exact:
@@ -97,6 +110,7 @@ class PixelPlan:
             "resample": self.resample,
             "levels": self.levels,
             "flipped": self.flipped,
+            "tiles": None if self.tiles is None else asdict(self.tiles),
         }
 
 
@@ -122,13 +136,13 @@ def find_processor(fields: Fields, config: Mapping[str, Any]) -> ProcessorSpec:
     return PROCESSORS[name]
 
 
-def _read_channels(fields: Fields, config: Mapping[str, Any]) -> int:
+def _read_channels(fields: Fields, config: Mapping[str, Any], allowed: tuple[int, ...]) -> int:
     """config.json's num_channels, where CLIP and its like keep it too."""
     inner = config.get("vision_config")
     given = config.get("num_channels") or (inner.get("num_channels") if isinstance(inner, dict) else None)
     channels = 3 if given is None else given
-    if type(channels) is not int or channels not in CHANNELS:
-        raise BadInput("num_channels of config.json", repr(given), "1 or 3")
+    if type(channels) is not int or channels not in allowed:
+        raise BadInput("num_channels of config.json", repr(given), " or ".join(map(str, allowed)))
     if fields.get("num_channels", channels) != channels:
         raise fields.refusal("num_channels", f"{channels}, as config.json has it")
     return int(channels)

@@ -5,6 +5,7 @@ Source: transformers 5.24, models/*/image_processing_pil_*.py: the processors th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from browser_runtime.models.configuration.fields import ANYTHING, FLAG, NUMBER, 
 
 # A side of an image that a graph takes; beyond this one image is over 200 MB of numbers.
 MAX_SIDE = 4096
+SIDE = whole(MAX_SIDE)
 
 Colours = dict[str, list[float] | None]
 
@@ -40,6 +42,56 @@ class Shortest:
     """The shorter side as long as this, the longer one in proportion, cut to an integer."""
 
     length: int
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """An image as rows of tiles that the graph takes one by one, and behind them all of it as one more.
+
+    Source: transformers 5.24, models/idefics3/image_processing_pil_idefics3.py.
+    """
+
+    edge: int
+    """Height and width of a tile."""
+    longest: int | None
+    """The longer side before tiles are cut, the other in proportion; None: images are taken as they are."""
+    splits: bool
+    """False: only all of the image, as one tile."""
+
+    def first(self, height: int, width: int) -> Exact:
+        """The size of an image of these sides before tiles are cut."""
+        if self.longest is None:
+            return Exact(height, width)
+        ratio = width / height
+        if width >= height:
+            return Exact(max(_even(self.longest / ratio), 1), self.longest)
+        return Exact(self.longest, max(_even(self.longest * ratio), 1))
+
+    def whole(self, height: int, width: int) -> Exact:
+        """The size that is cut into tiles; a side of 0 for an image that is too thin."""
+        if not self.splits:
+            return Exact(self.edge, self.edge)
+        size = self.first(height, width)
+        ratio = size.width / size.height
+        if size.width >= size.height:
+            width = self._round_up(size.width)
+            return Exact(self._round_up(int(width / ratio)), width)
+        height = self._round_up(size.height)
+        return Exact(height, self._round_up(int(height * ratio)))
+
+    def grid(self, height: int, width: int) -> tuple[int, int]:
+        """Rows and columns of tiles of an image of these sides; 0 of both where it is one tile as a whole."""
+        whole = self.whole(height, width)
+        rows, columns = whole.height // self.edge, whole.width // self.edge
+        return (0, 0) if rows == columns == 1 else (rows, columns)
+
+    def _round_up(self, side: int) -> int:
+        return math.ceil(side / self.edge) * self.edge
+
+
+def _even(side: float) -> int:
+    """The side cut to an integer, and one more where that is odd."""
+    return int(side) + int(side) % 2
 
 
 Size = Exact | Shortest
@@ -81,7 +133,36 @@ def _resize_poolformer(size: Size, _: Fields, values: Values) -> Resizing:
     return Exact(int(size.height / share), int(size.width / share)), None
 
 
+LONGEST = f"{{'longest_edge': 1 to {MAX_SIDE}}}"
+
+
+def _cut_tiles(fields: Fields, values: Values) -> TilePlan:
+    """The tiles that `max_image_size`, `size` and `do_image_splitting` ask for. Raises BadInput."""
+    if values["resample"] is None:
+        raise fields.refusal("resample", "given: tiles are resized")
+    longest = _read_longest(fields, "size", values) if values["do_resize"] else None
+    edge = _read_longest(fields, "max_image_size", values)
+    return TilePlan(edge, longest, bool(values["do_image_splitting"]))
+
+
+def _read_longest(fields: Fields, key: str, values: Values) -> int:
+    sides = values[key] if isinstance(values[key], dict) else {}
+    given = {name: side for name, side in sides.items() if side is not None}
+    if set(given) != {"longest_edge"} or not SIDE.accepts(given["longest_edge"]):
+        raise fields.refusal(key, LONGEST)
+    return int(given["longest_edge"])
+
+
+TILING = {
+    "do_image_splitting": (FLAG, True),
+    "max_image_size": (Rule(f"{LONGEST}: the sides of a tile", lambda _: True), {"longest_edge": 364}),
+    "do_pad": (Rule("true or false: all tiles have one size", FLAG.accepts), True),
+    "return_row_col_info": (ANYTHING, None),
+}
 CROP_PCT = Rule("a number above 0, up to 1", lambda value: type(value) in (int, float) and 0 < value <= 1)
+
+
+TILED = "for questions about images alone: tiles of max_image_size, and the whole image as one more"
 
 
 @dataclass(frozen=True)
@@ -102,6 +183,8 @@ class ProcessorSpec:
     lacks: tuple[str, ...] = ()
     """Steps that this class never does, whatever the file says."""
     resize: Callable[[Size, Fields, Values], Resizing] = _plain
+    tiles: Callable[[Fields, Values], TilePlan] | None = None
+    """How it makes several images of one, all of one size; None for a processor that leaves one."""
     how: str = ""
     """Its resizing in words."""
 
@@ -155,6 +238,16 @@ _ROWS = (
         how="rescale_offset takes 1 off; include_top divides by image_std once more",
     ),
     ProcessorSpec(
+        "Idefics3ImageProcessor",
+        {"longest_edge": 4 * 364},
+        LANCZOS,
+        HALVES,
+        keys=TILING,
+        lacks=("do_center_crop",),
+        tiles=_cut_tiles,
+        how=TILED,
+    ),
+    ProcessorSpec(
         "LevitImageProcessor",
         224,
         BICUBIC,
@@ -202,6 +295,16 @@ _ROWS = (
     ProcessorSpec("PvtImageProcessor", 224, BICUBIC, IMAGENET),
     ProcessorSpec("SegformerImageProcessor", 512, BILINEAR, IMAGENET, lacks=("do_center_crop",)),
     ProcessorSpec("SiglipImageProcessor", {"height": 224, "width": 224}, BICUBIC, HALVES, square=False),
+    ProcessorSpec(
+        "SmolVLMImageProcessor",
+        {"longest_edge": 4 * 364},
+        LANCZOS,
+        HALVES,
+        keys=TILING | {"video_sampling": (Rule("anything: it concerns videos only", lambda _: True), None)},
+        lacks=("do_center_crop",),
+        tiles=_cut_tiles,
+        how=TILED,
+    ),
     ProcessorSpec("ViTImageProcessor", 224, BILINEAR, HALVES),
 )
 PROCESSORS = {row.name: row for row in _ROWS}
@@ -209,7 +312,7 @@ PROCESSORS = {row.name: row for row in _ROWS}
 UNNAMED = ProcessorSpec("a processor without a name", None, None, {"image_mean": None, "image_std": None})
 
 # By config.json's model_type, for a preprocessor_config.json that names no processor.
-# Source: transformers 5.24, models/auto: IMAGE_PROCESSOR_MAPPING_NAMES, of image classifiers.
+# Source: transformers 5.24, models/auto: IMAGE_PROCESSOR_MAPPING_NAMES, of what is served.
 PROCESSOR_OF_MODEL = {
     **dict.fromkeys(("beit", "data2vec-vision"), "BeitImageProcessor"),
     **dict.fromkeys(("bit", "dinov2", "focalnet", "hiera"), "BitImageProcessor"),
@@ -217,6 +320,7 @@ PROCESSOR_OF_MODEL = {
     **dict.fromkeys(("convnext", "convnextv2", "cvt", "regnet", "resnet"), "ConvNextImageProcessor"),
     "deit": "DeiTImageProcessor",
     "efficientnet": "EfficientNetImageProcessor",
+    "idefics3": "Idefics3ImageProcessor",
     "levit": "LevitImageProcessor",
     "mobilenet_v1": "MobileNetV1ImageProcessor",
     "mobilenet_v2": "MobileNetV2ImageProcessor",
@@ -225,6 +329,7 @@ PROCESSOR_OF_MODEL = {
     **dict.fromkeys(("pvt", "pvt_v2"), "PvtImageProcessor"),
     "segformer": "SegformerImageProcessor",
     "siglip": "SiglipImageProcessor",
+    "smolvlm": "SmolVLMImageProcessor",
     **dict.fromkeys(("dinat", "ijepa", "swiftformer", "swin", "swinv2"), "ViTImageProcessor"),
     **dict.fromkeys(("vit", "vit_mae", "vit_msn"), "ViTImageProcessor"),
     # Not done here: the names are for the refusal.
@@ -281,4 +386,3 @@ INERT = {
     "disable_grouping": ANYTHING,
     "image_seq_length": ANYTHING,
 }
-SIDE = whole(MAX_SIDE)

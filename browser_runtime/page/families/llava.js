@@ -8,6 +8,7 @@ import { readFloats } from './graphs/floats.js';
 import { GraphSource } from './graphs/model_graphs.js';
 import { listParts } from './graphs/ready.js';
 import { NO_RECALL } from './graphs/recall.js';
+import { cutTiles, isImage, readPixels } from './images/pixels.js';
 import { GeneratingEngine, SILENT } from './texts/generating.js';
 import { openLanguageModel } from './texts/language_models.js';
 import { ImageTower } from './towers/image_tower.js';
@@ -19,7 +20,8 @@ import { ImageTower } from './towers/image_tower.js';
 /** @typedef {import('../engines/low_bits/generation.js').Picture} Picture */
 /** @typedef {{ids: {data: Int32Array}, n_prompt: number, images: Image[], starts: number[]}} Asked as the worker sends it */
 /** @typedef {{dtype: string, shape: number[], data: Uint8Array}} Image */
-/** @typedef {{pixels: import('./images/pixels.js').Plan, tokens_per_image: number}} Settings */
+/** @typedef {{pixels: import('./images/pixels.js').Plan, tokens_per_tile: number, details: object}} Settings */
+/** @typedef {{array: unknown, field: string}} Shown an image of the tower: one of the user's, or a tile of it */
 
 const TOWER = 'vision_encoder';
 
@@ -53,7 +55,7 @@ export async function open(opening) {
         placement: addPlacements(opened.placement, graph.placement),
         parts: [...(opened.parts ?? []), ...listParts([graph])],
         acceleration: listAccelerations(opening, warm, [...kernels].join(' + ')),
-        details: { ...opened.details, tokens_per_image: settings.tokens_per_image },
+        details: { ...opened.details, ...settings.details },
       },
       generates: true,
       run: viewer.run,
@@ -66,7 +68,7 @@ export async function open(opening) {
 }
 
 /** @param {Opening} opening @param {Settings} settings */
-async function openTower(opening, { pixels, tokens_per_image: count }) {
+async function openTower(opening, { pixels, tokens_per_tile: count }) {
   const source = new GraphSource(opening, TOWER);
   return new ImageTower(opening, source, await source.readShapes(), pixels, TOWER, (graph, outputs, rows) => {
     const features = outputs.image_features;
@@ -82,28 +84,34 @@ async function openTower(opening, { pixels, tokens_per_image: count }) {
 }
 
 class Viewer {
-  /** @type {Map<string, number>} the number of each image's content */
+  /** @type {Map<string, number>} the number of each content: an image, or a tile of it */
   #numbers = new Map();
 
   /** @param {ImageTower} tower @param {GeneratingEngine} engine @param {Settings} settings */
   constructor(tower, engine, settings) {
     this.tower = tower;
     this.engine = engine;
-    this.count = settings.tokens_per_image;
+    this.count = settings.tokens_per_tile;
+    this.plan = settings.pixels;
   }
 
   /** @type {import('./contract.js').OpenedFamily<Output>['run']} */
   run = async (items, options, isCancelled, stream = SILENT, recall = NO_RECALL) => {
     const asked = items.map((item) => /** @type {Asked} */ (item));
-    const shown = asked.flatMap(({ images }, at) =>
-      images.map((array, number) => ({ array, field: `images[${at}].images[${number}]` })),
+    const started = performance.now();
+    const shown = asked.map(({ images }, at) =>
+      images.map((array, number) => this.#cut(array, `images[${at}].images[${number}]`)),
     );
-    const seen = await this.engine.between(() => this.tower.embed(shown, isCancelled, recall));
+    const cutMs = performance.now() - started;
+    const seen = await this.engine.between(() => this.tower.embed(shown.flat(2), isCancelled, recall));
     const left = [...seen.results];
     const prepared = [];
-    for (const item of asked) prepared.push(await this.#prepare(item, left.splice(0, item.images.length)));
+    for (const [at, item] of asked.entries()) {
+      const tiles = shown[at] ?? [];
+      prepared.push(await this.#prepare(item, tiles, left.splice(0, tiles.flat().length)));
+    }
     const answer = await this.engine.run(prepared, options, isCancelled, stream);
-    const { timings } = seen;
+    const timings = { ...seen.timings, preprocess_ms: seen.timings.preprocess_ms + cutMs };
     return {
       ...answer,
       timings: {
@@ -117,30 +125,49 @@ class Viewer {
   };
 
   /**
+   * The tiles of an image; what is no image is left to the tower to refuse.
+   * @param {Image} array
+   * @param {string} field
+   * @returns {Shown[]}
+   */
+  #cut(array, field) {
+    if (!this.plan.tiles || !isImage(array)) return [{ array, field }];
+    return cutTiles(readPixels(array, field), this.plan).map(({ data, height, width, channels }) => {
+      return { array: { dtype: 'uint8', shape: [height, width, channels], data }, field };
+    });
+  }
+
+  /**
    * @param {Asked} item
-   * @param {import('./contract.js').Result<Float32Array>[]} rows of its images
+   * @param {Shown[][]} tiles of each of its images
+   * @param {import('./contract.js').Result<Float32Array>[]} rows of all its tiles
    * @returns {Promise<Item>}
    */
-  async #prepare({ ids, n_prompt, images, starts }, rows) {
+  async #prepare({ ids, n_prompt, images, starts }, tiles, rows) {
     /** @type {Picture[]} */
     const pictures = [];
-    for (const [at, found] of rows.entries()) {
-      if (!found.ok) return { ids, n_prompt, error: found.error };
-      const width = found.output.length / this.count;
-      const cut = (/** @type {number} */ row) => found.output.subarray(row * width, (row + 1) * width);
-      pictures.push({
-        start: Number(starts[at]),
-        number: await this.#numberOf(/** @type {Image} */ (images[at])),
-        rows: Array.from({ length: this.count }, (_, row) => cut(row)),
-      });
+    for (const [at, image] of images.entries()) {
+      const key = await hashImage(image);
+      for (const tile of (tiles[at] ?? []).keys()) {
+        const found = /** @type {import('./contract.js').Result<Float32Array>} */ (rows[pictures.length]);
+        if (!found.ok) return { ids, n_prompt, error: found.error };
+        const width = found.output.length / this.count;
+        const cut = (/** @type {number} */ row) => found.output.subarray(row * width, (row + 1) * width);
+        pictures.push({
+          start: Number(starts[pictures.length]),
+          number: this.#numberOf(`${key} ${tile}`),
+          rows: Array.from({ length: this.count }, (_, row) => cut(row)),
+        });
+      }
+    }
+    if (pictures.length !== starts.length) {
+      throw new Error(`${starts.length} places in the prompt for ${pictures.length} images of the tower`);
     }
     return { ids, n_prompt, pictures };
   }
 
-  /** The number of an image, by its shape and every byte. @param {Image} image */
-  async #numberOf({ shape, data }) {
-    const hash = await crypto.subtle.digest('SHA-256', /** @type {Uint8Array<ArrayBuffer>} */ (data));
-    const key = `${shape} ${new Uint32Array(hash).join()}`;
+  /** The number of a content. @param {string} key */
+  #numberOf(key) {
     const number = this.#numbers.get(key) ?? this.#numbers.size;
     this.#numbers.set(key, number);
     return number;
@@ -149,6 +176,12 @@ class Viewer {
   async release() {
     await Promise.all([this.tower.release(), this.engine.release()]);
   }
+}
+
+/** A name for an image, of its shape and every byte. @param {Image} image */
+async function hashImage({ shape, data }) {
+  const hash = await crypto.subtle.digest('SHA-256', /** @type {Uint8Array<ArrayBuffer>} */ (data));
+  return `${shape} ${new Uint32Array(hash).join()}`;
 }
 
 /**

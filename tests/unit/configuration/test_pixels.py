@@ -17,7 +17,7 @@ from browser_runtime.contract.errors import BadInput
 from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.configuration.processors import PROCESSORS
 from browser_runtime.simulation.resampling import Region, resize, resize_region
-from browser_runtime.simulation.vision import prepare_pixels
+from browser_runtime.simulation.vision import cut_tiles, prepare_pixels
 
 # Made by transformers itself: tests/page/fixtures/make_pixel_values.py.
 STORED = json.loads((Path(__file__).parents[2] / "page/fixtures/pixel_values.json").read_text())
@@ -34,9 +34,9 @@ IMAGES = [decode(image["data"], image["height"], image["width"], 3) for image in
 
 @pytest.mark.parametrize("case", STORED["cases"], ids=lambda case: json.dumps(case["preprocessor"])[1:80])
 def test_values_are_those_of_transformers(case: dict[str, Any]) -> None:
-    plan = PixelPlan.of(case["preprocessor"], case["config"])
+    plan = PixelPlan.of(case["preprocessor"], case["config"], may_tile=True)
     for image, output in zip(IMAGES, case["outputs"], strict=True):
-        values = prepare_pixels(image, plan)
+        values = np.stack([prepare_pixels(tile, plan) for tile in cut_tiles(image, plan)])
         if "values" in output:
             np.testing.assert_array_equal(values.ravel(), decode(output["values"], -1, dtype=np.float32))
         else:
@@ -45,7 +45,7 @@ def test_values_are_those_of_transformers(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", STORED["cases"], ids=lambda case: json.dumps(case["preprocessor"])[1:80])
 def test_the_page_is_told_what_the_fixture_holds(case: dict[str, Any]) -> None:
-    told = PixelPlan.of(case["preprocessor"], case["config"]).to_page()
+    told = PixelPlan.of(case["preprocessor"], case["config"], may_tile=True).to_page()
     levels = decode(STORED["levels"][case["plan"]["levels"]], -1, 256, dtype=np.float32)
     np.testing.assert_array_equal(told.pop("levels"), levels)
     assert told == {key: value for key, value in case["plan"].items() if key != "levels"}

@@ -1,4 +1,4 @@
-"""LLaVAs of one's own: their layout, and what is refused by name."""
+"""LLaVAs and SmolVLMs of one's own: their layout, and what is refused by name."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def test_a_llava_without_its_graphs_is_told_which(store: ModelStore, tmp_path: P
         import_model(folder, "own-llava", store=store)
 
 
-@pytest.mark.parametrize("kind", ["llava_next", "idefics3", "qwen2_vl", "smolvlm"])
+@pytest.mark.parametrize("kind", ["llava_next", "idefics2", "qwen2_vl", "paligemma"])
 def test_others_that_look_at_images_are_refused_by_name(kind: str, store: ModelStore, tmp_path: Path) -> None:
     folder = copy_llava(tmp_path / "other")
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": kind, "architectures": ["OtherForConditionalGeneration"]}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(BadInput, match=f"multimodal models of type {kind} are not served.*one of llava"):
+    with pytest.raises(BadInput, match=f"multimodal models of type {kind} are not served.*one of llava, idefics3, smolvlm"):
         import_model(folder, "other", store=store)

@@ -15,7 +15,7 @@ from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.families.llava import PicturedPrompt, PicturingProcessor
 from browser_runtime.models.configuration.pictures import PicturePlan, decoder_config
-from browser_runtime.models.configuration.processors import Exact
+from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.simulation.runners import reference
 
@@ -68,25 +68,27 @@ def test_what_cannot_be_asked_is_refused(item: Any, problem: str) -> None:
 
 
 def plan(config: dict[str, Any], processor: dict[str, Any] | None = None, side: int = 336) -> PicturePlan:
-    return PicturePlan.of({"model_type": "llava", **config}, processor or {}, Exact(side, side))
+    pixels = PixelPlan.of({"image_processor_type": "ViTImageProcessor", "size": side}, config)
+    return PicturePlan.of({"model_type": "llava", **config}, processor or {}, pixels)
 
 
 def test_tokens_of_an_image_are_counted_as_transformers_does() -> None:
     """llava-1.5: 336 pixels in patches of 14, the class token dropped; llava-interleave: SigLIP, all kept."""
     clip = {"vision_config": {"model_type": "clip_vision_model", "patch_size": 14}}
-    assert plan(clip).tokens_per_image == 576
-    assert plan(clip | {"vision_feature_select_strategy": "full"}).tokens_per_image == 577
+    assert plan(clip).tokens_per_tile == 576
+    assert plan(clip | {"vision_feature_select_strategy": "full"}).tokens_per_tile == 577
     siglip = {"vision_config": {"model_type": "siglip_vision_model", "patch_size": 14}}
     full = {"vision_feature_select_strategy": "full", "vision_feature_layer": -1}
-    assert plan(siglip | full, side=384).tokens_per_image == 729
-    assert plan(clip, {"num_additional_image_tokens": 0}).tokens_per_image == 575
-    assert plan(clip | {"vision_feature_layer": [-2, -5]}).layers == (-2, -5)
+    assert plan(siglip | full, side=384).tokens_per_tile == 729
+    assert plan(clip, {"num_additional_image_tokens": 0}).tokens_per_tile == 575
+    assert plan(clip | {"vision_feature_layer": [-2, -5]}).tokens_per_tile == 576
 
 
 @pytest.mark.parametrize(
     ("config", "processor", "problem"),
     [
-        ({"model_type": "idefics3"}, {}, "multimodal models of type idefics3 are not served"),
+        ({"model_type": "llava_next"}, {}, "multimodal models of type llava_next are not served"),
+        ({"model_type": "idefics3"}, {}, "one without tiles, but must be as models of type idefics3"),
         ({"vision_config": {"model_type": "pixtral"}}, {}, "'pixtral', but must be one of clip_vision_model"),
         ({"vision_feature_select_strategy": "cls"}, {}, "'cls', but must be default"),
         ({"vision_feature_layer": "last"}, {}, "'last', but must be a whole number, or a list"),

@@ -16,7 +16,16 @@ import { resize } from './resampling.js';
  * @property {number} resample Pillow's number of the filter
  * @property {{data: Float32Array}} levels [channels, 256]: the number for each byte; what lies outside is a zero byte
  * @property {boolean} flipped the last channel first
+ * @property {TilePlan | null} tiles the cutting before all this, which is then done to each tile
  */
+/**
+ * An image as rows of tiles, and behind them all of it as one more.
+ * @typedef {object} TilePlan
+ * @property {number} edge height and width of a tile
+ * @property {number | null} longest the longer side before tiles are cut; null: images are taken as they are
+ * @property {boolean} splits false: only all of the image, as one tile
+ */
+/** @typedef {{height: number, width: number}} Size */
 
 /**
  * An image of the model's own size with every grey level in it.
@@ -27,6 +36,13 @@ export function drawSample({ height, width }) {
   return { dtype: 'uint8', shape: [height, width, 3], data };
 }
 
+/** True for a uint8 array of height, width and 3. @param {any} item */
+export function isImage(item) {
+  const [height = 0, width = 0, channels] = item?.shape?.length === 3 ? item.shape : [];
+  const holdsBytes = item?.dtype === 'uint8' && item.data instanceof Uint8Array;
+  return holdsBytes && height > 0 && width > 0 && channels === 3;
+}
+
 /**
  * The item as pixels. Raises BadInput naming `field` when it is no uint8 array of height, width and 3.
  * @param {any} item
@@ -35,17 +51,56 @@ export function drawSample({ height, width }) {
  */
 export function readPixels(item, field) {
   const shape = item?.shape ?? [];
-  const isImage =
-    item?.dtype === 'uint8' && item.data instanceof Uint8Array && shape.length === 3 && shape[2] === 3;
-  if (isImage && shape[0] > 0 && shape[1] > 0) {
-    return { data: item.data, height: shape[0], width: shape[1], channels: 3 };
-  }
+  if (isImage(item)) return { data: item.data, height: shape[0], width: shape[1], channels: 3 };
   throw new Fault(
     'BadInput',
     field,
     `${item?.dtype ?? typeof item} of shape [${shape}]`,
     'uint8 of shape [height, width, 3]',
   );
+}
+
+/**
+ * The tiles of an image row by row, then all of it; the image alone where none are cut. The twin of `cut_tiles` in
+ * simulation/vision.py, its sizes those of `TilePlan` in models/configuration/processors.py.
+ * @param {Pixels} image
+ * @param {Plan} plan
+ * @returns {Pixels[]}
+ */
+export function cutTiles(image, { tiles, resample }) {
+  if (!tiles) return [image];
+  const { edge } = tiles;
+  const scale = (/** @type {Pixels} */ pixels, /** @type {Size} */ { height, width }) =>
+    pixels.height === height && pixels.width === width ? pixels : resize(pixels, height, width, resample);
+  const first = measureFirst(image, tiles);
+  const size = measureTiled(first, tiles);
+  const whole = scale(scale(image, first), size);
+  const cut = [];
+  const isCut = size.height > edge || size.width > edge;
+  for (let top = 0; isCut && top < size.height; top += edge) {
+    for (let left = 0; left < size.width; left += edge)
+      cut.push(cutRegion(whole, { top, left, height: edge, width: edge }));
+  }
+  return [...cut, scale(whole, { height: edge, width: edge })];
+}
+
+/** The size before tiles are cut. @param {Size} image @param {TilePlan} tiles @returns {Size} */
+function measureFirst({ height, width }, { longest }) {
+  if (!longest) return { height, width };
+  const ratio = width / height;
+  const other = Math.trunc(width >= height ? longest / ratio : longest * ratio);
+  const even = Math.max(other + (other % 2), 1);
+  return width >= height ? { height: even, width: longest } : { height: longest, width: even };
+}
+
+/** The size that is cut into tiles. @param {Size} first @param {TilePlan} tiles @returns {Size} */
+function measureTiled({ height, width }, { edge, splits }) {
+  if (!splits) return { height: edge, width: edge };
+  const roundUp = (/** @type {number} */ side) => Math.ceil(side / edge) * edge;
+  const ratio = width / height;
+  const longer = roundUp(Math.max(height, width));
+  if (width >= height) return { height: roundUp(Math.trunc(longer / ratio)), width: longer };
+  return { height: longer, width: roundUp(Math.trunc(longer * ratio)) };
 }
 
 /**

@@ -28,9 +28,12 @@ export class ImageTower {
   constructor(opening, source, shapes, plan, stem = 'vision_model', read = readEmbeddings) {
     this.read = read;
     const { channels, height, width } = plan;
-    checkSizes(opening.model.name, 'pixel_values', shapes.pixel_values, [-1, channels, height, width]);
+    // Graphs of Idefics3 take the images of a prompt together: [1, images, channels, height, width].
+    this.isNested = shapes.pixel_values?.length === 5;
+    const outer = this.isNested ? [-1, -1] : [-1];
+    checkSizes(opening.model.name, 'pixel_values', shapes.pixel_values, [...outer, channels, height, width]);
     this.plan = plan;
-    this.rows = fixedSize(shapes, 'pixel_values', 0);
+    this.rows = fixedSize(shapes, 'pixel_values', outer.length - 1);
     this.ort = opening.realm.ort;
     this.isStatic = usesStaticShapes(opening);
     this.maxBatch = this.rows ?? opening.model.limits.max_batch;
@@ -40,7 +43,13 @@ export class ImageTower {
 
   /** @param {number} rows */
   takeGraph(rows = this.rows ?? 1) {
-    return this.graphs.take({ pixel_values: [rows, this.plan.channels, this.plan.height, this.plan.width] });
+    return this.graphs.take({ pixel_values: this.#dims(rows) });
+  }
+
+  /** @param {number} rows */
+  #dims(rows) {
+    const { channels, height, width } = this.plan;
+    return [...(this.isNested ? [1] : []), rows, channels, height, width];
   }
 
   /**
@@ -95,8 +104,13 @@ export class ImageTower {
     const { channels, height, width } = this.plan;
     const data = new Float32Array(rows * channels * height * width);
     for (const [row, planes] of batch.entries()) data.set(planes, row * planes.length);
-    const dims = [rows, channels, height, width];
-    const outputs = await watch.run(graph, makeFeeds(this.ort, graph, { pixel_values: { data, dims } }));
+    /** @type {Record<string, import('../graphs/feeds.js').Values>} */
+    const values = { pixel_values: { data, dims: this.#dims(rows) } };
+    if (this.isNested) {
+      const mask = new Int32Array(rows * height * width).fill(1);
+      values.pixel_attention_mask = { data: mask, dims: [1, rows, height, width] };
+    }
+    const outputs = await watch.run(graph, makeFeeds(this.ort, graph, values));
     return splitVectors(this.read(graph, outputs, rows), batch.length);
   }
 }
