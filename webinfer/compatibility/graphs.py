@@ -29,7 +29,7 @@ TESTED = {
     "text_generation": ("llama", "qwen2"),
     "clip": ("clip", "siglip"),
     "clap": ("clap",),
-    "llava": ("llava",),
+    "llava": ("idefics3", "llava", "smolvlm"),
 }
 
 

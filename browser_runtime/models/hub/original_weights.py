@@ -1,4 +1,4 @@
-"""Original weights in a Hub repository, which a language model is quantised from: safetensors, or GGUF."""
+"""Original weights in a Hub repository, which a model is quantised from: safetensors, or GGUF."""
 
 from __future__ import annotations
 
@@ -34,12 +34,27 @@ def find_original(name: str, family: FamilySpec, precision: Precision, paths: Co
     None for a precision that ONNX graphs alone have, and where there is nothing to quantise. Raises BadInput
     for a mixture of bits, which is for the user to choose, and BadRequest where no GGUF file is read here.
     """
-    if not any(graph.paths(precision) for graph in family.graphs if not graph.is_onnx):
+    if precision not in packed_precisions(family):
         return None
     if precision not in CHOSEN_BITS:
         allowed = f"one of {', '.join(CHOSEN_BITS)}; a mixture is made by `webinfer models quantize`"
         raise BadInput("precision", repr(str(precision)), allowed)
-    return next((path for path in (SINGLE, INDEX) if path in paths), None) or _find_gguf(name, paths)
+    whole = next((path for path in (SINGLE, INDEX) if path in paths), None)
+    return whole or (_find_gguf(name, paths) if family.generates else None)
+
+
+def packed_precisions(family: FamilySpec) -> tuple[Precision, ...]:
+    """The precisions that a whole model of the family is packed in, without an ONNX graph beside."""
+    layouts = [graphs for graphs in family.layouts if not any(graph.is_onnx for graph in graphs)]
+    return tuple(
+        one for one in Precision if any(all(graph.paths(one) for graph in graphs) for graphs in layouts)
+    )
+
+
+def list_originals(name: str, family: FamilySpec, paths: Collection[str]) -> tuple[Precision, ...]:
+    """The precisions that can be packed here of what the repository holds."""
+    chosen = [one for one in packed_precisions(family) if one in CHOSEN_BITS]
+    return tuple(one for one in chosen if find_original(name, family, one, paths) is not None)
 
 
 def _find_gguf(name: str, paths: Collection[str]) -> str | None:

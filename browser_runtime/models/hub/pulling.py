@@ -9,7 +9,7 @@ from pathlib import Path
 
 from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.family_spec import FamilySpec
-from browser_runtime.contract.generating_families import TEXT_GENERATION
+from browser_runtime.contract.generating_families import PACKED, TEXT_GENERATION
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.families.processor import check_files, find_processor
 from browser_runtime.low_bits.reading.file_names import GGUF_ENDING
@@ -25,7 +25,7 @@ from browser_runtime.models.files.json_files import Json
 from browser_runtime.models.files.paths import check_together
 from browser_runtime.models.files.scratch import PARTIAL_FOLDER
 from browser_runtime.models.hub.fetching import Fetched, Pull, download_all, peek, require_room
-from browser_runtime.models.hub.original_weights import CHOSEN_BITS, find_original
+from browser_runtime.models.hub.original_weights import find_original, list_originals
 from browser_runtime.models.hub.repository import Repository, look_up
 from browser_runtime.models.intake.graph_check import inspect_graphs, limit_tokens, list_weights, read_graph
 from browser_runtime.models.intake.traits import choose_files, complete_files, infer_family
@@ -85,16 +85,18 @@ def _gather(
     if original is None:
         return Fetched(_fetch(job, repository, folder, family, precision, held))
     if job.prove is not None:
-        raise BadInput("--prove", "given", "left out: a language model is held to its original instead")
-    from browser_runtime.models.hub.packing import pack_original  # it loads NumPy, which most pulls need not
+        raise BadInput("--prove", "given", "left out: packed weights are held to their original instead")
+    # It loads NumPy, which most pulls need not.
+    from browser_runtime.models.hub.packing import pack_encoder, pack_original
 
-    return pack_original(job, repository, folder, family, precision, original, held)
+    pack = pack_original if family.generates else pack_encoder
+    return pack(job, repository, folder, family, precision, original, held)
 
 
 def _admit(job: Pull, model: StoredModel, precision: Precision) -> StoredModel:
     """The model once its graphs fit and have run, with its manifest. Raises BadRequest, its files gone.
 
-    Packed weights were held to their original while they were packed.
+    A packed language model was held to its original while it was packed.
     """
     try:
         found = inspect_graphs(model.name, model.folder, model.family, (precision,), model.files)
@@ -104,7 +106,7 @@ def _admit(job: Pull, model: StoredModel, precision: Precision) -> StoredModel:
             weights=group_weights(model.files, model.weights | found.weights),
         )
         write_manifest(fitting)
-        if any(spec.is_onnx for spec in find_graphs(model.family, precision, model.files) or ()):
+        if any(spec is not PACKED for spec in find_graphs(model.family, precision, model.files) or ()):
             runs = try_model(fitting, (precision,))
             if job.prove is not None:
                 job.prove(fitting, runs)
@@ -181,16 +183,13 @@ def _fetch(
 ) -> list[str]:
     """The files that the model needs, all now in `folder`; those `held` were there before."""
     name = job.model.name
-    packed = {
-        path for spec in family.graphs if not spec.is_onnx for one in Precision for path in spec.paths(one)
-    }
     # What this machine packs is never taken from a repository.
     specs = [spec for graphs in family.layouts for spec in graphs if not spec.is_onnx]
     ours = {path for spec in specs for one in Precision for path in spec.paths(one)}
     listed = [path for path in repository.files if path not in ours]
     listing = peek(job, repository, folder, family.files.listing, held) if family.files.listing else None
-    has_original = packed and find_original(name, family, family.precision, listed) is not None
-    paths = choose_files(name, family, precision, listed, listing, CHOSEN_BITS if has_original else ())
+    originals = list_originals(name, family, listed)
+    paths = choose_files(name, family, precision, listed, listing, originals)
     graphs = graph_paths(family, precision, paths) or ()
     likely = [path for graph in graphs for path in guess_weights(graph, listed)]
     first = [repository.files[path] for path in paths if path not in held]

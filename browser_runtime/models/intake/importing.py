@@ -261,7 +261,8 @@ def _require_exportable(parts: Parts, family: FamilySpec, name: str) -> None:
     stems = " and ".join(f"onnx/{graph.stem}.onnx" for graph in family.graphs if graph.is_onnx)
     raise BadRequest(
         f"model {name!r} is a {family} in safetensors, which is not exported to ONNX here: "
-        f"{parts.home.root} needs {stems or 'its graphs'} too"
+        f"{parts.home.root} needs {stems or 'its graphs'} too, which repositories of the Hub with the tag "
+        "transformers.js have: `webinfer models pull ORG/NAME`"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
+from tests.stand_ins.smolvlm import write_smolvlm
 
 LLAVA_FILES = BUILTIN_FOLDER / "digits-llava"
 
@@ -32,13 +34,16 @@ def test_a_llava_in_transformers_js_layout_is_taken_in_and_tried(store: ModelSto
     assert set(model.graphs(Precision.FP32)) == {"vision_encoder", "embed_tokens", "decoder_model_merged"}
 
 
-def test_a_llava_without_its_graphs_is_told_which(store: ModelStore, tmp_path: Path) -> None:
-    folder = copy_llava(tmp_path / "llava")
+@pytest.mark.parametrize("write", [copy_llava, write_smolvlm])
+def test_safetensors_alone_are_refused_with_the_graphs_that_are_needed(
+    write: Callable[[Path], Path], store: ModelStore, tmp_path: Path
+) -> None:
+    folder = write(tmp_path / "model")
     shutil.rmtree(folder / "onnx")
     (folder / "model.safetensors").write_bytes(b"")
-    with pytest.raises(
-        BadRequest, match=r"is a llava in safetensors.*onnx/vision_encoder.onnx and onnx/embed"
-    ):
+    graphs = "onnx/vision_encoder.onnx and onnx/embed_tokens.onnx and onnx/decoder_model_merged.onnx"
+    how = f"needs {graphs} too, which repositories of the Hub with the tag transformers.js have: `webinfer models"
+    with pytest.raises(BadRequest, match=f"is a llava in safetensors, .*{how} pull"):
         import_model(folder, "own-llava", store=store)
 
 
@@ -48,5 +53,7 @@ def test_others_that_look_at_images_are_refused_by_name(kind: str, store: ModelS
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": kind, "architectures": ["OtherForConditionalGeneration"]}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(BadInput, match=f"multimodal models of type {kind} are not served.*one of llava, idefics3, smolvlm"):
+    with pytest.raises(
+        BadInput, match=f"multimodal models of type {kind} are not served.*one of llava, idefics3, smolvlm"
+    ):
         import_model(folder, "other", store=store)

@@ -1,0 +1,86 @@
+"""Images in tiles, asked about in pages: transformers' own tokens, from its own SmolVLM in small."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.messages import Request
+from browser_runtime.contract.pieces import PieceMemory
+from browser_runtime.contract.vocabulary import Backend, Family
+from browser_runtime.models.intake.importing import import_model
+from browser_runtime.models.store import ModelStore
+from browser_runtime.pool import Pool
+from browser_runtime.settings import RuntimeSettings
+from tests.stand_ins.smolvlm import ANSWERS, TOKENS_PER_TILE, draw, write_smolvlm
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TILED, WHOLE = "tiny-smolvlm", "tiny-smolvlm-whole"
+GREEDY = {"temperature": 0.0, "max_new_tokens": 12}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models(settings: RuntimeSettings, tmp_path_factory: pytest.TempPathFactory) -> None:
+    home, store = tmp_path_factory.mktemp("smolvlm"), ModelStore(settings.models_dir)
+    import_model(write_smolvlm(home / TILED), TILED, store=store)
+    import_model(write_smolvlm(home / WHOLE, splits=False, model_type="smolvlm"), WHOLE, store=store)
+
+
+def ask(model: str, items: list[Any], backend: Backend = Backend.WASM, **options: Any) -> Request:
+    inputs, chosen = {"images": items}, {**GREEDY, **options}
+    return Request(
+        Family.MULTIMODAL, model, inputs, backends=(backend,), options=chosen, single=len(items) == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "backend"), [(TILED, Backend.WASM), (WHOLE, Backend.WASM), (TILED, Backend.WEBGPU)]
+)
+async def test_a_page_gives_the_tokens_of_transformers(
+    shared_pool: Pool, model: str, backend: Backend
+) -> None:
+    rows = [row for row in ANSWERS if row["splits"] is (model == TILED)]
+    chats = [{"images": [draw(*size) for size in row["images"]], "messages": row["messages"]} for row in rows]
+    reply = await shared_pool.run(ask(model, chats, backend))
+    assert reply.backend == backend
+    for output, row in zip(reply.output, rows, strict=True):
+        assert (output["tokens"], output["text"]) == (row["tokens"], row["text"])
+        assert output["prompt_tokens"] == len(row["ids"])
+        assert output["image_tokens"] == row["n_tiles"] * TOKENS_PER_TILE
+    assert reply.details["tokens_per_tile"] == TOKENS_PER_TILE
+
+
+async def test_a_prefix_is_taken_over_up_to_the_first_tile_that_differs(shared_pool: Pool) -> None:
+    """Every tile has a part in the beginning of a prompt; another image has none in common."""
+
+    async def answer(image: Any, text: str) -> dict[str, Any]:
+        reply = await shared_pool.run(ask(TILED, [{"image": image, "texts": [text]}]))
+        return dict(reply.output)
+
+    image = draw(47, 61)
+    first = await answer(image, "What is it?")
+    again = await answer(image, "What is that?")
+    other = await answer(255 - image, "What is it?")
+    assert first["image_tokens"] == again["image_tokens"] == 5 * TOKENS_PER_TILE
+    assert again["reused_tokens"] > 5 * TOKENS_PER_TILE
+    assert other["reused_tokens"] < 12
+    assert other["tokens"] != first["tokens"]
+
+
+async def test_an_answer_is_streamed_and_one_bad_image_harms_no_other(shared_pool: Pool) -> None:
+    row = next(row for row in ANSWERS if row["splits"] and len(row["images"]) == 2)
+    chat = {"images": [draw(*size) for size in row["images"]], "messages": row["messages"]}
+    pieces = PieceMemory()
+    reply = await shared_pool.run(ask(TILED, [chat]), pieces)
+    assert reply.output["text"] == row["text"]
+    many = {"images": [draw(40, 40)] * 60, "prompt": "<image>" * 60}
+    thin = {"image": np.zeros((1, 3000, 3), np.uint8), "texts": ["What is it?"]}
+    replies = await shared_pool.run(ask(TILED, [many, chat, thin]))
+    assert isinstance(replies.output[0], BadInput)
+    assert "tokens of images" in str(replies.output[0])
+    assert replies.output[1]["tokens"] == row["tokens"]
+    assert replies.output[2]["image_tokens"] == 3 * TOKENS_PER_TILE
