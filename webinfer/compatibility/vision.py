@@ -35,9 +35,9 @@ def describe_vision() -> str:
         "Keys of all processors. As in transformers, a step that is null is skipped.",
         describe_rules("preprocessor_config.json", STEPS | INERT),
         paragraph(
-            """All images must get the same size, or become tiles of one size: other sizes that depend on the image (`shortest_edge` without
-            `do_center_crop`, `longest_edge` without tiles,
-            `max_height`, padding) are refused. `num_channels` of
+            """All images must get the same size, or become tiles of one size: other sizes that depend on the
+            image (`shortest_edge` without `do_center_crop`, `longest_edge` without tiles, `max_height`,
+            padding) are refused. `num_channels` of
             config.json is 1 or 3; for 1, images become grey as with Pillow's `convert("L")`. Only the part of
             a resized image that the model sees is computed, so an extreme aspect ratio costs no more."""
         ),
