@@ -50,6 +50,14 @@ if TYPE_CHECKING:
     help="Longest time of a cell, once its model is ready.",
 )
 @click.option(
+    "--ready-time",
+    "ready_s",
+    default="30s",
+    show_default=True,
+    type=DURATION,
+    help="Longest time that a model may take to be loaded, compiled and warm in a cell.",
+)
+@click.option(
     "--json",
     "json_file",
     type=NEW_FILE,
@@ -60,7 +68,7 @@ if TYPE_CHECKING:
 @click.option("--csv", "csv_file", type=NEW_FILE, help="Write a row a cell into this file.")
 @click.option("--parquet", "parquet_file", type=NEW_FILE, help="Likewise, as Parquet.")
 @NO_HISTORY
-def command(json_file: Path | None, no_history: bool, cell_s: float, **wanted: Any) -> None:
+def command(json_file: Path | None, no_history: bool, cell_s: float, ready_s: float, **wanted: Any) -> None:
     """Measure MODELS in every browser, backend, precision, batch and length.
 
     Every cell is run or has its reason; cells of one browser share a session. A cell whose answer is not that
@@ -76,6 +84,7 @@ def command(json_file: Path | None, no_history: bool, cell_s: float, **wanted: A
         wanted["batches"] or (1,),
         wanted["lengths"] or (None,),
         cell_s,
+        ready_s,
     )
     done = _earlier(json_file)
     with watching("starting") as watch:

@@ -29,7 +29,7 @@ MEASURED, WRONG, NOT_RUN = "measured", "wrong", "not run"
 MOST_RUNS, LEAST_RUNS = 50, 3
 # Of a cell's time: to warm up beyond the model's own, and for the runs that count.
 WARM_SHARE, RUN_SHARE = 0.2, 0.4
-# Of loading, compiling and warming up, beyond a cell's time: software GPUs compile for long.
+# Of loading, compiling and warming up, unless another time is asked for: software GPUs compile for long.
 LOAD_S = 30.0
 
 
@@ -92,6 +92,9 @@ class Plan:
     batches: tuple[int, ...]
     lengths: tuple[int | None, ...]
     cell_s: float
+    """The longest that a cell runs once its model is ready."""
+    ready_s: float = LOAD_S
+    """The longest that its model may take to be ready."""
 
     def coordinates(self, models: Mapping[str, StoredModel]) -> Iterator[Coordinates]:
         """Every cell, those of a session and model together."""
@@ -134,6 +137,7 @@ class Matrix:
         body = {
             "models": list(self.plan.models),
             "cell_s": self.plan.cell_s,
+            "ready_s": self.plan.ready_s,
             "is_complete": self.is_complete,
             "cells": [cell.to_row() for cell in found],
         }
@@ -216,7 +220,7 @@ async def _run_browser(
                     pool = None  # it has closed itself
                     yield MatrixCell(at, NOT_RUN, str(error))
                     continue
-            cell = await _run_cell(pool, at, models[at.model], references, plan.cell_s)
+            cell = await _run_cell(pool, at, models[at.model], references, plan)
             yield cell
             if cell.status == NOT_RUN and cell.build:
                 # What it left unfinished would take the time of the next ones.
@@ -228,7 +232,7 @@ async def _run_browser(
 
 
 async def _run_cell(
-    pool: Pool, at: Coordinates, model: StoredModel, references: References, cell_s: float
+    pool: Pool, at: Coordinates, model: StoredModel, references: References, plan: Plan
 ) -> MatrixCell:
     arm = Arm("", at.model, Browser(at.browser), Backend(at.backend), Precision(at.precision))
     try:
@@ -245,7 +249,7 @@ async def _run_cell(
         return MatrixCell(at, NOT_RUN, can.reason(Backend(at.backend)))
     place = {"build": pool.sessions[0].build, "adapter": adapter_name(can.adapter(Backend(at.backend)))}
     try:
-        cell = await _time_cell(pool, at, request, model, references, cell_s)
+        cell = await _time_cell(pool, at, request, model, references, plan)
     except BadOutput as error:
         return MatrixCell(at, WRONG, str(error), **place)  # type: ignore[arg-type]
     except InferenceError as error:
@@ -259,10 +263,11 @@ async def _time_cell(
     request: Request,
     model: StoredModel,
     references: References,
-    cell_s: float,
+    plan: Plan,
 ) -> MatrixCell:
+    cell_s = plan.cell_s
     reference = await references.find(at, request, model)
-    first = await pool.run(replace(request, deadline_s=LOAD_S))
+    first = await pool.run(replace(request, deadline_s=plan.ready_s))
     began, bounded = time.monotonic(), replace(request, deadline_s=cell_s)
     ready_ms = first.timings.load_ms + first.timings.compile_ms + first.timings.warmup_ms
     answer = read_answer(first.output, model.family.answer)
