@@ -13,7 +13,7 @@ from browser_runtime.contract.errors import BadInput
 from tests.unit.laboratory.made_up import comparison, start
 from webinfer.bench.laboratory import comparing, verdicts
 from webinfer.bench.laboratory.answers import Answer
-from webinfer.bench.laboratory.arms import Arm
+from webinfer.bench.laboratory.arms import Arm, parse_arm
 from webinfer.bench.laboratory.comparing import Limits, compare
 from webinfer.bench.laboratory.documents import check_document, comparison_document, write_document
 from webinfer.bench.laboratory.sessions import Start
@@ -58,6 +58,13 @@ def test_embeddings_are_compared_by_their_cosine() -> None:
     assert one.difference(Answer(None, (2.0, 0.0))) == ""
     assert one.difference(Answer(None, (1.0, 1.0))) == "cosine 0.7071"
     assert one.difference(Answer(None, (1.0,))) == "cosine 0.0000"
+
+
+def test_arms_are_told_with_what_was_asked_of_them_alone() -> None:
+    found = comparison(1.0)
+    found.b = parse_arm("option.compute_shaders=true WEBINFER_KV_CACHE_MB=64", "tones-whisper")
+    one, two = verdicts.describe_arms(found)
+    assert one.endswith("1 thread") and two.endswith("1 thread, option.compute_shaders=True, kv_cache_mb=64")
 
 
 class FakeArm:
