@@ -29,7 +29,8 @@ def write_result(table: ResultTable, name: str) -> str:
 
 def _heading(column: Column) -> str:
     below = f"<small>{html.escape(column.below)}</small>" if column.below else ""
-    return f'<th scope="col">{html.escape(column.name)}{below}</th>'
+    kind = ' class="number"' if column.is_number else ""
+    return f'<th scope="col"{kind}>{html.escape(column.name)}{below}</th>'
 
 
 def _row(table: ResultTable, row: Sequence[Cell]) -> str:
