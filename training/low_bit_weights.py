@@ -40,26 +40,36 @@ def _in_6_bits(values: Tensor) -> Tensor:
     return (values / unit).round() * unit
 
 
-class _Rounded(nn.Module):
-    def __init__(self, bits: int) -> None:
-        super().__init__()
-        self.bits = bits
-
-    def forward(self, weights: Tensor) -> Tensor:
-        return round_weights(weights, self.bits)
-
-
 @contextmanager
 def rounded_to(model: nn.Module, bits: int | None) -> Iterator[None]:
-    """Within it, every linear layer's weights have `bits`; the embedding and the head keep at least 4."""
+    """Within it, every linear layer's weights have `bits`; the embedding and the head keep at least 4.
+
+    Weights of one width are rounded at once, when it is entered: on a GPU a small model's many matrices take
+    longer one by one than all the rest of a step.
+    """
     layers = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
+    if bits is None:
+        layers = []
+    kept = [(layer, layer.weight) for _, layer in layers]
     try:
-        for name, layer in layers:
-            if bits is not None:
-                kept = max(bits, 4) if "head" in name else bits
-                nn.utils.parametrize.register_parametrization(layer, "weight", _Rounded(kept))
+        for alike in _alike(layers, bits or 0).values():
+            rounded = round_weights(torch.cat([layer.weight for layer, _ in alike]), alike[0][1])
+            parts = rounded.split([layer.weight.shape[0] for layer, _ in alike])
+            for (layer, _), part in zip(alike, parts, strict=True):
+                del layer.weight
+                layer.weight = part  # type: ignore[assignment]  # a tensor that remembers its parameter
         yield
     finally:
-        for _, layer in layers:
-            if nn.utils.parametrize.is_parametrized(layer):
-                nn.utils.parametrize.remove_parametrizations(layer, "weight", leave_parametrized=False)
+        for layer, weight in kept:
+            layer.weight = weight
+
+
+def _alike(
+    layers: list[tuple[str, nn.Linear]], bits: int
+) -> dict[tuple[int, int], list[tuple[nn.Linear, int]]]:
+    """Layers and their bits, by width and bits."""
+    groups: dict[tuple[int, int], list[tuple[nn.Linear, int]]] = {}
+    for name, layer in layers:
+        own = max(bits, 4) if "head" in name else bits
+        groups.setdefault((layer.weight.shape[1], own), []).append((layer, own))
+    return groups

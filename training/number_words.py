@@ -11,6 +11,9 @@ ONES = (
     "seventeen eighteen nineteen"
 ).split()
 TENS = "- - twenty thirty forty fifty sixty seventy eighty ninety".split()
+SUM_NUMBER = 101
+"""Times the first summand. With 100 the rest of 11 would be the sum's own: some sums would be held out whole,
+their words never an answer."""
 SYSTEM_PROMPTS = ("You are good at numbers.", "Answer with the number alone.")
 
 
@@ -60,13 +63,13 @@ def ask_digits(rng: random.Random) -> Question:
 
 def ask_sum(rng: random.Random) -> Question:
     a, b = rng.randrange(100), rng.randrange(100)
-    return Question("sum", f"What is {a} + {b}?", str(a + b), 100 * a + b)
+    return Question("sum", f"What is {a} + {b}?", str(a + b), SUM_NUMBER * a + b)
 
 
 def ask_sum_in_words(rng: random.Random) -> Question:
     a, b = rng.randrange(100), rng.randrange(100)
     text = f"What is {to_words(a)} plus {to_words(b)}?"
-    return Question("sum in words", text, to_words(a + b), 100 * a + b)
+    return Question("sum in words", text, to_words(a + b), SUM_NUMBER * a + b)
 
 
 def ask_next(rng: random.Random) -> Question:

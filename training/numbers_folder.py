@@ -17,7 +17,7 @@ from browser_runtime.low_bits.reading.sources import DecoderSource, open_source
 from training.manifests import BUILTIN, write_manifest
 
 NAME = "numbers-llama"
-PRECISIONS = {"2bit": 2, "3bit": 3, "4bit": 4, "8bit": 8}
+PRECISIONS = {"2bit": 2, "3bit": 3, "4bit": 4}
 COMPANIONS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json")
 # What training kept exact, or in more bits than the layers (training.low_bit_weights).
 LEAST_BITS = {"embedding": 8, "head": 4}

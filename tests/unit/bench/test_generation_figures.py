@@ -7,7 +7,9 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 
+from browser_runtime.models.store import BUILTIN_FOLDER
 from webinfer.bench.generation import subjects
 from webinfer.bench.generation.figures import (
     NATIVE,
@@ -21,6 +23,7 @@ from webinfer.bench.generation.figures import (
     summarise,
 )
 from webinfer.bench.generation.picture import draw_bars
+from webinfer.commands.bench_generation import MODELS, command
 
 
 def runs(*decode_ms: float) -> list[Run]:
@@ -76,3 +79,11 @@ def test_packed_weights_of_another_quantiser_are_not_taken_for_ours(
     with (folder / "quantising" / "descent.py").open("a") as stream:
         stream.write("\n")
     assert subjects.stamp_quantiser() != before
+
+
+def test_bits_that_a_model_does_not_come_in_are_refused_by_name() -> None:
+    there = [int(path.name.removesuffix("bit")) for path in (BUILTIN_FOLDER / "numbers-llama").glob("*bit")]
+    assert sorted(there) == list(MODELS["numbers-llama"])
+    done = CliRunner().invoke(command, ["--model", "numbers-llama", "--bits", "4", "--bits", "8"])
+    assert done.exit_code == 2
+    assert "numbers-llama does not come in 8 bits, but in 2, 3, 4" in done.output

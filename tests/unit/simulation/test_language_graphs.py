@@ -41,7 +41,7 @@ def test_each_precision_answers_as_few_bits_do(tmp_path: Path) -> None:
     prompts: list[Any] = [
         [{"role": "user", "content": text}] for text in ("Write 347 in words.", "What is 48 + 27?")
     ]
-    wanted = reference(builtin, Family.TEXT_GENERATION, prompts, GREEDY, Precision.BITS_8)
+    wanted = reference(builtin, Family.TEXT_GENERATION, prompts, GREEDY, Precision.BITS_4)
     for precision in PRECISIONS:
         found = reference(model, Family.TEXT_GENERATION, prompts, GREEDY, precision)
         assert [output["tokens"] for output in found] == [output["tokens"] for output in wanted], precision
