@@ -17,6 +17,7 @@ import numpy as np
 import wgpu
 from attention import attention_checks
 from cases import CHOOSING, Outcome, checks, packing, time_product
+from copies import time_copies
 from device import Native, Variant
 from halves import check_halves
 
@@ -38,7 +39,8 @@ def main() -> int:
     chosen = parser.parse_args()
     end = time.monotonic() + chosen.limit_s
     native = Native.open()
-    copy = _time_copy(native, chosen.megabytes * 2**20)
+    copies = time_copies(native, chosen.megabytes * 2**20)
+    copy = max(copies.values())
     variants = [_check(native, variant, is_first=n == 0) for n, variant in enumerate(native.variants)]
     right = [row for row in variants if row.get("worst", 2) <= 1]
     timings = [
@@ -52,7 +54,7 @@ def main() -> int:
         fits = size <= native.device.limits["max-storage-buffer-binding-size"]
         if fits and time.monotonic() < end and timings:
             timings.append({"variant": native.variant.name, **time_product(native, case, copy, 0.5)})
-    print(json.dumps(_report(native, copy, variants, timings), indent=1))
+    print(json.dumps(_report(native, copies, variants, timings), indent=1))
     return 0 if right and all(not row.get("wrong", True) for row in variants) else 1
 
 
@@ -85,21 +87,8 @@ def _quickest(timings: list[dict[str, Any]]) -> str:
     return min(scores, key=scores.__getitem__, default="")
 
 
-def _time_copy(native: Native, size: int) -> float:
-    """Bytes read and written a second by a plain copy from buffer to buffer."""
-    size = min(size, native.device.limits["max-buffer-size"])
-    source, target = native.buffer(size), native.buffer(size)
-    seconds = []
-    for _ in range(6):
-        encoder = native.device.create_command_encoder()
-        for _ in range(4):
-            encoder.copy_buffer_to_buffer(source, 0, target, 0, size)
-        seconds.append(native.wait(encoder) / 4)
-    return 2 * size / min(seconds[1:])
-
-
 def _report(
-    native: Native, copy: float, variants: list[dict[str, Any]], timings: list[dict[str, Any]]
+    native: Native, copies: dict[str, float], variants: list[dict[str, Any]], timings: list[dict[str, Any]]
 ) -> dict[str, Any]:
     info = native.adapter.info
     return {
@@ -108,7 +97,7 @@ def _report(
         "backend": info["backend_type"],
         "kind": info["adapter_type"],
         "wgpu": wgpu.__version__,
-        "copy_gb_per_s": round(copy / 1e9, 2),
+        "copy_gb_per_s": {name: round(copy / 1e9, 2) for name, copy in copies.items()},
         "variants": variants,
         "wrong_halves": check_halves(native),
         "timings": timings,

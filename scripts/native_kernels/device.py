@@ -135,8 +135,8 @@ class Native:
             self._pipelines[key] = self.device.create_compute_pipeline(layout="auto", compute=stage)
         return self._pipelines[key]
 
-    def submit(self, times: int = 1) -> float:
-        """Sends off what was recorded, all of it `times` over, and waits; seconds."""
+    def submit(self, times: int = 1, *, keep: bool = False) -> float:
+        """Sends off what was recorded, all of it `times` over, and waits; seconds. `keep`: for once more."""
         encoder = self.device.create_command_encoder()
         compute = encoder.begin_compute_pass()
         for pipeline, group, groups in self._pending * times:
@@ -144,7 +144,7 @@ class Native:
             compute.set_bind_group(0, group)
             compute.dispatch_workgroups(*groups)
         compute.end()
-        self._pending = [] if times == 1 else self._pending
+        self._pending = self._pending if keep else []
         return self.wait(encoder)
 
     @cached_property
