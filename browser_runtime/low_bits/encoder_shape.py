@@ -21,7 +21,8 @@ NORM_EPSILON = 1e-12
 """Where a file leaves it out: transformers' own."""
 TRAINING = (
     *("attention_probs_dropout_prob", "classifier_dropout", "hidden_dropout_prob", "gradient_checkpointing"),
-    *("bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings", "add_pooling_layer"),
+    *("bos_token_id", "cls_token_id", "eos_token_id", "pad_token_id", "sep_token_id"),
+    *("tie_word_embeddings", "add_pooling_layer"),
     *("directionality", "finetuning_task", "num_labels", "output_past", "pooler_fc_size"),
     *("pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type"),
 )

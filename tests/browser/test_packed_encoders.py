@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +95,19 @@ async def test_a_copy_of_an_encoder_brings_no_weights(
     await lane.unload(key, 10.0)
     third = await shared_pool.run(fresh)
     assert np.array_equal(third.output[0]["embedding"], first.output[0]["embedding"])
+
+
+async def test_a_roberta_in_8_bits_is_near_transformers(
+    shared_pool: Pool, settings: RuntimeSettings, tmp_path: Path
+) -> None:
+    """Its positions begin behind the padding token's; in the packed table they begin at 0."""
+    with tarfile.open(Path(__file__).parents[1] / "data/bert_kinds.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    folder = tmp_path / "roberta"
+    model = quantise_encoder(folder, "tiny-roberta-8bit", ModelStore(settings.models_dir)).model
+    expected = json.loads((folder / "expected.json").read_text())
+    reply = await shared_pool.run(embed(model, expected["texts"], Backend.WASM))
+    found = np.stack([output["embedding"] for output in reply.output])
+    wanted = np.array(expected["embeddings"])
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(wanted, axis=1)
+    assert ((found * wanted).sum(axis=1) / lengths).min() >= MIN_COSINE

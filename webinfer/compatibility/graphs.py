@@ -6,6 +6,7 @@ from itertools import starmap
 
 from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.family_spec import ONNX_SUFFIXES, FamilySpec, GraphSpec
+from browser_runtime.models.intake.bert_names import BERT_TYPES
 from browser_runtime.models.intake.export_bert import ACTIVATIONS
 from browser_runtime.models.intake.graph_check import MAX_IR_VERSION, MAX_OPSET
 from browser_runtime.models.intake.importing import PICKLES
@@ -89,8 +90,8 @@ def describe_graphs() -> str:
             is a fixed sequence length without `attention_mask`, where padding could not be told from text."""
         ),
         paragraph(
-            f"""A folder of safetensors is exported if it is a BERT with {code(ACTIVATIONS)}. Weights in
-            pickles are never opened: {code(PICKLES)}."""
+            f"""A folder of safetensors is exported if it is an encoder of type {code(BERT_TYPES)} with
+            {code(ACTIVATIONS)}. Weights in pickles are never opened: {code(PICKLES)}."""
         ),
     )
 

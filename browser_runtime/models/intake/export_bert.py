@@ -21,9 +21,14 @@ import numpy as np
 
 from browser_runtime.contract.errors import BadRequest
 from browser_runtime.models.files.json_files import parse_object
+from browser_runtime.models.intake.bert_names import (
+    BERT,
+    BERT_TYPES,
+    Weights,
+    read_config,
+    read_tensors,
+)
 from browser_runtime.models.intake.graph_builder import GraphBuilder
-
-Weights = dict[str, np.ndarray[Any, np.dtype[Any]]]
 
 # LayerNormalization came with 17; a later opset is not read by every onnxruntime-web in use.
 OPSET = 17
@@ -62,9 +67,10 @@ class BertShape:
 
 
 def _refuse_variants(config: Mapping[str, Any]) -> None:
-    if config.get("model_type") != "bert":
+    if config.get("model_type") != BERT:
         raise BadRequest(
-            f"model_type {config.get('model_type')!r} cannot be exported to ONNX here, only 'bert'"
+            f"model_type {config.get('model_type')!r} cannot be exported to ONNX here, only "
+            + ", ".join(map(repr, BERT_TYPES))
         )
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise BadRequest("only BERT with absolute position embeddings can be exported to ONNX here")
@@ -84,8 +90,9 @@ def export_bert(config: Path, weights: Sequence[Path], target: Path) -> None:
     """
     import onnx
 
-    shape = BertShape.of(parse_object(config.read_bytes(), config.name))
-    model = bert_model(shape, read_weights(weights))
+    plain = parse_object(config.read_bytes(), config.name)
+    shape = BertShape.of(read_config(plain))
+    model = bert_model(shape, read_tensors(plain, read_weights(weights)))
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
@@ -95,7 +102,7 @@ def export_bert(config: Path, weights: Sequence[Path], target: Path) -> None:
 
 
 def read_weights(files: Sequence[Path]) -> Weights:
-    """Every tensor of the safetensors files as float32, the prefix `bert.` taken off. Raises BadRequest."""
+    """Every tensor of the safetensors files as float32, under its own name. Raises BadRequest."""
     from safetensors import SafetensorError
 
     size_bytes = sum(path.stat().st_size for path in files)
@@ -122,7 +129,7 @@ def _read_file(path: Path) -> Weights:
 
     with safe_open(str(path), framework="numpy") as tensors:
         return {
-            name.removeprefix("bert."): tensors.get_tensor(name).astype(np.float32)
+            name: tensors.get_tensor(name).astype(np.float32)
             for name in tensors.keys()  # noqa: SIM118 - a reader, not a dict
             if not name.endswith("position_ids")
         }

@@ -11,10 +11,11 @@ from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.families import PACKED_ENCODER, TEXT_EMBEDDING
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.low_bits.encoder_file import write_encoder
-from browser_runtime.low_bits.encoder_shape import ENCODER_TYPES, EncoderShape
+from browser_runtime.low_bits.encoder_shape import EncoderShape
 from browser_runtime.low_bits.reading.sources import CONFIG
 from browser_runtime.models.files.integrity import hash_file
-from browser_runtime.models.files.json_files import MAX_JSON_BYTES, parse_object
+from browser_runtime.models.files.json_files import MAX_JSON_BYTES, Json, parse_object
+from browser_runtime.models.intake.bert_names import BERT_TYPES, read_config, read_tensors
 from browser_runtime.models.intake.export_bert import read_weights
 from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.manifest import StoredModel
@@ -45,11 +46,7 @@ class QuantisedEncoder:
 
 def is_encoder(path: Path) -> bool:
     """True for a folder whose config.json names an encoder that the low-bit engine runs."""
-    config = path / CONFIG
-    if not config.is_file():
-        return False
-    with config.open("rb") as stream:
-        return parse_object(stream.read(MAX_JSON_BYTES + 1), CONFIG).get("model_type") in ENCODER_TYPES
+    return (path / CONFIG).is_file() and _read_config(path).get("model_type") in BERT_TYPES
 
 
 def quantise_encoder(path: Path, name: str, store: ModelStore) -> QuantisedEncoder:
@@ -57,13 +54,14 @@ def quantise_encoder(path: Path, name: str, store: ModelStore) -> QuantisedEncod
 
     Raises BadInput naming what of it is not done, BadRequest for weights that are not whole.
     """
-    shape = _read_shape(path)
+    config = _read_config(path)
+    shape = EncoderShape.of(read_config(config))
 
     def pack(files: list[Path], folder: Path) -> list[str]:
         (index,) = PACKED_ENCODER.paths(Precision.BITS_8)
         home = (folder / index).parent
         about = {"source": {"name": path.name, "files": {file.name: hash_file(file) for file in files}}}
-        written = write_encoder(home, shape, read_weights(files), about)
+        written = write_encoder(home, shape, read_tensors(config, read_weights(files)), about)
         return [(home / file).relative_to(folder).as_posix() for file in written]
 
     model = import_model(path, name, TEXT_EMBEDDING, store, pack=pack)
@@ -73,9 +71,9 @@ def quantise_encoder(path: Path, name: str, store: ModelStore) -> QuantisedEncod
     return QuantisedEncoder(model, model.loaded_bytes(Precision.BITS_8), least)
 
 
-def _read_shape(path: Path) -> EncoderShape:
+def _read_config(path: Path) -> Json:
     with (path / CONFIG).open("rb") as stream:
-        return EncoderShape.of(parse_object(stream.read(MAX_JSON_BYTES + 1), CONFIG))
+        return parse_object(stream.read(MAX_JSON_BYTES + 1), CONFIG)
 
 
 def _embed(model: StoredModel, precision: Precision) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,7 @@ def test_no_sum_leaves_32_bits() -> None:
             {"position_embedding_type": "relative_key"},
             "position_embedding_type of config.json is 'relative_key'",
         ),
-        ({"model_type": "roberta"}, "model_type of config.json is 'roberta', but must be one of bert"),
+        ({"model_type": "mpnet"}, "model_type of config.json is 'mpnet', but must be one of bert"),
         ({"num_attention_heads": 4, "hidden_size": 48}, "the width of config.json is 48"),
         ({"intermediate_size": 60}, "the feed-forward width of config.json is 60"),
         ({"is_decoder": True}, "is_decoder of config.json is True"),
@@ -174,3 +176,47 @@ def test_weights_that_are_not_whole_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BadRequest, match="not finite"):
         write_encoder(tmp_path / "two", EncoderShape.of(WIDE), weights, {})
     assert "layers.0.up_bias" in tensor_shapes(EncoderShape.of(WIDE))
+
+
+BERT_KINDS = Path(__file__).parents[2] / "data" / "bert_kinds.tar.xz"
+
+
+@pytest.fixture(scope="module")
+def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Encoders of transformers that are BERT by other names."""
+    home = tmp_path_factory.mktemp("kinds")
+    with tarfile.open(BERT_KINDS) as archive:
+        archive.extractall(home, filter="data")
+    return home
+
+
+@pytest.mark.parametrize("kind", ["distilbert", "distilbert-headed", "roberta", "xlm-roberta"])
+def test_encoders_that_are_bert_by_other_names_are_near_transformers(
+    kinds: Path, tmp_path: Path, kind: str
+) -> None:
+    done = quantize(kinds / kind, tmp_path / "store")
+    assert done.exception is None, done.exception
+    model = ModelStore(tmp_path / "store").ensure("tiny-8bit")
+    expected = json.loads((kinds / kind / "expected.json").read_text())
+    for precision, least in ((Precision.FP32, 0.999999), (Precision.BITS_8, MIN_COSINE)):
+        outputs = reference(model, Family.TEXT_EMBEDDING, expected["texts"], precision=precision)
+        found = np.stack([output["embedding"] for output in outputs])
+        assert cosines(found, np.array(expected["embeddings"])).min() >= least, precision
+
+
+def test_a_roberta_has_a_position_for_each_token_that_it_may_read(kinds: Path, tmp_path: Path) -> None:
+    """Two of its forty rows are for padding; the 39th token is the first without one."""
+    assert quantize(kinds / "roberta", tmp_path / "store").exception is None
+    model = ModelStore(tmp_path / "store").ensure("tiny-8bit")
+    assert PackedEncoder.open(model.folder / "8bit").shape.max_positions == 38
+    (output,) = reference(model, Family.TEXT_EMBEDDING, ["a " * 60], precision=Precision.BITS_8)
+    assert (output["tokens"], output["truncated"]) == (32, True), "its tokenizer's own limit"
+
+
+def test_a_table_of_positions_for_padding_alone_is_refused(kinds: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(kinds / "roberta", tmp_path / "short")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": 39}))
+    done = quantize(folder, tmp_path / "store")
+    assert isinstance(done.exception, BadInput)
+    assert "max_position_embeddings of config.json is 40, of which pad_token_id leaves" in str(done.exception)

@@ -14,6 +14,7 @@ import pytest
 
 from browser_runtime.contract.errors import BadRequest
 from browser_runtime.contract.vocabulary import Family
+from browser_runtime.models.intake.bert_names import read_tensors
 from browser_runtime.models.intake.export_bert import BertShape, bert_model, export_bert, read_weights
 from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import ModelStore
@@ -105,7 +106,8 @@ def test_relu_and_the_bert_prefix_are_understood(tmp_path: Path) -> None:
 
     folder = write_bert(tmp_path, hidden_act="relu")
     save_file({f"bert.{k}": v for k, v in bert_weights().items()}, str(folder / "model.safetensors"))
-    assert set(read_weights([folder / "model.safetensors"])) == set(bert_weights())
+    weights = read_tensors(BERT_CONFIG, read_weights([folder / "model.safetensors"]))
+    assert set(weights) == set(bert_weights())
     export_folder(folder, tmp_path / "out" / "model.onnx")
 
 

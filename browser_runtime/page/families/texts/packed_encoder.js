@@ -27,10 +27,6 @@ export class PackedEmbedder {
       const why = 'its kernels are there for wasm alone';
       throw new Fault('Unsupported', `an encoder of 8 bits on ${backend}`, why);
     }
-    if (settings.first_position !== 0) {
-      const text = `its first position is ${settings.first_position}; encoders of 8 bits begin at 0`;
-      throw new Fault('ModelFault', model.name, text);
-    }
     const started = performance.now();
     const files = /** @type {import('../contract.js').GraphFiles} */ (model.graphs[PACKED_ENCODER]);
     const content = options.tensor_sharing === false ? undefined : files.content;
