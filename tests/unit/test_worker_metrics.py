@@ -11,7 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from browser_runtime.contract.errors import ModelFault
 from browser_runtime.contract.model_key import ModelKey
-from browser_runtime.contract.status import PoolStatus
+from browser_runtime.contract.sharing import KeptResults, LaneSharing, SharedGraphs
+from browser_runtime.contract.status import LaneStatus, PoolStatus, SessionStatus
 from browser_runtime.contract.vocabulary import Browser, Precision
 from browser_runtime.pool.health.model_breakers import ModelBreakers
 from workers.metrics import WorkerMetrics
@@ -19,9 +20,9 @@ from workers.metrics import WorkerMetrics
 KEY = ModelKey.of("odd", "abc", None, Precision.FP32, ("graph_capture",))
 
 
-def scrape(models: ModelBreakers) -> dict[tuple[str, ...], float]:
+def scrape(models: ModelBreakers, *sessions: SessionStatus) -> dict[tuple[str, ...], float]:
     metrics = WorkerMetrics("w@h", "chrome")
-    metrics.show(lambda: PoolStatus(Browser.CHROME, failing_models=models.failing()))
+    metrics.show(lambda: PoolStatus(Browser.CHROME, sessions=sessions, failing_models=models.failing()))
     text = generate_latest(metrics.registry).decode()
     return {
         (sample.name, *dict(sorted(sample.labels.items())).values()): sample.value
@@ -53,3 +54,19 @@ def test_a_model_that_fails_has_its_breaker_and_its_failures_and_loses_them_when
     models.failed(KEY, ModelFault("odd", "its graph cannot be opened"))
     models.succeeded(KEY)
     assert scrape(models)["webinfer_failing_models", "CLOSED"] == 0
+
+
+def test_what_models_of_a_session_share_is_added_up_over_its_lanes() -> None:
+    graphs = SharedGraphs(n_parts=2, n_references=3, size_bytes=90, saved_bytes=70)
+    results = KeptResults(n_results=5, size_bytes=50, hits=4)
+    lanes = (LaneStatus(sharing=LaneSharing(graphs, results)), LaneStatus(sharing=LaneSharing(graphs)))
+    found = scrape(ModelBreakers(), SessionStatus("chrome-1", Browser.CHROME, lanes=lanes))
+    told = {key[0]: value for key, value in found.items() if key[0].startswith("webinfer_shared_")}
+    assert told == {
+        "webinfer_shared_graphs": 4,
+        "webinfer_shared_graph_uses": 6,
+        "webinfer_shared_graph_saved_bytes": 140,
+        "webinfer_shared_results": 5,
+        "webinfer_shared_result_bytes": 50,
+        "webinfer_shared_result_hits": 4,
+    }

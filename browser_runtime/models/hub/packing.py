@@ -25,6 +25,7 @@ from browser_runtime.models.hub.downloading import Progress
 from browser_runtime.models.hub.fetching import Fetched, Pull, download_all, peek, require_room
 from browser_runtime.models.hub.original_weights import CHOSEN_BITS, list_shards
 from browser_runtime.models.hub.repository import Repository
+from browser_runtime.models.intake.bert_names import read_config, read_tensors
 from browser_runtime.models.intake.export_bert import read_weights
 from browser_runtime.models.intake.packed_folders import quantise_to_folder
 from browser_runtime.models.intake.traits import require_files, wanted_files
@@ -80,7 +81,8 @@ def pack_encoder(
     """A text encoder in `precision`, packed likewise. Raises like `pack_original`."""
     home, name = folder / ORIGINAL_FOLDER, job.model.name
     require_files(name, family, repository.files)
-    shape = EncoderShape.of(peek(job, repository, home, CONFIG))
+    config = peek(job, repository, home, CONFIG)
+    shape = EncoderShape.of(read_config(config))
     listing = peek(job, repository, home, family.files.listing)
     small = [path for path in wanted_files(family, listing) if path in repository.files]
     parts = [original]
@@ -95,7 +97,7 @@ def pack_encoder(
             (home / path).replace(packed / path)
         check_files(packed, family)
         (index,) = PACKED_ENCODER.paths(precision)
-        weights = read_weights([home / path for path in parts])
+        weights = read_tensors(config, read_weights([home / path for path in parts]))
         hashes = {path: hash_file(home / path) for path in parts}
         about = {"source": {"name": job.model.repository, "files": hashes}}
         write_encoder((packed / index).parent, shape, weights, about)

@@ -6,11 +6,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from browser_runtime.contract.model_key import ModelKey
+from browser_runtime.contract.sharing import KeptResults, LaneSharing, SharedGraphs
 from browser_runtime.contract.status import (
     BreakerCounts,
     BreakerState,
     FailingModel,
     FailingModels,
+    LaneStatus,
     SessionStatus,
 )
 from browser_runtime.contract.vocabulary import Browser, Precision
@@ -38,10 +40,14 @@ def scrape(figures: Figures) -> dict[tuple[str, ...], float]:
 def test_sessions() -> None:
     book = SessionBook()
     breaker = BreakerCounts(BreakerState.OPEN)
-    status = SessionStatus(HOSTILE, Browser.CHROME, health=70.5, runs=3, breaker=breaker)
+    shared = LaneSharing(SharedGraphs(n_parts=2, n_references=3, saved_bytes=70), KeptResults(hits=4))
+    lanes = (LaneStatus(sharing=shared), LaneStatus(sharing=shared))
+    status = SessionStatus(HOSTILE, Browser.CHROME, lanes=lanes, health=70.5, runs=3, breaker=breaker)
     book.hear({"hostname": "w@h"} | status.to_wire(), 0)
     found = scrape(Figures(sessions=book.rows(0)))
     assert found["webinfer_session_health", *sorted((HOSTILE, "chrome", "w@h"))] == 70.5
+    assert found["webinfer_session_shared_saved_bytes", *sorted((HOSTILE, "chrome", "w@h"))] == 140
+    assert found["webinfer_session_shared_hits", *sorted((HOSTILE, "chrome", "w@h"))] == 8
     states = {key: value for key, value in found.items() if key[0] == "webinfer_session_breaker"}
     assert len(states) == 3 and [key for key, value in states.items() if value] == [
         ("webinfer_session_breaker", *sorted((HOSTILE, "OPEN", "chrome", "w@h")))
