@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from scheduler.regression.company import note_company
 from scheduler.regression.findings import Analysis, DetectedChange, FindingState
 from scheduler.regression.lines import Series, name_cause, predecessor
 from scheduler.regression.metrics import METRICS, Metric
@@ -26,7 +27,7 @@ def analyse(lines: Sequence[Series], sample_s: float, rules: Rules | None = None
     found = Analysis([], [])
     for metric in METRICS.values():
         _analyse_metric(lines, metric, sample_s, rules, found)
-    return found
+    return Analysis(note_company(found.changes, lines, rules), found.states)
 
 
 def _analyse_metric(

@@ -11,6 +11,7 @@ from scheduler.regression.analysing import analyse
 from scheduler.regression.findings import DetectedChange, unreported
 from scheduler.regression.metrics import METRICS
 from tests.unit.regression.synthetic import HOUR_S, line, noisy
+from webinfer.bench.noises import CV, draw, replayed
 
 
 @pytest.mark.parametrize(
@@ -139,3 +140,34 @@ def row(change: DetectedChange) -> dict[str, object]:
         "direction": change.direction,
         "sample_s": change.sample_s,
     }
+
+
+def test_what_several_models_have_at_the_same_time_is_the_machines() -> None:
+    values = noisy(4, 120, seed=6)
+    values[:3, 80:] *= 1.4
+    values[3, 20:] *= 1.4
+    lines = [line(row, model=model) for row, model in zip(values, ("a", "b", "c", "d"), strict=True)]
+    notes = {json.loads(change.series)["model"]: change.note for change in analyse(lines, HOUR_S).changes}
+    shared = "2 of 3 other models changed alike at the same time: look at the machine"
+    assert notes == {"a": shared, "b": shared, "c": shared, "d": ""}
+
+
+def test_the_same_model_elsewhere_or_the_other_way_is_no_company() -> None:
+    values = noisy(3, 120, seed=7)
+    values[:2, 80:] *= 1.4
+    values[2, 80:] /= 1.4
+    lines = [line(values[0], model="a"), line(values[1], model="a"), line(values[2], model="b")]
+    assert [change.note for change in analyse(lines, HOUR_S).changes] == ["", "", ""]
+
+
+def test_steps_of_a_busy_machine_are_told_as_such() -> None:
+    """Two models beside a recorded load: what it does to both is not taken for either's own."""
+    rng = np.random.default_rng(8)
+    machine = draw(replayed(CV), rng, 10, 720)
+    n_changes = n_noted = 0
+    for load in machine:
+        both = load * (1 + 0.01 * rng.standard_normal((2, 720)))
+        found = analyse([line(row, model=name) for row, name in zip(both, "ab", strict=True)], HOUR_S).changes
+        n_changes += len(found)
+        n_noted += sum("look at the machine" in change.note for change in found)
+    assert n_changes > 10 and n_noted / n_changes > 0.9, (n_changes, n_noted)
