@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -12,6 +14,7 @@ from celery.exceptions import TimeoutError as ResultTimeout
 from rich.table import Table
 
 from browser_runtime.contract.errors import BadInput, NotReady
+from scheduler.experiments.reading import TABLES
 from scheduler.history import retention
 from scheduler.history.asking import look_up, no_analytics, read_or_ask
 from scheduler.history.draining import Backlog, backlog
@@ -19,10 +22,12 @@ from scheduler.history.history import QueryRow
 from scheduler.settings import SchedulerSettings
 from tasks.app import ANALYTICS_QUEUE, app
 from webinfer.commands.parameters import AS_JSON
-from webinfer.tables import output_console
+from webinfer.tables import output_console, plain_text
 
 # A million runs take a few seconds; the analytics worker may be busy with a report before.
 EXPORT_TIMEOUT_S = 120.0
+# Kinds come from files and through Redis; of a file's name they are a part.
+KIND_NAME = re.compile(r"[^a-z-]+")
 
 
 @click.group("history")
@@ -82,6 +87,46 @@ def export(folder: Path) -> None:
     )
     for path in sorted(folder.glob("*.parquet")):
         click.echo(f"{path} ({path.stat().st_size} bytes)")
+
+
+@command.command("experiments")
+@click.option("--kind", type=click.Choice(sorted(TABLES)), help="Only these. Default: all kinds.")
+@click.option(
+    "--latest",
+    "n",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 1000),
+    help="Most to list or write.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write each as a JSON file into this folder, as its command's --json does.",
+)
+def experiments(kind: str | None, n: int, folder: Path | None) -> None:
+    """List what compare, matrix, gate, load and bench peers found; write it as JSON files."""
+    rows = look_up("laboratory_documents", kind=kind, max_rows=n)
+    table = Table("at (UTC)", "kind", "models", "verdict")
+    for row in rows:
+        at = datetime.fromtimestamp(row["at_s"], UTC)
+        words = (row["kind"], row["model"], row["verdict"])
+        table.add_row(at.strftime("%Y-%m-%d %H:%M"), *map(plain_text, words))
+    output_console().print(table)
+    if folder is not None:
+        for row in rows:
+            click.echo(_write_experiment(row, folder))
+
+
+def _write_experiment(row: QueryRow, folder: Path) -> Path:
+    """The new file of one experiment."""
+    from webinfer.bench.laboratory.documents import write_document
+
+    folder.mkdir(parents=True, exist_ok=True)
+    at = datetime.fromtimestamp(row["at_s"], UTC)
+    path = folder / f"{KIND_NAME.sub('-', row['kind'])}-{at:%Y%m%dT%H%M%S.%f}.json"
+    path.write_text(write_document(json.loads(row["document"])), encoding="utf-8")
+    return path
 
 
 def _export_by_owner() -> Path:

@@ -6,16 +6,18 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from browser_runtime.contract.errors import BadInput
 from scheduler.history.history import History
 from tests.unit.laboratory.made_up import comparison
 from tests.unit.laboratory.test_gate import RESULTS, cell
-from webinfer.bench.laboratory.documents import comparison_document
+from webinfer.bench.laboratory.documents import comparison_document, read_document
 from webinfer.bench.laboratory.gate import gate_document
 from webinfer.bench.laboratory.gate_set import GateSet
 from webinfer.bench.laboratory.keeping import find_experiments, keep_experiment
 from webinfer.commands.gate import _baseline
+from webinfer.commands.history import command
 
 
 @pytest.fixture
@@ -58,3 +60,15 @@ def test_a_history_that_cannot_be_written_is_told_and_ends_nothing(
 
 def _no_redis() -> None:
     raise OSError("nobody listens")
+
+
+def test_what_was_kept_is_listed_and_written_as_its_command_wrote_it(path: Path, tmp_path: Path) -> None:
+    document = comparison_document(comparison(1.1))
+    keep_experiment(document)
+    keep_experiment(gate_document(GateSet("ours", (cell(),)), RESULTS))
+    listed = CliRunner().invoke(command, ["experiments"])
+    assert listed.exit_code == 0 and "compare" in listed.output and "gate" in listed.output
+    words = ["experiments", "--kind", "compare", "--folder", str(tmp_path / "results")]
+    assert CliRunner().invoke(command, words).exit_code == 0
+    [file] = (tmp_path / "results").glob("compare-*.json")
+    assert read_document(file, "compare") == document
