@@ -12,7 +12,7 @@ from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.families.processor import Options, Output
 from browser_runtime.families.vision import ImageProcessor
 from browser_runtime.models.configuration.pixels import PixelPlan
-from browser_runtime.models.configuration.processors import Exact
+from browser_runtime.models.configuration.sizes import Exact
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.simulation.feeds import Array, pad_rows
 from browser_runtime.simulation.graphs import open_graphs, require_finite

@@ -10,16 +10,18 @@ import pytest
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.pieces import PieceMemory
-from browser_runtime.contract.vocabulary import Backend, Family
+from browser_runtime.contract.vocabulary import Backend, Family, Precision
+from browser_runtime.models.hub.settings import HubSettings
 from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
+from tests.stand_ins.hub import serve_hub
 from tests.stand_ins.smolvlm import ANSWERS, TOKENS_PER_TILE, draw, write_smolvlm
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-TILED, WHOLE = "tiny-smolvlm", "tiny-smolvlm-whole"
+TILED, WHOLE, PACKED = "tiny-smolvlm", "tiny-smolvlm-whole", "tiny/smolvlm"
 GREEDY = {"temperature": 0.0, "max_new_tokens": 12}
 
 
@@ -28,22 +30,33 @@ def models(settings: RuntimeSettings, tmp_path_factory: pytest.TempPathFactory) 
     home, store = tmp_path_factory.mktemp("smolvlm"), ModelStore(settings.models_dir)
     import_model(write_smolvlm(home / TILED), TILED, store=store)
     import_model(write_smolvlm(home / WHOLE, splits=False, model_type="smolvlm"), WHOLE, store=store)
+    write_smolvlm(home / "hub" / PACKED / "main")
+    with serve_hub(home / "hub") as hub:
+        from_hub = HubSettings(endpoint=hub.address, offline=False, token=None)
+        ModelStore(settings.models_dir, from_hub).pull(PACKED, Precision.FP16)
 
 
 def ask(model: str, items: list[Any], backend: Backend = Backend.WASM, **options: Any) -> Request:
     inputs, chosen = {"images": items}, {**GREEDY, **options}
     return Request(
-        Family.MULTIMODAL, model, inputs, backends=(backend,), options=chosen, single=len(items) == 1
+        Family.MULTIMODAL,
+        model,
+        inputs,
+        backends=(backend,),
+        precision=Precision.FP16 if model == PACKED else Precision.FP32,
+        options=chosen,
+        single=len(items) == 1,
     )
 
 
 @pytest.mark.parametrize(
-    ("model", "backend"), [(TILED, Backend.WASM), (WHOLE, Backend.WASM), (TILED, Backend.WEBGPU)]
+    ("model", "backend"),
+    [(TILED, Backend.WASM), (WHOLE, Backend.WASM), (PACKED, Backend.WASM), (TILED, Backend.WEBGPU)],
 )
 async def test_a_page_gives_the_tokens_of_transformers(
     shared_pool: Pool, model: str, backend: Backend
 ) -> None:
-    rows = [row for row in ANSWERS if row["splits"] is (model == TILED)]
+    rows = [row for row in ANSWERS if row["splits"] is (model != WHOLE)]
     chats = [{"images": [draw(*size) for size in row["images"]], "messages": row["messages"]} for row in rows]
     reply = await shared_pool.run(ask(model, chats, backend))
     assert reply.backend == backend

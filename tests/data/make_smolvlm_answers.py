@@ -186,8 +186,9 @@ class Decoder:
 
 
 def write_files(processor: Idefics3Processor, model: Idefics3ForConditionalGeneration) -> None:
-    """The small files, as SmolVLM's repository has them."""
+    """The small files and the weights, as SmolVLM's repository has them."""
     FOLDER.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(FOLDER)
     model.config.save_pretrained(FOLDER)
     model.generation_config.save_pretrained(FOLDER)
     processor.image_processor.save_pretrained(FOLDER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from browser_runtime.low_bits.reading.file_names import GGUF_ENDING
 from browser_runtime.low_bits.reading.gguf import GgufFile
 from browser_runtime.low_bits.reading.gguf_config import read_config
 from browser_runtime.low_bits.reading.gguf_tokenizer import read_tokenizer
+from browser_runtime.low_bits.reading.inner import InnerTensors
 from browser_runtime.low_bits.reading.safetensors import SafetensorsFiles
 from browser_runtime.low_bits.reading.weights import DecoderWeights, gguf_weights, stored_weights
 from browser_runtime.low_bits.shape import DecoderShape
@@ -70,13 +72,31 @@ def open_folder(home: ForeignFolder) -> DecoderSource:
     """The model in a Hugging Face folder."""
     config = parse_object(_read(home, CONFIG, MAX_JSON_BYTES), CONFIG)
     shape, file = DecoderShape.of(config), SafetensorsFiles(home)
-    where = file.parts[0] if len(file.parts) == 1 else home.root.name
-    companions = {name: _read(home, name, _bound(name)) for name in COMPANIONS if _find(home, name)}
+    weights = stored_weights(shape, file, _place(file, home))
+    return DecoderSource(home.root.name, home, weights, config, _companions(home, COMPANIONS), file.parts)
+
+
+def open_inner(path: Path, shape: DecoderShape, companions: Collection[str]) -> DecoderSource:
+    """The decoder inside a model that reads images; `companions` are written beside it, as config.json is."""
+    home = ForeignFolder.at(path)
+    config = parse_object(_read(home, CONFIG, MAX_JSON_BYTES), CONFIG)
+    file = SafetensorsFiles(home)
+    weights = stored_weights(shape, InnerTensors(file), _place(file, home))
+    names = [name for name in companions if name != CONFIG]
+    return DecoderSource(path.name, home, weights, config, _companions(home, names), file.parts)
+
+
+def _place(file: SafetensorsFiles, home: ForeignFolder) -> str:
+    return file.parts[0] if len(file.parts) == 1 else home.root.name
+
+
+def _companions(home: ForeignFolder, names: Collection[str]) -> dict[str, bytes]:
+    """The small files that are there. Raises BadRequest for JSON that cannot be read."""
+    companions = {name: _read(home, name, _bound(name)) for name in names if _find(home, name)}
     for name, content in companions.items():
         if name.endswith(".json"):
             parse_object(content, name)
-    weights = stored_weights(shape, file, where)
-    return DecoderSource(home.root.name, home, weights, config, companions, file.parts)
+    return companions
 
 
 def _bound(name: str) -> int:

@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.models.configuration.fields import Fields
 from browser_runtime.models.configuration.processors import (
-    MAX_SIDE,
     NEAREST,
     PROCESSOR_OF_MODEL,
     PROCESSORS,
-    SIDE,
     SIZES,
     UNNAMED,
-    Exact,
     ProcessorSpec,
-    Shortest,
-    Size,
-    TilePlan,
-    Values,
 )
+from browser_runtime.models.configuration.sizes import MAX_SIDE, SIDE, Exact, Shortest, Size, Values
+from browser_runtime.models.configuration.tiles import TilePlan
 from browser_runtime.models.files.json_files import Json
 
 if TYPE_CHECKING:

@@ -31,30 +31,33 @@ CHOSEN_BITS = {
 def find_original(name: str, family: FamilySpec, precision: Precision, paths: Collection[str]) -> str | None:
     """The file that leads to the weights to quantise for `precision`: an index, safetensors or GGUF.
 
-    None for a precision that ONNX graphs alone have, and where there is nothing to quantise. Raises BadInput
-    for a mixture of bits, which is for the user to choose, and BadRequest where no GGUF file is read here.
+    None where the graphs are there as they are, and where there is nothing to quantise. Raises BadInput for a
+    mixture of bits, which is for the user to choose, and BadRequest where no GGUF file is read here.
     """
-    if precision not in packed_precisions(family):
-        return None
+    for graphs in family.layouts:
+        is_there = all(any(path in paths for path in graph.paths(precision)) for graph in graphs)
+        packed = [graph for graph in graphs if not graph.is_onnx and graph.paths(precision)]
+        if is_there and not packed:
+            return None
+        others = [graph for graph in graphs if graph.is_onnx]
+        if packed and all(any(path in paths for path in graph.paths(precision)) for graph in others):
+            _require_chosen(precision)
+            whole = next((path for path in (SINGLE, INDEX) if path in paths), None)
+            is_language_model = family.generates and not others
+            if found := whole or (_find_gguf(name, paths) if is_language_model else None):
+                return found
+    return None
+
+
+def _require_chosen(precision: Precision) -> None:
     if precision not in CHOSEN_BITS:
         allowed = f"one of {', '.join(CHOSEN_BITS)}; a mixture is made by `webinfer models quantize`"
         raise BadInput("precision", repr(str(precision)), allowed)
-    whole = next((path for path in (SINGLE, INDEX) if path in paths), None)
-    return whole or (_find_gguf(name, paths) if family.generates else None)
-
-
-def packed_precisions(family: FamilySpec) -> tuple[Precision, ...]:
-    """The precisions that a whole model of the family is packed in, without an ONNX graph beside."""
-    layouts = [graphs for graphs in family.layouts if not any(graph.is_onnx for graph in graphs)]
-    return tuple(
-        one for one in Precision if any(all(graph.paths(one) for graph in graphs) for graphs in layouts)
-    )
 
 
 def list_originals(name: str, family: FamilySpec, paths: Collection[str]) -> tuple[Precision, ...]:
     """The precisions that can be packed here of what the repository holds."""
-    chosen = [one for one in packed_precisions(family) if one in CHOSEN_BITS]
-    return tuple(one for one in chosen if find_original(name, family, one, paths) is not None)
+    return tuple(one for one in CHOSEN_BITS if find_original(name, family, one, paths) is not None)
 
 
 def _find_gguf(name: str, paths: Collection[str]) -> str | None:

@@ -13,8 +13,11 @@ from huggingface_hub import close_session
 from safetensors.numpy import load_file, save_file
 
 from browser_runtime.contract.errors import BadInput, BadRequest
-from browser_runtime.contract.families import LLAVA, TEXT_EMBEDDING
+from browser_runtime.contract.families import TEXT_EMBEDDING
+from browser_runtime.contract.generating_families import LLAVA
 from browser_runtime.contract.vocabulary import Family, Precision
+from browser_runtime.low_bits.reading.sources import open_inner
+from browser_runtime.models.configuration.pictures import read_decoder
 from browser_runtime.models.hub.catalogue import read_catalogue
 from browser_runtime.models.hub.settings import HubSettings
 from browser_runtime.models.intake.export_bert import export_bert
@@ -37,7 +40,8 @@ def add_other_precisions(folder: Path) -> None:
     for stem in GRAPHS:
         for suffix in OTHERS:
             shutil.copyfile(folder / f"onnx/{stem}.onnx", folder / f"onnx/{stem}{suffix}.onnx")
-    (folder / WEIGHTS).write_bytes(b"not asked for" * 1000)
+    if not (folder / WEIGHTS).exists():
+        (folder / WEIGHTS).write_bytes(b"not asked for" * 1000)
     (folder / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
 
 
@@ -90,7 +94,8 @@ def test_a_llava_is_recognised_and_gets_another_precision_of_the_same_commit(
     grown = store.ensure("tiny/llava", Precision.FP16)
     assert (first.family, grown.precisions) == (LLAVA, (Precision.FP32, Precision.FP16))
     assert {path for path in fetched(hub) if path.startswith("onnx/")} == paths_of("_fp16")
-    with pytest.raises(BadInput, match=r"'q4'.* does not have, but must be one of fp32, fp16, int8\."):
+    known = r"fp32, fp16, int8, 2bit, 3bit, 4bit, 8bit\."
+    with pytest.raises(BadInput, match=rf"'q4'.* does not have, but must be one of {known}"):
         store.ensure("tiny/llava", Precision.Q4)
 
 
@@ -109,6 +114,51 @@ def test_a_graph_that_was_cut_off_is_gone_on_with_and_one_of_other_bytes_refused
     held = store.find("smolvlm-256m")
     assert held is not None and held.precisions == (Precision.FP32,)
     assert decoder in held.files
+
+
+def test_a_smolvlm_in_few_bits_is_its_tower_and_a_packed_decoder(store: ModelStore, hub: Hub) -> None:
+    model = store.ensure("smolvlm-256m", Precision.BITS_8)
+    assert {path for path in fetched(hub) if path.startswith("onnx/")} == {"onnx/vision_encoder.onnx"}
+    assert WEIGHTS in fetched(hub) and WEIGHTS not in model.files
+    assert set(model.graphs(Precision.BITS_8)) == {"vision_encoder", "low_bits"}
+    assert json.loads((model.folder / "config.json").read_text())["model_type"] == "idefics3"
+    grown = store.ensure("smolvlm-256m", Precision.FP32)
+    assert grown.precisions == (Precision.FP32, Precision.BITS_8)
+    assert store.verify(model.name).whole
+
+
+def test_a_packed_decoder_gives_the_tokens_of_transformers(store: ModelStore, hub: Hub) -> None:
+    """In 16 bits, which its repository has no graphs in."""
+    write_smolvlm(hub.root / "tiny/vlm/main")
+    model = store.ensure("tiny/vlm", Precision.FP16)
+    assert set(model.graphs(Precision.FP16)) == {"vision_encoder", "low_bits"}
+    rows = [row for row in ANSWERS if row["splits"]]
+    asked = [{"images": [draw(*size) for size in row["images"]], "messages": row["messages"]} for row in rows]
+    greedy = {"temperature": 0.0, "max_new_tokens": 12}
+    found = reference(model, Family.MULTIMODAL, asked, greedy, precision=Precision.FP16)
+    assert [out["tokens"] for out in found] == [row["tokens"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    "prefixes", [("language_model.model.", "language_model."), ("model.language_model.", "")]
+)
+def test_a_decoder_is_found_under_the_names_of_every_version(
+    prefixes: tuple[str, str], tmp_path: Path
+) -> None:
+    """As LLaVA's files had them before transformers 4.52, and since."""
+    folder = write_smolvlm(tmp_path / "model")
+    shape = read_decoder(json.loads((folder / "config.json").read_text()))
+    before = open_inner(folder, shape, ["tokenizer.json"])
+    tensors = load_file(folder / WEIGHTS)
+    renamed = {
+        name.replace("model.text_model.", prefixes[0]).replace("lm_head.", f"{prefixes[1]}lm_head."): tensor
+        for name, tensor in tensors.items()
+    }
+    save_file(renamed, folder / WEIGHTS)
+    after = open_inner(folder, shape, ["tokenizer.json"])
+    for name in ("embedding", "head", "layers.1.down"):
+        np.testing.assert_array_equal(before.weights.read(name), after.weights.read(name))
+    assert "model_type" in after.config and set(after.companions) == {"tokenizer.json"}
 
 
 def test_one_without_a_graph_is_refused_before_anything_large_comes(store: ModelStore, hub: Hub) -> None:

@@ -62,7 +62,7 @@ export function readPixels(item, field) {
 
 /**
  * The tiles of an image row by row, then all of it; the image alone where none are cut. The twin of `cut_tiles` in
- * simulation/vision.py, its sizes those of `TilePlan` in models/configuration/processors.py.
+ * simulation/vision.py, its sizes those of `TilePlan` in models/configuration/tiles.py.
  * @param {Pixels} image
  * @param {Plan} plan
  * @returns {Pixels[]}
