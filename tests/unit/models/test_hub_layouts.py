@@ -148,7 +148,9 @@ def test_a_decoder_is_found_under_the_names_of_every_version(
     """As LLaVA's files had them before transformers 4.52, and since."""
     folder = write_smolvlm(tmp_path / "model")
     shape = read_decoder(json.loads((folder / "config.json").read_text()))
-    before = open_inner(folder, shape, ["tokenizer.json"])
+    names = ("embedding", "head", "layers.1.down")
+    inner = open_inner(folder, shape, [])
+    before = [inner.weights.read(name) for name in names]
     tensors = load_file(folder / WEIGHTS)
     renamed = {
         name.replace("model.text_model.", prefixes[0]).replace("lm_head.", f"{prefixes[1]}lm_head."): tensor
@@ -156,8 +158,8 @@ def test_a_decoder_is_found_under_the_names_of_every_version(
     }
     save_file(renamed, folder / WEIGHTS)
     after = open_inner(folder, shape, ["tokenizer.json"])
-    for name in ("embedding", "head", "layers.1.down"):
-        np.testing.assert_array_equal(before.weights.read(name), after.weights.read(name))
+    for name, numbers in zip(names, before, strict=True):
+        np.testing.assert_array_equal(after.weights.read(name), numbers)
     assert "model_type" in after.config and set(after.companions) == {"tokenizer.json"}
 
 
