@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import numpy as np
 import pytest
 
 from browser_runtime.contract.errors import BadInput
-from browser_runtime.contract.messages import Request
+from browser_runtime.contract.messages import Reply, Request
 from browser_runtime.contract.pieces import PieceMemory
 from browser_runtime.contract.vocabulary import Backend, Family, Precision
 from browser_runtime.models.hub.settings import HubSettings
@@ -71,7 +72,7 @@ async def test_a_prefix_is_taken_over_up_to_the_first_tile_that_differs(shared_p
     """Every tile has a part in the beginning of a prompt; another image has none in common."""
 
     async def answer(image: Any, text: str) -> dict[str, Any]:
-        reply = await shared_pool.run(ask(TILED, [{"image": image, "texts": [text]}]))
+        reply = await shared_pool.run(ask(PACKED, [{"image": image, "texts": [text]}]))
         return dict(reply.output)
 
     image = draw(47, 61)
@@ -92,8 +93,8 @@ async def test_an_answer_is_streamed_and_one_bad_image_harms_no_other(shared_poo
     assert reply.output["text"] == row["text"]
     many = {"images": [draw(40, 40)] * 60, "prompt": "<image>" * 60}
     thin = {"image": np.zeros((1, 3000, 3), np.uint8), "texts": ["What is it?"]}
-    replies = await shared_pool.run(ask(TILED, [many, chat, thin]))
-    assert isinstance(replies.output[0], BadInput)
-    assert "tokens of images" in str(replies.output[0])
-    assert replies.output[1]["tokens"] == row["tokens"]
-    assert replies.output[2]["image_tokens"] == 3 * TOKENS_PER_TILE
+    runs = (shared_pool.run(ask(TILED, [item])) for item in (many, chat, thin))
+    refused, answered, short = await asyncio.gather(*runs, return_exceptions=True)
+    assert isinstance(refused, BadInput) and "tokens of images" in str(refused)
+    assert isinstance(answered, Reply) and answered.output["tokens"] == row["tokens"]
+    assert isinstance(short, Reply) and short.output["image_tokens"] == 3 * TOKENS_PER_TILE
