@@ -69,19 +69,20 @@ async def test_a_page_gives_the_tokens_of_transformers(
 
 
 async def test_a_prefix_is_taken_over_up_to_the_first_tile_that_differs(shared_pool: Pool) -> None:
-    """Every tile has a part in the beginning of a prompt; another image has none in common."""
+    """Three images of five tiles each: the same ones, and such that differ in the third."""
 
-    async def answer(image: Any, text: str) -> dict[str, Any]:
-        reply = await shared_pool.run(ask(PACKED, [{"image": image, "texts": [text]}]))
+    async def answer(images: list[Any], text: str) -> dict[str, Any]:
+        reply = await shared_pool.run(ask(PACKED, [{"images": images, "texts": [text]}]))
         return dict(reply.output)
 
-    image = draw(47, 61)
-    first = await answer(image, "What is it?")
-    again = await answer(image, "What is that?")
-    other = await answer(255 - image, "What is it?")
-    assert first["image_tokens"] == again["image_tokens"] == 5 * TOKENS_PER_TILE
-    assert again["reused_tokens"] > 5 * TOKENS_PER_TILE
-    assert other["reused_tokens"] < 12
+    first_two = [draw(47, 61), draw(61, 47)]
+    first = await answer([*first_two, draw(50, 50)], "What is it?")
+    again = await answer([*first_two, draw(50, 50)], "Where is it?")
+    other = await answer([*first_two, 255 - draw(50, 50)], "What is it?")
+    assert first["image_tokens"] == other["image_tokens"] == 15 * TOKENS_PER_TILE
+    # The first tile of the third image begins behind 74 tokens, the question behind 108.
+    assert again["reused_tokens"] > 100
+    assert 64 <= other["reused_tokens"] <= 74
     assert other["tokens"] != first["tokens"]
 
 
