@@ -15,7 +15,7 @@ COLOURS = {"webinfer 8bit": "#0072b2", "onnxruntime fp32": "#999999", "onnxrunti
 COSINES = (0.9, 0.99, 0.999, 0.9999, 0.99999)
 TICKS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 # From line to line of names, and half of a long name.
-LINE, HALF_NAME = 13, 75
+LINE, HALF_NAME = 13, 85
 
 
 def draw_encoders(cells: Sequence[EncoderCell]) -> str:
