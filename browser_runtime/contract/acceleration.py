@@ -126,8 +126,8 @@ PARALLEL_LOADING = Acceleration(
     Usual.OFF,
     Measurement(
         "webinfer bench acceleration --row parallel_loading",
-        "nothing from this machine's own server (Chromium 156): tones-whisper loads in 1.04 s with it, in 1.07 "
-        "without, digits-clip in 0.40 and 0.38, on SwiftShader in 0.84 and 0.81",
+        "nothing from this machine's own server (Chromium 156): tones-whisper loads in 1.04 s with it, in "
+        "1.07 without, digits-clip in 0.40 and 0.38, on SwiftShader in 0.84 and 0.81",
     ),
     rows=("vision", "audio", "clip", "clap", "llava", "text_generation"),
     points=Points((Family.MULTIMODAL,), 30),
@@ -152,8 +152,8 @@ LAYOUT = Acceleration(
     Usual.OFF,
     Measurement(
         "webinfer bench acceleration --row layout",
-        "digits-vit on SwiftShader (Chromium 156): 208 ms with it, 216 without, no more than noise; it has one "
-        "convolution",
+        "digits-vit on SwiftShader (Chromium 156): 208 ms with it, 216 without, no more than noise; it has "
+        "one convolution",
     ),
     backends=(Backend.WEBGPU,),
 )
