@@ -145,9 +145,14 @@ def _by_browser(evidence: list[Evidence]) -> dict[Browser, list[Evidence]]:
 
 
 def _usual(evidence: list[Evidence]) -> Evidence:
-    """The most used recent backend, with all failures in that browser."""
+    """The most used recent backend, the quickest of those used alike, with all failures in that browser."""
     failed = sum(each.failed for each in evidence)
-    return replace(max(evidence, key=lambda each: (each.fresh, each.sums.w)), failed=failed)
+    return replace(max(evidence, key=_use), failed=failed)
+
+
+def _use(each: Evidence) -> tuple[float, float, float]:
+    """How much it was used, and then how quick it was."""
+    return (each.fresh, each.sums.w, -each.sums.y / each.sums.w if each.sums.w else 0.0)
 
 
 def _measured(each: Evidence, slope: float, middle: float) -> Measured:

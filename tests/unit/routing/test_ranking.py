@@ -45,6 +45,14 @@ def shares(rows: tuple[Ranked, ...]) -> dict[Browser, float]:
     return {row.browser: row.share for row in rows}
 
 
+def test_of_backends_that_a_browser_used_alike_the_quickest_stands_for_it() -> None:
+    """As in trials, which run every way as often."""
+    slow, quick = runs(CHROME, [300.0] * 5, backend="webgpu"), runs(CHROME, [10.0] * 5, backend="wasm")
+    for evidence in ((slow, quick), (quick, slow)):
+        (chrome,) = (row for row in ranked(*evidence) if row.browser is CHROME)
+        assert (chrome.backend, round(chrome.measured_ms or 0)) == ("wasm", 10)
+
+
 def test_without_a_measurement_the_guides_table_decides_and_says_so() -> None:
     for family, browser in ((Family.AUDIO, FIREFOX), (Family.VISION, CHROME), (Family.TEXT_EMBEDDING, EDGE)):
         first = rank(family, [], Policy())[0]
