@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from browser_runtime.contract.errors import InferenceError
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
 from browser_runtime.models.intake.importing import import_model
@@ -51,11 +52,12 @@ class EncoderCell:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An engine's model: where it is stored and in which precision."""
+    """An engine's model: where it is stored, in which precision, and where a page computes it."""
 
     engine: str
     model: StoredModel
     precision: Precision
+    backend: Backend = Backend.WASM
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,34 +72,45 @@ class Texts:
         return [*self.timed.values(), *SENTENCES]
 
 
-def measure_encoders(folder: Path, browsers: list[Browser], tell: Tell) -> list[EncoderCell]:
-    """Each engine at each length, one thread: native first, then the pages."""
+def measure_encoders(
+    folder: Path, browsers: list[Browser], tell: Tell, warn: Tell, threads: int = 1
+) -> list[EncoderCell]:
+    """Each engine at each length: native first, then the pages; `warn` hears which cannot run there."""
     with tempfile.TemporaryDirectory() as home:
         settings = RuntimeSettings(
-            simulation="never", wasm_threads=1, shared_results_mb=0, models_dir=Path(home) / "store"
+            simulation="never", wasm_threads=threads, shared_results_mb=0, models_dir=Path(home) / "store"
         )
         tell("packing the model")
         subjects = make_subjects(folder, Path(home), ModelStore(settings.models_dir))
         texts = Texts({n: cut_text(subjects[0].model, n) for n in LENGTHS})
-        cells, exact = measure_native(subjects, texts, tell)
+        cells, exact = measure_native(subjects, texts, tell, threads)
         for browser in browsers:
-            cells += asyncio.run(_measure_browser(settings, browser, subjects, texts, cells, exact, tell))
+            cells += asyncio.run(
+                _measure_browser(settings, browser, subjects, texts, cells, exact, tell, warn)
+            )
         return cells
 
 
 def make_subjects(folder: Path, home: Path, store: ModelStore) -> list[Subject]:
-    """The model in 8bit and fp32, and what onnxruntime's own dynamic quantisation makes of it."""
+    """The model in 8bit and fp32, in fp16, and what onnxruntime's own dynamic quantisation makes of it."""
+    import onnx
     from onnxruntime.quantization import quantize_dynamic
+    from onnxruntime.transformers.float16 import convert_float_to_float16
 
     packed = quantise_encoder(folder, "packed", store).model
     copy = home / "int8"
     shutil.copytree(packed.folder, copy, ignore=shutil.ignore_patterns("8bit", "webinfer.json"))
     quantize_dynamic(copy / "onnx/model.onnx", copy / "onnx/model_quantized.onnx")
-    int8 = import_model(copy, "int8", packed.family, store)
+    halves = convert_float_to_float16(onnx.load(copy / "onnx/model.onnx"), keep_io_types=True)
+    onnx.save(halves, copy / "onnx/model_fp16.onnx")
+    others = import_model(copy, "others", packed.family, store)
     return [
         Subject("webinfer 8bit", packed, Precision.BITS_8),
         Subject("onnxruntime fp32", packed, Precision.FP32),
-        Subject("onnxruntime int8", int8, Precision.INT8),
+        Subject("onnxruntime int8", others, Precision.INT8),
+        Subject("onnxruntime fp32, WebNN", packed, Precision.FP32, Backend.WEBNN),
+        Subject("onnxruntime fp16, WebNN", others, Precision.FP16, Backend.WEBNN),
+        Subject("onnxruntime int8, WebNN", others, Precision.INT8, Backend.WEBNN),
     ]
 
 
@@ -116,7 +129,9 @@ def cut_text(model: StoredModel, n_tokens: int) -> str:
     raise AssertionError(f"no words make {n_tokens} tokens")
 
 
-def measure_native(subjects: list[Subject], texts: Texts, tell: Tell) -> tuple[list[EncoderCell], Vectors]:
+def measure_native(
+    subjects: list[Subject], texts: Texts, tell: Tell, threads: int = 1
+) -> tuple[list[EncoderCell], Vectors]:
     """onnxruntime in Python, and its embeddings in fp32."""
     import onnxruntime as ort
     from tokenizers import Tokenizer
@@ -125,10 +140,12 @@ def measure_native(subjects: list[Subject], texts: Texts, tell: Tell) -> tuple[l
     exact: Vectors | None = None
     tokenizer = Tokenizer.from_file(str(subjects[0].model.folder / "tokenizer.json"))
     tokenizer.no_padding()
-    for subject in subjects[1:]:
+    for subject in subjects:
+        if subject.backend is not Backend.WASM or subject.precision is Precision.BITS_8:
+            continue
         tell(f"native {subject.engine}")
         options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = threads
         path = subject.model.folder / subject.model.graphs(subject.precision)["model"].path
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
@@ -184,6 +201,7 @@ async def _measure_browser(
     native: list[EncoderCell],
     exact: Vectors,
     tell: Tell,
+    warn: Tell,
 ) -> list[EncoderCell]:
     pool = Pool(settings, browser)
     await pool.open()
@@ -192,7 +210,11 @@ async def _measure_browser(
         build = pool.sessions[0].build
         for subject in subjects:
             tell(f"{build}, {subject.engine}")
-            answered = await pool.run(_embed(subject, texts.all))
+            try:
+                answered = await pool.run(_embed(subject, texts.all))
+            except InferenceError as error:
+                warn(f"{build}: no {subject.engine}: {error}")
+                continue
             found = np.stack([output["embedding"] for output in answered.output])
             cosine = float((found * exact).sum(1).min())
             for n_tokens, text in texts.timed.items():
@@ -205,10 +227,9 @@ async def _measure_browser(
 
 
 def _embed(subject: Subject, texts: list[str]) -> Request:
-    backends = (Backend.WASM,)
     inputs = {"texts": texts}
     name, precision = subject.model.name, subject.precision
-    return Request(Family.TEXT_EMBEDDING, name, inputs, backends, precision, single=False)
+    return Request(Family.TEXT_EMBEDDING, name, inputs, (subject.backend,), precision, single=False)
 
 
 async def _time_text(pool: Pool, subject: Subject, text: str) -> Summary:
@@ -226,7 +247,7 @@ async def _time_text(pool: Pool, subject: Subject, text: str) -> Summary:
 def tabulate_encoders(cells: list[EncoderCell]) -> Table:
     """A row for each engine at each length."""
     columns = ("where", "engine", "tokens", "p50 ms", "least ms", "to native fp32", "least cosine", "runs")
-    table = Table(*columns, title="one text, one thread")
+    table = Table(*columns, title="one text")
     for cell in cells:
         figures = (f"{cell.run.p50_ms:.1f}", f"{cell.run.min_ms:.1f}", f"{cell.ratio:.2f}")
         row = (cell.place, cell.engine, str(cell.tokens), *figures, f"{cell.cosine:.5f}", str(cell.run.n))

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from browser_runtime.contract.vocabulary import Precision
+from browser_runtime.contract.vocabulary import Backend, Precision
 from browser_runtime.models.store import ModelStore
 from tests.unit.low_bits.test_encoders import write_wide
 from webinfer.bench import encoders
@@ -32,7 +32,10 @@ def test_every_engine_has_its_model_and_native_is_the_base(
     monkeypatch.setattr(encoders, "CELL_S", 0.0)
     monkeypatch.setattr(sys, "path", list(sys.path))  # onnxruntime.quantization adds to it
     subjects = make_subjects(write_wide(tmp_path / "bert"), tmp_path, ModelStore(tmp_path / "store"))
-    assert [subject.precision for subject in subjects] == [Precision.BITS_8, Precision.FP32, Precision.INT8]
+    wasm = [subject.precision for subject in subjects if subject.backend is Backend.WASM]
+    webnn = [subject.precision for subject in subjects if subject.backend is Backend.WEBNN]
+    assert wasm == [Precision.BITS_8, Precision.FP32, Precision.INT8]
+    assert webnn == [Precision.FP32, Precision.FP16, Precision.INT8]
     text = cut_text(subjects[0].model, 6)
     assert len(text.split()) == 4  # a token a word, and one at each end
     cells, exact = measure_native(subjects, Texts({6: text}), lambda _: None)
