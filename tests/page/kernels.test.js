@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { variantsHere } from '../../browser_runtime/page/engines/low_bits/wasm_kernels.js';
 import { kernelNames } from '../../browser_runtime/page/kernels/assemble.mjs';
-import { CASES, checkCase, time, worst } from '../../browser_runtime/page/kernels/cases.js';
+import { CASES, checkCase } from '../../browser_runtime/page/kernels/cases.js';
 import { checkEncoder, ENCODER_CASES } from '../../browser_runtime/page/kernels/encoder_cases.js';
+import { time, worst } from '../../browser_runtime/page/kernels/outcomes.js';
 import { loadKernel, openWasm } from './wasm_kernels.js';
 
 test('every kernel is assembled, with relaxed SIMD and without', async () => {

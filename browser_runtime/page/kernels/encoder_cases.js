@@ -3,15 +3,16 @@
  */
 import { bindKernels, ENCODER_KERNELS, fetchKernel } from '../engines/low_bits/wasm_kernels.js';
 import { WasmMemory } from '../engines/low_bits/wasm_memory.js';
-import { chance, chanceMatrix, time, U } from './cases.js';
+import { chance, chanceMatrix } from './chance_rows.js';
 import { layoutMatrix, roundUp } from './layout.js';
+import { time, U } from './outcomes.js';
 import { activationLimit, WEIGHT_LIMIT, widenMatrix } from './panels.js';
 import { uniform } from './random.js';
 import * as twins from './twins/encoders.js';
 
 /** @typedef {'widen_matrix' | 'product' | 'layer_norm' | 'gelu' | 'attention'} Kernel */
 /** @typedef {{name: string, kernel: Kernel, rows: number, columns: number, tokens: number}} EncoderCase rows of weights; columns of a token, or of a head */
-/** @typedef {import('./cases.js').Outcome} Outcome */
+/** @typedef {import('./outcomes.js').Outcome} Outcome */
 /** @typedef {{memory: WasmMemory, kernels: import('../engines/low_bits/wasm_kernels.js').Kernels, put: (array: ArrayBufferView) => number}} Opened */
 
 /** @param {number} tokens */

@@ -46,7 +46,7 @@ export const TIMED_SOUNDS = [
  * @param {GPUDevice} gpu
  * @param {SoundCase} row
  * @param {number} repeats
- * @returns {Promise<import('./cases.js').Outcome>}
+ * @returns {Promise<import('./outcomes.js').Outcome>}
  */
 export async function checkSound(gpu, row, repeats) {
   const plan = planOf(row);

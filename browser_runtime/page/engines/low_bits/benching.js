@@ -1,6 +1,7 @@
 /** Kernels timed in this browser, for `webinfer bench kernels`: ours, onnxruntime's, a plain copy, a read-back. */
-import { CASES, checkCase, TIMED, worst } from '../../kernels/cases.js';
+import { CASES, checkCase, TIMED } from '../../kernels/cases.js';
 import { checkEncoder, ENCODER_CASES, TIMED_ENCODERS } from '../../kernels/encoder_cases.js';
+import { worst } from '../../kernels/outcomes.js';
 import { checkSound, KERNELS, SOUND_CASES, TIMED_SOUNDS } from '../../kernels/sound_cases.js';
 import { awaitGpu, openDevice } from '../devices.js';
 import { openGraph } from '../graphs.js';

@@ -1,6 +1,8 @@
 /** The case table run in this browser: every kernel checked against its twin, and timed. */
-import { CASES, CHOICES, checkCase, LARGE, worst } from '../../kernels/cases.js';
+import { CASES, checkCase, LARGE } from '../../kernels/cases.js';
+import { CHOICES } from '../../kernels/choice_cases.js';
 import { checkEncoder, ENCODER_CASES } from '../../kernels/encoder_cases.js';
+import { worst } from '../../kernels/outcomes.js';
 import { checkSound, KERNELS, SOUND_CASES } from '../../kernels/sound_cases.js';
 import { openDevice } from '../devices.js';
 import { listVariants, openBackend } from './variants.js';

@@ -4,7 +4,8 @@
  * measuring.
  */
 import { describe, Fault } from '../../faults.js';
-import { CASES, checkCase, LARGE, PREFILL, worst } from '../../kernels/cases.js';
+import { CASES, checkCase, LARGE, PREFILL } from '../../kernels/cases.js';
+import { worst } from '../../kernels/outcomes.js';
 import { openDevice } from '../devices.js';
 import { WasmBackend } from './wasm_backend.js';
 import { variantsHere } from './wasm_kernels.js';
