@@ -3,8 +3,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { createEncoder } from '../../browser_runtime/page/engines/low_bits/encoder.js';
 import { readEncoderManifest } from '../../browser_runtime/page/engines/low_bits/encoder_manifest.js';
-import { bindKernels, ENCODER_KERNELS } from '../../browser_runtime/page/engines/low_bits/wasm_kernels.js';
-import { WasmMemory } from '../../browser_runtime/page/engines/low_bits/wasm_memory.js';
+import { openKernels } from '../../browser_runtime/page/kernels/encoder_cases.js';
 import { layoutMatrix } from '../../browser_runtime/page/kernels/layout.js';
 import { activationLimit, WEIGHT_LIMIT, widenMatrix } from '../../browser_runtime/page/kernels/panels.js';
 import * as twins from '../../browser_runtime/page/kernels/twins/encoders.js';
@@ -28,19 +27,6 @@ function byteMatrix(rows, columns, seed) {
   return { layout, bytes: packMatrix(layout, { q, scales }) };
 }
 
-/** Kernels, and how arrays get into their memory. @param {'relaxed' | 'simd'} variant */
-async function openKernels(variant) {
-  const memory = new WasmMemory();
-  const kernels = await bindKernels(memory.memory, variant, loadKernel, ENCODER_KERNELS);
-  const put = (/** @type {ArrayBufferView} */ array) => {
-    const place = memory.alloc(array.byteLength);
-    const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
-    new Uint8Array(memory.buffer).set(bytes, place);
-    return place;
-  };
-  return { memory, kernels, put };
-}
-
 /** @param {ArrayLike<number>} got @param {ArrayLike<number>} wanted @param {number} tolerance */
 function assertNear(got, wanted, tolerance) {
   assert.equal(got.length, wanted.length);
@@ -57,7 +43,7 @@ for (const variant of VARIANTS) {
     [24, 136],
   ])) {
     test(`${variant}: a matrix of ${rows}x${columns} is widened as its twin does it`, async () => {
-      const { memory, kernels, put } = await openKernels(variant);
+      const { memory, kernels, put } = await openKernels(variant, loadKernel);
       const { layout, bytes } = byteMatrix(rows, columns, 5);
       const [codes, scales] = [new Int16Array(rows * columns), new Float32Array(rows)];
       const { longest } = widenMatrix(bytes, layout, codes, scales);
@@ -74,7 +60,7 @@ for (const variant of VARIANTS) {
 
   for (const tokens of [1, 2, 3, 4, 5, 9, 13]) {
     test(`${variant}: a product for ${tokens} tokens`, async () => {
-      const { memory, kernels, put } = await openKernels(variant);
+      const { memory, kernels, put } = await openKernels(variant, loadKernel);
       const [rows, columns] = [24, 72];
       const w = { codes: new Int16Array(rows * columns), scales: new Float32Array(rows) };
       const { layout, bytes } = byteMatrix(rows, columns, 7);
@@ -104,7 +90,7 @@ for (const variant of VARIANTS) {
   }
 
   test(`${variant}: gelu and relu`, async () => {
-    const { memory, kernels, put } = await openKernels(variant);
+    const { memory, kernels, put } = await openKernels(variant, loadKernel);
     const x = Float32Array.from({ length: 400 }, (_, index) => (index - 200) / 20);
     for (const [name, twin] of /** @type {const} */ ([
       ['gelu', twins.gelu],
@@ -117,7 +103,7 @@ for (const variant of VARIANTS) {
   });
 
   test(`${variant}: the norm of a sum`, async () => {
-    const { memory, kernels, put } = await openKernels(variant);
+    const { memory, kernels, put } = await openKernels(variant, loadKernel);
     const [rows, width] = [3, 20];
     const [x, r] = [numbers(rows * width, 3), numbers(rows * width, 4)];
     const [weight, bias] = [numbers(width, 5), numbers(width, 6)];

@@ -83,8 +83,13 @@ export async function checkEncoder(row, variant, repeats = 1, sampleMs = 0, load
   return { ...read(), ...took, bytes };
 }
 
-/** @param {import('../engines/low_bits/wasm_kernels.js').Variant} variant @param {import('../engines/low_bits/wasm_kernels.js').LoadKernel} load @returns {Promise<Opened>} */
-async function openKernels(variant, load) {
+/**
+ * Kernels, and how arrays get into their memory.
+ * @param {import('../engines/low_bits/wasm_kernels.js').Variant} variant
+ * @param {import('../engines/low_bits/wasm_kernels.js').LoadKernel} load
+ * @returns {Promise<Opened>}
+ */
+export async function openKernels(variant, load) {
   const memory = new WasmMemory();
   const kernels = await bindKernels(memory.memory, variant, load, ENCODER_KERNELS);
   const put = (/** @type {ArrayBufferView} */ array) => {

@@ -8,7 +8,6 @@ import { openGraph } from '../graphs.js';
 import { openRuntime } from '../runtimes.js';
 import { AHEAD } from './model.js';
 import { listVariants } from './variants.js';
-import { variantsHere } from './wasm_kernels.js';
 
 const SAMPLES = 7;
 const SAMPLE_MS = 10;
@@ -62,34 +61,34 @@ async function listCases(backend) {
 }
 
 /** @param {BackendName} backend @param {string} kernels */
-async function open(backend, kernels) {
+async function findVariant(backend, kernels) {
   const choice = (await listVariants(backend)).find((variant) => variant.kernels === kernels);
   if (!choice) throw new Error(`no kernels ${kernels}`);
-  return choice.open();
+  return choice;
 }
+
+/** What an answer tells of a case. @param {import('../../kernels/outcomes.js').Outcome} outcome */
+const told = (outcome) => ({ samples: outcome.samples, bytes: outcome.bytes, error: worst(outcome) });
 
 /** @param {BackendName} backend @param {string} kernels @param {string} name */
 async function timeCase(backend, kernels, name) {
   if (kernels === KERNELS) return timeSound(name);
   const encoder = [...ENCODER_CASES, ...TIMED_ENCODERS].find((one) => one.name === name);
-  if (encoder) return timeEncoder(encoder, kernels);
+  if (encoder) return timeEncoder(encoder, await findVariant(backend, kernels));
   const row = [...CASES, ...TIMED].find((one) => one.name === name);
   if (!row) throw new Error(`no case ${name}`);
-  const opened = await open(backend, kernels);
+  const opened = await (await findVariant(backend, kernels)).open();
   try {
-    const outcome = await checkCase(opened, row, SAMPLES, true, SAMPLE_MS);
-    return { samples: outcome.samples, bytes: outcome.bytes, error: worst(outcome) };
+    return told(await checkCase(opened, row, SAMPLES, true, SAMPLE_MS));
   } finally {
     opened.release();
   }
 }
 
-/** @param {import('../../kernels/encoder_cases.js').EncoderCase} row @param {string} kernels */
-async function timeEncoder(row, kernels) {
-  const variant = variantsHere().find((one) => kernels.endsWith(` ${one}`));
-  if (!variant) throw new Error(`no kernels ${kernels}`);
-  const outcome = await checkEncoder(row, variant, SAMPLES, SAMPLE_MS);
-  return { samples: outcome.samples, bytes: outcome.bytes, error: worst(outcome) };
+/** @param {import('../../kernels/encoder_cases.js').EncoderCase} row @param {import('./variants.js').Choice} choice */
+async function timeEncoder(row, { kernels, variant }) {
+  if (!variant) throw new Error(`no encoders by ${kernels}`);
+  return told(await checkEncoder(row, variant, SAMPLES, SAMPLE_MS));
 }
 
 /** @param {string} name */
@@ -97,8 +96,7 @@ async function timeSound(name) {
   const row = [...SOUND_CASES, ...TIMED_SOUNDS].find((one) => one.name === name);
   if (!row) throw new Error(`no case ${name}`);
   const { gpu } = await openDevice('webgpu');
-  const outcome = await checkSound(/** @type {GPUDevice} */ (gpu), row, SAMPLES);
-  return { samples: outcome.samples, bytes: outcome.bytes, error: worst(outcome) };
+  return told(await checkSound(/** @type {GPUDevice} */ (gpu), row, SAMPLES));
 }
 
 /** Bytes read and written a second by the browser's own copy. */
@@ -143,7 +141,7 @@ async function copyOnGpu() {
 
 /** Milliseconds from a submission of next to nothing until its numbers are here. @param {string} kernels */
 async function timeReadback(kernels) {
-  const backend = await open('webgpu', kernels);
+  const backend = await (await findVariant('webgpu', kernels)).open();
   try {
     const rows = backend.rows(1, 64);
     const samples = [];

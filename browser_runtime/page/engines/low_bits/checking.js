@@ -6,7 +6,6 @@ import { worst } from '../../kernels/outcomes.js';
 import { checkSound, KERNELS, SOUND_CASES } from '../../kernels/sound_cases.js';
 import { openDevice } from '../devices.js';
 import { listVariants, openBackend } from './variants.js';
-import { variantsHere } from './wasm_kernels.js';
 
 /**
  * Answers a lane's call `kernels`: for each variant of a backend, every case; or which variant is the quickest.
@@ -26,7 +25,7 @@ export async function checkKernels(
     return { kernels: opened.kernels, measured };
   }
   const results = [];
-  for (const [index, { kernels, open }] of (await listVariants(String(backend))).entries()) {
+  for (const [index, { kernels, variant, open }] of (await listVariants(String(backend))).entries()) {
     // WebGPU's variants differ in their products alone.
     const isSame = backend === 'webgpu' && index > 0;
     const rows = large
@@ -40,27 +39,29 @@ export async function checkKernels(
       const fresh = await open();
       try {
         const outcome = await checkCase(fresh, row, Number(repeats));
-        cases.push({ name: row.name, error: worst(outcome), ms: outcome.ms, bytes: outcome.bytes });
+        cases.push(told(row.name, outcome));
       } finally {
         fresh.release();
       }
       // A lane that computes hears nothing.
       await new Promise((resolve) => setTimeout(resolve));
     }
-    const variant = backend === 'wasm' && !large ? variantsHere()[index] : undefined;
-    if (variant) cases.push(...(await checkEncoders(found, Number(repeats), variant)));
+    if (variant && !large) cases.push(...(await checkEncoders(found, Number(repeats), variant)));
     results.push({ kernels, cases });
   }
   if (backend === 'webgpu' && !large) results.push(await checkSounds(found, Number(repeats)));
   return { results };
 }
 
+/** What an answer tells of a case. @param {string} name @param {import('../../kernels/outcomes.js').Outcome} outcome */
+const told = (name, outcome) => ({ name, error: worst(outcome), ms: outcome.ms, bytes: outcome.bytes });
+
 /** @param {RegExp} found @param {number} repeats @param {import('./wasm_kernels.js').Variant} variant */
 async function checkEncoders(found, repeats, variant) {
   const cases = [];
   for (const row of ENCODER_CASES.filter(({ name }) => found.test(name))) {
     const outcome = await checkEncoder(row, variant, repeats);
-    cases.push({ name: row.name, error: worst(outcome), ms: outcome.ms, bytes: outcome.bytes });
+    cases.push(told(row.name, outcome));
   }
   return cases;
 }
@@ -71,7 +72,7 @@ async function checkSounds(found, repeats) {
   const cases = [];
   for (const row of SOUND_CASES.filter(({ name }) => found.test(name))) {
     const outcome = await checkSound(/** @type {GPUDevice} */ (gpu), row, repeats);
-    cases.push({ name: row.name, error: worst(outcome), ms: outcome.ms, bytes: outcome.bytes });
+    cases.push(told(row.name, outcome));
   }
   return { kernels: KERNELS, cases };
 }

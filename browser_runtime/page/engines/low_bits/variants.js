@@ -14,7 +14,7 @@ import { variantsOf } from './webgpu_shaders.js';
 
 /** @typedef {import('./backend.js').Backend} Backend */
 /** @typedef {{kernels: string, decode_ms: number, prefill_ms: number}} Measured */
-/** @typedef {{kernels: string, open: () => Promise<Backend>}} Choice */
+/** @typedef {{kernels: string, variant?: import('./wasm_kernels.js').Variant, open: () => Promise<Backend>}} Choice `variant`: of WebAssembly's kernels */
 
 const RUNS = 3;
 // On a GPU an operation takes less time than it takes the browser to notice that it is done.
@@ -35,6 +35,7 @@ export async function listVariants(backend) {
   if (backend === 'wasm') {
     return variantsHere().map((variant) => ({
       kernels: `low_bits wasm ${variant}`,
+      variant,
       open: () => WasmBackend.open(variant),
     }));
   }
