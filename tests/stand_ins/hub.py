@@ -88,6 +88,12 @@ class Hub:
         return home / known[revision] if revision in known else None
 
 
+def fetched(hub: Hub) -> set[str]:
+    """The files whose bytes were asked for."""
+    paths = (entry.path for entry in hub.requests if entry.method == "GET" and "/resolve/" in entry.path)
+    return {path.split("/resolve/")[1].partition("/")[2] for path in paths}
+
+
 def list_files(folder: Path) -> list[str]:
     """Every file under `folder`, relative, with forward slashes, in order."""
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())

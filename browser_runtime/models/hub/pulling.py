@@ -87,9 +87,9 @@ def _gather(
     if job.prove is not None:
         raise BadInput("--prove", "given", "left out: packed weights are held to their original instead")
     # It loads NumPy, which most pulls need not.
-    from browser_runtime.models.hub.packing import PACKERS
+    from browser_runtime.models.hub.packing import PACKERS, Order
 
-    return PACKERS[family.name](job, repository, folder, family, precision, original, held)
+    return PACKERS[family.name](Order(job, repository, folder, family, precision, original, held))
 
 
 def _admit(job: Pull, model: StoredModel, precision: Precision) -> StoredModel:

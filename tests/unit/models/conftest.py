@@ -33,7 +33,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 def settings(hub: Hub) -> HubSettings:
     """Settings that lead to the Hub on this machine and give up early."""
     return HubSettings(
-        endpoint=hub.address, offline=False, token=None, timeout_s=30, silence_timeout_s=5, retry_wait_s=0.0
+        endpoint=hub.address, offline=False, token=None, timeout_s=60, silence_timeout_s=5, retry_wait_s=0.0
     )
 
 

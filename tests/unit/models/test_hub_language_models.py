@@ -20,11 +20,10 @@ from browser_runtime.low_bits.forward import Decoder, ExactCache, ExactTensors
 from browser_runtime.low_bits.model_file import PackedModel
 from browser_runtime.low_bits.reading.weights import HeldWeights
 from browser_runtime.models.hub.downloading import Progress
-from browser_runtime.models.hub.settings import HubSettings
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference
 from tests.stand_ins.decoders import TOKENS, write_folder
-from tests.stand_ins.hub import Hub, list_files, serve_hub
+from tests.stand_ins.hub import Hub, fetched, list_files, serve_hub
 from tests.stand_ins.language_graphs import REFERENCE, write_byte_tokenizer, write_language_graph
 from webinfer.commands.models import command
 
@@ -62,18 +61,6 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     with serve_hub(tmp_path / "hub") as hub:
         yield hub
     close_session()
-
-
-@pytest.fixture
-def store(tmp_path: Path, hub: Hub) -> ModelStore:
-    settings = HubSettings(endpoint=hub.address, offline=False, token=None, timeout_s=60, retry_wait_s=0.0)
-    return ModelStore(tmp_path / "models", settings)
-
-
-def fetched(hub: Hub) -> set[str]:
-    """The files whose bytes were asked for."""
-    paths = (entry.path for entry in hub.requests if entry.method == "GET" and "/resolve/" in entry.path)
-    return {path.split("/resolve/")[1].partition("/")[2] for path in paths}
 
 
 def test_weights_are_packed_in_the_precision_that_is_asked_for(store: ModelStore, hub: Hub) -> None:

@@ -19,14 +19,12 @@ from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.low_bits.reading.sources import open_inner
 from browser_runtime.models.configuration.pictures import read_decoder
 from browser_runtime.models.hub.catalogue import read_catalogue
-from browser_runtime.models.hub.settings import HubSettings
 from browser_runtime.models.intake.export_bert import export_bert
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 from browser_runtime.simulation import reference
-from tests.stand_ins.hub import Fault, Hub, serve_hub
+from tests.stand_ins.hub import Fault, Hub, fetched, serve_hub
 from tests.stand_ins.smolvlm import ANSWERS, draw, write_smolvlm
 from tests.stand_ins.tiny_models import BERT_CONFIG, bert_weights, write_bert
-from tests.unit.models.test_hub_language_models import fetched
 
 GRAPHS = ("vision_encoder", "embed_tokens", "decoder_model_merged")
 # Of the repositories' own: what transformers.js and others read, and nobody here.
@@ -61,12 +59,6 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     with serve_hub(root) as hub:
         yield hub
     close_session()
-
-
-@pytest.fixture
-def store(tmp_path: Path, hub: Hub) -> ModelStore:
-    settings = HubSettings(endpoint=hub.address, offline=False, token=None, timeout_s=60, retry_wait_s=0.0)
-    return ModelStore(tmp_path / "models", settings)
 
 
 def paths_of(suffix: str = "") -> set[str]:
