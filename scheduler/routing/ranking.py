@@ -112,29 +112,28 @@ def rank_proved(family: Family, backend: str, evidence: list[Evidence], policy: 
 
     Those that are usable now come before the others. Nothing is said of their speed: the models differ.
     """
-    runs: dict[Browser, Evidence] = {}
+    ran: dict[Browser, list[Evidence]] = {}
     for each in evidence:
         if each.family is family and each.backend == backend and each.n_runs:
-            before = runs.get(each.browser)
-            n_runs = each.n_runs + (before.n_runs if before else 0)
-            runs[each.browser] = replace(each, n_runs=n_runs)
-    order = sorted(runs.values(), key=lambda each: (not policy.condition(each.browser).usable, -each.n_runs))
+            ran.setdefault(each.browser, []).append(each)
+    n_runs = {browser: sum(each.n_runs for each in rows) for browser, rows in ran.items()}
+    order = sorted(ran, key=lambda browser: (not policy.condition(browser).usable, -n_runs[browser]))
     return tuple(
         Ranked(
-            each.browser,
+            browser,
             expected_ms=None,
             measured_ms=None,
             error_factor=1.0,
-            n_runs=each.n_runs,
-            n_fresh=each.sums.w,
+            n_runs=n_runs[browser],
+            n_fresh=sum(each.sums.w for each in ran[browser]),
             backend=backend,
             failed=0.0,
             chance=0.0,
             share=float(place == 0),
-            reason=f"{backend} is asked for first, and {each.browser} has run {family} there "
-            f"({each.n_runs} {'run' if each.n_runs == 1 else 'runs'})",
+            reason=f"{backend} is asked for first, and {browser} has run {family} there "
+            f"({n_runs[browser]} {'run' if n_runs[browser] == 1 else 'runs'})",
         )
-        for place, each in enumerate(order)
+        for place, browser in enumerate(order)
     )
 
 
