@@ -41,6 +41,8 @@ class EncoderCell:
 
     place: str
     engine: str
+    threads: int | None
+    """None: the browser decides, on WebNN."""
     tokens: int
     run: Summary
     """Computing alone, of one text."""
@@ -58,6 +60,12 @@ class Subject:
     model: StoredModel
     precision: Precision
     backend: Backend = Backend.WASM
+
+    def threads(self, allowed: int) -> int | None:
+        """On how many it computes, of those that onnxruntime may use; None where the browser decides."""
+        if self.backend is Backend.WEBNN:
+            return None
+        return 1 if self.precision is Precision.BITS_8 else allowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +173,7 @@ def measure_native(
             times = summarise(_time(prepare(text)))
             base = _base_ms(cells, n_tokens, times.p50_ms)
             ratio = times.p50_ms / base
-            cells.append(EncoderCell("native", subject.engine, n_tokens, times, ratio, cosine))
+            cells.append(EncoderCell("native", subject.engine, threads, n_tokens, times, ratio, cosine))
     assert exact is not None
     return cells, exact
 
@@ -220,7 +228,8 @@ async def _measure_browser(
             for n_tokens, text in texts.timed.items():
                 run = await _time_text(pool, subject, text)
                 ratio = run.p50_ms / _base_ms(native, n_tokens)
-                cells.append(EncoderCell(build, subject.engine, n_tokens, run, ratio, cosine))
+                threads = subject.threads(settings.wasm_threads)
+                cells.append(EncoderCell(build, subject.engine, threads, n_tokens, run, ratio, cosine))
         return cells
     finally:
         await pool.close()
@@ -246,10 +255,28 @@ async def _time_text(pool: Pool, subject: Subject, text: str) -> Summary:
 
 def tabulate_encoders(cells: list[EncoderCell]) -> Table:
     """A row for each engine at each length."""
-    columns = ("where", "engine", "tokens", "p50 ms", "least ms", "to native fp32", "least cosine", "runs")
+    columns = (
+        "where",
+        "engine",
+        "threads",
+        "tokens",
+        "p50 ms",
+        "least ms",
+        "to native fp32",
+        "least cosine",
+        "runs",
+    )
     table = Table(*columns, title="one text")
     for cell in cells:
         figures = (f"{cell.run.p50_ms:.1f}", f"{cell.run.min_ms:.1f}", f"{cell.ratio:.2f}")
-        row = (cell.place, cell.engine, str(cell.tokens), *figures, f"{cell.cosine:.5f}", str(cell.run.n))
+        row = (
+            cell.place,
+            cell.engine,
+            str(cell.threads or "-"),
+            str(cell.tokens),
+            *figures,
+            f"{cell.cosine:.5f}",
+            str(cell.run.n),
+        )
         table.add_row(*row)
     return table

@@ -10,7 +10,14 @@ from webinfer.bench.encoders import LENGTHS, EncoderCell
 
 PANEL_WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, GAP = 560, 300, 70, 30, 104, 46, 30
 # Told apart by those who see no red or green as well (Okabe & Ito).
-COLOURS = {"webinfer 8bit": "#0072b2", "onnxruntime fp32": "#999999", "onnxruntime int8": "#d55e00"}
+COLOURS = {
+    "webinfer 8bit": "#0072b2",
+    "onnxruntime fp32": "#999999",
+    "onnxruntime int8": "#d55e00",
+    "onnxruntime fp32, WebNN": "#009e73",
+    "onnxruntime fp16, WebNN": "#56b4e9",
+    "onnxruntime int8, WebNN": "#cc79a7",
+}
 # Cosines by how many nines they have; what is nearer to 1 than the last is drawn there.
 COSINES = (0.9, 0.99, 0.999, 0.9999, 0.99999)
 TICKS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -26,20 +33,26 @@ def draw_encoders(cells: Sequence[EncoderCell]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
         'font-size="12">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
-        '<text x="16" y="28" font-size="16">Text encoders on one thread: speed against cosine</text>',
+        f'<text x="16" y="28" font-size="16">Text encoders {_threads(cells)}: speed against cosine</text>',
         '<text x="16" y="46" fill="#555">up and to the left is better; filled: in a page; hollow: natively'
         "</text>",
-        *_draw_legend(),
+        *_draw_legend([engine for engine in COLOURS if any(cell.engine == engine for cell in cells)]),
     ]
     for place, n_tokens in enumerate(LENGTHS):
         lines += _draw_panel([cell for cell in cells if cell.tokens == n_tokens], n_tokens, place)
     return "\n".join([*lines, "</svg>", ""])
 
 
-def _draw_legend() -> Iterator[str]:
-    for index, (engine, colour) in enumerate(COLOURS.items()):
-        x = LEFT + 170 * index
-        yield f'<text x="{x}" y="64" fill="{colour}" font-weight="bold">{escape(engine)}</text>'
+def _threads(cells: Sequence[EncoderCell]) -> str:
+    most = max((cell.threads or 1 for cell in cells), default=1)
+    return "on one thread" if most == 1 else f"on up to {most} threads"
+
+
+def _draw_legend(engines: Sequence[str]) -> Iterator[str]:
+    """The names in their colours, three a line."""
+    for index, engine in enumerate(engines):
+        x, y = LEFT + 190 * (index % 3), 64 + 16 * (index // 3)
+        yield f'<text x="{x}" y="{y}" fill="{COLOURS[engine]}" font-weight="bold">{escape(engine)}</text>'
 
 
 def _draw_panel(cells: Sequence[EncoderCell], n_tokens: int, place: int) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
@@ -54,12 +55,17 @@ def test_the_picture_has_every_engine_and_no_name_over_another() -> None:
         "webinfer 8bit": (4.9, 0.9998),
     }
     cells = [
-        EncoderCell(place, engine, n, Summary(ms, ms, ms * slower * n / 14, 9), 1.0, cosine)
+        EncoderCell(place, engine, 1, n, Summary(ms, ms, ms * slower * n / 14, 9), 1.0, cosine)
         for n in LENGTHS
         for place, slower in places.items()
         for engine, (ms, cosine) in engines.items()
     ]
     root = ElementTree.fromstring(draw_encoders(cells))
+    assert "on one thread" in draw_encoders(cells)
+    webnn = replace(cells[0], engine="onnxruntime fp16, WebNN", threads=None)
+    more = draw_encoders([*cells, webnn, replace(cells[0], threads=2)])
+    assert "on up to 2 threads" in more
+    assert "onnxruntime fp16, WebNN" in more
     texts = [each for each in root.iter() if each.tag.endswith("text")]
     names = [each for each in texts if (each.text or "").endswith(" ms") and "," in (each.text or "")]
     assert len(names) == len(cells)
