@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 Run = Mapping[str, Any]
@@ -57,7 +58,7 @@ class _Axes:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif"'
         )
         lines = [head + ' font-size="13">', f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>']
-        lines.append(f'<text x="{LEFT}" y="28" font-size="16">{_escape(title)}</text>')
+        lines.append(f'<text x="{LEFT}" y="28" font-size="16">{escape(title, quote=False)}</text>')
         for power in range(self._low, self._high + 1):
             y = self.y(10.0**power)
             lines.append(f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
@@ -85,7 +86,3 @@ class _Axes:
 def _round_step(step: float) -> float:
     power = 10.0 ** math.floor(math.log10(max(step, 1e-6)))
     return next(power * n for n in (1, 2, 5, 10) if power * n >= step)
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from scheduler.files import write_whole
 from scheduler.reports.facts import Report
 from scheduler.reports.writing import stamp, write_html
 
@@ -25,13 +26,3 @@ def keep_report(report: Report, folder: Path, n_kept: int) -> Path:
     for old in sorted(path for path in folder.iterdir() if NAME.fullmatch(path.name))[:-n_kept]:
         old.unlink(missing_ok=True)
     return file
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write the file beside its place and move it there, so that nobody reads half of it. Raises OSError."""
-    part = file.with_name(f".{file.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)

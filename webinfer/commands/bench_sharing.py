@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from scheduler.reports.daily import write_whole
+from scheduler.files import write_whole
 from webinfer.commands.parameters import AS_JSON, BROWSER
 from webinfer.tables import SafeConsole, output_console
 

@@ -11,6 +11,7 @@ import click
 from rich.status import Status
 
 from browser_runtime.contract.errors import BadInput
+from scheduler.files import write_whole
 from webinfer.bench.laboratory.quantities import read_duration, read_share
 from webinfer.commands.parameters import NEW_FILE, ModelName, Number
 from webinfer.tables import SafeConsole, output_console
@@ -103,9 +104,7 @@ def save(document: dict[str, Any], json_file: Path | None) -> None:
     from webinfer.bench.laboratory.documents import write_document
 
     if json_file is not None and str(json_file) != "-":
-        beside = json_file.with_name(f".{json_file.name}.new")
-        beside.write_text(write_document(document), encoding="utf-8")
-        beside.replace(json_file)
+        write_whole(json_file, write_document(document))
 
 
 def keep(document: dict[str, Any], json_file: Path | None, *, no_history: bool) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from browser_runtime.contract.errors import UnknownModel
+from scheduler.files import write_whole
 from scheduler.history.asking import ask, read_or_ask
-from scheduler.reports.daily import write_whole
 from scheduler.reports.facts import Report
 from scheduler.reports.gathering import gather
 from scheduler.reports.writing import write_html, write_json, write_markdown

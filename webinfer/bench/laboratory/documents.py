@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from browser_runtime.contract.errors import BadInput
+from scheduler.experiments.reading import VERSION
 from webinfer.bench.laboratory import verdicts
 from webinfer.bench.laboratory.comparing import PHASES, Comparison
 from webinfer.bench.laboratory.estimates import Interval
 from webinfer.bench.laboratory.machine import this_machine
 
-SCHEMA, VERSION = "webinfer-experiment", 1
+SCHEMA = "webinfer-experiment"
 
 Document = dict[str, Any]
 """What a file of an experiment holds."""

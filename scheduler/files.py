@@ -1,0 +1,15 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write the file beside its place and move it there, so that nobody reads half of it. Raises OSError."""
+    part = file.with_name(f".{file.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
