@@ -33,7 +33,7 @@ def encoders(folder: Path, names: tuple[str, ...], threads: int, picture: Path |
     from webinfer.bench.encoders import measure_encoders, tabulate_encoders
     from webinfer.bench.encoders_picture import draw_encoders
 
-    chosen = [Browser(name) for name in names] or [Browser.CHROME, Browser.FIREFOX]
+    chosen = [Browser(name) for name in names] or list(Browser)
     console = SafeConsole(stderr=True)
     with console.status("starting") as status:
         cells = measure_encoders(folder, chosen, status.update, console.print, threads)
