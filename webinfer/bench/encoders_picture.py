@@ -8,7 +8,7 @@ from html import escape
 
 from webinfer.bench.encoders import LENGTHS, EncoderCell
 
-PANEL_WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, GAP = 560, 300, 70, 30, 104, 46, 30
+PANEL_WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, GAP = 560, 300, 70, 30, 112, 46, 30
 # Told apart by those who see no red or green as well (Okabe & Ito).
 COLOURS = {
     "webinfer 8bit": "#0072b2",
@@ -21,8 +21,8 @@ COLOURS = {
 # Cosines by how many nines they have; what is nearer to 1 than the last is drawn there.
 COSINES = (0.9, 0.99, 0.999, 0.9999, 0.99999)
 TICKS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-# From line to line of names, and half of a long name.
-LINE, HALF_NAME = 13, 85
+# From line to line of names, and half of a letter's width.
+LINE, HALF_LETTER = 13, 3.4
 
 
 def draw_encoders(cells: Sequence[EncoderCell]) -> str:
@@ -83,7 +83,9 @@ def _draw_points(cells: Sequence[EncoderCell], ticks: Sequence[float], top: floa
         row = 1 + max((row for other, row in placed if abs(other - y) < LINE), default=0)
         placed.append((y, row))
         text_y = y + 8 + LINE * row
-        text_x = min(max(x, LEFT + HALF_NAME), LEFT + PANEL_WIDTH - HALF_NAME)
+        name = f"{cell.place}, {cell.run.min_ms:.1f} ms"
+        half = min(HALF_LETTER * len(name), PANEL_WIDTH / 2)
+        text_x = min(max(x, LEFT + half), LEFT + PANEL_WIDTH - half)
         yield (
             f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y:.1f}" y2="{text_y - LINE + 3:.1f}" '
             f'stroke="{colour}" stroke-opacity="0.4"/>'
@@ -91,7 +93,7 @@ def _draw_points(cells: Sequence[EncoderCell], ticks: Sequence[float], top: floa
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{fill}" stroke="{colour}" stroke-width="2"/>'
         yield (
             f'<text x="{text_x:.1f}" y="{text_y:.1f}" text-anchor="middle" fill="{colour}">'
-            f"{escape(f'{cell.place}, {cell.run.min_ms:.1f} ms')}</text>"
+            f"{escape(name)}</text>"
         )
 
 
