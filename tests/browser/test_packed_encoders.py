@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.simulation.runners import reference
 from tests.conftest import missing_service
+from tests.stand_ins.archives import unpack
 from tests.stand_ins.copies import copy_model
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -101,8 +101,7 @@ async def test_a_roberta_in_8_bits_is_near_transformers(
     shared_pool: Pool, settings: RuntimeSettings, tmp_path: Path
 ) -> None:
     """Its positions begin behind the padding token's; in the packed table they begin at 0."""
-    with tarfile.open(Path(__file__).parents[1] / "data/bert_kinds.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(Path(__file__).parents[1] / "data/bert_kinds.tar.xz", tmp_path)
     folder = tmp_path / "roberta"
     model = quantise_encoder(folder, "tiny-roberta-8bit", ModelStore(settings.models_dir)).model
     expected = json.loads((folder / "expected.json").read_text())

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 from browser_runtime.contract.vocabulary import Browser
 from tests.conftest import require_browser
 from tests.installing.conftest import Installed, build_wheel, run
+from tests.stand_ins.archives import unpack
 
 VENDOR = "browser_runtime/page/vendor"
 LICENCES = {
@@ -58,8 +58,7 @@ def test_a_source_archive_builds_the_same_wheel_without_npm(
     done = run(sys.executable, "-c", script, str(tmp_path), cwd=checkout)
     assert done.returncode == 0, done.stdout
     (archive,) = tmp_path.glob("*.tar.gz")
-    with tarfile.open(archive) as tar:
-        tar.extractall(tmp_path, filter="data")
+    unpack(archive, tmp_path)
     source = tmp_path / archive.name.removesuffix(".tar.gz")
     folder = tmp_path / "wheel"
     folder.mkdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import ModelStore
+from tests.stand_ins.archives import unpack
 
 ARCHIVE = Path(__file__).parents[1] / "data/encoders.tar.xz"
 TEXT_MODELS = ("distilbert", "modernbert", "mpnet", "roberta", "xlm-roberta")
@@ -27,8 +27,7 @@ def draw() -> np.ndarray:
 
 def import_all(home: Path, store: ModelStore) -> dict[str, dict[str, Any]]:
     """Imports every model as `tiny-<type>`; what is expected of each, by type."""
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(home, filter="data")
+    unpack(ARCHIVE, home)
     for folder in sorted(home.iterdir()):
         if store.find(f"tiny-{folder.name}") is None:
             import_model(folder, f"tiny-{folder.name}", store=store)

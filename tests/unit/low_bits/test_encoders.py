@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from browser_runtime.models.intake.export_bert import read_weights
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation.runners import reference
 from tests.conftest import missing_service
+from tests.stand_ins.archives import unpack
 from tests.stand_ins.tiny_models import BERT_CONFIG, WORDS, bert_weights, write_bert
 from webinfer.commands.models import command
 
@@ -185,8 +185,7 @@ BERT_KINDS = Path(__file__).parents[2] / "data" / "bert_kinds.tar.xz"
 def kinds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Encoders of transformers that are BERT by other names."""
     home = tmp_path_factory.mktemp("kinds")
-    with tarfile.open(BERT_KINDS) as archive:
-        archive.extractall(home, filter="data")
+    unpack(BERT_KINDS, home)
     return home
 
 
