@@ -82,7 +82,7 @@ test('an encoder elsewhere, of other numbers, or with too large a transform has 
   assert.match((await open(on('webgpu'), { ...PLAN, points: 4096 })).obstacle, /4096 points/);
 });
 
-test('results of another transform, window or filterbank have another key', () => {
+test('results of another transform, window, filterbank or scale have another key', () => {
   const key = (/** @type {object} */ change) =>
     JSON.stringify(
       new FrontEnds(/** @type {any} */ ({ plan: { ...PLAN, ...change } })).signature.map((part) => [...part]),
@@ -94,6 +94,8 @@ test('results of another transform, window or filterbank have another key', () =
     { frames: 300 },
     { length: 48_000 },
     { filters: [[1, 3]] },
+    { window: [1] },
+    { decibels: true },
   ];
   assert.equal(new Set(keys.map(key)).size, keys.length);
 });

@@ -41,10 +41,11 @@ export class FrontEnds {
   /** Numbers that make another key of a result: those of the shader are not the library's to the bit. */
   get signature() {
     if (!this.shader) return [];
-    const { points, hop, frames, length, filters } = this.shader.plan;
+    const { points, hop, frames, length, filters, window, decibels } = this.shader.plan;
     return [
-      Int32Array.of(points, hop, frames, length, filters.length),
+      Int32Array.of(points, hop, frames, length, filters.length, Number(decibels)),
       Float32Array.from(filters.flatMap((filter) => Array.from(filter))),
+      Float32Array.from(window),
     ];
   }
 

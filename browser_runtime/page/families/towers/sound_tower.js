@@ -90,10 +90,12 @@ export class SoundTower {
   async #recall(batch, watch, recall, hearing) {
     const shader = hearing.takeShader(Math.max(...batch.map(({ length }) => length)));
     if (shader) {
-      const inputs = batch.map((samples) => [samples, ...this.frontEnds.signature]);
+      // As the shader hears them: models fill a short sound's window in ways of their own.
+      const windows = batch.map((samples) => fillWindow(samples, this.extractor.plan));
+      const inputs = windows.map((window) => [window, ...this.frontEnds.signature]);
       const uses = await recall.encode(this.encoder, inputs, (missing) => {
-        const sounds = missing.map((at) => /** @type {Float32Array} */ (batch[at]));
-        return this.#computeOnDevice(sounds, shader, watch, hearing);
+        const heard = missing.map((at) => /** @type {Float32Array} */ (windows[at]));
+        return this.#computeOnDevice(heard, shader, watch, hearing);
       });
       return joinVectors(uses);
     }
@@ -117,24 +119,19 @@ export class SoundTower {
 
   /**
    * The same of features that are made where the graph is.
-   * @param {Float32Array[]} batch samples of each sound
+   * @param {Float32Array[]} windows of each sound
    * @param {import('../../engines/log_mel.js').LogMel} shader
    * @param {import('../graphs/results.js').Stopwatch} watch
    * @param {Hearing} hearing
    */
-  async #computeOnDevice(batch, shader, watch, hearing) {
-    const rows = this.#countRows(batch.length);
+  async #computeOnDevice(windows, shader, watch, hearing) {
+    const rows = this.#countRows(windows.length);
     const graph = await this.takeGraph(rows);
-    const features = await watch.time('preprocess_ms', () =>
-      shader.compute(
-        batch.map((samples) => fillWindow(samples, this.extractor.plan)),
-        rows,
-      ),
-    );
+    const features = await watch.time('preprocess_ms', () => shader.compute(windows, rows));
     hearing.note();
     const feeds = { input_features: holdFeatures(this.ort, features, [rows, ...this.picture]) };
     const outputs = await watch.run(graph, feeds);
-    return splitVectors(readVectors(graph, outputs, OUTPUTS, rows), batch.length);
+    return splitVectors(readVectors(graph, outputs, OUTPUTS, rows), windows.length);
   }
 
   /** @param {number} count sounds */

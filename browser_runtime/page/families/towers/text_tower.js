@@ -79,8 +79,9 @@ export class TextTower {
   async #recall(batch, watch, recall) {
     const longest = Math.max(...batch.map(({ ids }) => ids.length));
     const [, columns] = this.chooseSizes(batch.length, longest);
-    // Padding may cost a last bit, so texts of one padded length share results.
-    const inputs = batch.map(({ ids }) => [Int32Array.of(columns), ids]);
+    // Padding may cost a last bit, and a graph without a mask reads it, so texts that are padded alike share results.
+    const padding = Int32Array.of(columns, this.padId);
+    const inputs = batch.map(({ ids }) => [padding, ids]);
     const uses = await recall.encode(this.encoder, inputs, (missing) =>
       this.#compute(
         missing.map((at) => /** @type {Tokens} */ (batch[at])),
