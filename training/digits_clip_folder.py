@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -62,6 +63,10 @@ class PhraseTokenizer:
         self.file.post_processor = TemplateProcessing(
             single=f"{START} $A {END}", special_tokens=[(START, self.start), (END, self.end)]
         )
+        # For a letter that no word of the training ends in, it looks up the unknown token in its table.
+        plain = json.loads(self.file.to_str())
+        plain["model"]["vocab"] |= {START: self.start, END: self.end}
+        self.file = Tokenizer.from_str(json.dumps(plain))
 
     def encode(self, phrases: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Ids and mask, padded to the longest: int64 [n, tokens] each."""

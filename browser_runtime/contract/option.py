@@ -64,6 +64,8 @@ class Option:
 
     def check(self, value: object) -> object:
         """Returns `value` if it is allowed. Raises BadInput naming the option."""
+        if isinstance(value, tuple) and self.kind is Kind.TEXTS:
+            value = list(value)
         if self.allows(value):
             return value
         shown = repr(value)

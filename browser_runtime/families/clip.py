@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from browser_runtime.contract.errors import BadInput
 from browser_runtime.families.comparing import Array, ComparingProcessor
 from browser_runtime.families.vision import Pixels, draw_sample, read_picture
 from browser_runtime.models.configuration.pixels import PixelPlan
@@ -31,9 +32,20 @@ class ImageComparingProcessor(ComparingProcessor):
         self.pixels = PixelPlan.of(read_object(folder / "preprocessor_config.json"), config)
 
     def read_array(self, item: Any, field: str) -> tuple[Array | None, Mapping[str, object]]:
-        """The pixels."""
+        """The pixels. Raises BadInput for several images together, a prompt or a chat, which LLaVA reads."""
+        if isinstance(item, dict) and "images" in item:
+            item = self._read_pictured(item, field)
         image = item if isinstance(item, np.ndarray) else None
         return item.get("image") if isinstance(item, dict) else image, {}
+
+    def _read_pictured(self, item: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+        """An item of `{"images": [...]}` with its one image, or none, under `image`. Raises BadInput."""
+        if "texts" not in item:
+            raise BadInput(field, "a prompt or a chat", f"{self.NOUN}, texts, or both")
+        images = item["images"]
+        if len(images) > 1:
+            raise BadInput(field, f"{len(images)} images with one text", "one image with its texts")
+        return {"image": images[0]} if images else {}
 
     def plan_arrays(self) -> Json:
         """The pixel plan."""

@@ -19,28 +19,31 @@ from browser_runtime.texts.tokenizer import TextTokenizer
 from browser_runtime.texts.tokens import Tokens
 
 Array = np.ndarray[Any, np.dtype[Any]]
+Texts = list[tuple[str, str]]
+"""Texts, each behind the name that scores give it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """An item: an image or a sound, texts by the names that scores give them, or both."""
+    """An item: an image or a sound, texts with the names that scores give them, or both."""
 
     array: Array | None
-    texts: dict[str, Tokens] | None
+    texts: tuple[tuple[str, Tokens], ...] | None
+    """Each with its name; a name that was given twice is there twice, as in transformers."""
     facts: Mapping[str, object] = field(default_factory=dict)
     """Of the array, for the output."""
 
     @property
     def nbytes(self) -> int:
         """Bytes in a frame."""
-        tokens = sum(each.nbytes for each in (self.texts or {}).values())
+        tokens = sum(each.nbytes for _, each in self.texts or ())
         return tokens + (0 if self.array is None else self.array.nbytes)
 
     def to_wire(self) -> dict[str, object]:
         """Plain values and arrays, as the page takes them."""
         texts = None
         if self.texts is not None:
-            texts = [{"name": name, "tokens": tokens.to_wire()} for name, tokens in self.texts.items()]
+            texts = [{"name": name, "tokens": tokens.to_wire()} for name, tokens in self.texts]
         return {"array": self.array, "texts": texts, "facts": dict(self.facts)}
 
 
@@ -121,39 +124,40 @@ class ComparingProcessor(Processor):
         labels = self._fill_template(options)
         return [self._try(item, field, labels) for item, field in zip(items, fields, strict=True)]
 
-    def _try(self, item: Any, field: str, labels: dict[str, str] | None) -> Comparison | BadInput:
+    def _try(self, item: Any, field: str, labels: Texts | None) -> Comparison | BadInput:
         try:
             return self._encode(item, field, labels)
         except BadInput as error:
             return error
 
-    def _encode(self, item: Any, field: str, labels: dict[str, str] | None) -> Comparison:
+    def _encode(self, item: Any, field: str, labels: Texts | None) -> Comparison:
         texts = labels
         if isinstance(item, dict) and item.get("texts"):
             if labels is not None:
                 allowed = f"{self.NOUN} alone where candidate_labels are given"
                 raise BadInput(field, "holding texts", allowed)
-            texts = dict(zip(item["texts"], item["texts"], strict=True))
+            texts = [(text, text) for text in item["texts"]]
         array, facts = self.read_array(item, field)
         if array is None and texts is None:
             raise BadInput(field, f"of type {type(item).__name__}", f"{self.NOUN}, texts, or both")
-        if array is None and len(texts or {}) > 1:
-            problem = f"{len(texts or {})} texts without {self.NOUN}"
+        if array is None and len(texts or ()) > 1:
+            problem = f"{len(texts or ())} texts without {self.NOUN}"
             raise BadInput(field, problem, f"one text, or {self.NOUN} too")
         if texts is None:
             return Comparison(array, None, facts)
         if array is not None and self.plan.scale is None:
             raise self._without_scale(field)
-        tokens = self._tokenizer.encode(list(texts.values()))
-        return Comparison(array, dict(zip(texts, tokens, strict=True)), facts)
+        tokens = self._tokenizer.encode([text for _, text in texts], field)
+        named = ((name, each) for (name, _), each in zip(texts, tokens, strict=True))
+        return Comparison(array, tuple(named), facts)
 
     def _without_scale(self, field: str) -> BadInput:
         name = "the model" if self.model is None else repr(self.model.name)
         allowed = f"one of both: the files of {name} tell no logit_scale for scores"
         return BadInput(field, f"{self.NOUN} with texts", allowed)
 
-    def _fill_template(self, options: Options) -> dict[str, str] | None:
-        """The text of each candidate label; None without any. Raises BadInput for one without `{}`."""
+    def _fill_template(self, options: Options) -> Texts | None:
+        """The text of each candidate label; None without any. Raises BadInput for a template without `{}`."""
         labels, template = options.get("candidate_labels"), options.get("hypothesis_template")
         if template is not None and "{}" not in template:
             allowed = "a text with {} where the label goes"
@@ -163,7 +167,9 @@ class ComparingProcessor(Processor):
                 raise BadInput("options.hypothesis_template", "given alone", "given with candidate_labels")
             return None
         listed = [labels] if isinstance(labels, str) else labels
-        return {label: (template or self.TEMPLATE).replace("{}", label) for label in listed}
+        if not listed:
+            raise BadInput("options.candidate_labels", "an empty list", "one label at least, or left out")
+        return [(label, (template or self.TEMPLATE).replace("{}", label)) for label in listed]
 
     def count_characters(self, items: Sequence[Any]) -> int:
         """Characters of all texts."""
@@ -172,7 +178,7 @@ class ComparingProcessor(Processor):
 
     def estimate_work(self, item: Comparison, options: Options) -> float:
         """Images or sounds, and texts as parts of one."""
-        return (item.array is not None) + self.WORK_OF_A_TEXT * len(item.texts or {})
+        return (item.array is not None) + self.WORK_OF_A_TEXT * len(item.texts or ())
 
     def describe(self) -> Plain:
         """Details that matter when scores are compared."""

@@ -18,6 +18,7 @@ from browser_runtime.models.configuration.pictures import PROCESSOR_FILE, Pictur
 from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
+from browser_runtime.texts.tokenizer import refuse_untokenizable
 
 ALLOWED = "a prompt or a chat, with as many images as it has places for"
 MARK = "webinfer-mark"
@@ -104,7 +105,9 @@ class PicturingProcessor(GenerationProcessor):
         if (found := text.count(token)) != len(images):
             places = f"{len(images)} images for {found} places of {token}"
             raise BadInput(field, places, ALLOWED)
-        ids = self.tokenizer.encode(self._expand(text, images, field), add_special_tokens=not is_chat).ids
+        expanded = self._expand(text, images, field)
+        with refuse_untokenizable(field):
+            ids = self.tokenizer.encode(expanded, add_special_tokens=not is_chat).ids
         if not ids:
             raise BadInput(field, "a prompt without a token", "a text with one at least")
         tokens = np.asarray(ids, np.int32)

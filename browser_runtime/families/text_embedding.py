@@ -59,7 +59,8 @@ class TextProcessor(Processor):
         prompt = self.plan.prompt(options)
         flaws = [_flaw(text, field) for text, field in zip(items, fields, strict=True)]
         whole = [prompt + text for text, flaw in zip(items, flaws, strict=True) if flaw is None]
-        tokens = iter(self._leave_out(prompt, self._tokenizer.encode(whole)))
+        given = [field for field, flaw in zip(fields, flaws, strict=True) if flaw is None]
+        tokens = iter(self._leave_out(prompt, self._tokenise(whole, given)))
         return [
             flaw or _not_without_tokens(next(tokens), field)
             for flaw, field in zip(flaws, fields, strict=True)
@@ -70,12 +71,21 @@ class TextProcessor(Processor):
         """The token that shorter texts are padded with."""
         return self._tokenizer.pad_id
 
-    def _leave_out(self, prompt: str, tokens: list[Tokens]) -> list[Tokens]:
+    def _tokenise(self, texts: Sequence[str], fields: Sequence[str]) -> list[Tokens | BadInput]:
+        """The tokens of each text; all at once, and one by one where that fails, to refuse the one alone."""
+        try:
+            return [*self._tokenizer.encode(texts, fields[0] if fields else "texts")]
+        except BadInput as error:
+            if len(texts) == 1:
+                return [error]
+        return [self._tokenise([text], [field])[0] for text, field in zip(texts, fields, strict=True)]
+
+    def _leave_out(self, prompt: str, tokens: list[Tokens | BadInput]) -> list[Tokens | BadInput]:
         """The tokens, the prompt's marked as no part of the embedding where the pooling leaves them out."""
         if not prompt or self.plan.pooling.include_prompt:
             return tokens
         n_prompt = self._tokenizer.count_prompt(prompt)
-        return [replace(each, n_prompt=n_prompt) for each in tokens]
+        return [each if isinstance(each, BadInput) else replace(each, n_prompt=n_prompt) for each in tokens]
 
     def count_characters(self, items: Sequence[Any]) -> int:
         """Characters of all texts."""
@@ -108,7 +118,7 @@ class TextProcessor(Processor):
     @property
     def settings(self) -> Plain:
         """Modules, token limit, padding, and the tokens of a usual text."""
-        (sample,) = self._tokenizer.encode([SAMPLE])
+        (sample,) = self._tokenizer.encode([SAMPLE], "sample")
         return {
             "modules": self.modules,
             "max_tokens": self.plan.max_tokens,
@@ -151,9 +161,9 @@ def _flaw(text: Any, field: str) -> BadInput | None:
     return None
 
 
-def _not_without_tokens(tokens: Tokens, field: str) -> Tokens | BadInput:
+def _not_without_tokens(tokens: Tokens | BadInput, field: str) -> Tokens | BadInput:
     """The tokens of one text, or why its model cannot run on it."""
-    if tokens:
+    if isinstance(tokens, BadInput) or tokens:
         return tokens
     return BadInput(field, "a text of which the model's tokenizer makes no token", "a text with one at least")
 

@@ -18,7 +18,7 @@ from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.texts.chat_template import ChatTemplate
 from browser_runtime.texts.emission import TextEmitter
-from browser_runtime.texts.tokenizer import open_tokenizer
+from browser_runtime.texts.tokenizer import open_tokenizer, refuse_untokenizable
 from browser_runtime.texts.tokenizer_config import SPECIAL_TOKENS, TokenizerConfig
 
 SAMPLE = "Once upon a time"
@@ -171,12 +171,14 @@ class GenerationProcessor(Processor):
 
     def _encode(self, item: Any, field: str) -> Prompt:
         if isinstance(item, str):
-            ids = self.tokenizer.encode(item, add_special_tokens=True).ids
+            text, is_chat = item, False
         elif self._template is None:
             raise BadInput(field, "a chat", "a text: the model has no chat template")
         else:
+            text, is_chat = self._template.render(item), True
+        with refuse_untokenizable(field):
             # A template writes every special token itself.
-            ids = self.tokenizer.encode(self._template.render(item), add_special_tokens=False).ids
+            ids = self.tokenizer.encode(text, add_special_tokens=not is_chat).ids
         if not ids:
             raise BadInput(field, "a prompt without a token", "a text with one at least")
         return Prompt(np.asarray(ids, np.int32))

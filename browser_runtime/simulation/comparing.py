@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,16 +26,16 @@ class Prepared:
     """An item with its pixels or features as the graph takes them, without the batch's axis."""
 
     features: Array | None
-    texts: dict[str, Tokens]
+    texts: tuple[tuple[str, Tokens], ...]
     facts: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """The vector of the image or sound, and those of the texts, by their names."""
+    """The vector of the image or sound, and those of the texts, in their order."""
 
     shown: Array | None
-    texts: dict[str, Array] = field(default_factory=dict)
+    texts: tuple[tuple[str, Array], ...] = ()
 
 
 class Comparer:
@@ -56,34 +56,33 @@ class Comparer:
     def prepare(self, item: Comparison, field: str, options: Options) -> Prepared:
         """The features and tokens. Raises BadInput for what is no image or sound."""
         features = None if item.array is None else self.prepare_array(item.array, field)
-        return Prepared(features, item.texts or {}, item.facts)
+        return Prepared(features, item.texts or (), item.facts)
 
     def compute(self, prepared: Prepared, options: Options) -> Vectors:
         """The vectors of the image or sound and of each text."""
         shown = None if prepared.features is None else self.embed_array(prepared.features)
-        return Vectors(shown, {name: self._embed_text(tokens) for name, tokens in prepared.texts.items()})
+        return Vectors(shown, tuple((name, self._embed_text(tokens)) for name, tokens in prepared.texts))
 
     def finish(self, prepared: Prepared, computed: Vectors, options: Options) -> Output:
         """The embedding, and the texts' scores where there are both."""
         array, texts = computed.shown, computed.texts
-        embedding = next(iter(texts.values())) if array is None else array
+        embedding = texts[0][1] if array is None else array
         shown = embedding / np.linalg.norm(embedding) if options["normalize"] else embedding
         output: Output = {"embedding": require_finite(shown, "embedding value").astype(np.float32)}
         if array is None:
-            (tokens,) = prepared.texts.values()
+            ((_, tokens),) = prepared.texts
             return output | {"tokens": len(tokens), "truncated": tokens.truncated}
         output |= prepared.facts
         return output | self._score(array, texts, options) if texts else output
 
-    def _score(self, array: Array, texts: dict[str, Array], options: Options) -> Output:
+    def _score(self, array: Array, texts: Sequence[tuple[str, Array]], options: Options) -> Output:
         plan = self.processor.plan
         assert plan.scale is not None, "the processor refuses scores without a scale"
-        cosines = np.array([_cosine(array, vector) for vector in texts.values()])
+        cosines = np.array([_cosine(array, vector) for _, vector in texts])
         logits = plan.scale * cosines + plan.bias
         scores = score_logits(logits, plan.function)
         best = np.argsort(-scores, kind="stable")[: options["top_k"] or len(scores)]
-        names = list(texts)
-        labels = [{"label": names[at], "score": float(scores[at])} for at in best]
+        labels = [{"label": texts[at][0], "score": float(scores[at])} for at in best]
         return {"labels": labels, "logits": logits.astype(np.float32)}
 
     def _embed_text(self, tokens: Tokens) -> Array:

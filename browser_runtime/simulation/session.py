@@ -13,10 +13,12 @@ from browser_runtime.contract.options import require_options_of
 from browser_runtime.contract.pieces import Piece, PieceSink
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.families.processor import PROCESSORS
+from browser_runtime.families.text_generation import GenerationProcessor
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.session.loading import items_of
 from browser_runtime.session.replies import Execution, make_reply
 from browser_runtime.simulation.runners import Answers, OpenModels, run_items
+from browser_runtime.simulation.text_generation import end_text
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +39,12 @@ class SimulatedSession:
         log.warning("request simulated", model=model.name, browser=str(self.browser), reason=self.why)
         start = time.perf_counter()
         answers, load_ms = await asyncio.to_thread(self._work, request, model)
+        processor = PROCESSORS.take(model)
+        if isinstance(processor, GenerationProcessor):
+            answers.outputs = [
+                output if isinstance(output, InferenceError) else end_text(processor, output, request.options)
+                for output in answers.outputs
+            ]
         total_ms = (time.perf_counter() - start) * 1000
         if pieces is not None and isinstance(found := answers.outputs[0], dict):
             pieces.begin()
@@ -76,5 +84,5 @@ class SimulatedSession:
                 *filter(None, (processor.find_doubt(output) for output in outputs)),
             ],
             {"session": "simulation", "why": self.why},
-            processor.describe(),
+            processor.describe() | ({"seed": request.options.get("seed")} if model.family.generates else {}),
         )

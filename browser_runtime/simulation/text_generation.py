@@ -143,6 +143,24 @@ def generate(
     return {"tokens": tokens, "finish": "length"}
 
 
+def end_text(
+    processor: GenerationProcessor, output: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The output as a lane's run gives it: cut at a stop text, with the reason why it ended."""
+    emitter = processor.open_emitter(options)
+    tokens: list[int] = []
+    text = ""
+    for token in output["tokens"]:
+        tokens.append(token)
+        text += emitter.push([token])
+        if emitter.stopped_by is not None:
+            break
+    text += emitter.finish()
+    reason = output["finish"] if emitter.stopped_by is None else "stop_string"
+    told = {"text": text, "tokens": tokens, "finish_reason": reason, "generated_tokens": len(tokens)}
+    return {key: value for key, value in output.items() if key != "finish"} | told
+
+
 class Generator:
     """A language model with the processor of its prompts."""
 

@@ -7,12 +7,13 @@ SentencePiece's normalisation), so no text is tokenised in a page.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from browser_runtime.contract.errors import BadRequest
+from browser_runtime.contract.errors import BadInput, BadRequest
 from browser_runtime.models.files.json_files import read_object
 from browser_runtime.texts.tokenizer_config import TokenizerConfig, parts
 from browser_runtime.texts.tokens import Tokens
@@ -47,13 +48,15 @@ class TextTokenizer:
         found = read_object(folder / "config.json").get("pad_token_id") if number is None else number
         return found if isinstance(found, int) else 0
 
-    def encode(self, texts: Sequence[str]) -> list[Tokens]:
-        """The tokens of each text; without holding the interpreter, so that other threads go on."""
-        encodings = (
-            encoding
-            for group in _groups(texts)
-            for encoding in self._tokenizer.encode_batch_fast(group, add_special_tokens=True)
-        )
+    def encode(self, texts: Sequence[str], field: str) -> list[Tokens]:
+        """The tokens of each text; without holding the interpreter, so that other threads go on.
+
+        Raises BadInput naming the field if the tokenizer cannot take one of them.
+        """
+        encodings: list[Any] = []
+        for group in _groups(texts):
+            with refuse_untokenizable(field):
+                encodings += self._tokenizer.encode_batch_fast(group, add_special_tokens=True)
         return [_tokens(encoding, self.config.has_segments) for encoding in encodings]
 
     def count_prompt(self, prompt: str) -> int:
@@ -71,6 +74,16 @@ def open_tokenizer(path: Path) -> Any:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises nothing more exact
         raise BadRequest(f"{path.name} cannot be opened by tokenizers: {error}") from error
+
+
+@contextmanager
+def refuse_untokenizable(field: str) -> Iterator[None]:
+    """Raises BadInput where `tokenizers` fails: on a letter without a token, if none is for unknown ones."""
+    try:
+        yield
+    except Exception as error:  # the library raises nothing more exact
+        problem = f"a text that the model's tokenizer.json has no tokens for ({error})"
+        raise BadInput(field, problem, "made of letters that the model knows") from error
 
 
 def _lower_case_first(tokenizer: Any) -> None:

@@ -14,6 +14,11 @@ from tasks.inputs.texts import read_text
 
 # An ImageNet of labels.
 MAX_TEXTS = 1000
+# What stands beside the text in an earlier task's answer: a transcript, or text that was generated.
+OF_ANSWERS = {
+    *("tokens", "chunks", "duration_s", "finish_reason"),
+    *("prompt_tokens", "image_tokens", "generated_tokens", "reused_tokens"),
+}
 
 
 def with_texts(reader: ItemReader, key: str) -> ItemReader:
@@ -30,7 +35,9 @@ def with_texts(reader: ItemReader, key: str) -> ItemReader:
         item: dict[str, Any] = {"texts": read_texts(value["text"], limits, f"{field}.text")}
         if key in value:
             item[key] = reader.read(_without_text(value), limits, field, allow_paths, note)
-        return item  # an earlier task's answer may hold anything beside its text
+        elif unknown := [name for name in value if name != "text" and name not in OF_ANSWERS]:
+            raise BadInput(field, f"holding {str(unknown[0])[:100]!r}", f"made of {key} and text")
+        return item
 
     def synthesize(value: object, limits: InputLimits, field: str) -> Item | None:
         if not isinstance(value, Mapping) or "text" not in value:

@@ -12,6 +12,7 @@ import onnxruntime
 import pytest
 import soundfile
 from PIL import Image
+from tokenizers import Tokenizer
 
 from browser_runtime.contract.families import (
     AUDIO,
@@ -186,3 +187,11 @@ def test_both_decoders_agree(tmp_path: Path) -> None:
     (ours,) = plain.run(["logits"], feeds)
     (theirs,) = merged.run(["logits"], {**feeds, **empty, "use_cache_branch": np.array([False])})
     assert np.abs(ours - theirs).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_tokenizer_has_something_for_every_letter(name: str, tmp_path: Path) -> None:
+    if (path := find(name, tmp_path).folder / "tokenizer.json").is_file():
+        tokenizer = Tokenizer.from_file(str(path))
+        for text in ("\U0001f590\ufe0f", "caf\u00e9", "\u65e5\u672c", "\x00", "five \u0635"):
+            tokenizer.encode(text)

@@ -80,3 +80,9 @@ def test_each_served_family_has_flags_and_its_own_options() -> None:
     assert set(LOAD_FLAGS) - set(COMMON_OPTIONS) == {"kv_cache"}
     assert set(options_of(Family.VISION)) >= {"top_k", "function_to_apply"}
     assert all(option.summary and option.allowed for option, _ in list_options())
+
+
+def test_several_texts_may_come_as_a_tuple() -> None:
+    assert check_options({"candidate_labels": ("a cat", "a dog")}, Family.VISION) == {
+        "candidate_labels": ["a cat", "a dog"]
+    }

@@ -48,7 +48,7 @@ def _embed_texts(clip: StoredModel, texts: Sequence[str]) -> tuple[float, Array]
     items = processor.encode([{"texts": [text]} for text in texts], fields, {})
     whole = [item for item in items if not isinstance(item, BadInput)]
     vectors = [comparer.compute(comparer.prepare(item, "texts", {}), {}).texts for item in whole]
-    return processor.plan.scale, np.array([next(iter(each.values())) for each in vectors])
+    return processor.plan.scale, np.array([vector for ((_, vector),) in vectors])
 
 
 def _save_head(path: Path, rows: Array) -> None:

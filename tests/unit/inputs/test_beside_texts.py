@@ -80,6 +80,8 @@ def test_a_bare_shape_may_have_texts_beside_it() -> None:
         ({"image": IMAGE, "label": "a"}, "inputs is holding 'label', but must be made of image and text"),
         ({"image": IMAGE, "text": "a", "label": "a"}, "inputs is holding 'label'"),
         ({"image": 7, "text": "a"}, "of type int, but must be an image"),
+        ({"images": [IMAGE], "text": "a"}, "inputs is holding 'images', but must be made of image and text"),
+        ({"img": IMAGE, "text": "a"}, "inputs is holding 'img', but must be made of image and text"),
     ],
 )
 def test_what_is_neither_is_named(inputs: Any, words: str) -> None:

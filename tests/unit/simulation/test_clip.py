@@ -18,6 +18,7 @@ from browser_runtime.simulation import reference
 
 STORED = json.loads((Path(__file__).parents[1] / "data/digits_clip.json").read_text())
 PHRASES: list[str] = STORED["phrases"]
+GREY = np.zeros((8, 8, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +70,38 @@ def test_candidate_labels_go_into_the_template(model: StoredModel, images: list[
     np.testing.assert_array_equal(said[0]["logits"], asked[0]["logits"])
 
 
+def test_a_label_that_comes_twice_is_scored_twice(model: StoredModel, images: list[np.ndarray]) -> None:
+    """As a column of transformers' logits_per_image a text, whatever stands in the others."""
+    (output,) = ask(model, [{"image": images[0], "texts": [PHRASES[0], PHRASES[1], PHRASES[0]]}])
+    first, second = STORED["logits_per_image"][0][:2]
+    np.testing.assert_allclose(output["logits"], [first, second, first], atol=1e-3)
+    parts = np.exp(output["logits"] - np.max(output["logits"]))
+    scores = sorted((each["score"] for each in output["labels"]), reverse=True)
+    np.testing.assert_allclose(scores, sorted(parts / parts.sum(), reverse=True), atol=1e-6)
+
+
+def test_one_image_in_a_list_is_that_image(model: StoredModel, images: list[np.ndarray]) -> None:
+    """So a multimodal request has it, of which a CLIP is one of the models."""
+    listed, alone = ask(
+        model, [{"images": images[:1], "texts": PHRASES[:1]}, {"image": images[0], "texts": PHRASES[:1]}]
+    )
+    np.testing.assert_array_equal(listed["embedding"], alone["embedding"])
+    np.testing.assert_array_equal(listed["logits"], alone["logits"])
+
+
 @pytest.mark.parametrize(
     ("item", "options", "words"),
     [
         ({"texts": ["a", "b"]}, {}, r"images\[0\] is 2 texts without an image, but must be one text"),
         ({"texts": ["a"]}, {"candidate_labels": ["b"]}, r"images\[0\] is holding texts"),
         ({}, {}, r"images\[0\] is of type dict, but must be an image, texts, or both"),
+        ({"images": [GREY, GREY], "texts": ["a"]}, {}, "is 2 images with one text, but must be one image"),
+        ({"images": [GREY], "prompt": "<image> a"}, {}, "is a prompt or a chat, but must be an image, texts"),
+        (
+            {"image": GREY},
+            {"candidate_labels": []},
+            "candidate_labels is an empty list, but must be one label",
+        ),
         ({"texts": ["a"]}, {"hypothesis_template": "{}!"}, "given alone, but must be given with candidate"),
         ({"texts": ["a"]}, {"candidate_labels": ["b"], "hypothesis_template": "x"}, "a text with {} where"),
     ],

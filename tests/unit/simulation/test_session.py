@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,3 +116,19 @@ async def test_flags_that_only_a_page_obeys_are_told_as_not_done(model: StoredMo
         "the input was generated from a bare shape",
         "compute_shaders was asked for and not done: only audio and clap models have it",
     )
+
+
+async def test_generated_text_ends_and_is_told_as_in_a_browser(tmp_path: Path) -> None:
+    model = ModelStore(tmp_path).ensure("numbers-llama", Precision.BITS_4)
+    chat = [{"role": "user", "content": "Write 347 in words."}]
+    asked = Request(Family.TEXT_GENERATION, model.name, {"prompts": [chat]}, precision=Precision.BITS_4)
+    session = SimulatedSession(Browser.CHROME, WHY)
+    whole = (await session.run(replace(asked, drawn_seed=5), model)).output
+    stopped = await session.run(replace(asked, options={"stop": "forty"}), model)
+    assert whole["text"] == "three hundred forty-seven"
+    assert whole["finish_reason"] == "stop"
+    assert whole["generated_tokens"] == len(whole["tokens"])
+    assert "finish" not in whole
+    assert stopped.output["text"] == "three hundred "
+    assert stopped.output["finish_reason"] == "stop_string"
+    assert stopped.output["generated_tokens"] < whole["generated_tokens"]

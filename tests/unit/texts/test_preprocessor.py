@@ -111,8 +111,8 @@ def test_many_texts_are_encoded_in_groups_and_keep_their_order(monkeypatch: pyte
     monkeypatch.setattr(tokenizer_module, "MAX_CHARACTERS_AT_ONCE", 10)
     texts = ["one", "a text beyond the limit by itself", "", "two", "three", "four"]
     tokenizer = TextTokenizer(BERT)
-    together = [tokens.ids.tolist() for tokens in tokenizer.encode(texts)]
-    assert together == [tokenizer.encode([text])[0].ids.tolist() for text in texts]
+    together = [tokens.ids.tolist() for tokens in tokenizer.encode(texts, "texts")]
+    assert together == [tokenizer.encode([text], "texts")[0].ids.tolist() for text in texts]
 
 
 def test_the_padding_token_is_the_tokenizer_s_or_the_model_s(tmp_path: Path) -> None:
@@ -154,3 +154,19 @@ def test_the_page_is_told_what_it_cannot_know(model: StoredModel) -> None:
     assert told["details"]["warnings"] == []
     assert told["sample"]["ids"].dtype == np.int32
     assert isinstance(Tokens(**told["sample"]), Tokens)
+
+
+async def test_a_text_that_a_tokenizer_cannot_take_fails_alone(tmp_path: Path) -> None:
+    """A vocabulary without [UNK]: the library refuses a whole batch for one word."""
+    model = import_model(write_bert(tmp_path / "plain"), "one", store=ModelStore(tmp_path / "models"))
+    path = model.folder / "tokenizer.json"
+    plain = json.loads(path.read_text())
+    unknown = plain["model"]["unk_token"]
+    plain["model"]["vocab"]["[GONE]"] = plain["model"]["vocab"].pop(unknown)
+    plain["added_tokens"] = [each for each in plain["added_tokens"] if each["content"] != unknown]
+    path.write_text(json.dumps(plain))
+    prepared = await prepare(request("a man eats", "\U0001f590", "a man"), model)
+    first, odd, last = prepared.request.inputs["texts"]
+    assert (first.ids.tolist(), last.ids.tolist()) == ([2, 4, 5, 6, 3], [2, 4, 5, 3])
+    assert odd.args[0] == "texts[1]"
+    assert "has no tokens for" in str(odd)

@@ -40,7 +40,7 @@ def test_ids_are_those_of_transformers(tmp_path: Path, kind: str) -> None:
     """The plain kinds, and those whose tokenizer_config.json says other than their tokenizer.json."""
     (KINDS | CONFIGURED)[kind](tmp_path)
     limit = json.loads((tmp_path / "tokenizer_config.json").read_text())["model_max_length"]
-    found = TextTokenizer(tmp_path, limit).encode(list(TEXTS.values()))
+    found = TextTokenizer(tmp_path, limit).encode(list(TEXTS.values()), "texts")
     wrong = {
         name: (tokens.ids.tolist(), IDS[kind][name])
         for name, tokens in zip(TEXTS, found, strict=True)
@@ -92,9 +92,21 @@ def test_segments_are_told_where_the_model_takes_them(cased: Path) -> None:
     plain = json.loads(path.read_text())
     plain["post_processor"]["single"][-1]["SpecialToken"]["type_id"] = 2
     write_json(path, plain)
-    (tokens,) = TextTokenizer(cased).encode(["fox"])
+    (tokens,) = TextTokenizer(cased).encode(["fox"], "texts")
     assert tokens.segments is not None
     assert tokens.segments.tolist() == [0, 0, 0, 0, 2]
     names = ["input_ids", "attention_mask"]
-    (tokens,) = TextTokenizer(change_config(cased, model_input_names=names)).encode(["fox"])
+    (tokens,) = TextTokenizer(change_config(cased, model_input_names=names)).encode(["fox"], "texts")
     assert tokens.segments is None
+
+
+def test_a_letter_without_a_token_is_refused_where_none_stands_for_unknown(tmp_path: Path) -> None:
+    KINDS["WordPiece, cased"](tmp_path)
+    path = tmp_path / "tokenizer.json"
+    plain = json.loads(path.read_text())
+    del plain["model"]["vocab"][plain["model"]["unk_token"]]
+    plain["added_tokens"] = []
+    write_json(path, plain)
+    words = r"texts\[1\] is a text that the model's tokenizer.json has no tokens for \(.*unk.*\), but must be"
+    with pytest.raises(BadInput, match=f"(?i){words}"):
+        TextTokenizer(tmp_path).encode(["fox \U0001f590"], "texts[1]")
