@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-from celery.canvas import Signature, group
+from celery import canvas
+from celery.canvas import Signature
+from celery.result import ResultBase
 
 from browser_runtime.contract.errors import BadInput, Busy, InferenceError
+from browser_runtime.contract.vocabulary import shown
 from tasks.app import app
 from tasks.browser_task import Arguments, BrowserTask
 from tasks.coroutines import ForwardWanted, RetryWanted
@@ -69,15 +72,35 @@ def make_starmap(items: Iterable[Any]) -> Signature[Any]:
 
 def make_map(items: Iterable[Any]) -> Signature[Any]:
     """One message for the requests whose named arguments are `items`, a dict each. Raises BadInput."""
-    return infer_many.signature((), {"requests": [dict(infer.s(**item).kwargs) for item in items]})
+    return infer_many.signature((), {"requests": [dict(_named(item).kwargs) for item in items]})
 
 
-def make_chunks(items: Iterable[Any], n: int) -> group:
-    """A group of `make_starmap`, of `n` items each."""
+def _named(item: object) -> Signature[Any]:
+    if not isinstance(item, Mapping):
+        raise BadInput("infer.map", f"given an item of type {type(item).__name__}", "given a dict for each")
+    return infer.s(**item)
+
+
+class Chunks(canvas.group):
+    """A group of `make_starmap`, under the names that Celery's own chunks have."""
+
+    def group(self) -> canvas.group:
+        """A plain group."""
+        return canvas.group(self.tasks, **self.options)
+
+    def apply_chunks(self, **options: Any) -> ResultBase:
+        """Send them."""
+        return self.apply_async(**options)
+
+
+def make_chunks(items: Iterable[Any], n: int) -> Chunks:
+    """The requests whose positional arguments are `items`, `n` to a message. Raises BadInput, TooLarge."""
+    if type(n) is not int or n < 1:
+        raise BadInput("n", shown(n), "a whole number from 1: the requests of each message")
     rest, parts = iter(items), []
     while part := list(islice(rest, n)):
         parts.append(make_starmap(part))
-    return group(parts)
+    return Chunks(parts)
 
 
 infer_many = app.adopt(InferMany())

@@ -89,7 +89,8 @@ def dumps(value: Any, deposit: Deposit | None = None) -> bytes:
         return _plain(item)
 
     try:
-        message = bytes(msgpack.packb(value, default=extend))
+        # Of a subclass of list msgpack asks the list beneath, which in Celery's lazy lists is empty.
+        message = bytes(msgpack.packb(value, default=extend, strict_types=True))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise CodecError(str(error)) from error
     if len(message) > MAX_MESSAGE_BYTES:
@@ -138,16 +139,33 @@ def _little(name: str) -> np.dtype[Any]:
     return np.dtype(name).newbyteorder("<")
 
 
+# By the type that msgpack knows: how a value of a subclass becomes one of the type itself. The values of
+# enumerations are theirs, whatever `str` says of them.
+_EXACT: dict[type, Callable[[Any], Any]] = {
+    bool: bool,
+    int: int.__int__,
+    float: float.__float__,
+    str: str.__str__,
+    bytes: bytes,
+    list: list,
+    tuple: list,
+    dict: dict,
+}
+
+
 def _plain(item: Any) -> Any:
     """The form of `item` on the wire."""
     if isinstance(item, Claim):
         return _pack_claim(item)
-    if item is None or isinstance(item, (bool, int, float, str, bytes, list, tuple, dict)):
-        return item
     if isinstance(item, np.generic):
         return item.item()
     if isinstance(item, dt.datetime):
         return msgpack.ExtType(TIME, item.isoformat().encode())
+    if item is None or type(item) is msgpack.ExtType:
+        return item
+    for kind, make_exact in _EXACT.items():
+        if isinstance(item, kind):
+            return make_exact(item)
     raise CodecError(f"values of type {type(item).__name__} cannot travel")
 
 

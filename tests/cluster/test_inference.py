@@ -18,6 +18,7 @@ from tests.cluster.conftest import Worker, until
 from tests.cluster.memory_app import collect, patient, say
 
 VISION = {"model_type": "vision", "model_name": "vit-base"}
+TEXT = {"model_type": "text", "model_name": "bert"}
 QUEUE = "chrome-vision"
 PICTURE = np.full((4, 6, 3), 9, np.uint8)
 
@@ -151,6 +152,17 @@ def test_group_chain_and_chord(worker: Worker) -> None:
     assert sorted(output["mean"] for output in outputs) == [9, 18, 27]
 
 
+def test_a_group_may_follow_a_request_and_be_followed_by_one(worker: Worker) -> None:
+    """What follows a request travels in its message, where Celery keeps a group as a lazy list."""
+    first, embed = infer.s(**TEXT, inputs="hello"), infer.s(**TEXT)
+    both = chain(first, group(embed, embed))().get(timeout=60)
+    assert [reply["output"]["text"] for reply in both] == ["HELLO", "HELLO"]
+    last = chain(first, group(embed, chain(embed, embed)), embed)().get(timeout=60)
+    assert [output["text"] for output in last["output"]] == ["HELLO", "HELLO"]
+    seen = infer.si(**VISION, inputs=PICTURE)
+    assert chain(first, group(seen, seen), seen)().get(timeout=60)["output"]["mean"] == 9
+
+
 def test_a_chord_of_large_arrays_and_a_large_second_step(worker: Worker) -> None:
     large = np.full((400, 400, 3), 7, np.uint8)
     first, second = infer.s(**VISION, inputs=PICTURE), infer.si(**VISION, inputs=large)
@@ -168,7 +180,14 @@ def test_many_requests_in_one_message(worker: Worker) -> None:
 
     assert means(infer.starmap(items).delay().get(timeout=60)) == [9, 18, 27]
     assert means(infer.map([{**VISION, "inputs": PICTURE}]).apply_async().get(timeout=60)) == [9]
-    assert [means(part) for part in infer.chunks(items, 2)().get(timeout=60)] == [[9, 18], [27]]
+    chunks = infer.chunks(items, 2)
+    for send in (chunks, chunks.group(), chunks.apply_chunks):  # each is in Celery's manual
+        assert [means(part) for part in send().get(timeout=60)] == [[9, 18], [27]]
+    for n in (0, -1, True, "2"):
+        with pytest.raises(BadInput, match=r"n is .*, but must be a whole number from 1"):
+            infer.chunks(items, n)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match=r"infer\.map is given an item of type str"):
+        infer.map(["vision"])
     assert isinstance(infer.starmap(items).delay().get(timeout=60)[0]["routing"], dict)
     with pytest.raises(BadInput, match="inputs is"):
         infer.starmap([("vision", "vit-base", "/no/such.png")])

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import datetime as dt
+import enum
+import json
+from collections import OrderedDict
 from contextlib import suppress
 from typing import Any
 
 import msgpack
 import numpy as np
 import pytest
+from celery.utils.functional import regen
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from tasks import infer
 from tasks.payloads import codec
 from tasks.payloads.codec import ARRAY, CLAIM, MAX_DEPTH, Claim, CodecError, Readable
 
@@ -74,6 +79,35 @@ def test_times_scalars_tuples_and_readables_travel() -> None:
     assert back[:3] == [now, 0.5, [1, 2]]
     assert back[3].tolist() == [1, 1] and back[4]["a"].tolist() == [0]
     assert repr(Readable(np.ones(2), "two")) == "two"
+
+
+class Colour(str, enum.Enum):  # noqa: UP042  # `str()` of it is not its value, unlike a StrEnum's
+    RED = "red"
+
+
+class Number(enum.IntEnum):
+    TWO = 2
+
+
+class OtherBytes(bytes):
+    """Bytes of another class."""
+
+
+def test_subclasses_of_plain_types_travel_as_what_they_hold() -> None:
+    """Celery's lazy lists are subclasses of list that hold their items elsewhere: `json` copes with them."""
+    value = {
+        "tasks": regen(iter([{"task": "a"}, {"task": "b"}])),
+        "signature": infer.si(model_type="text", model_name="bert", inputs="x"),
+        "words": (Colour.RED, np.str_("blue"), OtherBytes(b"x")),
+        "numbers": [Number.TWO, np.float64(0.5), True],
+        "ordered": OrderedDict(b=1, a=regen(x for x in "xy")),
+        "named": Readable(regen(iter([1, 2])), "two"),
+    }
+    back = codec.loads(codec.dumps(value))
+    assert back["tasks"] == [{"task": "a"}, {"task": "b"}] and back["named"] == [1, 2]
+    assert back["signature"] == json.loads(json.dumps(value["signature"]))
+    assert back["words"] == ["red", "blue", b"x"] and back["numbers"] == [2, 0.5, True]
+    assert list(back["ordered"].items()) == [("b", 1), ("a", ["x", "y"])]
 
 
 @pytest.mark.parametrize(
