@@ -8,6 +8,7 @@ from dataclasses import dataclass
 # Written by who could not go back to fill in the length: ffmpeg, arecord, sox, libsndfile.
 STREAMED = frozenset((0xFFFF_FFFF, 0x8000_0000, 0x7FFF_F000, 0x7FFF_FFFF))
 _OGG_LAST_PAGE = 4  # a flag of its header
+_ID3_FOOTER = 0x10  # likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,18 @@ class SoundData:
     def is_whole(self) -> bool:
         """True if all that the header claims is there."""
         return self.present >= self.claimed
+
+
+def skip_tags(data: bytes) -> bytes:
+    """What follows the ID3 tags before a sound, of which there may be several (ID3v2.4, 3.1).
+
+    libsndfile skips one, opens what follows in any of its formats, and forgets as much of the sound's end.
+    """
+    at = 0
+    while data[at : at + 3] == b"ID3" and at + 10 <= len(data):
+        size = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(reversed(data[at + 6 : at + 10])))
+        at += 10 + size + 10 * bool(data[at + 5] & _ID3_FOOTER)
+    return data[at:]
 
 
 def find_sound_data(data: bytes) -> SoundData | None:

@@ -60,15 +60,12 @@ def with_length(data: bytes, found: Survey) -> bytes:
 
 
 def _first_frame(data: bytes) -> int:
-    """The offset of the first frame with another behind it, after an ID3 tag, which may hold pictures."""
-    start = 0
-    if data[:3] == b"ID3" and len(data) >= 10:
-        start = 10 + (data[6] << 21 | data[7] << 14 | data[8] << 7 | data[9])
-    for at in range(start, min(start + _SEARCHED, len(data))):
+    """The offset of the first frame with another behind it; 0 if there is none."""
+    for at in range(min(_SEARCHED, len(data))):
         frame = _frame(data, at)
         if frame is not None and _frame(data, at + frame[0]) is not None:
             return at
-    return start
+    return 0
 
 
 def _frame(data: bytes, at: int) -> tuple[int, int] | None:

@@ -89,8 +89,11 @@ def _upright(
     check_size(image.height, image.width, limits, field)
     if samples is None:
         _check_tags(_tags(image), field)
+        raw = _raw_mode(image)
         image.load()
-        samples = _samples(image, field)
+        samples = _few_bits_with_key(image, raw)
+        if samples is None:
+            samples = _samples(image, field)
     if getattr(image, "is_animated", False) and image.format != "MPO":
         note(f"{field} holds several frames; only number {image.tell() + 1} was used")
     turn = _TURNS.get(_orientation(image))
@@ -121,6 +124,19 @@ def _samples(image: Image.Image, field: str) -> Samples:
         grey = (1 if grey.dtype.kind == "f" else np.iinfo(grey.dtype).max) - grey
     key = image.info.get("transparency")
     return grey if key is None else _with_key(np.repeat(grey, 3, axis=2), [key])
+
+
+def _few_bits_with_key(image: Image.Image, raw: str) -> Samples | None:
+    """[height, width, 4] of grey in 2 or 4 bits with one clear level, None for any other picture.
+
+    Pillow spreads the samples over 0..255, and keeps the clear level as it stands in the file.
+    """
+    key = image.info.get("transparency")
+    if raw not in ("L;2", "L;4") or not isinstance(key, int):
+        return None
+    white = 2 ** int(raw[2:]) - 1
+    grey: Samples = np.asarray(image)[:, :, np.newaxis]
+    return _with_key(np.repeat(grey, 3, axis=2), [(key & white) * (255 // white)])
 
 
 def _tags(image: Image.Image) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import soundfile
 
 from browser_runtime.contract.errors import BadInput, InferenceError
-from tasks.inputs.encoded.containers import STREAMED, find_sound_data, ogg_ends
+from tasks.inputs.encoded.containers import STREAMED, find_sound_data, ogg_ends, skip_tags
 from tasks.inputs.encoded.mp3 import SLACK, survey, with_length
 from tasks.inputs.encoded.reasons import reason_of
 from tasks.inputs.limits import InputLimits
@@ -46,10 +46,13 @@ class _Bytes(io.BytesIO):
 
 
 def read_encoded(data: bytes, limits: InputLimits, field: str, note: Note) -> PlainSound:
-    """The sound in `data`. Raises BadInput."""
+    """The sound in `data`, behind any tags. Raises BadInput."""
+    whole, data = data, skip_tags(data)
     form = sound_format(data)
+    if form is None and len(data) < len(whole) and (filled := survey(data)).n_frames:
+        form, data = "MP3", data[filled.start :]  # some programs fill the place behind their tags
     if form is None:
-        raise BadInput(field, f"{len(data)} bytes of no known sound format", ALLOWED)
+        raise BadInput(field, f"{len(whole)} bytes of no known sound format", ALLOWED)
     _check_whole(data, form, field, note)
     expected = 0
     if form == "MP3":
@@ -73,7 +76,7 @@ def sound_format(data: bytes) -> str | None:
         return "WAV"
     if head == b"FORM" and kind in (b"AIFF", b"AIFC"):
         return "AIFF"
-    is_mp3 = head[:3] == b"ID3" or (len(head) == 4 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2)
+    is_mp3 = len(head) == 4 and head[0] == 0xFF and head[1] & 0xE6 == 0xE2
     return "MP3" if is_mp3 else {b"fLaC": "FLAC", b"OggS": "OGG", b".snd": "AU"}.get(head)
 
 

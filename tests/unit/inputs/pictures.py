@@ -11,13 +11,19 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 
 
-def png(samples: Array, colour: int, transparent: Array | None = None) -> bytes:
+def png(samples: Array, colour: int, transparent: Array | None = None, bits: int = 16) -> bytes:
     """A PNG of uint16 [height, width, channels]; `colour` is 0 grey, 2 RGB, 4 grey and alpha, 6 RGBA."""
     height, width = samples.shape[:2]
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    rows = b"".join(b"\0" + _pack(row, bits) for row in samples)
     key = b"" if transparent is None else _chunk(b"tRNS", transparent.astype(">u2").tobytes())
-    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))
+    head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + key + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
+
+
+def _pack(row: Array, bits: int) -> bytes:
+    """The row's samples, the first of a byte in its upper bits."""
+    spread = np.unpackbits(row.astype(">u2").reshape(-1, 1).view(np.uint8), axis=1)
+    return np.packbits(spread[:, 16 - bits :]).tobytes()
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

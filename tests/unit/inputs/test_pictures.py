@@ -179,6 +179,16 @@ def test_clear_greys_and_bits() -> None:
     np.testing.assert_array_equal(read(grey)[0, :, 0], [0, 255])
 
 
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_a_clear_grey_level_of_any_depth(bits: int) -> None:
+    """By PNG's specification the clear level is in the samples' own scale, which Pillow forgets."""
+    white = 2**bits - 1
+    levels = (CHANCE.random((4, 9, 1)) * (white + 1)).astype(np.uint16)
+    data = png(levels, 0, transparent=levels[1, 2], bits=bits)
+    alpha = np.where(levels == levels[1, 2], 0, white)
+    np.testing.assert_array_equal(read(data), expected(np.concatenate([levels, alpha], axis=2), white))
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"])
 def test_other_modes_are_shown_as_pillow_shows_them(mode: str) -> None:
     image = Image.fromarray(chance("u1", 3)).convert(mode)

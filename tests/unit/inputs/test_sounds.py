@@ -217,6 +217,34 @@ def test_an_mp3_that_does_not_tell_its_length_is_read_to_its_end(rate: int, chan
     assert len(at_16_khz(read(untold))) == pytest.approx(5 * 16_000, abs=3000)
 
 
+def id3(size: int, flags: int = 0) -> bytes:
+    """A tag of that many bytes, with its footer if the flags say so."""
+    seven_bits = bytes(size >> shift & 0x7F for shift in (21, 14, 7, 0))
+    return (
+        b"ID3\4\0" + bytes([flags]) + seven_bits + bytes(size) + b"3DI" * bool(flags) + bytes(7 * bool(flags))
+    )
+
+
+@pytest.mark.parametrize("form", SOUND_FORMATS)
+@pytest.mark.parametrize(
+    "tags", [id3(70_000), id3(10) + id3(300), id3(5, flags=0x10)], ids=["large", "two", "footer"]
+)
+def test_tags_before_a_sound_take_nothing_of_it(form: str, tags: bytes) -> None:
+    data = encoded(NOISE, form)
+    np.testing.assert_array_equal(at_16_khz(read(tags + data)), at_16_khz(read(data)))
+
+
+def test_filling_behind_tags_is_skipped() -> None:
+    data = encoded(NOISE, "MP3")
+    np.testing.assert_array_equal(at_16_khz(read(id3(10) + bytes(500) + data)), at_16_khz(read(data)))
+
+
+@pytest.mark.parametrize("form", ["CAF", "W64"])
+def test_no_other_format_is_opened_behind_tags(form: str) -> None:
+    with pytest.raises(BadInput, match="bytes of no known sound format"):
+        read(id3(10) + encoded(NOISE, form))
+
+
 @pytest.mark.parametrize("form", SOUND_FORMATS)
 def test_every_damage_is_one_sentence(form: str) -> None:
     """Cut and flipped bytes: a sound, or a refusal that names the field; nothing of the decoder's own."""
