@@ -71,9 +71,9 @@ def peers(names: tuple[str, ...], rounds: int, n_jobs: int, json_file: Path | No
             lambda found: save(make_peers_document(found), json_file),
         )
     document, console = make_peers_document(found), result_console(json_file)
+    keep(document, json_file, no_history=no_history)
     table = tabulate_peers(document)
     console.print(rich_table(table))
     for note in numbered(table):
         console.print(note, markup=False)
     console.print(tabulate_claims(found))
-    keep(document, json_file, no_history=no_history)

@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from scheduler.files import write_whole
-from webinfer.commands.parameters import AS_JSON, BROWSER
+from webinfer.commands.parameters import AS_JSON, BROWSER, NEW_FILE
 from webinfer.tables import SafeConsole, output_console
 
 WORKFLOWS = ("picture", "sound", "text")
@@ -47,7 +47,7 @@ WORKFLOWS = ("picture", "sound", "text")
 )
 @click.option(
     "--resume",
-    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    type=NEW_FILE,
     help="Keep what is measured in this file, workflow by workflow, and measure nothing that it holds.",
 )
 @AS_JSON

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 
 import click
 
+from webinfer import endings
 from webinfer.commands.laboratory import (
     BUDGET,
     JSON_FILE,
@@ -43,11 +45,12 @@ def command(
     An arm is a line of words such as `browser=chrome backend=wasm flag=--js-flags=--no-liftoff`: model,
     browser, binary, driver, flag, pref, backend, precision, threads, option.NAME, WEBINFER_NAME. Both run in
     turn (ABBA) in blocks of fresh sessions, until the interval of their ratio is narrow or the budget spent.
+    Ctrl-C ends it with what is known by then.
     """
     from scheduler.experiments.comparisons import tabulate_comparison
     from webinfer.bench.laboratory import verdicts
     from webinfer.bench.laboratory.arms import parse_arm
-    from webinfer.bench.laboratory.comparing import Limits, compare
+    from webinfer.bench.laboratory.comparing import STOPPED, Limits, compare
     from webinfer.bench.laboratory.documents import comparison_document
     from webinfer.bench.laboratory.terminal import rich_table
 
@@ -57,13 +60,16 @@ def command(
     with watching("starting") as watch:
         show = lambda found: watch.note(verdicts.progress(found))  # noqa: E731
         comparison = asyncio.run(compare(a, b, Limits(within, budget_s), watch.tell, show))
+    document = comparison_document(comparison)
+    keep(document, json_file, no_history=no_history)
     console = result_console(json_file)
     for line in verdicts.describe_arms(comparison):
         console.print(line, markup=False)
-    document = comparison_document(comparison)
-    title = f"{len(comparison.blocks)} blocks of fresh sessions"
+    n = len(comparison.blocks)
+    title = f"{n} block{'s' if n != 1 else ''} of fresh sessions"
     console.print(rich_table(tabulate_comparison(document), title))
     console.print(verdicts.sentence(comparison), style="bold", markup=False)
     for line in (verdicts.answers(comparison), verdicts.ending(comparison)):
         console.print(line, markup=False)
-    keep(document, json_file, no_history=no_history)
+    if comparison.cut:
+        sys.exit(endings.STOPPED if comparison.cut == STOPPED else endings.FAILED)

@@ -35,8 +35,8 @@ HISTORY = "history"
 @click.option(
     "--against",
     metavar="FILE|history",
-    help="The baseline: the file of an earlier run (--json), or the last run of the set in the history. "
-    "Default: only what the set names itself.",
+    help="The baseline: the file of an earlier run (--json), or of each cell the last run in the history "
+    "that was no alarm. Default: only what the set names itself.",
 )
 @click.option(
     "--fail-above", type=PERCENT, help="Fail if slower by more than this. Default: the set's, else 5%."
@@ -82,16 +82,16 @@ def command(
         show = lambda result: watch.note(f"{result.cell.name}: {result.status}")  # noqa: E731
         results = asyncio.run(gate.run_gate(wanted, before, watch.tell, show))
     document = gate.gate_document(wanted, results)
+    keep(document, json_file, no_history=no_history)
     result_console(json_file).print(rich_table(tabulate_gate(document), f"gate {wanted.name}"))
     if junit_file:
         junit_file.write_text(gate_reports.junit(wanted.name, results), encoding="utf-8")
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in gate_reports.annotate(results):
-            click.echo(line)
+            click.echo(line, err=str(json_file) == "-")  # GitHub reads both
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(gate_reports.markdown(wanted.name, results))
-    keep(document, json_file, no_history=no_history)
     sys.exit(gate.exit_code(results))
 
 
@@ -112,15 +112,16 @@ def _repeat(
 
         asyncio.run(repeat_gate(repeats, before, watch.tell, note))
     document, console = repeats.document(), result_console(json_file)
+    keep(document, json_file, no_history=no_history)
     console.print(rich_table(tabulate_repeats(document), f"gate {wanted.name}, {len(repeats.runs)} times"))
     console.print(document["verdict"], style="bold", markup=False)
-    keep(document, json_file, no_history=no_history)
     return repeats.exit_code
 
 
 def _baseline(against: str | None, wanted: GateSet) -> Document | None:
     """The earlier run; None where none is asked for. Raises BadInput, HistoryUnavailable."""
     from webinfer.bench.laboratory.documents import read_document
+    from webinfer.bench.laboratory.gate import latest_measurements, require_baseline
     from webinfer.bench.laboratory.keeping import find_experiments
 
     if against is None:
@@ -129,9 +130,8 @@ def _baseline(against: str | None, wanted: GateSet) -> Document | None:
         path = Path(against)
         if not path.is_file():
             raise BadInput("--against", repr(against), "a file that is there, or history")
-        return read_document(path, "gate")
-    found = (each for each in find_experiments("gate") if each.get("set") == wanted.name)
-    document = next(found, None)
-    if document is None:
+        return require_baseline(read_document(path, "gate"), against)
+    found = [each for each in find_experiments("gate") if each.get("set") == wanted.name]
+    if not found:
         raise BadInput("--against", "history", f"a file: the history has no run of the set {wanted.name!r}")
-    return document
+    return latest_measurements([require_baseline(each, HISTORY) for each in found])

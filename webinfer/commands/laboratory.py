@@ -13,7 +13,7 @@ from rich.status import Status
 from browser_runtime.contract.errors import BadInput
 from scheduler.files import write_whole
 from webinfer.bench.laboratory.quantities import read_duration, read_share
-from webinfer.commands.parameters import NEW_FILE, ModelName, Number
+from webinfer.commands.parameters import FILE_OR_OUTPUT, ModelName, Number
 from webinfer.tables import SafeConsole, output_console
 
 
@@ -52,7 +52,7 @@ BUDGET = click.option(
     help="Stop after this time at the latest.",
 )
 JSON_FILE = click.option(
-    "--json", "json_file", type=NEW_FILE, help="Also write everything into this file; - prints it."
+    "--json", "json_file", type=FILE_OR_OUTPUT, help="Also write everything into this file; - prints it."
 )
 NO_HISTORY = click.option("--no-history", is_flag=True, help="Do not keep the result in the history.")
 
@@ -108,15 +108,16 @@ def save(document: dict[str, Any], json_file: Path | None) -> None:
 
 
 def keep(document: dict[str, Any], json_file: Path | None, *, no_history: bool) -> None:
-    """Write a document where it was asked for, and into the history unless that was refused."""
+    """Write a document where it was asked for, and into the history unless that was refused.
+
+    Before anything is shown: the reader of a table may have gone, as in `| head -1`, which ends the command.
+    """
     from webinfer.bench.laboratory.documents import write_document
     from webinfer.bench.laboratory.keeping import keep_experiment
 
-    if json_file is not None:
-        text = write_document(document)
-        if str(json_file) == "-":
-            click.echo(text, nl=False)
-        else:
-            json_file.write_text(text, encoding="utf-8")
+    if str(json_file) == "-":
+        click.echo(write_document(document), nl=False)
+    else:
+        save(document, json_file)
     if not no_history:
         keep_experiment(document)

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Browser
 from webinfer.bench.laboratory.arrivals import PATTERNS, POISSON
 from webinfer.commands.laboratory import DURATION, JSON_FILE, NO_HISTORY, RATE, keep, result_console, watching
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from webinfer.commands.laboratory import Watch
 
 SHARE = 0.95
+USUAL_RATE = 10.0
 
 
 @click.command("load")
@@ -75,18 +78,21 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
     from scheduler.experiments.load_picture import draw_load
     from scheduler.experiments.loads import tabulate_load, title_of
     from webinfer.bench.laboratory.documents import make_document
+    from webinfer.bench.laboratory.load import LoadRun
     from webinfer.bench.laboratory.load_limit import Limit, find_limit
     from webinfer.bench.laboratory.terminal import rich_table
 
+    _refuse_unused(click.get_current_context())
+    plan = _read_plan(wanted)
     with watching("starting") as watch, _mix(models, wanted, watch) as (mix, sample):
-        try_rate = _runner(mix, sample, wanted, watch)
+
+        def try_rate(rate: float | None) -> LoadResult:
+            return LoadRun(mix, *plan(rate)).run(watch.tell, sample)
+
         limit: Limit | None = None
         if wanted["find_limit"]:
             limit = find_limit(try_rate, SHARE, wanted["p95"] * 1000)
         results = limit.tried if limit else [try_rate(wanted["rate"])]
-    console = result_console(json_file)
-    for model in mix:
-        console.print(str(model), markup=False)
     verdict = limit.sentence() if limit else _sentence(results[0])
     limit_ms = wanted["p95"] * 1000 if limit else None
     body = {
@@ -98,13 +104,16 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
         "ran": {model.name: model.facts for model in mix},
         "runs": [one.to_plain() for one in results],
     }
+    keep(make_document("load", verdict, body), json_file, no_history=no_history)
+    if path := wanted["picture"]:
+        path.write_text(draw_load(body["runs"], title_of(body), limit_ms))
+    console = result_console(json_file)
+    for model in mix:
+        console.print(str(model), markup=False)
     console.print(rich_table(tabulate_load(body), "ms from the intended time"))
     console.print(verdict, style="bold", markup=False)
     if told := _autoscaler(results):
         console.print(told, markup=False)
-    if path := wanted["picture"]:
-        path.write_text(draw_load(body["runs"], title_of(body), limit_ms))
-    keep(make_document("load", verdict, body), json_file, no_history=no_history)
 
 
 @contextmanager
@@ -131,28 +140,50 @@ def _mix(
         yield prepare_mix(names, browser, wanted["backend"], watch.tell), lambda: None
 
 
-def _runner(
-    mix: list[LoadedModel], sample: Callable[[], int | None], wanted: dict[str, Any], watch: Watch
-) -> Callable[[float | None], LoadResult]:
-    """Runs one rate."""
+def _refuse_unused(context: click.Context) -> None:
+    """Returns if every option that was given has an effect. Raises UsageError."""
+    wanted = context.params
+    unused = {
+        "pattern": wanted["trace"] and "--trace has its own",
+        "seconds": wanted["trace"] and "--trace has its own",
+        "rate": wanted["find_limit"] and "--find-limit tries rates of its own",
+        "p95": not wanted["find_limit"] and "it is of --find-limit",
+        "n_sessions": wanted["running"] and "the stack that is up has its own",
+    }
+    flags = {each.name: each.opts[0] for each in context.command.params}
+    for name, why in unused.items():
+        if why and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{flags[name]} has no effect: {why}", context)
+
+
+def _read_plan(wanted: dict[str, Any]) -> Callable[[float | None], tuple[list[float], float]]:
+    """Gives the arrivals at a rate, and the seconds over which they come. Raises BadInput for none at all."""
     from webinfer.bench.autoscaling.recordings import read_recording
     from webinfer.bench.laboratory.arrivals import draw_arrivals, scale_trace
-    from webinfer.bench.laboratory.load import LoadRun
     from webinfer.bench.laboratory.load_limit import trial_seconds
 
-    trace = read_recording(wanted["trace"]).arrivals if wanted["trace"] else None
+    if wanted["trace"]:
+        trace = read_recording(wanted["trace"], "--trace").arrivals
+        if trace[-1] == trace[0]:
+            problem = f"{wanted['trace']}, whose times are all one"
+            raise BadInput("--trace", problem, "a file with two different times at least")
 
-    def run(rate: float | None) -> LoadResult:
-        if trace is not None:
+        def plan_trace(rate: float | None) -> tuple[list[float], float]:
             arrivals = scale_trace(trace, rate)
-        else:
-            seconds = wanted["seconds"]
-            if wanted["find_limit"] and rate:
-                seconds = trial_seconds(rate, seconds)
-            arrivals = draw_arrivals(wanted["pattern"], rate or 10.0, seconds)
-        return LoadRun(mix, arrivals).run(watch.tell, sample)
+            return arrivals, arrivals[-1]
 
-    return run
+        return plan_trace
+
+    def plan_pattern(rate: float | None) -> tuple[list[float], float]:
+        per_s, seconds = rate or USUAL_RATE, wanted["seconds"]
+        if wanted["find_limit"]:
+            seconds = trial_seconds(per_s, seconds)
+        return draw_arrivals(wanted["pattern"], per_s, seconds), seconds
+
+    if not wanted["find_limit"] and not plan_pattern(wanted["rate"])[0]:
+        problem = f"{wanted['seconds']:g} s, in which no request is due"
+        raise BadInput("--duration", problem, "long enough for one at the --rate")
+    return plan_pattern
 
 
 def _sentence(one: LoadResult) -> str:

@@ -10,7 +10,7 @@ import click
 
 from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Browser, Precision, parse_backend
 from webinfer.commands.laboratory import DURATION, NO_HISTORY, earlier, keep, result_console, save, watching
-from webinfer.commands.parameters import BACKENDS, BROWSERS, NEW_FILE, PRECISIONS, ModelName
+from webinfer.commands.parameters import BACKENDS, BROWSERS, FILE_OR_OUTPUT, NEW_FILE, PRECISIONS, ModelName
 
 if TYPE_CHECKING:
     from webinfer.bench.laboratory.matrix import Coordinates, Matrix, MatrixCell
@@ -60,8 +60,8 @@ if TYPE_CHECKING:
 @click.option(
     "--json",
     "json_file",
-    type=NEW_FILE,
-    help="Write this file after every cell; if it is there, go on where it ends.",
+    type=FILE_OR_OUTPUT,
+    help="Write this file after every cell; if it is there, go on where it ends. - prints it.",
 )
 @click.option("--html", "html_file", type=NEW_FILE, help="Write a heat map as one page into this file.")
 @click.option("--markdown", "markdown_file", type=NEW_FILE, help="Write a table into this file.")
@@ -86,7 +86,7 @@ def command(json_file: Path | None, no_history: bool, cell_s: float, ready_s: fl
         cell_s,
         ready_s,
     )
-    done = _earlier(json_file)
+    done = _earlier(json_file, cell_s, ready_s)
     with watching("starting") as watch:
 
         def show(matrix: Matrix) -> None:
@@ -94,37 +94,39 @@ def command(json_file: Path | None, no_history: bool, cell_s: float, ready_s: fl
             save(matrix.document(), json_file)
 
         matrix = asyncio.run(run_matrix(plan, done, watch.tell, show))
-    _write_outputs(matrix, wanted, json_file)
-    keep(matrix.document(), json_file, no_history=no_history)
+    document = matrix.document()
+    keep(document, json_file, no_history=no_history)
+    _write_files(document, list(matrix.cells.values()), wanted)
+    _show(document, json_file)
 
 
-def _earlier(path: Path | None) -> dict[Coordinates, MatrixCell]:
-    """The cells in the file of a run that was cut. Raises BadInput for a file of another machine or kind."""
+def _earlier(path: Path | None, cell_s: float, ready_s: float) -> dict[Coordinates, MatrixCell]:
+    """The cells in the file of an earlier run; without those that did not run, where there is more time now.
+
+    Raises BadInput for a file of another machine or kind.
+    """
     from browser_runtime.contract.errors import BadInput
+    from webinfer.bench.laboratory.documents import reading
     from webinfer.bench.laboratory.machine import difference, this_machine
-    from webinfer.bench.laboratory.matrix import MatrixCell
+    from webinfer.bench.laboratory.matrix import NOT_RUN, MatrixCell
 
     document = earlier(path, "matrix")
     if document is None:
         return {}
-    if told := difference(document["machine"], this_machine().to_plain()):
+    with reading(str(path)):
+        told = difference(document["machine"], this_machine().to_plain())
+        has_more_time = cell_s > document["cell_s"] or ready_s > document["ready_s"]
+        cells = [MatrixCell.from_row(row) for row in document["cells"]]
+    if told:
         raise BadInput("--json", f"{str(path)!r}, which cannot be gone on with ({told})", "another file")
-    cells = [MatrixCell.from_row(row) for row in document["cells"]]
-    return {cell.at: cell for cell in cells}
+    return {cell.at: cell for cell in cells if not (has_more_time and cell.status == NOT_RUN)}
 
 
-def _write_outputs(matrix: Matrix, wanted: dict[str, Any], json_file: Path | None) -> None:
+def _write_files(document: dict[str, Any], cells: list[MatrixCell], wanted: dict[str, Any]) -> None:
     from scheduler.experiments.markdown import write_result
     from scheduler.experiments.matrices import tabulate_matrix
     from webinfer.bench.laboratory import matrix_output as output
-    from webinfer.bench.laboratory.terminal import numbered, rich_table
 
-    cells, document = list(matrix.cells.values()), matrix.document()
-    table = tabulate_matrix(document)
-    console = result_console(json_file)
-    console.print(rich_table(table))
-    for line in (*numbered(table), document["verdict"]):
-        console.print(line, markup=False)
     machine = document["machine"]
     line = (
         f"{machine['processor']}, {machine['n_processors']} processors, {machine['system']}, {document['at']}"
@@ -132,8 +134,18 @@ def _write_outputs(matrix: Matrix, wanted: dict[str, Any], json_file: Path | Non
     if path := wanted["html_file"]:
         path.write_text(output.write_html(document, line), encoding="utf-8")
     if path := wanted["markdown_file"]:
-        path.write_text(write_result(table), encoding="utf-8")
+        path.write_text(write_result(tabulate_matrix(document)), encoding="utf-8")
     if path := wanted["csv_file"]:
         path.write_text(output.write_csv(cells), encoding="utf-8")
     if path := wanted["parquet_file"]:
         output.write_parquet(cells, path)
+
+
+def _show(document: dict[str, Any], json_file: Path | None) -> None:
+    from scheduler.experiments.matrices import tabulate_matrix
+    from webinfer.bench.laboratory.terminal import numbered, rich_table
+
+    table, console = tabulate_matrix(document), result_console(json_file)
+    console.print(rich_table(table))
+    for line in (*numbered(table), document["verdict"]):
+        console.print(line, markup=False)

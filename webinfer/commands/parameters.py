@@ -52,15 +52,20 @@ class Number(click.FloatRange):
 
 
 class NewFile(click.Path):
-    """A file to be written, refused before any work is done if its folder is missing or read-only."""
+    """A file to be written, refused before any work is done if its folder is missing or read-only.
+
+    `-` is standard output where `allow_dash` is true, and refused elsewhere.
+    """
 
     name = "file"
 
-    def __init__(self) -> None:
-        super().__init__(dir_okay=False, writable=True, allow_dash=True, path_type=Path)
+    def __init__(self, *, allow_dash: bool = False) -> None:
+        super().__init__(dir_okay=False, writable=True, allow_dash=allow_dash, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path. Fails for one that cannot be written."""
+        if str(value) == "-" and not self.allow_dash:
+            self.fail("'-' is not printed here: name a file.", param, ctx)
         path = super().convert(value, param, ctx)
         folder = Path(str(path)).parent
         if not folder.is_dir():
@@ -71,6 +76,7 @@ class NewFile(click.Path):
 
 
 NEW_FILE = NewFile()
+FILE_OR_OUTPUT = NewFile(allow_dash=True)
 PICTURE = click.option("--picture", type=NEW_FILE, help="Also draw the results into this SVG file.")
 DAYS = Number(0, 36_500, min_open=True, unit="days")
 SECONDS = Number(0, LONGEST_S, min_open=True, unit="seconds")

@@ -15,7 +15,7 @@ from scheduler.reports.facts import Report
 from scheduler.reports.gathering import gather
 from scheduler.reports.writing import write_html, write_json, write_markdown
 from scheduler.settings import SchedulerSettings
-from webinfer.commands.parameters import DAYS, NEW_FILE
+from webinfer.commands.parameters import DAYS, FILE_OR_OUTPUT
 
 HTML_FILE = "webinfer-report.html"
 WRITERS: dict[str, Callable[[Report], str]] = {
@@ -38,7 +38,7 @@ ENDINGS = {".html": "html", ".htm": "html", ".md": "markdown", ".json": "json"}
 @click.option("--model", help="Report on this model alone.")
 @click.option(
     "--output",
-    type=NEW_FILE,
+    type=FILE_OR_OUTPUT,
     help="File to write; - prints it. A name in .html, .md or .json chooses the format.",
 )
 def command(days: float, model: str | None, output: Path | None, **forms: bool) -> None:

@@ -16,7 +16,7 @@ from webinfer.bench.laboratory.answers import Answer
 from webinfer.bench.laboratory.arms import Arm, parse_arm
 from webinfer.bench.laboratory.comparing import Limits, compare
 from webinfer.bench.laboratory.documents import check_document, comparison_document, write_document
-from webinfer.bench.laboratory.sessions import Start
+from webinfer.bench.laboratory.sessions import ArmFailed, Start
 
 
 def test_a_difference_is_told_with_its_interval_and_its_step() -> None:
@@ -82,7 +82,11 @@ class FakeArm:
     async def burst(self) -> None:
         self.log.append(self.name[-1])
 
+    async def sample_memory(self) -> None:
+        self.log.append(f"memory {self.name[-1]}")
+
     async def finish(self) -> Start:
+        self.log.append(f"finish {self.name[-1]}")
         return start(10.0 if self.name == "arm a" else 10.0 * self.ratio)
 
     async def close(self) -> None:
@@ -100,7 +104,9 @@ def test_blocks_are_abba_and_begin_in_turn_until_the_interval_is_narrow(monkeypa
     )
     assert found.is_narrow and seen == [1, 2, 3, 4, 5]
     assert FakeArm.log[:6] == ["open a", "open b", "a", "b", "b", "a"]
-    assert FakeArm.log[8:14] == ["open b", "open a", "b", "a", "a", "b"]
+    # Of one program, whose pages both share for as long as both are up.
+    assert FakeArm.log[6:10] == ["memory a", "memory b", "finish a", "finish b"]
+    assert FakeArm.log[12:18] == ["open b", "open a", "b", "a", "a", "b"]
     assert "within 3.0 %" in verdicts.ending(found)
 
 
@@ -111,6 +117,51 @@ def test_the_end_of_the_budget_is_told(monkeypatch: Any) -> None:
     found = asyncio.run(compare(arm, arm, Limits(0.03, 1e-9), lambda text: None))
     assert not found.is_narrow and len(found.blocks) == comparing.FEWEST_BLOCKS
     assert verdicts.ending(found).startswith("stopped at the end of the budget")
+
+
+class CutArm(FakeArm):
+    """Fails in the second block, by Ctrl-C or by itself."""
+
+    fault: BaseException = asyncio.CancelledError()
+    n_opened = 0
+
+    async def open(self) -> None:
+        CutArm.n_opened += 1
+        if CutArm.n_opened > 2:
+            raise self.fault
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (asyncio.CancelledError(), "stopped by hand, after 1 block, "),
+        (
+            ArmFailed("arm b", "its browser is gone"),
+            "arm b did not run: its browser is gone, after 1 block, ",
+        ),
+    ],
+)
+def test_what_was_measured_before_it_was_cut_is_kept(
+    monkeypatch: Any, fault: BaseException, told: str
+) -> None:
+    monkeypatch.setattr(comparing, "OpenArm", CutArm)
+    monkeypatch.setattr(comparing, "BLOCK_RUNS_S", 0.0)
+    monkeypatch.setattr(CutArm, "fault", fault)
+    monkeypatch.setattr(CutArm, "n_opened", 0)
+    arm = Arm("", "digits-vit")
+    found = asyncio.run(compare(arm, arm, Limits(0.03, 60.0), lambda text: None))
+    assert (len(found.blocks), found.is_narrow) == (1, False)
+    assert verdicts.ending(found).startswith(told)
+    assert comparison_document(found)["cut"] == found.cut != ""
+
+
+def test_an_arm_that_cannot_start_is_an_error(monkeypatch: Any) -> None:
+    monkeypatch.setattr(comparing, "OpenArm", CutArm)
+    monkeypatch.setattr(CutArm, "fault", ArmFailed("arm a", "no such model"))
+    monkeypatch.setattr(CutArm, "n_opened", 2)
+    arm = Arm("", "digits-vit")
+    with pytest.raises(ArmFailed, match="no such model"):
+        asyncio.run(compare(arm, arm, Limits(0.03, 60.0), lambda text: None))
 
 
 def test_a_document_is_json_of_a_version() -> None:

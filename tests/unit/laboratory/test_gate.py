@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 
 from browser_runtime.contract.errors import BadInput
 from scheduler.experiments.gates import tabulate_gate
@@ -22,6 +24,7 @@ from webinfer.bench.laboratory.gate_reports import annotate, junit, markdown
 from webinfer.bench.laboratory.gate_set import GateCell, GateSet, read_set
 from webinfer.bench.laboratory.sessions import ArmFailed, Start
 from webinfer.cli import main
+from webinfer.commands.gate import command
 
 SET = """
 fail_above = "10%"
@@ -66,6 +69,7 @@ def test_a_set_is_read_with_its_defaults(tmp_path: Path) -> None:
         ("[[cell]]\n", "cell 1: model"),
         ("[[cell]]\nmodel='m'\narm='brwser=edge'", "did you mean 'browser'"),
         ("[[cell]]\nmodel='m'\nfail_above='much'", "cell 1: fail_above"),
+        ("fail_above = 5\n[[cell]]\nmodel='m'", "cell 1: fail_above is 5, but must be .*, or 0.03 below 1"),
         ("[[cell]]\nmodel='m'\nbudget='0s'", "cell 1: budget"),
         ("[[cell]]\nmodel='m'\n[[cell]]\nmodel='m'", "named 'm' twice"),
     ],
@@ -225,3 +229,41 @@ def test_the_process_ends_with_the_exit_code(
         main()
     assert stop.value.code == code
     assert (tmp_path / "gate.xml").exists() == (results is not None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"machine": None},
+        {"cells": [{"name": "digits"}]},
+        {
+            "cells": [
+                {"name": "digits", "arm": {"text": "", "model": "m"}, "status": "passed", "starts": [{}]}
+            ]
+        },
+    ],
+)
+def test_a_baseline_that_is_not_as_documented_is_wrong_usage(
+    tmp_path: Path, before: dict[str, Any], change: dict[str, Any]
+) -> None:
+    path, baseline = tmp_path / "set.toml", tmp_path / "baseline.json"
+    path.write_text(SET)
+    baseline.write_text(json.dumps(before | change))
+    done = CliRunner().invoke(command, [str(path), "--against", str(baseline), "--no-history"])
+    assert done.exit_code == 2
+    assert "baseline.json', which is not as documented" in " ".join(done.output.split())
+
+
+def test_annotations_stay_out_of_a_document_that_is_printed(tmp_path: Path, monkeypatch: Any) -> None:
+    async def run_gate(*rest: Any) -> list[CellResult]:
+        return RESULTS
+
+    path = tmp_path / "set.toml"
+    path.write_text(SET)
+    monkeypatch.setattr(gate, "run_gate", run_gate)
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "gone/summary.md"))
+    done = CliRunner().invoke(command, [str(path), "--json", "-", "--no-history"])
+    assert json.loads(done.stdout)["exit_code"] == 1
+    assert "::error" in done.stderr
+    assert isinstance(done.exception, FileNotFoundError), "the summary is lost, the document is not"

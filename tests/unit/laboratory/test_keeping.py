@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from browser_runtime.contract.errors import BadInput
 from scheduler.history.history import History
-from tests.unit.laboratory.made_up import comparison
+from tests.unit.laboratory.made_up import comparison, start
 from tests.unit.laboratory.test_gate import RESULTS, cell
 from webinfer.bench.laboratory.documents import comparison_document, read_document
-from webinfer.bench.laboratory.gate import gate_document
+from webinfer.bench.laboratory.gate import CellResult, Status, gate_document
 from webinfer.bench.laboratory.gate_set import GateSet
 from webinfer.bench.laboratory.keeping import find_experiments, keep_experiment
 from webinfer.commands.gate import _baseline
@@ -37,12 +37,16 @@ def test_documents_are_kept_whole_with_the_machine_and_the_verdict(path: Path) -
     assert row["machine"] == document["machine"]["fingerprint"]
 
 
-def test_the_last_run_of_the_same_set_is_the_baseline(path: Path) -> None:
+def test_the_last_run_of_the_same_set_that_was_no_alarm_is_the_baseline(path: Path) -> None:
+    """One that is slower, and one that found nothing to compare itself with, must not end the alarms."""
     ours, other = (GateSet(name, (cell(),)) for name in ("ours", "other"))
-    keep_experiment(gate_document(ours, RESULTS[:1]))
+    for level, status in ((9.0, Status.MEASURED), (10.0, Status.PASSED), (20.0, Status.SLOWER)):
+        keep_experiment(gate_document(ours, [CellResult(cell(), status, "", None, [start(level)])]))
+    keep_experiment(gate_document(ours, [CellResult(cell(), Status.NOT_COMPARABLE, "another adapter")]))
     keep_experiment(gate_document(other, RESULTS))
     found = _baseline("history", ours)
-    assert found and found["set"] == "ours" and len(found["cells"]) == 1
+    assert found
+    assert [row["starts"][0]["steady_ms"] for row in found["cells"]] == [11.0]
     with pytest.raises(BadInput, match="no run of the set 'nobody'"):
         _baseline("history", GateSet("nobody", (cell(),)))
 

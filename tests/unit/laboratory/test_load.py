@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 
+from browser_runtime.contract.errors import BadInput
 from scheduler.experiments.load_picture import draw_load
 from scheduler.experiments.loads import tabulate_load
 from webinfer.bench.laboratory.arrivals import PATTERNS, draw_arrivals, scale_trace
-from webinfer.bench.laboratory.load import LoadResult
+from webinfer.bench.laboratory.load import LoadResult, LoadRun
 from webinfer.bench.laboratory.load_limit import NEAR, find_limit, trial_seconds
+from webinfer.commands.load import command
 
 SERVICE_S = 0.02
 
@@ -91,3 +96,45 @@ def test_a_picture_is_an_svg_with_a_curve_a_percentile() -> None:
     table = tabulate_load({"models": ["m"], "browser": "edge", "pattern": "poisson", "runs": runs})
     assert len(table.rows) == 3 and "<polyline" in table.picture
     assert [row[-1].text for row in table.rows] == ["", "", "overloaded"]
+
+
+class Prompt(LoadRun):
+    """Has every answer at once."""
+
+    def _send(self, due: float) -> None:
+        self.result.n_sent += 1
+
+
+def test_the_offered_rate_is_that_of_the_whole_time() -> None:
+    """Of one request at the start: it comes once in a second, not a thousand times."""
+    found = Prompt([], draw_arrivals("constant", 1.0, 1.0), 1.0).run(lambda text: None)
+    assert (found.offered_per_s, found.n_sent) == (1.0, 1)
+    assert Prompt([], draw_arrivals("constant", 4.0, 10.0), 10.0).result.offered_per_s == 4.0
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("--trace {trace} --pattern bursts", "--pattern has no effect: --trace has its own"),
+        ("--trace {trace} --duration 5s", "--duration has no effect: --trace has its own"),
+        ("--find-limit --rate 5", "--rate has no effect: --find-limit tries rates of its own"),
+        ("--p95 1s", "--p95 has no effect: it is of --find-limit"),
+        ("--running --sessions 2", "--sessions has no effect: the stack that is up has its own"),
+        ("--rate 0.01 --pattern constant --duration 1s", "--duration is 1 s, in which no request is due"),
+        ("--trace {junk}", "--trace is .*, which holds 'junk'"),
+        ("--trace {empty}", "--trace is .*, which holds no time"),
+        ("--trace {once}", "--trace is .*, whose times are all one"),
+        ("--picture -", "'-' is not printed here"),
+    ],
+)
+def test_what_has_no_effect_or_no_meaning_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str, why: str
+) -> None:
+    files = {"trace": "0\n1\n", "junk": "0\njunk\n", "empty": "# nothing\n", "once": "7\n7\n"}
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr("webinfer.commands.load._mix", None)
+    given = [word.format_map({name: tmp_path / name for name in files}) for word in words.split()]
+    done = CliRunner().invoke(command, ["digits-vit", *given])
+    told = str(done.exception) if isinstance(done.exception, BadInput) else " ".join(done.output.split())
+    assert re.search(why, told), told

@@ -7,14 +7,20 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import Any
 
+import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
+from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Browser, Precision
 from browser_runtime.models.store import ModelStore
 from scheduler.experiments.markdown import write_result
 from scheduler.experiments.matrices import slowness, tabulate_matrix
 from scheduler.history.history import History
+from webinfer.bench.laboratory import matrix
+from webinfer.bench.laboratory.documents import write_document
 from webinfer.bench.laboratory.matrix import (
     MEASURED,
     NOT_RUN,
@@ -26,6 +32,7 @@ from webinfer.bench.laboratory.matrix import (
 )
 from webinfer.bench.laboratory.matrix_output import write_csv, write_html, write_parquet
 from webinfer.bench.laboratory.terminal import numbered, rich_table
+from webinfer.commands.matrix import command
 
 
 def at(browser: str, backend: str, model: str = "digits-vit") -> Coordinates:
@@ -97,3 +104,45 @@ def test_csv_and_parquet_have_a_row_a_cell(tmp_path: Path) -> None:
     with History(":memory:") as database:
         found = database.read(f"FROM read_parquet('{tmp_path}/cells.parquet')")
     assert [MatrixCell.from_row(row) for row in found] == CELLS
+
+
+def test_the_cells_of_a_file_stay_there_and_those_that_ran_out_of_time_are_run_with_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Coordinates] = []
+
+    async def run_browser(settings: Any, store: Any, browser: Any, places: Any, *rest: Any) -> Any:
+        for place in places:
+            asked.append(place)
+            yield MatrixCell(place, MEASURED, "", 3.0, 2.9, 3.1, 5)
+
+    monkeypatch.setattr(matrix, "_run_browser", run_browser)
+    path = tmp_path / "cells.json"
+    old = MatrixCell(at("firefox", "wasm"), MEASURED, "", 2.0, 1.9, 2.1, 50, revision="0123")
+    plan = Plan(("digits-vit",), tuple(Browser), PAGE_BACKENDS, (), (1,), (None,), 10.0)
+    kept = {cell.at: cell for cell in [*CELLS, old]}
+    path.write_text(write_document(Matrix(plan, kept, 9).document()))
+    words = ["sentences-bert", "--browser", "edge", "--backend", "wasm", "--json", str(path), "--no-history"]
+    assert CliRunner().invoke(command, words).exit_code == 0
+    assert [place.model for place in asked] == ["sentences-bert"]
+    document = json.loads(path.read_text())
+    assert (document["models"], len(document["cells"])) == (["sentences-bert", "digits-vit"], 6)
+    assert document["verdict"].startswith("6 of 6 cells: ")
+    asked.clear()
+    words = ["digits-vit", "--browser", "firefox", "--backend", "webnn", "--backend", "wasm"]
+    words += ["--json", str(path), "--no-history"]
+    assert CliRunner().invoke(command, words).exit_code == 0
+    assert asked == [at("firefox", "wasm")], "another revision of its model"
+    asked.clear()
+    assert CliRunner().invoke(command, [*words, "--ready-time", "120s"]).exit_code == 0
+    assert asked == [at("firefox", "webnn")], "it had less time"
+
+
+@pytest.mark.parametrize("change", [{"cells": [{"model": "m"}]}, {"machine": 7}, {"cell_s": None}])
+def test_a_file_that_is_not_as_documented_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    plan = Plan(("digits-vit",), tuple(Browser), PAGE_BACKENDS, (), (1,), (None,), 10.0)
+    path = tmp_path / "cells.json"
+    path.write_text(json.dumps(Matrix(plan).document() | change))
+    done = CliRunner().invoke(command, ["digits-vit", "--json", str(path)])
+    assert isinstance(done.exception, BadInput)
+    assert "which is not as documented" in str(done.exception)

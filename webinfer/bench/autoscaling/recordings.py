@@ -33,24 +33,24 @@ def load_recording(name: str) -> Pattern:
     return read_recording(FOLDER / f"{name}.txt")
 
 
-def read_recording(path: Path) -> Pattern:
-    """The arrivals in a file. Raises BadInput."""
+def read_recording(path: Path, field: str = "--recorded") -> Pattern:
+    """The arrivals in a file. Raises BadInput naming the field."""
     lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
     about = dict(_split(line) for line in lines if line.startswith("#"))
-    times_s = [_number(line, path) for line in lines if not line.startswith("#")]
-    measured = {key: _number(about[key], path) for key in MEASURED if key in about}
+    times_s = [_number(line, path, field) for line in lines if not line.startswith("#")]
+    measured = {key: _number(about[key], path, field) for key in MEASURED if key in about}
     if not times_s:
-        raise BadInput("--recorded", f"{path}, which holds no time", EXPECTED)
+        raise BadInput(field, f"{path}, which holds no time", EXPECTED)
     pattern = recorded_pattern(times_s, path.stem, **_in_seconds(measured))
     return replace(pattern, description=about.get("description", pattern.description))
 
 
-def _number(text: str, path: Path) -> float:
+def _number(text: str, path: Path, field: str) -> float:
     with suppress(ValueError):
         number = float(text)
         if math.isfinite(number) and number >= 0:
             return number
-    raise BadInput("--recorded", f"{path}, which holds {text[:LONGEST_QUOTE]!r}", EXPECTED)
+    raise BadInput(field, f"{path}, which holds {text[:LONGEST_QUOTE]!r}", EXPECTED)
 
 
 def write_recording(pattern: Pattern, path: Path) -> None:

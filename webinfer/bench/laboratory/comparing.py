@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable
@@ -11,13 +12,14 @@ import numpy as np
 
 from webinfer.bench.laboratory.arms import Arm
 from webinfer.bench.laboratory.estimates import Interval, SequentialRatio, ratio_interval
-from webinfer.bench.laboratory.sessions import ONCE, STEPS, OpenArm, Start
+from webinfer.bench.laboratory.sessions import ONCE, STEPS, ArmFailed, OpenArm, Start
 
 Tell = Callable[[str], None]
 
 # Of one block, both arms together; it ends after whole rounds of ABBA.
 BLOCK_RUNS_S = 2.0
 MOST_ROUNDS = 40
+STOPPED = "stopped by hand"
 # Whatever the budget: of fewer an interval says nothing.
 FEWEST_BLOCKS = 3
 
@@ -55,6 +57,8 @@ class Comparison:
     is_narrow: bool = False
     """True if it ended because the interval is as narrow as was asked for, False at the end of its budget."""
     seconds: float = 0.0
+    cut: str = ""
+    """The reason why it ended before either; empty if it did not."""
 
     @property
     def steady(self) -> Interval:
@@ -114,13 +118,19 @@ async def compare(
 ) -> Comparison:
     """Blocks of both arms until the interval is narrow or the budget is spent; `show` sees each block.
 
-    Raises ArmFailed.
+    Raises ArmFailed where an arm fails in the first block; a later failure, or Ctrl-C, leaves what is known.
     """
     comparison, began = Comparison(a, b, limits), time.monotonic()
     longest_s = 0.0
     while True:
         block_began = time.monotonic()
-        comparison.blocks.append(await _run_block(a, b, len(comparison.blocks), tell))
+        try:
+            comparison.blocks.append(await _run_block(a, b, len(comparison.blocks), tell))
+        except (ArmFailed, asyncio.CancelledError) as error:
+            if not comparison.blocks:
+                raise
+            comparison.cut = str(error) or STOPPED
+            return comparison
         now = time.monotonic()
         longest_s, comparison.seconds = max(longest_s, now - block_began), now - began
         comparison.is_narrow = sequential(comparison).is_narrow
@@ -147,6 +157,9 @@ async def _run_block(a: Arm, b: Arm, number: int, tell: Tell) -> Block:
                 await arm.burst()
             if time.monotonic() > end:
                 break
+        # While both are up: two of one program share pages, which count for whoever is left alone.
+        for _, arm in order:
+            await arm.sample_memory()
         finished = {name: await arm.finish() for name, arm in arms}
     finally:
         for arm in opened:

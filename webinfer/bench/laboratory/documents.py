@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,18 @@ def check_document(plain: Any, kind: str, where: str) -> Document:
     return plain
 
 
+@contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Raises BadInput where a document from `where` lacks a part, or has another kind of value there."""
+    try:
+        yield
+    except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        told = f"{type(error).__name__}: {error}"
+        raise BadInput(
+            "file", f"{where!r}, which is not as documented ({told})", "as webinfer wrote it"
+        ) from error
+
+
 def comparison_document(comparison: Comparison) -> Document:
     """A comparison with every block."""
     return make_document(
@@ -65,6 +78,7 @@ def comparison_document(comparison: Comparison) -> Document:
             "within": comparison.limits.within,
             "budget_s": comparison.limits.budget_s,
             "is_narrow": comparison.is_narrow,
+            "cut": comparison.cut,
             "seconds": comparison.seconds,
             "answers_differ": comparison.answers_differ,
             "ratios": {name: _phase(comparison, name) for name in PHASES},

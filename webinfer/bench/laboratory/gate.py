@@ -14,7 +14,7 @@ from webinfer.bench.laboratory import verdicts
 from webinfer.bench.laboratory.answers import Answer
 from webinfer.bench.laboratory.arms import Arm, parse_arm
 from webinfer.bench.laboratory.comparing import FEWEST_BLOCKS, Limits, Tell, compare
-from webinfer.bench.laboratory.documents import Document, interval_plain, make_document
+from webinfer.bench.laboratory.documents import Document, interval_plain, make_document, reading
 from webinfer.bench.laboratory.estimates import (
     LEAST_BLOCKS,
     STOPPING_LEVEL,
@@ -99,6 +99,34 @@ async def run_gate(
     return results
 
 
+def require_baseline(document: Document, where: str) -> Document:
+    """The document if a run can be compared with it. Raises BadInput for one that lacks what that takes."""
+    with reading(where):
+        difference(document["machine"], {})
+        for row in document["cells"]:
+            _ = (row["name"] + row["arm"]["text"] + row["arm"]["model"], row["status"])
+            for start in row["starts"]:
+                Answer.from_plain(start["answer"])
+                _ = (math.log(start["steady_ms"]), start["adapter"], start["backend"])
+    return document
+
+
+def latest_measurements(documents: Sequence[Document]) -> Document:
+    """Of each cell the latest run that was no alarm, on this machine; `documents` come with the latest first.
+
+    An alarm that became the baseline would be silent the next time. Where all are of other machines the
+    latest, which is then told as not comparable. There is one document at least.
+    """
+    here = this_machine().to_plain()
+    ours = [document for document in documents if not difference(document["machine"], here)]
+    rows: dict[str, Mapping[str, Any]] = {}
+    for document in ours:
+        for row in document["cells"]:
+            if row["starts"] and row["status"] not in BAD:
+                rows.setdefault(row["name"], row)
+    return {**ours[0], "cells": list(rows.values())} if ours else documents[0]
+
+
 async def _run_cell(cell: GateCell, before: Document | None, tell: Tell) -> CellResult:
     if cell.baseline is not None:
         return await _judge_paired(cell, cell.baseline, tell)
@@ -108,7 +136,7 @@ async def _run_cell(cell: GateCell, before: Document | None, tell: Tell) -> Cell
         return CellResult(cell, Status.NOT_COMPARABLE, told)
     row = next((row for row in before["cells"] if row["name"] == cell.name), None)
     if row is None or not row["starts"]:
-        return CellResult(cell, Status.NOT_COMPARABLE, "the baseline has no measurement of this cell")
+        return CellResult(cell, Status.NOT_COMPARABLE, "the baseline has no sound measurement of this cell")
     baseline = runnable(row, cell)
     if baseline is not None:
         return await _judge_paired(cell, baseline, tell)
@@ -138,7 +166,7 @@ async def _judge_paired(cell: GateCell, baseline: Arm, tell: Tell) -> CellResult
     if status is Status.SLOWER:
         tell("slower; measured again to be sure")
         again = await compare(baseline, cell.arm, cell.limits, tell)
-        status = confirm(judge(again.steady, cell.fail_above))
+        status = judge(again.steady, cell.fail_above)
         text = f"{text}; measured again: {verdicts.sentence(again)}"
         interval = again.steady
     text = text.replace("b is", "it is")
@@ -162,7 +190,7 @@ async def _judge_unpaired(cell: GateCell, before: Sequence[Mapping[str, Any]], t
         tell("slower; measured again to be sure")
         again = await measure(cell.arm, logs, cell.limits, tell)
         interval = against(logs, again)
-        status = confirm(judge(interval, cell.fail_above))
+        status = judge(interval, cell.fail_above)
     return CellResult(cell, status, _tell_change(interval) + _changes(old, now.facts), interval, starts)
 
 
@@ -201,6 +229,7 @@ async def _measure_session(arm: Arm) -> Start:
         while True:
             await opened.burst()
             if time.monotonic() > end:
+                await opened.sample_memory()
                 return await opened.finish()
     finally:
         await opened.close()
@@ -216,17 +245,6 @@ def judge(interval: Interval, fail_above: float) -> Status:
     if interval.ratio >= 1 + fail_above and interval.low > 1:
         return Status.SLOWER
     return Status.PASSED if interval.high / interval.ratio - 1 <= 2 * fail_above else Status.UNCLEAR
-
-
-def confirm(again: Status) -> Status:
-    """The status of a cell that was slower once: by its second measurement."""
-    return (
-        Status.SLOWER
-        if again is Status.SLOWER
-        else Status.UNCLEAR
-        if again is Status.UNCLEAR
-        else Status.PASSED
-    )
 
 
 def _tell_change(interval: Interval) -> str:

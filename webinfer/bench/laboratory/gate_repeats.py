@@ -9,7 +9,7 @@ from typing import Any
 
 from browser_runtime.contract.errors import BadInput
 from webinfer.bench.laboratory.comparing import Tell
-from webinfer.bench.laboratory.documents import Document, make_document
+from webinfer.bench.laboratory.documents import Document, make_document, reading
 from webinfer.bench.laboratory.estimates import highest_rate
 from webinfer.bench.laboratory.gate import EXIT_BAD, EXIT_OPEN, EXIT_PASSED, CellResult, exit_code, run_gate
 from webinfer.bench.laboratory.gate_set import GateSet
@@ -64,12 +64,16 @@ def resume(wanted: GateSet, n: int, document: Document | None) -> Repeats:
     """The repeats that a document began; without one, none. Raises BadInput for another set or machine."""
     if document is None:
         return Repeats(wanted, n)
-    told = difference(document["machine"], this_machine().to_plain())
-    if document["set"] != wanted.name:
-        told = f"it is of the set {document['set']!r}"
+    with reading("--json"):
+        told = difference(document["machine"], this_machine().to_plain())
+        if document["set"] != wanted.name:
+            told = f"it is of the set {document['set']!r}"
+        repeats = Repeats(
+            wanted, n, [{**run, "exit_code": int(run["exit_code"])} for run in document["runs"]]
+        )
     if told:
         raise BadInput("--json", f"a file that cannot be gone on with ({told})", "another file")
-    return Repeats(wanted, n, list(document["runs"]))
+    return repeats
 
 
 async def repeat_gate(

@@ -96,12 +96,14 @@ class LoadResult:
 class LoadRun:
     """Sends the arrivals of one run and collects the answers, in one thread."""
 
-    def __init__(self, mix: Sequence[LoadedModel], arrivals: Sequence[float], seed: int = 1) -> None:
+    def __init__(
+        self, mix: Sequence[LoadedModel], arrivals: Sequence[float], seconds: float, seed: int = 1
+    ) -> None:
+        """`seconds`: the time over which the arrivals are spread, that after the last one too."""
         self._mix, self._arrivals = mix, arrivals
         self._chance = random.Random(seed)  # noqa: S311 - a repeatable load
         self._pending: dict[str, tuple[float, LoadedModel, AsyncResult[Any]]] = {}
         self._began = 0.0
-        seconds = max(arrivals[-1], 1e-3) if arrivals else 1e-3
         self.result = LoadResult(len(arrivals) / seconds, seconds)
 
     def run(self, tell: Tell, sample: Callable[[], int | None] = lambda: None) -> LoadResult:

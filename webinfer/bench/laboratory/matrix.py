@@ -65,6 +65,8 @@ class MatrixCell:
     """To Python's onnxruntime in the same precision: the cosine, or 1 less a score's difference."""
     build: str = ""
     adapter: str = ""
+    revision: str = ""
+    """The model's; empty where it did not run."""
 
     def to_row(self) -> dict[str, Any]:
         """One flat row."""
@@ -120,13 +122,17 @@ class Matrix:
 
     def _quickest(self) -> Iterator[str]:
         """The quickest right cell of each model."""
-        for name in self.plan.models:
+        for name in self._models():
             right = [
                 c for c in self.cells.values() if c.at.model == name and c.status == MEASURED and c.p50_ms
             ]
             if right:
                 best = min(right, key=lambda cell: cell.p50_ms or 0.0)
                 yield f"{name} quickest on {best.at.browser} {best.at.backend}: {best.p50_ms:.1f} ms"
+
+    def _models(self) -> list[str]:
+        """Those asked for, and behind them others of the file that was gone on with."""
+        return list(dict.fromkeys([*self.plan.models, *(at.model for at in self.cells)]))
 
     def document(self) -> Document:
         """The matrix as it is now."""
@@ -135,7 +141,7 @@ class Matrix:
         told = ", ".join(f"{n} {name}" for name, n in counts.items())
         verdict = "; ".join([f"{len(found)} of {self.n_planned} cells: {told}", *self._quickest()])
         body = {
-            "models": list(self.plan.models),
+            "models": self._models(),
             "cell_s": self.plan.cell_s,
             "ready_s": self.plan.ready_s,
             "is_complete": self.is_complete,
@@ -147,15 +153,17 @@ class Matrix:
 async def run_matrix(
     plan: Plan, done: Mapping[Coordinates, MatrixCell], tell: Tell, show: Callable[[Matrix], None]
 ) -> Matrix:
-    """Every cell that is not in `done`, in sessions that cells of one browser share.
+    """Every cell that is not in `done`, in sessions that cells of one browser share, and all of `done`.
 
-    Raises UnknownModel, SetupError for a model that cannot be had.
+    A cell of `done` whose model is another revision now is measured anew. Raises UnknownModel, SetupError for
+    a model that cannot be had.
     """
     settings = RuntimeSettings(simulation="never", **COMPUTE_ALWAYS)
     store = ModelStore(settings.models_dir)
     models = {name: await asyncio.to_thread(_provide, store, name) for name in plan.models}
     wanted = list(plan.coordinates(models))
-    matrix = Matrix(plan, {at: done[at] for at in wanted if at in done}, len(wanted))
+    kept = {at: cell for at, cell in done.items() if not _is_outdated(cell, models.get(at.model))}
+    matrix = Matrix(plan, kept, len({*wanted, *kept}))
     references = References()
     for browser in plan.browsers:
         left = [at for at in wanted if at.browser == str(browser) and at not in matrix.cells]
@@ -165,6 +173,10 @@ async def run_matrix(
                 matrix.cells[cell.at] = cell
                 show(matrix)
     return matrix
+
+
+def _is_outdated(cell: MatrixCell, model: StoredModel | None) -> bool:
+    return model is not None and cell.revision not in ("", model.revision)
 
 
 def _provide(store: ModelStore, name: str) -> StoredModel:
@@ -247,7 +259,11 @@ async def _run_cell(
     can = pool.sessions[0].capabilities
     if not can.can(Backend(at.backend)):
         return MatrixCell(at, NOT_RUN, can.reason(Backend(at.backend)))
-    place = {"build": pool.sessions[0].build, "adapter": adapter_name(can.adapter(Backend(at.backend)))}
+    place = {
+        "build": pool.sessions[0].build,
+        "adapter": adapter_name(can.adapter(Backend(at.backend))),
+        "revision": model.revision,
+    }
     try:
         cell = await _time_cell(pool, at, request, model, references, plan)
     except BadOutput as error:

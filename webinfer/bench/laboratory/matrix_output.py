@@ -45,7 +45,7 @@ PARQUET_COLUMNS = (
     "{model: 'VARCHAR', precision: 'VARCHAR', batch: 'INTEGER', length: 'INTEGER', browser: 'VARCHAR', "
     "backend: 'VARCHAR', status: 'VARCHAR', note: 'VARCHAR', p50_ms: 'DOUBLE', low_ms: 'DOUBLE', "
     "high_ms: 'DOUBLE', n_runs: 'INTEGER', ready_ms: 'DOUBLE', closeness: 'DOUBLE', build: 'VARCHAR', "
-    "adapter: 'VARCHAR'}"
+    "adapter: 'VARCHAR', revision: 'VARCHAR'}"
 )
 
 

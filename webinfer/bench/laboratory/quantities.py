@@ -12,11 +12,14 @@ NUMBER = r"(\d+(?:\.\d+)?)\s*"
 
 
 def read_share(value: object, field: str) -> float:
-    """The share in `3%` or 0.03, from 0.1 % to 1000 %. Raises BadInput."""
+    """The share in `3%` or 0.03, from 0.1 % to 1000 %. Raises BadInput.
+
+    Without a % it is below 1: 5 would be taken for 5 % by whoever reads it.
+    """
     found = re.fullmatch(NUMBER + "(%?)", str(value).strip())
     share = float(found[1]) / (100 if found[2] else 1) if found else 0.0
-    if not 0.001 <= share <= 10:
-        raise BadInput(field, shown(value), "a share from 0.1% to 1000%, such as 3%")
+    if not 0.001 <= share <= 10 or (found and not found[2] and share >= 1):
+        raise BadInput(field, shown(value), "a share from 0.1% to 1000%, such as 3%, or 0.03 below 1")
     return share
 
 

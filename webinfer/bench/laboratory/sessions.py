@@ -144,11 +144,14 @@ class OpenArm:
         reply = await self._run()
         return {step: getattr(reply.timings, step) for step in STEPS}
 
-    async def finish(self) -> Start:
-        """The measurements, memory included; the browser is ended."""
+    async def sample_memory(self) -> None:
+        """Notes the session's memory: its part of pages that it shares with another browser that is up now."""
         session = self._pool.sessions[0]
         await session.sample_memory()
         self.start.memory_mb = None if session.memory_bytes is None else session.memory_bytes / 1e6
+
+    async def finish(self) -> Start:
+        """The measurements; the browser is ended."""
         await self.close()
         return self.start
 

@@ -59,7 +59,9 @@ def _where(comparison: Comparison) -> str:
 def ending(comparison: Comparison) -> str:
     """The reason why it ended."""
     limits, n = comparison.limits, len(comparison.blocks)
-    told = f"after {n} blocks, {comparison.seconds:.0f} s"
+    told = f"after {n} block{'s' if n != 1 else ''}, {comparison.seconds:.0f} s"
+    if comparison.cut:
+        return f"{comparison.cut}, {told}; the interval is {_reach(comparison.steady)}"
     if comparison.is_narrow:
         return f"stopped as the interval is within {percent(limits.within)}, {told}"
     return (

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from browser_runtime.contract.errors import BadInput
-from webinfer.bench.laboratory.documents import Document, make_document
+from webinfer.bench.laboratory.documents import Document, make_document, reading
 from webinfer.bench.laboratory.machine import difference, this_machine
 from webinfer.bench.peers.measuring import MODELS, ONE_MODEL, THREE_MODELS, PeersFound
 from webinfer.bench.peers.peer import IN_PROCESS, THROUGH_QUEUE
@@ -81,6 +81,9 @@ def read_peers(document: Document | None) -> PeersFound | None:
     """What a document holds. Raises BadInput for one of another machine."""
     if document is None:
         return None
-    if told := difference(document["machine"], this_machine().to_plain()):
+    with reading("--json"):
+        told = difference(document["machine"], this_machine().to_plain())
+        found = PeersFound.from_plain(document)
+    if told:
         raise BadInput("--json", f"a file that cannot be gone on with ({told})", "another file")
-    return PeersFound.from_plain(document)
+    return found
