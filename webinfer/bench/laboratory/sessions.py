@@ -145,7 +145,7 @@ class OpenArm:
         return {step: getattr(reply.timings, step) for step in STEPS}
 
     async def sample_memory(self) -> None:
-        """Notes the session's memory: its part of pages that it shares with another browser that is up now."""
+        """Notes the session's memory, with its part of pages that it shares with other browsers now."""
         session = self._pool.sessions[0]
         await session.sample_memory()
         self.start.memory_mb = None if session.memory_bytes is None else session.memory_bytes / 1e6
