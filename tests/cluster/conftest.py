@@ -20,6 +20,7 @@ from kombu import pools
 from browser_runtime.contract.options import COMMON_OPTIONS
 from tasks import app
 from tasks.app import configuration
+from tasks.keys import UNACKED, UNACKED_INDEX
 from tasks.settings import TaskSettings
 from tests.cluster.steering import STEERING
 from tests.conftest import missing_service
@@ -201,10 +202,16 @@ def workers(folder: Path, application: str = "tests.cluster.memory_app") -> Iter
                 stack.callback(worker.stop)
 
 
+def forget_messages() -> None:
+    """Nothing waits, and nothing is held: what a killed worker of an earlier test held comes to nobody."""
+    app.control.purge()
+    app.redis.delete(UNACKED, UNACKED_INDEX)
+
+
 @pytest.fixture
 def start_worker(settings: TaskSettings, tmp_path: Path) -> Iterator[StartWorker]:
     """Start workers of one test."""
-    app.control.purge()
+    forget_messages()
     with workers(tmp_path) as start:
         yield start
 
@@ -212,6 +219,6 @@ def start_worker(settings: TaskSettings, tmp_path: Path) -> Iterator[StartWorker
 @pytest.fixture(scope="module")
 def worker(settings: TaskSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """One worker for the tests of a module, on every queue's browser: Chrome's."""
-    app.control.purge()
+    forget_messages()
     with workers(tmp_path_factory.mktemp("worker")) as start:
         yield start("-c", "256").ready()

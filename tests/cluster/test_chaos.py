@@ -36,7 +36,8 @@ def short_folder(settings: TaskSettings, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.mark.browser("edge")
-def test_nothing_is_lost_wrong_or_left_broken_under_faults(short_folder: Path) -> None:
+def test_nothing_is_lost_wrong_or_left_broken_under_faults(short_folder: Path, tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
     result = run_chaos(
         short_folder,
         seed=13,
@@ -47,9 +48,12 @@ def test_nothing_is_lost_wrong_or_left_broken_under_faults(short_folder: Path) -
         browsers=(Browser.EDGE,),
         pause_s=(0.0, 0.2),
         patience=4.0,  # what stays broken is looked for here, how long recovery takes by the exercise itself
+        keep=logs,
         least=3,  # on a busy machine a single recovery may take longer than all of it
         point=lambda url: point_app(TaskSettings(broker_url=url)),
     )
+    if not result.is_clean:
+        print((logs / "worker-edge-text.log").read_text())
     assert result.is_clean, (result.flaws, [each for each in result.recoveries if each.problem])
     assert result.outcomes["right"] >= 10, "few enough for a busy machine"
     assert len(result.recoveries) >= 3

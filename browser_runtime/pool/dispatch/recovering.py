@@ -28,7 +28,7 @@ from browser_runtime.settings import RuntimeSettings
 log = structlog.get_logger(__name__)
 
 
-# A request that only ever waited for its model may see this many times more sessions die than one that ran.
+# A request that only ever waited for its model, or whose session came back, may lose this many times more.
 LOADS_PER_ATTEMPT = 2
 
 
@@ -43,8 +43,10 @@ def count_loss(requests: list[PendingRequest], error: InferenceError) -> None:
     """
     for pending in requests:
         pending.alone = True
-        pending.attempts += isinstance(error, SessionLost)
-        pending.n_blamed += isinstance(error, SessionLost) and has_run(error) and len(requests) == 1
+        if isinstance(error, SessionLost):
+            pending.attempts += 1
+            if error.at is not None and has_run(error) and len(requests) == 1:
+                pending.blamed.add(error.at.session)  # once, however often its connection dropped
         pending.hung = pending.hung or is_hang(error)
 
 
@@ -78,7 +80,7 @@ def plan_for(
         remaining_s=left_s,
         device=health.device_step(session.installation.browser),
     )
-    attempt = max(pending.n_blamed, pending.attempts // LOADS_PER_ATTEMPT, 1)
+    attempt = max(len(pending.blamed), pending.attempts // LOADS_PER_ATTEMPT, 1)
     return plan_recovery(error, attempt, context)
 
 

@@ -37,9 +37,9 @@ class PendingRequest:
     work: int = 1
     """All its items, in units that a run's time grows with."""
     attempts: int = 0
-    """Sessions that were lost while it ran or its model was loaded."""
-    n_blamed: int = 0
-    """Those of them in which nothing but itself ran: of a batch nobody knows who ended it."""
+    """Times that a session, or the connection to it, was lost while it ran or its model was loaded."""
+    blamed: set[str] = field(default_factory=set)
+    """Sessions lost while nothing but itself ran: of a batch nobody knows who ended it."""
     hung: bool = False
     """True: a run with it hung, so that its turn comes after all others'."""
     alone: bool = False
