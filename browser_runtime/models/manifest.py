@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from browser_runtime.models.files.graphs import (
     group_weights,
     hash_graph,
 )
-from browser_runtime.models.files.json_files import Json
+from browser_runtime.models.files.json_files import Json, read_object
 from browser_runtime.models.files.paths import ForeignFolder, check_path, check_together
 
 MANIFEST = "webinfer.json"
@@ -92,10 +93,25 @@ class StoredModel:
         """The size of what a page loads for `precision`, graphs and weights. Raises like `graphs`."""
         return sum(content.size_bytes for content in self.contents(precision).values())
 
+    @property
+    def kind(self) -> str:
+        """Its kind in sentences: its family, or what its files say where several kinds make one family."""
+        return tell_kind(self.folder, self.family)
+
     def require_family(self, family: Family) -> None:
         """Returns if the model answers requests of that model type. Raises BadInput."""
         if family not in self.family.model_types:
-            raise BadInput("model_name", f"{self.name!r}, a model of {self.family}", f"a model of {family}")
+            raise BadInput("model_name", f"{self.name!r}, a model of {self.kind}", f"a model of {family}")
+
+
+def tell_kind(folder: Path, family: FamilySpec) -> str:
+    """The kind of the model in `folder`: a SmolVLM's own, though its family is called llava."""
+    known = family.recognition.model_types
+    with suppress(InferenceError):
+        kind = str(read_object(folder / "config.json").get("model_type"))
+        if family.name in known and kind in known:
+            return kind
+    return family.name
 
 
 def read_manifest(folder: Path, name: str) -> StoredModel:

@@ -195,7 +195,7 @@ class Pool:
             async with within(deadline, "its model was fetched and checked"):
                 model = await self._models.provide(request)
             if pieces is not None and not model.family.generates:
-                streamed = f"{model.name!r} for a stream, a model of {model.family}"
+                streamed = f"{model.name!r} for a stream, a model of {model.kind}"
                 raise BadInput("model_name", streamed, "a model that generates text")
             key = key_of(model, request)
             if refusal := self.health.models.refusal(key):

@@ -25,7 +25,7 @@ from browser_runtime.models.intake.export_bert import export_bert
 from browser_runtime.models.intake.graph_check import inspect_graphs, list_weights, read_graph
 from browser_runtime.models.intake.traits import complete_files, infer_family, require_files, wanted_files
 from browser_runtime.models.intake.trial import try_model
-from browser_runtime.models.manifest import ModelFile, StoredModel, write_manifest
+from browser_runtime.models.manifest import ModelFile, StoredModel, tell_kind, write_manifest
 from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
 
 # Copying a few gigabytes on a slow disk, by whoever imports the same name at the same time.
@@ -169,7 +169,7 @@ def _assemble(
     extra: Json = {}
     packed: list[str] = []
     if parts.weights:
-        _require_exportable(parts, chosen, name)
+        _require_exportable(parts, chosen, name, folder)
         extra["exported_from"] = _export(parts, intake)
         if pack is not None:
             packed = pack(_weight_files(parts), folder)
@@ -254,15 +254,15 @@ def _copy_graphs(parts: Parts, intake: Intake, family: FamilySpec, name: str) ->
             intake.copy(source, beside)
 
 
-def _require_exportable(parts: Parts, family: FamilySpec, name: str) -> None:
+def _require_exportable(parts: Parts, family: FamilySpec, name: str, folder: Path) -> None:
     """Returns for weights that can become a graph here. Raises BadRequest naming the graphs needed."""
     if family is TEXT_EMBEDDING:
         return
     stems = " and ".join(f"onnx/{graph.stem}.onnx" for graph in family.graphs if graph.is_onnx)
     raise BadRequest(
-        f"model {name!r} is a {family} in safetensors, which is not exported to ONNX here: "
-        f"{parts.home.root} needs {stems or 'its graphs'} too, which repositories of the Hub with the tag "
-        "transformers.js have: `webinfer models pull ORG/NAME`"
+        f"model {name!r} is of type {tell_kind(folder, family)}, in safetensors, which is not exported to "
+        f"ONNX here: {parts.home.root} needs {stems or 'its graphs'} too, which repositories of the Hub with "
+        "the tag transformers.js have: `webinfer models pull ORG/NAME`"
     )
 
 

@@ -27,6 +27,8 @@ const MAX_PASSES = 8;
 export class WebGpuBackend {
   name = /** @type {const} */ ('webgpu');
   #ownBytes = 0;
+  /** Its two error scopes are on the device's stack, which others of the lane push theirs onto. */
+  #isWatching = true;
   #home;
   #gpu;
   #shaders;
@@ -89,13 +91,20 @@ export class WebGpuBackend {
 
   /** Raises OutOfMemory or PageFault for what was laid out so far. */
   async settle() {
-    const [invalid, full] = [this.#gpu.popErrorScope(), this.#gpu.popErrorScope()];
-    this.#gpu.pushErrorScope('out-of-memory');
-    this.#gpu.pushErrorScope('validation');
-    const [wrong, memory] = await awaitGpu(this.#gpu, Promise.all([invalid, full]));
+    const [wrong, memory] = await awaitGpu(this.#gpu, this.#takeErrors());
     if (memory)
       throw new Fault('OutOfMemory', `WebGPU gives no ${megabytes(this.sizeBytes)}: ${memory.message}`);
     if (wrong) throw new Fault('PageFault', wrong.message);
+  }
+
+  /**
+   * What its scopes caught, validation first; they are off the stack then. Nothing a second time.
+   * @returns {Promise<(GPUError | null)[]>}
+   */
+  async #takeErrors() {
+    if (!this.#isWatching) return [];
+    this.#isWatching = false;
+    return Promise.all([this.#gpu.popErrorScope(), this.#gpu.popErrorScope()]);
   }
 
   /** @param {import('../../kernels/layout.js').MatrixLayout} layout @returns {Matrix} */
@@ -403,6 +412,8 @@ export class WebGpuBackend {
   }
 
   release() {
+    // A layout that failed: why, was thrown. Of a lost device nothing can be asked.
+    this.#takeErrors().catch(() => {});
     for (const buffer of this.#buffers) buffer.destroy();
     this.#staging?.destroy();
     this.#shaders.release();
