@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from browser_runtime.contract.family_spec import (
+    PREPROCESSING,
     AnswerSpec,
     FamilySpec,
     FileSpec,
@@ -65,7 +66,8 @@ CLIP = FamilySpec(
     ),
     files=FileSpec(
         required=("config.json", "preprocessor_config.json", "tokenizer.json"),
-        optional=("tokenizer_config.json", "special_tokens_map.json"),
+        optional=("processor_config.json", "tokenizer_config.json", "special_tokens_map.json"),
+        instead=PREPROCESSING,
     ),
     recognition=Recognition(model_types=("clip", "siglip"), pipelines=("zero-shot-image-classification",)),
     # An image costs what ViT-base's does, and a text of 77 tokens a tenth of it.
@@ -86,7 +88,8 @@ CLAP = FamilySpec(
     ),
     files=FileSpec(
         required=("config.json", "preprocessor_config.json", "tokenizer.json"),
-        optional=("tokenizer_config.json", "special_tokens_map.json"),
+        optional=("processor_config.json", "tokenizer_config.json", "special_tokens_map.json"),
+        instead=PREPROCESSING,
     ),
     recognition=Recognition(model_types=("clap",), pipelines=("zero-shot-audio-classification",)),
     # Ten seconds of sound are 1,024 patches: what an image of 384 pixels costs a Swin.

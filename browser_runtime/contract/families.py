@@ -8,6 +8,7 @@ from __future__ import annotations
 from browser_runtime.contract.contrastive_families import CLAP, CLIP, IMAGES, SOUNDS
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.family_spec import (
+    PREPROCESSING,
     AnswerSpec,
     FamilySpec,
     FileSpec,
@@ -104,7 +105,11 @@ VISION = FamilySpec(
     (Family.VISION,),
     IMAGES,
     graphs=(GraphSpec("model", ("pixel_values",), ("logits",)),),
-    files=FileSpec(required=("config.json", "preprocessor_config.json")),
+    files=FileSpec(
+        required=("config.json", "preprocessor_config.json"),
+        optional=("processor_config.json",),
+        instead=PREPROCESSING,
+    ),
     recognition=Recognition(architectures=("ForImageClassification",), pipelines=("image-classification",)),
     # A tower that other models may hold as well, CLIP's above all, and a head of its own.
     other_layouts=(
@@ -148,7 +153,8 @@ AUDIO = FamilySpec(
     ),
     files=FileSpec(
         required=(*("config.json", "generation_config.json", "preprocessor_config.json", "tokenizer.json"),),
-        optional=("tokenizer_config.json", "special_tokens_map.json"),
+        optional=("processor_config.json", "tokenizer_config.json", "special_tokens_map.json"),
+        instead=PREPROCESSING,
         # transformers.js opens no tokenizer without the file, and takes its usual one where that is empty.
         may_be_empty=("tokenizer_config.json",),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from browser_runtime.contract.option import Option
@@ -16,6 +16,8 @@ ONNX_SUFFIXES: Mapping[Precision, tuple[str, ...]] = {
     Precision.Q4: ("_q4",),
 }
 ONNX_LAYOUT = "onnx/{stem}{suffix}.onnx"
+# Since version 5, processors of transformers write what concerns images and sounds into their own file.
+PREPROCESSING = {"preprocessor_config.json": "processor_config.json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,14 @@ class FileSpec:
     optional: tuple[str, ...] = ()
     may_be_empty: tuple[str, ...] = ()
     """Optional ones that are written as `{}` for a model that came without them."""
+    instead: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Optional files that may hold what a required one does, by the required one."""
     listing: str = ""
     """An optional JSON file that names further files (`modules.json` of sentence-transformers)."""
+
+    def find_missing(self, paths: Collection[str]) -> list[str]:
+        """Required files that are not among `paths`, nor what may hold the same."""
+        return [path for path in self.required if not {path, self.instead.get(path, path)} & {*paths}]
 
     @property
     def known(self) -> tuple[str, ...]:

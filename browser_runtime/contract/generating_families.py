@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from browser_runtime.contract.family_spec import (
     ONNX_SUFFIXES,
+    PREPROCESSING,
     AnswerSpec,
     FamilySpec,
     FileSpec,
@@ -150,6 +151,7 @@ LLAVA = FamilySpec(
             "chat_template.jinja",
             "chat_template.json",
         ),
+        instead=PREPROCESSING,
     ),
     # Others of their kind are known by these, and refused by name (models/configuration/pictures.py).
     recognition=Recognition(

@@ -12,6 +12,7 @@ from browser_runtime.families.processor import Options, Output, Plain, Processor
 from browser_runtime.families.sounds import Samples, count_resampled, make_tone, read_recording, read_sound
 from browser_runtime.models.configuration.decoding import DecodingPlan
 from browser_runtime.models.configuration.features import MelPlan
+from browser_runtime.models.configuration.preprocessors import SOUNDS, read_preprocessor
 from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.texts.segments import SegmentJoiner, Window
@@ -25,7 +26,7 @@ class SpeechProcessor(Processor):
         """Reads the model's JSON files and its tokenizer. Raises BadInput, BadRequest."""
         config = read_object(folder / "config.json")
         self._model = model
-        self.mels = MelPlan.of(read_object(folder / "preprocessor_config.json"), config)
+        self.mels = MelPlan.of(read_preprocessor(folder, SOUNDS), config)
         self.decoding = DecodingPlan.of(read_object(folder / "generation_config.json"), config)
         self._reader = TranscriptReader(folder)
 

@@ -10,6 +10,7 @@ from browser_runtime.contract.errors import BadInput
 from browser_runtime.families.comparing import Array, ComparingProcessor
 from browser_runtime.families.processor import Options, Output, Plain
 from browser_runtime.families.sounds import count_resampled, make_tone, read_recording, read_sound
+from browser_runtime.models.configuration.preprocessors import SOUNDS, read_preprocessor
 from browser_runtime.models.configuration.sound_features import SoundPlan
 from browser_runtime.models.files.json_files import Json, read_object
 from browser_runtime.models.manifest import StoredModel
@@ -30,7 +31,7 @@ class SoundComparingProcessor(ComparingProcessor):
         """Reads the model's JSON files and opens its tokenizer. Raises BadInput, BadRequest."""
         super().__init__(folder, model)
         config = read_object(folder / "config.json")
-        self.sounds = SoundPlan.of(read_object(folder / "preprocessor_config.json"), config)
+        self.sounds = SoundPlan.of(read_preprocessor(folder, SOUNDS), config)
 
     def read_array(self, item: Any, field: str) -> tuple[Array | None, Mapping[str, object]]:
         """The samples that the model hears: all, or the middle of a longer sound. Raises BadInput."""

@@ -12,6 +12,7 @@ from browser_runtime.contract.errors import BadInput
 from browser_runtime.families.comparing import Array, ComparingProcessor
 from browser_runtime.families.vision import Pixels, draw_sample, read_picture
 from browser_runtime.models.configuration.pixels import PixelPlan
+from browser_runtime.models.configuration.preprocessors import IMAGES, read_preprocessor
 from browser_runtime.models.files.json_files import Json, read_object
 from browser_runtime.models.manifest import StoredModel
 
@@ -29,7 +30,7 @@ class ImageComparingProcessor(ComparingProcessor):
         """Reads the model's JSON files and opens its tokenizer. Raises BadInput, BadRequest."""
         super().__init__(folder, model)
         config = read_object(folder / "config.json")
-        self.pixels = PixelPlan.of(read_object(folder / "preprocessor_config.json"), config)
+        self.pixels = PixelPlan.of(read_preprocessor(folder, IMAGES), config)
 
     def read_array(self, item: Any, field: str) -> tuple[Array | None, Mapping[str, object]]:
         """The pixels. Raises BadInput for several images together, a prompt or a chat, which LLaVA reads."""

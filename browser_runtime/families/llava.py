@@ -16,6 +16,7 @@ from browser_runtime.families.vision import Pixels, draw_sample, read_picture
 from browser_runtime.low_bits.shape import DecoderShape
 from browser_runtime.models.configuration.pictures import PROCESSOR_FILE, PicturePlan, read_decoder
 from browser_runtime.models.configuration.pixels import PixelPlan
+from browser_runtime.models.configuration.preprocessors import IMAGES, read_preprocessor
 from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
 from browser_runtime.texts.tokenizer import refuse_untokenizable
@@ -57,8 +58,7 @@ class PicturingProcessor(GenerationProcessor):
         super().__init__(folder)
         self._model = model
         config = read_object(folder / "config.json")
-        preprocessor = read_object(folder / "preprocessor_config.json")
-        self.pixels = PixelPlan.of(preprocessor, config, may_tile=True)
+        self.pixels = PixelPlan.of(read_preprocessor(folder, IMAGES), config, may_tile=True)
         self.plan = PicturePlan.of(config, read_object(folder / PROCESSOR_FILE), self.pixels)
         found = self.tokenizer.token_to_id(self.plan.token)
         if found != self.plan.token_id:

@@ -12,6 +12,7 @@ from browser_runtime.contract.errors import BadInput
 from browser_runtime.families.logits import tell_flat
 from browser_runtime.families.processor import Options, Output, Plain, Processor, locate_example
 from browser_runtime.models.configuration.pixels import PixelPlan
+from browser_runtime.models.configuration.preprocessors import IMAGES, read_preprocessor
 from browser_runtime.models.configuration.scores import ScorePlan
 from browser_runtime.models.files.json_files import read_object
 from browser_runtime.models.manifest import StoredModel
@@ -26,7 +27,7 @@ class ImageProcessor(Processor):
         """Reads config.json and preprocessor_config.json. Raises BadInput."""
         config = read_object(folder / "config.json")
         self._model = model
-        self.pixels = PixelPlan.of(read_object(folder / "preprocessor_config.json"), config)
+        self.pixels = PixelPlan.of(read_preprocessor(folder, IMAGES), config)
         self.scores = ScorePlan.of(config)
 
     @classmethod

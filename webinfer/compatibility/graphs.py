@@ -86,6 +86,11 @@ def describe_graphs() -> str:
             starmap(_inputs_row, ONNX_LAYOUTS),
         ),
         paragraph(
+            """Where `preprocessor_config.json` is needed, `processor_config.json` may hold the same instead,
+            under `image_processor` or `feature_extractor`, as processors of transformers 5 write it. If both
+            are there, the latter counts, as in transformers."""
+        ),
+        paragraph(
             f"""Inputs may have the types {code(types)}. An input of another name or type is refused, and so
             is a fixed sequence length without `attention_mask`, where padding could not be told from text."""
         ),

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from browser_runtime.models.configuration.fields import ANYTHING, FLAG, Fields, Rule, is_whole, only, whole
+from browser_runtime.models.configuration.fields import ANYTHING, FLAG, Rule, is_whole, only, whole
+from browser_runtime.models.configuration.preprocessors import as_fields
 
-FILE = "preprocessor_config.json"
 RATE_HZ = 16_000
 # What Whisper's own config.json files say, for one that does not.
 MEL_BINS = 80
@@ -64,7 +64,7 @@ class MelPlan:
     @classmethod
     def of(cls, preprocessor: Any, config: Mapping[str, Any]) -> Self:
         """The sizes in the two files; Whisper's own where they name none. Raises BadInput."""
-        fields = Fields(FILE, preprocessor)
+        fields = as_fields(preprocessor)
         fields.hold_to(RULES, "WhisperFeatureExtractor")
         plan = cls(
             window=fields.get("n_fft", 400),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.models.configuration.fields import Fields
+from browser_runtime.models.configuration.preprocessors import as_fields
 from browser_runtime.models.configuration.processors import (
     NEAREST,
     PROCESSOR_OF_MODEL,
@@ -23,7 +24,6 @@ from browser_runtime.models.files.json_files import Json
 if TYPE_CHECKING:
     import numpy as np
 
-FILE = "preprocessor_config.json"
 CHANNELS = (1, 3)
 # Each step, and the values that it cannot be without.
 NEEDS = {
@@ -61,11 +61,11 @@ class PixelPlan:
         """
         import numpy as np
 
-        fields = Fields(FILE, preprocessor)
+        fields = as_fields(preprocessor)
         processor = find_processor(fields, config)
         if processor.tiles is not None and not may_tile:
             allowed = "one that makes one image of each: this model takes no tiles"
-            raise BadInput(f"image_processor_type of {FILE}", repr(processor.name), allowed)
+            raise BadInput(f"image_processor_type of {fields.file}", repr(processor.name), allowed)
         fields.hold_to(processor.rules, processor.name)
         values = {key: fields.given(key, default) for key, default in processor.defaults.items()}
         _require_values(fields, values)
@@ -127,7 +127,8 @@ def find_processor(fields: Fields, config: Mapping[str, Any]) -> ProcessorSpec:
         return UNNAMED
     name = str(given).replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast").removesuffix("Pil")
     if name not in PROCESSORS:
-        raise BadInput(f"image_processor_type of {FILE}", repr(given), f"one of {', '.join(PROCESSORS)}")
+        allowed = f"one of {', '.join(PROCESSORS)}"
+        raise BadInput(f"image_processor_type of {fields.file}", repr(given), allowed)
     return PROCESSORS[name]
 
 

@@ -21,9 +21,9 @@ from browser_runtime.models.configuration.fields import (
     only,
     whole,
 )
+from browser_runtime.models.configuration.preprocessors import as_fields
 from browser_runtime.models.files.json_files import Json
 
-FILE = "preprocessor_config.json"
 # The highest that a request carries.
 HIGHEST_RATE_HZ = 48_000
 MAX_LENGTH_S = 60
@@ -76,7 +76,7 @@ class SoundPlan:
     @classmethod
     def of(cls, preprocessor: Any, config: Mapping[str, Any]) -> Self:
         """The sizes in the files; the extractor's defaults where they name none. Raises BadInput."""
-        fields = Fields(FILE, preprocessor)
+        fields = as_fields(preprocessor)
         fields.hold_to(RULES, "ClapFeatureExtractor")
         if fields.get("truncation") is None:  # transformers would take the fusion
             raise fields.refusal("truncation", f"'rand_trunc': {FUSION}")

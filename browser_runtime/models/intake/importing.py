@@ -215,7 +215,7 @@ def _read_family(home: ForeignFolder, name: str) -> FamilySpec:
 
 def _copy_small_files(intake: Intake, family: FamilySpec, name: str) -> None:
     home = intake.home
-    require_files(name, family, [path for path in family.files.required if home.find(path) is not None])
+    require_files(name, family, [path for path in family.files.known if home.find(path) is not None])
     named = wanted_files(family)
     _copy_json(intake, [path for path in named if path.endswith(".json")], family.files.listing)
     listing = read_json(intake.folder / family.files.listing) if family.files.listing else None

@@ -43,7 +43,7 @@ def choose_files(
 
 def require_files(name: str, family: FamilySpec, paths: Collection[str]) -> None:
     """Returns if `paths` hold the files that no page can do without. Raises BadRequest naming the others."""
-    missing = [path for path in family.files.required if path not in paths]
+    missing = family.files.find_missing(paths)
     if not missing:
         return
     advice = f"; {TOKENIZER_ADVICE}" if TOKENIZER in missing else ""
