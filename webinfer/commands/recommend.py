@@ -12,7 +12,7 @@ import redis
 from rich.table import Table
 
 from browser_runtime.contract.errors import BadInput, UnknownModel
-from browser_runtime.contract.families import parse_family, usual_precision
+from browser_runtime.contract.families import FAMILIES, parse_family, usual_precision
 from browser_runtime.contract.vocabulary import Browser, Family, Precision, parse_backend, parse_precision
 from browser_runtime.models.store import ModelStore
 from browser_runtime.session.kernel_choices import KeptChoice, list_choices
@@ -75,7 +75,7 @@ def command(
     evidence = look_up_evidence(history) if tried is None else tried.evidence
     family = parse_family(model_type, "--model-type") if model_type else _family_of(model, evidence)
     wanted = str(parse_backend(backend, "--backend")) if backend else ""
-    chosen = parse_precision(precision, "--precision") if precision else usual_precision(family)
+    chosen = _choose_precision(model, family, precision)
     subject = Subject(family, model, str(chosen), wanted)
     policy = Policy(settings.routing_exploration, _conditions(history))
     kept = _kernels_of(model, family, chosen, wanted)
@@ -132,9 +132,26 @@ def _family_of(model: str, evidence: list[Evidence]) -> Family:
     listed = {entry.name: entry.family for entry in ModelStore().listing()}
     if model not in listed:
         raise UnknownModel(repr(model), "it was never run, and is not on this machine; say --model-type")
-    if listed[model] not in list(Family):
+    if listed[model] not in FAMILIES:
         raise BadInput("--model-type", "missing", f"given for {model}, whose files do not tell it")
-    return Family(listed[model])
+    return FAMILIES[listed[model]].model_types[0]
+
+
+def _choose_precision(model: str, family: Family, given: str | None) -> Precision:
+    """The one given, or the usual one that the model comes in.
+
+    Raises BadInput where the model's files say that it never runs so.
+    """
+    usual, stored = usual_precision(family), ModelStore().find(model)
+    chosen = parse_precision(given, "--precision") if given else usual
+    if stored is None:
+        return chosen
+    stored.require_family(family)
+    if given is None and stored.precisions and usual not in stored.precisions:
+        return stored.precisions[0]
+    if "hub" not in stored.extra:  # of which other precisions can be had
+        stored.graphs(chosen)
+    return chosen
 
 
 def _conditions(history: LookUp) -> dict[Browser, BrowserCondition]:

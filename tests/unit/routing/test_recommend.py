@@ -108,3 +108,19 @@ def test_the_history_is_shown_and_taken_out(home: Path) -> None:
     assert "runs.parquet" in webinfer(home, "history", "export", str(home / "out")).stdout
     again = webinfer(home, "history", "export", str(home / "out"))
     assert again.returncode == 1 and again.stderr.endswith("which holds files, but must be new or empty.\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("digits-clip",), "digits-clip (vision), fp32"),
+        (("digits-clap",), "digits-clap (audio), fp32"),
+        (("digits-llava",), "digits-llava (multimodal), fp32"),
+        (("digits-clip", "-t", "multimodal"), "digits-clip (multimodal), fp32"),
+        (("digits-vit", "-t", "audio"), "'digits-vit', a model of vision, but must be a model of audio"),
+        (("digits-vit", "--precision", "4bit"), "precision is '4bit', but must be what model 'digits-vit'"),
+    ],
+)
+def test_a_model_is_ranked_for_what_it_does(home: Path, words: tuple[str, ...], told: str) -> None:
+    done = webinfer(home, "recommend", *words)
+    assert told in done.stdout + done.stderr
