@@ -71,9 +71,12 @@ def command(
     """
     settings = SchedulerSettings()
     history = LookUp(settings)
+    asked = parse_family(model_type, "--model-type") if model_type else None
+    if trials:  # which take minutes
+        _choose_precision(model, asked or _family_of(model, []), precision)
     tried = _try(model, precision, trials) if trials else None
     evidence = look_up_evidence(history) if tried is None else tried.evidence
-    family = parse_family(model_type, "--model-type") if model_type else _family_of(model, evidence)
+    family = asked or _family_of(model, evidence)
     wanted = str(parse_backend(backend, "--backend")) if backend else ""
     chosen = _choose_precision(model, family, precision)
     subject = Subject(family, model, str(chosen), wanted)
