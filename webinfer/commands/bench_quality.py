@@ -76,7 +76,7 @@ CACHES = ("8", "4", "3", "k3v2", "2")
 )
 @click.option(
     "--resume",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=NEW_FILE,
     help="Keep what is finished in this file as soon as it is measured, and go on with what is in it.",
 )
 @AS_JSON

@@ -49,7 +49,7 @@ BUDGET = click.option(
     default="180s",
     show_default=True,
     type=DURATION,
-    help="Stop after this time at the latest.",
+    help="Stop after this time, once three blocks were run.",
 )
 JSON_FILE = click.option(
     "--json", "json_file", type=FILE_OR_OUTPUT, help="Also write everything into this file; - prints it."

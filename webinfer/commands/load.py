@@ -72,6 +72,8 @@ USUAL_RATE = 10.0
 def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, **wanted: Any) -> None:
     """Send requests to MODELS, mixed at random, when they are due, whatever became of those before.
 
+    A model that is named twice comes twice as often.
+
     Latency counts from the intended time of sending. Every answer is checked. Starts a private stack with one
     worker, or with --running uses the one that is up and tells what its autoscaler did.
     """
@@ -108,8 +110,8 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
     if path := wanted["picture"]:
         path.write_text(draw_load(body["runs"], title_of(body), limit_ms))
     console = result_console(json_file)
-    for model in mix:
-        console.print(str(model), markup=False)
+    for line in dict.fromkeys(map(str, mix)):
+        console.print(line, markup=False)
     console.print(rich_table(tabulate_load(body), "ms from the intended time"))
     console.print(verdict, style="bold", markup=False)
     if told := _autoscaler(results):
@@ -160,13 +162,16 @@ def _read_plan(wanted: dict[str, Any]) -> Callable[[float | None], tuple[list[fl
     """Gives the arrivals at a rate, and the seconds over which they come. Raises BadInput for none at all."""
     from webinfer.bench.autoscaling.recordings import read_recording
     from webinfer.bench.laboratory.arrivals import draw_arrivals, scale_trace
-    from webinfer.bench.laboratory.load_limit import trial_seconds
+    from webinfer.bench.laboratory.load_limit import LEAST_REQUESTS, trial_seconds
 
     if wanted["trace"]:
         trace = read_recording(wanted["trace"], "--trace").arrivals
         if trace[-1] == trace[0]:
             problem = f"{wanted['trace']}, whose times are all one"
             raise BadInput("--trace", problem, "a file with two different times at least")
+        if wanted["find_limit"] and len(trace) < LEAST_REQUESTS:
+            problem = f"{wanted['trace']} of {len(trace)} times"
+            raise BadInput("--trace", problem, f"one of {LEAST_REQUESTS} at least with --find-limit")
 
         def plan_trace(rate: float | None) -> tuple[list[float], float]:
             arrivals = scale_trace(trace, rate)

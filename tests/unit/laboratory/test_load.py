@@ -11,10 +11,14 @@ import pytest
 from click.testing import CliRunner
 
 from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.family_spec import AnswerSpec
+from browser_runtime.contract.vocabulary import Browser
 from scheduler.experiments.load_picture import draw_load
 from scheduler.experiments.loads import tabulate_load
+from webinfer.bench.laboratory import load_stack
+from webinfer.bench.laboratory.answers import Answer
 from webinfer.bench.laboratory.arrivals import PATTERNS, draw_arrivals, scale_trace
-from webinfer.bench.laboratory.load import LoadResult, LoadRun
+from webinfer.bench.laboratory.load import LoadedModel, LoadResult, LoadRun
 from webinfer.bench.laboratory.load_limit import NEAR, find_limit, trial_seconds
 from webinfer.commands.load import command
 
@@ -123,6 +127,7 @@ def test_the_offered_rate_is_that_of_the_whole_time() -> None:
         ("--rate 0.01 --pattern constant --duration 1s", "--duration is 1 s, in which no request is due"),
         ("--trace {junk}", "--trace is .*, which holds 'junk'"),
         ("--trace {empty}", "--trace is .*, which holds no time"),
+        ("--find-limit --trace {trace}", "of 2 times, but must be one of 40 at least with --find-limit"),
         ("--trace {once}", "--trace is .*, whose times are all one"),
         ("--picture -", "'-' is not printed here"),
     ],
@@ -138,3 +143,12 @@ def test_what_has_no_effect_or_no_meaning_is_refused_before_anything_starts(
     done = CliRunner().invoke(command, ["digits-vit", *given])
     told = str(done.exception) if isinstance(done.exception, BadInput) else " ".join(done.output.split())
     assert re.search(why, told), told
+
+
+def test_a_model_that_is_named_twice_comes_twice_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def prepare(names: tuple[str, ...], *rest: object) -> list[LoadedModel]:
+        return [LoadedModel(name, {}, AnswerSpec(), Answer(), {}) for name in dict.fromkeys(names)]
+
+    monkeypatch.setattr(load_stack, "_prepare", prepare)
+    mix = load_stack.prepare_mix(("a", "b", "a"), Browser.CHROME, None, lambda text: None)
+    assert [model.name for model in mix] == ["a", "b", "a"]

@@ -36,8 +36,12 @@ def require_models(names: Sequence[str]) -> None:
 def prepare_mix(
     names: Sequence[str], browser: Browser, backend: str | None, tell: Callable[[str], None]
 ) -> list[LoadedModel]:
-    """The models, loaded and warm. Raises BadOutput for a wrong first answer, UnknownModel, NotReady."""
-    return asyncio.run(_prepare(names, browser, backend, tell))
+    """The models, loaded and warm; one that is named twice is there twice, and so asked twice as often.
+
+    Raises BadOutput for a wrong first answer, UnknownModel, NotReady.
+    """
+    ready = {model.name: model for model in asyncio.run(_prepare(names, browser, backend, tell))}
+    return [ready[name] for name in names]
 
 
 async def _prepare(
