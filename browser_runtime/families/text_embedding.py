@@ -49,6 +49,11 @@ class TextProcessor(Processor):
         """The processor of a stored model. Raises BadInput or BadRequest."""
         return cls(model.folder, EmbeddingPlan.of_model(model))
 
+    def choose(self, options: Options) -> Options:
+        """The options, with the numbers to keep as the model's files say where a request does not."""
+        own = {} if self.plan.dimensions is None else {"dimensions": self.plan.dimensions}
+        return own | dict(options)
+
     def encode(
         self, items: Sequence[Any], fields: Sequence[str], options: Options
     ) -> list[Tokens | BadInput]:

@@ -146,6 +146,12 @@ def _default_prompt(folder: Path) -> None:
     )
 
 
+def _truncated(folder: Path) -> None:
+    write_modules(folder, TRANSFORMER, pooling(), NORMALIZE)
+    config = {"default_prompt_name": None, "prompts": {"query": "", "document": ""}, "truncate_dim": 3}
+    write_json(folder / "config_sentence_transformers.json", config)
+
+
 def _prompt_left_out(mode: str) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         _default_prompt(folder)
@@ -186,6 +192,7 @@ VARIANTS: dict[str, Callable[[Path], None]] = {
     "prompt left out": _prompt_left_out("mean"),
     "prompt left out, weighted": _prompt_left_out("weightedmean"),
     "prompt left out, first": _prompt_left_out("cls"),
+    "truncated": _truncated,
     "lower case": _lower_case,
     "version 6": _as_version_6_saves,
 }
@@ -194,6 +201,7 @@ CALLS: dict[str, tuple[dict[str, Any], ...]] = {
     "mean": ({}, {"dimensions": 3}, {"dimensions": 3, "normalize": True}, {"prompt": "the bread "}),
     "max": ({}, {"normalize": True}),
     "default prompt": ({}, {"prompt_name": "passage"}, {"prompt": ""}),
+    "truncated": ({}, {"normalize": True}, {"dimensions": 5}),
     "prompt left out": (
         {},
         {"prompt_name": "passage"},

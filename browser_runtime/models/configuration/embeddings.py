@@ -14,6 +14,7 @@ from browser_runtime.contract.errors import BadInput
 from browser_runtime.models.configuration.fields import ANYTHING, FLAG, NUMBER, Fields, Rule, only
 from browser_runtime.models.configuration.sentence_modules import (
     DEFAULT_MODULES,
+    SIZE,
     Module,
     Normalize,
     Pooling,
@@ -69,6 +70,7 @@ CONFIG_RULES = {
     "prompts": Rule("an object of texts", _are_texts),
     "default_prompt_name": Rule("the name of a prompt", lambda name: isinstance(name, str)),
     "similarity_fn_name": SIMILARITY,
+    "truncate_dim": SIZE,
 }
 # Tokenizers without a limit say 1e30.
 NO_LIMIT = 1_000_000
@@ -92,6 +94,7 @@ class Prompts(TypedDict):
     prompts: dict[str, str]
     default_prompt: str | None
     similarity: str
+    dimensions: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,8 @@ class EmbeddingPlan:
     default_prompt: str | None = None
     """The name of the prompt that is used unless a request names another."""
     similarity: str = "cosine"
+    dimensions: int | None = None
+    """The first numbers of an embedding that are kept unless a request says otherwise; None for all."""
     first_position: int = 0
     """The position of a text's first token, for a graph that takes positions as an input."""
 
@@ -168,6 +173,7 @@ class EmbeddingPlan:
             prompts=settings.get("prompts", {}),
             default_prompt=settings.get("default_prompt"),
             similarity=settings.get("similarity", "cosine"),
+            dimensions=settings.get("dimensions"),
             first_position=settings.get("first_position", 0),
         )
 
@@ -212,7 +218,7 @@ def _read_transformer(folder: Path) -> Fields:
 
 
 def _read_config(folder: Path) -> Prompts:
-    """Prompts and similarity. Raises BadInput for anything unsupported."""
+    """Prompts, similarity and the numbers to keep. Raises BadInput for anything unsupported."""
     fields = Fields(CONFIG_FILE, read_object(folder / CONFIG_FILE))
     fields.hold_to(CONFIG_RULES)
     prompts, default = fields.get("prompts", {}), fields.get("default_prompt_name")
@@ -221,7 +227,12 @@ def _read_config(folder: Path) -> Prompts:
             "default_prompt_name", f"one of its prompts: {', '.join(prompts) or 'it has none'}"
         )
     similarity = fields.get("similarity_fn_name", "cosine")
-    return {"prompts": prompts, "default_prompt": default, "similarity": similarity}
+    return {
+        "prompts": prompts,
+        "default_prompt": default,
+        "similarity": similarity,
+        "dimensions": fields.get("truncate_dim"),
+    }
 
 
 def _max_tokens(folder: Path, transformer: Fields) -> int:

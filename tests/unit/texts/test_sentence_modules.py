@@ -197,8 +197,8 @@ def test_modules_that_are_not_done_are_refused_by_name(
         ("config_sentence_transformers.json", {"similarity_fn_name": "maxsim"}, "similarity_fn_name of"),
         (
             "config_sentence_transformers.json",
-            {"truncate_dim": 4},
-            "truncate_dim of .* is 4, but must be left out",
+            {"truncate_dim": 0},
+            "truncate_dim of .* is 0, but must be a whole number",
         ),
     ],
 )
