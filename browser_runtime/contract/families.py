@@ -117,6 +117,7 @@ VISION = FamilySpec(
             GraphSpec("vision_model", ("pixel_values",), ("image_embeds", "pooler_output")),
             GraphSpec("classification_head", ("image_embeds",), ("logits",)),
         ),
+        (PACKED_ENCODER,),
     ),
     # A ViT-base batch of 8 takes ~0.5 GB of activations at most.
     limits=RunLimits(max_batch=8, max_static_graphs=4, warm_up_runs=60, warm_up_ms=3000),

@@ -1,4 +1,4 @@
-"""A packed BERT in NumPy: token numbers in, their vectors out; the reference that pages are held to.
+"""A packed encoder in NumPy: token numbers or an image in, vectors out; the reference that pages are held to.
 
 The plan of a layer, and the rounding of weights and rows to 16 bits before each product, are those of
 `page/kernels/README.md`.
@@ -7,11 +7,14 @@ The plan of a layer, and the rounding of weights and rows to 16 bits before each
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from browser_runtime.low_bits.arrays import FloatArray, IntArray
 from browser_runtime.low_bits.encoder_file import PackedEncoder
+from browser_runtime.low_bits.encoder_shape import ImageInput
 
 WEIGHT_LIMIT = 2047
 MAX_CODE = 32_767
@@ -26,10 +29,14 @@ class Encoder:
         self.shape = packed.shape
         self._tensors = {name: packed.file.read(name) for name in packed.file.tensors}
         self._products: dict[str, WideMatrix] = {}
+        if isinstance(self.shape.input, ImageInput):
+            self._products["patches"] = WideMatrix(self._tensors.pop("patches"))
         for layer in range(self.shape.layers):
             at = f"layers.{layer}."
             qkv = np.concatenate([self._tensors.pop(at + name) for name in ("q", "k", "v")])
             self._products[at + "qkv"] = WideMatrix(qkv)
+            biases = [self._tensors.pop(at + f"{name}_bias") for name in ("q", "k", "v")]
+            self._tensors[at + "qkv_bias"] = np.concatenate(biases)
             for name in ("o", "up", "down"):
                 self._products[at + name] = WideMatrix(self._tensors.pop(at + name))
 
@@ -37,15 +44,49 @@ class Encoder:
         """The vectors of one text's tokens: [tokens, width]."""
         types = np.zeros_like(tokens) if segments is None else segments
         rest = self._tensors["positions"][: len(tokens)] + self._tensors["token_types"][types]
-        x = self._normalise("norm", self._tensors["words"][tokens] + rest)
+        return self._run_layers(self._normalise("norm", self._tensors["words"][tokens] + rest))
+
+    def classify(self, planes: FloatArray) -> FloatArray:
+        """The logits of one image, float32 [channels, height, width]: [classes]."""
+        logits: FloatArray = self._tensors["head"] @ self.look(planes)[0] + self._tensors["head_bias"]
+        return logits
+
+    def look(self, planes: FloatArray) -> FloatArray:
+        """The vectors of the class token and of the patches, row by row: [1 + patches, width]."""
+        patches = self._multiply("patches", self._cut(planes))
+        rows = np.concatenate([self._tensors["class_token"][None], patches]) + self._tensors["positions"]
+        return self._normalise("norm", self._run_layers(rows))
+
+    def _cut(self, planes: FloatArray) -> FloatArray:
+        """The patches of an image, each as [channel, row, column] in a row, and zeros: [patches, columns]."""
+        image = self.shape.input
+        assert isinstance(image, ImageInput), "texts have no patches"
+        size, rows, columns = image.patch, image.height // image.patch, image.width // image.patch
+        whole = planes[:, : rows * size, : columns * size]
+        flat = (
+            whole.reshape(-1, rows, size, columns, size).transpose(1, 3, 0, 2, 4).reshape(rows * columns, -1)
+        )
+        padded: FloatArray = np.pad(flat, ((0, 0), (0, image.columns - flat.shape[1])))
+        return padded
+
+    def _run_layers(self, x: FloatArray) -> FloatArray:
         for layer in range(self.shape.layers):
             at = f"layers.{layer}."
-            biases = np.concatenate([self._tensors[at + f"{name}_bias"] for name in ("q", "k", "v")])
-            attended = self._attend(self._products[at + "qkv"].multiply(x) + biases)
-            x = self._normalise(at + "attention_norm", x + self._multiply(at + "o", attended))
-            wide = self._activate(self._multiply(at + "up", x))
-            x = self._normalise(at + "ffn_norm", x + self._multiply(at + "down", wide))
+            x = self._add(at + "attention_norm", x, partial(self._mix_rows, at))
+            x = self._add(at + "ffn_norm", x, partial(self._feed_forward, at))
         return x
+
+    def _add(self, norm: str, x: FloatArray, block: Callable[[FloatArray], FloatArray]) -> FloatArray:
+        """The rows and what a block makes of them, its norm before it (images) or behind the sum (texts)."""
+        if isinstance(self.shape.input, ImageInput):
+            return x + block(self._normalise(norm, x))
+        return self._normalise(norm, x + block(x))
+
+    def _mix_rows(self, at: str, rows: FloatArray) -> FloatArray:
+        return self._multiply(at + "o", self._attend(self._multiply(at + "qkv", rows)))
+
+    def _feed_forward(self, at: str, rows: FloatArray) -> FloatArray:
+        return self._multiply(at + "down", self._activate(self._multiply(at + "up", rows)))
 
     def _multiply(self, name: str, x: FloatArray) -> FloatArray:
         return self._products[name].multiply(x) + self._tensors[f"{name}_bias"]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from PIL import Image
 
-from browser_runtime.contract.errors import BadInput, BadOutput
+from browser_runtime.contract.errors import BadInput, BadOutput, BadRequest
+from browser_runtime.contract.families import PACKED_ENCODER
 from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.families.processor import Options, Output
 from browser_runtime.families.vision import ImageProcessor
+from browser_runtime.low_bits.encoder import Encoder
+from browser_runtime.low_bits.encoder_file import PackedEncoder
+from browser_runtime.low_bits.encoder_shape import ImageInput
 from browser_runtime.models.configuration.pixels import PixelPlan
 from browser_runtime.models.configuration.sizes import Exact
 from browser_runtime.models.manifest import StoredModel
@@ -19,23 +24,25 @@ from browser_runtime.simulation.graphs import open_graphs, require_finite
 from browser_runtime.simulation.resampling import Region, resize
 
 
-class Classifier:
-    """An image classifier such as ViT."""
+class Logits(Protocol):
+    """A classifier, whatever runs it."""
 
-    def __init__(self, model: StoredModel, processor: ImageProcessor, precision: Precision) -> None:
-        self._processor = processor
+    def run(self, planes: Array) -> Array:
+        """The logits of prepared pixels: [classes]."""
+
+
+class GraphLogits:
+    """A classifier's ONNX graph, or those of its tower and head."""
+
+    def __init__(self, model: StoredModel, precision: Precision) -> None:
         graphs = open_graphs(model, precision)
         self._graph = graphs.get("model") or graphs["vision_model"]
         self._head = graphs.get("classification_head")
         pixels = self._graph.inputs.get("pixel_values")
         self._rows = pixels.size(0) if pixels else None
 
-    def prepare(self, image: Any, field: str, options: Options) -> Array:
-        """The pixels as the model takes them: [channels, height, width]. Raises BadInput."""
-        return prepare_pixels(require_image(image, field), self._processor.pixels)
-
-    def compute(self, planes: Array, options: Options) -> Array:
-        """The logits: [classes]."""
+    def run(self, planes: Array) -> Array:
+        """The logits. Raises BadOutput for outputs that are none."""
         feeds = {"pixel_values": pad_rows(planes[None], self._rows)}
         outputs = self._graph.run(feeds)
         if self._head is not None:
@@ -46,6 +53,46 @@ class Classifier:
             raise BadOutput(f"logits have the shape {list(logits.shape)}, not a row an image")
         first: Array = logits[0]
         return first
+
+
+class PackedLogits:
+    """A ViT of 8-bit weights, in NumPy."""
+
+    def __init__(self, folder: Path, pixels: PixelPlan) -> None:
+        packed = PackedEncoder.open(folder)
+        image = packed.shape.input
+        if not isinstance(image, ImageInput):
+            raise BadRequest(f"{folder.name} holds an encoder of texts, not of images")
+        given = (image.channels, image.height, image.width)
+        if given != (pixels.channels, pixels.size.height, pixels.size.width):
+            made = (pixels.channels, pixels.size.height, pixels.size.width)
+            raise BadRequest(f"the encoder takes images of {list(given)}, and {list(made)} are made of them")
+        self._encoder = Encoder(packed)
+
+    def run(self, planes: Array) -> Array:
+        """The logits."""
+        return self._encoder.classify(planes)
+
+
+class Classifier:
+    """An image classifier such as ViT."""
+
+    def __init__(self, model: StoredModel, processor: ImageProcessor, precision: Precision) -> None:
+        self._processor = processor
+        packed = model.graphs(precision).get(PACKED_ENCODER.stem)
+        self._logits: Logits = (
+            GraphLogits(model, precision)
+            if packed is None
+            else PackedLogits((model.folder / packed.path).parent, processor.pixels)
+        )
+
+    def prepare(self, image: Any, field: str, options: Options) -> Array:
+        """The pixels as the model takes them: [channels, height, width]. Raises BadInput."""
+        return prepare_pixels(require_image(image, field), self._processor.pixels)
+
+    def compute(self, planes: Array, options: Options) -> Array:
+        """The logits: [classes]."""
+        return self._logits.run(planes)
 
     def finish(self, planes: Array, logits: Array, options: Options) -> Output:
         """The labels of the highest scores, highest first."""

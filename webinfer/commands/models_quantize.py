@@ -46,11 +46,11 @@ def quantize_model(
     name: str | None,
     output: Path | None,
 ) -> None:
-    """Store a language model or a text encoder with fewer bits.
+    """Store a language model or an encoder with fewer bits.
 
     MODEL is a GGUF file, a folder with a LLaMA, SmolLM2, Qwen2, Qwen3 or Mistral in safetensors, or a stored
-    model of 16 bits. Give one of --bits, --budget-mb and --plan. It may also be a folder with a BERT in
-    safetensors, with --bits 8: it is stored in fp32 and in 8bit.
+    model of 16 bits. Give one of --bits, --budget-mb and --plan. It may also be a folder with a BERT or a ViT
+    in safetensors, with --bits 8: it is stored in fp32 and in 8bit.
     """
     from browser_runtime.models.intake.packed_folders import name_precision
     from browser_runtime.models.intake.quantising import find_source
@@ -66,14 +66,14 @@ def quantize_model(
 
 
 def pack_encoder(path: Path, name: str) -> None:
-    """Put a text encoder into the store in fp32 and 8bit, and print how near they are."""
+    """Put an encoder into the store in fp32 and 8bit, and print how near they are."""
     from browser_runtime.models.intake.quantising_encoders import quantise_encoder
 
     made = quantise_encoder(path, name, ModelStore())
     say(f"{made.model.name} in {' and '.join(made.model.precisions)}, in {made.model.folder}")
     click.echo(
         f"{made.size_bytes / 1e6:.1f} MB in 8bit; the cosine to fp32 is {made.least_cosine:.5f} or more on "
-        "six sentences"
+        f"{made.samples}"
     )
 
 

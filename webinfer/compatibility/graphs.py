@@ -6,8 +6,8 @@ from itertools import starmap
 
 from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.family_spec import ONNX_SUFFIXES, FamilySpec, GraphSpec
-from browser_runtime.models.intake.bert_names import BERT_TYPES
-from browser_runtime.models.intake.export_bert import ACTIVATIONS
+from browser_runtime.models.intake.encoder_graph import ACTIVATIONS
+from browser_runtime.models.intake.encoder_names import BERT_TYPES
 from browser_runtime.models.intake.graph_check import MAX_IR_VERSION, MAX_OPSET
 from browser_runtime.models.intake.importing import PICKLES
 from browser_runtime.simulation.feeds import DTYPES, TEXT_INPUTS

@@ -28,8 +28,8 @@ from browser_runtime.models.hub.downloading import HubFile, Progress
 from browser_runtime.models.hub.fetching import Fetched, Pull, download_all, peek, require_room
 from browser_runtime.models.hub.original_weights import CHOSEN_BITS, list_shards
 from browser_runtime.models.hub.repository import Repository
-from browser_runtime.models.intake.bert_names import read_config, read_tensors
-from browser_runtime.models.intake.export_bert import read_weights
+from browser_runtime.models.intake.encoder_graph import read_weights
+from browser_runtime.models.intake.encoder_names import read_config, read_tensors
 from browser_runtime.models.intake.graph_check import list_weights, read_graph
 from browser_runtime.models.intake.packed_folders import quantise_to_folder
 from browser_runtime.models.intake.traits import require_files, wanted_files
@@ -140,7 +140,7 @@ def _quantise(order: Order, source: DecoderSource, packed: Path, files: Sequence
 
 
 def pack_encoder(order: Order) -> Fetched:
-    """A text encoder, packed likewise. Raises like `pack_original`."""
+    """An encoder of texts or images, packed likewise. Raises like `pack_original`."""
     job, repository, family, home = order.job, order.repository, order.family, order.home
     require_files(job.model.name, family, repository.files)
     config = order.peek(CONFIG)
@@ -211,6 +211,7 @@ def _is_gguf(path: str) -> bool:
 PACKERS = {
     "text_generation": pack_original,
     "text_embedding": pack_encoder,
+    "vision": pack_encoder,
     "llava": pack_behind_tower,
 }
 """By the family's name, of those that have weights packed here."""

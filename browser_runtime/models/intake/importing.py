@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from browser_runtime.contract.errors import BadInput, BadRequest, SetupError
-from browser_runtime.contract.families import FAMILIES, TEXT_EMBEDDING
+from browser_runtime.contract.families import FAMILIES, TEXT_EMBEDDING, VISION
 from browser_runtime.contract.family_spec import FamilySpec
 from browser_runtime.contract.vocabulary import Precision, check_model_name
 from browser_runtime.families.processor import check_files, find_processor
@@ -21,7 +21,9 @@ from browser_runtime.models.files.locking import hold_lock, lock_path
 from browser_runtime.models.files.paths import ForeignFolder, check_together
 from browser_runtime.models.files.scratch import hold_scratch
 from browser_runtime.models.hub.fetching import Prove
+from browser_runtime.models.intake.encoder_names import VIT
 from browser_runtime.models.intake.export_bert import export_bert
+from browser_runtime.models.intake.export_vit import export_vit
 from browser_runtime.models.intake.graph_check import inspect_graphs, list_weights, read_graph
 from browser_runtime.models.intake.traits import complete_files, infer_family, require_files, wanted_files
 from browser_runtime.models.intake.trial import try_model
@@ -35,6 +37,8 @@ PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 MAX_HEAD_BYTES = 4096
 
 
+Export = Callable[[Path, Sequence[Path], Path], None]
+"""Writes the ONNX graph of a config.json and safetensors files."""
 Pack = Callable[[list[Path], Path], list[str]]
 """Writes packed weights of safetensors files into a model's folder; their paths in it, the index first."""
 
@@ -78,7 +82,8 @@ def import_model(
     """The model at `path`, copied into the store under `name`, checked, with a manifest.
 
     `path` is an ONNX file with its JSON files beside it, a folder in transformers.js' or optimum's layout, or
-    a folder with a BERT in safetensors, which is exported to ONNX. Importing the same again changes nothing.
+    a folder with a BERT or a ViT in safetensors, which is exported to ONNX. Importing the same again changes
+    nothing.
     `prove` is called with the model and its trial runs before it enters the store; it raises to keep it out.
     `pack` adds the same weights in fewer bits; there must be safetensors.
 
@@ -169,8 +174,8 @@ def _assemble(
     extra: Json = {}
     packed: list[str] = []
     if parts.weights:
-        _require_exportable(parts, chosen, name, folder)
-        extra["exported_from"] = _export(parts, intake)
+        export = _find_exporter(parts, chosen, name, folder)
+        extra["exported_from"] = _export(export, parts, intake)
         if pack is not None:
             packed = pack(_weight_files(parts), folder)
             intake.paths += packed
@@ -208,9 +213,13 @@ def _assemble(
 
 def _read_family(home: ForeignFolder, name: str) -> FamilySpec:
     """The family that config.json shows. Raises BadInput if it shows none."""
+    return infer_family(name, _read_config(home))
+
+
+def _read_config(home: ForeignFolder) -> Json:
+    """Its config.json; nothing where there is none."""
     found = home.find("config.json")
-    config = parse_object(home.read("config.json", MAX_JSON_BYTES), "config.json") if found else {}
-    return infer_family(name, config)
+    return parse_object(home.read("config.json", MAX_JSON_BYTES), "config.json") if found else {}
 
 
 def _copy_small_files(intake: Intake, family: FamilySpec, name: str) -> None:
@@ -254,10 +263,12 @@ def _copy_graphs(parts: Parts, intake: Intake, family: FamilySpec, name: str) ->
             intake.copy(source, beside)
 
 
-def _require_exportable(parts: Parts, family: FamilySpec, name: str, folder: Path) -> None:
-    """Returns for weights that can become a graph here. Raises BadRequest naming the graphs needed."""
+def _find_exporter(parts: Parts, family: FamilySpec, name: str, folder: Path) -> Export:
+    """What makes a graph of such weights. Raises BadRequest naming the graphs needed where nothing does."""
     if family is TEXT_EMBEDDING:
-        return
+        return export_bert
+    if family is VISION and _read_config(parts.home).get("model_type") == VIT:
+        return export_vit
     stems = " and ".join(f"onnx/{graph.stem}.onnx" for graph in family.graphs if graph.is_onnx)
     raise BadRequest(
         f"model {name!r} is of type {tell_kind(folder, family)}, in safetensors, which is not exported to "
@@ -270,10 +281,10 @@ def _weight_files(parts: Parts) -> list[Path]:
     return [file for name in parts.weights if (file := parts.home.find(name)) is not None]
 
 
-def _export(parts: Parts, intake: Intake) -> dict[str, str]:
+def _export(export: Export, parts: Parts, intake: Intake) -> dict[str, str]:
     """Writes the model's graph from its safetensors; their hashes by name. Raises BadRequest, ValueError."""
     files = _weight_files(parts)
-    export_bert(intake.folder / "config.json", files, intake.folder / "onnx" / "model.onnx")
+    export(intake.folder / "config.json", files, intake.folder / "onnx" / "model.onnx")
     intake.paths.append("onnx/model.onnx")
     return {name: hash_file(file) for name, file in zip(parts.weights, files, strict=True)}
 

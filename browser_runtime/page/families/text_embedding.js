@@ -9,10 +9,11 @@ import { BATCH_SIZES, pickBucket, sequenceBuckets, splitBatches } from './graphs
 import { makeFeeds, readTextShape } from './graphs/feeds.js';
 import { readFloats } from './graphs/floats.js';
 import { cacheGraphs, GraphSource, usesStaticShapes } from './graphs/model_graphs.js';
+import { PACKED_ENCODER } from './graphs/packed_encoder.js';
 import { makeReady } from './graphs/ready.js';
 import { NO_RECALL, nameEncoder } from './graphs/recall.js';
 import { makeEmbedding } from './texts/embeddings.js';
-import { PACKED_ENCODER, PackedEmbedder } from './texts/packed_encoder.js';
+import { PackedEmbedder } from './texts/packed_encoder.js';
 import { countPositions, padTexts, readTokens } from './texts/tokens.js';
 
 /** @typedef {import('./contract.js').Opening} Opening */

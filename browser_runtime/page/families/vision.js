@@ -8,8 +8,10 @@ import { BATCH_SIZES, pickBucket, splitBatches } from './graphs/buckets.js';
 import { checkSizes, fixedSize, makeFeeds } from './graphs/feeds.js';
 import { checkFinite, readFloats } from './graphs/floats.js';
 import { cacheGraphs, GraphSource, usesStaticShapes } from './graphs/model_graphs.js';
+import { PACKED_ENCODER } from './graphs/packed_encoder.js';
 import { makeReady } from './graphs/ready.js';
 import { NO_RECALL } from './graphs/recall.js';
+import { openPackedClassifier } from './images/packed_classifier.js';
 import { drawSample, preparePixels, readPixels } from './images/pixels.js';
 import { rankLabels, scoreLogits } from './images/scores.js';
 import { openTowerAndHead } from './towers/head.js';
@@ -28,10 +30,11 @@ import { openTowerAndHead } from './towers/head.js';
 const BATCHES_AT_ONCE = 4;
 
 /**
- * @typedef {object} Logits makes logits of prepared pixels: one graph, or a tower and a head
+ * @typedef {object} Logits makes logits of prepared pixels: one graph, a tower and a head, or an encoder of 8 bits
  * @property {number} maxBatch
  * @property {boolean} isStatic
  * @property {number} openedMs
+ * @property {Record<string, unknown>} [facts] details of an engine of our own
  * @property {() => Promise<import('./contract.js').Graph[]>} openGraphs
  * @property {() => Promise<void>} release
  * @property {(batch: Float32Array[], watch: import('./graphs/results.js').Stopwatch, buckets: number[], recall: import('./graphs/recall.js').Recall) => Promise<Computed>} compute
@@ -43,10 +46,20 @@ const BATCHES_AT_ONCE = 4;
  */
 export async function open(opening) {
   const { pixels: plan, labels, example } = /** @type {Settings} */ (opening.model.settings);
-  const hasTower = 'vision_model' in opening.model.graphs;
-  const logits = hasTower ? await openTowerAndHead(opening, plan) : await openWhole(opening, plan);
+  const logits = await openLogits(opening, plan);
   const classifier = new Classifier(logits, plan, labels);
   return makeReady(opening, classifier, { item: drawSample(plan), options: example });
+}
+
+/**
+ * @param {Opening} opening
+ * @param {import('./images/pixels.js').Plan} plan
+ * @returns {Promise<Logits>}
+ */
+async function openLogits(opening, plan) {
+  const { graphs } = opening.model;
+  if (PACKED_ENCODER in graphs) return openPackedClassifier(opening, plan);
+  return 'vision_model' in graphs ? openTowerAndHead(opening, plan) : openWhole(opening, plan);
 }
 
 class Classifier {
@@ -90,7 +103,7 @@ class Classifier {
   /** The shape of the graph's input for an image. */
   describe() {
     const { channels, height, width } = this.plan;
-    return { input: [channels, height, width], static_shapes: this.logits.isStatic };
+    return { input: [channels, height, width], static_shapes: this.logits.isStatic, ...this.logits.facts };
   }
 
   listAccelerations() {

@@ -18,7 +18,7 @@ from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.low_bits.encoder import Encoder, WideMatrix
 from browser_runtime.low_bits.encoder_file import FILE, PackedEncoder, tensor_shapes, write_encoder
 from browser_runtime.low_bits.encoder_shape import EncoderShape
-from browser_runtime.models.intake.export_bert import read_weights
+from browser_runtime.models.intake.encoder_graph import read_weights
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation.runners import reference
 from tests.conftest import missing_service
@@ -207,7 +207,7 @@ def test_a_roberta_has_a_position_for_each_token_that_it_may_read(kinds: Path, t
     """Two of its forty rows are for padding; the 39th token is the first without one."""
     assert quantize(kinds / "roberta", tmp_path / "store").exception is None
     model = ModelStore(tmp_path / "store").ensure("tiny-8bit")
-    assert PackedEncoder.open(model.folder / "8bit").shape.max_positions == 38
+    assert PackedEncoder.open(model.folder / "8bit").shape.input.rows == 38
     (output,) = reference(model, Family.TEXT_EMBEDDING, ["a " * 60], precision=Precision.BITS_8)
     assert (output["tokens"], output["truncated"]) == (32, True), "its tokenizer's own limit"
 

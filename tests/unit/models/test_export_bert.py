@@ -14,8 +14,9 @@ import pytest
 
 from browser_runtime.contract.errors import BadRequest
 from browser_runtime.contract.vocabulary import Family
-from browser_runtime.models.intake.bert_names import read_tensors
-from browser_runtime.models.intake.export_bert import BertShape, bert_model, export_bert, read_weights
+from browser_runtime.models.intake.encoder_graph import read_weights
+from browser_runtime.models.intake.encoder_names import read_tensors
+from browser_runtime.models.intake.export_bert import BertShape, bert_model, export_bert
 from browser_runtime.models.intake.importing import import_model
 from browser_runtime.models.store import ModelStore
 from browser_runtime.simulation import reference

@@ -1,53 +1,50 @@
 /**
- * A BERT of 8-bit weights in WebAssembly: all tokens of a batch are one set of rows, and texts meet in attention alone.
+ * A BERT or a ViT of 8-bit weights in WebAssembly: all rows of a batch are one set, and texts or images meet in attention alone.
  *
  * Weights and rows become int16 for products, whose sums are exact; everything else is float32.
  */
 import { Fault } from '../../faults.js';
 import { roundUp } from '../../kernels/layout.js';
-import { activationLimit, PANEL_ROWS, WEIGHT_LIMIT } from '../../kernels/panels.js';
-import { readRow } from '../../kernels/twins/matrices.js';
-import { readEncoderManifest } from './encoder_manifest.js';
+import { PANEL_ROWS } from '../../kernels/panels.js';
+import { ImageInput, TextInput } from './encoder_inputs.js';
+import { readEncoderManifest, readsImages } from './encoder_manifest.js';
+import { EncoderWeights } from './encoder_weights.js';
 import { loadShards } from './shards.js';
 import { bindKernels, ENCODER_KERNELS, fetchKernel, variantsHere } from './wasm_kernels.js';
 import { WasmMemory } from './wasm_memory.js';
 
 /** @typedef {import('./encoder_manifest.js').EncoderManifest} EncoderManifest */
-/** @typedef {{ids: Int32Array, segments: Int32Array | null}} Tokens */
-/** @typedef {{place: number, scales: number, biases: number, rows: number, columns: number, limit: number}} Product */
-/** @typedef {Record<string, Product>} Layer */
+/** @typedef {import('./encoder_inputs.js').Tokens} Tokens */
+/** @typedef {import('./encoder_weights.js').Product} Product */
+/** @typedef {import('./encoder_weights.js').Layer} Layer */
 
-// A batch goes through in pieces of about so many tokens: their rows stay in the second-level cache.
+// A batch goes through in pieces of about so many rows: their rows stay in the second-level cache.
 export const ROWS_AT_ONCE = 512;
-// Which product, and at which of its rows, each matrix of a layer is part of.
-const PARTS = /** @type {const} */ ([
-  ['qkv', ['q', 'k', 'v']],
-  ['o', ['o']],
-  ['up', ['up']],
-  ['down', ['down']],
-]);
-const NORMS = ['attention_norm', 'attention_norm_bias', 'ffn_norm', 'ffn_norm_bias'];
-
+// Their scores stay in the cache too: over 1500 rows attention takes 0.83 of the time (177 ms and 214, in Node).
+const QUERIES_AT_ONCE = 64;
 /**
  * Raises ModelFault for what is not understood or does not fit the manifest, OutOfMemory.
  * @param {unknown} json `low_bits_encoder.json`
  * @param {import('./shards.js').FetchShard} fetchShard
- * @param {{model: string, maxTokens: number, variant?: import('./wasm_kernels.js').Variant,
+ * @param {{model: string, maxTokens?: number, variant?: import('./wasm_kernels.js').Variant,
  *   load?: import('./wasm_kernels.js').LoadKernel, onProgress?: (loaded: number, total: number) => void}} options
  * @returns {Promise<Encoder>}
  */
 export async function createEncoder(json, fetchShard, options) {
-  const { model, maxTokens, variant = variantsHere()[0] ?? 'simd', load = fetchKernel, onProgress } = options;
+  const { model, variant = variantsHere()[0] ?? 'simd', load = fetchKernel, onProgress } = options;
   const manifest = readEncoderManifest(json, model);
-  if (maxTokens > manifest.architecture.max_positions) {
-    const text = `texts of ${maxTokens} tokens are more than its ${manifest.architecture.max_positions} positions`;
+  const { architecture } = manifest;
+  const input = readsImages(architecture) ? new ImageInput(architecture) : new TextInput(architecture);
+  const maxTokens = options.maxTokens ?? input.mostRows;
+  if (maxTokens > input.mostRows) {
+    const text = `texts of ${maxTokens} tokens are more than its ${input.mostRows} positions`;
     throw new Fault('ModelFault', model, text);
   }
   const memory = new WasmMemory();
   const kernels = await bindKernels(memory.memory, variant, load, ENCODER_KERNELS);
-  const encoder = new Encoder(manifest, memory, kernels, { variant, maxTokens });
+  const encoder = new Encoder(manifest, memory, kernels, { variant, maxTokens, input });
   try {
-    await loadShards(manifest, fetchShard, (...bytes) => encoder.place(...bytes), model, onProgress);
+    await loadShards(manifest, fetchShard, (...bytes) => encoder.weights.place(...bytes), model, onProgress);
   } catch (error) {
     await encoder.free();
     throw error;
@@ -56,41 +53,34 @@ export async function createEncoder(json, fetchShard, options) {
 }
 
 export class Encoder {
-  /** @type {Map<string, Uint8Array>} tensors that have not come whole, and those that are read by the row */
-  #tensors = new Map();
-  /** @type {Map<string, number>} bytes that have come of each */
-  #come = new Map();
-  /** @type {Layer[]} */
-  #layers = [];
-  /** @type {Map<string, number>} where norms are */
-  #vectors = new Map();
-
   /**
    * Lays everything out; nothing is allocated afterwards. Raises OutOfMemory.
    * @param {EncoderManifest} manifest
    * @param {WasmMemory} memory
    * @param {import('./wasm_kernels.js').Kernels} kernels
-   * @param {{variant: string, maxTokens: number}} options
+   * @param {{variant: string, maxTokens: number, input: TextInput | ImageInput}} options `maxTokens`: rows of one text or image
    */
-  constructor(manifest, memory, kernels, { variant, maxTokens }) {
+  constructor(manifest, memory, kernels, { variant, maxTokens, input }) {
     this.manifest = manifest;
     this.memory = memory;
     this.kernels = kernels;
     this.variant = variant;
     this.maxRows = Math.max(maxTokens, ROWS_AT_ONCE);
     this.maxTokens = maxTokens;
-    const { width, ffn, layers } = manifest.architecture;
-    for (let layer = 0; layer < layers; layer++) this.#layers.push(this.#layOutLayer());
-    for (const [name, { layout }] of manifest.tensors)
-      if (isNorm(name)) this.#vectors.set(name, memory.alloc(4 * layout.columns));
+    this.input = input;
+    /** Texts have their norms behind the blocks, images before them. */
+    this.normsFirst = readsImages(manifest.architecture);
+    this.weights = new EncoderWeights(manifest, memory, kernels, input.kept);
+    const { width, ffn, heads } = manifest.architecture;
+    const { patchColumns } = input;
     const floats = (/** @type {number} */ columns) => memory.alloc(4 * this.maxRows * columns);
-    this.rows = { x: floats(width), h: floats(width), qkv: floats(3 * width), wide: floats(ffn) };
-    this.codes = memory.alloc(2 * this.maxRows * Math.max(width, ffn));
+    const [x, h, qkv] = [floats(width), floats(width), floats(3 * width)];
+    const wide = floats(Math.max(ffn, patchColumns));
+    this.rows = { x, h, qkv, wide, normed: this.normsFirst ? floats(width) : x };
+    this.codes = memory.alloc(2 * this.maxRows * Math.max(width, ffn, patchColumns));
     this.scales = memory.alloc(4 * this.maxRows);
-    this.turned = memory.alloc(4 * roundUp(maxTokens, 8) * (width / manifest.architecture.heads));
-    this.scores = memory.alloc(maxTokens * scoreBytes(maxTokens));
-    // A matrix as it came, until it is widened.
-    this.staging = memory.alloc(Math.max(...Array.from(manifest.tensors, stagedBytes)));
+    this.turned = memory.alloc(4 * roundUp(maxTokens, 8) * (width / heads));
+    this.scores = memory.alloc(Math.min(maxTokens, QUERIES_AT_ONCE) * scoreBytes(maxTokens));
   }
 
   /** Bytes of its weights, as they come. */
@@ -100,43 +90,34 @@ export class Encoder {
 
   /** What a reply tells. */
   get facts() {
-    const { tensors } = this.manifest;
     return {
       kernels: `low_bits wasm ${this.variant}`,
       weight_bits: [8],
       weight_bytes: this.sizeBytes,
-      activation_bits: Math.min(...this.#layers.flatMap(activationBits)),
-      memory_bytes: this.memory.sizeBytes + rowBytes(tensors),
+      activation_bits: this.weights.activationBits,
+      memory_bytes: this.memory.sizeBytes + this.weights.keptBytes,
     };
   }
 
-  /** Takes bytes of a tensor, from `offset` on. @param {string} name @param {number} offset @param {Uint8Array} bytes */
-  place(name, offset, bytes) {
-    const { layout } = this.#tensor(name);
-    const held = this.#tensors.get(name) ?? new Uint8Array(layout.sizeBytes);
-    this.#tensors.set(name, held);
-    held.set(bytes, offset);
-    const come = (this.#come.get(name) ?? 0) + bytes.length;
-    this.#come.set(name, come);
-    if (come === layout.sizeBytes) this.#settle(name, held);
-  }
-
   /**
-   * The vectors of each text's tokens: [tokens, width]. Raises ModelFault for a token that it has no row of.
-   * @param {Tokens[]} texts together at most `maxRows` tokens, each at most `maxTokens`
+   * The vectors of each text's tokens, or of each image's class token and patches: [rows, width]. Raises ModelFault
+   * for a token that it has no row of, or an image of another size.
+   * @param {(Tokens | Float32Array)[]} items together at most `maxRows` rows, each at most `maxTokens`
    * @param {string} model named in errors
    * @returns {Float32Array[]}
    */
-  run(texts, model) {
-    const { width, norm_eps: eps } = this.manifest.architecture;
-    const n = texts.reduce((sum, { ids }) => sum + ids.length, 0);
-    this.#embed(texts, model);
-    this.#normalise('norm', n, eps);
-    for (const [index, layer] of this.#layers.entries()) this.#computeLayer(index, layer, texts, n);
+  run(items, model) {
+    const { width } = this.manifest.architecture;
+    const counts = items.map((item) => this.input.count(/** @type {any} */ (item)));
+    const n = counts.reduce((sum, count) => sum + count, 0);
+    this.#embed(items, counts, model);
+    if (!this.normsFirst) this.#normalise('norm', n, this.rows.x);
+    for (const [index, layer] of this.weights.layers.entries()) this.#computeLayer(index, layer, counts, n);
+    if (this.normsFirst) this.#normalise('norm', n, this.rows.x);
     let first = 0;
-    return texts.map(({ ids }) => {
-      const vectors = this.memory.floats(this.rows.x + 4 * width * first, ids.length * width).slice();
-      first += ids.length;
+    return counts.map((count) => {
+      const vectors = this.memory.floats(this.rows.x + 4 * width * first, count * width).slice();
+      first += count;
       return vectors;
     });
   }
@@ -144,160 +125,117 @@ export class Encoder {
   /** Drops the memory: it cannot run any more. */
   async free() {
     this.memory.release();
-    this.#tensors.clear();
+    this.weights.clear();
     this.kernels = {};
   }
 
-  /** @param {string} name */
-  #tensor(name) {
-    return /** @type {import('./manifest.js').Tensor} */ (this.manifest.tensors.get(name));
-  }
-
-  #layOutLayer() {
-    /** @type {Layer} */
-    const layer = {};
-    const { width, ffn } = this.manifest.architecture;
-    const sizes = { qkv: [3 * width, width], o: [width, width], up: [ffn, width], down: [width, ffn] };
-    for (const [name, [rows = 0, columns = 0]] of Object.entries(sizes)) {
-      const place = this.memory.alloc(2 * rows * columns);
-      const [scales, biases] = [this.memory.alloc(4 * rows), this.memory.alloc(4 * rows)];
-      layer[name] = { place, scales, biases, rows, columns, limit: activationLimit(0) };
-    }
-    return layer;
-  }
-
-  /** Puts a whole tensor where it is read. @param {string} name @param {Uint8Array} bytes */
-  #settle(name, bytes) {
-    if (!isNorm(name) && !name.startsWith('layers.')) return;
-    this.#tensors.delete(name);
-    const { layout } = this.#tensor(name);
-    const norm = this.#vectors.get(name);
-    if (norm !== undefined) {
-      readRow(bytes, layout, 0, this.memory.floats(norm, layout.columns));
-      return;
-    }
-    const [, index, part = ''] = name.split('.');
-    const matrix = part.replace(/_bias$/, '');
-    const [product, parts] =
-      PARTS.find(([, names]) => /** @type {readonly string[]} */ (names).includes(matrix)) ?? PARTS[0];
-    const target = /** @type {Product} */ (this.#layers[Number(index)]?.[product]);
-    const first = /** @type {readonly string[]} */ (parts).indexOf(matrix) * (target.rows / parts.length);
-    if (part !== matrix)
-      readRow(bytes, layout, 0, this.memory.floats(target.biases + 4 * first, layout.columns));
-    else this.#widen(bytes, layout, target, first);
-  }
-
-  /** @param {Uint8Array} bytes @param {import('../../kernels/layout.js').MatrixLayout} layout @param {Product} target @param {number} first row */
-  #widen(bytes, layout, target, first) {
-    const { groups, blocks, tiles, columns } = layout;
-    new Uint8Array(this.memory.buffer).set(bytes, this.staging);
-    const [wide, scales] = [target.place + 2 * first * columns, target.scales + 4 * first];
-    const sections = [this.staging, this.staging + groups];
-    const sizes = [blocks, tiles, columns, WEIGHT_LIMIT];
-    const longest = this.kernels.widen_matrix?.(...sections, wide, scales, ...sizes) ?? 0;
-    target.limit = Math.min(target.limit, activationLimit(longest));
-  }
-
-  /** Words into x, positions and token types into h. @param {Tokens[]} texts @param {string} model */
-  #embed(texts, model) {
-    const { width, vocab, token_types: nTypes } = this.manifest.architecture;
-    const type = new Float32Array(width);
-    let row = 0;
-    for (const { ids, segments } of texts) {
-      for (const [position, id] of ids.entries()) {
-        const kind = segments?.[position] ?? 0;
-        if (!(id >= 0 && id < vocab && kind >= 0 && kind < nTypes)) {
-          const text = `token ${id} of segment ${kind} is beyond its ${vocab} words and ${nTypes} token types`;
-          throw new Fault('ModelFault', model, text);
-        }
-        this.#readRow('words', id, this.memory.floats(this.rows.x + 4 * width * row, width));
-        const rest = this.memory.floats(this.rows.h + 4 * width * row, width);
-        this.#readRow('positions', position, rest);
-        this.#readRow('token_types', kind, type);
-        for (let column = 0; column < width; column++)
-          rest[column] = (rest[column] ?? 0) + (type[column] ?? 0);
-        row += 1;
-      }
-    }
-  }
-
-  /** @param {string} name @param {number} row @param {Float32Array} out */
-  #readRow(name, row, out) {
-    readRow(/** @type {Uint8Array} */ (this.#tensors.get(name)), this.#tensor(name).layout, row, out);
-  }
-
-  /** x = LayerNorm(x + h). @param {string} name @param {number} n rows @param {number} eps */
-  #normalise(name, n, eps) {
+  /** The rows of items into x and h, which are added up. @param {(Tokens | Float32Array)[]} items @param {number[]} counts rows of each @param {string} model */
+  #embed(items, counts, model) {
     const { width } = this.manifest.architecture;
-    const [weight = 0, bias = 0] = [this.#vectors.get(name), this.#vectors.get(`${name}_bias`)];
+    const { x, h, wide } = this.rows;
+    /** @type {import('./encoder_inputs.js').Rows} */
+    const to = {
+      model,
+      read: (name, row, out) => this.weights.readRow(name, row, out),
+      x: (row) => this.memory.floats(x + 4 * width * row, width),
+      h: (row) => this.memory.floats(h + 4 * width * row, width),
+      patches: (count) => this.memory.floats(wide, count),
+      multiplyPatches: (row, count) =>
+        this.#multiply(/** @type {Product} */ (this.weights.patches), wide, x + 4 * width * row, count),
+    };
+    let first = 0;
+    for (const [index, item] of items.entries()) {
+      this.input.embed(/** @type {any} */ (item), first, to);
+      first += counts[index] ?? 0;
+    }
+  }
+
+  /** LayerNorm of x + h. @param {string} name @param {number} n rows @param {number} to where it is written: x, or beside it */
+  #normalise(name, n, to) {
+    const { width, norm_eps: eps } = this.manifest.architecture;
+    const [weight = 0, bias = 0] = [this.weights.norms.get(name), this.weights.norms.get(`${name}_bias`)];
     const { x, h } = this.rows;
-    this.kernels.layer_norm?.(x, h, weight, bias, x, 4 * width, n, width, eps);
+    this.kernels.layer_norm?.(x, h, weight, bias, to, 4 * width, n, width, eps);
   }
 
-  /** @param {number} index @param {Layer} layer @param {Tokens[]} texts @param {number} n rows */
-  #computeLayer(index, layer, texts, n) {
-    const { ffn, norm_eps: eps, activation } = this.manifest.architecture;
-    const { x, h, qkv, wide } = this.rows;
-    this.#multiply(layer, 'qkv', x, qkv, n);
-    this.#attend(texts);
-    this.#multiply(layer, 'o', wide, h, n);
-    this.#normalise(`layers.${index}.attention_norm`, n, eps);
-    this.#multiply(layer, 'up', x, wide, n);
+  /** @param {number} index @param {Layer} layer @param {number[]} counts @param {number} n rows */
+  #computeLayer(index, layer, counts, n) {
+    const { ffn, activation } = this.manifest.architecture;
+    const { h, qkv, wide } = this.rows;
+    const [attention, feedForward] = [`layers.${index}.attention_norm`, `layers.${index}.ffn_norm`];
+    this.#multiply(layer.qkv, this.#enter(attention, n), qkv, n);
+    this.#attend(counts);
+    this.#multiply(layer.o, wide, h, n);
+    this.#leave(attention, n);
+    this.#multiply(layer.up, this.#enter(feedForward, n), wide, n);
     this.kernels[activation]?.(wide, n * ffn);
-    this.#multiply(layer, 'down', wide, h, n);
-    this.#normalise(`layers.${index}.ffn_norm`, n, eps);
+    this.#multiply(layer.down, wide, h, n);
+    this.#leave(feedForward, n);
   }
 
-  /** @param {Layer} layer @param {string} name @param {number} x @param {number} y @param {number} n rows */
-  #multiply(layer, name, x, y, n) {
-    const { place, scales, biases, rows, columns, limit } = /** @type {Product} */ (layer[name]);
+  /** Where the rows are that a block reads; a norm that stands before it is of x + h, which x becomes. @param {string} norm @param {number} n */
+  #enter(norm, n) {
+    const { x, h, normed } = this.rows;
+    if (!this.normsFirst) return x;
+    this.#normalise(norm, n, normed);
+    const count = n * this.manifest.architecture.width;
+    const [sum, added] = [this.memory.floats(x, count), this.memory.floats(h, count)];
+    for (let at = 0; at < count; at++) sum[at] = (sum[at] ?? 0) + (added[at] ?? 0);
+    return normed;
+  }
+
+  /** Adds what a block made, h, to x where the norm stands behind it. @param {string} norm @param {number} n rows */
+  #leave(norm, n) {
+    if (!this.normsFirst) this.#normalise(norm, n, this.rows.x);
+  }
+
+  /** @param {Product} product @param {number} x @param {number} y @param {number} n rows */
+  #multiply({ place, scales, biases, rows, columns, limit }, x, y, n) {
     this.kernels.widen?.(x, 4 * columns, this.codes, this.scales, n, columns, limit);
     const panels = rows / PANEL_ROWS;
     this.kernels.matwide?.(place, scales, biases, this.codes, this.scales, y, 4 * rows, n, panels, columns);
   }
 
-  /** What each token takes from the others of its text, into `wide`: [tokens, width]. @param {Tokens[]} texts */
-  #attend(texts) {
+  /** What each row takes from the others of its text or image, into `wide`: [rows, width]. @param {number[]} counts rows of each */
+  #attend(counts) {
     const { width, heads } = this.manifest.architecture;
     const dim = width / heads;
     let first = 0;
-    for (const { ids } of texts) {
+    for (const count of counts) {
       for (let head = 0; head < heads; head++) {
         const q = this.rows.qkv + 4 * (3 * width * first + dim * head);
-        this.#attendHead(q, this.rows.wide + 4 * (width * first + dim * head), ids.length, dim);
+        this.#attendHead(q, this.rows.wide + 4 * (width * first + dim * head), count, dim);
       }
-      first += ids.length;
+      first += count;
     }
   }
 
-  /** @param {number} q where the head's queries begin @param {number} y @param {number} n tokens @param {number} dim */
+  /** @param {number} q where the head's queries begin @param {number} y @param {number} n rows @param {number} dim */
   #attendHead(q, y, n, dim) {
     const { width } = this.manifest.architecture;
     const { kernels: k, scores, turned } = this;
     const [ld, ldScores] = [12 * width, scoreBytes(n)];
     k.turn?.(q + 4 * width, ld, turned, n, dim);
-    k.matpanel?.(turned, 32, 32 * dim, Math.ceil(n / 8), q, ld, scores, ldScores, n, dim);
-    k.softmax?.(scores, ldScores, n, n, 1 / Math.sqrt(dim), roundUp(n, 4));
-    k.matpanel?.(q + 8 * width, ld, 32, dim / 8, scores, ldScores, y, 4 * width, n, n);
+    for (let first = 0; first < n; first += QUERIES_AT_ONCE) {
+      const queries = Math.min(QUERIES_AT_ONCE, n - first);
+      k.matpanel?.(
+        turned,
+        32,
+        32 * dim,
+        Math.ceil(n / 8),
+        q + first * ld,
+        ld,
+        scores,
+        ldScores,
+        queries,
+        dim,
+      );
+      k.softmax?.(scores, ldScores, n, queries, 1 / Math.sqrt(dim), roundUp(n, 4));
+      const to = y + 4 * width * first;
+      k.matpanel?.(q + 8 * width, ld, 32, dim / 8, scores, ldScores, to, 4 * width, queries, n);
+    }
   }
 }
 
-const isNorm = (/** @type {string} */ name) =>
-  name === 'norm' || name === 'norm_bias' || NORMS.some((norm) => name.endsWith(`.${norm}`));
-
 /** Bytes from row to row of scores: no power of two, whose places would push each other out of the cache. */
 const scoreBytes = (/** @type {number} */ n) => 4 * roundUp(n, 8) + 32;
-
-/** Bits of a token's codes, their sign counted, by product. @param {Layer} layer */
-const activationBits = (layer) =>
-  Object.values(layer).map(({ limit }) => Math.floor(Math.log2(limit + 1)) + 1);
-
-/** @param {[string, import('./manifest.js').Tensor]} entry */
-const stagedBytes = ([name, { layout }]) => (name.startsWith('layers.') ? layout.sizeBytes : 0);
-
-/** Bytes of what is read by the row. @param {Map<string, import('./manifest.js').Tensor>} tensors */
-const rowBytes = (tensors) =>
-  ['words', 'positions', 'token_types'].reduce(
-    (sum, name) => sum + (tensors.get(name)?.layout.sizeBytes ?? 0),
-    0,
-  );

@@ -1,9 +1,6 @@
 /** Texts -> vectors by an encoder of 8-bit weights, on kernels of our own. */
-import { createEncoder } from '../../engines/low_bits/encoder.js';
-import { namePart, takePart } from '../../engines/parts.js';
-import { Fault } from '../../faults.js';
 import { runBatches } from '../graphs/batches.js';
-import { fetchFile, readPieces } from '../graphs/model_files.js';
+import { openPackedEncoder } from '../graphs/packed_encoder.js';
 import { NO_RECALL } from '../graphs/recall.js';
 import { makeEmbedding } from './embeddings.js';
 import { readTokens } from './tokens.js';
@@ -13,55 +10,29 @@ import { readTokens } from './tokens.js';
 /** @typedef {import('./pooling.js').Hidden} Hidden */
 /** @typedef {import('./embeddings.js').Output} Output */
 
-/** The name of the graph that a model of this kind has in the place of an ONNX file. */
-export const PACKED_ENCODER = 'low_bits_encoder';
-
 export class PackedEmbedder {
   /**
    * The encoder, its weights loaded. Raises Unsupported on another backend than WASM, ModelFault, OutOfMemory.
    * @param {Opening} opening
    * @param {import('../contract.js').TextSettings} settings
    */
-  static async open({ backend, model, options }, settings) {
-    if (backend !== 'wasm') {
-      const why = 'its kernels are there for wasm alone';
-      throw new Fault('Unsupported', `an encoder of 8 bits on ${backend}`, why);
-    }
-    const started = performance.now();
-    const files = /** @type {import('../contract.js').GraphFiles} */ (model.graphs[PACKED_ENCODER]);
-    const content = options.tensor_sharing === false ? undefined : files.content;
-    const fetchShard = async function* (/** @type {string} */ name) {
-      yield* readPieces(await fetchFile(model, files.weights[name] ?? name));
-    };
-    const part = namePart(backend, content, `${settings.max_tokens} tokens`);
-    const lease = await takePart(part, async () => {
-      const manifest = await (await fetchFile(model, files.path)).json();
-      return createEncoder(manifest, fetchShard, { model: model.name, maxTokens: settings.max_tokens });
-    });
-    return new PackedEmbedder(lease, settings, {
-      model: model.name,
-      loadMs: performance.now() - started,
-      maxBatch: model.limits.max_batch,
-      part,
-      key: content === undefined ? null : `${backend}|${content}`,
-    });
+  static async open(opening, settings) {
+    const packed = await openPackedEncoder(opening, settings.max_tokens);
+    return new PackedEmbedder(packed, settings, opening.model.limits.max_batch);
   }
 
   /**
-   * @param {import('../../engines/parts.js').Lease<import('../../engines/low_bits/encoder.js').Encoder>} lease
+   * @param {import('../graphs/packed_encoder.js').PackedEncoder} packed
    * @param {import('../contract.js').TextSettings} settings
-   * @param {{model: string, loadMs: number, maxBatch: number, part: string | null, key: string | null}} opened
+   * @param {number} maxBatch
    */
-  constructor(lease, { modules, details, sample }, { model, loadMs, maxBatch, part, key }) {
-    this.lease = lease;
-    this.encoder = lease.part;
+  constructor(packed, { modules, details, sample }, maxBatch) {
+    this.packed = packed;
+    this.encoder = packed.encoder;
     this.modules = modules;
     this.details = details;
     this.sample = sample;
-    this.loadMs = loadMs;
     this.maxBatch = maxBatch;
-    this.part = part;
-    this.shared = { key, model, graph: PACKED_ENCODER };
   }
 
   /**
@@ -88,16 +59,12 @@ export class PackedEmbedder {
     return { ...this.details, ...this.encoder.facts };
   }
 
-  /** @returns {Promise<import('../contract.js').Graph[]>} the encoder, as a graph is described */
   async openGraphs() {
-    const { kernels, weight_bytes: weightBytes } = this.encoder.facts;
-    const told = { kernel: kernels, loadMs: this.loadMs, compileMs: 0, weightBytes, placement: null };
-    const parts = { precompiled: true, part: this.part, isShared: this.lease.isShared };
-    return [/** @type {import('../contract.js').Graph} */ (/** @type {unknown} */ ({ ...told, ...parts }))];
+    return [this.packed.describeGraph()];
   }
 
   async release() {
-    await this.lease.release();
+    await this.packed.release();
   }
 
   /**
@@ -109,7 +76,7 @@ export class PackedEmbedder {
    */
   async #recall(batch, watch, recall) {
     const inputs = batch.map(({ ids, segments }) => [ids, segments ?? new Int32Array()]);
-    const uses = await recall.encode(this.shared, inputs, (missing) =>
+    const uses = await recall.encode(this.packed.shared, inputs, (missing) =>
       watch.time('compute_ms', () => this.#compute(missing.map((at) => /** @type {Tokens} */ (batch[at])))),
     );
     for (const { release } of uses) release();
@@ -119,7 +86,7 @@ export class PackedEmbedder {
   /** @param {Tokens[]} batch */
   #compute(batch) {
     const { width } = this.encoder.manifest.architecture;
-    return this.encoder.run(batch, this.shared.model).map((data) => ({
+    return this.encoder.run(batch, this.packed.shared.model).map((data) => ({
       value: { data, columns: data.length / width, width },
       sizeBytes: data.byteLength,
     }));

@@ -1,4 +1,7 @@
-"""Encoders that compute what BERT does under other names: their config.json and tensors as BERT's."""
+"""The config.json and tensors of encoders by names that their exporters and the packer read.
+
+Those that compute what BERT does have BERT's names; a ViT has its own, without the prefix.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,9 @@ BERT, DISTILBERT = "bert", "distilbert"
 ROBERTAS = ("roberta", "xlm-roberta")
 BERT_TYPES = (BERT, DISTILBERT, *ROBERTAS)
 """Values of config.json's `model_type` that can be read as BERT's."""
+VIT = "vit"
+ENCODER_TYPES = (*BERT_TYPES, VIT)
+"""Those that are stored in 8 bits too."""
 # RoBERTa's own, where config.json names none.
 USUAL_PADDING = 1
 DISTILBERT_KEYS = {
@@ -69,7 +75,7 @@ def read_config(config: Mapping[str, Any]) -> Config:
 
 
 def read_tensors(config: Mapping[str, Any], weights: Weights) -> Weights:
-    """The tensors under BERT's names, those of heads under their own.
+    """The tensors under BERT's names, or ViT's; those of heads under their own.
 
     `weights`: by the names of the model's own type, with or without its prefix.
     """
@@ -85,7 +91,7 @@ def read_tensors(config: Mapping[str, Any], weights: Weights) -> Weights:
 
 def prefix_of(kind: object) -> str:
     """What stands before a tensor's name in a model with a head."""
-    return "roberta" if kind in ROBERTAS else DISTILBERT if kind == DISTILBERT else BERT
+    return "roberta" if kind in ROBERTAS else str(kind) if kind in (DISTILBERT, VIT) else BERT
 
 
 def _skipped(config: Mapping[str, Any]) -> int:
