@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import { createEncoder } from '../../browser_runtime/page/engines/low_bits/encoder.js';
 import { readEncoderManifest } from '../../browser_runtime/page/engines/low_bits/encoder_manifest.js';
@@ -8,16 +7,17 @@ import { layoutMatrix } from '../../browser_runtime/page/kernels/layout.js';
 import { activationLimit, WEIGHT_LIMIT, widenMatrix } from '../../browser_runtime/page/kernels/panels.js';
 import * as twins from '../../browser_runtime/page/kernels/twins/encoders.js';
 import { packMatrix } from '../../browser_runtime/page/kernels/twins/matrices.js';
-import { seededRandom } from './random.js';
+import {
+  assertNear,
+  numbers,
+  runImageTwin,
+  runTwin,
+  tinyEncoder,
+  tinyImageEncoder,
+} from './tiny_encoders.js';
 import { loadKernel } from './wasm_kernels.js';
 
 const VARIANTS = /** @type {const} */ (['relaxed', 'simd']);
-
-/** Numbers from -1 to 1. @param {number} count @param {number} seed */
-function numbers(count, seed) {
-  const random = seededRandom(seed);
-  return Float32Array.from({ length: count }, () => 2 * random() - 1);
-}
 
 /** A matrix of 8 bits. @param {number} rows @param {number} columns @param {number} seed */
 function byteMatrix(rows, columns, seed) {
@@ -25,15 +25,6 @@ function byteMatrix(rows, columns, seed) {
   const q = numbers(rows * columns, seed).map((value) => Math.round(127 * value));
   const scales = numbers(rows * Math.ceil(columns / 32), seed + 1).map((value) => 0.01 + Math.abs(value) / 8);
   return { layout, bytes: packMatrix(layout, { q, scales }) };
-}
-
-/** @param {ArrayLike<number>} got @param {ArrayLike<number>} wanted @param {number} tolerance */
-function assertNear(got, wanted, tolerance) {
-  assert.equal(got.length, wanted.length);
-  for (let index = 0; index < wanted.length; index++) {
-    const off = Math.abs((got[index] ?? Number.NaN) - (wanted[index] ?? Number.NaN));
-    assert.ok(off <= tolerance, `number ${index} is ${got[index]}, not ${wanted[index]}`);
-  }
 }
 
 for (const variant of VARIANTS) {
@@ -127,107 +118,30 @@ for (const variant of VARIANTS) {
     assert.deepEqual(encoder.facts.weight_bits, [8]);
     await encoder.free();
   });
-}
 
-const SIZES = { layers: 1, width: 16, heads: 2, ffn: 24, vocab: 12, max_positions: 16, token_types: 2 };
+  test(`${variant}: an image is the same whichever come with it, and as its twins compute it`, async () => {
+    const { json, bytes, tensors } = tinyImageEncoder();
+    const encoder = await createEncoder(json, () => [bytes], { model: 'tiny', variant, load: loadKernel });
+    assert.equal(encoder.maxTokens, 3);
+    const images = [1, 2, 3].map((seed) => numbers(3 * 4 * 7, seed));
+    const together = encoder.run(images, 'tiny');
+    for (const [index, each] of images.entries()) {
+      assert.deepEqual(encoder.run([each], 'tiny'), [together[index]]);
+      assertNear(together[index] ?? [], runImageTwin(tensors, each), 5e-3);
+    }
+    assertNear(encoder.weights.readAll('head'), tensors.get('head') ?? [], 0);
+    assert.throws(() => encoder.run([numbers(5, 1)], 'tiny'), /an image of 5 numbers is none of 3 x 4 x 7/);
+    await encoder.free();
+  });
 
-/** Random weights of one layer, as a model's files and as numbers. */
-function tinyEncoder() {
-  const { width, ffn } = SIZES;
-  const vectors = { norm: width, norm_bias: width };
-  const square = [width, width];
-  const matrices = { q: square, k: square, v: square, o: square, up: [ffn, width], down: [width, ffn] };
-  const parts = ['attention_norm', 'attention_norm_bias', 'ffn_norm', 'ffn_norm_bias'];
-  const shapes = new Map([
-    ['words', [SIZES.vocab, width]],
-    ['positions', [SIZES.max_positions, width]],
-    ['token_types', [SIZES.token_types, width]],
-    ...Object.entries(vectors).map(([name, size]) => /** @type {[string, number[]]} */ ([name, [size]])),
-    ...parts.map((name) => /** @type {[string, number[]]} */ ([`layers.0.${name}`, [width]])),
-    ...Object.entries(matrices).flatMap(([name, shape]) => [
-      /** @type {[string, number[]]} */ ([`layers.0.${name}`, shape]),
-      /** @type {[string, number[]]} */ ([`layers.0.${name}_bias`, [shape[0] ?? 0]]),
-    ]),
-  ]);
-  const entries = [];
-  const pieces = [];
-  /** @type {Map<string, Float32Array>} */
-  const tensors = new Map();
-  let offset = 0;
-  for (const [name, shape] of shapes) {
-    const isCoded = shape.length === 2 && name.startsWith('layers.');
-    const layout = layoutMatrix(shape, isCoded ? 8 : 32);
-    const { rows, columns, paddedColumns } = layout;
-    const q = numbers(rows * columns, 17 + offset).map((value) => Math.round(127 * value));
-    const scales = new Float32Array(rows * Math.ceil(columns / 32)).fill(1 / 128);
-    const values = isCoded ? q.map((code) => code / 128) : numbers(rows * columns, 19 + offset);
-    tensors.set(name, values);
-    const padded = new Float32Array(isCoded ? 0 : layout.sizeBytes / 4);
-    for (let row = 0; row < (isCoded ? 0 : rows); row++)
-      padded.set(values.subarray(row * columns, (row + 1) * columns), row * paddedColumns);
-    pieces.push(isCoded ? packMatrix(layout, { q, scales }) : new Uint8Array(padded.buffer));
-    entries.push([name, { shape, bits: layout.bits, shard: 0, offset, size_bytes: layout.sizeBytes }]);
-    offset += layout.sizeBytes;
-  }
-  const bytes = new Uint8Array(offset);
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  const json = {
-    format: 'webinfer-low-bits',
-    version: 1,
-    architecture: { ...SIZES, norm_eps: 1e-5, activation: 'gelu' },
-    tensors: Object.fromEntries(entries),
-    shards: [{ path: 'a.bin', size_bytes: offset, sha256: createHash('sha256').update(bytes).digest('hex') }],
-  };
-  return { json, bytes, tensors };
-}
-
-/** The same layer with exact products. @param {Map<string, Float32Array>} tensors @param {number[]} ids */
-function runTwin(tensors, ids) {
-  const { width, heads } = SIZES;
-  const get = (/** @type {string} */ name) => tensors.get(name) ?? new Float32Array();
-  const row = (/** @type {string} */ name, /** @type {number} */ index) =>
-    get(name).subarray(index * width, (index + 1) * width);
-  const dense = (/** @type {ArrayLike<number>} */ x, /** @type {string} */ name) => {
-    const [w, b] = [get(`layers.0.${name}`), get(`layers.0.${name}_bias`)];
-    const columns = w.length / b.length;
-    return Float32Array.from({ length: (x.length / columns) * b.length }, (_, at) => {
-      const [token, out] = [Math.floor(at / b.length), at % b.length];
-      let sum = b[out] ?? 0;
-      for (let k = 0; k < columns; k++) sum += (w[out * columns + k] ?? 0) * (x[token * columns + k] ?? 0);
-      return sum;
-    });
-  };
-  const normal = (
-    /** @type {ArrayLike<number>} */ x,
-    /** @type {ArrayLike<number>} */ r,
-    /** @type {string} */ name,
-  ) => {
-    const z = Float64Array.from(x, (value, index) => value + (r[index] ?? 0));
-    return twins.layerNorm(z, get(name), get(`${name}_bias`), 1e-5);
-  };
-  const words = ids.flatMap((id) => [...row('words', id)]);
-  const rest = ids.flatMap((_, at) =>
-    Array.from(row('positions', at), (value, d) => value + (row('token_types', 0)[d] ?? 0)),
-  );
-  const x = normal(words, rest, 'norm');
-  const [q, k, v] = ['q', 'k', 'v'].map((name) => dense(x, name));
-  const dim = width / heads;
-  const mixed = new Float64Array(x.length);
-  for (let head = 0; head < heads; head++) {
-    const cut = (/** @type {Float32Array | undefined} */ all) =>
-      Float32Array.from(
-        { length: ids.length * dim },
-        (_, at) => (all ?? [])[Math.floor(at / dim) * width + head * dim + (at % dim)] ?? 0,
-      );
-    for (const [at, value] of twins.attend(cut(q), cut(k), cut(v), dim).entries())
-      mixed[Math.floor(at / dim) * width + head * dim + (at % dim)] = value;
-  }
-  const y = normal(x, dense(mixed, 'o'), 'layers.0.attention_norm');
-  return normal(y, dense(dense(y, 'up').map(twins.gelu), 'down'), 'layers.0.ffn_norm');
+  test(`${variant}: attention over more rows than its scores are kept of at once`, async () => {
+    const { json, bytes, tensors } = tinyEncoder(150);
+    const encoder = await createEncoder(json, () => [bytes], { model: 'tiny', variant, load: loadKernel });
+    const ids = Array.from({ length: 150 }, (_, index) => index % 12);
+    const [found] = encoder.run([{ ids: Int32Array.from(ids), segments: null }], 'tiny');
+    assertNear(found ?? [], runTwin(tensors, ids), 5e-3);
+    await encoder.free();
+  });
 }
 
 test('a manifest of an encoder that is not understood is refused by name', () => {
@@ -255,5 +169,37 @@ test('a manifest of an encoder that is not understood is refused by name', () =>
   assert.throws(
     harm((json) => delete json.tensors.norm),
     /tensor norm is missing/,
+  );
+});
+
+test('a manifest of an encoder of images that is not understood is refused by name', () => {
+  const harm = (/** @type {(json: any) => void} */ change) => {
+    const { json } = tinyImageEncoder();
+    change(json);
+    return () => readEncoderManifest(json, 'tiny');
+  };
+  assert.throws(
+    harm((json) => Object.assign(json.architecture, { vocab: 12 })),
+    /a key of architecture is "vocab"/,
+  );
+  assert.throws(
+    harm((json) => Object.assign(json.architecture.image, { depth: 3 })),
+    /a key of image is "depth"/,
+  );
+  assert.throws(
+    harm((json) => Object.assign(json.architecture.image, { patch: 5 })),
+    /patch is 5, not one that fits into the image/,
+  );
+  assert.throws(
+    harm((json) => Object.assign(json.architecture, { image: null })),
+    /height is missing, not a whole number from 1 on/,
+  );
+  assert.throws(
+    harm((json) => Object.assign(json.tensors.patches, { bits: 16 })),
+    /the bits of patches is 16, not 8/,
+  );
+  assert.throws(
+    harm((json) => delete json.tensors.class_token),
+    /tensor class_token is missing/,
   );
 });
