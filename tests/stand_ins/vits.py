@@ -1,4 +1,4 @@
-"""The built-in digits-vit as its safetensors were: transformers exported its graph, which kept the weights."""
+"""The weights of digits-vit in safetensors, out of its graph, which transformers exported."""
 
 from __future__ import annotations
 

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.errors import BadInput, InferenceError
+from browser_runtime.contract.families import TEXT_EMBEDDING
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
 from browser_runtime.models.intake.importing import import_model
-from browser_runtime.models.intake.quantising_encoders import SENTENCES, quantise_encoder
+from browser_runtime.models.intake.quantising_encoders import SENTENCES, encoder_family, quantise_encoder
 from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
@@ -83,7 +84,12 @@ class Texts:
 def measure_encoders(
     folder: Path, browsers: list[Browser], tell: Tell, warn: Tell, threads: int = 1
 ) -> list[EncoderCell]:
-    """Each engine at each length: native first, then the pages; `warn` hears which cannot run there."""
+    """Each engine at each length: native first, then the pages; `warn` hears which cannot run there.
+
+    Raises BadInput for what is no text encoder in safetensors.
+    """
+    if encoder_family(folder) is not TEXT_EMBEDDING:
+        raise BadInput("FOLDER", f"{folder.name}, an encoder of images", "a folder with one of texts")
     with tempfile.TemporaryDirectory() as home:
         settings = RuntimeSettings(
             simulation="never", wasm_threads=threads, shared_results_mb=0, models_dir=Path(home) / "store"

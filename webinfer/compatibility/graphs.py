@@ -7,7 +7,7 @@ from itertools import starmap
 from browser_runtime.contract.families import FAMILIES
 from browser_runtime.contract.family_spec import ONNX_SUFFIXES, FamilySpec, GraphSpec
 from browser_runtime.models.intake.encoder_graph import ACTIVATIONS
-from browser_runtime.models.intake.encoder_names import BERT_TYPES
+from browser_runtime.models.intake.encoder_names import BERT_TYPES, VIT
 from browser_runtime.models.intake.graph_check import MAX_IR_VERSION, MAX_OPSET
 from browser_runtime.models.intake.importing import PICKLES
 from browser_runtime.simulation.feeds import DTYPES, TEXT_INPUTS
@@ -74,8 +74,9 @@ def describe_graphs() -> str:
             ],
         ),
         paragraph(
-            """A text encoder in `8bit` is no graph but `8bit/low_bits_encoder.json` and its shards
-            ([models](models.md#text-encoders-in-8-bits))."""
+            f"""In `8bit` a text encoder of type {code(BERT_TYPES)} and an image classifier of type `{VIT}`
+            are no graph but `8bit/low_bits_encoder.json` and its shards
+            ([models](models.md#encoders-in-8-bits))."""
         ),
         paragraph(
             f"""IR version {MAX_IR_VERSION} and opset {MAX_OPSET} are the highest that the onnxruntime-web of
@@ -95,8 +96,9 @@ def describe_graphs() -> str:
             is a fixed sequence length without `attention_mask`, where padding could not be told from text."""
         ),
         paragraph(
-            f"""A folder of safetensors is exported if it is an encoder of type {code(BERT_TYPES)} with
-            {code(ACTIVATIONS)}. Weights in pickles are never opened: {code(PICKLES)}."""
+            f"""A folder of safetensors is exported if it is a text encoder of type {code(BERT_TYPES)}, or an
+            image classifier of type `{VIT}`, with {code(ACTIVATIONS)}. Weights in pickles are never opened:
+            {code(PICKLES)}."""
         ),
     )
 

@@ -10,8 +10,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from browser_runtime.contract.vocabulary import Backend, Precision
+from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from browser_runtime.models.store import ModelStore
+from tests.stand_ins.vits import write_vit
 from tests.unit.low_bits.test_encoders import write_wide
 from webinfer.bench import encoders
 from webinfer.bench.encoders import (
@@ -20,11 +22,17 @@ from webinfer.bench.encoders import (
     Texts,
     cut_text,
     make_subjects,
+    measure_encoders,
     measure_native,
     tabulate_encoders,
 )
 from webinfer.bench.encoders_picture import draw_encoders
 from webinfer.bench.samples import Summary
+
+
+def test_an_encoder_of_images_is_refused_before_anything_is_packed(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="FOLDER is vit, an encoder of images, but must be"):
+        measure_encoders(write_vit(tmp_path / "vit"), [Browser.CHROME], print, print)
 
 
 def test_every_engine_has_its_model_and_native_is_the_base(

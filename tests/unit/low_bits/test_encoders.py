@@ -124,9 +124,9 @@ def test_other_encoders_are_refused_by_name(change: dict[str, Any], words: str) 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--bits", "4"), "--bits is 4, but must be 8, which is what text encoders come in"),
+        (("--bits", "4"), "--bits is 4, but must be 8, which is what encoders come in"),
         (("--budget-mb", "3"), "--bits is not given, but must be 8"),
-        (("--bits", "8", "--output", "out"), "--output is out, but must be left out for a text encoder"),
+        (("--bits", "8", "--output", "out"), "--output is out, but must be left out for an encoder"),
     ],
 )
 def test_options_of_language_models_are_refused(tmp_path: Path, options: tuple[str, ...], words: str) -> None:

@@ -123,7 +123,7 @@ def test_a_vit_that_is_not_done_here_is_refused_by_name(change: dict[str, Any], 
 def test_weights_that_are_no_whole_vit_are_refused_by_name(tmp_path: Path) -> None:
     shape = EncoderShape.of(CONFIG)
     weights = small_weights()
-    with pytest.raises(BadRequest, match="no tensor 'classifier.weight'"):
+    with pytest.raises(BadRequest, match=r"no tensor 'classifier\.weight'"):
         write_encoder(
             tmp_path / "one",
             shape,

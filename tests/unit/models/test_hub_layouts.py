@@ -13,7 +13,7 @@ from huggingface_hub import close_session
 from safetensors.numpy import load_file, save_file
 
 from browser_runtime.contract.errors import BadInput, BadRequest
-from browser_runtime.contract.families import TEXT_EMBEDDING
+from browser_runtime.contract.families import TEXT_EMBEDDING, VISION
 from browser_runtime.contract.generating_families import LLAVA
 from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.low_bits.reading.sources import open_inner
@@ -25,6 +25,7 @@ from browser_runtime.simulation import reference
 from tests.stand_ins.hub import Fault, Hub, fetched, serve_hub
 from tests.stand_ins.smolvlm import ANSWERS, draw, write_smolvlm
 from tests.stand_ins.tiny_models import BERT_CONFIG, bert_weights, write_bert
+from tests.stand_ins.vits import write_vit
 
 GRAPHS = ("vision_encoder", "embed_tokens", "decoder_model_merged")
 # Of the repositories' own: what transformers.js and others read, and nobody here.
@@ -45,7 +46,7 @@ def add_other_precisions(folder: Path) -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Hub]:
-    """A Hub with a SmolVLM under its catalogue's name, a LLaVA, and a BERT."""
+    """A Hub with a SmolVLM under its catalogue's name, a LLaVA, a BERT and a ViT."""
     root = tmp_path / "hub"
     entry = read_catalogue()["smolvlm-256m"]
     add_other_precisions(write_smolvlm(root / entry.repository / entry.revision))
@@ -56,6 +57,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
     write_bert(bert, **WIDE)
     save_file(bert_weights(WIDE), str(bert / WEIGHTS))
     export_bert(bert / "config.json", [bert / WEIGHTS], bert / "onnx/model.onnx")
+    write_vit(root / "tiny/vit/main")
     with serve_hub(root) as hub:
         yield hub
     close_session()
@@ -208,3 +210,29 @@ def test_an_encoder_that_is_not_packed_is_refused_by_name(store: ModelStore, hub
     with pytest.raises(BadRequest, match=r"model 'tiny/bert' cannot be packed: .*LayerNorm"):
         store.ensure("tiny/bert", Precision.BITS_8)
     assert store.find("tiny/bert") is None
+
+
+def test_a_vit_is_packed_in_8_bits_on_the_way_in(store: ModelStore, hub: Hub) -> None:
+    """A repository of safetensors alone, as most of ViTs are: 8bit is all that it gives."""
+    model = store.ensure("tiny/vit", Precision.BITS_8)
+    assert (model.family, model.precisions) == (VISION, (Precision.BITS_8,))
+    assert WEIGHTS in fetched(hub) and WEIGHTS not in model.files
+    assert store.verify("tiny/vit").whole
+    image = np.arange(40 * 40 * 3).astype(np.uint8).reshape(40, 40, 3)
+    (found,) = reference(model, Family.VISION, [image], precision=Precision.BITS_8)
+    (wanted,) = reference(ModelStore().ensure("digits-vit"), Family.VISION, [image])
+    a, b = found["logits"], wanted["logits"]
+    assert float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) > 0.999
+    with pytest.raises(BadInput, match=r"'fp32', which model 'tiny/vit' does not have.* one of 8bit"):
+        store.ensure("tiny/vit", Precision.FP32)
+
+
+def test_a_classifier_that_is_no_vit_is_refused_by_name(store: ModelStore, hub: Hub) -> None:
+    path = hub.root / "tiny/vit/main/config.json"
+    config = json.loads(path.read_text())
+    path.write_text(
+        json.dumps(config | {"model_type": "swin", "architectures": ["SwinForImageClassification"]})
+    )
+    with pytest.raises(BadInput, match=r"model_type of config\.json is 'swin', but must be one of bert, vit"):
+        store.ensure("tiny/vit", Precision.BITS_8)
+    assert WEIGHTS not in fetched(hub)

@@ -29,6 +29,7 @@ from tests.stand_ins.tiny_models import (
     write_json,
     write_text_repository,
 )
+from tests.stand_ins.vits import write_vit
 from webinfer.cli import main
 
 
@@ -219,6 +220,38 @@ def test_modules_in_other_folders_are_refused(store: ModelStore, tmp_path: Path,
     with pytest.raises(BadRequest) as caught:
         import_model(folder, "tiny", store=store)
     assert "secret" not in str(caught.value)
+
+
+def test_a_vit_in_safetensors_is_exported(store: ModelStore, tmp_path: Path) -> None:
+    """Its answers are those of the graph that transformers exported."""
+    model = import_model(write_vit(tmp_path / "source"), "digits", store=store)
+    assert (model.family.name, model.precisions) == ("vision", (Precision.FP32,))
+    assert list(model.extra["exported_from"]) == ["model.safetensors"]
+    image = np.arange(40 * 40 * 3).astype(np.uint8).reshape(40, 40, 3)
+    (found,) = reference(model, Family.VISION, [image])
+    (wanted,) = reference(ModelStore().ensure("digits-vit"), Family.VISION, [image])
+    assert np.allclose(found["logits"], wanted["logits"], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"hidden_act": "gelu_new"}, BadInput, "hidden_act of config.json is 'gelu_new'"),
+        ({"num_hidden_layers": 4}, BadRequest, "no tensor 'encoder.layer.3.layernorm_before.weight'"),
+        (
+            {"model_type": "swin", "architectures": ["SwinForImageClassification"]},
+            BadRequest,
+            "is a vision in safetensors, which is not exported to ONNX here",
+        ),
+    ],
+)
+def test_a_classifier_in_safetensors_that_is_not_exported_is_refused_by_name(
+    store: ModelStore, tmp_path: Path, changes: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error) as caught:
+        import_model(write_vit(tmp_path / "source", **changes), "digits", store=store)
+    assert words in str(caught.value)
+    assert store.find("digits") is None
 
 
 def keep_in(where: str, model: Any, tensor: Any) -> None:
