@@ -63,9 +63,8 @@ class Encoder:
         assert isinstance(image, ImageInput), "texts have no patches"
         size, rows, columns = image.patch, image.height // image.patch, image.width // image.patch
         whole = planes[:, : rows * size, : columns * size]
-        flat = (
-            whole.reshape(-1, rows, size, columns, size).transpose(1, 3, 0, 2, 4).reshape(rows * columns, -1)
-        )
+        tiles = whole.reshape(-1, rows, size, columns, size).transpose(1, 3, 0, 2, 4)
+        flat = tiles.reshape(rows * columns, -1)
         padded: FloatArray = np.pad(flat, ((0, 0), (0, image.columns - flat.shape[1])))
         return padded
 
