@@ -241,7 +241,7 @@ def test_a_vit_in_safetensors_is_exported(store: ModelStore, tmp_path: Path) -> 
         (
             {"model_type": "swin", "architectures": ["SwinForImageClassification"]},
             BadRequest,
-            "is a vision in safetensors, which is not exported to ONNX here",
+            ", in safetensors, which is not exported to ONNX here",
         ),
     ],
 )
