@@ -126,12 +126,18 @@ def _mix(
     from browser_runtime.contract.setup.environment import variable
     from browser_runtime.settings import RuntimeSettings
     from webinfer.bench.laboratory.arms import COMPUTE_ALWAYS
-    from webinfer.bench.laboratory.load_stack import prepare_mix, require_models, wanted_workers
+    from webinfer.bench.laboratory.load_stack import (
+        prepare_mix,
+        require_models,
+        require_worker,
+        wanted_workers,
+    )
     from webinfer.producing import use_broker
     from webinfer.stack.stack import Stack
 
     browser = Browser(wanted["browser"])
     if wanted["running"]:
+        require_worker(browser)
         yield prepare_mix(names, browser, wanted["backend"], watch.tell), wanted_workers
         return
     require_models(names)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
 from click.testing import CliRunner
 
-from browser_runtime.contract.errors import BadInput
+from browser_runtime.contract.errors import BadInput, NoWorker
 from browser_runtime.contract.family_spec import AnswerSpec
 from browser_runtime.contract.vocabulary import Browser
 from scheduler.experiments.load_picture import draw_load
 from scheduler.experiments.loads import tabulate_load
+from tasks.routing.router import Presence
 from webinfer.bench.laboratory import load_stack
 from webinfer.bench.laboratory.answers import Answer
 from webinfer.bench.laboratory.arrivals import PATTERNS, draw_arrivals, scale_trace
@@ -146,9 +148,24 @@ def test_what_has_no_effect_or_no_meaning_is_refused_before_anything_starts(
 
 
 def test_a_model_that_is_named_twice_comes_twice_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def prepare(names: tuple[str, ...], *rest: object) -> list[LoadedModel]:
+    def prepare(names: tuple[str, ...], *rest: object) -> list[LoadedModel]:
         return [LoadedModel(name, {}, AnswerSpec(), Answer(), {}) for name in dict.fromkeys(names)]
 
     monkeypatch.setattr(load_stack, "_prepare", prepare)
     mix = load_stack.prepare_mix(("a", "b", "a"), Browser.CHROME, None, lambda text: None)
     assert [model.name for model in mix] == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize("presence", [None, Presence(frozenset({"edge-text"}), frozenset())])
+def test_a_browser_without_a_worker_is_told_at_once(
+    presence: Presence | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its requests would wait for one; where nothing is known of workers, they do."""
+    known = SimpleNamespace(refresh=lambda: SimpleNamespace(presence=presence))
+    monkeypatch.setattr(load_stack, "app", SimpleNamespace(routing=known))
+    load_stack.require_worker(Browser.EDGE)
+    if presence is None:
+        load_stack.require_worker(Browser.CHROME)
+    else:
+        with pytest.raises(NoWorker, match="No worker serves chrome-vision"):
+            load_stack.require_worker(Browser.CHROME)

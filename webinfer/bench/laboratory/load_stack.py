@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from browser_runtime.contract.errors import BadOutput
+from browser_runtime.contract.errors import BadOutput, NoWorker
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.models.store import ModelStore
 from browser_runtime.settings import RuntimeSettings
@@ -40,11 +40,18 @@ def prepare_mix(
 
     Raises BadOutput for a wrong first answer, UnknownModel, NotReady.
     """
-    ready = {model.name: model for model in asyncio.run(_prepare(names, browser, backend, tell))}
+    ready = {model.name: model for model in _prepare(names, browser, backend, tell)}
     return [ready[name] for name in names]
 
 
-async def _prepare(
+def require_worker(browser: Browser) -> None:
+    """Returns if a worker takes what names that browser; else it would wait for one. Raises NoWorker."""
+    presence, queue = app.routing.refresh().presence, QUEUE_OF[browser]
+    if presence is not None and queue not in (*presence.served, *presence.expected):
+        raise NoWorker(queue, queue)
+
+
+def _prepare(
     names: Sequence[str], browser: Browser, backend: str | None, tell: Callable[[str], None]
 ) -> list[LoadedModel]:
     store = ModelStore(RuntimeSettings().models_dir)
@@ -52,7 +59,7 @@ async def _prepare(
     mix = []
     for name in dict.fromkeys(names):
         tell(f"loading {name}")
-        model = await asyncio.to_thread(store.ensure, name, *_precision(store, name))
+        model = store.ensure(name, *_precision(store, name))
         request = make_request(model, Arm("", name))
         spec = model.family.inputs
         arguments: dict[str, Any] = {
@@ -64,9 +71,9 @@ async def _prepare(
             "priority_list": [backend] if backend else None,
         }
         place = Coordinates(name, str(request.precision), 1, None, str(browser), "")
-        expected = await references.find(place, request, model)
+        expected = asyncio.run(references.find(place, request, model))
         for _ in range(WARM_ROUNDS):
-            reply = await asyncio.to_thread(_ask, arguments)
+            reply = _ask(arguments)  # in no loop: Ctrl-C ends it at once
         found = read_answer(reply["output"], model.family.answer)
         if isinstance(expected, Answer) and (told := expected.difference(found)):
             raise BadOutput(f"{name} in {reply['browser_build']}: {told}")
