@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from browser_runtime.contract.errors import BadInput, BadSetting
 from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
-from webinfer.bench.laboratory.arms import parse_arm
+from browser_runtime.models.store import ModelStore
+from webinfer.bench.laboratory.answers import make_request
+from webinfer.bench.laboratory.arms import Arm, parse_arm
 
 
 def test_an_arm_may_differ_in_anything() -> None:
@@ -71,3 +74,17 @@ def test_what_is_not_understood_is_refused_by_name(words: str, why: str) -> None
 def test_values_of_settings_are_checked_like_those_of_the_environment(words: str) -> None:
     with pytest.raises(BadSetting):
         parse_arm(words, "digits-vit").runtime_settings()
+
+
+def test_generated_text_is_the_likeliest_unless_an_arm_draws(tmp_path: Path) -> None:
+    """A model may draw by its own settings: two runs of it would differ, and be told as wrong."""
+    store = ModelStore(tmp_path)
+    llama, vit = store.find("numbers-llama"), store.find("digits-vit")
+    assert llama
+    assert vit
+    drawing = parse_arm("option.temperature=0.7 option.seed=9", llama.name)
+    asked = [
+        make_request(model, arm).options for model, arm in ((llama, Arm("", llama.name)), (llama, drawing))
+    ]
+    assert asked == [{"temperature": 0.0, "seed": 1}, {"temperature": 0.7, "seed": 9}]
+    assert make_request(vit, Arm("", vit.name)).options == {}

@@ -122,7 +122,20 @@ def test_the_cells_of_a_file_stay_there_and_those_that_ran_out_of_time_are_run_w
     plan = Plan(("digits-vit",), tuple(Browser), PAGE_BACKENDS, (), (1,), (None,), 10.0)
     kept = {cell.at: cell for cell in [*CELLS, old]}
     path.write_text(write_document(Matrix(plan, kept, 9).document()))
-    words = ["sentences-bert", "--browser", "edge", "--backend", "wasm", "--json", str(path), "--no-history"]
+    words = [
+        "sentences-bert",
+        "--browser",
+        "edge",
+        "--backend",
+        "wasm",
+        "--batch",
+        "1",
+        "--batch",
+        "1",
+        "--json",
+        str(path),
+        "--no-history",
+    ]
     assert CliRunner().invoke(command, words).exit_code == 0
     assert [place.model for place in asked] == ["sentences-bert"]
     document = json.loads(path.read_text())

@@ -9,6 +9,7 @@ from typing import Any
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.family_spec import AnswerSpec
 from browser_runtime.contract.messages import Request
+from browser_runtime.contract.options import SEED
 from browser_runtime.contract.vocabulary import Family
 from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.models.manifest import StoredModel
@@ -19,6 +20,8 @@ from webinfer.bench.laboratory.arms import Arm
 COSINE_TOLERANCE = 0.001
 # Of a label's score, which is a probability.
 SCORE_TOLERANCE = 0.01
+# Of generated text, unless an arm says otherwise.
+SETTLED: Mapping[str, Any] = {"temperature": 0.0, SEED: 1}
 WORDS = ("time", "person", "year", "way", "day", "thing", "man", "world")
 
 
@@ -97,13 +100,15 @@ def make_request(model: StoredModel, arm: Arm, *, batch: int = 1, length: int | 
         items = [" ".join(WORDS[(row + k) % len(WORDS)] for k in range(length)) for row in range(batch)]
     else:
         raise BadInput("length", f"{length} for {model.name!r}", "left out: its inputs have one size")
+    # A model whose own settings draw tokens by chance would answer otherwise each time, and be called wrong.
+    settled = SETTLED if model.family.generates else {}
     return Request(
         family,
         model.name,
         {spec.batch: items},
         backends=() if arm.backend is None else (arm.backend,),
         precision=arm.precision_for(family),
-        options=dict(arm.options),
+        options={**settled, **arm.options},
         single=False,
     )
 

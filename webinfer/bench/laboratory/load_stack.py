@@ -69,6 +69,7 @@ def _prepare(
             "browser": str(browser),
             "precision": str(request.precision),
             "priority_list": [backend] if backend else None,
+            "options": dict(request.options),
         }
         place = Coordinates(name, str(request.precision), 1, None, str(browser), "")
         expected = asyncio.run(references.find(place, request, model))

@@ -161,7 +161,7 @@ async def run_matrix(
     settings = RuntimeSettings(simulation="never", **COMPUTE_ALWAYS)
     store = ModelStore(settings.models_dir)
     models = {name: await asyncio.to_thread(_provide, store, name) for name in plan.models}
-    wanted = list(plan.coordinates(models))
+    wanted = list(dict.fromkeys(plan.coordinates(models)))
     kept = {at: cell for at, cell in done.items() if not _is_outdated(cell, models.get(at.model))}
     matrix = Matrix(plan, kept, len({*wanted, *kept}))
     references = References()
