@@ -69,6 +69,7 @@ def command(
     from webinfer.bench.laboratory.gate_set import read_set
     from webinfer.bench.laboratory.terminal import rich_table
 
+    summary = _find_summary()
     try:
         wanted = read_set(set_file, fail_above)
         before = _baseline(against, wanted)
@@ -89,10 +90,19 @@ def command(
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in gate_reports.annotate(results):
             click.echo(line, err=str(json_file) == "-")  # GitHub reads both
-    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(summary).open("a", encoding="utf-8") as file:
+    if summary:
+        with summary.open("a", encoding="utf-8") as file:
             file.write(gate_reports.markdown(wanted.name, results))
     sys.exit(gate.exit_code(results))
+
+
+def _find_summary() -> Path | None:
+    """The file of the step summary, if there is one. Raises UsageError if it cannot be written."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    try:
+        return NEW_FILE.convert(path, None, None) if path else None
+    except click.BadParameter as error:
+        raise click.UsageError(f"GITHUB_STEP_SUMMARY: {error.message}") from None
 
 
 def _repeat(

@@ -106,6 +106,7 @@ def _earlier(path: Path | None, cell_s: float, ready_s: float) -> dict[Coordinat
     Raises BadInput for a file of another machine or kind.
     """
     from browser_runtime.contract.errors import BadInput
+    from scheduler.experiments.matrices import tabulate_matrix
     from webinfer.bench.laboratory.documents import reading
     from webinfer.bench.laboratory.machine import difference, this_machine
     from webinfer.bench.laboratory.matrix import NOT_RUN, MatrixCell
@@ -117,6 +118,7 @@ def _earlier(path: Path | None, cell_s: float, ready_s: float) -> dict[Coordinat
         told = difference(document["machine"], this_machine().to_plain())
         has_more_time = cell_s > document["cell_s"] or ready_s > document["ready_s"]
         cells = [MatrixCell.from_row(row) for row in document["cells"]]
+        tabulate_matrix(document)
     if told:
         raise BadInput("--json", f"{str(path)!r}, which cannot be gone on with ({told})", "another file")
     return {cell.at: cell for cell in cells if not (has_more_time and cell.status == NOT_RUN)}

@@ -262,8 +262,12 @@ def test_annotations_stay_out_of_a_document_that_is_printed(tmp_path: Path, monk
     path.write_text(SET)
     monkeypatch.setattr(gate, "run_gate", run_gate)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "gone/summary.md"))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
     done = CliRunner().invoke(command, [str(path), "--json", "-", "--no-history"])
-    assert json.loads(done.stdout)["exit_code"] == 1
+    assert json.loads(done.stdout)["exit_code"] == done.exit_code == 1
     assert "::error" in done.stderr
-    assert isinstance(done.exception, FileNotFoundError), "the summary is lost, the document is not"
+    assert (tmp_path / "summary.md").read_text().startswith("### webinfer gate: set")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "gone/summary.md"))
+    done = CliRunner().invoke(command, [str(path), "--no-history"])
+    assert done.exit_code == 2
+    assert "GITHUB_STEP_SUMMARY: the folder" in " ".join(done.stderr.split())

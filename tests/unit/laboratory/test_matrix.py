@@ -151,7 +151,12 @@ def test_the_cells_of_a_file_stay_there_and_those_that_ran_out_of_time_are_run_w
     assert asked == [at("firefox", "webnn")], "it had less time"
 
 
-@pytest.mark.parametrize("change", [{"cells": [{"model": "m"}]}, {"machine": 7}, {"cell_s": None}])
+ODD_CELL = CELLS_ROWS[0] | {"p50_ms": "quick"}
+
+
+@pytest.mark.parametrize(
+    "change", [{"cells": [{"model": "m"}]}, {"cells": [ODD_CELL]}, {"machine": 7}, {"cell_s": None}]
+)
 def test_a_file_that_is_not_as_documented_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     plan = Plan(("digits-vit",), tuple(Browser), PAGE_BACKENDS, (), (1,), (None,), 10.0)
     path = tmp_path / "cells.json"
