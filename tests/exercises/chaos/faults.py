@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 import redis
+from urllib3.exceptions import HTTPError
 
 from browser_runtime.launching.driver_line import DriverConnection
 from browser_runtime.launching.network_namespace import Entry
@@ -93,16 +94,19 @@ def leave_page(target: Target, browser: str, _: random.Random) -> None:
     if browser == "firefox":
         raise LookupError("geckodriver does not list its sessions")
     driver = target.processes(browser)[0]
-    port = int(next(word for word in driver.cmdline() if word.startswith("--port=")).partition("=")[2])
-    with _network_of(driver.pid) as network:
-        line = DriverConnection(f"http://localhost:{port}", network.connect)
-        listed = json.loads(line._conn.request("GET", f"http://localhost:{port}/sessions").data)["value"]
-        for session in listed:
-            line._conn.request(
-                "POST",
-                f"http://localhost:{port}/session/{session['id']}/url",
-                body=json.dumps({"url": "about:blank"}),
-            )
+    port = next((word.partition("=")[2] for word in driver.cmdline() if word.startswith("--port=")), None)
+    try:
+        _open_blank_pages(driver.pid, f"http://localhost:{port}")
+    except (HTTPError, OSError) as error:  # it may be ending: of two faults at once the first has its way
+        raise LookupError(f"the driver went away: {error!r}") from error
+
+
+def _open_blank_pages(driver_pid: int, url: str) -> None:
+    with _network_of(driver_pid) as network:
+        line = DriverConnection(url, network.connect)
+        for session in json.loads(line._conn.request("GET", f"{url}/sessions").data)["value"]:
+            body = json.dumps({"url": "about:blank"})
+            line._conn.request("POST", f"{url}/session/{session['id']}/url", body=body)
 
 
 @contextlib.contextmanager
