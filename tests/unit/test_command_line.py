@@ -251,6 +251,18 @@ def test_an_output_that_goes_nowhere_is_no_traceback(redirection: str, code: int
             "webinfer: No Redis answers at redis://:**@localhost:1",
         ),
         (
+            ("bench", "acceleration", "--model", "nope"),
+            "webinfer: --model is 'nope', on which no such row is measured, but must be one of",
+        ),
+        (
+            ("bench", "backends", "--model", "digits-vit"),
+            "webinfer: model_name is 'digits-vit', a model of vision, but must be a model of text_embedding",
+        ),
+        (
+            ("bench", "sharing", "--workflow", "text", "--text-model", "digits-vit"),
+            "webinfer: model_name is 'digits-vit', a model of vision, but must be a model of text_embedding",
+        ),
+        (
             ("bench", "autoscaling", "--recorded", "README.md"),
             "webinfer: --recorded is README.md, which holds 'webinfer runs",
         ),

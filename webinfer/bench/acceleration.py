@@ -121,14 +121,22 @@ class Effect:
         return asdict(self) | {"off_to_on": self.ratios()}
 
 
-def choose_rows(names: Sequence[str]) -> list[Acceleration]:
-    """The rows of those names, all that can be measured here without any. Raises BadInput for another."""
+def choose_rows(names: Sequence[str], model: str = "") -> list[Acceleration]:
+    """The rows of those names, all that can be measured here without any.
+
+    Raises BadInput for another, and for a model that none of them is measured on.
+    """
     rows = [ACCELERATIONS[name] for name in names or WORKLOADS]
     for row in rows:
         if row.name not in WORKLOADS:
             other = row.measurement.command
             known = ", ".join(WORKLOADS)
             raise BadInput("--row", f"{row.name}: it is measured by `{other}`", f"one of {known}")
+    measured = {workload.model: None for row in rows for workload in WORKLOADS[row.name]}
+    if model and model not in measured:
+        raise BadInput(
+            "--model", f"{model!r}, on which no such row is measured", f"one of {', '.join(measured)}"
+        )
     return rows
 
 

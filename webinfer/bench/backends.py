@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.errors import BadInput, InferenceError
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Backend, Browser, Family
 from browser_runtime.models.store import ModelStore, StoredModel
@@ -79,7 +79,9 @@ def measure_native(model: StoredModel, threads: int, tell: Tell) -> Native:
     native = Native(threads)
     for shape in SHAPES:
         ids = np.array([encoding.ids for encoding in tokenizer.encode_batch(make_texts(shape))], np.int64)
-        assert ids.shape == shape, f"made {ids.shape} tokens for {shape}"
+        if ids.shape != shape:
+            problem = f"{model.name!r}, whose tokenizer makes {ids.shape[-1]} tokens of {shape[1] - 2} words"
+            raise BadInput("--model", problem, "one that makes a token of each, and one at either end")
         feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
         feeds = {each.name: feeds[each.name] for each in session.get_inputs()}
         native.runs[shape] = summarise(_times(lambda feeds=feeds: session.run(None, feeds)))  # type: ignore[misc]
@@ -105,6 +107,7 @@ def measure_browsers(
     """Measure every browser alone, on every backend that works and every shape; native onnxruntime first."""
     settings = RuntimeSettings(simulation="never", wasm_threads=threads, shared_results_mb=0)
     model = ModelStore(settings.models_dir).ensure(model_name)
+    model.require_family(Family.TEXT_EMBEDDING)
     native = measure_native(model, threads, tell)
     cells = []
     for browser in browsers:

@@ -191,6 +191,7 @@ def _plan_sound() -> Workflow:
 
 def _plan_text(text_model: str, scratch: Path, store: ModelStore) -> Workflow:
     source = _find(text_model, ModelStore())
+    source.require_family(Family.TEXT_EMBEDDING)
     heads = [
         make_text_head(source.folder, source.files, f"head-{pooling}", pooling, scratch, store).name
         for pooling in ("mean_tokens", "cls_token", "max_tokens")

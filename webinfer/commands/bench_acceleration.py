@@ -45,7 +45,7 @@ def acceleration(
     """
     from webinfer.bench.acceleration import choose_rows, measure_acceleration
 
-    chosen = choose_rows(rows)
+    chosen = choose_rows(rows, model)
     browsers = [Browser(name) for name in names] or list(Browser)
     with SafeConsole(stderr=True).status("starting") as status:
         found = measure_acceleration(chosen, browsers, model, repeats, status.update)
