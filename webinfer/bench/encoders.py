@@ -1,4 +1,4 @@
-"""Times a text encoder in 8 bits on the low-bit engine beside onnxruntime, in pages and natively."""
+"""Times an encoder in 8 bits on the low-bit engine beside onnxruntime, in pages and natively."""
 
 from __future__ import annotations
 
@@ -14,22 +14,19 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from browser_runtime.contract.errors import BadInput, InferenceError
-from browser_runtime.contract.families import TEXT_EMBEDDING
+from browser_runtime.contract.errors import InferenceError
+from browser_runtime.contract.families import PACKED_ENCODER, VISION
 from browser_runtime.contract.messages import Request
-from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precision
+from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from browser_runtime.models.intake.importing import import_model
-from browser_runtime.models.intake.quantising_encoders import SENTENCES, encoder_family, quantise_encoder
+from browser_runtime.models.intake.quantising_encoders import quantise_encoder
 from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
+from webinfer.bench.encoder_samples import Images, Samples, Texts, Vectors, normalise
 from webinfer.bench.samples import Summary, summarise
 
 Tell = Callable[[str], None]
-Vectors = np.ndarray[Any, Any]
-
-LENGTHS = (14, 110)
-"""Tokens of a text: a question, and a paragraph."""
 # Before the first counted run of a text: WASM tiers up.
 WARM_UP_S = 2.0
 CELL_S = 3.0
@@ -45,12 +42,15 @@ class EncoderCell:
     threads: int | None
     """None: the browser decides, on WebNN."""
     tokens: int
+    """Of an image, its patches and the class token."""
     run: Summary
-    """Computing alone, of one text."""
+    """Computing alone, of one text or image."""
     ratio: float
     """To native onnxruntime in fp32."""
     cosine: float
-    """The least to native onnxruntime in fp32, over the texts of `Texts`."""
+    """The least to native onnxruntime in fp32, over all samples."""
+    of: str = "text"
+    """Or "image"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,38 +69,24 @@ class Subject:
         return 1 if self.precision is Precision.BITS_8 else allowed
 
 
-@dataclass(frozen=True, slots=True)
-class Texts:
-    """The texts that are timed, by their tokens, and all that are compared."""
-
-    timed: dict[int, str]
-
-    @property
-    def all(self) -> list[str]:
-        """Those that are timed, and sentences."""
-        return [*self.timed.values(), *SENTENCES]
-
-
 def measure_encoders(
     folder: Path, browsers: list[Browser], tell: Tell, warn: Tell, threads: int = 1
 ) -> list[EncoderCell]:
     """Each engine at each length: native first, then the pages; `warn` hears which cannot run there.
 
-    Raises BadInput for what is no text encoder in safetensors.
+    Raises BadInput for what is no encoder in safetensors.
     """
-    if encoder_family(folder) is not TEXT_EMBEDDING:
-        raise BadInput("FOLDER", f"{folder.name}, an encoder of images", "a folder with one of texts")
     with tempfile.TemporaryDirectory() as home:
         settings = RuntimeSettings(
             simulation="never", wasm_threads=threads, shared_results_mb=0, models_dir=Path(home) / "store"
         )
         tell("packing the model")
         subjects = make_subjects(folder, Path(home), ModelStore(settings.models_dir))
-        texts = Texts({n: cut_text(subjects[0].model, n) for n in LENGTHS})
-        cells, exact = measure_native(subjects, texts, tell, threads)
+        samples = open_samples(subjects[0].model)
+        cells, exact = measure_native(subjects, samples, tell, threads)
         for browser in browsers:
             cells += asyncio.run(
-                _measure_browser(settings, browser, subjects, texts, cells, exact, tell, warn)
+                _measure_browser(settings, browser, subjects, samples, cells, exact, tell, warn)
             )
         return cells
 
@@ -128,32 +114,21 @@ def make_subjects(folder: Path, home: Path, store: ModelStore) -> list[Subject]:
     ]
 
 
-def cut_text(model: StoredModel, n_tokens: int) -> str:
-    """Words of a book that make so many tokens, special ones included."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(model.folder / "tokenizer.json"))
-    tokenizer.no_padding()
-    words = (Path(__file__).parent / "quality/evaluation.txt").read_text(encoding="utf-8").split()
-    for start in range(len(words)):
-        for end in range(start + 1, start + n_tokens):
-            text = " ".join(words[start:end])
-            if len(tokenizer.encode(text).ids) == n_tokens:
-                return text
-    raise AssertionError(f"no words make {n_tokens} tokens")
+def open_samples(packed: StoredModel) -> Samples:
+    """What an encoder is asked, by its family."""
+    if packed.family is not VISION:
+        return Texts(packed)
+    return Images(packed, (packed.folder / packed.graphs(Precision.BITS_8)[PACKED_ENCODER.stem].path).parent)
 
 
 def measure_native(
-    subjects: list[Subject], texts: Texts, tell: Tell, threads: int = 1
+    subjects: list[Subject], samples: Samples, tell: Tell, threads: int = 1
 ) -> tuple[list[EncoderCell], Vectors]:
-    """onnxruntime in Python, and its embeddings in fp32."""
+    """onnxruntime in Python, and its embeddings or logits in fp32."""
     import onnxruntime as ort
-    from tokenizers import Tokenizer
 
     cells: list[EncoderCell] = []
     exact: Vectors | None = None
-    tokenizer = Tokenizer.from_file(str(subjects[0].model.folder / "tokenizer.json"))
-    tokenizer.no_padding()
     for subject in subjects:
         if subject.backend is not Backend.WASM or subject.precision is Precision.BITS_8:
             continue
@@ -163,30 +138,20 @@ def measure_native(
         path = subject.model.folder / subject.model.graphs(subject.precision)["model"].path
         session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
-        def prepare(text: str, session: Any = session) -> Callable[[], Vectors]:
-            ids = np.array([tokenizer.encode(text).ids], np.int64)
-            feeds = {
-                "input_ids": ids,
-                "attention_mask": np.ones_like(ids),
-                "token_type_ids": np.zeros_like(ids),
-            }
-            return lambda: session.run(None, feeds)[0][0]
+        def prepare(item: Any, session: Any = session) -> Callable[[], Vectors]:
+            feeds = samples.feed(item)
+            return lambda: session.run(None, feeds)[0]
 
-        found = np.stack([_normalise(prepare(text)().mean(0)) for text in texts.all])
+        found = np.stack([samples.read(prepare(item)()) for item in samples.all])
         exact = found if exact is None else exact
         cosine = float((found * exact).sum(1).min())
-        for n_tokens, text in texts.timed.items():
-            times = summarise(_time(prepare(text)))
-            base = _base_ms(cells, n_tokens, times.p50_ms)
-            ratio = times.p50_ms / base
-            cells.append(EncoderCell("native", subject.engine, threads, n_tokens, times, ratio, cosine))
+        for n_tokens, item in samples.timed.items():
+            times = summarise(_time(prepare(item)))
+            ratio = times.p50_ms / _base_ms(cells, n_tokens, times.p50_ms)
+            of = samples.family.inputs.item
+            cells.append(EncoderCell("native", subject.engine, threads, n_tokens, times, ratio, cosine, of))
     assert exact is not None
     return cells, exact
-
-
-def _normalise(vector: Vectors) -> Vectors:
-    length: Vectors = vector / np.linalg.norm(vector)
-    return length
 
 
 def _base_ms(cells: list[EncoderCell], n_tokens: int, otherwise: float = 1.0) -> float:
@@ -211,7 +176,7 @@ async def _measure_browser(
     settings: RuntimeSettings,
     browser: Browser,
     subjects: list[Subject],
-    texts: Texts,
+    samples: Samples,
     native: list[EncoderCell],
     exact: Vectors,
     tell: Tell,
@@ -225,30 +190,33 @@ async def _measure_browser(
         for subject in subjects:
             tell(f"{build}, {subject.engine}")
             try:
-                answered = await pool.run(_embed(subject, texts.all))
+                answered = await pool.run(_ask(subject, samples.all))
             except InferenceError as error:
                 warn(f"{build}: no {subject.engine}: {error}")
                 continue
-            found = np.stack([output["embedding"] for output in answered.output])
+            numbers = samples.family.answer.numbers
+            found = np.stack([normalise(output[numbers]) for output in answered.output])
             cosine = float((found * exact).sum(1).min())
-            for n_tokens, text in texts.timed.items():
-                run = await _time_text(pool, subject, text)
+            for n_tokens, item in samples.timed.items():
+                run = await _time_item(pool, subject, item)
                 ratio = run.p50_ms / _base_ms(native, n_tokens)
                 threads = subject.threads(settings.wasm_threads)
-                cells.append(EncoderCell(build, subject.engine, threads, n_tokens, run, ratio, cosine))
+                of = samples.family.inputs.item
+                cells.append(EncoderCell(build, subject.engine, threads, n_tokens, run, ratio, cosine, of))
         return cells
     finally:
         await pool.close()
 
 
-def _embed(subject: Subject, texts: list[str]) -> Request:
-    inputs = {"texts": texts}
+def _ask(subject: Subject, items: list[Any]) -> Request:
+    family = subject.model.family
+    inputs = {family.inputs.batch: items}
     name, precision = subject.model.name, subject.precision
-    return Request(Family.TEXT_EMBEDDING, name, inputs, (subject.backend,), precision, single=False)
+    return Request(family.model_types[0], name, inputs, (subject.backend,), precision, single=False)
 
 
-async def _time_text(pool: Pool, subject: Subject, text: str) -> Summary:
-    request = _embed(subject, [text])
+async def _time_item(pool: Pool, subject: Subject, item: Any) -> Summary:
+    request = _ask(subject, [item])
     warm_by = time.monotonic() + WARM_UP_S
     while time.monotonic() < warm_by:
         await pool.run(request)
@@ -272,7 +240,7 @@ def tabulate_encoders(cells: list[EncoderCell]) -> Table:
         "least cosine",
         "runs",
     )
-    table = Table(*columns, title="one text")
+    table = Table(*columns, title=f"one {cells[0].of if cells else 'text'}")
     for cell in cells:
         figures = (f"{cell.run.p50_ms:.1f}", f"{cell.run.min_ms:.1f}", f"{cell.ratio:.2f}")
         row = (

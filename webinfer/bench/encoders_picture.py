@@ -1,4 +1,4 @@
-"""What `webinfer bench encoders` found, as an SVG: speed against cosine, a panel a length of text."""
+"""What `webinfer bench encoders` found, as an SVG: speed against cosine, a panel a length."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from webinfer.bench.encoders import LENGTHS, EncoderCell
+from webinfer.bench.encoders import EncoderCell
 
 PANEL_WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, GAP = 560, 300, 70, 30, 112, 46, 30
 # Told apart by those who see no red or green as well (Okabe & Ito).
@@ -20,25 +20,26 @@ COLOURS = {
 }
 # Cosines by how many nines they have; what is nearer to 1 than the last is drawn there.
 COSINES = (0.9, 0.99, 0.999, 0.9999, 0.99999)
-TICKS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+TICKS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 # From line to line of names, and half of a letter's width.
 LINE, HALF_LETTER = 13, 3.4
 
 
 def draw_encoders(cells: Sequence[EncoderCell]) -> str:
     """A point an engine and place: its least time to the right on a logarithmic scale, its cosine upwards."""
-    height = TOP + len(LENGTHS) * (HEIGHT + BOTTOM + GAP)
+    lengths = sorted({cell.tokens for cell in cells})
+    height = TOP + len(lengths) * (HEIGHT + BOTTOM + GAP)
     width = LEFT + PANEL_WIDTH + RIGHT
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
         'font-size="12">',
         f'<rect width="{width}" height="{height}" fill="#fff"/>',
-        f'<text x="16" y="28" font-size="16">Text encoders {_threads(cells)}: speed against cosine</text>',
+        f'<text x="16" y="28" font-size="16">Encoders {_threads(cells)}: speed against cosine</text>',
         '<text x="16" y="46" fill="#555">up and to the left is better; filled: in a page; hollow: natively'
         "</text>",
         *_draw_legend([engine for engine in COLOURS if any(cell.engine == engine for cell in cells)]),
     ]
-    for place, n_tokens in enumerate(LENGTHS):
+    for place, n_tokens in enumerate(lengths):
         lines += _draw_panel([cell for cell in cells if cell.tokens == n_tokens], n_tokens, place)
     return "\n".join([*lines, "</svg>", ""])
 
@@ -57,9 +58,10 @@ def _draw_legend(engines: Sequence[str]) -> Iterator[str]:
 
 def _draw_panel(cells: Sequence[EncoderCell], n_tokens: int, place: int) -> Iterator[str]:
     top = TOP + place * (HEIGHT + BOTTOM + GAP)
-    times = [cell.run.min_ms for cell in cells] or [1.0]
+    times = [cell.run.min_ms for cell in cells]
     ticks = _ticks(min(times), max(times))
-    yield f'<text x="{LEFT}" y="{top - 12}" font-weight="bold">a text of {n_tokens} tokens</text>'
+    title = f"an image of {n_tokens} rows" if cells[0].of == "image" else f"a text of {n_tokens} tokens"
+    yield f'<text x="{LEFT}" y="{top - 12}" font-weight="bold">{title}</text>'
     yield f'<rect x="{LEFT}" y="{top}" width="{PANEL_WIDTH}" height="{HEIGHT}" fill="none" stroke="#999"/>'
     for cosine in COSINES:
         y = top + _y(cosine)

@@ -1,4 +1,4 @@
-"""`webinfer bench encoders`: text encoders in 8 bits beside onnxruntime."""
+"""`webinfer bench encoders`: encoders in 8 bits beside onnxruntime."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from webinfer.tables import SafeConsole, output_console
 def encoders(folder: Path, names: tuple[str, ...], threads: int, picture: Path | None, as_json: bool) -> None:
     """Compare an encoder in 8bit with onnxruntime in pages and natively, in fp32 and its own int8.
 
-    FOLDER holds a BERT in safetensors. One text of 14 and of 110 tokens; in Edge on WebNN too.
+    FOLDER holds a BERT or a ViT in safetensors. One text of 14 and of 110 tokens, or one image; in Edge on
+    WebNN too.
     """
     from webinfer.bench.encoders import measure_encoders, tabulate_encoders
     from webinfer.bench.encoders_picture import draw_encoders

@@ -76,20 +76,14 @@ def is_encoder(path: Path) -> bool:
     return (path / CONFIG).is_file() and _read_config(path).get("model_type") in ENCODER_TYPES
 
 
-def encoder_family(path: Path) -> FamilySpec:
-    """What an encoder in a folder is for. Raises BadInput where it has none that is packed."""
-    config = _read_config(path)
-    EncoderShape.of(read_config(config))
-    return VISION if config["model_type"] == VIT else TEXT_EMBEDDING
-
-
 def quantise_encoder(path: Path, name: str, store: ModelStore) -> QuantisedEncoder:
     """Stores the encoder of a folder in both precisions under `name`.
 
     Raises BadInput naming what of it is not done, BadRequest for weights that are not whole.
     """
-    family, config = encoder_family(path), _read_config(path)
+    config = _read_config(path)
     shape = EncoderShape.of(read_config(config))
+    family = VISION if config["model_type"] == VIT else TEXT_EMBEDDING
 
     def pack(files: list[Path], folder: Path) -> list[str]:
         (index,) = PACKED_ENCODER.paths(Precision.BITS_8)

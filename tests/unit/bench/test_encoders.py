@@ -8,31 +8,25 @@ from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from browser_runtime.contract.errors import BadInput
-from browser_runtime.contract.vocabulary import Backend, Browser, Precision
+from browser_runtime.contract.vocabulary import Backend, Family, Precision
 from browser_runtime.models.store import ModelStore
+from browser_runtime.simulation.runners import reference
 from tests.stand_ins.vits import write_vit
 from tests.unit.low_bits.test_encoders import write_wide
 from webinfer.bench import encoders
+from webinfer.bench.encoder_samples import LENGTHS, Texts
 from webinfer.bench.encoders import (
-    LENGTHS,
     EncoderCell,
-    Texts,
-    cut_text,
     make_subjects,
-    measure_encoders,
     measure_native,
+    open_samples,
     tabulate_encoders,
 )
 from webinfer.bench.encoders_picture import draw_encoders
 from webinfer.bench.samples import Summary
-
-
-def test_an_encoder_of_images_is_refused_before_anything_is_packed(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="FOLDER is vit, an encoder of images, but must be"):
-        measure_encoders(write_vit(tmp_path / "vit"), [Browser.CHROME], print, print)
 
 
 def test_every_engine_has_its_model_and_native_is_the_base(
@@ -45,14 +39,30 @@ def test_every_engine_has_its_model_and_native_is_the_base(
     webnn = [subject.precision for subject in subjects if subject.backend is Backend.WEBNN]
     assert wasm == [Precision.BITS_8, Precision.FP32, Precision.INT8]
     assert webnn == [Precision.FP32, Precision.FP16, Precision.INT8]
-    text = cut_text(subjects[0].model, 6)
-    assert len(text.split()) == 4  # a token a word, and one at each end
-    cells, exact = measure_native(subjects, Texts({6: text}), lambda _: None)
+    texts = Texts(subjects[0].model, (6,))
+    assert len(texts.timed[6].split()) == 4  # a token a word, and one at each end
+    cells, exact = measure_native(subjects, texts, lambda _: None)
     assert [(cell.engine, cell.ratio) for cell in cells[:1]] == [("onnxruntime fp32", 1.0)]
     assert cells[0].cosine == pytest.approx(1.0)
     assert 0.9 < cells[1].cosine < 1.0
     assert exact.shape == (7, 32)
     assert tabulate_encoders(cells).row_count == 2
+
+
+def test_images_are_asked_of_a_vit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoders, "CELL_S", 0.0)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    subjects = make_subjects(write_vit(tmp_path / "vit"), tmp_path, ModelStore(tmp_path / "store"))
+    images = open_samples(subjects[0].model)
+    assert list(images.timed) == [65]  # eight by eight patches, and the class token
+    cells, exact = measure_native(subjects, images, lambda _: None)
+    assert exact.shape == (6, 10)
+    given = reference(ModelStore().ensure("digits-vit"), Family.VISION, images.all)
+    wanted = np.stack([output["logits"] / np.linalg.norm(output["logits"]) for output in given])
+    assert (exact * wanted).sum(1).min() > 0.999999
+    assert 0.9 < cells[1].cosine < 1.0
+    assert "an image of 65 rows" in draw_encoders(cells)
+    assert tabulate_encoders(cells).title == "one image"
 
 
 def test_the_picture_has_every_engine_and_no_name_over_another() -> None:
