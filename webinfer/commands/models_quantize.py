@@ -54,12 +54,17 @@ def quantize_model(
     """
     from browser_runtime.models.intake.packed_folders import name_precision
     from browser_runtime.models.intake.quantising import find_source
-    from browser_runtime.models.intake.quantising_encoders import is_encoder, refuse_choices
+    from browser_runtime.models.intake.quantising_encoders import (
+        is_encoder,
+        refuse_choices,
+        require_known_type,
+    )
 
     if is_encoder(Path(model)):
         refuse_choices(bits, budget_mb=budget_mb, plan=plan, calibration=calibration, output=output)
         pack_encoder(Path(model), name or f"{Path(model).name}-8bit")
         return
+    require_known_type(Path(model))
     wish = _read_wish(bits, budget_mb, plan, calibration)
     source = find_source(model, ModelStore())
     pack(source, wish, name or f"{source.name}-{name_precision(wish)}", output)

@@ -16,6 +16,8 @@ from browser_runtime.contract.vocabulary import Precision
 from browser_runtime.low_bits.encoder_file import write_encoder
 from browser_runtime.low_bits.encoder_shape import EncoderShape
 from browser_runtime.low_bits.reading.sources import CONFIG
+from browser_runtime.low_bits.shape import CLASSES
+from browser_runtime.models.configuration.fields import Fields
 from browser_runtime.models.files.integrity import hash_file
 from browser_runtime.models.files.json_files import MAX_JSON_BYTES, Json, parse_object
 from browser_runtime.models.intake.encoder_graph import read_weights
@@ -74,6 +76,14 @@ class QuantisedEncoder:
 def is_encoder(path: Path) -> bool:
     """True for a folder whose config.json names an encoder that the low-bit engine runs."""
     return (path / CONFIG).is_file() and _read_config(path).get("model_type") in ENCODER_TYPES
+
+
+def require_known_type(path: Path) -> None:
+    """Returns for a folder of a language model or an encoder, and for what is no folder. Raises BadInput."""
+    config = _read_config(path) if (path / CONFIG).is_file() else {}
+    if config and config.get("model_type") not in (*CLASSES, *ENCODER_TYPES):
+        allowed = f"one of {', '.join(CLASSES)}, or of the encoders {', '.join(ENCODER_TYPES)}"
+        raise Fields(CONFIG, config).refusal("model_type", allowed)
 
 
 def quantise_encoder(path: Path, name: str, store: ModelStore) -> QuantisedEncoder:

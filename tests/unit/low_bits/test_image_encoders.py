@@ -168,5 +168,9 @@ def test_the_command_tells_how_near_both_are(tmp_path: Path) -> None:
     assert done.exception is None, done.exception
     assert "digits-8bit in fp32 and 8bit" in done.stderr + done.stdout
     assert "or more on six images" in done.stdout
+    other = write_vit(tmp_path / "deit", model_type="deit")
+    unknown = CliRunner().invoke(command, ["quantize", str(other), "--bits", "8"], env=home)
+    assert "model_type of config.json is 'deit', but must be one of llama, " in str(unknown.exception)
+    assert "or of the encoders bert, distilbert, roberta, xlm-roberta, vit" in str(unknown.exception)
     refused = CliRunner().invoke(command, [*given, "--bits", "4"], env=home)
     assert "--bits is 4, but must be 8, which is what encoders come in" in str(refused.exception)
