@@ -53,8 +53,9 @@ export class EncoderWeights {
 
   /** Bits of a row's codes, their sign counted, in the product that has fewest. */
   get activationBits() {
-    const limits = this.layers.flatMap((layer) => Object.values(layer).map(({ limit }) => limit));
-    return Math.min(...limits.map((limit) => Math.floor(Math.log2(limit + 1)) + 1));
+    const products = this.layers.flatMap((layer) => Object.values(layer));
+    if (this.patches) products.push(this.patches);
+    return Math.min(...products.map(({ limit }) => Math.floor(Math.log2(limit + 1)) + 1));
   }
 
   /** Bytes outside of WebAssembly's memory. */
