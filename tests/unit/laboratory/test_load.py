@@ -11,13 +11,14 @@ from xml.etree import ElementTree
 import pytest
 from click.testing import CliRunner
 
-from browser_runtime.contract.errors import BadInput, NoWorker
+from browser_runtime.contract.errors import BadInput, NotReady, NoWorker
 from browser_runtime.contract.family_spec import AnswerSpec
 from browser_runtime.contract.vocabulary import Browser
 from scheduler.experiments.load_picture import draw_load
 from scheduler.experiments.loads import tabulate_load
 from tasks.routing.router import Presence
-from webinfer.bench.laboratory import load_stack
+from webinfer import producing
+from webinfer.bench.laboratory import load, load_stack
 from webinfer.bench.laboratory.answers import Answer
 from webinfer.bench.laboratory.arrivals import PATTERNS, draw_arrivals, scale_trace
 from webinfer.bench.laboratory.load import LoadedModel, LoadResult, LoadRun
@@ -169,3 +170,33 @@ def test_a_browser_without_a_worker_is_told_at_once(
     else:
         with pytest.raises(NoWorker, match="No worker serves chrome-vision"):
             load_stack.require_worker(Browser.CHROME)
+
+
+class Cut(LoadRun):
+    """Ends by Ctrl-C at its second request."""
+
+    def _send(self, due: float) -> None:
+        if self._pending:
+            raise KeyboardInterrupt
+        self._pending["first"] = (due, None, None)  # type: ignore[assignment]
+
+
+def test_what_is_outstanding_at_ctrl_c_is_revoked(monkeypatch: pytest.MonkeyPatch) -> None:
+    revoked: list[list[str]] = []
+    control = SimpleNamespace(revoke=lambda ids, terminate: revoked.append(ids))
+    monkeypatch.setattr(load, "app", SimpleNamespace(control=control))
+    with pytest.raises(KeyboardInterrupt):
+        Cut([], [0.0, 0.0], 1.0).run(lambda text: None)
+    assert revoked == [["first"]]
+
+
+def test_a_broker_that_is_lost_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lose(**limits: float) -> None:
+        raise RuntimeError("Retry limit exceeded")
+
+    settings = SimpleNamespace(broker_url="redis://:secret@gone:1/0")
+    backend = SimpleNamespace(result_consumer=SimpleNamespace(drain_events=lose))
+    monkeypatch.setattr(load, "app", SimpleNamespace(backend=backend))
+    monkeypatch.setattr(producing, "app", SimpleNamespace(settings=settings))
+    with pytest.raises(NotReady, match="No Redis answers at redis://:..@gone:1/0"):
+        Prompt([], [0.2], 1.0).run(lambda text: None)

@@ -10,17 +10,20 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import redis
 from celery.result import AsyncResult
+from kombu.exceptions import OperationalError
 
 from browser_runtime.contract.errors import InferenceError, NotReady
 from browser_runtime.contract.family_spec import AnswerSpec
 from tasks.app import app
 from webinfer.bench.laboratory.answers import Answer, read_answer
 from webinfer.bench.laboratory.estimates import percentile
-from webinfer.producing import send
+from webinfer.producing import no_broker, send
 
 Tell = Callable[[str], None]
 
@@ -30,6 +33,8 @@ DRAIN_S = 60.0
 # A system that has as much outstanding carries the rate no more: what follows would only measure the queue.
 MOST_OUTSTANDING = 400
 SAMPLE_S = 1.0
+# Celery gives up reconnecting with a RuntimeError.
+BROKER_LOST = (redis.RedisError, OperationalError, OSError, RuntimeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +112,30 @@ class LoadRun:
         self.result = LoadResult(len(arrivals) / seconds, seconds)
 
     def run(self, tell: Tell, sample: Callable[[], int | None] = lambda: None) -> LoadResult:
-        """The result. `sample` gives the number of workers wanted. Raises NotReady without a broker."""
-        result, self._began, next_sample = self.result, time.monotonic(), 0.0
+        """The result. `sample` gives the number of workers wanted. Raises NotReady without a broker.
+
+        What is not answered by its end, or by Ctrl-C, is revoked: the stack may be others' too.
+        """
+        result, self._began = self.result, time.monotonic()
+        try:
+            self._send_all(tell, sample)
+            end = self._now() + DRAIN_S
+            while self._pending and self._now() < end:
+                self._drain(0.1)
+            took_s = self._now()
+        finally:
+            if self._pending:
+                with suppress(*BROKER_LOST):
+                    app.control.revoke(list(self._pending), terminate=True)
+        if self._pending:
+            result.errors["no answer"] += len(self._pending)
+        result.latencies_ms.sort()
+        result.answered_per_s = len(result.latencies_ms) / max(took_s, 1e-3)
+        return result
+
+    def _send_all(self, tell: Tell, sample: Callable[[], int | None]) -> None:
+        """Sends each request when it is due, until too many are outstanding."""
+        next_sample = 0.0
         for due in self._arrivals:
             while (wait := due - self._now()) > 0:
                 self._drain(min(wait, 0.05))
@@ -117,18 +144,8 @@ class LoadRun:
                 next_sample = self._now() + SAMPLE_S
                 self._note(sample(), tell)
             if len(self._pending) > MOST_OUTSTANDING:
-                result.is_overloaded = True
+                self.result.is_overloaded = True
                 break
-        end = self._now() + DRAIN_S
-        while self._pending and self._now() < end:
-            self._drain(0.1)
-        took_s = self._now()
-        if self._pending:
-            result.errors["no answer"] += len(self._pending)
-            app.control.revoke(list(self._pending), terminate=True)
-        result.latencies_ms.sort()
-        result.answered_per_s = len(result.latencies_ms) / max(took_s, 1e-3)
-        return result
 
     def _now(self) -> float:
         return time.monotonic() - self._began
@@ -157,7 +174,10 @@ class LoadRun:
 
     def _drain(self, timeout_s: float) -> None:
         consumer: Any = app.backend
-        consumer.result_consumer.drain_events(timeout=timeout_s)
+        try:
+            consumer.result_consumer.drain_events(timeout=timeout_s)
+        except BROKER_LOST as error:
+            raise no_broker() from error
 
     def _arrived(self, sent: AsyncResult[Any]) -> None:
         """Counts an answer at the moment at which it comes."""
