@@ -198,5 +198,5 @@ def test_a_broker_that_is_lost_is_one_sentence(monkeypatch: pytest.MonkeyPatch) 
     backend = SimpleNamespace(result_consumer=SimpleNamespace(drain_events=lose))
     monkeypatch.setattr(load, "app", SimpleNamespace(backend=backend))
     monkeypatch.setattr(producing, "app", SimpleNamespace(settings=settings))
-    with pytest.raises(NotReady, match="No Redis answers at redis://:..@gone:1/0"):
+    with pytest.raises(NotReady, match=r"No Redis answers at redis://:..@gone:1"):
         Prompt([], [0.2], 1.0).run(lambda text: None)
