@@ -17,6 +17,8 @@ DEBIAN_PACKAGES = {
     Browser.CHROME: "chromium chromium-driver",
 }
 EXTRA = "pip install 'webinfer[{}]'"
+SOCKS = "pip install 'httpx2[socks]'"
+"""Lets pulls go through a SOCKS proxy."""
 STAND_IN = "webinfer prepare"
 """Brings the Chromium that stands in for Edge."""
 STACK = "webinfer up"

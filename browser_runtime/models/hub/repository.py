@@ -13,6 +13,7 @@ import structlog
 
 from browser_runtime.contract.errors import BadRequest, SetupError, UnknownModel
 from browser_runtime.contract.setup.proxies import exempt_loopback
+from browser_runtime.contract.setup.remedies import SOCKS
 from browser_runtime.models.files.paths import OutsideError, check_path, shorten
 from browser_runtime.models.hub.catalogue import HubModel
 from browser_runtime.models.hub.downloading import HubFile
@@ -92,14 +93,23 @@ def _translate(error: Exception, model: HubModel, endpoint: str) -> Exception:
         return UnknownModel(repr(model.name), f"{endpoint} has no repository {model.repository}")
     if isinstance(error, RevisionNotFoundError):
         return UnknownModel(repr(model.name), f"{model.repository} has no revision {model.revision}")
-    if isinstance(error, (httpx2.HTTPError, HfHubHTTPError, OSError)):
-        remedy = "check the network and HF_ENDPOINT, or bring the model in with `webinfer models import`"
-        return SetupError(
-            f"model {model.name!r}", f"the Hub at {endpoint} did not answer ({error}); {remedy}"
-        )
+    if isinstance(error, (httpx2.HTTPError, httpx2.InvalidURL, HfHubHTTPError, OSError, ImportError)):
+        return SetupError(f"model {model.name!r}", _explain_silence(error, endpoint))
     if isinstance(error, (ValueError, LookupError, TypeError, AttributeError)):
         return BadRequest(f"the answer of {endpoint} about {model.repository} cannot be read ({error!r})")
     return error
+
+
+def _explain_silence(error: Exception, endpoint: str) -> str:
+    """Why nothing came from there, and what helps."""
+    import httpx2
+
+    if isinstance(error, (httpx2.InvalidURL, ImportError)):
+        # The endpoint's own address was checked, so this one is a proxy's.
+        problem = f"SOCKS needs `{SOCKS}`" if "SOCKS" in str(error) else str(error)
+        return f"the proxy that the environment names for {endpoint} cannot be used ({problem})"
+    remedy = "check the network and HF_ENDPOINT, or bring the model in with `webinfer models import`"
+    return f"the Hub at {endpoint} did not answer ({error}); {remedy}"
 
 
 def _repository(info: Any, model: HubModel, address: str) -> Repository:

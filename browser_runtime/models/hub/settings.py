@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from browser_runtime.contract.setup.environment import PREFIX, Seconds, Settings, check_url
+from browser_runtime.contract.setup.environment import PREFIX, BadValue, Seconds, Settings, check_url
 
 
 class HubSettings(Settings):
@@ -44,3 +44,14 @@ class HubSettings(Settings):
     @classmethod
     def _is_http(cls, url: str) -> str:
         return check_url(url, ("https", "http"))
+
+    @field_validator("token")
+    @classmethod
+    def _fits_a_header(cls, token: SecretStr | None) -> SecretStr | None:
+        """The token without the line end that files of secrets have. Raises BadValue."""
+        if token is None:
+            return None
+        plain = token.get_secret_value().strip()
+        if not plain or not all("!" <= character <= "~" for character in plain):
+            raise BadValue("one word of ASCII letters, digits and signs")
+        return SecretStr(plain)

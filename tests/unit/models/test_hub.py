@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,12 +22,14 @@ from huggingface_hub import close_session
 from browser_runtime.contract.errors import (
     BadInput,
     BadRequest,
+    BadSetting,
     InferenceError,
     SetupError,
     TooLarge,
     UnknownModel,
 )
 from browser_runtime.contract.families import TEXT_EMBEDDING, VISION
+from browser_runtime.contract.setup import remedies
 from browser_runtime.contract.vocabulary import Family, Precision
 from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.models.hub import downloading
@@ -357,6 +361,48 @@ def test_hugging_face_variables_are_obeyed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("WEBINFER_HUB_TIMEOUT_S", "7")
     settings = HubSettings()
     assert (settings.endpoint, settings.offline, settings.timeout_s) == ("http://mirror.example", True, 7)
+
+
+@pytest.mark.parametrize("token", ["hf_schlüssel", "hf_one\nhf_two", "hf one", "hf_\u202eone"])
+def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(
+        BadSetting, match="HF_TOKEN is a secret that is not shown, but must be one word"
+    ) as refused:
+        HubSettings()
+    assert "hf" not in str(refused.value)
+
+
+def test_a_token_from_a_file_has_a_line_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret\r\n")
+    token = HubSettings().token
+    assert token is not None and token.get_secret_value() == "hf_secret"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "problem"),
+    [
+        ("socks5://127.0.0.1:9", f"SOCKS needs `{re.escape(remedies.SOCKS)}`"),
+        ("http://[::1", "Invalid port"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_one_sentence(
+    tmp_path: Path, settings: HubSettings, monkeypatch: pytest.MonkeyPatch, proxy: str, problem: str
+) -> None:
+    if proxy.startswith("socks") and importlib.util.find_spec("socksio"):
+        pytest.skip("the remedy is installed")
+    for name in PROXIED:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("all_proxy", proxy)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    close_session()  # its client knows the proxies of the time it was made
+    store = ModelStore(tmp_path / "models", changed(settings, endpoint="http://hub.example"))
+    with pytest.raises(SetupError, match=f"names for http://hub.example cannot be used .{problem}"):
+        store.ensure(NAME)
+    close_session()
 
 
 def test_the_stand_in_serves_huggingface_hub_itself(hub: Hub, tmp_path: Path) -> None:
