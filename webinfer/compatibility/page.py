@@ -20,7 +20,7 @@ a model is imported or pulled, when a request is built, and again in the worker.
 
 This page is generated from the lists that the code uses, with `python -m webinfer.compatibility >
 docs/compatibility.md`; a test compares it with them. **A key of these files, a class or a format that is not
-listed is refused.** Of config.json, only the keys named here are read.
+listed is refused.** A key that is null counts as left out. Of config.json, only the keys named here are read.
 
 Expected values in tests come from transformers, sentence-transformers, tokenizers, Pillow and onnxruntime.
 They are stored under `tests/`, with the scripts that made them."""

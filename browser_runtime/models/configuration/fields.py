@@ -82,8 +82,13 @@ class Fields:
         return value
 
     def hold_to(self, rules: Mapping[str, Rule], whose: str = "") -> None:
-        """Raises BadInput for a key that has no rule, and for a value that its rule does not accept."""
-        for key in self._values:
+        """Raises BadInput for a key that has no rule, and for a value that its rule does not accept.
+
+        A null asks for nothing, whatever its key.
+        """
+        for key, value in self._values.items():
+            if value is None:
+                continue
             if key not in rules:
                 near = suggest(key, rules)
                 raise self.refusal(

@@ -270,6 +270,9 @@ INERT = {
     "feature_extractor_type": Rule("the older place of it: `...FeatureExtractor`", lambda _: True),
     "processor_class": ANYTHING,
     "_processor_class": ANYTHING,
+    # The names of a call's arguments, which transformers 4 wrote into files for a while, and drops since.
+    "_valid_processor_keys": ANYTHING,
+    "_valid_kwargs_names": ANYTHING,
     "transformers_version": ANYTHING,
     "do_convert_rgb": Rule("true or false: every image is RGB here", FLAG.accepts),
     "do_reduce_labels": Rule("true or false: it concerns maps of segments only", FLAG.accepts),

@@ -120,6 +120,20 @@ def test_what_is_not_done_is_refused_by_name(keys: dict[str, Any], words: str) -
         PixelPlan.of(VIT | keys, {"model_type": "unheard-of"})
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        # As transformers 4.40 saved a ViT, and as 4.50 saved a fast one.
+        {"_valid_processor_keys": ["images", "do_resize", "size", "data_format"], "do_convert_rgb": None},
+        {"_valid_kwargs_names": ["do_resize"], "device": None, "size_divisor": None, "do_pad": None},
+        {"crop_pct": None, "unheard_of": None},
+    ],
+)
+def test_what_versions_of_transformers_keep_in_their_files_changes_nothing(keys: dict[str, Any]) -> None:
+    plain, kept = (PixelPlan.of(VIT | more, {"model_type": "vit"}).to_page() for more in ({}, keys))
+    np.testing.assert_equal(kept, plain)
+
+
 @pytest.mark.parametrize("channels", [2, 4, "3", True])
 def test_other_channels_are_refused(channels: Any) -> None:
     with pytest.raises(BadInput, match=r"num_channels of config\.json is .*, but must be 1 or 3"):
