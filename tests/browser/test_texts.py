@@ -25,7 +25,7 @@ DATA = Path(__file__).parents[1] / "data"
 EXPECTED = json.loads((DATA / "sentence_modules.json").read_text())["answers"]
 IDS = json.loads((DATA / "token_ids.json").read_text())["ids"]
 # Between them: every kind of module, both ways to join modes, a prompt that is left out.
-VARIANTS = ("three older modes", "dense", "residual", "layer norm", "prompt left out, weighted")
+VARIANTS = ("three older modes", "dense", "residual", "layer norm", "prompt left out, weighted", "truncated")
 TOLERANCE = 1e-5
 
 
