@@ -36,14 +36,18 @@ COMMON = {
     "layer_norm_eps": EPSILON,
     "hidden_act": only(*ACTIVATIONS, why="no other activation is computed here"),
 }
+# Otherwise a token sees those before it alone, or what another model made.
+ATTENTION_RULES = {
+    "is_decoder": only(False),
+    "is_encoder_decoder": only(False),
+    "add_cross_attention": only(False),
+}
 TEXT_RULES = COMMON | {
     "vocab_size": SIZES["vocab_size"],
     "max_position_embeddings": whole(MAX_POSITIONS),
     "type_vocab_size": whole(MAX_TOKEN_TYPES),
     "position_embedding_type": only("absolute", why="no other positions are computed here"),
-    "is_decoder": only(False),
-    "is_encoder_decoder": only(False),
-    "add_cross_attention": only(False),
+    **ATTENTION_RULES,
 }
 IMAGE_RULES = COMMON | {
     # Of pretraining, and of a pooler that a classifier has not.

@@ -97,7 +97,8 @@ def describe_graphs() -> str:
         ),
         paragraph(
             f"""A folder of safetensors is exported if it is a text encoder of type {code(BERT_TYPES)}, or an
-            image classifier of type `{VIT}`, with {code(ACTIVATIONS)}. Weights in pickles are never opened:
+            image classifier of type `{VIT}`, with {code(ACTIVATIONS)}, and no decoder
+            (`is_decoder`). Weights in pickles are never opened:
             {code(PICKLES)}."""
         ),
     )

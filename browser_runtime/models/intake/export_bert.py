@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 
 from browser_runtime.contract.errors import BadRequest
+from browser_runtime.low_bits.encoder_shape import ATTENTION_RULES
+from browser_runtime.low_bits.shape import FILE
+from browser_runtime.models.configuration.fields import Fields
 from browser_runtime.models.files.json_files import parse_object
 from browser_runtime.models.intake.encoder_graph import (
     ACTIVATIONS,
@@ -50,7 +53,7 @@ class BertShape:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> BertShape:
-        """The sizes in `config`. Raises BadRequest for what this exporter does not compute."""
+        """The sizes in `config`. Raises BadInput, BadRequest for what this exporter does not compute."""
         _refuse_variants(config)
         return cls(
             hidden=config["hidden_size"],
@@ -73,6 +76,9 @@ def _refuse_variants(config: Mapping[str, Any]) -> None:
         raise BadRequest(
             f"hidden_act {config['hidden_act']!r} cannot be exported, only {', '.join(ACTIVATIONS)}"
         )
+    fields = Fields(FILE, config)
+    for key, rule in ATTENTION_RULES.items():
+        fields.read(key, False, rule)
     for name in ("hidden_size", "num_attention_heads", "num_hidden_layers"):
         if type(config.get(name)) is not int or config[name] < 1:
             raise BadRequest(f"config.json has no whole {name} from 1")

@@ -118,6 +118,8 @@ def test_relu_and_the_bert_prefix_are_understood(tmp_path: Path) -> None:
         ({"model_type": "mpnet"}, "model_type 'mpnet' cannot be exported"),
         ({"hidden_act": "gelu_new"}, "hidden_act 'gelu_new' cannot be exported, only gelu, relu"),
         ({"position_embedding_type": "relative_key"}, "absolute position embeddings"),
+        ({"is_decoder": True}, "is_decoder of config.json is True, but must be left out or False"),
+        ({"add_cross_attention": True}, "add_cross_attention of config.json is True, but must be"),
         ({"hidden_size": None}, "no whole hidden_size from 1"),
         ({"num_hidden_layers": 3}, "no tensor 'encoder.layer.2"),
     ],
