@@ -14,7 +14,7 @@ from PIL import Image
 
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import Unsupported
-from browser_runtime.contract.families import VISION
+from browser_runtime.contract.family_spec import ONNX_SUFFIXES
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Family, Precision
 from browser_runtime.models.intake.importing import import_model
@@ -46,7 +46,7 @@ def every_size(settings: RuntimeSettings, tmp_path_factory: pytest.TempPathFacto
     beside = {"save_as_external_data": True, "location": "model.onnx_data", "size_threshold": 1024}
     onnx.save_model(onnx.load(source), graphs / "model.onnx", **beside)
     model = import_model(home, NAME, store=ModelStore(settings.models_dir))
-    assert model.precisions == VISION.precisions
+    assert model.precisions == tuple(ONNX_SUFFIXES)
     return NAME
 
 
@@ -86,7 +86,7 @@ def read(name: str, digit: str, precision: Precision, backend: Backend) -> Reque
     )
 
 
-@pytest.mark.parametrize("precision", VISION.precisions)
+@pytest.mark.parametrize("precision", ONNX_SUFFIXES)
 @pytest.mark.parametrize("backend", [Backend.WASM, Backend.WEBNN, Backend.WEBGPU])
 async def test_each_precision_reads_the_same_digits(
     shared_pool: Pool, every_size: str, backend: Backend, precision: Precision
