@@ -244,9 +244,15 @@ def _recover(target: Target, names: Sequence[str], fault: str, at_s: float, pati
 
 
 def _await_whole(target: Target, deadline: float) -> list[str]:
-    """What is still amiss at the deadline."""
+    """What is still amiss at the deadline.
+
+    Every browser is asked once more: one whose page computed for ever is there until it is replaced.
+    """
     while (found := target.lacks()) and time.monotonic() < deadline:
         time.sleep(LOOK_S)
+    if not found:
+        told = [(browser, _probe(browser, deadline - time.monotonic())) for browser in target.browsers]
+        found = [f"{browser}: {problem}" for browser, problem in told if problem]
     return found
 
 
