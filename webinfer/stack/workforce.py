@@ -64,10 +64,9 @@ class Workforce:
         self, browser: Browser, numbered: dict[int, ManagedProcess], wanted: DesiredWorkers
     ) -> None:
         number = next(n for n in range(1, len(numbered) + 2) if n not in numbered)
-        part = self._make(browser, number)
-        self._tell(part.name, f"starting: {wanted.reason}")
-        numbered[number] = part
+        numbered[number] = part = self._make(browser, number)
         self._supervisor.add(part)
+        self._tell(part.name, f"starting: {wanted.reason}")  # from here on others may wait for it
 
 
 class DesiredWorkersSubscriber:
