@@ -144,12 +144,15 @@ for (const variant of VARIANTS) {
   });
 }
 
+/** Reads the manifest that `make` gives, once it was changed. @param {() => {json: any}} make */
+const harming = (make) => (/** @type {(json: any) => void} */ change) => () => {
+  const { json } = make();
+  change(json);
+  return readEncoderManifest(json, 'tiny');
+};
+
 test('a manifest of an encoder that is not understood is refused by name', () => {
-  const harm = (/** @type {(json: any) => void} */ change) => {
-    const { json } = tinyEncoder();
-    change(json);
-    return () => readEncoderManifest(json, 'tiny');
-  };
+  const harm = harming(tinyEncoder);
   assert.throws(
     harm((json) => Object.assign(json.architecture, { activation: 'silu' })),
     /activation is "silu", not one of gelu/,
@@ -173,11 +176,7 @@ test('a manifest of an encoder that is not understood is refused by name', () =>
 });
 
 test('a manifest of an encoder of images that is not understood is refused by name', () => {
-  const harm = (/** @type {(json: any) => void} */ change) => {
-    const { json } = tinyImageEncoder();
-    change(json);
-    return () => readEncoderManifest(json, 'tiny');
-  };
+  const harm = harming(tinyImageEncoder);
   assert.throws(
     harm((json) => Object.assign(json.architecture, { vocab: 12 })),
     /a key of architecture is "vocab"/,
