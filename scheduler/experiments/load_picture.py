@@ -77,7 +77,7 @@ class _Axes:
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in points)
         dots = [
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" stroke="{colour}" '
-            f'fill="{"#fff" if run["is_overloaded"] or run["errors"] else colour}"/>'
+            f'fill="{"#fff" if run["is_overloaded"] or run.get("is_cut") or run["errors"] else colour}"/>'
             for x, y, run in points
         ]
         return [f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>', *dots]

@@ -38,6 +38,8 @@ def _row(run: Mapping[str, Any], names: list[str]) -> list[Cell]:
     errors = ", ".join(f"{n} {kind}" for kind, n in sorted(run["errors"].items(), key=lambda one: -one[1]))
     if run["is_overloaded"]:
         errors = f"overloaded; {errors}".rstrip("; ")
+    if run.get("is_cut"):
+        errors = f"stopped by hand; {errors}".rstrip("; ")
     shown = texts(*times, _ms(run.get("most_ms")), _ms(run["worst_lag_ms"]))
     rates = texts(f"{run['offered_per_s']:.1f}", f"{run['answered_per_s']:.1f}")
     return [*rates, *shown, Cell(errors, mark=WRONG if errors else "")]

@@ -61,8 +61,9 @@ def command(
 ) -> None:
     """Fail where a SET (a TOML file) of models became slower, or answers otherwise, than a baseline.
 
-    Exit code: 0 passed; 1 slower, wrong or did not run; 2 wrong usage; 3 not comparable or not clear. In a
-    GitHub workflow it also writes annotations and the step summary.
+    Exit code: 0 passed; 1 slower, wrong or did not run; 2 wrong usage; 3 not comparable or not clear; 130
+    Ctrl-C, which ends it with the cells that were judged by then. In a GitHub workflow it also writes
+    annotations and the step summary.
     """
     from scheduler.experiments.gates import tabulate_gate
     from webinfer.bench.laboratory import gate, gate_reports
@@ -82,6 +83,8 @@ def command(
     with watching("starting") as watch:
         show = lambda result: watch.note(f"{result.cell.name}: {result.status}")  # noqa: E731
         results = asyncio.run(gate.run_gate(wanted, before, watch.tell, show))
+    if all(result.status is gate.Status.STOPPED for result in results):
+        raise click.Abort
     document = gate.gate_document(wanted, results)
     keep(document, json_file, no_history=no_history)
     result_console(json_file).print(rich_table(tabulate_gate(document), f"gate {wanted.name}"))
@@ -121,6 +124,8 @@ def _repeat(
             save(found.document(), json_file)
 
         asyncio.run(repeat_gate(repeats, before, watch.tell, note))
+    if not repeats.runs:
+        raise click.Abort
     document, console = repeats.document(), result_console(json_file)
     keep(document, json_file, no_history=no_history)
     console.print(rich_table(tabulate_repeats(document), f"gate {wanted.name}, {len(repeats.runs)} times"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from click.core import ParameterSource
 
 from browser_runtime.contract.errors import BadInput
 from browser_runtime.contract.vocabulary import Browser
+from webinfer import endings
 from webinfer.bench.laboratory.arrivals import PATTERNS, POISSON
 from webinfer.commands.laboratory import DURATION, JSON_FILE, NO_HISTORY, RATE, keep, result_console, watching
 from webinfer.commands.parameters import BACKENDS, BROWSER, NEW_FILE, ModelName
@@ -75,7 +77,8 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
     A model that is named twice comes twice as often.
 
     Latency counts from the intended time of sending. Every answer is checked. Starts a private stack with one
-    worker, or with --running uses the one that is up and tells what its autoscaler did.
+    worker, or with --running uses the one that is up and tells what its autoscaler did. Ctrl-C ends it with
+    what was answered by then.
     """
     from scheduler.experiments.load_picture import draw_load
     from scheduler.experiments.loads import tabulate_load, title_of
@@ -95,6 +98,8 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
         if wanted["find_limit"]:
             limit = find_limit(try_rate, SHARE, wanted["p95"] * 1000)
         results = limit.tried if limit else [try_rate(wanted["rate"])]
+        if not any(one.latencies_ms or one.errors for one in results):
+            raise click.Abort
     verdict = limit.sentence() if limit else _sentence(results[0])
     limit_ms = wanted["p95"] * 1000 if limit else None
     body = {
@@ -116,6 +121,8 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
     console.print(verdict, style="bold", markup=False)
     if told := _autoscaler(results):
         console.print(told, markup=False)
+    if results[-1].is_cut:
+        sys.exit(endings.STOPPED)
 
 
 @contextmanager
@@ -199,9 +206,10 @@ def _read_plan(wanted: dict[str, Any]) -> Callable[[float | None], tuple[list[fl
 
 def _sentence(one: LoadResult) -> str:
     p95 = one.at(SHARE)
+    cut = "stopped by hand; " if one.is_cut else ""
     told = "too few answers for a p95" if p95 is None else f"p95 {p95:.1f} ms"
     wrong = f"{one.n_errors} of {one.n_sent} without a right answer" if one.errors else "every answer right"
-    return f"{one.offered_per_s:.1f} requests/s offered: {told}, {wrong}"
+    return f"{cut}{one.offered_per_s:.1f} requests/s offered: {told}, {wrong}"
 
 
 def _autoscaler(results: list[LoadResult]) -> str:

@@ -179,6 +179,31 @@ def test_a_baseline_that_can_run_is_run_in_turn(monkeypatch: Any, ratios: tuple[
     assert found.is_paired and (found.status is Status.SLOWER) == (ratios == (1.2, 1.2))
 
 
+@pytest.mark.parametrize(
+    ("cut_by", "status", "told"),
+    [
+        (asyncio.CancelledError(), Status.STOPPED, "before a verdict"),
+        (ArmFailed("arm b", "its browser is gone"), Status.FAILED, "arm b did not run: its browser is gone"),
+    ],
+)
+def test_a_comparison_that_was_cut_is_no_verdict(
+    monkeypatch: Any, cut_by: Any, status: Status, told: str
+) -> None:
+    """What `compare` keeps of it looks like any other, and would pass."""
+
+    async def compare(a: Arm, b: Arm, *rest: Any) -> Any:
+        found = comparison(1.0)
+        found.cut_by = cut_by if b.text else None
+        return found
+
+    monkeypatch.setattr(gate, "compare", compare)
+    cells = (cell(""), cell("", "flag=--x"), cell(""))
+    found = asyncio.run(run_gate(GateSet("s", cells), None, lambda text: None, lambda result: None))
+    after = Status.STOPPED if status is Status.STOPPED else Status.PASSED
+    assert [one.status for one in found] == [Status.PASSED, status, after]
+    assert found[1].text == told and exit_code(found) == (130 if status is Status.STOPPED else 1)
+
+
 def test_an_arm_of_the_file_that_differs_is_run_in_turn_too(before: dict[str, Any]) -> None:
     row = before["cells"][0]
     assert gate.runnable(row, cell()) is None
@@ -195,6 +220,9 @@ RESULTS = [
 ]
 
 
+STOPPED = [RESULTS[0], CellResult(cell(), Status.STOPPED, "before a verdict")]
+
+
 def test_reports_cannot_be_steered_and_count_right() -> None:
     suite = ElementTree.fromstring(junit("s", RESULTS))[0]
     counts = {name: suite.get(name) for name in ("tests", "failures", "errors", "skipped")}
@@ -209,7 +237,9 @@ def test_reports_cannot_be_steered_and_count_right() -> None:
     assert exit_code(RESULTS) == 1 and exit_code(RESULTS[:1]) == 0 and exit_code(RESULTS[2:3]) == 3
 
 
-@pytest.mark.parametrize(("results", "code"), [(RESULTS, 1), (RESULTS[:1], 0), (RESULTS[2:3], 3), (None, 2)])
+@pytest.mark.parametrize(
+    ("results", "code"), [(RESULTS, 1), (RESULTS[:1], 0), (RESULTS[2:3], 3), (STOPPED, 130), (None, 2)]
+)
 def test_the_process_ends_with_the_exit_code(
     tmp_path: Path, monkeypatch: Any, results: list[CellResult] | None, code: int
 ) -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from scipy.stats import binomtest
 
 from browser_runtime.contract.errors import BadInput
-from tests.unit.laboratory.test_gate import RESULTS, SET, cell
+from tests.unit.laboratory.test_gate import RESULTS, SET, STOPPED, cell
 from webinfer.bench.laboratory import gate_repeats
 from webinfer.bench.laboratory.estimates import highest_rate
 from webinfer.bench.laboratory.gate import CellResult
@@ -52,15 +52,14 @@ def test_what_was_cut_goes_on_where_it_ended(tmp_path: Path, monkeypatch: Any) -
     async def run_gate(*rest: Any) -> list[CellResult]:
         nonlocal n_runs
         n_runs += 1
-        if n_runs == 3:
-            raise KeyboardInterrupt
-        return RESULTS[:1]
+        return STOPPED if n_runs == 3 else RESULTS[:1]
 
     monkeypatch.setattr(gate_repeats, "run_gate", run_gate)
     (tmp_path / "set.toml").write_text(SET)
     file = tmp_path / "repeats.json"
     words = [str(tmp_path / "set.toml"), "--repeat", "5", "--json", str(file), "--no-history"]
-    CliRunner().invoke(command, words)
+    cut = CliRunner().invoke(command, words)
+    assert cut.exit_code == 130 and "2 of 5 runs: 0 alarms" in cut.output
     assert len(json.loads(file.read_text())["runs"]) == 2
     ended = CliRunner().invoke(command, words)
     document = json.loads(file.read_text())

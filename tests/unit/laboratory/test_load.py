@@ -67,6 +67,36 @@ def test_no_rate_and_every_rate_are_told() -> None:
     assert always.carried_per_s == 4096.0 and "the most that was tried" in always.sentence()
 
 
+@pytest.mark.parametrize("between", [False, True])
+def test_the_rates_before_ctrl_c_are_told(between: bool) -> None:
+    """It comes while the third rate is tried, or before that began."""
+
+    def try_rate(rate: float) -> LoadResult:
+        if rate > 8.0 and between:
+            raise KeyboardInterrupt
+        return LoadResult(rate, 1.0, [1.0] * 100 if rate < 8.0 else [9.0] * 100, is_cut=rate > 8.0)
+
+    limit = find_limit(try_rate, 0.95, 10.0)
+    assert limit.is_cut and limit.carried_per_s is None and len(limit.tried) == (2 if between else 3)
+    assert limit.sentence() == "stopped by hand before the limit was known: 8.0/s held"
+    table = tabulate_load({"models": ["m"], "browser": "edge", "pattern": "poisson"} | _runs(limit.tried))
+    assert [row[-1].text for row in table.rows] == ["", "", "stopped by hand"][: len(table.rows)]
+    cut = find_limit(lambda rate: LoadResult(rate, 1.0, is_cut=True), 0.95, 10.0)
+    assert cut.sentence().endswith("no rate was tried to its end")
+
+
+def _runs(results: list[LoadResult]) -> dict[str, object]:
+    return {"runs": [one.to_plain() for one in results]}
+
+
+def test_ctrl_c_before_the_first_rate_is_told_as_any() -> None:
+    def interrupt(rate: float) -> LoadResult:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find_limit(interrupt, 0.95, 10.0)
+
+
 def test_slow_rates_are_tried_for_long_enough() -> None:
     """Of 16 requests (four seconds at the first rate) there is no 95th percentile: nothing would hold."""
     for rate in (4.0, 8.0, 64.0):
@@ -185,9 +215,9 @@ def test_what_is_outstanding_at_ctrl_c_is_revoked(monkeypatch: pytest.MonkeyPatc
     revoked: list[list[str]] = []
     control = SimpleNamespace(revoke=lambda ids, terminate: revoked.append(ids))
     monkeypatch.setattr(load, "app", SimpleNamespace(control=control))
-    with pytest.raises(KeyboardInterrupt):
-        Cut([], [0.0, 0.0], 1.0).run(lambda text: None)
+    found = Cut([], [0.0, 0.0], 1.0).run(lambda text: None)
     assert revoked == [["first"]]
+    assert found.is_cut and not found.errors and not found.holds(0.95, 1000.0)
 
 
 def test_a_broker_that_is_lost_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

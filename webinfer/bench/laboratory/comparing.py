@@ -57,13 +57,18 @@ class Comparison:
     is_narrow: bool = False
     """True if it ended because the interval is as narrow as was asked for, False at the end of its budget."""
     seconds: float = 0.0
-    cut: str = ""
-    """The reason why it ended before either; empty if it did not."""
+    cut_by: ArmFailed | asyncio.CancelledError | None = None
+    """An arm's failure, or Ctrl-C, that ended it before either."""
 
     @property
     def steady(self) -> Interval:
         """b's time over a's, of warm runs."""
         return sequential(self).interval
+
+    @property
+    def cut(self) -> str:
+        """The reason why it was cut; empty if it was not."""
+        return "" if self.cut_by is None else str(self.cut_by) or STOPPED
 
     @property
     def answers_differ(self) -> str:
@@ -129,7 +134,7 @@ async def compare(
         except (ArmFailed, asyncio.CancelledError) as error:
             if not comparison.blocks:
                 raise
-            comparison.cut = str(error) or STOPPED
+            comparison.cut_by = error
             return comparison
         now = time.monotonic()
         longest_s, comparison.seconds = max(longest_s, now - block_began), now - began

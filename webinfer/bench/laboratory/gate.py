@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -10,10 +11,11 @@ from enum import StrEnum
 from typing import Any
 
 from browser_runtime.contract.errors import InferenceError
+from webinfer import endings
 from webinfer.bench.laboratory import verdicts
 from webinfer.bench.laboratory.answers import Answer
 from webinfer.bench.laboratory.arms import Arm, parse_arm
-from webinfer.bench.laboratory.comparing import FEWEST_BLOCKS, Limits, Tell, compare
+from webinfer.bench.laboratory.comparing import FEWEST_BLOCKS, Comparison, Limits, Tell, compare
 from webinfer.bench.laboratory.documents import Document, interval_plain, make_document, reading
 from webinfer.bench.laboratory.estimates import (
     LEAST_BLOCKS,
@@ -41,11 +43,13 @@ class Status(StrEnum):
     NOT_COMPARABLE = "not comparable"
     UNCLEAR = "unclear"
     """The interval is too wide to see the threshold."""
+    STOPPED = "stopped"
+    """Ctrl-C came before it was judged."""
 
 
 BAD = (Status.SLOWER, Status.WRONG, Status.FAILED)
-OPEN = (Status.NOT_COMPARABLE, Status.UNCLEAR)
-EXIT_PASSED, EXIT_BAD, EXIT_USAGE, EXIT_OPEN = 0, 1, 2, 3
+OPEN = (Status.NOT_COMPARABLE, Status.UNCLEAR, Status.STOPPED)
+EXIT_PASSED, EXIT_BAD, EXIT_USAGE, EXIT_OPEN, EXIT_STOPPED = 0, 1, 2, 3, endings.STOPPED
 
 
 @dataclass(slots=True)
@@ -76,7 +80,9 @@ class CellResult:
 
 
 def exit_code(results: Sequence[CellResult]) -> int:
-    """0 passed, 1 slower, wrong or failed, 3 not to be judged."""
+    """0 passed, 1 slower, wrong or failed, 3 not to be judged, 130 stopped by hand."""
+    if any(result.status is Status.STOPPED for result in results):
+        return EXIT_STOPPED
     if any(result.status in BAD for result in results):
         return EXIT_BAD
     return EXIT_OPEN if any(result.status in OPEN for result in results) else EXIT_PASSED
@@ -85,14 +91,20 @@ def exit_code(results: Sequence[CellResult]) -> int:
 async def run_gate(
     wanted: GateSet, before: Document | None, tell: Tell, show: Callable[[CellResult], None]
 ) -> list[CellResult]:
-    """Every cell in turn; `before` is the document of an earlier run, if there is one."""
-    results = []
+    """Every cell in turn; `before` is the document of an earlier run, if there is one.
+
+    After Ctrl-C those that were judged by then keep their verdicts, and all others are STOPPED.
+    """
+    results: list[CellResult] = []
     for cell in wanted.cells:
         began = time.monotonic()
         try:
             result = await _run_cell(cell, before, lambda text, cell=cell: tell(f"{cell.name}: {text}"))  # type: ignore[misc]
         except InferenceError as error:
             result = CellResult(cell, Status.FAILED, str(error))
+        except asyncio.CancelledError:
+            left = wanted.cells[len(results) :]
+            return results + [CellResult(cell, Status.STOPPED, "before a verdict") for cell in left]
         result.seconds = time.monotonic() - began
         results.append(result)
         show(result)
@@ -155,7 +167,7 @@ def runnable(row: Mapping[str, Any], cell: GateCell) -> Arm | None:
 
 async def _judge_paired(cell: GateCell, baseline: Arm, tell: Tell) -> CellResult:
     """Baseline and cell in turn; what looks slower is measured again, and must be slower again."""
-    first = await compare(baseline, cell.arm, cell.limits, tell)
+    first = await _compare(baseline, cell, tell)
     starts = [block.b for block in first.blocks]
     if told := first.answers_differ:
         return CellResult(
@@ -165,12 +177,20 @@ async def _judge_paired(cell: GateCell, baseline: Arm, tell: Tell) -> CellResult
     text, interval = verdicts.sentence(first), first.steady
     if status is Status.SLOWER:
         tell("slower; measured again to be sure")
-        again = await compare(baseline, cell.arm, cell.limits, tell)
+        again = await _compare(baseline, cell, tell)
         status = judge(again.steady, cell.fail_above)
         text = f"{text}; measured again: {verdicts.sentence(again)}"
         interval = again.steady
     text = text.replace("b is", "it is")
     return CellResult(cell, status, text, interval, starts, is_paired=True)
+
+
+async def _compare(baseline: Arm, cell: GateCell, tell: Tell) -> Comparison:
+    """A comparison that came to its end. Raises ArmFailed, and CancelledError after Ctrl-C."""
+    found = await compare(baseline, cell.arm, cell.limits, tell)
+    if found.cut_by is not None:
+        raise found.cut_by
+    return found
 
 
 async def _judge_unpaired(cell: GateCell, before: Sequence[Mapping[str, Any]], tell: Tell) -> CellResult:

@@ -11,7 +11,15 @@ from browser_runtime.contract.errors import BadInput
 from webinfer.bench.laboratory.comparing import Tell
 from webinfer.bench.laboratory.documents import Document, make_document, reading
 from webinfer.bench.laboratory.estimates import highest_rate
-from webinfer.bench.laboratory.gate import EXIT_BAD, EXIT_OPEN, EXIT_PASSED, CellResult, exit_code, run_gate
+from webinfer.bench.laboratory.gate import (
+    EXIT_BAD,
+    EXIT_OPEN,
+    EXIT_PASSED,
+    EXIT_STOPPED,
+    CellResult,
+    exit_code,
+    run_gate,
+)
 from webinfer.bench.laboratory.gate_set import GateSet
 from webinfer.bench.laboratory.machine import difference, this_machine
 
@@ -26,6 +34,8 @@ class Repeats:
     n: int
     runs: list[Mapping[str, Any]] = field(default_factory=list)
     """Of each run `exit_code`, `seconds` and its cells without their sessions."""
+    is_stopped: bool = False
+    """True after Ctrl-C."""
 
     @property
     def n_alarms(self) -> int:
@@ -34,7 +44,9 @@ class Repeats:
 
     @property
     def exit_code(self) -> int:
-        """The worst of all runs."""
+        """The worst of all runs, or that of Ctrl-C."""
+        if self.is_stopped:
+            return EXIT_STOPPED
         codes = {run["exit_code"] for run in self.runs}
         return next((code for code in (EXIT_BAD, EXIT_OPEN) if code in codes), EXIT_PASSED)
 
@@ -79,11 +91,15 @@ def resume(wanted: GateSet, n: int, document: Document | None) -> Repeats:
 async def repeat_gate(
     repeats: Repeats, before: Document | None, tell: Tell, save: Callable[[Repeats], None]
 ) -> None:
-    """Run the set until all repeats are there; `save` is called after each."""
+    """Run the set until all repeats are there, or Ctrl-C comes; `save` is called after each whole run."""
     while len(repeats.runs) < repeats.n:
         number = f"run {len(repeats.runs) + 1}"
         tell(number)
-        repeats.note(await run_gate(repeats.wanted, before, partial(_tell_of, tell, number), lambda _: None))
+        results = await run_gate(repeats.wanted, before, partial(_tell_of, tell, number), lambda _: None)
+        if exit_code(results) == EXIT_STOPPED:
+            repeats.is_stopped = True
+            return
+        repeats.note(results)
         save(repeats)
 
 

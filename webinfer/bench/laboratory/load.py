@@ -71,6 +71,8 @@ class LoadResult:
     """The longest that a request left after its time: the sender's own part."""
     is_overloaded: bool = False
     """True if it was stopped because too many answers were outstanding."""
+    is_cut: bool = False
+    """True if Ctrl-C ended it: what was outstanding then is no error."""
     answered_per_s: float = 0.0
     workers: list[tuple[float, int]] = field(default_factory=list)
     """Seconds from the start and the workers that the autoscaler wanted then; empty without it."""
@@ -87,7 +89,8 @@ class LoadResult:
     def holds(self, share: float, limit_ms: float) -> bool:
         """True if every answer came and was right, and that share of them in time."""
         found = self.at(share)
-        return not self.is_overloaded and not self.errors and found is not None and found <= limit_ms
+        is_whole = not self.is_overloaded and not self.is_cut
+        return is_whole and not self.errors and found is not None and found <= limit_ms
 
     def to_plain(self) -> dict[str, Any]:
         """Plain values; every latency, in milliseconds."""
@@ -114,7 +117,8 @@ class LoadRun:
     def run(self, tell: Tell, sample: Callable[[], int | None] = lambda: None) -> LoadResult:
         """The result. `sample` gives the number of workers wanted. Raises NotReady without a broker.
 
-        What is not answered by its end, or by Ctrl-C, is revoked: the stack may be others' too.
+        What is not answered by its end is revoked: the stack may be others' too. Ctrl-C ends it with what
+        was answered by then.
         """
         result, self._began = self.result, time.monotonic()
         try:
@@ -122,12 +126,14 @@ class LoadRun:
             end = self._now() + DRAIN_S
             while self._pending and self._now() < end:
                 self._drain(0.1)
-            took_s = self._now()
+        except KeyboardInterrupt:
+            result.is_cut = True
         finally:
+            took_s = self._now()
             if self._pending:
                 with suppress(*BROKER_LOST):
                     app.control.revoke(list(self._pending), terminate=True)
-        if self._pending:
+        if self._pending and not result.is_cut:
             result.errors["no answer"] += len(self._pending)
         result.latencies_ms.sort()
         result.answered_per_s = len(result.latencies_ms) / max(took_s, 1e-3)
