@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SharedResults } from '../../browser_runtime/page/engines/shared_results.js';
-import { NO_RECALL, Recall } from '../../browser_runtime/page/families/graphs/recall.js';
+import { NO_RECALL, nameEncoder, Recall } from '../../browser_runtime/page/families/graphs/recall.js';
 import { seededRandom } from './random.js';
 
 const ENCODER = { key: 'wasm|tower', model: 'clip', graph: 'vision_model' };
@@ -59,6 +59,16 @@ test('another graph, backend, shape or number is another result', async () => {
   const made = async (/** @type {number[]} */ missing) => missing.map(() => ({ value: 0, sizeBytes: 4 }));
   await new Recall(results, 'r').encode(ENCODER, shaped, made);
   assert.deepEqual([computed, results.counts.n_results], [[1, 1, 1], 5]);
+});
+
+test('what is computed in another layout is another result', () => {
+  const name = (/** @type {object} */ options) =>
+    nameEncoder(
+      /** @type {any} */ ({ model: { name: 'clip' }, backend: 'webgpu', options }),
+      /** @type {any} */ ({ content: 'tower' }),
+      'vision_model',
+    ).key;
+  assert.deepEqual([name({}), name({ layout: 'NHWC' })], ['webgpu|tower', 'webgpu|tower|NHWC']);
 });
 
 test('a warm-up, a check and a model that shares nothing compute', async () => {

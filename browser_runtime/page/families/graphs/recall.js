@@ -16,7 +16,7 @@ import { countBytes } from './floats.js';
  */
 /**
  * @typedef {object} Encoder a graph whose results may be shared
- * @property {string | null} key equal for graphs that give the same results: backend and content; null: nothing is shared
+ * @property {string | null} key equal for graphs that give the same results: backend, content, and how it computes them; null: nothing is shared
  * @property {string} model
  * @property {string} graph its stem
  */
@@ -30,9 +30,10 @@ import { countBytes } from './floats.js';
  * @param {string} graph its stem
  * @returns {Encoder}
  */
-export function nameEncoder({ model, backend }, source, graph) {
+export function nameEncoder({ model, backend, options }, source, graph) {
   const { content } = source;
-  return { key: content === undefined ? null : `${backend}|${content}`, model: model.name, graph };
+  const how = options.layout ? `|${options.layout}` : '';
+  return { key: content === undefined ? null : `${backend}|${content}${how}`, model: model.name, graph };
 }
 
 export class Recall {
