@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from browser_runtime.contract.vocabulary import PAGE_BACKENDS, Browser, Precision, parse_backend
+from webinfer import endings
 from webinfer.commands.laboratory import DURATION, NO_HISTORY, earlier, keep, result_console, save, watching
 from webinfer.commands.parameters import BACKENDS, BROWSERS, FILE_OR_OUTPUT, NEW_FILE, PRECISIONS, ModelName
 
@@ -72,7 +74,8 @@ def command(json_file: Path | None, no_history: bool, cell_s: float, ready_s: fl
     """Measure MODELS in every browser, backend, precision, batch and length.
 
     Every cell is run or has its reason; cells of one browser share a session. A cell whose answer is not that
-    of Python's onnxruntime in the same precision is marked as wrong.
+    of Python's onnxruntime in the same precision is marked as wrong. Ctrl-C ends it with the cells that are
+    there by then.
     """
     from webinfer.bench.laboratory.matrix import Plan, run_matrix
 
@@ -98,6 +101,8 @@ def command(json_file: Path | None, no_history: bool, cell_s: float, ready_s: fl
     keep(document, json_file, no_history=no_history)
     _write_files(document, list(matrix.cells.values()), wanted)
     _show(document, json_file)
+    if not matrix.is_complete:
+        sys.exit(endings.STOPPED)
 
 
 def _earlier(path: Path | None, cell_s: float, ready_s: float) -> dict[Coordinates, MatrixCell]:

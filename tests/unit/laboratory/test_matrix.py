@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -149,6 +150,23 @@ def test_the_cells_of_a_file_stay_there_and_those_that_ran_out_of_time_are_run_w
     asked.clear()
     assert CliRunner().invoke(command, [*words, "--ready-time", "120s"]).exit_code == 0
     assert asked == [at("firefox", "webnn")], "it had less time"
+
+
+def test_ctrl_c_ends_it_with_the_cells_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_done = 1
+
+    async def run_browser(settings: Any, store: Any, browser: Any, places: Any, *rest: Any) -> Any:
+        for place in places[:n_done]:
+            yield MatrixCell(place, MEASURED, "", 3.0, 2.9, 3.1, 5)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(matrix, "_run_browser", run_browser)
+    words = ["digits-vit", "--browser", "edge", "--no-history"]
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 130 and "1 of 3 cells: 1 measured" in done.output
+    n_done = 0
+    with pytest.raises(asyncio.CancelledError):
+        CliRunner().invoke(command, words)
 
 
 ODD_CELL = CELLS_ROWS[0] | {"p50_ms": "quick"}

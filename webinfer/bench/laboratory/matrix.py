@@ -155,8 +155,8 @@ async def run_matrix(
 ) -> Matrix:
     """Every cell that is not in `done`, in sessions that cells of one browser share, and all of `done`.
 
-    A cell of `done` whose model is another revision now is measured anew. Raises UnknownModel, SetupError for
-    a model that cannot be had.
+    A cell of `done` whose model is another revision now is measured anew. Ctrl-C ends it with the cells that
+    are there by then. Raises UnknownModel, SetupError for a model that cannot be had.
     """
     settings = RuntimeSettings(simulation="never", **COMPUTE_ALWAYS)
     store = ModelStore(settings.models_dir)
@@ -165,13 +165,18 @@ async def run_matrix(
     kept = {at: cell for at, cell in done.items() if not _is_outdated(cell, models.get(at.model))}
     matrix = Matrix(plan, kept, len({*wanted, *kept}))
     references = References()
-    for browser in plan.browsers:
-        left = [at for at in wanted if at.browser == str(browser) and at not in matrix.cells]
-        if left:
-            tell(f"starting {browser}")
-            async for cell in _run_browser(settings, store, browser, left, models, references, plan, tell):
-                matrix.cells[cell.at] = cell
-                show(matrix)
+    try:
+        for browser in plan.browsers:
+            left = [at for at in wanted if at.browser == str(browser) and at not in matrix.cells]
+            if left:
+                tell(f"starting {browser}")
+                cells = _run_browser(settings, store, browser, left, models, references, plan, tell)
+                async for cell in cells:
+                    matrix.cells[cell.at] = cell
+                    show(matrix)
+    except asyncio.CancelledError:
+        if not matrix.cells:
+            raise
     return matrix
 
 
