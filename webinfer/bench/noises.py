@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from browser_runtime.contract.errors import BadInput
 from scheduler.regression.energy import Floats
+from webinfer.bench.laboratory.documents import read_document, reading
 
 CV = 0.03
 Noise = Callable[[np.random.Generator, int, int], Floats]
@@ -48,22 +49,49 @@ def correlated(r: float) -> Noise:
 BUSY_MACHINE = Path(__file__).parent / "noise_recordings/busy-machine.csv"
 # Samples in a block of a replay: longer than their resemblance, which is gone after five.
 BLOCK = 30
+SAMPLE_S = 20.0
 
 
-@cache
-def recorded_deviations(path: Path = BUSY_MACHINE) -> Floats:
+def recorded_deviations(path: Path) -> Floats:
     """Logarithms of the recorded samples, about their median."""
     with path.open(encoding="utf-8", newline="") as file:
-        logs = np.log([float(row["run_ms"]) for row in csv.DictReader(file)])
+        return _deviations([float(row["run_ms"]) for row in csv.DictReader(file)])
+
+
+def read_recording(path: Path, where: str) -> Floats:
+    """The same of a file of `webinfer bench noise`. Raises BadInput for another, or one that is too short."""
+    document = read_document(path, "noise")
+    with reading(str(path)):
+        samples = reduce_samples(document["samples"])["run_ms"]
+        found = _deviations(samples)
+    if len(found) < 2 * BLOCK:
+        problem = f"{path} of {len(found)} samples of {SAMPLE_S:g} s"
+        raise BadInput(where, problem, f"one of {2 * BLOCK} at least")
+    return found
+
+
+def reduce_samples(columns: Mapping[str, Sequence[float | None]]) -> dict[str, list[float]]:
+    """Medians of each SAMPLE_S of a recording's columns; a sample in which nothing ran is left out."""
+    places = np.array(columns["at_s"], float) // SAMPLE_S
+    samples = [places == place for place in np.unique(places)]
+    reduced = {"at_s": [float(place * SAMPLE_S) for place in np.unique(places)]}
+    for name, values in columns.items():
+        if name != "at_s":
+            column = np.array(values, float)
+            reduced[name] = [float(np.median(column[chosen])) for chosen in samples]
+    return reduced
+
+
+def _deviations(samples: Sequence[float]) -> Floats:
+    logs = np.log(samples)
     found: Floats = logs - np.median(logs)
     return found
 
 
-def replayed(cv: float | None) -> Noise:
-    """Blocks of the recording from places at random; scaled to a standard deviation, if one is given."""
+def replayed(known: Floats, cv: float | None = None) -> Noise:
+    """Blocks of recorded deviations from places at random, scaled to a standard deviation if one is given."""
 
     def noise(rng: np.random.Generator, n_series: int, n: int) -> Floats:
-        known = recorded_deviations()
         begins = rng.integers(0, len(known) - BLOCK + 1, (n_series, -(-n // BLOCK)))
         found = known[(begins[:, :, None] + np.arange(BLOCK)).reshape(n_series, -1)[:, :n]]
         relative: Floats = np.expm1(found if cv is None else found * (cv / known.std()))
@@ -80,8 +108,8 @@ NOISES: dict[str, Noise] = {
     "correlated, r = 0.5": correlated(0.5),
     "correlated, r = 0.65": correlated(0.65),
     "correlated, r = 0.8": correlated(0.8),
-    "recorded on a busy machine, scaled to 3 %": replayed(CV),
-    "recorded on a busy machine, 49 %": replayed(None),
+    "recorded on a busy machine, scaled to 3 %": replayed(recorded_deviations(BUSY_MACHINE), CV),
+    "recorded on a busy machine, 49 %": replayed(recorded_deviations(BUSY_MACHINE)),
 }
 
 

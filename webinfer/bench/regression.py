@@ -6,8 +6,9 @@ The rule to beat: a sample alarms when it is further than a threshold from the m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -105,11 +106,17 @@ class Quality:
     speed: Speed
 
 
-def measure_quality(n_months: int, n_steps: int, seed: int, tell: Callable[[str], None]) -> Quality:
+def measure_quality(
+    n_months: int,
+    n_steps: int,
+    seed: int,
+    tell: Callable[[str], None],
+    noises: Mapping[str, Noise] = MappingProxyType(NOISES),
+) -> Quality:
     """Every detector on every noise: `n_months` quiet months of the normal, a tenth of that of the others."""
     rng = np.random.default_rng(seed)
     quiet, found = [], []
-    for name, noise in NOISES.items():
+    for name, noise in noises.items():
         tell(f"quiet months, noise: {name}")
         for length in (HOURS_A_MONTH, DAYS_A_MONTH):
             n = n_months if noise is normal else max(n_months // 10, 100)

@@ -52,18 +52,31 @@ def history(as_json: bool) -> None:
     help="Number of changes to simulate of each size.",
 )
 @click.option("--seed", default=1, show_default=True, help="Seed of the random numbers.")
+@click.option(
+    "--recorded",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File of `webinfer bench noise --json`: test on replays of it alone, samples of 20 seconds.",
+)
 @PICTURE
 @AS_JSON
-def regression(months: int, steps: int, seed: int, picture: Path | None, as_json: bool) -> None:
+def regression(
+    months: int, steps: int, seed: int, recorded: Path | None, picture: Path | None, as_json: bool
+) -> None:
     """Measure how many real changes regression detection finds, and how many false ones it reports.
 
     Runs on generated series in which the changes are known; starts no browser.
     """
+    from webinfer.bench.noises import CV, NOISES, read_recording, replayed
     from webinfer.bench.regression import measure_quality
     from webinfer.bench.regression_picture import draw_curves, tabulate
 
+    noises = NOISES
+    if recorded:
+        known = read_recording(recorded, "--recorded")
+        named = {None: f"recorded, {known.std():.0%}", CV: f"recorded, scaled to {CV:.0%}"}
+        noises = {name: replayed(known, cv) for cv, name in named.items()}
     with SafeConsole(stderr=True).status("starting") as status:
-        quality = measure_quality(months, steps, seed, status.update)
+        quality = measure_quality(months, steps, seed, status.update, noises)
     if picture:
         picture.write_text(draw_curves(quality))
     if as_json:
