@@ -245,7 +245,7 @@ class Pool:
         """`value` after its way to a page and back."""
         self._admit()
         try:
-            return value if self.simulated is not None else await self.dispatch.echo(value)
+            return value if self.simulated is not None else await self.dispatch.echoes.send(value)
         finally:
             self.n_open -= 1
 

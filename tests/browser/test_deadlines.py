@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import numpy as np
 import psutil
@@ -18,12 +18,12 @@ from browser_runtime.contract.vocabulary import Backend, Browser, Family, Precis
 from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.policies import time_limits
 from browser_runtime.pool import Pool
-from browser_runtime.pool.dispatch import dispatch
+from browser_runtime.pool.dispatch import echoes
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 from tests.conftest import require_browser
 from tests.observing import computing
-from tests.processes import suspend, suspended
+from tests.processes import kill_all, suspend, suspended
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -137,12 +137,28 @@ async def test_a_line_that_drops_under_a_run_is_told_among_the_attempts(pools: P
 
 
 @pytest.mark.browser("edge")
+@pytest.mark.parametrize("harm", [suspend, kill_all])
+async def test_an_echo_whose_session_is_lost_comes_from_the_next(
+    settings: RuntimeSettings, harm: Callable[[list[psutil.Process]], object]
+) -> None:
+    """A request that was right and alone: it took five seconds for its page to be known as lost."""
+    pool = Pool(settings, Browser.EDGE)
+    await pool.open()
+    try:
+        harm(children(pool.sessions[0]))
+        assert await pool.echo({"text": "w\u00f6rds"}) == {"text": "w\u00f6rds"}
+        assert [session.name for session in pool.sessions] == ["edge-2"]
+    finally:
+        await pool.close()
+
+
+@pytest.mark.browser("edge")
 async def test_a_page_that_hangs_is_given_up_by_what_its_work_usually_takes(
     settings: RuntimeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And its browser replaced, once it has not answered an echo either. The shortest waits are shortened."""
     monkeypatch.setattr(time_limits, "SHORTEST_RUN_S", 1.0)
-    monkeypatch.setattr(dispatch, "PROOF_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(echoes, "PROOF_TIMEOUT_S", 1.0)
     pool = Pool(settings, Browser.EDGE)
     await pool.open()
     try:

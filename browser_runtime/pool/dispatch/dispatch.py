@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import time
 from collections import defaultdict
 from dataclasses import replace
-from typing import Any
 
 from browser_runtime.background import TaskSet
-from browser_runtime.contract.errors import Busy, DeadlineExceeded, InferenceError, PageSilent, SessionLost
+from browser_runtime.contract.errors import Busy, DeadlineExceeded, InferenceError, PageSilent
 from browser_runtime.contract.events import PoolObserver
 from browser_runtime.policies.choosing import SessionChoice
+from browser_runtime.pool.dispatch.echoes import Echoes
 from browser_runtime.pool.dispatch.matching import LaneSlot, Matching
 from browser_runtime.pool.dispatch.observer import DispatchObserver
 from browser_runtime.pool.dispatch.outcomes import Outcomes
@@ -34,9 +33,6 @@ from browser_runtime.session.replies import RunResult
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 
-# A lane whose request was given up may finish it within the run's limit and so much more; then its browser
-# is replaced.
-PROOF_TIMEOUT_S = 5.0
 # Requests that are looked at when something changed: those behind them wait for many runs anyway.
 LOOK_AHEAD = 16
 
@@ -55,6 +51,7 @@ class Dispatch:
     ) -> None:
         self.matching = Matching(fleet, queue, health)
         self.outcomes = Outcomes(fleet, queue, health, settings, observer)
+        self.echoes = Echoes(fleet, self.matching, settings, notifier, self._release)
         self._fleet, self._queue, self._health = fleet, queue, health
         self._settings, self._notifier = settings, notifier
         self._observer = DispatchObserver()
@@ -194,13 +191,13 @@ class Dispatch:
         except asyncio.CancelledError:
             self._health.of(session).breaker.withdraw(time.monotonic())
             self._health.models.withdrawn(requests[0].model_key)
-            self._tasks.spawn(self._prove(session, lane, requests[0]))
+            self._prove(session, lane, requests[0])
             raise
         except Exception as error:
             failure = as_ours(error)
             self._health.failed(session, requests[0].model_key, failure)
             if isinstance(failure, (PageSilent, DeadlineExceeded)):
-                self._tasks.spawn(self._prove(session, lane, requests[0]))
+                self._prove(session, lane, requests[0])
             else:
                 self._free(lane, requests[0])
             count_loss(requests, failure)
@@ -267,17 +264,13 @@ class Dispatch:
         self._tell_busy()
         self._notifier.notify()
 
+    def _prove(self, session: Session, lane: SessionLane, head: PendingRequest) -> None:
+        """Free the lane once its page has ended what was given up."""
+        self._tasks.spawn(self.echoes.prove(session, lane, lambda: self._free(lane, head)))
+
     def _tell_busy(self) -> None:
         n_busy = sum(not lane.is_idle for session in self._fleet.sessions for lane in session.lanes)
         self._observer.busy(n_busy)
-
-    async def _prove(self, session: Session, lane: SessionLane, head: PendingRequest) -> None:
-        """Calls of a lane run in order, so an echo's answer means that the given-up one has ended."""
-        try:
-            await lane.connection.call("echo", lane.activity.left_s + PROOF_TIMEOUT_S, value=None)
-            self._free(lane, head)
-        except SessionLost as error:
-            self._fleet.lose(session, error)
 
     # --- beside
 
@@ -292,40 +285,10 @@ class Dispatch:
         }
         return bool((held - elsewhere) & busy)
 
-    async def echo(self, value: Any) -> Any:
-        """`value` after its way to a page and back, on the first lane that is free."""
-        place: LaneSlot | None = None
-
-        def found() -> bool:
-            nonlocal place
-            place = self.matching.free_place()
-            return place is not None
-
-        async with _busy_after(self._settings.queue_timeout_s):
-            await self._notifier.until(found)
-        assert place is not None
-        return await self.echo_on(*place, value)
-
-    async def echo_on(self, session: Session, lane: SessionLane, value: Any) -> Any:
-        """`value` after its way to the page and back on a lane that is free."""
-        holder = lane.holder = object()
-        try:
-            return await session.echo(lane, value)
-        finally:
-            self._release(lane, holder)
-
     async def close(self) -> None:
         """End every run; what waits is Busy."""
         for pending in list(self._queue):
             if not pending.settled:
                 pending.reply.set_exception(Busy(0))
+        await self.echoes.close()
         await self._tasks.cancel()
-
-
-@contextlib.asynccontextmanager
-async def _busy_after(limit_s: float) -> Any:
-    try:
-        async with asyncio.timeout(limit_s):
-            yield
-    except TimeoutError as error:
-        raise Busy(limit_s) from error

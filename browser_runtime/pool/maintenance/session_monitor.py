@@ -70,7 +70,7 @@ class SessionMonitor:
         for lane in session.lanes:
             if not lane.busy and lane.connection.joined.is_set():
                 start = time.monotonic()
-                await self._dispatch.echo_on(session, lane, None)
+                await self._dispatch.echoes.send_on(session, lane, None)
                 self._health.pinged(session, (time.monotonic() - start) * 1000)
 
     def _reason(self, session: Session) -> str | None:
