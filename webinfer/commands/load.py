@@ -98,7 +98,8 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
         if wanted["find_limit"]:
             limit = find_limit(try_rate, SHARE, wanted["p95"] * 1000)
         results = limit.tried if limit else [try_rate(wanted["rate"])]
-        if not any(one.latencies_ms or one.errors for one in results):
+        is_cut = limit.is_cut if limit else results[0].is_cut
+        if is_cut and not any(one.latencies_ms or one.errors for one in results):
             raise click.Abort
     verdict = limit.sentence() if limit else _sentence(results[0])
     limit_ms = wanted["p95"] * 1000 if limit else None
@@ -121,7 +122,7 @@ def command(models: tuple[str, ...], json_file: Path | None, no_history: bool, *
     console.print(verdict, style="bold", markup=False)
     if told := _autoscaler(results):
         console.print(told, markup=False)
-    if results[-1].is_cut:
+    if is_cut:
         sys.exit(endings.STOPPED)
 
 
