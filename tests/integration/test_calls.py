@@ -93,7 +93,9 @@ async def test_a_failure_is_a_result_and_touches_no_other(
 ) -> None:
     work = [(digits, SEVEN), (digits, b"no image"), (sentences, 5), (sentences, "fine")]
     for results in (at_once(work), await awaited(work)):
-        assert [result["success"] for result in results] == [True, False, False, True]
+        assert [result["success"] for result in results] == [True, False, False, True], results[3].get(
+            "error"
+        )
         assert results[1]["error"]["code"] == results[2]["error"]["code"] == "BadInput"
         assert "8 bytes that hold no picture" in results[1]["error"]["message"]
         assert set(results[1]) >= GUIDE_KEYS

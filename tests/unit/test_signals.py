@@ -19,6 +19,7 @@ async def work():
     except asyncio.CancelledError:
         return "kept"
 
+signal.signal({number}, signal.SIG_DFL)  # whatever the shell had ignored
 take_signals()
 print(asyncio.run(work()))
 try:
