@@ -9,7 +9,7 @@ from scheduler.experiments.tables import NONE, WRONG, Cell, Column, Document, Re
 
 BAD = ("slower", "wrong", "failed")
 PASSED = ("passed", "measured")
-OPEN = ("not comparable", "unclear")
+OPEN = ("not comparable", "unclear", "stopped")
 
 
 def tabulate_gate(document: Document) -> ResultTable:

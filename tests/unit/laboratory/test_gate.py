@@ -234,6 +234,8 @@ def test_reports_cannot_be_steered_and_count_right() -> None:
     assert len(table) == 8 and r"\|" in table[6] and "<" not in table[6].replace(r"\<", "")
     rows = tabulate_gate(gate_document(GateSet("s", (cell(),)), RESULTS)).rows
     assert [row[1].mark for row in rows] == ["", "wrong", "none", "wrong"]
+    rows = tabulate_gate(gate_document(GateSet("s", (cell(),)), STOPPED)).rows
+    assert [row[1].mark for row in rows] == ["", "none"]
     assert exit_code(RESULTS) == 1 and exit_code(RESULTS[:1]) == 0 and exit_code(RESULTS[2:3]) == 3
 
 
