@@ -114,11 +114,17 @@ def steering() -> Iterator[None]:
         yield
 
 
+def forget_messages() -> None:
+    """Nothing waits, and nothing is held: what a killed worker of an earlier test held comes to nobody."""
+    app.control.purge()
+    app.redis.delete(UNACKED, UNACKED_INDEX)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def pointed_app(settings: TaskSettings) -> None:
-    """Each module begins with the app at this Redis, wherever the one before had pointed it."""
-    if app.__dict__.get("settings") is not settings:
-        point_app(settings)
+    """Each module begins with the app at this Redis, which is empty, whatever the one before left."""
+    point_app(settings)  # again: what it knows of queues that it declared is forgotten with them
+    app.redis.flushdb()
 
 
 class Worker:
@@ -202,12 +208,6 @@ def workers(folder: Path, application: str = "tests.cluster.memory_app") -> Iter
                 stack.callback(worker.stop)
 
 
-def forget_messages() -> None:
-    """Nothing waits, and nothing is held: what a killed worker of an earlier test held comes to nobody."""
-    app.control.purge()
-    app.redis.delete(UNACKED, UNACKED_INDEX)
-
-
 @pytest.fixture
 def start_worker(settings: TaskSettings, tmp_path: Path) -> Iterator[StartWorker]:
     """Start workers of one test."""
@@ -219,6 +219,5 @@ def start_worker(settings: TaskSettings, tmp_path: Path) -> Iterator[StartWorker
 @pytest.fixture(scope="module")
 def worker(settings: TaskSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worker]:
     """One worker for the tests of a module, on every queue's browser: Chrome's."""
-    forget_messages()
     with workers(tmp_path_factory.mktemp("worker")) as start:
         yield start("-c", "256").ready()

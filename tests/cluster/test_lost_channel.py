@@ -9,17 +9,23 @@ from celery.utils.log import get_logger
 from kombu import Queue
 
 from tasks import app
-from tasks.keys import UNACKED, UNACKED_INDEX
-from tests.cluster.conftest import until
+from tasks.keys import UNACKED
+from tests.cluster.conftest import forget_messages, until
 from workers.delivery.leases import delivery_tags
 from workers.delivery.transport import safe_connection
 
 QUEUE = "chrome-vision"
 
 
+@pytest.fixture(autouse=True)
+def no_message(pointed_app: None) -> None:
+    """Each test counts messages: it begins with none, however the one before ended."""
+    forget_messages()
+
+
 @pytest.mark.parametrize("settle", ["ack", "requeue"])
 def test_settling_on_a_lost_channel_ends_no_worker_and_loses_no_message(
-    pointed_app: None, settle: str
+    settle: str,
 ) -> None:
     buried: list[Any] = []
     connection = safe_connection(lambda why, **evidence: buried.append(why))(
@@ -37,15 +43,11 @@ def test_settling_on_a_lost_channel_ends_no_worker_and_loses_no_message(
         connection.release()
     assert buried == []
     until(lambda: app.redis.hlen(UNACKED) + app.redis.llen(QUEUE) == 1)
-    app.control.purge()
-    app.redis.delete(UNACKED, UNACKED_INDEX)
 
 
 @pytest.mark.parametrize("first", ["ack", "reject", "requeue"])
 @pytest.mark.parametrize("second", ["ack_log_error", "reject_log_error"])
-def test_a_message_is_settled_once_however_often_it_is_asked_for(
-    pointed_app: None, first: str, second: str
-) -> None:
+def test_a_message_is_settled_once_however_often_it_is_asked_for(first: str, second: str) -> None:
     """A task may end in a finisher's thread while Celery's revokes it: both settle its message."""
     connection = safe_connection(lambda why, **evidence: None)(
         app.conf.broker_url, transport_options=app.conf.broker_transport_options
@@ -61,4 +63,3 @@ def test_a_message_is_settled_once_however_often_it_is_asked_for(
         assert app.redis.llen(QUEUE) == (1 if first == "requeue" else 0)
     finally:
         connection.release()
-        app.control.purge()
