@@ -132,7 +132,12 @@ class LaneConnection:
                 log.debug("cancel not sent", session=self.session)
 
     def attach(self, socket: ServerConnection, hello: Hello) -> None:
-        """Take over a connection that proved itself."""
+        """Take over a connection that proved itself.
+
+        It may come before the close of the one that it replaces is seen: what went out there has no answer.
+        """
+        if self._socket is not None:
+            self._drop(f"lane {self.number} connected anew")
         self.boot, self._socket, self.is_restarting = hello.boot, socket, False
         self.protocol.heard_at_s = time.monotonic()
         self.joined.set()
@@ -169,7 +174,10 @@ class LaneConnection:
         """The connection closed; one that has been replaced by then is no loss."""
         if self._socket not in (None, socket):
             return
-        lost = BridgeClosed(self.session, f"lane {self.number} left")
+        self._drop(f"lane {self.number} left")
+
+    def _drop(self, why: str) -> None:
+        lost = BridgeClosed(self.session, why)
         self.lose(lost)
         self.on_lost(lost)
 

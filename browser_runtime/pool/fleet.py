@@ -143,6 +143,7 @@ class Fleet(SessionObserver[Session]):
         """A session died, or has to: fail its calls, end it, and start another in its place."""
         if session not in self.sessions or self._closing:
             return
+        log.warning("session lost", session=session.name, error=str(error))
         session.state = SessionState.LOST
         self.sessions.remove(session)
         if session in self._recycled:  # what starts in its place is the one that is wanted

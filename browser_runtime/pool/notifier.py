@@ -13,6 +13,7 @@ class Notifier:
         self.listeners: list[Callable[[], None]] = []
         """Called at every change, before the waiters look."""
         self._waiters: set[asyncio.Future[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     def notify(self) -> None:
         """Let every listener act and every waiter look."""
@@ -22,6 +23,13 @@ class Notifier:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+
+    def notify_in(self, delay_s: float | None) -> None:
+        """Notify after `delay_s`, instead of when this was asked for last; None: not at all."""
+        if self._timer is not None:
+            self._timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._timer = None if delay_s is None else loop.call_later(delay_s, self.notify)
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Return when `holds()` is true."""

@@ -13,20 +13,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import structlog
-
 from browser_runtime.contract.errors import BridgeClosed, BrowserDied, PageSilent, SessionLost
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.bridge import LaneConnection
 from browser_runtime.settings import RuntimeSettings
 
-log = structlog.get_logger(__name__)
-
 # A page whose socket alone dropped is back within its first backoff; a dead browser never is.
 REJOIN_TIMEOUT_S = 1.0
 LOOK_INTERVAL_S = 1.0
-# What an answer of the page may take, which takes milliseconds; then it is asked once more, for it may be
-# this process that stood still. Five seconds together.
+# What an answer of the page, or of a lane that is idle, may take, which takes milliseconds; then it is asked
+# once more, for it may be this process that stood still. Five seconds together.
 PAGE_TIMEOUTS_S = (4.0, 1.0)
 # An idle lane that has said nothing for so long, and for so many beats, is lost.
 LANE_SILENCE_S, MISSED_BEATS = 5.0, 3
@@ -101,21 +97,28 @@ class Liveness:
             await asyncio.sleep(interval_s)
             self._paces_s.append(time.monotonic() - began - interval_s)
             silent = set(self._silent_lanes())
-            lost = await self._ask_page()
+            lost = await self._ask(self._lines.page, "it left, or its browser stands still")
             for lane in silent & suspects:  # at two looks, in case it was this process that stood still
                 why = f"its idle lane {lane.number} said nothing for {lane.protocol.silent_s():.1f} s"
                 lost = PageSilent(self._name, why)
             if lost is not None:
-                self._report(lost)
+                self._on_lost(lost)
                 return
             suspects = silent
 
-    async def _ask_page(self) -> PageSilent | None:
-        """Return the error of a page that does not answer; None where it does, or is not connected."""
+    async def ask(self, lane: LaneConnection) -> None:
+        """Return once a lane that is idle has answered. Raises PageSilent where it does not."""
+        lost = await self._ask(lane, f"its idle lane {lane.number} stands still")
+        if lost is not None:
+            raise lost
+
+    async def _ask(self, line: LaneConnection, meaning: str) -> PageSilent | None:
+        """Return the error, with its meaning, of a line that does not answer; None where it does, or is
+        not connected."""
         slowdown, began = self._slowdown, time.monotonic()
         for timeout_s in PAGE_TIMEOUTS_S:
             try:
-                await self._lines.page.call("echo", timeout_s * slowdown)
+                await line.call("echo", timeout_s * slowdown, value=None)
             except PageSilent:
                 continue
             except SessionLost:
@@ -123,7 +126,7 @@ class Liveness:
             self._paces_s.append(time.monotonic() - began)
             return None
         silent_s = time.monotonic() - began
-        return PageSilent(self._name, f"it left, or its browser stands still: no answer for {silent_s:.1f} s")
+        return PageSilent(self._name, f"{meaning}: no answer for {silent_s:.1f} s")
 
     @property
     def _slowdown(self) -> float:
@@ -138,10 +141,6 @@ class Liveness:
             is_idle = lane.joined.is_set() and not lane.is_waited_for
             if is_idle and lane.protocol.silent_s() > allowed_s:
                 yield lane
-
-    def _report(self, lost: SessionLost) -> None:
-        log.warning("session lost", session=self._name, error=str(lost))
-        self._on_lost(lost)
 
     async def _await_rejoin(self, error: SessionLost) -> SessionLost | None:
         """Wait for every line to connect again, also by a lane that starts anew; else the session is lost."""
@@ -158,7 +157,7 @@ class Liveness:
             self._on_rejoined("its lane started anew after a crash of its engine" if restarts else str(error))
             return None
         lost = BrowserDied(self._name, "its process is gone") if ended.done() else error
-        self._report(lost)
+        self._on_lost(lost)
         return lost
 
     async def _await_lines(self) -> None:

@@ -285,6 +285,12 @@ class Session:
         answer = await lane.connection.call("echo", self._settings.run_timeout_s, value=value)
         return answer["value"]
 
+    async def ping(self, lane: SessionLane) -> float:
+        """Milliseconds of an empty echo on a lane that is idle. Raises PageSilent if none comes in time."""
+        began = time.monotonic()
+        await self._liveness.ask(lane.connection)
+        return (time.monotonic() - began) * 1000
+
     def _on_event(self, event: PageEvent) -> None:
         log.warning("page event", session=self.name, event_name=event.name, text=event.text)
         self._events.reported(self, event)

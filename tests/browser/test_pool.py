@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.families.processor import PROCESSORS
 from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
+from browser_runtime.pool.dispatch.views import Running
 from browser_runtime.session.golden import Golden, read_golden
 from browser_runtime.session.golden_check import EVERY_RUNS
 from browser_runtime.settings import RuntimeSettings
@@ -95,6 +97,26 @@ async def test_a_cancelled_caller_frees_the_lane(pools: Pool) -> None:
         await running
     assert (await pools.run(embed("after it"))).success
     assert pools.status().n_restarts == 0
+
+
+async def test_a_run_that_is_late_keeps_no_one_who_could_go_elsewhere(settings: RuntimeSettings) -> None:
+    """Nothing else happens meanwhile: it is looked at again, and another session loads the model."""
+    pool = Pool(settings, Browser.EDGE, n_sessions=2)
+    await pool.open()
+    try:
+        for _ in range(4):
+            warm = await pool.run(embed("warm"))
+        session, other = sorted(pool.sessions, key=lambda each: each.name != warm.session)
+        (lane,), (cold,) = session.lanes, other.lanes
+        for key in list(cold.models.loaded):
+            await cold.unload(key, 60)
+        lane.holder = object()  # as a call that does not end
+        pool.dispatch.matching.running[lane] = Running(time.monotonic(), 5.0)
+        reply = await pool.run(embed("elsewhere"))
+        assert reply.session != warm.session and reply.timings.queue_ms < settings.queue_timeout_s * 500
+        assert lane.busy
+    finally:
+        await pool.close()
 
 
 async def test_every_loaded_model_has_answered_its_golden_example(pools: Pool) -> None:

@@ -104,6 +104,22 @@ async def test_a_lost_line_fails_what_waits_and_the_next_token_lets_the_lane_bac
         assert lane.joined.is_set()
 
 
+async def test_a_lane_that_is_back_before_its_loss_is_seen_fails_what_waits(bridge: Bridge) -> None:
+    """Its answer would come on a connection that nobody reads any more."""
+    lost: list[SessionLost] = []
+    lane = expected(bridge, lost)
+    async with await join(bridge, lane) as first:
+        call = asyncio.create_task(lane.call("echo", 60))
+        await first.recv()
+        async with await join(bridge, lane) as second:
+            with pytest.raises(BridgeClosed, match="lane 0 connected anew"):
+                await call
+            await first.close()
+            call = asyncio.create_task(lane.call("echo", 60))
+            await answer(second, ok=True, value={})
+            assert await call == {} and len(lost) == 1
+
+
 async def test_a_token_serves_once(bridge: Bridge) -> None:
     lane = expected(bridge)
     first = hello(lane)

@@ -97,6 +97,13 @@ async def test_an_idle_lane_that_does_not_beat_is_lost_though_its_page_answers(p
     assert isinstance(lost, PageSilent) and "its idle lane 0 said nothing" in str(lost)
 
 
+async def test_an_idle_lane_that_is_asked_and_does_not_answer_is_lost(page: Page) -> None:
+    """It beats, but whoever waits for it would wait for as long as a run may take."""
+    with pytest.raises(PageSilent, match="its idle lane 0 stands still: no answer for"):
+        async with asyncio.timeout(60):
+            await page.liveness.ask(page.lane)
+
+
 async def test_a_lane_that_computes_may_be_silent(page: Page) -> None:
     page.beats = False
     computing = asyncio.create_task(page.lane.call("run", 60))

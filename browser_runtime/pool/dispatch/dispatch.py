@@ -35,6 +35,8 @@ from browser_runtime.settings import RuntimeSettings
 
 # Requests that are looked at when something changed: those behind them wait for many runs anyway.
 LOOK_AHEAD = 16
+# Before a lane is looked at again that does not become free when it should.
+LOOK_AGAIN_S = 0.05
 
 
 class Dispatch:
@@ -110,14 +112,18 @@ class Dispatch:
         """Start a run on every lane that something waiting is best served by.
 
         A request that had better wait for a busy lane makes that lane busier for those behind it, so that a
-        queue before one warm lane spills over to a cold one as soon as that is quicker.
+        queue before one warm lane, or before a run that is late, spills over as soon as that is quicker.
         """
         self._queue.prune()
         ahead: defaultdict[SessionLane, float] = defaultdict(float)
+        until_s: list[float] = []
         for pending in itertools.islice(self._queue, LOOK_AHEAD):
             if self.matching.free_place() is None:
                 break  # whatever had best go where, nothing can start now
-            if pending.settled or pending.running or pending.not_before > time.monotonic():
+            if pending.settled or pending.running:
+                continue
+            if (delay_s := pending.not_before - time.monotonic()) > 0:
+                until_s.append(delay_s)
                 continue
             if refusal := self._health.models.refusal(pending.model_key):
                 pending.reply.set_exception(refusal)
@@ -131,8 +137,10 @@ class Dispatch:
             place = self.matching.place(choice)
             if place[1].busy:
                 ahead[place[1]] += self.matching.share_ms(place, pending, choice)
+                until_s.append(max(choice.expected_ms / 1000, LOOK_AGAIN_S))
             else:
                 self._start(place, pending, choice)
+        self._notifier.notify_in(min(until_s, default=None))
 
     def _refuse_hopeless(self, pending: PendingRequest) -> None:
         refusal = self.matching.why_hopeless(pending)
@@ -245,10 +253,6 @@ class Dispatch:
 
     def _recover(self, requests: list[PendingRequest], error: InferenceError, session: Session) -> None:
         self.outcomes.recover(requests, error, session)
-        for pending in requests:
-            delay_s = pending.not_before - time.monotonic()
-            if not pending.settled and delay_s > 0:
-                asyncio.get_running_loop().call_later(delay_s, self.match)
         self.match()
 
     def _free(self, lane: SessionLane, head: PendingRequest) -> None:
@@ -287,6 +291,7 @@ class Dispatch:
 
     async def close(self) -> None:
         """End every run; what waits is Busy."""
+        self._notifier.notify_in(None)
         for pending in list(self._queue):
             if not pending.settled:
                 pending.reply.set_exception(Busy(0))

@@ -54,7 +54,7 @@ class Echoes:
         while True:
             session, lane = await self._take_free()
             try:
-                return await self.send_on(session, lane, value)
+                return await self._send_on(session, lane, value)
             except SessionLost as error:
                 lost[session.name] += 1
                 n_lost = lost.total()
@@ -81,7 +81,21 @@ class Echoes:
             raise Busy(0)
         return place
 
-    async def send_on(self, session: Session, lane: SessionLane, value: Any) -> Any:
+    async def ping(self, session: Session, lane: SessionLane) -> float:
+        """Milliseconds of an empty echo on a lane that is idle. Raises SessionLost.
+
+        One that does not answer within seconds is lost: requests wait for it meanwhile.
+        """
+        holder = lane.holder = object()
+        try:
+            return await session.ping(lane)
+        except SessionLost as error:
+            self._fleet.lose(session, error)  # before its lane is free for another
+            raise
+        finally:
+            self._release(lane, holder)
+
+    async def _send_on(self, session: Session, lane: SessionLane, value: Any) -> Any:
         """`value` after its way to the page and back on a lane that is free. Raises SessionLost."""
         holder = lane.holder = object()
         try:

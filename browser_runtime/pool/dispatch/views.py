@@ -98,12 +98,16 @@ def _first_able(backends: tuple[Backend, ...], lane: SessionLane, pending: Pendi
 
 
 def _left_ms(backlog: LaneBacklog | None, now: float) -> float | None:
+    """The time until a lane is free, in milliseconds; None where it is not known.
+
+    A run past its time is expected to take as long again as it is late: one that hangs keeps nobody.
+    """
     if backlog is None:
         return 0.0
     running = backlog.running
     if running.expected_ms is None:
         return None
-    return max(running.expected_ms - (now - running.started) * 1000, 0.0) + backlog.waiting_ms
+    return abs(running.expected_ms - (now - running.started) * 1000) + backlog.waiting_ms
 
 
 def waiting_of(ticket: int, pending: PendingRequest) -> Waiting:

@@ -66,12 +66,10 @@ class SessionMonitor:
                 log.info("kept results dropped", session=session.name, freed_bytes=freed_bytes)
 
     async def _ping(self, session: Session) -> None:
-        """An echo on each lane that is free; a busy one shows by its answers that it lives."""
+        """An echo on each lane that is idle; a busy one shows by its answers that it lives."""
         for lane in session.lanes:
-            if not lane.busy and lane.connection.joined.is_set():
-                start = time.monotonic()
-                await self._dispatch.echoes.send_on(session, lane, None)
-                self._health.pinged(session, (time.monotonic() - start) * 1000)
+            if lane.is_idle and lane.connection.joined.is_set():
+                self._health.pinged(session, await self._dispatch.echoes.ping(session, lane))
 
     def _reason(self, session: Session) -> str | None:
         condition, now = self._health.of(session), time.monotonic()
