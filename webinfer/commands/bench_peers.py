@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
+from webinfer import endings
 from webinfer.commands.laboratory import JSON_FILE, NO_HISTORY, earlier, keep, result_console, save, watching
 
 # The programs of webinfer.bench.peers.peer, which imports Selenium.
@@ -51,7 +53,8 @@ def peers(names: tuple[str, ...], rounds: int, n_jobs: int, json_file: Path | No
     Selenium by hand, Selenium Grid 4, Playwright, transformers.js in Node, onnxruntime in Python: each a
     short program, started beside the others and asked in turn, every answer checked. What is missing is
     fetched by npm; what cannot be had is listed with the reason. For text generation see `webinfer bench
-    generation`. The file of --json is written after each round, and gone on with if it is there.
+    generation`. The file of --json is written after each round, and gone on with if it is there. Ctrl-C ends
+    it with the rounds that are whole, kept and told as always; exit code 130.
     """
     from browser_runtime.settings import RuntimeSettings
     from scheduler.experiments.peers import tabulate_peers
@@ -77,3 +80,6 @@ def peers(names: tuple[str, ...], rounds: int, n_jobs: int, json_file: Path | No
     for note in numbered(table):
         console.print(note, markup=False)
     console.print(tabulate_claims(found))
+    if found.is_cut:
+        console.print(f"stopped after {found.n_rounds} of {rounds} rounds")
+        sys.exit(endings.STOPPED)

@@ -72,6 +72,8 @@ class PeersFound:
     figures: list[Figures] = field(default_factory=list)
     absent: dict[str, str] = field(default_factory=dict)
     """Reason by name."""
+    is_cut: bool = False
+    """True if Ctrl-C ended it: its rounds are whole, but not all."""
 
     @property
     def n_rounds(self) -> int:
@@ -140,8 +142,8 @@ def measure_peers(
 ) -> PeersFound:
     """Every peer of `names` (all if none), started together and asked in turn, `n_jobs` requests each time.
 
-    Goes on with the rounds of `earlier`; `save` is called after each. Raises BadOutput, and BadInput where
-    `earlier` is of other peers or requests.
+    Goes on with the rounds of `earlier`; `save` is called after each. Ctrl-C ends it with the rounds that are
+    whole, if there are any. Raises BadOutput, and BadInput where `earlier` is of other peers or requests.
     """
     found, wanted = PeersFound(), [peer for peer in PEERS if not names or peer.program in names]
     with ExitStack() as open_, _sound_file(folder) as sound:
@@ -158,20 +160,30 @@ def measure_peers(
         if earlier is not None:
             arms = found.figures = _go_on(arms, earlier)
         processes = {peer.name: process for peer, process in running}
-        for number in range(found.n_rounds, n_rounds):
-            tell(f"round {number + 1} of {n_rounds}")
-            # There and back, so that none always follows the same neighbour.
-            for arm in arms if number % 2 == 0 else arms[::-1]:
-                jobs = make_jobs(arm.workload, number, sound, n_jobs)
-                answers = processes[arm.peer.name].ask(jobs, arm.at_once)
-                check(arm.peer.name, jobs, answers)
-                arm.seconds.append(answers.seconds)
-                arm.times_ms.append([round(ms, 3) for ms in answers.times_ms])
-            memory_mb = {name: process.memory_mb() for name, process in processes.items()}
-            for arm in arms:
-                arm.memory_mb = memory_mb[arm.peer.name]
-            save(found)
+        try:
+            for number in range(found.n_rounds, n_rounds):
+                tell(f"round {number + 1} of {n_rounds}")
+                _ask_all(arms, processes, number, sound)
+                save(found)
+        except KeyboardInterrupt:
+            if not found.n_rounds:
+                raise
+            found.cut(found.n_rounds)
+            found.is_cut = found.n_rounds < n_rounds
     return found
+
+
+def _ask_all(arms: Sequence[Figures], processes: Mapping[str, PeerProcess], number: int, sound: Path) -> None:
+    """One round: there and back in turn, so that none always follows the same neighbour."""
+    for arm in arms if number % 2 == 0 else arms[::-1]:
+        jobs = make_jobs(arm.workload, number, sound, arm.n_jobs)
+        answers = processes[arm.peer.name].ask(jobs, arm.at_once)
+        check(arm.peer.name, jobs, answers)
+        arm.seconds.append(answers.seconds)
+        arm.times_ms.append([round(ms, 3) for ms in answers.times_ms])
+    memory_mb = {name: process.memory_mb() for name, process in processes.items()}
+    for arm in arms:
+        arm.memory_mb = memory_mb[arm.peer.name]
 
 
 def _go_on(arms: Sequence[Figures], earlier: PeersFound) -> list[Figures]:
