@@ -12,11 +12,9 @@ from urllib.parse import quote
 
 import structlog
 
-from browser_runtime.contract.answers import LoadAnswer, ProbeAnswer, RunAnswer
+from browser_runtime.contract.answers import LoadAnswer, ProbeAnswer
 from browser_runtime.contract.capabilities import Capabilities
 from browser_runtime.contract.errors import (
-    BackendFault,
-    BadOutput,
     BridgeClosed,
     BrowserDied,
     FailedAt,
@@ -24,37 +22,29 @@ from browser_runtime.contract.errors import (
     PageCutOff,
     PageSilent,
     SessionLost,
-    Unsupported,
 )
-from browser_runtime.contract.events import (
-    ModelLoaded,
-    PoolObserver,
-    SessionChanged,
-    SessionInfo,
-)
+from browser_runtime.contract.events import ModelLoaded, PoolObserver, SessionChanged, SessionInfo
 from browser_runtime.contract.messages import Request
 from browser_runtime.contract.model_key import ModelKey
 from browser_runtime.contract.status import SessionState
 from browser_runtime.contract.vocabulary import Backend
-from browser_runtime.families.text_generation import GenerationProcessor
 from browser_runtime.launching.binaries import Installation
 from browser_runtime.launching.drivers import Launched
 from browser_runtime.launching.hosting import BrowserHost
 from browser_runtime.link.loopback import Loopback
 from browser_runtime.link.protocol import PAGE_LINE, PageEvent
 from browser_runtime.once import Once
-from browser_runtime.policies.time_limits import TimeLimit
-from browser_runtime.session.generating import GeneratingRun
 from browser_runtime.session.golden_check import GoldenCheck
 from browser_runtime.session.kernel_choices import KernelChoices
 from browser_runtime.session.lanes import LaneJob, SessionLane
 from browser_runtime.session.liveness import Lines, Liveness
-from browser_runtime.session.loading import LoadedModel, ModelCache, items_of
-from browser_runtime.session.model_loader import ModelLoader, may_work_later
+from browser_runtime.session.loading import ModelCache, items_of
+from browser_runtime.session.model_loader import ModelLoader
+from browser_runtime.session.model_runner import ModelRunner
 from browser_runtime.session.observer import SessionObserver
 from browser_runtime.session.plan import Plan, nothing_left, plan_backends
 from browser_runtime.session.replies import RunLocation, RunResult
-from browser_runtime.session.timed_calls import LaneActivity, Operation
+from browser_runtime.session.timed_calls import LaneActivity
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +77,7 @@ class Session:
         self.golden = GoldenCheck(name, self.build, loopback.settings)
         self._kernels = KernelChoices(loopback.settings.cache_dir, self.build, str(installation.browser))
         self._loader = ModelLoader(name, loopback.settings, self.golden, self._kernels, self._tell_load)
+        self._runner = ModelRunner(name, loopback.settings, self.golden)
         self.host = BrowserHost(name, loopback.settings, loopback.guardian, loopback.network)
         self.observer = PoolObserver()
         self._events = events
@@ -211,7 +202,8 @@ class Session:
                 raise nothing_left(request, self.capabilities, self.build, ready.failures)
             called, backend = time.monotonic(), str(ready.loaded.backend)
             job.on_ready()
-            answer = await self._compute(lane, job, ready.loaded)
+            answer = await self._runner.run(lane, job, ready.loaded)
+            self.n_runs += 1 if items_of(request) else 0
         except BridgeClosed as error:
             failure = await self._liveness.explain(error)
             failure.at = FailedAt(self.name, self.build, backend)
@@ -235,40 +227,6 @@ class Session:
             ready.attempts,
             lane.activity.limit,
         )
-
-    async def _compute(self, lane: SessionLane, job: LaneJob, loaded: LoadedModel) -> RunAnswer:
-        """The page's answer to `run`; a request without items only wanted its model loaded."""
-        items = items_of(job.request)
-        if not items:
-            return {"results": []}
-        place, processor = f"on {loaded.backend} in {self.name}", loaded.processor
-
-        def limit(operation: Operation) -> TimeLimit:
-            return job.limit(operation, loaded.key, self._settings.run_timeout_s, loaded.warm_up)
-
-        async def call(limit_s: float) -> RunAnswer:
-            options = processor.choose(job.request.options)
-            is_fresh = job.request.options.get("reuse_results") is False
-            answer = await lane.run(loaded.key, items, options, limit_s, job.max_items, is_fresh=is_fresh)
-            return loaded.finish(answer)
-
-        try:
-            if isinstance(processor, GenerationProcessor):
-                run = GeneratingRun(processor, items, job.request.options, job.pieces)
-                limits = (limit(Operation.PROMPT), limit(Operation.STEP))
-                answer = await run.compute(lane, loaded.key, place, limits, job.deadline)
-            else:
-                answer = await lane.activity.timed(
-                    Operation.RUN, place, limit(Operation.RUN), job.deadline, call
-                )
-        except (BackendFault, Unsupported, BadOutput) as error:
-            if not may_work_later(loaded.backend, error):
-                lane.models.refuse(loaded.key, error)
-            raise
-        self.n_runs += 1
-        loaded.n_runs += 1
-        await self.golden.judge(lane, loaded, answer)
-        return answer
 
     @property
     def place(self) -> RunLocation:
