@@ -70,9 +70,9 @@ class LaneConnection:
     _tasks: TaskSet = field(default_factory=TaskSet)
 
     @property
-    def is_waited_for(self) -> bool:
-        """True while a call waits for its answer."""
-        return bool(self._waiting)
+    def is_idle(self) -> bool:
+        """True if it is connected and no call waits for its answer."""
+        return self.joined.is_set() and not self._waiting
 
     async def call(
         self,

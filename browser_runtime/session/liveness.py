@@ -138,8 +138,7 @@ class Liveness:
         """The idle lanes that have not beaten for too long."""
         allowed_s = max(LANE_SILENCE_S * self._slowdown, MISSED_BEATS * self._settings.beat_interval_s)
         for lane in self._lines.lanes:
-            is_idle = lane.joined.is_set() and not lane.is_waited_for
-            if is_idle and lane.protocol.silent_s() > allowed_s:
+            if lane.is_idle and lane.protocol.silent_s() > allowed_s:
                 yield lane
 
     async def _await_rejoin(self, error: SessionLost) -> SessionLost | None:

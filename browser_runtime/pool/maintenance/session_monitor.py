@@ -68,7 +68,7 @@ class SessionMonitor:
     async def _ping(self, session: Session) -> None:
         """An echo on each lane that is idle; a busy one shows by its answers that it lives."""
         for lane in session.lanes:
-            if lane.is_idle and lane.connection.joined.is_set():
+            if lane.is_idle and lane.connection.is_idle:
                 self._health.pinged(session, await self._dispatch.echoes.ping(session, lane))
 
     def _reason(self, session: Session) -> str | None:
