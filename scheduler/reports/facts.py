@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scheduler.experiments.rows import Experiment
-from scheduler.naming import name_series
-
-Values = Sequence[float | None]
+from scheduler.reports.trend_facts import Course, ReportedChange, Trend
 
 # The value of a backend that answered a golden check (tasks/telemetry/rows.py).
 PROVED = "proved"
@@ -26,35 +24,6 @@ class Totals:
     n_sessions: int
     first_s: float | None = None
     """Start of the first run, in epoch seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedChange:
-    """A series that became better or worse at one moment."""
-
-    series: Mapping[str, str | float | None]
-    metric: str
-    changed_at_s: float
-    before: float
-    after: float
-    effect: float
-    p_value: float | None
-    severity: str
-    direction: str
-    smallest_visible: float | None
-    cause: str = ""
-    """The change of the environment at the same time."""
-    note: str = ""
-
-    @property
-    def ratio(self) -> float | None:
-        """After over before; None where there was nothing before."""
-        return self.after / self.before if self.before else None
-
-    @property
-    def place(self) -> str:
-        """The series in one line."""
-        return name_series(self.series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,32 +47,6 @@ class Recommendation:
     """The next best that was measured; empty where there is none."""
     next_ratio: float | None
     """The time that one is expected to take, over `expected_ms`."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrendLine:
-    """One browser's measurements of a chart; `None` where a bucket has none."""
-
-    browser: str
-    p50_ms: Values
-    p95_ms: Values
-    memory_mb: Values
-    items_per_s: Values
-    n: Sequence[int]
-    n_failed: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Trend:
-    """A model on one backend in one precision: a line a browser over common times."""
-
-    model: str
-    backend: str
-    precision: str
-    n_runs: int
-    at_s: Sequence[int]
-    lines: Sequence[TrendLine]
-    changes: Sequence[ReportedChange]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +139,6 @@ class RecallRow:
     precision: str
     n: int
     n_took: int
-
-
-@dataclass(frozen=True, slots=True)
-class Course:
-    """Named series over shared timestamps."""
-
-    at_s: Sequence[int]
-    lines: dict[str, Values]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,13 @@ from scheduler.reports.facts import (
     RecallRow,
     Recommendation,
     Report,
-    ReportedChange,
     RoutingRow,
     ScalingRow,
     SharingRow,
     Totals,
 )
 from scheduler.reports.impact import judge_impact
+from scheduler.reports.trend_facts import ReportedChange
 from scheduler.reports.trends import draw_course, draw_trends
 from scheduler.routing.evidence import Evidence, read_evidence
 from scheduler.routing.ranking import Policy, Ranked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scheduler.reports.facts import Report
-from scheduler.reports.tables import Section, moment, number, percent
+from scheduler.reports.sections import Section, moment, number, percent
 
 # Rows of a table on the first screen, which is a phone's too.
 MAX_ROWS = 8

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from scheduler.reports.facts import Course, ReportedChange, Trend, TrendLine
+from scheduler.reports.trend_facts import Course, ReportedChange, Trend, TrendLine
 
 Rows = Sequence[Mapping[str, Any]]
 

@@ -20,7 +20,8 @@ from scheduler.experiments.html import STYLE_FILE
 from scheduler.experiments.markdown import escape_markdown
 from scheduler.reports.facts import Report
 from scheduler.reports.glance import build_glance
-from scheduler.reports.tables import Section, build_sections, moment, number
+from scheduler.reports.sections import Section, moment, number
+from scheduler.reports.tables import build_sections
 
 ROOM = Path(__file__).parent
 # The charts' library and axes, kept once for the reports and for Flower's pages.

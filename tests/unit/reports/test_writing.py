@@ -13,7 +13,7 @@ from scheduler.reports.daily import LATEST, keep_report
 from scheduler.reports.facts import Report
 from scheduler.reports.gathering import DAY_S
 from scheduler.reports.glance import MAX_ROWS, build_glance
-from scheduler.reports.tables import Section
+from scheduler.reports.sections import Section
 from scheduler.reports.writing import (
     _markdown_section,
     escape_markdown,
