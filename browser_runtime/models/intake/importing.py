@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -25,13 +24,12 @@ from browser_runtime.models.intake.encoder_names import VIT
 from browser_runtime.models.intake.export_bert import export_bert
 from browser_runtime.models.intake.export_vit import export_vit
 from browser_runtime.models.intake.graph_check import inspect_graphs, list_weights, read_graph
+from browser_runtime.models.intake.settling import LOCK_TIMEOUT_S, hash_contents, require_free_home, settle
 from browser_runtime.models.intake.traits import complete_files, infer_family, require_files, wanted_files
 from browser_runtime.models.intake.trial import try_model
-from browser_runtime.models.manifest import ModelFile, StoredModel, tell_kind, write_manifest
-from browser_runtime.models.store import BUILTIN_FOLDER, ModelStore
+from browser_runtime.models.manifest import StoredModel, tell_kind, write_manifest
+from browser_runtime.models.store import ModelStore
 
-# Copying a few gigabytes on a slow disk, by whoever imports the same name at the same time.
-LOCK_TIMEOUT_S = 600.0
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 # A model card's head is a few dozen lines.
 MAX_HEAD_BYTES = 4096
@@ -104,17 +102,6 @@ def import_model(
         except ValueError as error:
             raise BadRequest(f"model {name!r} cannot be imported: {error}") from error
         return settle(model, store)
-
-
-def require_free_home(name: str, store: ModelStore) -> None:
-    """Raises BadInput for a built-in's name, and for one that would lie inside another model or hold one."""
-    if (BUILTIN_FOLDER / name).exists():
-        raise BadInput("name", f"{name!r}, a built-in model", "another name")
-    target = store.root / name
-    if store.find(name) is None and target.exists() and any(target.iterdir()):
-        raise BadInput("name", f"{name!r}, a folder of other things in the store", "another name")
-    if "/" in name and store.find(name.split("/", maxsplit=1)[0]) is not None:
-        raise BadInput("name", f"{name!r}, inside another model", "another name")
 
 
 def find_parts(path: Path) -> Parts:
@@ -289,12 +276,6 @@ def _export(export: Export, parts: Parts, intake: Intake) -> dict[str, str]:
     return {name: hash_file(file) for name, file in zip(parts.weights, files, strict=True)}
 
 
-def hash_contents(files: dict[str, ModelFile]) -> str:
-    """The first 16 hex digits of the SHA-256 over the lines "<sha256>  <path>\\n", sorted by path."""
-    lines = "".join(f"{files[path].sha256}  {path}\n" for path in sorted(files))
-    return hashlib.sha256(lines.encode()).hexdigest()[:16]
-
-
 def read_license(home: ForeignFolder) -> str:
     """The licence in the head of README.md; "unknown" if it names none."""
     try:
@@ -304,19 +285,3 @@ def read_license(home: ForeignFolder) -> str:
         return "unknown"
     found = re.match(r"---\n(?:.*\n)*?license:[ ]*([\w.+-]+)[ ]*\n", head)
     return found[1] if found else "unknown"
-
-
-def settle(model: StoredModel, store: ModelStore) -> StoredModel:
-    """Moves the finished folder into the store. Raises BadInput if another model has the name."""
-    target = store.root / model.name
-    held = store.find(model.name)
-    if held is not None and held.revision == model.revision:
-        return held
-    if held is not None:
-        taken = f"{model.name!r}, which another model of the store has (revision {held.revision})"
-        raise BadInput("name", taken, f"another name, or `webinfer models remove {model.name}` first")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    model.folder.rename(target)
-    found = store.find(model.name)
-    assert found is not None
-    return found

@@ -22,8 +22,8 @@ from browser_runtime.models.files.json_files import MAX_JSON_BYTES, parse_object
 from browser_runtime.models.files.locking import hold_lock, lock_path
 from browser_runtime.models.files.paths import ForeignFolder
 from browser_runtime.models.files.scratch import hold_scratch
-from browser_runtime.models.intake.importing import LOCK_TIMEOUT_S, hash_contents, require_free_home, settle
 from browser_runtime.models.intake.packed_folders import EXACT, QuantisedModel, quantise_to_folder
+from browser_runtime.models.intake.settling import LOCK_TIMEOUT_S, hash_contents, require_free_home, settle
 from browser_runtime.models.manifest import StoredModel, list_paths, write_manifest
 from browser_runtime.models.store import ModelStore
 
