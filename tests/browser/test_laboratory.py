@@ -17,7 +17,8 @@ from webinfer.bench.laboratory.arms import parse_arm
 from webinfer.bench.laboratory.comparing import Limits, compare
 from webinfer.bench.laboratory.documents import comparison_document, write_document
 from webinfer.bench.laboratory.gate_set import GateCell, GateSet
-from webinfer.bench.laboratory.matrix import MEASURED, NOT_RUN, Coordinates, MatrixCell, Plan, run_matrix
+from webinfer.bench.laboratory.matrix import run_matrix
+from webinfer.bench.laboratory.matrix_cells import MEASURED, NOT_RUN, Coordinates, MatrixCell, Plan
 from webinfer.bench.noise_recording import record
 
 

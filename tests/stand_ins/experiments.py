@@ -18,7 +18,15 @@ from webinfer.bench.laboratory.gate_repeats import Repeats
 from webinfer.bench.laboratory.gate_set import GateCell, GateSet
 from webinfer.bench.laboratory.keeping import experiment_row
 from webinfer.bench.laboratory.load import LoadResult
-from webinfer.bench.laboratory.matrix import MEASURED, NOT_RUN, WRONG, Coordinates, Matrix, MatrixCell, Plan
+from webinfer.bench.laboratory.matrix_cells import (
+    MEASURED,
+    NOT_RUN,
+    WRONG,
+    Coordinates,
+    Matrix,
+    MatrixCell,
+    Plan,
+)
 
 
 def make_documents(name: str) -> list[Document]:

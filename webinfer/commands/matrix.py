@@ -15,7 +15,7 @@ from webinfer.commands.laboratory import DURATION, NO_HISTORY, earlier, keep, re
 from webinfer.commands.parameters import BACKENDS, BROWSERS, FILE_OR_OUTPUT, NEW_FILE, PRECISIONS, ModelName
 
 if TYPE_CHECKING:
-    from webinfer.bench.laboratory.matrix import Coordinates, Matrix, MatrixCell
+    from webinfer.bench.laboratory.matrix_cells import Coordinates, Matrix, MatrixCell
 
 
 @click.command("matrix")
@@ -77,7 +77,8 @@ def command(json_file: Path | None, no_history: bool, cell_s: float, ready_s: fl
     of Python's onnxruntime in the same precision is marked as wrong. Ctrl-C ends it with the cells that are
     there by then.
     """
-    from webinfer.bench.laboratory.matrix import Plan, run_matrix
+    from webinfer.bench.laboratory.matrix import run_matrix
+    from webinfer.bench.laboratory.matrix_cells import Plan
 
     plan = Plan(
         tuple(dict.fromkeys(wanted["models"])),
@@ -114,7 +115,7 @@ def _earlier(path: Path | None, cell_s: float, ready_s: float) -> dict[Coordinat
     from scheduler.experiments.matrices import tabulate_matrix
     from webinfer.bench.laboratory.documents import reading
     from webinfer.bench.laboratory.machine import difference, this_machine
-    from webinfer.bench.laboratory.matrix import NOT_RUN, MatrixCell
+    from webinfer.bench.laboratory.matrix_cells import NOT_RUN, MatrixCell
 
     document = earlier(path, "matrix")
     if document is None:

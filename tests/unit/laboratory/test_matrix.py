@@ -22,7 +22,7 @@ from scheduler.experiments.matrices import slowness, tabulate_matrix
 from scheduler.history.history import History
 from webinfer.bench.laboratory import matrix
 from webinfer.bench.laboratory.documents import write_document
-from webinfer.bench.laboratory.matrix import (
+from webinfer.bench.laboratory.matrix_cells import (
     MEASURED,
     NOT_RUN,
     WRONG,

@@ -17,12 +17,7 @@ from webinfer.bench.laboratory.answers import Answer
 from webinfer.bench.laboratory.arms import Arm, parse_arm
 from webinfer.bench.laboratory.comparing import FEWEST_BLOCKS, Comparison, Limits, Tell, compare
 from webinfer.bench.laboratory.documents import Document, interval_plain, make_document, reading
-from webinfer.bench.laboratory.estimates import (
-    LEAST_BLOCKS,
-    STOPPING_LEVEL,
-    Interval,
-    unpaired_interval,
-)
+from webinfer.bench.laboratory.estimates import LEAST_BLOCKS, STOPPING_LEVEL, Interval, unpaired_interval
 from webinfer.bench.laboratory.gate_set import GateCell, GateSet
 from webinfer.bench.laboratory.machine import difference, this_machine
 from webinfer.bench.laboratory.sessions import OpenArm, Start

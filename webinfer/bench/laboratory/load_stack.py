@@ -18,7 +18,8 @@ from tasks.routing.router import QUEUE_OF
 from webinfer.bench.laboratory.answers import Answer, make_request, read_answer
 from webinfer.bench.laboratory.arms import Arm
 from webinfer.bench.laboratory.load import LoadedModel
-from webinfer.bench.laboratory.matrix import Coordinates, References
+from webinfer.bench.laboratory.matrix_cells import Coordinates
+from webinfer.bench.laboratory.references import References
 from webinfer.producing import collect, send
 
 READY_TIMEOUT_S = 300.0

@@ -1,12 +1,11 @@
-"""Models by browser, backend, precision, batch and length: every cell is run, or has its reason."""
+"""Runs models by browser, backend, precision, batch and length: every cell, or it has its reason."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from itertools import product
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from browser_runtime.contract.errors import BadOutput, InferenceError
@@ -14,140 +13,27 @@ from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Browser, Precision
 from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.pool import Pool
-from browser_runtime.session.loading import items_of
 from browser_runtime.settings import RuntimeSettings
-from browser_runtime.simulation.runners import OpenModels, run_items
 from tasks.telemetry.rows import adapter_name
-from webinfer.bench.laboratory.answers import Answer, make_request, read_answer
+from webinfer.bench.laboratory.answers import make_request, read_answer
 from webinfer.bench.laboratory.arms import COMPUTE_ALWAYS, Arm
 from webinfer.bench.laboratory.comparing import Tell
-from webinfer.bench.laboratory.documents import Document, make_document
 from webinfer.bench.laboratory.estimates import spread
+from webinfer.bench.laboratory.matrix_cells import (
+    MEASURED,
+    NOT_RUN,
+    WRONG,
+    Coordinates,
+    Matrix,
+    MatrixCell,
+    Plan,
+)
+from webinfer.bench.laboratory.references import References
 from webinfer.bench.laboratory.sessions import steady_ms
 
-MEASURED, WRONG, NOT_RUN = "measured", "wrong", "not run"
-MOST_RUNS, LEAST_RUNS = 50, 3
+MOST_RUNS = 50
 # Of a cell's time: to warm up beyond the model's own, and for the runs that count.
 WARM_SHARE, RUN_SHARE = 0.2, 0.4
-# Of loading, compiling and warming up, unless another time is asked for: software GPUs compile for long.
-LOAD_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Coordinates:
-    """The place of a cell."""
-
-    model: str
-    precision: str
-    batch: int
-    length: int | None
-    browser: str
-    backend: str
-
-
-@dataclass(frozen=True, slots=True)
-class MatrixCell:
-    """One cell: its times, or the reason why there are none."""
-
-    at: Coordinates
-    status: str
-    note: str = ""
-    """The reason of a cell that was not run; what is wrong with a wrong one."""
-    p50_ms: float | None = None
-    """A request of the whole batch: in the page, and the way there and back."""
-    low_ms: float | None = None
-    high_ms: float | None = None
-    """The quartiles."""
-    n_runs: int = 0
-    ready_ms: float | None = None
-    """Load, compile and warm-up."""
-    closeness: float | None = None
-    """To Python's onnxruntime in the same precision: the cosine, or 1 less a score's difference."""
-    build: str = ""
-    adapter: str = ""
-    revision: str = ""
-    """The model's; empty where it did not run."""
-
-    def to_row(self) -> dict[str, Any]:
-        """One flat row."""
-        plain = asdict(self)
-        place: dict[str, Any] = plain.pop("at")
-        return place | plain
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> MatrixCell:
-        """The inverse of `to_row`."""
-        places = {name: row[name] for name in Coordinates.__dataclass_fields__}
-        rest = {name: value for name, value in row.items() if name not in places}
-        return cls(Coordinates(**places), **rest)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is asked for."""
-
-    models: tuple[str, ...]
-    browsers: tuple[Browser, ...]
-    backends: tuple[Backend, ...]
-    precisions: tuple[Precision, ...]
-    """None: the usual one of each model."""
-    batches: tuple[int, ...]
-    lengths: tuple[int | None, ...]
-    cell_s: float
-    """The longest that a cell runs once its model is ready."""
-    ready_s: float = LOAD_S
-    """The longest that its model may take to be ready."""
-
-    def coordinates(self, models: Mapping[str, StoredModel]) -> Iterator[Coordinates]:
-        """Every cell, those of a session and model together."""
-        for browser, name in product(self.browsers, self.models):
-            usual = Arm("", name).precision_for(models[name].family.model_types[0])
-            places = product(self.backends, self.precisions or (usual,), self.batches, self.lengths)
-            for backend, precision, batch, length in places:
-                yield Coordinates(name, str(precision), batch, length, str(browser), str(backend))
-
-
-@dataclass(slots=True)
-class Matrix:
-    """The cells so far."""
-
-    plan: Plan
-    cells: dict[Coordinates, MatrixCell] = field(default_factory=dict)
-    n_planned: int = 0
-
-    @property
-    def is_complete(self) -> bool:
-        """True once every cell was run or has its reason."""
-        return len(self.cells) >= self.n_planned
-
-    def _quickest(self) -> Iterator[str]:
-        """The quickest right cell of each model."""
-        for name in self._models():
-            right = [
-                c for c in self.cells.values() if c.at.model == name and c.status == MEASURED and c.p50_ms
-            ]
-            if right:
-                best = min(right, key=lambda cell: cell.p50_ms or 0.0)
-                yield f"{name} quickest on {best.at.browser} {best.at.backend}: {best.p50_ms:.1f} ms"
-
-    def _models(self) -> list[str]:
-        """Those asked for, and behind them others of the file that was gone on with."""
-        return list(dict.fromkeys([*self.plan.models, *(at.model for at in self.cells)]))
-
-    def document(self) -> Document:
-        """The matrix as it is now."""
-        found = list(self.cells.values())
-        counts = {name: sum(cell.status == name for cell in found) for name in (MEASURED, WRONG, NOT_RUN)}
-        told = ", ".join(f"{n} {name}" for name, n in counts.items())
-        verdict = "; ".join([f"{len(found)} of {self.n_planned} cells: {told}", *self._quickest()])
-        body = {
-            "models": self._models(),
-            "cell_s": self.plan.cell_s,
-            "ready_s": self.plan.ready_s,
-            "is_complete": self.is_complete,
-            "cells": [cell.to_row() for cell in found],
-        }
-        return make_document("matrix", verdict, body)
 
 
 async def run_matrix(
@@ -187,30 +73,6 @@ def _is_outdated(cell: MatrixCell, model: StoredModel | None) -> bool:
 def _provide(store: ModelStore, name: str) -> StoredModel:
     """The model in whatever precision it is there. Raises like `ModelStore.ensure`."""
     return store.find(name) or store.ensure(name)
-
-
-class References:
-    """Answers of Python's onnxruntime, one a request."""
-
-    def __init__(self) -> None:
-        self._models = OpenModels()
-        self._known: dict[tuple[str, str, int, int | None], Answer | str] = {}
-
-    async def find(self, at: Coordinates, request: Request, model: StoredModel) -> Answer | str:
-        """The answer, or why there is none."""
-        key = (at.model, at.precision, at.batch, at.length)
-        if key not in self._known:
-            self._known[key] = await asyncio.to_thread(self._answer, request, model)
-        return self._known[key]
-
-    def _answer(self, request: Request, model: StoredModel) -> Answer | str:
-        try:
-            opened, _ = self._models.take(model, request.precision)
-            answers = run_items(opened, request.family, items_of(request), request.options)
-        except InferenceError as error:
-            return str(error)
-        first = answers.outputs[0]
-        return str(first) if isinstance(first, InferenceError) else read_answer(first, model.family.answer)
 
 
 async def _run_browser(

@@ -14,7 +14,7 @@ from scheduler.experiments.html import STYLE_FILE, write_result
 from scheduler.experiments.matrices import tabulate_matrix
 from scheduler.history.history import History
 from webinfer.bench.laboratory.documents import Document
-from webinfer.bench.laboratory.matrix import NOT_RUN, Coordinates, MatrixCell
+from webinfer.bench.laboratory.matrix_cells import NOT_RUN, Coordinates, MatrixCell
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 STYLE = """
