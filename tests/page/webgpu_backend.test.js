@@ -23,7 +23,12 @@ function fakeDevice(full = -1) {
   return { gpu: /** @type {any} */ (gpu), scopes };
 }
 
-const shaders = /** @type {any} */ ({ variant: { name: 'plain' }, release() {}, sibling: () => shaders });
+const shaders = /** @type {any} */ ({
+  variant: { name: 'plain' },
+  release() {},
+  forget() {},
+  sibling: () => shaders,
+});
 
 test('a backend leaves the device with the error scopes that it found', async () => {
   const { gpu, scopes } = fakeDevice();

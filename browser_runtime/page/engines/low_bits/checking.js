@@ -34,23 +34,35 @@ export async function checkKernels(
           ({ kernel, name }) => found.test(name) && (!isSame || kernel === 'matmul'),
         );
     const cases = [];
-    for (const row of rows) {
-      if (isCancelled()) return { results };
-      const fresh = await open();
-      try {
-        const outcome = await checkCase(fresh, row, Number(repeats));
-        cases.push(told(row.name, outcome));
-      } finally {
-        fresh.release();
+    const home = await open();
+    try {
+      for (const row of rows) {
+        if (isCancelled()) return { results };
+        cases.push(told(row.name, await checkBeside(home, row, Number(repeats))));
+        // A lane that computes hears nothing.
+        await new Promise((resolve) => setTimeout(resolve));
       }
-      // A lane that computes hears nothing.
-      await new Promise((resolve) => setTimeout(resolve));
+    } finally {
+      home.release();
     }
     if (variant && !large) cases.push(...(await checkEncoders(found, Number(repeats), variant)));
     results.push({ kernels, cases });
   }
   if (backend === 'webgpu' && !large) results.push(await checkSounds(found, Number(repeats)));
   return { results };
+}
+
+/**
+ * A case on a backend of its own, for which nothing is compiled again.
+ * @param {import('./backend.js').Backend} home @param {import('../../kernels/cases.js').Case} row @param {number} repeats
+ */
+async function checkBeside(home, row, repeats) {
+  const backend = home.sibling();
+  try {
+    return await checkCase(backend, row, repeats);
+  } finally {
+    backend.release();
+  }
 }
 
 /** What an answer tells of a case. @param {string} name @param {import('../../kernels/outcomes.js').Outcome} outcome */

@@ -7,7 +7,7 @@ import { BLOCK_TOKENS } from '../../kernels/layout.js';
 import { layoutCache, usedBytes } from './cache.js';
 import { Generation } from './generation.js';
 import { Network } from './network.js';
-import { findPrefix } from './prefixes.js';
+import { Slots } from './slots.js';
 
 /** @typedef {import('./backend.js').StepRow} StepRow */
 /** @typedef {import('./generation.js').Finish} Finish */
@@ -27,7 +27,7 @@ import { findPrefix } from './prefixes.js';
  */
 /** @typedef {{generation: Generation, token: number | null, finish: Finish | null}} StepEvent */
 /** @typedef {{slot: Slot, generation: Generation, token: number, ms: number}} Chosen a token that nobody was told yet */
-/** @typedef {{tokens: number[], generation: Generation | null, used: number}} Slot */
+/** @typedef {import('./slots.js').Slot} Slot */
 
 const DEFAULT_CONTEXT = 2048;
 const DEFAULT_SLOTS = 4;
@@ -35,8 +35,6 @@ const DEFAULT_SLOTS = 4;
 const DEFAULT_CHUNK = 32;
 // Tokens that are read back together where a backend chooses them by itself: a stop waits for no more.
 export const AHEAD = 8;
-// A prefix shorter than a block is computed as quickly as it is copied.
-const MIN_PREFIX = BLOCK_TOKENS;
 
 /**
  * A model on those weights, which are streamed in unless they are there. Raises ModelFault, OutOfMemory, Unsupported,
@@ -74,14 +72,9 @@ export async function openModel(lease, fetchShard, options) {
 export class LowBitsModel {
   #network;
   #lease;
-  #chunk;
-  /** @type {Slot[]} */
   #slots;
-  /** @type {number[]} the prefix that the place behind the slots holds */
-  #kept = [];
   /** @type {Generation[]} */
   #waiting = [];
-  #steps = 0;
   /** @type {Chosen[][]} what was computed ahead, a step each */
   #ahead = [];
 
@@ -89,13 +82,13 @@ export class LowBitsModel {
   constructor(network, lease, slots, chunk) {
     this.#network = network;
     this.#lease = lease;
-    this.#chunk = chunk;
-    this.#slots = Array.from({ length: slots }, () => ({ tokens: [], generation: null, used: 0 }));
+    const copy = (/** @type {number} */ from, /** @type {number} */ to) => network.backend.copySlot(from, to);
+    this.#slots = new Slots(slots, chunk, network.cache, copy);
   }
 
   /** True while there is something to compute. */
   get busy() {
-    return this.#waiting.length > 0 || this.#slots.some((slot) => slot.generation);
+    return this.#waiting.length > 0 || this.#slots.all.some((slot) => slot.generation);
   }
 
   /** What a reply tells of this model. */
@@ -111,7 +104,7 @@ export class LowBitsModel {
       kv_bits: [cache.keys.bits, cache.values.bits],
       window: cache.window,
       context: cache.context,
-      slots: this.#slots.length,
+      slots: this.#slots.all.length,
       tokens_per_readback: this.#network.canChoose ? AHEAD : 1,
       cache_bytes: cache.slots * cache.slotBytes,
       memory_bytes: backend.sizeBytes,
@@ -152,11 +145,10 @@ export class LowBitsModel {
    * @returns {Promise<StepEvent[]>}
    */
   async step() {
-    this.#steps += 1;
     const events = this.#drop();
     if (this.#ahead.length > 0) return [...events, ...this.#tellAhead()];
-    this.#admit();
-    const { rows, owners, picks } = this.#gather();
+    this.#slots.admit(this.#waiting);
+    const { rows, owners, picks } = this.#slots.gather();
     if (rows.length === 0) return events;
     const passes = rows.length === picks.length ? this.#passes(rows) : 1;
     if (passes > 1) {
@@ -166,9 +158,9 @@ export class LowBitsModel {
     const started = performance.now();
     const logits = await this.#network.step(rows, picks);
     const ms = performance.now() - started;
-    for (const { slot, count } of owners) this.#advance(slot, count, (ms * count) / rows.length);
+    for (const { slot, count } of owners) this.#slots.advance(slot, count, (ms * count) / rows.length);
     for (const [index, pick] of picks.entries()) {
-      const slot = /** @type {Slot} */ (this.#slots[/** @type {StepRow} */ (rows[pick]).slot]);
+      const slot = /** @type {Slot} */ (this.#slots.all[/** @type {StepRow} */ (rows[pick]).slot]);
       events.push(this.#emit(slot, /** @type {Float32Array} */ (logits[index])));
     }
     return events;
@@ -184,14 +176,14 @@ export class LowBitsModel {
   async score(tokens, start) {
     if (this.busy) throw new Fault('BadRequest', 'a text is scored while prompts run');
     this.#check(tokens, start + tokens.length);
-    const slot = /** @type {Slot} */ (this.#slots[0]);
+    const slot = /** @type {Slot} */ (this.#slots.all[0]);
     if (start === 0) slot.tokens = [];
     if (slot.tokens.length !== start) {
       throw new Fault('BadInput', 'start', start, `0, or the ${slot.tokens.length} tokens so far`);
     }
     const found = [];
     // Logits are laid out for a row a slot.
-    const most = this.#slots.length;
+    const most = this.#slots.all.length;
     for (let at = 0; at < tokens.length; ) {
       const position = start + at;
       const piece = tokens.slice(at, at + Math.min(most, BLOCK_TOKENS - (position % BLOCK_TOKENS)));
@@ -205,7 +197,7 @@ export class LowBitsModel {
 
   /** @param {StepRow} row of a slot that runs */
   #generationOf({ slot }) {
-    return /** @type {Generation} */ (this.#slots[slot]?.generation);
+    return /** @type {Generation} */ (this.#slots.all[slot]?.generation);
   }
 
   /** How many tokens of each row may be computed with one reading back. @param {StepRow[]} rows */
@@ -227,7 +219,7 @@ export class LowBitsModel {
     const ms = (performance.now() - started) / tokens.length;
     this.#ahead = Array.from({ length: passes }, (_, pass) =>
       rows.map(({ slot: index }, row) => {
-        const slot = /** @type {Slot} */ (this.#slots[index]);
+        const slot = /** @type {Slot} */ (this.#slots.all[index]);
         const generation = /** @type {Generation} */ (slot.generation);
         return { slot, generation, token: /** @type {number} */ (tokens[pass * rows.length + row]), ms };
       }),
@@ -238,7 +230,7 @@ export class LowBitsModel {
   #tellAhead() {
     const isWanted = (/** @type {Chosen} */ { slot, generation }) => slot.generation === generation;
     const events = (this.#ahead.shift() ?? []).filter(isWanted).map(({ slot, generation, token, ms }) => {
-      this.#advance(slot, 1, ms);
+      this.#slots.advance(slot, 1, ms);
       return this.#conclude(slot, generation.accept(token));
     });
     if (!this.#ahead.flat().some(isWanted)) this.#ahead = [];
@@ -249,7 +241,7 @@ export class LowBitsModel {
   async release() {
     this.#waiting = [];
     this.#ahead = [];
-    for (const slot of this.#slots) slot.generation = null;
+    for (const slot of this.#slots.all) slot.generation = null;
     this.#network.backend.release();
     await this.#lease.release();
   }
@@ -257,87 +249,14 @@ export class LowBitsModel {
   /** Ends what was cancelled, or was at its end when it came. @returns {StepEvent[]} */
   #drop() {
     const isOver = (/** @type {Generation} */ { isCancelled, finish }) => isCancelled || finish !== null;
-    const open = [...this.#waiting, ...this.#slots.flatMap(({ generation }) => generation ?? [])];
+    const open = [...this.#waiting, ...this.#slots.all.flatMap(({ generation }) => generation ?? [])];
     this.#waiting = this.#waiting.filter((generation) => !isOver(generation));
-    for (const slot of this.#slots) if (slot.generation && isOver(slot.generation)) slot.generation = null;
+    for (const slot of this.#slots.all)
+      if (slot.generation && isOver(slot.generation)) slot.generation = null;
     return open.filter(isOver).map((generation) => {
       generation.finish ??= 'cancelled';
       return { generation, token: null, finish: generation.finish };
     });
-  }
-
-  /** Gives free slots to those who wait, first come first served. */
-  #admit() {
-    while (this.#waiting.length > 0) {
-      const free = this.#slots.filter((slot) => !slot.generation);
-      if (free.length === 0) return;
-      this.#start(/** @type {Generation} */ (this.#waiting.shift()), free);
-    }
-  }
-
-  /** @param {Generation} generation @param {Slot[]} free */
-  #start(generation, free) {
-    const held = this.#slots.map(({ tokens }, slot) => ({ slot, tokens }));
-    const candidates = [...held, { slot: this.#slots.length, tokens: this.#kept }];
-    const reuse = findPrefix(generation.prompt, candidates, this.#network.cache);
-    const holder = this.#slots[reuse.slot];
-    // What goes on from all that a place holds stays there; what only begins alike leaves it to others.
-    const staysThere = holder && !holder.generation && reuse.length === holder.tokens.length;
-    const oldest = /** @type {Slot} */ (free.reduce((a, b) => (b.used < a.used ? b : a)));
-    const slot = staysThere ? holder : oldest;
-    const reused = slot === holder || reuse.length >= MIN_PREFIX ? reuse.length : 0;
-    if (reused > 0 && slot !== holder) this.#network.backend.copySlot(reuse.slot, this.#slots.indexOf(slot));
-    slot.generation = generation;
-    slot.tokens = generation.prompt.slice(0, reused);
-    generation.reused = reused;
-    // Shared, but only in a state from which it cannot go on: this prompt leaves a copy on its way.
-    generation.keepAt = reuse.common >= MIN_PREFIX && reuse.common > reuse.length ? reuse.common : 0;
-  }
-
-  /** The tokens of this step: one of each that runs, and a piece of the prompt that came first. */
-  #gather() {
-    /** @type {StepRow[]} */
-    const rows = [];
-    const owners = [];
-    const picks = [];
-    const isWhole = (/** @type {Slot} */ { tokens, generation }) =>
-      tokens.length >= (generation?.prompt.length ?? 0);
-    const prompting = this.#slots.filter((slot) => slot.generation && !isWhole(slot));
-    const first = prompting.reduce(
-      (a, b) => (!a || (b.generation?.id ?? 0) < (a.generation?.id ?? 0) ? b : a),
-      prompting[0],
-    );
-    for (const [index, slot] of this.#slots.entries()) {
-      const { generation } = slot;
-      if (!generation || (!isWhole(slot) && slot !== first)) continue;
-      const piece = isWhole(slot) ? generation.tokens.slice(-1) : this.#piece(slot, generation);
-      owners.push({ slot, count: piece.length });
-      for (const [offset, token] of piece.entries()) {
-        rows.push({ slot: index, position: slot.tokens.length + offset, ...generation.read(token) });
-      }
-      if (slot.tokens.length + piece.length >= generation.prompt.length) picks.push(rows.length - 1);
-    }
-    return { rows, owners, picks };
-  }
-
-  /** The next piece of a prompt: it ends at a block's end, and where its prefix is kept. @param {Slot} slot @param {Generation} generation */
-  #piece({ tokens }, { prompt, keepAt }) {
-    const from = tokens.length;
-    const ends = [from + this.#chunk, BLOCK_TOKENS * (Math.floor(from / BLOCK_TOKENS) + 1), prompt.length];
-    if (keepAt > from) ends.push(keepAt);
-    return prompt.slice(from, Math.min(...ends));
-  }
-
-  /** @param {Slot} slot @param {number} count @param {number} ms its share of the step */
-  #advance(slot, count, ms) {
-    const generation = /** @type {Generation} */ (slot.generation);
-    const from = slot.tokens.length;
-    slot.tokens = slot.tokens.concat(generation.tokens.slice(from, from + count));
-    slot.used = this.#steps;
-    generation.spend(ms);
-    if (generation.keepAt !== slot.tokens.length || generation.keepAt === 0) return;
-    this.#network.backend.copySlot(this.#slots.indexOf(slot), this.#slots.length);
-    this.#kept = slot.tokens;
   }
 
   /** @param {Slot} slot @param {Float32Array} logits @returns {StepEvent} */

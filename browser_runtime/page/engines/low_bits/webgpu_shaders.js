@@ -30,6 +30,8 @@ const KERNELS = /** @type {const} */ ({
   choose: { file: 'choose', entry: 'main', access: 'wwwrrw' },
   attend: { file: 'attend', entry: 'main', access: 'rrrww' },
 });
+// Invocations of a group, in every kernel.
+export const WORKGROUP = 64;
 // What exists in variants, and is put together of several files.
 const PRODUCTS = ['matvec', 'matmul'];
 // minUniformBufferOffsetAlignment is at most this everywhere.
@@ -61,6 +63,14 @@ export function variantsOf(gpu) {
   return variants;
 }
 
+/** @typedef {Map<string, GPUShaderModule>} Modules by file */
+/** @typedef {Map<string, {pipeline: GPUComputePipeline, layout: GPUBindGroupLayout}>} Pipelines by kernel and constants */
+/**
+ * What was compiled on a device, by variant: each of its backends goes on with it.
+ * @type {WeakMap<GPUDevice, Map<string, {modules: Modules, pipelines: Pipelines}>>}
+ */
+const compiled = new WeakMap();
+
 export class Shaders {
   #gpu;
   #modules;
@@ -77,10 +87,10 @@ export class Shaders {
   /**
    * @param {GPUDevice} gpu
    * @param {Variant} variant
-   * @param {Map<string, GPUShaderModule>} modules
-   * @param {Map<string, {pipeline: GPUComputePipeline, layout: GPUBindGroupLayout}>} [pipelines] compiled so far
+   * @param {Modules} modules
+   * @param {Pipelines} pipelines compiled so far; the others of this device and variant have what is added
    */
-  constructor(gpu, variant, modules, pipelines = new Map()) {
+  constructor(gpu, variant, modules, pipelines) {
     this.#gpu = gpu;
     this.#modules = modules;
     this.#pipelines = pipelines;
@@ -91,13 +101,19 @@ export class Shaders {
 
   /** @param {GPUDevice} gpu @param {Variant} variant @param {LoadShader} [load] */
   static async open(gpu, variant, load = fetchShader) {
+    const known = compiled.get(gpu)?.get(variant.name);
+    if (known) return new Shaders(gpu, variant, known.modules, known.pipelines);
     const files = [...new Set(Object.values(KERNELS).map(({ file }) => file))];
-    const sources = await Promise.all(files.map(async (file) => [file, await sourceOf(file, variant, load)]));
-    const modules = sources.map(([file, code]) => [
-      file,
-      gpu.createShaderModule({ label: file, code: code ?? '' }),
-    ]);
-    return new Shaders(gpu, variant, new Map(/** @type {[string, GPUShaderModule][]} */ (modules)));
+    const sources = await Promise.all(
+      files.map(async (file) => /** @type {const} */ ([file, await sourceOf(file, variant, load)])),
+    );
+    /** @type {Modules} */
+    const modules = new Map();
+    for (const [file, code] of sources) modules.set(file, gpu.createShaderModule({ label: file, code }));
+    /** @type {Pipelines} */
+    const pipelines = new Map();
+    compiled.set(gpu, (compiled.get(gpu) ?? new Map()).set(variant.name, { modules, pipelines }));
+    return new Shaders(gpu, variant, modules, pipelines);
   }
 
   /**
@@ -132,6 +148,11 @@ export class Shaders {
     }
     last(encoder);
     this.#gpu.queue.submit([encoder.finish()]);
+  }
+
+  /** The next backend of this device compiles anew. */
+  forget() {
+    compiled.delete(this.#gpu);
   }
 
   release() {
@@ -222,3 +243,7 @@ async function sourceOf(file, { dot, reduce, halves }, load) {
   if (files.includes('reduce_subgroups')) enabled.push('enable subgroups;');
   return [...enabled, ...(await Promise.all([...files, file].map(load)))].join('\n');
 }
+
+export const groupsOf = (/** @type {number} */ invocations) => Math.ceil(invocations / WORKGROUP);
+export const floatsOf = (/** @type {import('./backend.js').Rows} */ rows) =>
+  /** @type {GPUBuffer} */ (rows.floats);
