@@ -47,6 +47,19 @@ def _analyse_metric(
         found.states.append(analysis.state(scanned))
 
 
+def visible_change(values: Floats, rules: Rules) -> float | None:
+    """The smallest visible change of a level, as a ratio minus 1; None if none would be visible.
+
+    `values` are the level's samples so far.
+    """
+    if len(values) < rules.min_before:
+        return None
+    logs = np.log(values)
+    tame = np.clip(logs, *bounds(logs, math.log1p(rules.min_effect)))
+    step = smallest_visible(tame, rules.max_p)
+    return max(step, rules.min_effect) if math.isfinite(step) else None
+
+
 class _MetricAnalysis:
     """The analysis of one metric of one line."""
 
@@ -91,7 +104,7 @@ class _MetricAnalysis:
         level = float(np.median(values)) if n else None
         if len(values) < self._rules.min_before:
             return FindingState(self._line.series, name, "short", n, level, None, self._sample_s)
-        visible = self._visible(values)
+        visible = visible_change(values, self._rules)
         shape = self._shape(values, visible, scanned)
         return FindingState(self._line.series, name, shape, n, level, visible, self._sample_s)
 
@@ -100,13 +113,6 @@ class _MetricAnalysis:
         if switching or find_modes(np.log(values), math.log1p(self._rules.min_effect)):
             return "bimodal"
         return "unstable" if visible is None or visible > abs(self._metric.medium) else "steady"
-
-    def _visible(self, values: Floats) -> float | None:
-        """The smallest visible change as a ratio; None if none would be visible."""
-        logs = np.log(values)
-        tame = np.clip(logs, *bounds(logs, math.log1p(self._rules.min_effect)))
-        step = smallest_visible(tame, self._rules.max_p)
-        return max(step, self._rules.min_effect) if math.isfinite(step) else None
 
     def _change(
         self, at: int, left: Floats, right: Floats, p: float, *, cause: str = "", note: str = ""
@@ -126,7 +132,7 @@ class _MetricAnalysis:
             # Further jumps between the same two levels are of low severity.
             "low" if note and severity != "none" else severity,
             direction,
-            self._visible(left),
+            visible_change(left, self._rules),
             cause,
             note,
             self._sample_s,

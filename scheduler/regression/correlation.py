@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import numpy as np
 
@@ -18,6 +18,12 @@ from scheduler.regression.energy import Floats
 
 # Beyond this the samples are a random walk, not a level with noise.
 MAX_CORRELATION = 0.97
+# Where resemblance that falls off slowly shows: at so many samples' distance autoregressive noise has kept
+# r to that power, and noise that lasts more. Where neighbours resemble each other little, chance makes much of
+# it: there it must be 2.5 standard errors more, else one, since recorded noise nearly always lasts
+# (webinfer/bench/noise_recordings).
+FAR = 4
+LITTLE, MUCH, LITTLE_ERRORS, MUCH_ERRORS = 0.2, 0.4, 2.5, 1.0
 # Prevents division by zero in series without noise: a billionth of the value.
 LEAST_SD = 1e-9
 # Where r is looked at, in its standard errors: enough points to integrate a normal distribution. Too low
@@ -36,22 +42,47 @@ T = TypeVar("T", float, Floats)
 
 @dataclass(frozen=True, slots=True)
 class Resemblance(Generic[T]):
-    """Deviations from their levels: the sums of products of neighbours and of squares, of `n` samples."""
+    """Deviations from their levels: sums of products of neighbours, of squares, and of products of samples
+    `FAR` apart, of `n` samples."""
 
     n: T
     products: T
     squares: T
+    far: T
 
     def __add__(self, other: Resemblance[T]) -> Resemblance[T]:
-        return Resemblance(self.n + other.n, self.products + other.products, self.squares + other.squares)
+        return Resemblance(
+            self.n + other.n,
+            self.products + other.products,
+            self.squares + other.squares,
+            self.far + other.far,
+        )
+
+    @property
+    def near(self) -> T:
+        """The correlation of neighbours, corrected for its bias in few samples; 0 without noise."""
+        r: T = np.clip(self._corrected(self.products), 0.0, MAX_CORRELATION)
+        return r
 
     @property
     def r(self) -> T:
-        """The correlation of neighbours, corrected for its bias in few samples; 0 without noise."""
-        found = np.divide(self.products, np.maximum(self.squares, self.n * LEAST_SD**2))
+        """The correlation of autoregressive noise that lasts as long: of neighbours, or more.
+
+        Noise that is in part independent and in part lasting resembles its neighbours little for how long it
+        does. It shows at `FAR` samples' distance.
+        """
+        near, far = self.near, self._corrected(self.far)
+        error = np.sqrt((1 + near * near) / ((1 - near * near) * np.maximum(self.n, 1)))
+        lasting = np.clip(np.maximum(far, 0.0) ** (1 / FAR), near, MAX_CORRELATION)
+        errors = np.interp(near, (LITTLE, MUCH), (LITTLE_ERRORS, MUCH_ERRORS))
+        r = np.where(far - near**FAR > errors * error, lasting, near)
+        return cast(T, r)
+
+    def _corrected(self, products: T) -> T:
         n = np.maximum(self.n, 1)
-        r: T = np.clip(found * (1 + BIAS / n + SPLIT_BIAS / n**2), 0.0, MAX_CORRELATION)
-        return r
+        found = np.divide(products, np.maximum(self.squares, self.n * LEAST_SD**2))
+        corrected: T = found * (1 + BIAS / n + SPLIT_BIAS / n**2)
+        return corrected
 
 
 def likely_correlations(found: Resemblance[float]) -> Floats:
@@ -74,6 +105,8 @@ class TwoGroups(Generic[T]):
     """Of all samples."""
     products: T
     """Of all neighbours, those across the border too."""
+    far: T
+    """Of deviations from each group's own mean, of all that are `FAR` apart."""
     first: T
     last_left: T
     first_right: T
@@ -88,7 +121,7 @@ class TwoGroups(Generic[T]):
         products += (self.m - 1) * new * new - new * (2 * self.right - self.first_right - self.last)
         products += (self.last_left - old) * (self.first_right - new)
         squares = self.squares - old * self.left - new * self.right
-        return Resemblance(self.n + self.m, products, np.maximum(squares, 0.0))
+        return Resemblance(self.n + self.m, products, np.maximum(squares, 0.0), self.far)
 
     def step(self, r: T) -> tuple[T, T]:
         """The difference of the right group's level from the left one's, and its standard error."""
@@ -120,6 +153,7 @@ def design(n: T, m: T, r: T) -> tuple[T, T, T]:
 def two_groups(left: Floats, right: Floats) -> TwoGroups[float]:
     """The sums of two groups of at least two samples each."""
     both = np.concatenate([left, right])
+    rest = np.concatenate([left - left.mean(), right - right.mean()])
     return TwoGroups(
         float(len(left)),
         float(len(right)),
@@ -127,6 +161,7 @@ def two_groups(left: Floats, right: Floats) -> TwoGroups[float]:
         float(right.sum()),
         float((both * both).sum()),
         float((both[1:] * both[:-1]).sum()),
+        float((rest[FAR:] * rest[:-FAR]).sum()),
         float(left[0]),
         float(left[-1]),
         float(right[0]),
@@ -134,8 +169,12 @@ def two_groups(left: Floats, right: Floats) -> TwoGroups[float]:
     )
 
 
-def resemblance_of(n: T, total: T, squares: T, products: T, ends: T) -> Resemblance[T]:
-    """Of one group about its mean, from its sums; `ends`: its first and last sample together."""
+def resemblance_of(n: T, total: T, squares: T, products: T, ends: T, far: T, far_ends: T) -> Resemblance[T]:
+    """Of one group about its mean, from its sums.
+
+    `ends`: its first and last sample together; `far_ends`: its first and last `FAR` together.
+    """
     mean = total / np.maximum(n, 1)
     around = products - mean * (2 * total - ends) + (n - 1) * mean * mean
-    return Resemblance(n, around, np.maximum(squares - mean * total, 0.0))
+    far_around = far - mean * (2 * total - far_ends) + (n - FAR) * mean * mean
+    return Resemblance(n, around, np.maximum(squares - mean * total, 0.0), far_around)

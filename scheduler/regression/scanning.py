@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import stdtrit
 
-from scheduler.regression.correlation import Resemblance, TwoGroups, resemblance_of
+from scheduler.regression.correlation import FAR, Resemblance, TwoGroups, resemblance_of
 from scheduler.regression.energy import Floats, Integers, Splits
 from scheduler.regression.rules import Rules
 from scheduler.regression.significance import FAR_SD, MAD_TO_SD, SampleComparison, bounds, compare, pull_in
@@ -76,9 +76,10 @@ class Chunk:
             self._raw[row, : len(values)] = values - values[0] if len(values) else values
         self._tame = self._raw.copy()
         """The same, single samples far off pulled in."""
-        self._sums, self._squares, self._products = (np.zeros((len(series), self._n + 1)) for _ in range(3))
-        """Of each row up to each sample; products are those of neighbours."""
-        self._ended: Resemblance[Floats] = Resemblance(*(np.zeros(len(series)) for _ in range(3)))
+        sums = (np.zeros((len(series), self._n + 1)) for _ in range(4))
+        self._sums, self._squares, self._products, self._far = sums
+        """Of each row up to each sample; products are those of neighbours, and of samples `FAR` apart."""
+        self._ended: Resemblance[Floats] = Resemblance(*(np.zeros(len(series)) for _ in range(4)))
         """Of the levels that have ended."""
         self._low, self._high = (np.zeros(len(series)) for _ in range(2))
         self._splits = Splits(len(series), self._n)
@@ -144,6 +145,8 @@ class Chunk:
         self._squares[rows, end] = self._squares[rows, begin] + values * values
         if begin:
             self._products[rows, end] = self._products[rows, begin] + values * self._tame[rows, begin - 1]
+        if begin >= FAR:
+            self._far[rows, end] = self._far[rows, begin] + values * self._tame[rows, begin - FAR]
 
     def _look(self, t: int) -> None:
         """Test all rows for a change at sample `t`: a quick test first, the full one for those that pass."""
@@ -183,48 +186,65 @@ class Chunk:
 
     def _groups(self, rows: Integers, begin: Integers, split: Integers, t: int) -> TwoGroups[Floats]:
         """The tame samples of each row's window on both sides of its split."""
-        tame = self._tame
+        tame, end = self._tame, np.full_like(begin, t + 1)
+        n, m = (split - begin).astype(float), (t + 1.0 - split)
+        left, right = self._total(rows, begin, split), self._total(rows, split, end)
+        old, new = left / n, right / m
+        far = self._far[rows, t + 1] - self._far[rows, begin + FAR]
+        far -= old * (self._total(rows, begin, split - FAR) + self._total(rows, begin + FAR, split + FAR))
+        far -= new * (self._total(rows, split - FAR, end - FAR) + self._total(rows, split + FAR, end))
+        far += (n - FAR) * old * old + FAR * old * new + (m - FAR) * new * new
         return TwoGroups(
-            (split - begin).astype(float),
-            (t + 1.0 - split),
-            self._sums[rows, split] - self._sums[rows, begin],
-            self._sums[rows, t + 1] - self._sums[rows, split],
+            n,
+            m,
+            left,
+            right,
             self._squares[rows, t + 1] - self._squares[rows, begin],
             self._products[rows, t + 1] - self._products[rows, begin + 1],
+            far,
             tame[rows, begin],
             tame[rows, split - 1],
             tame[rows, split],
             tame[rows, t],
         )
 
+    def _total(self, rows: Integers, begin: Integers, end: Integers) -> Floats:
+        found: Floats = self._sums[rows, end] - self._sums[rows, begin]
+        return found
+
     def _older(self, rows: Integers, end: Integers) -> Resemblance[Floats]:
         """What is known of each row's noise before sample `end`, where its window begins."""
         level = self._level(rows, self._since[rows], end)
         ended = self._ended
-        return level + Resemblance(ended.n[rows], ended.products[rows], ended.squares[rows])
+        return level + Resemblance(ended.n[rows], ended.products[rows], ended.squares[rows], ended.far[rows])
 
     def _level(self, rows: Integers, begin: Integers, end: Integers) -> Resemblance[Floats]:
         """Of the samples from `begin` to `end` about their mean; nothing of fewer than `min_before`."""
         last = np.maximum(end - 1, begin)
+        first_ones, last_ones = np.minimum(begin + FAR, end), np.maximum(end - FAR, begin)
         found = resemblance_of(
             (end - begin).astype(float),
-            self._sums[rows, end] - self._sums[rows, begin],
+            self._total(rows, begin, end),
             self._squares[rows, end] - self._squares[rows, begin],
             self._products[rows, end] - self._products[rows, np.minimum(begin + 1, end)],
             self._tame[rows, begin] + self._tame[rows, last],
+            self._far[rows, end] - self._far[rows, first_ones],
+            self._total(rows, begin, first_ones) + self._total(rows, last_ones, end),
         )
         counts = (found.n >= self._rules.min_before).astype(float)
-        return Resemblance(found.n * counts, found.products * counts, found.squares * counts)
+        return Resemblance(
+            found.n * counts, found.products * counts, found.squares * counts, found.far * counts
+        )
 
     def _judge(self, row: int, split: int, t: int) -> None:
         begin, values = int(self._splits.begin[row]), self._raw[row]
         left, right = pull_in(values[begin:split], values[split : t + 1], self._least, self._rules.min_after)
         older = self._older(np.array([row]), np.array([begin]))
-        found = compare(
-            left, right, Resemblance(float(older.n[0]), float(older.products[0]), float(older.squares[0]))
-        )
+        known = (older.n, older.products, older.squares, older.far)
+        found = compare(left, right, Resemblance(*(float(each[0]) for each in known)))
         is_small = abs(right.mean() - left.mean()) < self._least
-        if found.p >= self._rules.max_p or is_small or not _lasts(left, right):
+        is_short = len(right) < self._rules.least_after(found.r)
+        if found.p >= self._rules.max_p or is_small or is_short or not _lasts(left, right):
             return
         self._scans[row].steps.append(ScanStep(split, t, begin, found))
         self._end_level(row, split)
@@ -236,8 +256,8 @@ class Chunk:
         """Keep what the level that ends taught of the noise."""
         level = self._level(np.array([row]), self._since[[row]], np.array([end]))
         for kept, found in zip(
-            (self._ended.n, self._ended.products, self._ended.squares),
-            (level.n, level.products, level.squares),
+            (self._ended.n, self._ended.products, self._ended.squares, self._ended.far),
+            (level.n, level.products, level.squares, level.far),
             strict=True,
         ):
             kept[row] += found[0]

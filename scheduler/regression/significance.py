@@ -14,6 +14,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from scheduler.regression.correlation import (
+    FAR,
     LEAST_SD,
     NODES,
     WEIGHTS,
@@ -21,7 +22,6 @@ from scheduler.regression.correlation import (
     TwoGroups,
     design,
     likely_correlations,
-    resemblance_of,
     two_groups,
 )
 from scheduler.regression.energy import Floats
@@ -56,9 +56,11 @@ class SampleComparison:
     """The standard error of `difference`."""
     freedom: float
     p: float
+    r: float
+    """The correlation of neighbours that it was computed with."""
 
 
-NOTHING_KNOWN: Resemblance[float] = Resemblance(0.0, 0.0, 0.0)
+NOTHING_KNOWN: Resemblance[float] = Resemblance(0.0, 0.0, 0.0, 0.0)
 
 
 def compare(left: Floats, right: Floats, older: Resemblance[float] = NOTHING_KNOWN) -> SampleComparison:
@@ -72,8 +74,9 @@ def compare(left: Floats, right: Floats, older: Resemblance[float] = NOTHING_KNO
     freedom = max(groups.n + groups.m - 3, 1.0)
     differences, errors = _steps(groups, likely_correlations(known))
     p = float(WEIGHTS @ (2 * stdtr(freedom, -np.abs(differences) / errors)))
-    difference, error = groups.step(float(known.r))
-    return SampleComparison(float(difference), float(error), freedom, p)
+    r = float(known.r)
+    difference, error = groups.step(r)
+    return SampleComparison(float(difference), float(error), freedom, p, r)
 
 
 def _steps(groups: TwoGroups[float], correlations: Floats) -> tuple[Floats, Floats]:
@@ -110,13 +113,15 @@ def smallest_visible(values: Floats, max_p: float) -> float:
     `values` are the level's samples so far, at least two; infinite if they are too few or too noisy.
     """
     n = float(len(values))
-    ends, products = float(values[0] + values[-1]), float((values[1:] * values[:-1]).sum())
-    known = resemblance_of(n, float(values.sum()), float((values**2).sum()), products, ends)
+    rest = values - values.mean()
+    known = Resemblance(n, float(rest[1:] @ rest[:-1]), float(rest @ rest), float(rest[FAR:] @ rest[:-FAR]))
     freedom = max(n + DETECTED_BY - 3, 1.0)
-    r = float(known.r)
+    r, near = float(known.r), float(known.near)
     # The mean of samples that resemble each other follows them: about it they spread less than they do.
     share = max(1 - (1 + r) / ((1 - r) * n), LEAST_SHARE)
     sd = math.sqrt(known.squares / (n * share) + LEAST_SD**2)
+    # What whitening by a larger correlation than that of neighbours leaves.
+    sd *= math.sqrt((1 + r * r - 2 * r * near) / (1 - r * r))
     errors = sd * _unit_errors(n, likely_correlations(known))
     step = _needed(errors, freedom, max_p) + float(stdtrit(freedom, POWER)) * float(errors[ESTIMATE])
     step *= 1 + SPLIT_COST * r * r

@@ -1,4 +1,4 @@
-"""Generated series: a level of 100 with 3 % noise of several kinds, and replays of recorded noise."""
+"""Generated series: a level of 100 with 3 % noise of several kinds, among them that of recordings."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.linalg import solve_toeplitz
+from scipy.signal import lfilter
 
 from browser_runtime.contract.errors import BadInput
 from scheduler.regression.energy import Floats
@@ -46,10 +48,19 @@ def correlated(r: float) -> Noise:
 
 
 # Made by `webinfer bench noise`: medians of 20 seconds of a run a second (noise_recordings/README.md).
-BUSY_MACHINE = Path(__file__).parent / "noise_recordings/busy-machine.csv"
+FOLDER = Path(__file__).parent / "noise_recordings"
+BUSY_MACHINE = FOLDER / "busy-machine.csv"
+RECORDINGS = {
+    "a busy machine": BUSY_MACHINE,
+    "a machine busy by turns": FOLDER / "by-turns.csv",
+    "a quiet machine": FOLDER / "quiet-machine.csv",
+    "a quiet machine again": FOLDER / "quiet-machine-again.csv",
+}
 # Samples in a block of a replay: longer than their resemblance, which is gone after five.
 BLOCK = 30
 SAMPLE_S = 20.0
+# Of a model of recorded noise: the samples it may look back on, and those until it forgot where it began.
+MOST_LAGS, SETTLED = 20, 500
 
 
 def recorded_deviations(path: Path) -> Floats:
@@ -88,16 +99,48 @@ def _deviations(samples: Sequence[float]) -> Floats:
     return found
 
 
-def replayed(known: Floats, cv: float | None = None) -> Noise:
-    """Blocks of recorded deviations from places at random, scaled to a standard deviation if one is given."""
+def replayed(known: Floats, cv: float | None = None, block: int = BLOCK) -> Noise:
+    """Blocks of recorded deviations from places at random, scaled to a standard deviation if one is given.
+
+    Blocks as long as the series are stretches of the recording as it is.
+    """
 
     def noise(rng: np.random.Generator, n_series: int, n: int) -> Floats:
-        begins = rng.integers(0, len(known) - BLOCK + 1, (n_series, -(-n // BLOCK)))
-        found = known[(begins[:, :, None] + np.arange(BLOCK)).reshape(n_series, -1)[:, :n]]
+        begins = rng.integers(0, len(known) - block + 1, (n_series, -(-n // block)))
+        found = known[(begins[:, :, None] + np.arange(block)).reshape(n_series, -1)[:, :n]]
         relative: Floats = np.expm1(found if cv is None else found * (cv / known.std()))
         return relative
 
     return noise
+
+
+def steady(known: Floats, cv: float = CV) -> Noise:
+    """Noise of a steady level with the correlation and the surprises of a recording, without its steps.
+
+    An autoregressive model of the order that Akaike's criterion chooses, by the equations of Yule and Walker,
+    whose surprises are drawn from the recording's own: Buehlmann, "Sieve bootstrap for time series" (1997).
+    """
+    weights, surprises = _autoregress(known - known.mean())
+
+    def noise(rng: np.random.Generator, n_series: int, n: int) -> Floats:
+        drawn = rng.choice(surprises, (n_series, SETTLED + n))
+        found = lfilter([1.0], [1.0, *-weights], drawn, axis=1)[:, SETTLED:]
+        relative: Floats = np.expm1(found * (cv / known.std()))
+        return relative
+
+    return noise
+
+
+def _autoregress(known: Floats) -> tuple[Floats, Floats]:
+    """The weights of earlier samples, the last one's first, and what they leave unexplained, about zero."""
+    n = len(known)
+    products = np.array([known[lag:] @ known[: n - lag] for lag in range(MOST_LAGS + 1)]) / n
+    fits = [solve_toeplitz(products[:order], products[1 : order + 1]) for order in range(1, MOST_LAGS + 1)]
+    left = [products[0] - weights @ products[1 : len(weights) + 1] for weights in fits]
+    criteria = [n * np.log(rest) + 2 * len(weights) for weights, rest in zip(fits, left, strict=True)]
+    weights = fits[int(np.argmin(criteria))]
+    surprises = lfilter([1.0, *-weights], [1.0], known)[len(weights) :]
+    return weights, surprises - surprises.mean()
 
 
 NOISES: dict[str, Noise] = {
@@ -108,8 +151,8 @@ NOISES: dict[str, Noise] = {
     "correlated, r = 0.5": correlated(0.5),
     "correlated, r = 0.65": correlated(0.65),
     "correlated, r = 0.8": correlated(0.8),
-    "recorded on a busy machine, scaled to 3 %": replayed(recorded_deviations(BUSY_MACHINE), CV),
-    "recorded on a busy machine, 49 %": replayed(recorded_deviations(BUSY_MACHINE)),
+    **{f"that of {name}": steady(recorded_deviations(path)) for name, path in RECORDINGS.items()},
+    **{f"replays of {name}": replayed(recorded_deviations(path), CV) for name, path in RECORDINGS.items()},
 }
 
 

@@ -6,15 +6,18 @@ The rule to beat: a sample alarms when it is further than a threshold from the m
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
 
+from scheduler.regression.analysing import visible_change
 from scheduler.regression.energy import Floats
 from scheduler.regression.rules import Rules
 from scheduler.regression.scanning import scan
+from scheduler.regression.significance import POWER
 from webinfer.bench.noises import NOISES, Noise, draw, normal
 
 HOURS_A_MONTH = 720
@@ -29,6 +32,9 @@ SIZES = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.12, 0.15, 0.20, 0.25, 0.30)
 # of the step that shall be found.
 THRESHOLDS = (0.20, 0.14, 0.10)
 CHUNK = 1000
+# Of what is told to be the smallest visible change: from half to twice.
+MULTIPLES = tuple(1.04**exponent for exponent in range(-18, 19))
+A_FIFTH = 1.2
 
 Detector = Callable[[Floats], list[list[int]]]
 """Series of samples -> for each, the samples at which it was alarmed."""
@@ -87,6 +93,26 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class Visible:
+    """The smallest visible change that is told, beside what is found."""
+
+    noise: str
+    n_before: int
+    n: int
+    n_told: int
+    """Of how many series one is told; the others have no level yet, or one that wanders."""
+    told: float | None
+    """In the median of those."""
+    multiple: float | None
+    """Of what is told: that large a step is found in 95 %; None if twice as much is not."""
+
+    @property
+    def is_true(self) -> bool:
+        """To within a fifth."""
+        return self.multiple is not None and 1 / A_FIFTH <= self.multiple <= A_FIFTH
+
+
+@dataclass(frozen=True, slots=True)
 class Speed:
     """The speed of the analysis."""
 
@@ -103,6 +129,7 @@ class Quality:
     found: list[Found]
     curves: list[Found]
     """Normal noise, steps of all sizes."""
+    visible: list[Visible]
     speed: Speed
 
 
@@ -115,7 +142,7 @@ def measure_quality(
 ) -> Quality:
     """Every detector on every noise: `n_months` quiet months of the normal, a tenth of that of the others."""
     rng = np.random.default_rng(seed)
-    quiet, found = [], []
+    quiet, found, visible = [], [], []
     for name, noise in noises.items():
         tell(f"quiet months, noise: {name}")
         for length in (HOURS_A_MONTH, DAYS_A_MONTH):
@@ -124,11 +151,13 @@ def measure_quality(
         tell(f"steps, noise: {name}")
         for ratio, before in ((1.1, BASELINE), (0.9, BASELINE), (1.1, DAYS_A_MONTH)):
             found += measure_steps(name, noise, ratio, before, n_steps, rng)
+        tell(f"the smallest visible change, noise: {name}")
+        visible.append(measure_visible(name, noise, n_steps, rng))
     tell("steps of all sizes")
     curves = [
         one for size in SIZES for one in measure_steps("normal", normal, 1 + size, BASELINE, n_steps, rng)
     ]
-    return Quality(quiet, found, curves, measure_speed(1000, rng))
+    return Quality(quiet, found, curves, visible, measure_speed(1000, rng))
 
 
 def measure_quiet(
@@ -150,6 +179,27 @@ def measure_steps(
     values = draw(noise, rng, n, n_before + WITHIN)
     values[:, n_before:] *= ratio
     return [_judge(name, detector, ratio, n_before, detect(values)) for detector, detect in DETECTORS.items()]
+
+
+def measure_visible(name: str, noise: Noise, n: int, rng: np.random.Generator) -> Visible:
+    """What is told of `n` series after `BASELINE` samples, and the multiple of it that is found in 95 %."""
+    quiet, rules = draw(noise, rng, n, BASELINE + WITHIN), Rules()
+    levels = scan(list(np.log(quiet[:, :BASELINE])), rules)
+    told = [
+        visible_change(row[level.since : BASELINE], rules) for row, level in zip(quiet, levels, strict=True)
+    ]
+    known = [row for row, size in enumerate(told) if size is not None]
+    sizes = np.array([told[row] for row in known], float)
+
+    def share_found(multiple: float) -> float:
+        values = quiet[known]
+        values[:, BASELINE:] *= 1 + multiple * sizes[:, None]
+        found = scan(list(np.log(values)), rules)
+        return float(np.mean([any(step.seen_at >= BASELINE for step in one.steps) for one in found]))
+
+    at = bisect_left(MULTIPLES, POWER, key=share_found) if known else len(MULTIPLES)
+    multiple = MULTIPLES[at] if at < len(MULTIPLES) else None
+    return Visible(name, BASELINE, n, len(known), float(np.median(sizes)) if known else None, multiple)
 
 
 def _judge(name: str, detector: str, ratio: float, n_before: int, seen: list[list[int]]) -> Found:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from webinfer.bench.regression import BASELINE, HOURS_A_MONTH, SIZES, Found, Quality
+from webinfer.bench.regression import (
+    BASELINE,
+    HOURS_A_MONTH,
+    MULTIPLES,
+    SIZES,
+    Found,
+    Quality,
+    Visible,
+)
 
 WIDTH, HEIGHT = 720, 470
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 56, 106
@@ -27,7 +35,25 @@ def tabulate(quality: Quality) -> list[Table]:
             one for one in quality.found if (one.noise, one.ratio, one.n_before) == (name, ratio, before)
         ]
         found.add_row(name, f"{ratio - 1:+.0%}", str(before), *(_cell(one) for one in steps))
-    return [quiet, found]
+    visible = Table(
+        "noise",
+        "told for",
+        "told",
+        "found in 95 %",
+        "times what is told",
+        title="the smallest visible change",
+    )
+    for known in quality.visible:
+        visible.add_row(known.noise, f"{known.n_told} of {known.n}", *_visible_cells(known))
+    return [quiet, found, visible]
+
+
+def _visible_cells(known: Visible) -> tuple[str, str, str]:
+    if known.told is None:
+        return ("-", "-", "-")
+    if known.multiple is None:
+        return (f"{known.told:.1%}", "-", f"more than {MULTIPLES[-1]:.1f}")
+    return (f"{known.told:.1%}", f"{known.told * known.multiple:.1%}", f"{known.multiple:.2f}")
 
 
 def _cell(one: Found) -> str:

@@ -66,15 +66,18 @@ def regression(
 
     Runs on generated series in which the changes are known; starts no browser.
     """
-    from webinfer.bench.noises import CV, NOISES, read_recording, replayed
+    from webinfer.bench.noises import CV, NOISES, read_recording, replayed, steady
     from webinfer.bench.regression import measure_quality
     from webinfer.bench.regression_picture import draw_curves, tabulate
 
     noises = NOISES
     if recorded:
         known = read_recording(recorded, "--recorded")
-        named = {None: f"recorded, {known.std():.0%}", CV: f"recorded, scaled to {CV:.0%}"}
-        noises = {name: replayed(known, cv) for cv, name in named.items()}
+        noises = {
+            f"that of the recording, {CV:.0%}": steady(known),
+            f"replays, {CV:.0%}": replayed(known, CV),
+            f"replays, {known.std():.0%}": replayed(known),
+        }
     with SafeConsole(stderr=True).status("starting") as status:
         quality = measure_quality(months, steps, seed, status.update, noises)
     if picture:

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from browser_runtime.contract.errors import BadInput
+from scheduler.regression.energy import Floats
 from tests.unit.laboratory.made_up import start
 from webinfer.bench.laboratory.documents import write_document
 from webinfer.bench.noise_recording import Recording
@@ -18,11 +19,13 @@ from webinfer.bench.noises import (
     BUSY_MACHINE,
     CV,
     NOISES,
+    RECORDINGS,
     draw,
     read_recording,
     recorded_deviations,
     reduce_samples,
     replayed,
+    steady,
 )
 from webinfer.commands.bench_scheduler import regression
 
@@ -45,6 +48,20 @@ def test_a_replay_resembles_its_recording() -> None:
 def test_a_replay_can_be_scaled() -> None:
     drawn = replayed(KNOWN, CV)(np.random.default_rng(2), 200, 200)
     assert drawn.shape == (200, 200) and drawn.std() == pytest.approx(CV, rel=0.15)
+
+
+@pytest.mark.parametrize("recording", RECORDINGS.values(), ids=[*RECORDINGS])
+def test_noise_of_a_steady_level_resembles_its_recording(recording: Path) -> None:
+    known = recorded_deviations(recording)
+    drawn = np.log1p(steady(known)(np.random.default_rng(5), 200, 720))
+    assert drawn.std() == pytest.approx(CV, rel=0.15)
+    assert correlations(drawn) == pytest.approx(correlations(known[None, :]), abs=0.1)
+
+
+def correlations(series: Floats) -> list[float]:
+    """Of samples at a distance of one to four, of all rows together."""
+    rest = series - series.mean()
+    return [float((rest[:, lag:] * rest[:, :-lag]).mean() / (rest**2).mean()) for lag in range(1, 5)]
 
 
 def test_every_noise_has_series_of_the_length_that_is_asked_for() -> None:
@@ -86,7 +103,7 @@ def test_detection_is_tested_on_a_recording_of_ones_own(
     words = ["--recorded", str(path), "--months", "100", "--steps", "20", "--json"]
     done = CliRunner().invoke(regression, words, catch_exceptions=False)
     names = {row["noise"] for row in json.loads(done.stdout)["quiet"]}
-    assert names == {"recorded, 2%", "recorded, scaled to 3%"}
+    assert names == {"that of the recording, 3%", "replays, 3%", "replays, 2%"}
 
 
 def test_a_file_that_is_no_recording_or_a_short_one_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scheduler.regression.analysing import analyse
 from scheduler.regression.findings import DetectedChange, unreported
 from scheduler.regression.metrics import METRICS
 from tests.unit.regression.synthetic import HOUR_S, line, noisy
-from webinfer.bench.noises import BUSY_MACHINE, CV, draw, recorded_deviations, replayed
+from webinfer.bench.noises import CV, RECORDINGS, draw, recorded_deviations, replayed
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,8 @@ def test_the_same_model_elsewhere_or_the_other_way_is_no_company() -> None:
 def test_steps_of_a_busy_machine_are_told_as_such() -> None:
     """Two models beside a recorded load: what it does to both is not taken for either's own."""
     rng = np.random.default_rng(8)
-    machine = draw(replayed(recorded_deviations(BUSY_MACHINE), CV), rng, 10, 720)
+    known = recorded_deviations(RECORDINGS["a machine busy by turns"])
+    machine = draw(replayed(known, CV), rng, 10, 720)
     n_changes = n_noted = 0
     for load in machine:
         both = load * (1 + 0.01 * rng.standard_normal((2, 720)))
