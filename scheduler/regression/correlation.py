@@ -19,8 +19,8 @@ from scheduler.regression.energy import Floats
 # Beyond this the samples are a random walk, not a level with noise.
 MAX_CORRELATION = 0.97
 # Where resemblance that falls off slowly shows: at so many samples' distance autoregressive noise has kept
-# r to that power, and noise that lasts more. Where neighbours resemble each other little, chance makes much of
-# it: there it must be 2.5 standard errors more, else one, since recorded noise nearly always lasts
+# r to that power, and noise that lasts more. Where neighbours resemble each other little, chance makes much
+# of it: there it must be 2.5 standard errors more, else one, since recorded noise nearly always lasts
 # (webinfer/bench/noise_recordings).
 FAR = 4
 LITTLE, MUCH, LITTLE_ERRORS, MUCH_ERRORS = 0.2, 0.4, 2.5, 1.0
