@@ -37,6 +37,9 @@ BIAS, SPLIT_BIAS = 6.0, 400.0
 # The estimate of a high r is skewed: it is far too low more often than a normal distribution has it.
 SKEWED_FROM, SKEW = 0.55, 3.0
 
+# What may be left of a burst, and how many samples it is waited for at most: a change is found within 20.
+FADED, LONGEST_FADING = 0.2, 15
+
 T = TypeVar("T", float, Floats)
 
 
@@ -83,6 +86,15 @@ class Resemblance(Generic[T]):
         found = np.divide(products, np.maximum(self.squares, self.n * LEAST_SD**2))
         corrected: T = found * (1 + BIAS / n + SPLIT_BIAS / n**2)
         return corrected
+
+
+def burst_samples(r: T) -> T:
+    """The samples in which a burst fades where neighbours resemble each other by `r`, from 0 to 1.
+
+    Until little of it is left it looks like a new level.
+    """
+    fading = math.log(FADED) / np.log(np.clip(r, LEAST_SD, MAX_CORRELATION))
+    return cast(T, np.floor(np.minimum(fading, LONGEST_FADING)))
 
 
 def likely_correlations(found: Resemblance[float]) -> Floats:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
-# What may be left of a burst, and how many samples it is waited for: a change is found within 20.
-FADED, LONGEST_FADING = 0.2, 15
 SLOW_SAMPLE_S = 3600
 """The spacing of samples that `Rules.max_p` is meant for: 720 tests a month."""
 
@@ -26,14 +23,6 @@ class Rules:
     there are 720 tests a month: together they raise a false alarm in well under 1 % of quiet months."""
     min_effect: float = 0.03
     """Smaller relative changes are ignored, however certain."""
-
-    def least_after(self, r: float) -> float:
-        """The samples that a change needs after it where neighbours resemble each other by `r`.
-
-        A burst then fades sample by sample; until little of it is left it looks like a new level.
-        """
-        fading = math.log(FADED) / math.log(r) if r > 0 else 0.0
-        return self.min_after + min(fading, LONGEST_FADING)
 
     def at(self, sample_s: float) -> Rules:
         """The rules for another spacing of samples, with as many false alarms per month."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.special import stdtrit
 
-from scheduler.regression.correlation import FAR, Resemblance, TwoGroups, resemblance_of
+from scheduler.regression.correlation import FAR, Resemblance, TwoGroups, burst_samples, resemblance_of
 from scheduler.regression.energy import Floats, Integers, Splits
 from scheduler.regression.rules import Rules
 from scheduler.regression.significance import FAR_SD, MAD_TO_SD, SampleComparison, bounds, compare, pull_in
@@ -173,7 +173,8 @@ class Chunk:
             at = np.clip(rough + shift, least, most)
             groups = self._groups(rows, begin, at, t)
             noise = groups.resemblance
-            difference, error = groups.step((noise + older).r)
+            r = (noise + older).r
+            difference, error = groups.step(r)
             size = np.abs(difference)
             clear = size / error
             better = clear > clearest
@@ -181,6 +182,7 @@ class Chunk:
             certain = clear > self._least_t[freedom]
             certain |= size * size > CLEAR_SD**2 * noise.squares / freedom
             split[better], clearest[better] = at[better], clear[better]
+            certain &= groups.m >= self._rules.min_after + NEARLY * burst_samples(r)
             passes[better] = (certain & (size >= self._least * NEARLY))[better]
         return split, passes
 
@@ -243,7 +245,7 @@ class Chunk:
         known = (older.n, older.products, older.squares, older.far)
         found = compare(left, right, Resemblance(*(float(each[0]) for each in known)))
         is_small = abs(right.mean() - left.mean()) < self._least
-        is_short = len(right) < self._rules.least_after(found.r)
+        is_short = len(right) < self._rules.min_after + burst_samples(found.r)
         if found.p >= self._rules.max_p or is_small or is_short or not _lasts(left, right):
             return
         self._scans[row].steps.append(ScanStep(split, t, begin, found))

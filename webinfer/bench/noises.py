@@ -99,15 +99,17 @@ def _deviations(samples: Sequence[float]) -> Floats:
     return found
 
 
-def replayed(known: Floats, cv: float | None = None, block: int = BLOCK) -> Noise:
+def replayed(known: Floats, cv: float | None = None) -> Noise:
     """Blocks of recorded deviations from places at random, scaled to a standard deviation if one is given.
 
-    Blocks as long as the series are stretches of the recording as it is.
+    The first block of each series is cut at random, so that the borders are at no special sample.
     """
 
     def noise(rng: np.random.Generator, n_series: int, n: int) -> Floats:
-        begins = rng.integers(0, len(known) - block + 1, (n_series, -(-n // block)))
-        found = known[(begins[:, :, None] + np.arange(block)).reshape(n_series, -1)[:, :n]]
+        begins = rng.integers(0, len(known) - BLOCK + 1, (n_series, -(-n // BLOCK) + 1))
+        blocks = known[(begins[:, :, None] + np.arange(BLOCK)).reshape(n_series, -1)]
+        cut = rng.integers(0, BLOCK, (n_series, 1))
+        found = np.take_along_axis(blocks, cut + np.arange(n), axis=1)
         relative: Floats = np.expm1(found if cv is None else found * (cv / known.std()))
         return relative
 
