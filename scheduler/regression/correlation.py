@@ -97,10 +97,12 @@ def burst_samples(r: T) -> T:
     return cast(T, np.floor(np.minimum(fading, LONGEST_FADING)))
 
 
-def likely_correlations(found: Resemblance[float]) -> Floats:
-    """What r may be, with the chances `WEIGHTS`: normal on the scale of Fisher's transformation."""
-    r = float(found.r)
-    error = (1 + SKEW * max(r - SKEWED_FROM, 0.0)) / math.sqrt(max(found.n - 3, 1.0) * (1 - r * r))
+def likely_correlations(r: float, n: float) -> Floats:
+    """What r may be where `n` samples told it, with the chances `WEIGHTS`.
+
+    Normal on the scale of Fisher's transformation.
+    """
+    error = (1 + SKEW * max(r - SKEWED_FROM, 0.0)) / math.sqrt(max(n - 3, 1.0) * (1 - r * r))
     return np.clip(np.tanh(math.atanh(r) + NODES * error), 0.0, MAX_CORRELATION)
 
 

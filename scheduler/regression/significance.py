@@ -72,11 +72,16 @@ def compare(left: Floats, right: Floats, older: Resemblance[float] = NOTHING_KNO
     groups = two_groups(left, right)
     known = groups.resemblance + older
     freedom = max(groups.n + groups.m - 3, 1.0)
-    differences, errors = _steps(groups, likely_correlations(known))
-    p = float(WEIGHTS @ (2 * stdtr(freedom, -np.abs(differences) / errors)))
-    r = float(known.r)
+    near, r = float(known.near), float(known.r)
+    # Where it may last, a step must be one either way: an r that is too large makes much of a single jump.
+    p = max(_mean_p(groups, each, known.n, freedom) for each in {near, r})
     difference, error = groups.step(r)
     return SampleComparison(float(difference), float(error), freedom, p, r)
+
+
+def _mean_p(groups: TwoGroups[float], r: float, n: float, freedom: float) -> float:
+    differences, errors = _steps(groups, likely_correlations(r, n))
+    return float(WEIGHTS @ (2 * stdtr(freedom, -np.abs(differences) / errors)))
 
 
 def _steps(groups: TwoGroups[float], correlations: Floats) -> tuple[Floats, Floats]:
@@ -122,7 +127,7 @@ def smallest_visible(values: Floats, max_p: float) -> float:
     sd = math.sqrt(known.squares / (n * share) + LEAST_SD**2)
     # What whitening by a larger correlation than that of neighbours leaves.
     sd *= math.sqrt((1 + r * r - 2 * r * near) / (1 - r * r))
-    errors = sd * _unit_errors(n, likely_correlations(known))
+    errors = sd * _unit_errors(n, likely_correlations(r, n))
     step = _needed(errors, freedom, max_p) + float(stdtrit(freedom, POWER)) * float(errors[ESTIMATE])
     step *= 1 + SPLIT_COST * r * r
     return math.expm1(step) if step < 1 else math.inf

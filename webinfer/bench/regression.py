@@ -6,7 +6,6 @@ The rule to beat: a sample alarms when it is further than a threshold from the m
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -32,8 +31,6 @@ SIZES = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.12, 0.15, 0.20, 0.25, 0.30)
 # of the step that shall be found.
 THRESHOLDS = (0.20, 0.14, 0.10)
 CHUNK = 1000
-# Of what is told to be the smallest visible change: from half to twice.
-MULTIPLES = tuple(1.04**exponent for exponent in range(-18, 19))
 A_FIFTH = 1.2
 
 Detector = Callable[[Floats], list[list[int]]]
@@ -103,13 +100,14 @@ class Visible:
     """Of how many series one is told; the others have no level yet, or one that wanders."""
     told: float | None
     """In the median of those."""
-    multiple: float | None
-    """Of what is told: that large a step is found in 95 %; None if twice as much is not."""
+    shares: tuple[float, float, float]
+    """Of steps found: a fifth smaller than what is told, as large, a fifth larger."""
 
     @property
     def is_true(self) -> bool:
-        """To within a fifth."""
-        return self.multiple is not None and 1 / A_FIFTH <= self.multiple <= A_FIFTH
+        """To within a fifth: smaller steps are found in less than 95 %, larger ones in as many or more."""
+        smaller, _, larger = self.shares
+        return smaller < POWER <= larger
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +180,7 @@ def measure_steps(
 
 
 def measure_visible(name: str, noise: Noise, n: int, rng: np.random.Generator) -> Visible:
-    """What is told of `n` series after `BASELINE` samples, and the multiple of it that is found in 95 %."""
+    """What is told of `n` series after `BASELINE` samples, and how many steps of that size are found."""
     quiet, rules = draw(noise, rng, n, BASELINE + WITHIN), Rules()
     levels = scan(list(np.log(quiet[:, :BASELINE])), rules)
     told = [
@@ -195,11 +193,10 @@ def measure_visible(name: str, noise: Noise, n: int, rng: np.random.Generator) -
         values = quiet[known]
         values[:, BASELINE:] *= 1 + multiple * sizes[:, None]
         found = scan(list(np.log(values)), rules)
-        return float(np.mean([any(step.seen_at >= BASELINE for step in one.steps) for one in found]))
+        return sum(any(step.seen_at >= BASELINE for step in one.steps) for one in found) / max(len(found), 1)
 
-    at = bisect_left(MULTIPLES, POWER, key=share_found) if known else len(MULTIPLES)
-    multiple = MULTIPLES[at] if at < len(MULTIPLES) else None
-    return Visible(name, BASELINE, n, len(known), float(np.median(sizes)) if known else None, multiple)
+    shares = (share_found(1 / A_FIFTH), share_found(1.0), share_found(A_FIFTH))
+    return Visible(name, BASELINE, n, len(known), float(np.median(sizes)) if known else None, shares)
 
 
 def _judge(name: str, detector: str, ratio: float, n_before: int, seen: list[list[int]]) -> Found:

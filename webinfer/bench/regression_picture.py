@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from webinfer.bench.regression import (
-    BASELINE,
-    HOURS_A_MONTH,
-    MULTIPLES,
-    SIZES,
-    Found,
-    Quality,
-    Visible,
-)
+from webinfer.bench.regression import BASELINE, HOURS_A_MONTH, SIZES, Found, Quality
 
 WIDTH, HEIGHT = 720, 470
 LEFT, RIGHT, TOP, BOTTOM = 64, 24, 56, 106
@@ -35,25 +27,13 @@ def tabulate(quality: Quality) -> list[Table]:
             one for one in quality.found if (one.noise, one.ratio, one.n_before) == (name, ratio, before)
         ]
         found.add_row(name, f"{ratio - 1:+.0%}", str(before), *(_cell(one) for one in steps))
-    visible = Table(
-        "noise",
-        "told for",
-        "told",
-        "found in 95 %",
-        "times what is told",
-        title="the smallest visible change",
-    )
+    sizes = ("a fifth smaller", "as large", "a fifth larger")
+    visible = Table("noise", "told for", "told", *sizes, title="steps found of the smallest visible change")
     for known in quality.visible:
-        visible.add_row(known.noise, f"{known.n_told} of {known.n}", *_visible_cells(known))
+        told = "-" if known.told is None else f"{known.told:.1%}"
+        row = (f"{share:.1%}" for share in known.shares)
+        visible.add_row(known.noise, f"{known.n_told} of {known.n}", told, *row)
     return [quiet, found, visible]
-
-
-def _visible_cells(known: Visible) -> tuple[str, str, str]:
-    if known.told is None:
-        return ("-", "-", "-")
-    if known.multiple is None:
-        return (f"{known.told:.1%}", "-", f"more than {MULTIPLES[-1]:.1f}")
-    return (f"{known.told:.1%}", f"{known.told * known.multiple:.1%}", f"{known.multiple:.2f}")
 
 
 def _cell(one: Found) -> str:

@@ -46,7 +46,7 @@ def test_more_samples_know_the_correlation_better() -> None:
     values = correlated_noise(1, 4000, 0.6, seed=3)[0]
     few, many = (two_groups(values[:n], values[n : 2 * n]).resemblance for n in (60, 2000))
     assert many.r == pytest.approx(0.6, abs=0.05)
-    assert np.ptp(likely_correlations(many)) < np.ptp(likely_correlations(few)) / 3
+    assert np.ptp(likely_correlations(many.r, many.n)) < np.ptp(likely_correlations(few.r, few.n)) / 3
 
 
 @pytest.mark.parametrize(("lasting", "share"), [(0.95, 0.5), (0.9, 0.7)])
