@@ -17,7 +17,15 @@ from scipy.special import stdtrit
 from scheduler.regression.correlation import FAR, Resemblance, TwoGroups, burst_samples, resemblance_of
 from scheduler.regression.energy import Floats, Integers, Splits
 from scheduler.regression.rules import Rules
-from scheduler.regression.significance import FAR_SD, MAD_TO_SD, SampleComparison, bounds, compare, pull_in
+from scheduler.regression.significance import (
+    FAR_SD,
+    LARGE_STEP,
+    MAD_TO_SD,
+    SampleComparison,
+    bounds,
+    compare,
+    pull_in,
+)
 
 # Rows scanned together: their windows fit into a processor's cache.
 CHUNK = 256
@@ -180,9 +188,9 @@ class Chunk:
             better = clear > clearest
             freedom = np.clip(groups.n + groups.m - 3, 1, self._rules.window).astype(int)
             certain = clear > self._least_t[freedom]
+            certain &= groups.m >= self._rules.min_after + NEARLY * burst_samples(r)
             certain |= size * size > CLEAR_SD**2 * noise.squares / freedom
             split[better], clearest[better] = at[better], clear[better]
-            certain &= groups.m >= self._rules.min_after + NEARLY * burst_samples(r)
             passes[better] = (certain & (size >= self._least * NEARLY))[better]
         return split, passes
 
@@ -245,7 +253,8 @@ class Chunk:
         known = (older.n, older.products, older.squares, older.far)
         found = compare(left, right, Resemblance(*(float(each[0]) for each in known)))
         is_small = abs(right.mean() - left.mean()) < self._least
-        is_short = len(right) < self._rules.min_after + burst_samples(found.r)
+        is_large = abs(found.difference) >= LARGE_STEP
+        is_short = not is_large and len(right) < self._rules.min_after + burst_samples(found.r)
         if found.p >= self._rules.max_p or is_small or is_short or not _lasts(left, right):
             return
         self._scans[row].steps.append(ScanStep(split, t, begin, found))

@@ -128,3 +128,11 @@ def test_a_large_step_needs_neither_a_long_baseline_nor_hourly_samples(ratio: fl
     values = noisy(100, 40, seed=11)
     values[:, 20:] *= ratio
     assert share_found(scan_values(values, Rules().at(20.0)), 20) >= 0.95
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.6, 2.3])
+def test_a_large_step_waits_for_no_burst_to_fade(ratio: float) -> None:
+    values = correlated_noise(100, 90, 0.8, seed=14)
+    values[:, 60:] *= ratio
+    found = scan_values(values, Rules().at(20.0))
+    assert sum(bool(one.steps) and one.steps[-1].seen_at <= 66 for one in found) >= 90
