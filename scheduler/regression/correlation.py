@@ -9,6 +9,7 @@ tested in step. An r that was estimated from n samples is itself uncertain, by s
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
@@ -41,6 +42,7 @@ SKEWED_FROM, SKEW = 0.55, 3.0
 FADED, LONGEST_FADING = 0.2, 15
 
 T = TypeVar("T", float, Floats)
+U = TypeVar("U", float, Floats)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,10 @@ class Resemblance(Generic[T]):
             self.squares + other.squares,
             self.far + other.far,
         )
+
+    def apply(self, change: Callable[[T], U]) -> Resemblance[U]:
+        """The same with each sum changed: of some rows, of one, or of none."""
+        return Resemblance(*map(change, (self.n, self.products, self.squares, self.far)))
 
     @property
     def near(self) -> T:
@@ -175,12 +181,18 @@ def two_groups(left: Floats, right: Floats) -> TwoGroups[float]:
         float(right.sum()),
         float((both * both).sum()),
         float((both[1:] * both[:-1]).sum()),
-        float((rest[FAR:] * rest[:-FAR]).sum()),
+        resemblance_about(rest).far,
         float(left[0]),
         float(left[-1]),
         float(right[0]),
         float(right[-1]),
     )
+
+
+def resemblance_about(rest: Floats) -> Resemblance[float]:
+    """Of deviations from their levels, in time order."""
+    products, far = rest[1:] @ rest[:-1], rest[FAR:] @ rest[:-FAR]
+    return Resemblance(float(len(rest)), float(products), float(rest @ rest), float(far))
 
 
 def resemblance_of(n: T, total: T, squares: T, products: T, ends: T, far: T, far_ends: T) -> Resemblance[T]:

@@ -19,7 +19,6 @@ from scheduler.regression.energy import Floats, Integers, Splits
 from scheduler.regression.rules import Rules
 from scheduler.regression.significance import (
     FAR_SD,
-    LARGE_STEP,
     MAD_TO_SD,
     SampleComparison,
     bounds,
@@ -225,8 +224,7 @@ class Chunk:
     def _older(self, rows: Integers, end: Integers) -> Resemblance[Floats]:
         """What is known of each row's noise before sample `end`, where its window begins."""
         level = self._level(rows, self._since[rows], end)
-        ended = self._ended
-        return level + Resemblance(ended.n[rows], ended.products[rows], ended.squares[rows], ended.far[rows])
+        return level + self._ended.apply(lambda sums: sums[rows])
 
     def _level(self, rows: Integers, begin: Integers, end: Integers) -> Resemblance[Floats]:
         """Of the samples from `begin` to `end` about their mean; nothing of fewer than `min_before`."""
@@ -242,19 +240,15 @@ class Chunk:
             self._total(rows, begin, first_ones) + self._total(rows, last_ones, end),
         )
         counts = (found.n >= self._rules.min_before).astype(float)
-        return Resemblance(
-            found.n * counts, found.products * counts, found.squares * counts, found.far * counts
-        )
+        return found.apply(lambda sums: sums * counts)
 
     def _judge(self, row: int, split: int, t: int) -> None:
         begin, values = int(self._splits.begin[row]), self._raw[row]
         left, right = pull_in(values[begin:split], values[split : t + 1], self._least, self._rules.min_after)
         older = self._older(np.array([row]), np.array([begin]))
-        known = (older.n, older.products, older.squares, older.far)
-        found = compare(left, right, Resemblance(*(float(each[0]) for each in known)))
+        found = compare(left, right, older.apply(lambda sums: float(sums[0])))
         is_small = abs(right.mean() - left.mean()) < self._least
-        is_large = abs(found.difference) >= LARGE_STEP
-        is_short = not is_large and len(right) < self._rules.min_after + burst_samples(found.r)
+        is_short = len(right) < self._rules.min_after + found.fading
         if found.p >= self._rules.max_p or is_small or is_short or not _lasts(left, right):
             return
         self._scans[row].steps.append(ScanStep(split, t, begin, found))

@@ -14,14 +14,15 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from scheduler.regression.correlation import (
-    FAR,
     LEAST_SD,
     NODES,
     WEIGHTS,
     Resemblance,
     TwoGroups,
+    burst_samples,
     design,
     likely_correlations,
+    resemblance_about,
     two_groups,
 )
 from scheduler.regression.energy import Floats
@@ -58,8 +59,8 @@ class SampleComparison:
     """The standard error of `difference`."""
     freedom: float
     p: float
-    r: float
-    """The correlation of neighbours that it was computed with."""
+    fading: float
+    """The samples in which a burst fades, which the right group needs besides; 0 where none is waited for."""
 
 
 NOTHING_KNOWN: Resemblance[float] = Resemblance(0.0, 0.0, 0.0, 0.0)
@@ -74,13 +75,13 @@ def compare(left: Floats, right: Floats, older: Resemblance[float] = NOTHING_KNO
     groups = two_groups(left, right)
     known = groups.resemblance + older
     freedom = max(groups.n + groups.m - 3, 1.0)
-    near, r = float(known.near), float(known.r)
-    if abs(float(groups.step(near)[0])) >= LARGE_STEP:
-        r = near
+    near = float(known.near)
+    r = near if abs(groups.step(near)[0]) >= LARGE_STEP else float(known.r)
     # Where it may last, a step must be one either way: an r that is too large makes much of a single jump.
     p = max(_mean_p(groups, each, known.n, freedom) for each in {near, r})
     difference, error = groups.step(r)
-    return SampleComparison(float(difference), float(error), freedom, p, r)
+    fading = 0.0 if abs(difference) >= LARGE_STEP else float(burst_samples(r))
+    return SampleComparison(float(difference), float(error), freedom, p, fading)
 
 
 def _mean_p(groups: TwoGroups[float], r: float, n: float, freedom: float) -> float:
@@ -122,8 +123,7 @@ def smallest_visible(values: Floats, max_p: float) -> float:
     `values` are the level's samples so far, at least two; infinite if they are too few or too noisy.
     """
     n = float(len(values))
-    rest = values - values.mean()
-    known = Resemblance(n, float(rest[1:] @ rest[:-1]), float(rest @ rest), float(rest[FAR:] @ rest[:-FAR]))
+    known = resemblance_about(values - values.mean())
     freedom = max(n + DETECTED_BY - 3, 1.0)
     r, near = float(known.r), float(known.near)
     # The mean of samples that resemble each other follows them: about it they spread less than they do.

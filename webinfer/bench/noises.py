@@ -49,14 +49,13 @@ def correlated(r: float) -> Noise:
 
 # Made by `webinfer bench noise`: medians of 20 seconds of a run a second (noise_recordings/README.md).
 FOLDER = Path(__file__).parent / "noise_recordings"
-BUSY_MACHINE = FOLDER / "busy-machine.csv"
 RECORDINGS = {
-    "a busy machine": BUSY_MACHINE,
+    "a busy machine": FOLDER / "busy-machine.csv",
     "a machine busy by turns": FOLDER / "by-turns.csv",
     "a quiet machine": FOLDER / "quiet-machine.csv",
     "a quiet machine again": FOLDER / "quiet-machine-again.csv",
 }
-# Samples in a block of a replay: longer than their resemblance, which is gone after five.
+# Samples in a block of a replay: ten minutes, longer than most of their resemblance lasts.
 BLOCK = 30
 SAMPLE_S = 20.0
 # Of a model of recorded noise: the samples it may look back on, and those until it forgot where it began.
@@ -145,6 +144,7 @@ def _autoregress(known: Floats) -> tuple[Floats, Floats]:
     return weights, surprises - surprises.mean()
 
 
+KNOWN = {name: recorded_deviations(path) for name, path in RECORDINGS.items()}
 NOISES: dict[str, Noise] = {
     "normal": normal,
     "heavy tails (t, 3 degrees)": heavy_tailed,
@@ -153,8 +153,8 @@ NOISES: dict[str, Noise] = {
     "correlated, r = 0.5": correlated(0.5),
     "correlated, r = 0.65": correlated(0.65),
     "correlated, r = 0.8": correlated(0.8),
-    **{f"that of {name}": steady(recorded_deviations(path)) for name, path in RECORDINGS.items()},
-    **{f"replays of {name}": replayed(recorded_deviations(path), CV) for name, path in RECORDINGS.items()},
+    **{f"that of {name}": steady(known) for name, known in KNOWN.items()},
+    **{f"replays of {name}": replayed(known, CV) for name, known in KNOWN.items()},
 }
 
 

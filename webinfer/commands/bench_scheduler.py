@@ -55,7 +55,7 @@ def history(as_json: bool) -> None:
 @click.option(
     "--recorded",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File of `webinfer bench noise --json`: test on replays of it alone, samples of 20 seconds.",
+    help="File of `webinfer bench noise --json`: test on its noise alone, samples of 20 seconds.",
 )
 @PICTURE
 @AS_JSON

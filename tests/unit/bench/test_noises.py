@@ -16,7 +16,6 @@ from webinfer.bench.laboratory.documents import write_document
 from webinfer.bench.noise_recording import Recording
 from webinfer.bench.noises import (
     BLOCK,
-    BUSY_MACHINE,
     CV,
     NOISES,
     RECORDINGS,
@@ -29,7 +28,7 @@ from webinfer.bench.noises import (
 )
 from webinfer.commands.bench_scheduler import regression
 
-KNOWN = recorded_deviations(BUSY_MACHINE)
+KNOWN = recorded_deviations(RECORDINGS["a busy machine"])
 
 
 def test_a_replay_resembles_its_recording() -> None:

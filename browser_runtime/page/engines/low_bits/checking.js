@@ -5,7 +5,7 @@ import { checkEncoder, ENCODER_CASES } from '../../kernels/encoder_cases.js';
 import { worst } from '../../kernels/outcomes.js';
 import { checkSound, KERNELS, SOUND_CASES } from '../../kernels/sound_cases.js';
 import { openDevice } from '../devices.js';
-import { listVariants, openBackend } from './variants.js';
+import { listVariants, openBackend, runBeside } from './variants.js';
 
 /**
  * Answers a lane's call `kernels`: for each variant of a backend, every case; or which variant is the quickest.
@@ -38,7 +38,8 @@ export async function checkKernels(
     try {
       for (const row of rows) {
         if (isCancelled()) return { results };
-        cases.push(told(row.name, await checkBeside(home, row, Number(repeats))));
+        const outcome = await runBeside(home, (backend) => checkCase(backend, row, Number(repeats)));
+        cases.push(told(row.name, outcome));
         // A lane that computes hears nothing.
         await new Promise((resolve) => setTimeout(resolve));
       }
@@ -50,19 +51,6 @@ export async function checkKernels(
   }
   if (backend === 'webgpu' && !large) results.push(await checkSounds(found, Number(repeats)));
   return { results };
-}
-
-/**
- * A case on a backend of its own, for which nothing is compiled again.
- * @param {import('./backend.js').Backend} home @param {import('../../kernels/cases.js').Case} row @param {number} repeats
- */
-async function checkBeside(home, row, repeats) {
-  const backend = home.sibling();
-  try {
-    return await checkCase(backend, row, repeats);
-  } finally {
-    backend.release();
-  }
 }
 
 /** What an answer tells of a case. @param {string} name @param {import('../../kernels/outcomes.js').Outcome} outcome */

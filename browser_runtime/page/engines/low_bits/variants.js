@@ -92,19 +92,14 @@ async function choose(choices) {
 export async function measure({ kernels, open }) {
   const sampleMs = kernels.includes('webgpu') ? SAMPLE_MS : 0;
   const home = await open();
-  // Beside each other, so that nothing is compiled twice.
-  const run = async (/** @type {import('../../kernels/cases.js').Case} */ row, withTwin = false) => {
-    const backend = home.sibling();
-    try {
+  const run = (/** @type {import('../../kernels/cases.js').Case} */ row, withTwin = false) =>
+    runBeside(home, async (backend) => {
       const outcome = await (withTwin
         ? checkCase(backend, row, 1, true)
         : checkCase(backend, row, RUNS, false, sampleMs));
       await backend.settle();
       return outcome;
-    } finally {
-      backend.release();
-    }
-  };
+    });
   try {
     for (const row of PROOFS) {
       const error = worst(await run(row, true));
@@ -115,5 +110,19 @@ export async function measure({ kernels, open }) {
     return { kernels, decode_ms: decode.ms, prefill_ms: prefill.ms };
   } finally {
     home.release();
+  }
+}
+
+/**
+ * What `use` gives of a backend of its own, which goes afterwards; nothing is compiled again for it.
+ * @template T
+ * @param {Backend} home @param {(backend: Backend) => Promise<T>} use
+ */
+export async function runBeside(home, use) {
+  const backend = home.sibling();
+  try {
+    return await use(backend);
+  } finally {
+    backend.release();
   }
 }
