@@ -160,10 +160,11 @@ async def test_dropped_without_a_close_it_ends_but_not_before_its_models() -> No
     assert (await model.run(SEVEN))["output"]["labels"][0]["label"] == "7"
     del model
     gc.collect()
+    # First the browsers: whichever thread collects what was dropped, the closing has begun when they end.
+    assert not psutil.wait_procs(children, timeout=END_TIMEOUT_S)[1]
     for thread in threading.enumerate():
         if thread.name == "webinfer-close":
             await asyncio.to_thread(thread.join)
-    assert not psutil.wait_procs(children, timeout=END_TIMEOUT_S)[1]
 
 
 @pytest.mark.parametrize("when", ["its browser was lost", "another is coming up"])
