@@ -44,6 +44,27 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
+def command_line(process: psutil.Process) -> str:
+    """Its words, blanks between them; empty where it has ended meanwhile, as browsers' helpers do."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def environment(process: psutil.Process) -> dict[str, str]:
+    """Its environment; empty where it has ended meanwhile."""
+    try:
+        return process.environ()
+    except psutil.NoSuchProcess:
+        return {}
+
+
+def with_word(processes: Iterable[psutil.Process], *words: str) -> list[psutil.Process]:
+    """Those whose command line holds one of `words`."""
+    return [process for process in processes if any(word in command_line(process) for word in words)]
+
+
 def suspend(processes: Iterable[psutil.Process]) -> None:
     """Stop each, and return when all stand still: until its first thread has its turn, a process goes on."""
     suspended = list(processes)

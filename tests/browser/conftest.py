@@ -15,6 +15,7 @@ from browser_runtime.models.store import ModelStore, StoredModel
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
 from tests.conftest import missing_service, require_browser
+from tests.stand_ins.tiny_models import write_classifier
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,13 @@ def minilm(settings: RuntimeSettings) -> StoredModel:
         raise AssertionError
     folder = Path(spec.origin).parent / "model"
     return import_model(folder, "all-minilm-l6-v2", store=ModelStore(settings.models_dir))
+
+
+@pytest.fixture(scope="session")
+def small_classifier(settings: RuntimeSettings, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A classifier of three operators, opened in moments where a software adapter compiles its shaders."""
+    folder = write_classifier(tmp_path_factory.mktemp("sources") / "classifier")
+    return import_model(folder, "small-classifier", store=ModelStore(settings.models_dir)).name
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=list(Browser))

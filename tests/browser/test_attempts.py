@@ -21,7 +21,7 @@ from browser_runtime.settings import RuntimeSettings
 from browser_runtime.simulation.session import SimulatedSession
 from tests.conftest import require_browser
 from tests.observing import computing
-from tests.processes import kill_all, suspend
+from tests.processes import kill_all, suspend, with_word
 from tests.stand_ins import faulty_models as faulty
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -158,7 +158,7 @@ def kill_browser(session: Session) -> Callable[[], None]:
 
 def kill_gpu_process(session: Session) -> Callable[[], None]:
     """What a crashing driver does: every GPUDevice of the browser is lost."""
-    return partial(kill_all, [each for each in processes(session) if "--type=gpu-process" in each.cmdline()])
+    return partial(kill_all, with_word(processes(session), "--type=gpu-process"))
 
 
 async def test_a_request_whose_device_is_lost_runs_on_a_new_one(pools: Pool) -> None:

@@ -14,6 +14,8 @@ from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Family
 from browser_runtime.models.store import BUILTIN_FOLDER
 from browser_runtime.pool import Pool
+from tests.browser.engines import ONE_OF_EACH
+from tests.browser.hearing import hear_both_ways
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -32,11 +34,11 @@ def compare(items: list[Any], backend: Backend, **options: Any) -> Request:
     )
 
 
-@pytest.mark.parametrize("backend", [Backend.WASM, Backend.WEBGPU])
-async def test_a_page_gives_what_transformers_gives(shared_pool: Pool, backend: Backend) -> None:
+async def check_outputs(pool: Pool, backend: Backend) -> None:
+    """Texts, sounds and both give the numbers that transformers gave."""
     both = [{"audio": sound, "texts": PHRASES} for sound in SOUNDS]
     alone = [{"texts": [phrase]} for phrase in PHRASES]
-    reply = await shared_pool.run(compare([*both, *alone, *SOUNDS], backend))
+    reply = await pool.run(compare([*both, *alone, *SOUNDS], backend))
     assert (reply.success, reply.backend, reply.warnings) == (True, backend, ())
     outputs = list(reply.output)
     for output, logits, scores in zip(
@@ -49,6 +51,28 @@ async def test_a_page_gives_what_transformers_gives(shared_pool: Pool, backend: 
     np.testing.assert_allclose(texts, STORED["text_features"], atol=1e-3)
     heard = [output["embedding"] for output in outputs[-3:]]
     np.testing.assert_allclose(heard, STORED["audio_features"], atol=1e-3)
+
+
+async def test_a_page_gives_what_transformers_gives(shared_pool: Pool) -> None:
+    await check_outputs(shared_pool, Backend.WASM)
+
+
+@ONE_OF_EACH
+async def test_transformers_labels_through_the_shader(shared_pool: Pool) -> None:
+    """Its log-mel picture is not Whisper's: decibels, frames in rows, filters of its own, sounds repeated."""
+    items = [{"audio": sound, "texts": PHRASES} for sound in SOUNDS[:2]]
+    by_shader, by_library = await hear_both_ways(shared_pool, "digits-clap", items)
+    for shaded, usual, logits in zip(
+        by_shader.output, by_library.output, STORED["logits_per_audio"][:2], strict=True
+    ):
+        assert [each["label"] for each in shaded["labels"]] == [each["label"] for each in usual["labels"]]
+        assert shaded["labels"][0]["label"] == PHRASES[int(np.argmax(logits))]
+        np.testing.assert_allclose(shaded["logits"], logits, atol=1e-2)
+
+
+@ONE_OF_EACH
+async def test_webgpu_gives_what_transformers_gives(shared_pool: Pool) -> None:
+    await check_outputs(shared_pool, Backend.WEBGPU)
 
 
 async def test_labels_of_a_request_for_a_long_sound(shared_pool: Pool) -> None:

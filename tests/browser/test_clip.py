@@ -14,6 +14,7 @@ from browser_runtime.contract.messages import Request
 from browser_runtime.contract.vocabulary import Backend, Family
 from browser_runtime.models.store import BUILTIN_FOLDER
 from browser_runtime.pool import Pool
+from tests.browser.engines import ONE_OF_EACH
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -39,12 +40,12 @@ async def outputs_of(pool: Pool, request: Request) -> list[dict[str, Any]]:
     return list(reply.output)
 
 
-@pytest.mark.parametrize("backend", [Backend.WASM, Backend.WEBGPU])
-async def test_a_page_gives_what_transformers_gives(shared_pool: Pool, backend: Backend) -> None:
+async def check_outputs(pool: Pool, backend: Backend) -> None:
+    """Texts, images and both give the numbers that transformers gave."""
     images = [np.asarray(Image.open(FOLDER / path).convert("RGB")) for path in STORED["images"]]
     both = [{"image": image, "texts": PHRASES} for image in images]
     alone = [{"texts": [phrase]} for phrase in PHRASES]
-    outputs = await outputs_of(shared_pool, compare([*both, *alone, *images], backend))
+    outputs = await outputs_of(pool, compare([*both, *alone, *images], backend))
     for output, logits, scores in zip(
         outputs, STORED["logits_per_image"], STORED["probabilities"], strict=False
     ):
@@ -55,6 +56,15 @@ async def test_a_page_gives_what_transformers_gives(shared_pool: Pool, backend: 
     np.testing.assert_allclose(texts, STORED["text_features"], atol=1e-3)
     shown = [output["embedding"] for output in outputs[-3:]]
     np.testing.assert_allclose(shown, np.load(FOLDER / "examples/embeddings.npy"), atol=2e-3)
+
+
+async def test_a_page_gives_what_transformers_gives(shared_pool: Pool) -> None:
+    await check_outputs(shared_pool, Backend.WASM)
+
+
+@ONE_OF_EACH
+async def test_webgpu_gives_what_transformers_gives(shared_pool: Pool) -> None:
+    await check_outputs(shared_pool, Backend.WEBGPU)
 
 
 async def test_labels_of_a_request_and_its_own_choices(shared_pool: Pool) -> None:

@@ -23,7 +23,7 @@ from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 from tests.conftest import require_browser
 from tests.observing import computing
-from tests.processes import kill_all, suspend, suspended
+from tests.processes import kill_all, suspend, suspended, with_word
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -164,7 +164,7 @@ async def test_a_page_that_hangs_is_given_up_by_what_its_work_usually_takes(
     try:
         for _ in range(4):
             await pool.run(embed())
-        suspend(child for child in children(pool.sessions[0]) if "--type=renderer" in child.cmdline())
+        suspend(with_word(children(pool.sessions[0]), "--type=renderer"))
         started = time.monotonic()
         reply = await pool.run(embed())
         assert (reply.session, reply.success) == ("edge-2", True)

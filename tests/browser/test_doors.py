@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -58,13 +59,15 @@ def leader_of(pool: Pool) -> int:
     return launched.leader
 
 
-def run_program(port: int, program: Path) -> str:
+def run_program(port: int, program: Path) -> None:
     """Ask a driver to start `program` as its browser."""
     options = {"binary": str(program)}
-    wanted = {"goog:chromeOptions": options, "moz:firefoxOptions": options, "ms:edgeOptions": options}
-    for name, value in wanted.items():
-        answer = post(port, "/session", json.dumps({"capabilities": {"alwaysMatch": {name: value}}}))
-    return answer
+
+    def ask(name: str) -> None:
+        post(port, "/session", json.dumps({"capabilities": {"alwaysMatch": {name: options}}}))
+
+    with ThreadPoolExecutor(3) as threads:  # a driver that stands still lets each of them wait
+        list(threads.map(ask, ("goog:chromeOptions", "moz:firefoxOptions", "ms:edgeOptions")))
 
 
 def comes_up(output: Path) -> bool:

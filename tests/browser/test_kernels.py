@@ -7,25 +7,23 @@ import pytest
 from browser_runtime.contract.errors import Unsupported
 from browser_runtime.contract.vocabulary import Backend, Browser
 from browser_runtime.pool import Pool
+from tests.browser.engines import ONE_OF_EACH
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 # A software adapter takes seconds for the large ones.
-SIZES = {"wasm": "", "webgpu": "7x33|5x4099|norm 33|silu|rope|k3v2|k2v2, 65|k4v3|k8v8|k16v4|log_mel|choice"}
+SIZES = "7x33|5x4099|norm 33|silu|rope|k3v2|k2v2, 65|k4v3|k8v8|k16v4|log_mel|choice"
 
 
 # Firefox 153 reads fp16 wrongly on lavapipe; choosing leaves out a variant that fails its proof.
 BROKEN = " f16"
 
 
-@pytest.mark.parametrize("backend", SIZES)
-async def test_every_kernel_gives_its_twins_numbers(shared_pool: Pool, backend: str) -> None:
-    session = shared_pool.sessions[0]
-    if not session.capabilities.can(Backend(backend)):
-        pytest.skip(session.capabilities.reason(Backend(backend)))
-    lane = session.lanes[0]
-    answer = await lane.connection.call("kernels", 170, backend=backend, sizes=SIZES[backend])
+async def check_kernels(pool: Pool, backend: Backend, sizes: str = "") -> list[str]:
+    """Names of the backend's variants, each of which gives the numbers of its twin in every case."""
+    lane = pool.sessions[0].lanes[0]
+    answer = await lane.connection.call("kernels", 170, backend=backend, sizes=sizes)
     assert all(variant["cases"] for variant in answer["results"])
     wrong = {
         f"{variant['kernels']}: {case['name']}": case["error"]
@@ -34,9 +32,18 @@ async def test_every_kernel_gives_its_twins_numbers(shared_pool: Pool, backend: 
         if not case["error"] <= 1 and not variant["kernels"].endswith(BROKEN)
     }
     assert wrong == {}
-    names = [variant["kernels"] for variant in answer["results"]]
-    if backend == "wasm" and shared_pool.browser in (Browser.CHROME, Browser.FIREFOX):
+    return [variant["kernels"] for variant in answer["results"]]
+
+
+async def test_every_kernel_gives_its_twins_numbers(shared_pool: Pool) -> None:
+    names = await check_kernels(shared_pool, Backend.WASM)
+    if shared_pool.browser in (Browser.CHROME, Browser.FIREFOX):
         assert names == ["low_bits wasm relaxed", "low_bits wasm simd"]
+
+
+@ONE_OF_EACH
+async def test_every_shader_gives_its_twins_numbers(shared_pool: Pool) -> None:
+    assert await check_kernels(shared_pool, Backend.WEBGPU, SIZES)
 
 
 async def test_the_quickest_variant_is_chosen_by_measuring(shared_pool: Pool) -> None:

@@ -25,6 +25,7 @@ from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.session.session import Session, SessionLane
 from browser_runtime.settings import RuntimeSettings
+from tests.processes import with_word
 from tests.stand_ins import faulty_models as faulty
 from tests.stand_ins.tiny_models import write_bert, write_classifier
 from tests.stand_ins.tiny_whisper import write_whisper
@@ -34,8 +35,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 DIGIT = np.full((28, 28, 3), 255, np.uint8)
 
 
-def request(backend: Backend) -> Request:
-    return Request(Family.VISION, "digits-vit", {"images": [DIGIT]}, backends=(backend,))
+def request(backend: Backend, model: str = "digits-vit") -> Request:
+    return Request(Family.VISION, model, {"images": [DIGIT]}, backends=(backend,))
 
 
 def first_lane(pool: Pool) -> tuple[Session, SessionLane]:
@@ -127,11 +128,13 @@ async def test_a_lane_whose_engine_crashed_starts_anew_and_its_browser_stays(
 
 
 @pytest.mark.browser("chrome")
-async def test_a_lost_gpu_is_told_and_the_next_request_gets_a_new_device(settings: RuntimeSettings) -> None:
+async def test_a_lost_gpu_is_told_and_the_next_request_gets_a_new_device(
+    settings: RuntimeSettings, small_classifier: str
+) -> None:
     pool = Pool(settings, Browser.CHROME)
     await pool.open()
     try:
-        await pool.run(request(Backend.WEBGPU))
+        await pool.run(request(Backend.WEBGPU, small_classifier))
         session, lane = first_lane(pool)
         (key,) = lane.models.loaded
         told, tell = asyncio.Event(), lane.connection.on_event
@@ -147,7 +150,7 @@ async def test_a_lost_gpu_is_told_and_the_next_request_gets_a_new_device(setting
         assert not lane.models.loaded
         with pytest.raises(DeviceLost, match=session.name):
             await lane.connection.call("run", 60, key=str(key), items=[DIGIT], options={})
-        reply = await pool.run(request(Backend.WEBGPU))
+        reply = await pool.run(request(Backend.WEBGPU, small_classifier))
         assert reply.backend == "webgpu"
         assert pool.sessions == [session]
     finally:
@@ -157,4 +160,5 @@ async def test_a_lost_gpu_is_told_and_the_next_request_gets_a_new_device(setting
 def _gpu_process(session: Session) -> psutil.Process:
     assert session._launched is not None
     children = psutil.Process(session._launched.leader).children(recursive=True)
-    return next(child for child in children if "--type=gpu-process" in child.cmdline())
+    (process,) = with_word(children, "--type=gpu-process")
+    return process

@@ -17,6 +17,7 @@ from browser_runtime.models.store import ModelStore
 from browser_runtime.pool import Pool
 from browser_runtime.settings import RuntimeSettings
 from browser_runtime.simulation import reference
+from tests.browser.engines import ONE_OF_EACH
 from tests.stand_ins.language_graphs import GRAPHS, REFERENCE, write_language_graph, write_numbers_graphs
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -155,6 +156,7 @@ async def test_what_cannot_be_done_is_named(shared_pool: Pool, graphs: ModelStor
         await shared_pool.run(ask("tiny-llama", "Once", backend=Backend.WEBNN))
 
 
+@ONE_OF_EACH
 async def test_webgpu_gives_the_same_tokens(shared_pool: Pool, graphs: ModelStore) -> None:
     if not shared_pool.sessions[0].capabilities.can(Backend.WEBGPU):
         return

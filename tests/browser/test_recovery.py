@@ -31,7 +31,7 @@ from browser_runtime.settings import RuntimeSettings
 from tests.conftest import END_TIMEOUT_S, odd_folder, without_exceptions
 from tests.exercises import cycles, kills
 from tests.exercises.leak import ROOM_MB, run_leak
-from tests.processes import kill_all
+from tests.processes import kill_all, with_word
 
 DIGIT = np.full((28, 28, 3), 255, np.uint8)
 
@@ -233,7 +233,7 @@ def kill_gpu_process(session: Session) -> None:
     """What a crashing driver does: every GPUDevice of the browser is lost."""
     assert session._launched is not None
     processes = psutil.Process(session._launched.leader).children(recursive=True)
-    (process,) = [process for process in processes if "--type=gpu-process" in process.cmdline()]
+    (process,) = with_word(processes, "--type=gpu-process")
     process.kill()
 
 
@@ -263,10 +263,10 @@ async def lose_device(pool: Pool) -> None:
 
 @pytest.mark.browser("chrome")
 async def test_a_lost_device_is_renewed_then_its_browser_and_then_its_backend_is_left(
-    settings: RuntimeSettings,
+    settings: RuntimeSettings, small_classifier: str
 ) -> None:
     def ask(*backends: Backend) -> Request:
-        return Request(Family.VISION, "digits-vit", {"images": [DIGIT]}, backends=backends, single=False)
+        return Request(Family.VISION, small_classifier, {"images": [DIGIT]}, backends=backends, single=False)
 
     pool = Pool(settings, Browser.CHROME)
     await pool.open()

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 from PIL import Image
 
 from browser_runtime.contract.families import FAMILIES
@@ -27,7 +26,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 CLIP = BUILTIN_FOLDER / "digits-clip"
-WHISPER = BUILTIN_FOLDER / "tones-whisper"
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +41,6 @@ def models(settings: RuntimeSettings, tmp_path_factory: pytest.TempPathFactory) 
 
 def picture(number: int) -> Any:
     return np.asarray(Image.open(CLIP / f"examples/{number}.png").convert("RGB"))
-
-
-def spoken() -> Any:
-    return soundfile.read(WHISPER / "examples/spoken-8.flac", dtype="float32")[0]
 
 
 def sharing_of(pool: Pool) -> LaneSharing:
@@ -102,24 +96,6 @@ async def test_a_text_goes_through_one_encoder_for_two_heads(shared_pool: Pool, 
     )
     np.testing.assert_array_equal(own.output["embedding"], first.output["embedding"])
     assert not np.allclose(mean.output["embedding"], first.output["embedding"])
-
-
-@pytest.mark.parametrize("backend", [Backend.WASM, Backend.WEBGPU])
-async def test_a_sound_is_encoded_once_and_its_result_stays_until_it_is_shed(
-    shared_pool: Pool, models: None, backend: Backend
-) -> None:
-    sound = spoken()
-    replies = [await ask(shared_pool, "tones-whisper", Family.AUDIO, sound, backend) for _ in range(2)]
-    assert [reply.details.get("shared", [{}])[0].get("graph") for reply in replies] == [None, "encoder_model"]
-    assert replies[0].output["tokens"] == replies[1].output["tokens"]
-    (session,) = shared_pool.sessions
-    held = sharing_of(shared_pool).results
-    assert held.n_references == 0
-    assert sum([await lane.shed(10.0) for lane in session.lanes]) == held.size_bytes
-    assert sharing_of(shared_pool).results.size_bytes == 0
-    fresh = await ask(shared_pool, "tones-whisper", Family.AUDIO, sound, backend)
-    assert "shared" not in fresh.details
-    assert fresh.output["tokens"] == replies[0].output["tokens"]
 
 
 async def test_a_graph_is_open_as_long_as_one_model_holds_it(shared_pool: Pool, models: None) -> None:

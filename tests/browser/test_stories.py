@@ -20,7 +20,7 @@ from browser_runtime.pool import Pool
 from browser_runtime.session.session import Session
 from browser_runtime.settings import RuntimeSettings
 from tests.conftest import require_browser
-from tests.processes import kill_all, suspend
+from tests.processes import kill_all, suspend, with_word
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -103,7 +103,7 @@ def kill(session: Session) -> None:
 
 def lose_device(session: Session) -> None:
     """What a crashing driver does."""
-    (process,) = [process for process in _processes(session) if "--type=gpu-process" in process.cmdline()]
+    (process,) = with_word(_processes(session), "--type=gpu-process")
     process.kill()
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from tasks.settings import TaskSettings
 from tests.cluster.conftest import await_control, disconnect_app, point_app
 from tests.cluster.redis_server import guarded_server
 from tests.conftest import END_TIMEOUT_S, odd_folder, require_browser, without_exceptions
-from tests.processes import STOP_TIMEOUT_S, kill_all, running, stop
+from tests.processes import STOP_TIMEOUT_S, command_line, environment, kill_all, running, stop, with_word
 from webinfer.stack.commands import node_name
 from webinfer.stack.stack import Stack
 
@@ -233,11 +233,11 @@ def test_up_shows_no_password_and_goes_down_when_nobody_reads_what_it_prints(tmp
 def assert_no_password(processes: list[psutil.Process], told: list[str]) -> None:
     """Neither what `up` prints shows it, nor any command line; browsers do not even know the broker."""
     assert not [line for line in told if PASSWORD in line]
-    lines = {process.pid: b" ".join(map(str.encode, process.cmdline())) for process in processes}
-    for part in (b"worker -Q edge-text", b"analytics@", b"watch@", b"beat", b"flower"):
+    lines = {process.pid: command_line(process) for process in processes}
+    for part in ("worker -Q edge-text", "analytics@", "watch@", "beat", "flower"):
         assert any(part in line for line in lines.values()), (part, lines)
-    assert not [line for line in lines.values() if PASSWORD.encode() in line]
-    knowing = [process.environ() for process in processes if MARK in process.environ()]
+    assert not [line for line in lines.values() if PASSWORD in line]
+    knowing = [known for known in map(environment, processes) if MARK in known]
     assert len(knowing) >= 2, "driver and browser"
     assert not [known for known in knowing if PASSWORD in str(known) or "WEBINFER_BROKER_URL" in known]
 
@@ -259,10 +259,8 @@ def read_until(lines: Iterable[str], words: str) -> list[str]:
 
 def child_of(pid: int, words: str) -> psutil.Process:
     """The child whose command line holds `words`."""
-    for child in psutil.Process(pid).children():
-        with suppress(psutil.NoSuchProcess):
-            if words in " ".join(child.cmdline()):
-                return child
+    for child in with_word(psutil.Process(pid).children(), words):
+        return child
     raise AssertionError(words)
 
 

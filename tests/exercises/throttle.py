@@ -8,6 +8,8 @@ import threading
 
 import psutil
 
+from tests.processes import with_word
+
 
 class Throttle:
     """A thread that halts the renderers below a process for a share of the time."""
@@ -41,13 +43,10 @@ class Throttle:
 
 def find_renderers(pid: int) -> list[psutil.Process]:
     """Chromium's page processes below `pid`."""
-    found = []
-    with contextlib.suppress(psutil.Error):
-        for process in psutil.Process(pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                if "--type=renderer" in process.cmdline():
-                    found.append(process)
-    return found
+    try:
+        return with_word(psutil.Process(pid).children(recursive=True), "--type=renderer")
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _signal(processes: list[psutil.Process], number: signal.Signals) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.processes import command_line
+
 # How `up` ends after Ctrl-C.
 ORDERLY = (0, 130)
 
@@ -86,8 +88,5 @@ class Up:
 
 
 def _is_worker(process: psutil.Process, browser: str) -> bool:
-    try:
-        words = " ".join(process.cmdline())  # Celery writes its title over its arguments
-    except psutil.NoSuchProcess:
-        return False
+    words = command_line(process)  # Celery writes its title over its arguments
     return "-A webinfer worker" in words and f"--browser {browser}" in words

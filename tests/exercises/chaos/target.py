@@ -19,7 +19,7 @@ from browser_runtime.contract.session_processes import MARK
 from tasks.broker.redis_clients import connect
 from tasks.keys import RedisKeys
 from tests.exercises.up import Up
-from tests.processes import is_alive
+from tests.processes import is_alive, with_word
 
 KEYS = RedisKeys("webinfer:")
 # Parts besides the workers, by a word of their command lines.
@@ -89,8 +89,7 @@ class Target:
 
     def guardians(self, browser: str) -> list[psutil.Process]:
         """The living guardians of a browser's worker. Raises LookupError, psutil.Error."""
-        children = self.worker(browser).children()
-        return [each for each in children if "session_processes" in " ".join(each.cmdline())]
+        return with_word(self.worker(browser).children(), "session_processes")
 
     def processes(self, browser: str) -> list[psutil.Process]:
         """All processes of a browser's session, its driver first. Raises LookupError where none runs."""
@@ -105,21 +104,17 @@ class Target:
 
     def browser_processes(self, browser: str, *words: str) -> list[psutil.Process]:
         """Those without the driver whose command line holds one of `words`. Raises LookupError."""
-        found = [
-            process
-            for process in self.processes(browser)[0].children(recursive=True)
-            if not words or any(word in " ".join(process.cmdline()) for word in words)
-        ]
+        found = self.processes(browser)[0].children(recursive=True)
+        if words:
+            found = with_word(found, *words)
         if not found:
             raise LookupError(f"no process of {browser} with {words}")
         return found
 
     def part(self, name: str) -> psutil.Process:
         """A part of the stack. Raises LookupError."""
-        for process in psutil.Process(self.up.pid).children():
-            with contextlib.suppress(psutil.Error):
-                if PARTS[name] in " ".join(process.cmdline()):
-                    return process
+        for process in with_word(psutil.Process(self.up.pid).children(), PARTS[name]):
+            return process
         raise LookupError(f"no {name}")
 
     def lacks(self) -> list[str]:
