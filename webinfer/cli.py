@@ -16,7 +16,7 @@ COMMANDS = {
     "doctor": ("webinfer.commands.doctor", "Check which backends work in each browser on this machine."),
     "prepare": (
         "webinfer.commands.prepare",
-        "Download the Chromium build that stands in for Microsoft Edge.",
+        "Prepare the browsers of this machine: Edge's stand-in, Firefox's first start.",
     ),
     "up": ("webinfer.commands.up", "Start everything on this machine: Redis, workers, scheduler, monitor."),
     "infer": ("webinfer.commands.infer", "Send inputs to a model and print the answers."),

@@ -138,6 +138,13 @@ class Launched:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.leader, number)
 
+    def quit(self) -> None:
+        """Have the browser end by itself, which puts away what it keeps. Raises BrowserDied."""
+        try:
+            self._driver.quit()
+        except (WebDriverException, HTTPError) as error:
+            raise BrowserDied("", f"it did not quit: {_first_line(error)}") from error
+
     def release(self) -> None:
         """Drop the client side after the processes have been ended; nothing is asked of the browser."""
         with contextlib.suppress(Exception):
@@ -188,9 +195,16 @@ def launch(
     confinement: Confinement,
     *,
     headless: bool = True,
+    profile: Path | None = None,
 ) -> Launched:
-    """A started browser in a process session of its own. Blocks. Raises BrowserDied, SetupError."""
+    """A started browser in a process session of its own. Blocks. Raises BrowserDied, SetupError.
+
+    `profile` is Firefox's; its driver makes one where it is None.
+    """
     service, options = _recipe(installation, environment, folder, confinement, headless)
+    if profile is not None:
+        options.add_argument("-profile")
+        options.add_argument(str(profile))
     if confinement.user is not None:
         confinement.user.give(folder)
     try:

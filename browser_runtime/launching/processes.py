@@ -43,6 +43,8 @@ def session_environment(folder: Path, *, is_own: bool = True) -> dict[str, str]:
         "XDG_CACHE_HOME": str(folder / "cache"),
         "MOZ_CRASHREPORTER_DISABLE": "1",
         "MOZ_HEADLESS": "1",
+        # A kept cache may be of a newer build than one that was rolled back: dropped, and no reason to end.
+        "MOZ_ALLOW_DOWNGRADE": "1",
     }
 
 

