@@ -18,7 +18,7 @@ from browser_runtime.settings import RuntimeSettings
 async def prepare_firefox(settings: RuntimeSettings) -> Path:
     """The folder with the startup cache of this machine's Firefox, made now where it is not there.
 
-    Raises SetupError without Firefox, BrowserDied, BadSetting.
+    Raises SetupError without Firefox or where it keeps nothing, BrowserDied, BadSetting.
     """
     installation = await asyncio.to_thread(find_installation, Browser.FIREFOX, settings)
     folder = cache_folder(installation, settings.cache_dir)
@@ -29,8 +29,8 @@ async def prepare_firefox(settings: RuntimeSettings) -> Path:
     host = BrowserHost("firefox-first", settings, guardian, network)
     try:
         await host.launch(installation)
-        profile = await host.quit()
-        return await asyncio.to_thread(keep_startup_cache, profile, installation, settings.cache_dir)
+        left = await host.quit()
+        return await asyncio.to_thread(keep_startup_cache, left, installation, settings.cache_dir)
     finally:
         await host.end()
         guardian.close()

@@ -20,7 +20,7 @@ from browser_runtime.launching.confinement import Confinement, confine
 from browser_runtime.launching.drivers import Launched, launch, locate_driver
 from browser_runtime.launching.guardian import Guardian
 from browser_runtime.launching.private_network import PrivateNetwork
-from browser_runtime.launching.startup_cache import PROFILE, make_profile
+from browser_runtime.launching.startup_cache import make_profile
 from browser_runtime.once import call_in_thread
 from browser_runtime.settings import RuntimeSettings
 
@@ -78,10 +78,10 @@ class BrowserHost:
         return launch(installation, environment, folder, confinement, headless=headless, profile=profile)
 
     async def quit(self) -> Path:
-        """Have Firefox end by itself; the profile that it leaves. Raises BrowserDied. `end` comes next."""
+        """Have the browser end by itself; the folder that it leaves. Raises BrowserDied. `end` comes next."""
         assert self._launched is not None and self._folder is not None
         await asyncio.to_thread(self._launched.quit)
-        return self._folder / PROFILE
+        return self._folder
 
     async def hold_driver(self) -> None:
         """Let the driver obey nobody from now on, where others could reach it."""
