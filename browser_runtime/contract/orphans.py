@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 
+from browser_runtime.contract.session_folders import find_left_over
 from browser_runtime.contract.session_processes import FOLDER_PREFIX, MARK, end_processes
 
 # Processes are listed one after another: of what begins meanwhile, a child may be seen and its parent not.
@@ -82,11 +83,15 @@ def _folder(process: psutil.Process) -> str:
 
 
 def end_orphans() -> list[str]:
-    """Kill orphaned browsers and remove their folders; returns the folders."""
-    orphans = find_orphans(list_processes(), init_owns=_is_python(INIT_PID))
+    """Kill orphaned browsers, remove their folders and those that others left; returns the folders."""
+    processes = list(list_processes())
+    orphans = find_orphans(processes, init_owns=_is_python(INIT_PID))
     for folder in orphans:
         end_session(Path(folder))
-    return sorted(orphans)
+    left_over = list(find_left_over({process.folder for process in processes}))
+    for path in left_over:
+        shutil.rmtree(path, ignore_errors=True)
+    return sorted([*orphans, *map(str, left_over)])
 
 
 def end_session(folder: Path) -> None:

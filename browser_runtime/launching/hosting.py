@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import weakref
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -12,6 +14,7 @@ import structlog
 
 from browser_runtime.contract import session_processes
 from browser_runtime.contract.errors import BadSetting, BrowserDied, SetupError
+from browser_runtime.contract.session_folders import hold_folder
 from browser_runtime.contract.vocabulary import Browser
 from browser_runtime.launching import processes
 from browser_runtime.launching.binaries import Installation
@@ -43,6 +46,7 @@ class BrowserHost:
         self.confinement: Confinement | None = None
         """What holds the browser, once it was started."""
         self._folder: Path | None = None
+        self._release_folder: Callable[[], object] = _nothing
         self._launched: Launched | None = None
         self._starting: asyncio.Task[Launched] | None = None
 
@@ -50,6 +54,7 @@ class BrowserHost:
         """The started browser. Raises BrowserDied, SetupError, BadSetting."""
         _check_display(self._settings)
         self._folder = processes.make_session_folder(self._name)
+        self._release_folder = weakref.finalize(self, os.close, hold_folder(self._folder))
         self._guardian.watch(self._folder)
         _check_folder(self._folder, installation)
         starting = asyncio.to_thread(self._start, installation, self._folder)
@@ -125,6 +130,7 @@ class BrowserHost:
         if self._folder is None:
             return
         folder, self._folder = self._folder, None
+        self._release_folder()
         launched = self._launched or await self._call_off(folder)
         await call_in_thread(session_processes.end_session, folder, launched.leader if launched else None)
         if launched is not None:
@@ -139,6 +145,10 @@ class BrowserHost:
             await call_in_thread(session_processes.end_session, folder, None)
             await asyncio.wait([self._starting], timeout=KILL_AGAIN_S)
         return None if self._starting.exception() else self._starting.result()
+
+
+def _nothing() -> None:
+    """Release a folder that was never held."""
 
 
 def _check_display(settings: RuntimeSettings) -> None:

@@ -21,6 +21,7 @@ from browser_runtime.contract.errors import (
     Unsupported,
 )
 from browser_runtime.contract.messages import Request
+from browser_runtime.contract.session_folders import find_left_over
 from browser_runtime.contract.vocabulary import Backend, Browser, Family
 from browser_runtime.launching.binaries import find_installation
 from browser_runtime.link.protocol import PageEvent
@@ -218,6 +219,21 @@ def test_opening_and_closing_leaves_nothing(browser: Browser, monkeypatch: pytes
     monkeypatch.setenv("WEBINFER_SIMULATION", "never")
     before, after = cycles.run_cycles(3, browser)
     assert after.grown_since(before) == {}
+
+
+@pytest.mark.browser("edge")
+async def test_the_folder_of_a_running_session_is_not_left_over(settings: RuntimeSettings) -> None:
+    """Even where none of its processes is seen, as from another container."""
+    pool = Pool(settings, Browser.EDGE)
+    await pool.open()
+    folder = pool.sessions[0].host._folder
+    try:
+        assert folder is not None
+        os.utime(folder, (0, 0))
+        assert folder not in set(find_left_over(()))
+    finally:
+        await pool.close()
+    assert not folder.exists()
 
 
 @pytest.mark.browser("edge")

@@ -9,8 +9,10 @@ import tempfile
 from pathlib import Path
 
 import psutil
+import pytest
 
 from browser_runtime.contract.orphans import Process, end_orphans, end_session, find_orphans
+from browser_runtime.contract.session_folders import hold_folder
 from browser_runtime.contract.session_processes import MARK
 
 OLD = 600.0
@@ -69,3 +71,43 @@ def test_an_ended_session_leaves_nothing_and_nothing_else_is_touched(tmp_path: P
     assert not folder.exists()
     end_session(tmp_path)  # named in an environment variable, but no folder of ours
     assert tmp_path.is_dir()
+
+
+@pytest.fixture
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A temporary directory with a stack's folder, an old session's, and one that has just begun."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for name in ("webinfer-stack-a", "webinfer-edge-1-old", "webinfer-edge-2-new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "driver.log").touch()
+    for name in ("webinfer-stack-a", "webinfer-edge-1-old"):
+        os.utime(tmp_path / name, (0, 0))
+    return tmp_path
+
+
+def test_a_folder_that_nobody_uses_or_holds_is_removed(folders: Path) -> None:
+    """Its processes were ended elsewhere, or with its worker and guardian."""
+    old = folders / "webinfer-edge-1-old"
+    assert str(old) in end_orphans()
+    assert {path.name for path in folders.iterdir()} == {"webinfer-stack-a", "webinfer-edge-2-new"}
+
+
+def test_a_folder_that_a_worker_holds_stays_though_its_processes_are_not_seen(folders: Path) -> None:
+    """As in another container that shares the temporary directory."""
+    old = folders / "webinfer-edge-1-old"
+    descriptor = hold_folder(old)
+    try:
+        assert str(old) not in end_orphans()
+        assert old.is_dir()
+    finally:
+        os.close(descriptor)
+    assert str(old) in end_orphans()
+
+
+def test_a_link_is_followed_nowhere(folders: Path) -> None:
+    target = folders / "elsewhere"
+    target.mkdir()
+    (folders / "webinfer-chrome-1-link").symlink_to(target)
+    os.utime(folders / "webinfer-chrome-1-link", (0, 0), follow_symlinks=False)
+    assert str(folders / "webinfer-chrome-1-link") not in end_orphans()
+    assert target.is_dir()
