@@ -37,7 +37,7 @@ def find_left_over(used: Collection[str]) -> Iterator[Path]:
 
     A worker in another container is not seen in any list of processes, but its hold is.
     """
-    for folder in Path(tempfile.gettempdir()).iterdir():
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}*"):  # none where somebody removed it
         if NAME.match(folder.name) and str(folder) not in used and _is_free(folder):
             yield folder
 

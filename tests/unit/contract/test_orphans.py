@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -111,3 +112,8 @@ def test_a_link_is_followed_nowhere(folders: Path) -> None:
     os.utime(folders / "webinfer-chrome-1-link", (0, 0), follow_symlinks=False)
     assert str(folders / "webinfer-chrome-1-link") not in end_orphans()
     assert target.is_dir()
+
+
+def test_a_temporary_directory_that_was_removed_is_no_fault(folders: Path) -> None:
+    shutil.rmtree(folders)
+    assert not [path for path in end_orphans() if path.startswith(str(folders))]
